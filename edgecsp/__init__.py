@@ -1,0 +1,46 @@
+"""edgecsp: CSP detectors on edge devices. A frame goes in, boxes come out.
+
+    import edgecsp
+
+    detector = edgecsp.load("yolov3-tiny.onnx")
+    for detection in detector("street.jpg"):
+        print(detection.label, detection.score, detection.xyxy)
+    for frame, detections in detector.stream("video.mp4"):
+        ...
+
+Importing the package imports none of the heavy ones (numpy comes with the first name used).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .core import Classes, Detection, Detections, Frame
+    from .errors import EdgecspError
+    from .pipeline import Detector, load
+
+_HOMES = {
+    "Classes": "core",
+    "Detection": "core",
+    "Detections": "core",
+    "Frame": "core",
+    "Detector": "pipeline",
+    "EdgecspError": "errors",
+    "load": "pipeline",
+}
+__all__ = ["Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> List[str]:
+    return sorted(__all__)

@@ -1,0 +1,276 @@
+"""The words of the house as types: frozen, numpy only, no I/O.
+
+A `Frame` comes out of a source; `Geometry` remembers how it was put into the network's input;
+`Detections` is what a sink gets. `Model` describes a graph: its `Input` and its heads.
+
+Coordinates: `xyxy` are floats in pixels of the picture, x right, y down, (0, 0) the top-left corner
+of the top-left pixel, so a box over the whole picture is (0, 0, width, height).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from .errors import BadModel, UnknownName
+
+Array = np.ndarray
+RESIZES = ("darknet", "stretch", "letterbox", "crop")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where frames come from.
+
+    `name` is what results are filed under: a path, or a URL without its credentials. `kind` is "image"
+    (one picture), "video" (a file: every frame counts) or "live" (a camera or network stream: only the
+    newest frame counts). `frames` is the expected number of frames, None when unknown.
+    """
+
+    name: str
+    kind: str = "image"
+    fps: Optional[float] = None
+    frames: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture: (H, W, 3) uint8 BGR (OpenCV's order), C-contiguous, upright.
+
+    `index` counts from 0 within its stream, in frames of the stream (a stride leaves gaps).
+    `pts_s` is the presentation time in seconds, None for a still picture.
+    """
+
+    image: Array
+    stream: Stream = field(default=Stream("image"))
+    index: int = 0
+    pts_s: Optional[float] = None
+
+    @property
+    def hw(self) -> Tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.image.shape[0]), int(self.image.shape[1])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a picture was laid into the network's input: network_xy = picture_xy * scale_xy + offset_xy.
+
+    Kept from the forward step, never worked out a second time: the inverse is exact by construction.
+    """
+
+    scale_xy: Tuple[float, float]
+    offset_xy: Tuple[float, float]
+    picture_hw: Tuple[int, int]
+
+    def to_picture(self, xyxy: Array) -> Array:
+        """Boxes (N, 4) in network pixels -> (N, 4) float32 picture pixels, clipped to the picture."""
+        scale = np.array(self.scale_xy * 2, np.float32)
+        offset = np.array(self.offset_xy * 2, np.float32)
+        height, width = self.picture_hw
+        boxes: Array = (np.asarray(xyxy, np.float32) - offset) / scale
+        limit = np.array((width, height, width, height), np.float32)
+        return np.clip(boxes, np.float32(0), limit)
+
+    def to_network(self, xyxy: Array) -> Array:
+        """Boxes (N, 4) in picture pixels -> (N, 4) float32 network pixels."""
+        scale = np.array(self.scale_xy * 2, np.float32)
+        offset = np.array(self.offset_xy * 2, np.float32)
+        boxes: Array = np.asarray(xyxy, np.float32) * scale + offset
+        return boxes
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in one picture, by column, highest score first.
+
+    `xyxy` (N, 4) float32 picture pixels; `scores` (N,) float32 in 0..1; `class_ids` (N,) int32;
+    `labels` the model's names, indexed by class id. Index with an int, slice, mask or index array to
+    get fewer rows; iterate for `Detection` rows.
+    """
+
+    xyxy: Array
+    scores: Array
+    class_ids: Array
+    labels: Tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        if self.xyxy.shape != (n, 4) or self.class_ids.shape != (n,):
+            raise ValueError(
+                f"columns differ: xyxy {self.xyxy.shape}, scores {self.scores.shape}, class_ids {self.class_ids.shape}"
+            )
+
+    @classmethod
+    def empty(cls, labels: Sequence[str] = ()) -> Detections:
+        """No rows."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), tuple(labels))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: Any) -> Detections:
+        if isinstance(rows, (int, np.integer)):
+            rows = [rows]
+        return Detections(self.xyxy[rows], self.scores[rows], self.class_ids[rows], self.labels)
+
+    def __iter__(self) -> Iterator[Detection]:
+        for box, score, class_id in zip(self.xyxy, self.scores, self.class_ids):
+            x0, y0, x1, y1 = (float(v) for v in box)
+            yield Detection((x0, y0, x1, y1), float(score), int(class_id), self.label(int(class_id)))
+
+    def label(self, class_id: int) -> str:
+        """The name of a class id."""
+        return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One row of `Detections`: box in picture pixels, score in 0..1, class id and its name."""
+
+    xyxy: Tuple[float, float, float, float]
+    score: float
+    class_id: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a classifier says of one picture: the best classes, highest score first.
+
+    `scores` (K,) float32 in 0..1; `class_ids` (K,) int32; `labels` the model's names by class id.
+    """
+
+    scores: Array
+    class_ids: Array
+    labels: Tuple[str, ...] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def label(self, class_id: int) -> str:
+        """The name of a class id."""
+        return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
+
+
+Result = Union[Detections, Classes]
+
+
+@dataclass(frozen=True)
+class Input:
+    """How a picture becomes the network's input: (1, 3, height, width) float32.
+
+    `resize`: "darknet" and "stretch" ignore the aspect ratio, the one sampling from corner pixel to corner
+    pixel as darknet does, the other from pixel centre to pixel centre as OpenCV does; "letterbox" keeps it
+    and pads with grey; "crop" scales the short side and cuts the centre (darknet's classifiers). `colour` is
+    the channel order the graph was trained on, "rgb" or "bgr". value = (byte * `scale` - `mean`) / `std`.
+    """
+
+    hw: Tuple[int, int]
+    resize: str = "darknet"
+    colour: str = "rgb"
+    scale: float = 1 / 255
+    mean: Tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: Tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        if self.resize not in RESIZES:
+            raise UnknownName("resize mode", self.resize, RESIZES)
+        if self.colour not in ("rgb", "bgr"):
+            raise UnknownName("colour order", self.colour, ("rgb", "bgr"))
+
+
+@dataclass(frozen=True)
+class Yolo:
+    """A darknet YOLO head: output `name`, (1, A * (5 + classes), H, W), anchor-major [x, y, w, h, obj, ...].
+
+    `anchors_wh` are pixels of the network's input, `mask` their places in the cfg's list.
+    x = (col + s * sigmoid(tx) - (s - 1) / 2) * input_w / W with s = `scale_xy`, w = exp(tw) * anchor_w.
+    `stride` is input_w / W rounded, for people. With `new_coords` (Scaled-YOLOv4) the graph has applied the
+    sigmoid itself and w = (2 * tw)^2 * anchor_w. Source: YOLOv3 paper 2.1; darknet yolo_layer.c.
+    """
+
+    kind = "yolo"
+    name: str
+    classes: int
+    stride: int
+    anchors_wh: Tuple[Tuple[float, float], ...]
+    scale_xy: float = 1.0
+    new_coords: bool = False
+    mask: Tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.classes < 1 or self.stride < 1 or not self.anchors_wh:
+            raise BadModel(f"a YOLO head needs classes, a stride and anchors; found {self}")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A classifier's output `name`, (1, classes) or (1, classes, 1, 1).
+
+    `softmax` says that the values are logits and a softmax is still to be applied.
+    """
+
+    kind = "scores"
+    name: str
+    classes: int
+    softmax: bool = False
+
+
+Head = Union[Yolo, Scores]
+HEADS = {cls.kind: cls for cls in (Yolo, Scores)}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph and all there is to know to use it.
+
+    `onnx` is the serialised ONNX file: its single input is `Input`, its outputs are the heads, in order.
+    `conf` and `iou` are the thresholds it was meant to be run at; with `nms_beta` above 0, suppression goes
+    by IoU - (d / c)^nms_beta instead of IoU (see `nms`). `origin` says where the weights came
+    from: {"source": ..., "sha256": ..., "licence": ...}; {"weights": "random"} marks a timing dummy.
+    """
+
+    name: str
+    input: Input
+    heads: Tuple[Head, ...]
+    labels: Tuple[str, ...]
+    conf: float = 0.25
+    iou: float = 0.45
+    nms_beta: float = 0.0
+    origin: Dict[str, str] = field(default_factory=dict)
+    onnx: bytes = field(default=b"", repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.heads:
+            raise BadModel(f"model {self.name!r} has no head")
+        classes = {head.classes for head in self.heads}
+        if len(classes) > 1:
+            raise BadModel(f"model {self.name!r} has heads of {sorted(classes)} classes; they must agree")
+        if len(self.labels) != self.heads[0].classes:
+            raise BadModel(
+                f"model {self.name!r} has {self.heads[0].classes} classes and {len(self.labels)} labels; "
+                "give as many names as classes"
+            )
+
+    @property
+    def task(self) -> str:
+        """ "detect" or "classify"."""
+        return "classify" if isinstance(self.heads[0], Scores) else "detect"
+
+    def class_ids(self, wanted: Sequence[str]) -> List[int]:
+        """Class ids for names or numbers; raises `UnknownName` for what the model does not know."""
+        ids = []
+        by_name = {label.lower(): i for i, label in reversed(list(enumerate(self.labels)))}
+        for word in wanted:
+            key = word.strip().lower()
+            if key in by_name:
+                ids.append(by_name[key])
+            elif key.isdigit() and int(key) < len(self.labels):
+                ids.append(int(key))
+            else:
+                raise UnknownName(f"class of {self.name}", word.strip(), by_name)
+        return ids

@@ -1,0 +1,90 @@
+"""Every error edgecsp raises on purpose, drawn as a tree.
+
+    EdgecspError                exit code 1
+    +-- UsageError                        2   a flag or an argument that cannot be meant
+    |   +-- UnknownName                   2   no engine, model, class or option of that name
+    +-- SourceError                       3   a picture, video, camera or URL that cannot be read
+    +-- BadModel                          3   a cfg or an ONNX graph that is not a model we can run
+    |   +-- BadWeights                    3   a weights file that does not fit its cfg
+    +-- OutputError                       5   a result that cannot be written
+    +-- EngineUnavailable                 6   the engine, its package or its device is not here
+    +-- BuildFailed                       6   the engine refused the model
+    +-- CalibrationError                  6   int8 ranges are missing or do not fit
+    +-- IntegrityError                    7   a file is not the one it claims to be
+
+A message says what was asked, what was found, and what to type next. Anything that is not an
+`EdgecspError` is a bug of ours and may show its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Iterable
+
+
+class EdgecspError(Exception):
+    """The root: catch this to catch everything edgecsp raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(EdgecspError):
+    """A flag or an argument that cannot be meant."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that nothing here bears; the message lists what does, nearest first."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"no {kind} is called {name!r}.{guess} Known: {', '.join(known)}.")
+
+
+class SourceError(EdgecspError):
+    """A picture, video, camera or URL that cannot be read."""
+
+    exit_code = 3
+
+
+class BadModel(EdgecspError):
+    """A cfg or an ONNX graph that is not a model we can run."""
+
+    exit_code = 3
+
+
+class BadWeights(BadModel):
+    """A weights file that does not fit its cfg."""
+
+
+class OutputError(EdgecspError):
+    """A result that cannot be written."""
+
+    exit_code = 5
+
+
+class EngineUnavailable(EdgecspError):
+    """The engine, its package or its device is not on this machine."""
+
+    exit_code = 6
+
+
+class BuildFailed(EdgecspError):
+    """The engine refused the model."""
+
+    exit_code = 6
+
+
+class CalibrationError(EdgecspError):
+    """int8 ranges are missing or do not fit the model."""
+
+    exit_code = 6
+
+
+class IntegrityError(EdgecspError):
+    """A file is not the one it claims to be."""
+
+    exit_code = 7

@@ -1,0 +1,266 @@
+"""The straight line: source -> preprocess -> session.run -> decode -> nms -> sink.
+
+`Detector` is the line for one picture, `stream` for many, `run` drives it into sinks. The only thread is in
+`read_ahead`: the next frames are decoded while this one is in the network.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from . import backends, decode, nms, onnx_model, preprocess, sources
+from .core import Array, Detections, Frame, Geometry, Model, Result
+from .errors import SourceError, UsageError
+
+AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to keep of what the network says. None means the model's own value.
+
+    `conf` and `iou` in 0..1; `class_ids` keeps those classes alone; at most `max_det` boxes a picture;
+    `agnostic` lets boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever
+    the model says.
+    """
+
+    conf: Optional[float] = None
+    iou: Optional[float] = None
+    class_ids: Optional[Tuple[int, ...]] = None
+    max_det: int = 300
+    agnostic: bool = False
+    plain_nms: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("conf", self.conf), ("iou", self.iou)):
+            if value is not None and not 0 <= value <= 1:
+                raise UsageError(f"{name} {value:g}: a number from 0 to 1")
+        if self.max_det < 1:
+            raise UsageError(f"max_det {self.max_det}: at least 1")
+
+
+class Detector:
+    """A model opened on an engine: pictures in, `Detections` (or `Classes`) out.
+
+    Call it with a picture; or use `prepare`, `infer` and `finish`, the three steps of the call. Close it, or
+    use it as a context manager. One thread at a time.
+    """
+
+    def __init__(self, model: Model, session: backends.Session, settings: Optional[Settings] = None) -> None:
+        self.model = model
+        self.session = session
+        self.settings = settings or Settings()
+        self._wanted: Optional[Array] = None
+        if self.settings.class_ids is not None:
+            self._wanted = np.array(self.settings.class_ids, np.int32)
+
+    def __call__(self, image: Any) -> Result:
+        """What is in a picture: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`."""
+        batch, geometry = self.prepare(picture(image))
+        return self.finish(self.infer(batch), geometry)
+
+    def prepare(self, image: Array) -> Tuple[Array, Geometry]:
+        """Picture -> network input and the way back."""
+        return preprocess.prepare(image, self.model.input)
+
+    def infer(self, batch: Array) -> List[Array]:
+        """Network input -> raw heads."""
+        return self.session.run(batch)
+
+    def finish(self, outputs: Sequence[Array], geometry: Geometry) -> Result:
+        """Raw heads -> boxes in picture pixels, best first."""
+        model, settings = self.model, self.settings
+        if model.task == "classify":
+            return decode.classes(model, outputs)
+        conf = model.conf if settings.conf is None else settings.conf
+        found = decode.boxes(model.heads, outputs, model.input.hw, conf)
+        if self._wanted is not None:
+            found = decode.Candidates(*(column[np.isin(found.class_ids, self._wanted)] for column in found))
+        rows = nms.keep(
+            found,
+            model.iou if settings.iou is None else settings.iou,
+            max_det=settings.max_det,
+            agnostic=settings.agnostic,
+            beta=0.0 if settings.plain_nms else model.nms_beta,
+            input_hw=model.input.hw,
+        )
+        return Detections(
+            geometry.to_picture(found.xyxy[rows]), found.scores[rows], found.class_ids[rows], model.labels
+        )
+
+    def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Result]]:
+        """Every frame of some sources with what is in it. Files lose no frame, live sources keep the newest."""
+        for source in sources.open_all(uris, stride=stride):
+            with source, read_ahead(source, live=source.live) as frames:
+                for frame in frames:
+                    yield frame, self(frame.image)
+
+    def close(self) -> None:
+        """Give the session back."""
+        self.session.close()
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def load(
+    model: Union[str, Path, Model],
+    engine: str = "auto",
+    *,
+    device: str = "cpu",
+    threads: Optional[int] = None,
+    imgsz: Union[int, Tuple[int, int], None] = None,
+    resize: Optional[str] = None,
+    conf: Optional[float] = None,
+    iou: Optional[float] = None,
+    classes: Optional[Sequence[Union[str, int]]] = None,
+    max_det: int = 300,
+    agnostic: bool = False,
+    plain_nms: bool = False,
+) -> Detector:
+    """A detector of a model file on an engine.
+
+    `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
+    way of laying pictures into it; `classes` names or numbers to keep. Raises an `EdgecspError`.
+    """
+    made = model if isinstance(model, Model) else onnx_model.load(model)
+    if imgsz is not None:
+        made = onnx_model.reshaped(made, hw=(imgsz, imgsz) if isinstance(imgsz, int) else imgsz)
+    if resize is not None:
+        made = replace(made, input=replace(made.input, resize=resize))
+    wanted = None if classes is None else tuple(made.class_ids([str(name) for name in classes]))
+    settings = Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
+    return Detector(made, backends.open(made, engine, device=device, threads=threads), settings)
+
+
+def picture(image: Any) -> Array:
+    """Whatever holds one picture -> (H, W, 3) uint8 BGR. Raises `SourceError`."""
+    if isinstance(image, Frame):
+        return image.image
+    if isinstance(image, (str, Path)):
+        with sources.open(str(image)) as source:
+            for frame in source:
+                return frame.image
+        raise SourceError(f"{image} holds no picture")
+    if hasattr(image, "convert"):  # PIL
+        return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    pixels: Array = np.asarray(image)
+    return np.repeat(pixels[:, :, None], 3, 2) if pixels.ndim == 2 else pixels
+
+
+@contextmanager
+def read_ahead(frames: Any, *, live: bool, size: int = AHEAD) -> Iterator[Iterator[Frame]]:
+    """Read `frames` on a thread of its own, at most `size` ahead; only a live source may drop one.
+
+    An error of the source is raised here, after the frames before it; leaving the block stops the reading.
+    """
+    ready: queue.Queue[Any] = queue.Queue(1 if live else size)
+    stop = threading.Event()
+    end = object()
+
+    def offer(item: Any, patient: bool) -> None:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1 if patient else 0)
+                return
+            except queue.Full:
+                if not patient:  # the waiting frame is older than this one
+                    try:
+                        ready.get_nowait()
+                    except queue.Empty:
+                        continue
+
+    def read() -> None:
+        try:
+            for frame in frames:
+                offer(frame, patient=not live)
+                if stop.is_set():
+                    return
+            offer(end, patient=True)
+        except BaseException as error:  # noqa: BLE001 - carried to the thread that can tell the user
+            offer(error, patient=True)
+
+    def take() -> Iterator[Frame]:
+        while True:
+            item = ready.get()
+            if item is end:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    thread = threading.Thread(target=read, name="edgecsp-read", daemon=True)
+    thread.start()
+    try:
+        yield take()
+    finally:
+        stop.set()
+        thread.join(timeout=15)
+
+
+@dataclass
+class Summary:
+    """What a run did: frames, seconds on the wall, detections by label, survived problems by their text."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    found: Counter[str] = field(default_factory=Counter)
+    problems: Dict[str, int] = field(default_factory=dict)
+    failed: List[str] = field(default_factory=list)
+
+
+def run(
+    detector: Detector,
+    opened: Sequence[Any],
+    write: Callable[[Frame, Result], None],
+    summary: Summary,
+    *,
+    tick: Callable[[Frame], None] = lambda frame: None,
+) -> None:
+    """Every frame of the opened sources through the detector into `write`; `summary` is kept up to date.
+
+    A source that breaks is noted in `summary.failed` and the next one goes on, unless it is the only one.
+    """
+    begun = time.monotonic()
+    try:
+        for source in opened:
+            try:
+                _run_one(detector, source, write, summary, tick)
+            except SourceError as error:
+                if len(opened) == 1:
+                    raise
+                summary.failed.append(str(error))
+            finally:
+                for text, count in source.problems.items():
+                    summary.problems[text] = summary.problems.get(text, 0) + count
+    finally:
+        summary.seconds = time.monotonic() - begun
+
+
+def _run_one(
+    detector: Detector,
+    source: Any,
+    write: Callable[[Frame, Result], None],
+    summary: Summary,
+    tick: Callable[[Frame], None],
+) -> None:
+    with source, read_ahead(source, live=source.live) as frames:
+        for frame in frames:
+            result = detector(frame.image)
+            write(frame, result)
+            summary.frames += 1
+            ids = result.class_ids[:1] if detector.model.task == "classify" else result.class_ids
+            summary.found.update(result.label(int(i)) for i in ids)
+            tick(frame)
