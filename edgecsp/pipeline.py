@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
@@ -161,41 +161,44 @@ def picture(image: Any) -> Array:
 
 
 @contextmanager
-def read_ahead(frames: Any, *, live: bool, size: int = AHEAD) -> Iterator[Iterator[Frame]]:
+def read_ahead(
+    frames: Iterable[Frame], *, live: bool, size: int = AHEAD, stop: Optional[threading.Event] = None
+) -> Iterator[Iterator[Frame]]:
     """Read `frames` on a thread of its own, at most `size` ahead; only a live source may drop one.
 
-    An error of the source is raised here, after the frames before it; leaving the block stops the reading.
+    An error of the source is raised here, after the frames before it. `stop`, once set, ends the frames;
+    leaving the block ends the reading.
     """
     ready: queue.Queue[Any] = queue.Queue(1 if live else size)
-    stop = threading.Event()
-    end = object()
+    left = threading.Event()
 
     def offer(item: Any, patient: bool) -> None:
-        while not stop.is_set():
+        while not left.is_set():
             try:
-                ready.put(item, timeout=0.1 if patient else 0)
+                ready.put(item, timeout=0.1) if patient else ready.put_nowait(item)
                 return
             except queue.Full:
-                if not patient:  # the waiting frame is older than this one
-                    try:
+                if not patient:
+                    with suppress(queue.Empty):  # the frame that waits is older than this one
                         ready.get_nowait()
-                    except queue.Empty:
-                        continue
 
     def read() -> None:
         try:
             for frame in frames:
                 offer(frame, patient=not live)
-                if stop.is_set():
+                if left.is_set():
                     return
-            offer(end, patient=True)
+            offer(None, patient=True)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that can tell the user
             offer(error, patient=True)
 
     def take() -> Iterator[Frame]:
-        while True:
-            item = ready.get()
-            if item is end:
+        while not (stop and stop.is_set()):
+            try:
+                item = ready.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if item is None:
                 return
             if isinstance(item, BaseException):
                 raise item
@@ -206,7 +209,7 @@ def read_ahead(frames: Any, *, live: bool, size: int = AHEAD) -> Iterator[Iterat
     try:
         yield take()
     finally:
-        stop.set()
+        left.set()
         thread.join(timeout=15)
 
 
@@ -220,24 +223,43 @@ class Summary:
     problems: Dict[str, int] = field(default_factory=dict)
     failed: List[str] = field(default_factory=list)
 
+    def add(self, result: Result) -> None:
+        """Count one frame."""
+        self.frames += 1
+        ids = result.class_ids if isinstance(result, Detections) else result.class_ids[:1]
+        self.found.update(result.label(int(i)) for i in ids)
+
 
 def run(
     detector: Detector,
-    opened: Sequence[Any],
+    opened: Sequence[sources.Source],
     write: Callable[[Frame, Result], None],
     summary: Summary,
     *,
-    tick: Callable[[Frame], None] = lambda frame: None,
+    tick: Callable[[], None] = lambda: None,
+    stop: Optional[threading.Event] = None,
+    max_frames: Optional[int] = None,
 ) -> None:
     """Every frame of the opened sources through the detector into `write`; `summary` is kept up to date.
 
     A source that breaks is noted in `summary.failed` and the next one goes on, unless it is the only one.
+    `tick` is called after each frame; `stop`, once set, ends the run after the frame at hand.
     """
+    stop = stop or threading.Event()
     begun = time.monotonic()
     try:
         for source in opened:
+            if stop.is_set():
+                return
             try:
-                _run_one(detector, source, write, summary, tick)
+                with source, read_ahead(source, live=source.live, stop=stop) as frames:
+                    for frame in frames:
+                        result = detector(frame.image)
+                        write(frame, result)
+                        summary.add(result)
+                        tick()
+                        if summary.frames == max_frames:
+                            stop.set()
             except SourceError as error:
                 if len(opened) == 1:
                     raise
@@ -247,20 +269,3 @@ def run(
                     summary.problems[text] = summary.problems.get(text, 0) + count
     finally:
         summary.seconds = time.monotonic() - begun
-
-
-def _run_one(
-    detector: Detector,
-    source: Any,
-    write: Callable[[Frame, Result], None],
-    summary: Summary,
-    tick: Callable[[Frame], None],
-) -> None:
-    with source, read_ahead(source, live=source.live) as frames:
-        for frame in frames:
-            result = detector(frame.image)
-            write(frame, result)
-            summary.frames += 1
-            ids = result.class_ids[:1] if detector.model.task == "classify" else result.class_ids
-            summary.found.update(result.label(int(i)) for i in ids)
-            tick(frame)

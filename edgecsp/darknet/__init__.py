@@ -29,10 +29,11 @@ _TINY_SHA256 = "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c
 
 @dataclass(frozen=True)
 class Imported:
-    """A model, the tape it was made from (its costs) and notes that the user should read."""
+    """A model, the tape it was made from (its costs), its darknet layers and notes that the user should read."""
 
     model: Model
     net: Net
+    layers: int
     notes: Tuple[str, ...] = ()
 
 
@@ -68,7 +69,7 @@ def load(
         nms_beta=made.nms_beta,
         origin={"source": f"darknet: {cfg.name} + {weights.name}", "sha256": digest},
     )
-    return Imported(model, net, tuple(made.notes + notes))
+    return Imported(model, net, len(made.outputs), tuple(made.notes + notes))
 
 
 def read_names(path: Union[str, Path]) -> Tuple[str, ...]:
@@ -103,13 +104,8 @@ def _mask_note(net: Net, digest: str) -> List[str]:
             continue
         official = digest == _TINY_SHA256
         if official or (head.classes == len(COCO) and len(net.heads) == 2):
-            whose = (
-                "these are the official yolov3-tiny weights"
-                if official
-                else "if these weights are YOLOv3-tiny's or PRN's"
-            )
-            return [
-                f"{'WRONG ANCHORS: ' if official else ''}mask=0,1,2 at stride {head.stride}; {whose}, they were trained "
-                "with mask=1,2,3. Write that in the [yolo] and import again, or lose a third of the AP50"
-            ]
+            whose = "these are the official yolov3-tiny weights" if official else "YOLOv3-tiny's and PRN's own weights"
+            note = f"mask=0,1,2 at stride {head.stride}, but {whose}{',' if official else ' were'} trained with mask=1,2,3. "
+            note += "Write that in the [yolo] and import again, or lose a third of the AP50"
+            return [f"WRONG ANCHORS: {note}" if official else note]
     return []

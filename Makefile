@@ -1,0 +1,63 @@
+# make demo    set up, then run a detector on a video: demo/ holds the mp4 and the boxes
+# make test    set up, then run every test (also under Python 3.8 where there is one)
+# make check   set up, then lint, types and the import rules
+# make bench   set up, then print where a video's time goes
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+export EDGECSP_TEST_DATA ?= ../shared
+
+# The Jetson TX2's Python. A pyenv shim may answer to the name without having the version, so it is run.
+PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && echo "$$p" && break; done)
+
+.PHONY: demo check test test-main test-38 bench clean
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/python -m benchmarks.demo demo
+
+bench: $(VENV)/ready
+	$(BIN)/python -m benchmarks.stages
+
+check: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: test-main test-38
+
+# OpenCV 5 has dropped darknet's formats; version 4, in an environment of its own, is what the importer and the
+# zoo are held against.
+.venv-opencv4/ready: Makefile
+	$(PYTHON) -m venv .venv-opencv4
+	.venv-opencv4/bin/python -m pip install --quiet --disable-pip-version-check 'opencv-python-headless>=4.10,<5'
+	touch $@
+
+test-main: $(VENV)/ready .venv-opencv4/ready
+	EDGECSP_OPENCV4_PYTHON=$${EDGECSP_OPENCV4_PYTHON:-$(CURDIR)/.venv-opencv4/bin/python} $(BIN)/python -m pytest
+
+.venv38/ready: pyproject.toml
+	$(PYTHON38) -m venv .venv38
+	.venv38/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e . 'pytest>=8.3' 'hypothesis>=6.100'
+	touch $@
+
+ifeq ($(PYTHON38),)
+test-38:
+	@echo "Python 3.8: none found here, its tests did not run"
+else
+test-38: .venv38/ready
+	@echo "Python 3.8: running the tests that are not marked slow"
+	.venv38/bin/python -m pytest -q -m "not slow"
+endif
+
+clean:
+	rm -rf .venv .venv38 .venv-opencv4 build dist demo runs

@@ -1,0 +1,5 @@
+"""`python -m edgecsp` is `edgecsp`."""
+
+from .cli import main
+
+main()

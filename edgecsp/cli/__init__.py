@@ -1,0 +1,61 @@
+"""The command line: parses, prints, exits. Nothing else in the package prints or exits.
+
+One file a command. stdout is data, stderr is for people. Everything heavy is imported inside the commands, so
+that `edgecsp --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import NoReturn, Optional
+
+import typer
+
+from .. import __version__
+from ..errors import EdgecspError
+from . import engines, import_, run
+
+app = typer.Typer(
+    help="CSP detectors on edge devices: a video goes in, boxes come out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.command)
+app.command("import")(import_.command)
+app.command("engines")(engines.command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgecsp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Optional[bool] = typer.Option(
+        None, "--version", callback=_version, is_eager=True, help="Say it and exit."
+    ),
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """The `edgecsp` console script. Exit codes: see `edgecsp.errors`; 1 is a bug of ours, 130 and 143 signals."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+    try:
+        app(prog_name="edgecsp")
+    except EdgecspError as error:
+        print(f"edgecsp: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    # SystemExit unwinds the way an error does: what is half-written goes, and no traceback is shown.
+    sys.exit(128 + number)

@@ -1,0 +1,141 @@
+"""`edgecsp run`: sources in, boxes out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence
+
+import typer
+
+from ..errors import UsageError
+from . import _options
+
+if TYPE_CHECKING:
+    from ..pipeline import Summary
+
+PARTLY_DONE = 4
+
+
+def command(
+    source: List[str] = typer.Argument(
+        ...,
+        help="pictures, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, - for a picture on stdin",
+    ),
+    model: Path = typer.Option(..., "--model", "-m", help="an ONNX file made by edgecsp import"),
+    engine: str = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines"),
+    device: str = typer.Option("cpu", "--device", help="cpu, or what the engine offers"),
+    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a core]"),
+    conf: Optional[float] = typer.Option(None, "--conf", help="lowest score to keep [default: the model's, 0.25]"),
+    iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
+    classes: Optional[List[str]] = typer.Option(None, "--classes", help="names or numbers to keep: person,car"),
+    max_det: int = typer.Option(300, "--max-det", help="most boxes in a picture"),
+    agnostic: bool = typer.Option(False, "--agnostic-nms", help="boxes of different classes suppress each other"),
+    plain_nms: bool = typer.Option(False, "--plain-nms", help="NMS by IoU alone, whatever the cfg's nms_kind said"),
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    resize: Optional[str] = typer.Option(
+        None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]"
+    ),
+    stride: int = typer.Option(1, "--stride", "--vid-stride", help="every Nth frame of a video"),
+    max_frames: Optional[int] = typer.Option(None, "--max-frames", help="stop after so many frames"),
+    out: Optional[Path] = typer.Option(
+        None, "--out", "-o", help="annotated copies: a folder, or a .mp4/.jpg/.png file [default: runs/N]"
+    ),
+    json: Optional[str] = typer.Option(None, "--json", help="JSON Lines, one object a frame; - for stdout"),
+    csv: Optional[str] = typer.Option(None, "--csv", help="CSV, one row a box; - for stdout"),
+    save_json: Optional[Path] = typer.Option(None, "--save-json", help="COCO result JSON, as pycocotools reads it"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
+) -> None:
+    """Detect objects in pictures, videos, cameras and streams."""
+    from .. import pipeline, sinks, sources
+
+    if max_frames is not None and max_frames < 1:
+        raise UsageError(f"--max-frames {max_frames}: at least 1")
+    opened = sources.open_all(source, stride=stride)
+    detector = pipeline.load(
+        model, engine, device=device, threads=threads, imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou,
+        classes=_options.words(classes), max_det=max_det, agnostic=agnostic, plain_nms=plain_nms,
+    )  # fmt: skip
+    summary = pipeline.Summary()
+    with detector, sinks.open(
+        out=out, json=json, csv=csv, coco=save_json, sources=opened
+    ) as sink, _until_signal() as stop, _progress(opened, summary, quiet) as tick:
+        pipeline.run(detector, opened, sink.write, summary, tick=tick, stop=stop, max_frames=max_frames)
+    if not quiet:
+        _report(summary, sink.paths)
+    for text, count in summary.problems.items():
+        print(f"edgecsp: {text}" + (f" ({count} times)" if count > 1 else ""), file=sys.stderr)
+    for text in summary.failed:
+        print(f"edgecsp: {text}", file=sys.stderr)
+    if stop.signal:
+        raise typer.Exit(128 + stop.signal)
+    if summary.problems or summary.failed:
+        raise typer.Exit(PARTLY_DONE)
+
+
+class _Stop(threading.Event):
+    """Set by the first Ctrl-C (or SIGTERM): the frame at hand is finished, then the files."""
+
+    signal = 0
+
+
+@contextmanager
+def _until_signal() -> Iterator[_Stop]:
+    stop = _Stop()
+
+    def asked(number: int, frame: object) -> None:
+        stop.signal = number
+        stop.set()
+        for name, was in before.items():  # asked a second time: now
+            signal.signal(name, was)
+
+    before = {name: signal.signal(name, asked) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for name, was in before.items():
+            signal.signal(name, was)
+
+
+@contextmanager
+def _progress(opened: Sequence[Any], summary: Summary, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar of frames on stderr: how many, how fast, how long still. Nothing where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    counts = [source.frames for source in opened]
+    total = None if None in counts else sum(counts)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]:.1f} fps"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("detecting", total=total, fps=0.0)
+        begun = time.monotonic()
+
+        def tick() -> None:
+            bar.update(task, completed=summary.frames, fps=summary.frames / max(1e-6, time.monotonic() - begun))
+
+        yield tick
+
+
+def _report(summary: Summary, paths: Sequence[Path]) -> None:
+    found = ", ".join(f"{count} {label}" for label, count in summary.found.most_common(8)) or "nothing"
+    more = len(summary.found) - 8
+    frames = f"{summary.frames} frame" + ("s" if summary.frames != 1 else "")
+    fps = summary.frames / summary.seconds if summary.seconds else 0.0
+    print(
+        f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {found}" + (f" and {more} more" * (more > 0)),
+        file=sys.stderr,
+    )
+    for path in paths[:8]:
+        print(f"wrote {path}", file=sys.stderr)
+    if len(paths) > 8:
+        print(f"  and {len(paths) - 8} more beside them", file=sys.stderr)
