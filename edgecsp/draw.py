@@ -1,0 +1,141 @@
+"""Painting results into pictures: boxes with a tag each, or a classifier's best five in a corner."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import List, Tuple
+
+import numpy as np
+
+from .core import Array, Classes, Detections, Result
+
+BGR = Tuple[int, int, int]
+
+# Okabe and Ito, "Color Universal Design" (2008), and Paul Tol's vibrant and muted schemes: told apart with
+# every kind of colour blindness; neighbours in the list differ in lightness too.
+PALETTE_RGB = (
+    0xE69F00, 0x0072B2, 0x56E0B0, 0xD55E00, 0x56B4E9, 0xAA3377, 0xF0E442, 0x332288,
+    0xFF8FB8, 0x117733, 0x999933, 0x882255, 0xDDCC77, 0x4477FF, 0xEE3377, 0x44AA99,
+)  # fmt: skip
+FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX; OpenCV 5 has a better-looking font under the same number
+TOP = 5
+
+
+def colour(class_id: int) -> BGR:
+    """The colour of a class, always the same: (blue, green, red), 0..255."""
+    value = PALETTE_RGB[class_id % len(PALETTE_RGB)]
+    return value & 255, value >> 8 & 255, value >> 16
+
+
+def annotate(image: Array, result: Result, *, copy: bool = True) -> Array:
+    """Paint a result: (H, W, 3) uint8 BGR in and out, boxes in picture pixels.
+
+    Lines and letters scale with the picture. `copy=False` paints into `image` itself, which must then be
+    writable and C-contiguous.
+    """
+    canvas = image.copy() if copy else image
+    if isinstance(result, Classes):
+        _paint_classes(canvas, result)
+    else:
+        _paint_boxes(canvas, result)
+    return canvas
+
+
+def _paint_boxes(canvas: Array, found: Detections) -> None:
+    import cv2
+
+    style = _style(min(canvas.shape[:2]))
+    height, width = canvas.shape[:2]
+    limit = (width - 1, height - 1, width - 1, height - 1)
+    boxes = np.clip(np.nan_to_num(np.asarray(found.xyxy, np.float64)), 0, limit).round().astype(int).tolist()
+    # The best last, on top; all boxes before all tags, so that no line runs through a word.
+    order = range(len(found) - 1, -1, -1)
+    for i in order:
+        x0, y0, x1, y1 = boxes[i]
+        cv2.rectangle(canvas, (x0, y0), (x1, y1), colour(int(found.class_ids[i])), style.line)
+    for i in order:
+        class_id = int(found.class_ids[i])
+        name = found.label(class_id)
+        texts = [f"{name} {found.scores[i]:.2f}", name]
+        _paint_tag(canvas, style, texts, boxes[i], colour(class_id))
+
+
+def _paint_tag(canvas: Array, style: _Style, texts: List[str], box: List[int], fill: BGR) -> None:
+    """The first text that fits the picture's width, on a filled tag above the box, else inside at its top."""
+    import cv2
+
+    height, width = canvas.shape[:2]
+    for text in texts:
+        w = style.width(text)
+        if w <= width and style.tag_px <= height:
+            break
+    else:
+        return
+    half = style.line // 2
+    x = min(max(box[0] - half, 0), width - w)
+    y = box[1] + half - style.tag_px + 1
+    if y < 0:
+        y = min(max(box[1] - half, 0), height - style.tag_px)
+    cv2.rectangle(canvas, (x, y), (x + w - 1, y + style.tag_px - 1), fill, cv2.FILLED)
+    _put(canvas, style, text, (x + style.pad, y + style.base), ink(fill))
+
+
+def _paint_classes(canvas: Array, found: Classes) -> None:
+    """The best five, best first, on a darkened corner at the top left."""
+    style = _style(min(canvas.shape[:2]))
+    height, width = canvas.shape[:2]
+    rows = min(TOP, len(found), height // style.tag_px)
+    if not rows:
+        return
+    scores = [f"{100 * float(score):.1f}%" for score in found.scores[:rows]]
+    names = [found.label(int(i)) for i in found.class_ids[:rows]]
+    column = max(style.width(score) for score in scores)
+    w = min(width, column + max(style.width(name) for name in names))
+    corner = canvas[: rows * style.tag_px + style.pad, :w]
+    corner[:] = corner // 4  # text is read on it whatever the picture is
+    for row, (score, name) in enumerate(zip(scores, names)):
+        y = row * style.tag_px + style.base + style.pad // 2
+        tint = (255, 255, 255) if row == 0 else (190, 190, 190)
+        _put(corner, style, score, (column - style.width(score) + style.pad, y), tint)
+        _put(corner, style, name, (column + style.pad // 2, y), tint)
+
+
+def ink(fill: BGR) -> BGR:
+    """Black or white, whichever reads better on a colour (WCAG relative luminance)."""
+    blue, green, red = ((v / 255) ** 2.2 for v in fill)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
+
+
+def _put(canvas: Array, style: _Style, text: str, origin: Tuple[int, int], tint: BGR) -> None:
+    import cv2
+
+    cv2.putText(canvas, text, origin, FONT, style.scale, tint, style.stroke, cv2.LINE_AA)
+
+
+class _Style:
+    """Sizes in pixels for a picture whose shorter side is `side`."""
+
+    def __init__(self, side: int) -> None:
+        import cv2
+
+        text_px = max(9.0, 5 + side * 0.0165)
+        self.line = max(1, round(side / 280))
+        # Asked of OpenCV, because its fonts differ between versions.
+        (_, unit), _ = cv2.getTextSize("Ag", FONT, 1.0, 1)
+        self.scale = text_px / unit
+        self.stroke = max(1, round(self.scale * 1.4))
+        (_, ascent), descent = cv2.getTextSize("Ag", FONT, self.scale, self.stroke)
+        self.pad = max(2, round(text_px * 0.3))
+        self.base = self.pad + ascent
+        self.tag_px = self.base + descent + self.pad // 2
+
+    def width(self, text: str) -> int:
+        import cv2
+
+        return int(cv2.getTextSize(text, FONT, self.scale, self.stroke)[0][0]) + 2 * self.pad
+
+
+@lru_cache(maxsize=16)
+def _style(side: int) -> _Style:
+    return _Style(side)

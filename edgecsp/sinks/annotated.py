@@ -1,0 +1,170 @@
+"""Annotated copies: a picture for a picture, an mp4 for a video or a live stream."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import OrderedDict
+from pathlib import Path, PurePosixPath
+from typing import Iterable, List, Optional, Set, Tuple
+from urllib.parse import unquote, urlsplit
+
+from .. import draw, files
+from ..core import Array, Frame, Result, Stream
+from ..errors import OutputError, UsageError
+from .base import Sink, Target
+from .mp4 import Mp4
+
+PICTURES = (".jpg", ".jpeg", ".png")
+VIDEOS = (".mp4",)
+NOT_OURS = (".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v", ".ts", ".bmp", ".webp", ".tif", ".tiff")
+MAX_OPEN = 4
+JPEG_QUALITY = 95
+
+
+class AnnotatedSink(Sink):
+    """Paints results into copies of the frames, in a folder (made if missing) or in one .mp4, .jpg or .png.
+
+    In a folder a copy bears the stem of its source: a JPEG stays one, other pictures become PNG, videos and
+    live streams mp4; a second dog.jpg becomes dog-2.jpg. Files of an earlier run are replaced, but never one
+    of `inputs`, the files that are read: that is a `UsageError` before anything is written.
+    """
+
+    def __init__(self, out: Target, *, inputs: Iterable[str] = ()) -> None:
+        self.out = Path(out)
+        self.is_file = _is_file(out)
+        self._inputs = {os.path.realpath(path) for path in inputs}
+        self._claimed: Set[str] = set()
+        self._videos: OrderedDict[int, Tuple[Stream, Mp4]] = OrderedDict()
+        self._first: Optional[Stream] = None
+        self._paths: List[Path] = []
+        self._refuse_inputs()
+        self._made = None if self.is_file else _make(self.out)
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Paint a frame and write it, or append it to its video."""
+        if self.is_file:
+            self._check_file(frame.stream)
+        image = draw.annotate(frame.image, result)
+        if frame.stream.kind == "image":
+            self._write_picture(image, frame.stream)
+        else:
+            self._video(frame).write(image, frame.pts_s)
+
+    def close(self) -> None:
+        """Finish the videos under way; a folder that stayed empty goes again."""
+        try:
+            while self._videos:
+                self._finish_oldest()
+        finally:
+            self.abort()  # of the rest, if one has failed
+
+    def abort(self) -> None:
+        """Remove the videos under way; pictures and videos that are finished stay."""
+        while self._videos:
+            self._videos.popitem()[1][1].abort()
+        if self._made is not None and not self._paths:
+            self._made.rmdir()
+            self._made = None
+
+    @property
+    def paths(self) -> List[Path]:
+        """The files that are finished."""
+        return list(self._paths)
+
+    def _video(self, frame: Frame) -> Mp4:
+        key = id(frame.stream)  # the stream is kept beside it, so the id stays its own
+        if key not in self._videos:
+            while len(self._videos) >= MAX_OPEN:  # encoders are large, and sources come one after the other
+                self._finish_oldest()
+            self._videos[key] = (frame.stream, Mp4(self._claim(frame.stream), frame.hw, frame.stream.fps))
+        self._videos.move_to_end(key)
+        return self._videos[key][1]
+
+    def _finish_oldest(self) -> None:
+        _, (_, video) = self._videos.popitem(last=False)
+        video.close()
+        self._paths.append(video.path)
+
+    def _write_picture(self, image: Array, stream: Stream) -> None:
+        import cv2
+
+        path = self._claim(stream)
+        options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        try:
+            ok, data = cv2.imencode(path.suffix, image, options)
+        except cv2.error as error:
+            raise OutputError(f"cannot write {path}: {error.err or error}") from error
+        if not ok:
+            raise OutputError(f"cannot write {path}: OpenCV cannot encode {path.suffix}")
+        with files.atomic(path) as file:
+            file.write(data.tobytes())
+        self._paths.append(path)
+
+    def _claim(self, stream: Stream) -> Path:
+        if self.is_file:
+            return self.out
+        stem, suffix = copy_name(stream.name, stream.kind)
+        path, number = self.out / (stem + suffix), 1
+        # Case folded: two names may be one file on the disk this is read on later.
+        while str(path).casefold() in self._claimed or os.path.realpath(path) in self._inputs:
+            number += 1
+            path = self.out / f"{stem}-{number}{suffix}"
+        self._claimed.add(str(path).casefold())
+        return path
+
+    def _check_file(self, stream: Stream) -> None:
+        picture = self.out.suffix.lower() in PICTURES
+        if picture != (stream.kind == "image"):
+            raise UsageError(
+                f"{self.out} is a {'picture' if picture else 'video'}, {stream.name} is not; "
+                f"give a folder or a {'.mp4' if picture else '.jpg'} file"
+            )
+        if self._first is not None and stream is not self._first:
+            raise UsageError(f"{self.out} holds one source, and {stream.name} is the second; give a folder")
+        self._first = stream
+
+    def _refuse_inputs(self) -> None:
+        for path in sorted(self._inputs):
+            for kind in ("image", "video"):
+                copy = self.out if self.is_file else self.out / "".join(copy_name(path, kind))
+                if os.path.realpath(copy) in self._inputs:
+                    raise UsageError(f"writing {copy} would replace a source; give another folder or name")
+
+
+def copy_name(name: str, kind: str) -> Tuple[str, str]:
+    """A stream's name and kind -> stem and suffix of its copy."""
+    suffix = ".mp4"
+    if kind == "image":
+        suffix = ".jpg" if name.lower().endswith((".jpg", ".jpeg", ".jpe")) else ".png"
+    if "://" in name:
+        parts = urlsplit(name)
+        last = PurePosixPath(unquote(parts.path)).stem
+        stem = last if kind != "live" and last else f"{parts.netloc}{parts.path}"
+        stem = re.sub(r"[^\w.-]+", "_", stem).strip("._")
+    else:
+        stem = Path(name).stem
+        if kind == "live":
+            stem = re.sub(r"[^\w.-]+", "_", stem)
+    return stem[:120] or "stream", suffix
+
+
+def _is_file(out: Target) -> bool:
+    suffix = Path(out).suffix.lower()
+    if Path(out).is_dir() or str(out).endswith("/"):
+        return False
+    if suffix in NOT_OURS:
+        raise UsageError(f"{out}: annotated copies are written as {', '.join(PICTURES + VIDEOS)}, or into a folder")
+    return suffix in PICTURES + VIDEOS
+
+
+def _make(folder: Path) -> Optional[Path]:
+    """Make the folder; it is returned when it was not there before."""
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write into the folder {folder}: permission denied")
+    return folder if new else None

@@ -1,0 +1,149 @@
+"""An mp4 that every browser plays: H.264, yuv420p, BT.709, its index in front."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from ..core import Array
+from ..errors import OutputError
+
+CLOCK = 90000
+CODEC = "libx264"
+
+
+class Mp4:
+    """A video file under way: pictures (H, W, 3) uint8 BGR with their time in seconds.
+
+    The first picture decides the size (an odd side gets one more pixel); later ones are scaled to it. Times
+    keep their distances and begin at 0. Written beside as a `.part`, renamed on `close`. Raises `OutputError`.
+    """
+
+    def __init__(self, path: Path, hw: Tuple[int, int], fps: Optional[float]) -> None:
+        self.path = path
+        self.part = path.with_name(f".{path.name[:64]}.{os.getpid()}.part")
+        self._hw = hw
+        self._fps = Fraction(min(max(fps or 25.0, 1.0), 240.0)).limit_denominator(1001)
+        self._zero_s: Optional[float] = None
+        self._last = -1
+        self._step = self._gap = round(CLOCK / self._fps)
+        self._container: Any = None
+        self._video: Any = None
+        self._reformatter: Any = None
+        import av
+
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._begin()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            self.abort()
+            raise self._failure(error) from error
+
+    def write(self, image: Array, pts_s: Optional[float]) -> None:
+        """Append a picture; without a time it follows the last one at the video's rate."""
+        import av
+
+        try:
+            frame = av.VideoFrame.from_ndarray(self._fitted(image), format="bgr24")
+            frame = self._reformatter.reformat(
+                frame, format="yuv420p", src_colorspace="itu601", dst_colorspace="itu709",
+                src_color_range=2, dst_color_range=1,
+            )  # fmt: skip
+            frame.pts, frame.time_base = self._tick(pts_s), Fraction(1, CLOCK)
+            self._mux(frame)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Write what the encoder still holds and the index, and give the file its name."""
+        import av
+
+        try:
+            self._mux(None)
+            self._container.close()
+            with open(self.part, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(self.part, self.path)
+        except (av.error.FFmpegError, OSError) as error:
+            self.abort()
+            raise self._failure(error) from error
+
+    def abort(self) -> None:
+        """Remove the file."""
+        import av
+
+        if self._container is not None:
+            with suppress(av.error.FFmpegError, OSError):  # an index nobody will read may not fit the disk
+                self._container.close()
+        with suppress(OSError):  # it may never have come to be; an error is on its way already
+            self.part.unlink()
+
+    def _begin(self) -> None:
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+        self._container = av.open(f"file:{self.part}", "w", format="mp4", options={"movflags": "+faststart"})
+        video = self._container.add_stream(CODEC, rate=self._fps, options=_OPTIONS)
+        video.height, video.width = (side + side % 2 for side in self._hw)
+        video.pix_fmt = "yuv420p"
+        video.time_base = video.codec_context.time_base = Fraction(1, CLOCK)
+        video.codec_context.open()
+        self._video = video
+
+    def _fitted(self, image: Array) -> Array:
+        import cv2
+
+        height, width = self._hw
+        if image.shape[:2] != (height, width):
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        if height % 2 or width % 2:
+            image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        return np.ascontiguousarray(image)
+
+    def _tick(self, pts_s: Optional[float]) -> int:
+        after = self._last + 1
+        if pts_s is None:
+            tick = self._last + self._step if self._last >= 0 else 0
+        else:
+            if self._zero_s is None:
+                self._zero_s = pts_s
+            tick = round((pts_s - self._zero_s) * CLOCK)
+            if tick < after - CLOCK:  # the clock was set back (a camera restarted): go on from here
+                tick = self._last + self._step
+                self._zero_s = pts_s - tick / CLOCK
+        tick = max(tick, after)
+        if self._last >= 0:
+            self._gap = tick - self._last
+        self._last = tick
+        return tick
+
+    def _mux(self, frame: Any) -> None:
+        for packet in self._video.encode(frame):
+            packet.duration = self._gap  # mp4 takes it for the last frame alone; the others end where the next begins
+            self._container.mux(packet)
+
+    def _failure(self, error: Exception) -> OutputError:
+        if type(error).__name__ in ("UnknownCodecError", "EncoderNotFoundError"):
+            return OutputError(
+                f"cannot write {self.path}: this FFmpeg has no {CODEC}; install PyAV from its wheel (pip install av)"
+            )
+        height, width = self._hw
+        why = getattr(error, "strerror", None) or str(error)
+        return OutputError(f"cannot write {self.path} ({width}x{height}): {why}")
+
+
+_OPTIONS: Dict[str, str] = {
+    "preset": "veryfast",
+    "crf": "23",
+    # Untagged, a browser guesses the colours by the height.
+    "colorspace": "bt709",
+    "color_primaries": "bt709",
+    "color_trc": "bt709",
+    "color_range": "tv",
+}

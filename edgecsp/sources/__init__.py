@@ -1,0 +1,173 @@
+"""Where frames come from, each by one word: a URI.
+
+    dog.jpg              a picture
+    clip.mp4             a video
+    photos/              the pictures and videos of a folder, in natural order of their names
+    'shots/**/*.png'     what a pattern matches
+    0, /dev/video0       a camera of this machine (live)
+    rtsp://host/path     a network stream (live); also rtsps, rtmp, udp, rtp, srt, http, https
+    https://host/a.jpg   a picture or a video of known length on a web server
+    -                    one picture, piped to standard input
+
+Extensions decide between picture and video, the content where they say nothing.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from pathlib import Path
+from typing import List, Mapping, Optional, Sequence, Tuple
+
+from ..errors import SourceError, UsageError
+from ..files import nearby
+from .base import Chain, Source, redact
+from .camera import Camera
+from .network import SCHEMES, TIMEOUT_S, open_url
+from .pictures import Bytes, Pictures, from_stdin, quiet_opencv
+from .video import Video
+
+__all__ = ["Bytes", "Camera", "Chain", "Pictures", "Source", "Video", "open", "open_all", "redact"]
+
+# fmt: off
+PICTURES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".jp2", ".avif", ".ras", ".sr",
+))
+VIDEOS = frozenset((
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv",
+    ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".gif", ".apng", ".h264", ".264", ".h265", ".265", ".hevc",
+    ".mjpeg", ".mjpg", ".y4m", ".ivf",
+))
+# fmt: on
+
+
+def open(
+    uri: str, *, stride: int = 1, timeout_s: float = TIMEOUT_S, options: Optional[Mapping[str, str]] = None
+) -> Source:
+    """One URI -> one `Source`, already known to be readable (of a folder or a pattern: to be there).
+
+    `stride` N keeps frames 0, N, 2N of each video or stream; `timeout_s` bounds every wait for a network
+    stream, `options` are FFmpeg's for it. Raises `SourceError`.
+    """
+    parts = open_all([uri], stride=stride, timeout_s=timeout_s, options=options)
+    return parts[0] if len(parts) == 1 else Chain(uri, parts)
+
+
+def open_all(
+    uris: Sequence[str], *, stride: int = 1, timeout_s: float = TIMEOUT_S, options: Optional[Mapping[str, str]] = None
+) -> List[Source]:
+    """URIs -> sources in the given order; pictures that follow each other are one source.
+
+    Anything that is not there is a `SourceError` at once. Of several files, one that cannot be read shows
+    only when its turn comes, as a problem of its source (a picture) or as its error (a video).
+    """
+    if stride < 1:
+        raise UsageError(f"stride {stride}: at least 1 (every frame)")
+    opened: List[Source] = []
+    run: List[str] = []
+    many = len(uris) > 1
+
+    def flush() -> None:
+        if run:
+            opened.append(Pictures(list(run), forgive=many or len(run) > 1))
+            run.clear()
+
+    try:
+        for uri in uris:
+            if _is_elsewhere(uri):
+                flush()
+                opened.append(_elsewhere(uri, stride, timeout_s, options))
+                continue
+            for path in _files(uri):
+                many = many or path != uri
+                if _is_picture(path):
+                    run.append(path)
+                else:
+                    flush()
+                    opened.append(Video(path, stride=stride))
+        flush()
+        if len(opened) == 1:
+            opened[0].check()
+    except SourceError:
+        for source in opened:
+            source.close()
+        raise
+    return opened
+
+
+def _is_elsewhere(uri: str) -> bool:
+    number = uri.isascii() and uri.isdigit()
+    return uri == "-" or "://" in uri or number or re.fullmatch(r"/dev/video\d+", uri) is not None
+
+
+def _elsewhere(uri: str, stride: int, timeout_s: float, options: Optional[Mapping[str, str]]) -> Source:
+    if uri == "-":
+        return from_stdin()
+    if "://" not in uri:
+        return Camera(uri, stride=stride)
+    scheme = uri.partition("://")[0].lower()
+    if scheme not in SCHEMES:
+        raise SourceError(f"{redact(uri)}: no source speaks {scheme!r}; known: {', '.join(SCHEMES)}")
+    return open_url(uri, stride=stride, timeout_s=timeout_s, options=options)
+
+
+def _files(uri: str) -> List[str]:
+    if os.path.isdir(uri):
+        return _folder(uri)
+    if os.path.exists(uri):
+        if not stat.S_ISREG(os.stat(uri).st_mode):
+            raise SourceError(f"{uri} is no regular file; pipe a picture to '-', or give a file, a folder or a URL")
+        return [uri]
+    if glob.has_magic(uri):
+        return _pattern(uri)
+    if not uri:
+        raise SourceError("the source is an empty word; give a file, a folder, a camera number or a URL")
+    raise SourceError(f"there is no {uri}{nearby(uri)}")
+
+
+def _folder(folder: str) -> List[str]:
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise SourceError(f"cannot read the folder {folder}: {error.strerror}") from error
+    media = [n for n in names if _is_media(n) and os.path.isfile(os.path.join(folder, n))]
+    if not media:
+        inner = sorted(n for n in names if os.path.isdir(os.path.join(folder, n)))
+        hint = f"; for what lies deeper: '{os.path.join(folder, '**', '*.jpg')}'" if inner else ""
+        raise SourceError(f"no picture or video in the folder {folder} ({len(names)} entries){hint}")
+    return [os.path.join(folder, name) for name in sorted(media, key=_natural)]
+
+
+def _pattern(pattern: str) -> List[str]:
+    found = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+    if not found:
+        # The part before the first wildcard is what the user may have got wrong.
+        root = Path(re.split(r"[*?\[]", pattern, maxsplit=1)[0] + "x").parent
+        where = "" if root.is_dir() else f"; there is no folder {root}"
+        raise SourceError(f"no file matches {pattern!r}{where}")
+    media = [path for path in found if _is_media(os.path.basename(path))]
+    return sorted(media or found, key=_natural)
+
+
+def _is_media(name: str) -> bool:
+    # Dot files are other programs' leftovers (._photo.jpg of macOS, .x.part of ours).
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURES | VIDEOS
+
+
+def _is_picture(path: str) -> bool:
+    extension = os.path.splitext(path)[1].lower()
+    if extension in PICTURES or extension in VIDEOS:
+        return extension in PICTURES
+    import cv2
+
+    with quiet_opencv():
+        return bool(cv2.haveImageReader(path))
+
+
+def _natural(name: str) -> Tuple[object, ...]:
+    # img2 before img10; the name itself last, so that the order is total.
+    pieces = re.split(r"(\d+)", name.casefold())
+    return (*((int(p), "") if p.isdecimal() and p.isascii() else (-1, p) for p in pieces), (-1, name))
