@@ -59,8 +59,10 @@ def _yolo(head: Yolo, out: Array, input_hw: Tuple[int, int], conf: float) -> Can
     cell = np.stack((place[used] % width, place[used] // width), 1).astype(np.float32)
     step = np.array((input_hw[1] / width, input_hw[0] / height), np.float32)
     anchors = np.array(head.anchors_wh, np.float32)[anchor[used]]
-    xyxy = _boxes(head, raw[used, :4], cell, step, anchors)
-    return Candidates(xyxy[row.reshape(-1)], scores.astype(np.float32), class_id.astype(np.int32))
+    xyxy = _boxes(head, raw[used, :4], cell, step, anchors)[row.reshape(-1)]
+    # A NaN among the raw four (fp16 that overflowed) makes no box; comparing dropped those among the scores.
+    real = np.isfinite(xyxy).all(1)
+    return Candidates(xyxy[real], scores[real].astype(np.float32), class_id[real].astype(np.int32))
 
 
 def _boxes(head: Yolo, raw: Array, cell: Array, step: Array, anchors: Array) -> Array:
@@ -90,6 +92,8 @@ def classes(model: Model, outputs: Sequence[Array], top: int = 5) -> Classes:
     scores = outputs[0].reshape(-1).astype(np.float32)
     if scores.size != head.classes:
         raise BadModel(f"the classifier gave {scores.size} scores for {head.classes} classes")
+    if not np.isfinite(scores).all():
+        raise BadModel(f"{model.name} gave scores that are no numbers; its weights or its precision are at fault")
     if head.softmax:
         scores = np.exp(scores - scores.max())
         scores /= scores.sum()

@@ -38,9 +38,15 @@ def keep(
 def _by_overlap(xyxy: Array, scores: Array, ids: Array, iou: float, max_det: int) -> Array:
     import cv2
 
-    xywh = np.concatenate((xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]), 1).astype(np.float64)
-    kept = cv2.dnn.NMSBoxesBatched(xywh, scores, ids, 0.0, float(iou))  # type: ignore[arg-type]
-    rows = np.asarray(kept, np.int64).reshape(-1)
+    xywh = np.concatenate((xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]), 1, dtype=np.float64)
+    kept = []
+    # One call a class. NMSBoxesBatched moves the classes apart instead, by the largest coordinate: boxes that
+    # begin left of the picture then meet those of the class before, and one absurd box drowns all others.
+    for class_id in np.unique(ids):
+        rows = np.nonzero(ids == class_id)[0]
+        stay = cv2.dnn.NMSBoxes(xywh[rows], scores[rows], 0.0, float(iou))  # type: ignore[arg-type]
+        kept.append(rows[np.asarray(stay, np.int64).reshape(-1)])
+    rows = np.sort(np.concatenate(kept))
     return rows[np.argsort(-scores[rows], kind="stable")[:max_det]]
 
 
