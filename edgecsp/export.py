@@ -6,7 +6,8 @@ picture size (slices act on channels, resizes by factor), so `onnx_model.reshape
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Protocol, Sequence, Set, Tuple
+import io
+from typing import Any, Dict, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -59,7 +60,8 @@ def folded(layer: Layer, weights: Weights, at: str) -> Tuple[Array, Array]:
         raise BadWeights(f"{at}: a batch-norm variance of {variance.min():g}; the weights do not fit this network")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         factor = scale.astype(np.float64) / (np.sqrt(variance.astype(np.float64)) + BN_EPSILON)
-        kernel = (kernel * factor.reshape(-1, 1, 1, 1)).astype(np.float32)
+        # In float64, cast piece by piece: a float64 copy of a large kernel costs more than the arithmetic.
+        kernel = np.multiply(kernel, factor.reshape(-1, 1, 1, 1), out=np.empty_like(kernel), casting="same_kind")
         bias = (bias - mean * factor).astype(np.float32)
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise BadWeights(f"{at}: folding the batch-norm overflows; the weights do not fit this network")
@@ -69,11 +71,17 @@ def folded(layer: Layer, weights: Weights, at: str) -> Tuple[Array, Array]:
 def to_onnx(net: Net, weights: Weights, name: str) -> Any:
     """An `onnx.ModelProto` of the tape: input `images` (1, c, h, w), outputs the heads in order."""
     import onnx
+
+    return onnx.load_model_from_string(to_bytes(net, weights, name))
+
+
+def to_bytes(net: Net, weights: Weights, name: str, props: Optional[Mapping[str, str]] = None) -> bytes:
+    """The same as a serialised file, with `props` as its metadata; holds the weights in memory once."""
     from onnx import TensorProto, helper
 
     writer = _Writer(net)
     for index, layer in enumerate(net.layers):
-        writer.write(index, layer, weights)
+        writer.write(index, layer)
     outputs = [helper.make_tensor_value_info(head.name, TensorProto.FLOAT, [1, x.c, x.h, x.w]) for x, head in net.heads]
     _, c, h, w = net.input
     graph = helper.make_graph(
@@ -85,27 +93,80 @@ def to_onnx(net: Net, weights: Weights, name: str) -> Any:
     )
     opset = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opset, producer_name="edgecsp", ir_version=IR_VERSION)
-    assert isinstance(model, onnx.ModelProto)
-    return model
+    helper.set_model_props(model, dict(props or {}))
+    return _serialised(model, net, weights, writer.kernels)
+
+
+def _serialised(model: Any, net: Net, weights: Weights, kernels: Mapping[int, str]) -> bytes:
+    """`model` with the convolutions' weights, which are written straight into the file's bytes.
+
+    protobuf would copy them four times on the way (tensor, graph, model, bytes). Its wire format is a tag, a
+    length and a content, field after field in any order: the weights come last in the graph, the graph last
+    in the model. Field numbers are onnx.proto's: ModelProto.graph 7, GraphProto.initializer 5.
+    """
+    graph = model.graph.SerializeToString()
+    model.ClearField("graph")
+    heads = {index: _tensor_heads(kernels[index], net.layers[index]) for index in kernels}
+    total = len(graph) + sum(len(head) + size for pair in heads.values() for head, size in pair)
+    out = io.BytesIO()
+    out.write(model.SerializeToString() + _field(7, total) + graph)
+    for index, layer in enumerate(net.layers):
+        if layer.op != "conv":
+            continue
+        arrays = folded(layer, weights, layer.at or _name(index, layer))
+        # A layer that no head needs still takes its weights from the file.
+        for (head, _), values in zip(heads.get(index, ()), arrays):
+            out.write(head)
+            out.write(np.ascontiguousarray(values, "<f4").data)
+    return out.getvalue()
+
+
+def _tensor_heads(name: str, layer: Layer) -> Sequence[Tuple[bytes, int]]:
+    """The initializer fields of a convolution's kernel and bias up to their raw data (TensorProto.raw_data 9),
+    and the bytes of that data.
+    """
+    from onnx import TensorProto
+
+    n, (kh, kw) = layer.attrs["filters"], layer.attrs["size"]
+    fields = []
+    for part, dims in (("weight", (n, layer.weights // (n * kh * kw), kh, kw)), ("bias", (n,))):
+        size = 4 * int(np.prod(dims))
+        tensor = TensorProto(name=f"{name}.{part}", data_type=TensorProto.FLOAT, dims=dims).SerializeToString()
+        tensor += _field(9, size)
+        fields.append((_field(5, len(tensor) + size) + tensor, size))
+    return fields
+
+
+def _field(number: int, length: int) -> bytes:
+    """The tag and length in front of a field with that many bytes of content."""
+    digits = [number << 3 | 2]
+    while length > 127:
+        digits.append(length & 127 | 128)
+        length >>= 7
+    return bytes([*digits, length])
+
+
+def _name(index: int, layer: Layer) -> str:
+    return f"{index:03d}_{layer.attrs.get('kind', layer.op)}"
 
 
 class _Writer:
-    """Layers to nodes. Layers that no head needs take their weights from the file and are left out."""
+    """Layers to nodes; layers that no head needs are left out. `kernels` names the convolutions that stay."""
 
     def __init__(self, net: Net) -> None:
         self.net = net
         self.nodes: List[Any] = []
         self.initializers: List[Any] = []
+        self.kernels: Dict[int, str] = {}
         self._alive = _needed(net)
         self._names: Dict[int, str] = {-1: INPUT}
         self._outputs = {x.layer: head.name for x, head in net.heads}
 
-    def write(self, index: int, layer: Layer, weights: Weights) -> None:
-        name = f"{index:03d}_{layer.attrs.get('kind', layer.op)}"
+    def write(self, index: int, layer: Layer) -> None:
+        name = _name(index, layer)
         self._names[index] = self._outputs.get(index, name)
-        arrays = folded(layer, weights, layer.at or name) if layer.op == "conv" else ()
         if index in self._alive:
-            getattr(self, f"_{layer.op}")(name, index, layer, *arrays)
+            getattr(self, f"_{layer.op}")(name, index, layer)
 
     def _node(self, op: str, index: int, inputs: Sequence[str], name: str, **attrs: Any) -> None:
         from onnx import helper
@@ -121,9 +182,10 @@ class _Writer:
         self.initializers.append(numpy_helper.from_array(values, name))
         return name
 
-    def _conv(self, name: str, index: int, layer: Layer, kernel: Array, bias: Array) -> None:
+    def _conv(self, name: str, index: int, layer: Layer) -> None:
         a = layer.attrs
-        inputs = [*self._inputs(layer), self._const(f"{name}.weight", kernel), self._const(f"{name}.bias", bias)]
+        inputs = [*self._inputs(layer), f"{name}.weight", f"{name}.bias"]
+        self.kernels[index] = name
         self._node(
             "Conv",
             index,

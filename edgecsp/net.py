@@ -24,6 +24,8 @@ from .errors import BadModel
 MAX_SIDE = 16384
 MAX_ELEMENTS = 1 << 27  # one feature map: 512 MB of float32
 MAX_WEIGHTS = 500_000_000  # 2 GB of float32: what one ONNX file can hold
+MAX_LAYERS = 1 << 15
+MAX_MAXOUT = 1024  # channels of which one stays; each is a node of the graph
 
 ACTIVATIONS = ("linear", "leaky", "relu", "relu6", "mish", "swish", "logistic", "tanh")
 Pair = Union[int, Tuple[int, int]]
@@ -67,17 +69,20 @@ class Net:
     def __init__(self, channels: int, height: int, width: int) -> None:
         if not (0 < channels <= 1024 and 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
             raise BadModel(f"an input of {width}x{height}x{channels} cannot be meant; sides go from 1 to {MAX_SIDE}")
+        if channels * height * width > MAX_ELEMENTS:
+            raise BadModel(f"an input of {width}x{height}x{channels} cannot be meant; {MAX_ELEMENTS:,} values are the most")
         self.input = Tensor(-1, channels, height, width)
         self.layers: List[Layer] = []
         self.heads: List[Tuple[Tensor, Head]] = []
         self.at = ""
+        self._weights = 0  # a running sum: thousands of layers must not each add up all before them
 
     # -- what the tape knows ---------------------------------------------------------------------------
 
     @property
     def weights(self) -> int:
         """Convolution weights alone: the parameters that the CSPNet paper counts."""
-        return sum(layer.weights for layer in self.layers)
+        return self._weights
 
     @property
     def floats(self) -> int:
@@ -105,9 +110,12 @@ class Net:
                 f"{op} makes a map of {w}x{h}x{c}, {c * h * w * 4 / 2**30:.1f} GB; "
                 f"the largest allowed is {MAX_ELEMENTS * 4 / 2**30:.1f} GB"
             )
+        if len(self.layers) == MAX_LAYERS:
+            raise BadModel(f"the network has more than {MAX_LAYERS:,} layers")
         weights, floats, flops = costs
-        if self.weights + weights > MAX_WEIGHTS:
+        if self._weights + weights > MAX_WEIGHTS:
             raise BadModel(f"{op} of {_shown(inputs)} has {weights:,} weights; a model may have {MAX_WEIGHTS:,} in all")
+        self._weights += weights
         self.layers.append(Layer(op, tuple(x.layer for x in inputs), shape, attrs, weights, floats, flops, self.at))
         return Tensor(len(self.layers) - 1, c, h, w)
 
@@ -199,6 +207,8 @@ class Net:
         """Cross-channel max-pool to `channels`: out[g] = max over j of x[g + j * channels]."""
         if channels < 1 or x.c % channels:
             raise BadModel(f"maxout: {x.c} channels are no multiple of {channels}")
+        if x.c // channels > MAX_MAXOUT:
+            raise BadModel(f"maxout of {x.c} channels to {channels}: at most {MAX_MAXOUT} may become one")
         return self._add("maxout", [x], (channels, x.h, x.w), (0, 0, x.c * x.h * x.w), channels=channels)
 
     def concat(self, *xs: Tensor) -> Tensor:
@@ -294,4 +304,5 @@ class Net:
 
 
 def _shown(xs: Sequence[Tensor]) -> str:
-    return " and ".join(f"{x.w}x{x.h}x{x.c}" for x in xs)
+    more = f" and {len(xs) - 6} more" if len(xs) > 6 else ""
+    return " and ".join(f"{x.w}x{x.h}x{x.c}" for x in xs[:6]) + more

@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 from . import files
 from .core import HEADS, Head, Input, Model
 from .errors import BadModel, EdgecspError, SourceError, UsageError
-from .export import Weights, to_onnx
+from .export import Weights, to_bytes
 from .net import Net
 
 KEY = "edgecsp"
@@ -34,8 +34,7 @@ def build(net: Net, weights: Weights, *, name: str, labels: Tuple[str, ...], **d
     heads = tuple(head for _, head in net.heads)
     described.setdefault("input", Input((net.input.h, net.input.w), channels=net.input.c))
     model = Model(name=name, heads=heads, labels=labels, **described)
-    proto = to_onnx(net, weights, name)
-    return replace(model, onnx=_described(proto, model).SerializeToString())
+    return replace(model, onnx=to_bytes(net, weights, name, {KEY: _said(model)}))
 
 
 def save(model: Model, path: Union[str, Path]) -> None:
@@ -111,9 +110,13 @@ def _described(proto: Any, model: Model) -> Any:
     from onnx import helper
 
     kept = {prop.key: prop.value for prop in proto.metadata_props}
-    kept[KEY] = json.dumps(_to_json(model), separators=(",", ":"))
+    kept[KEY] = _said(model)
     helper.set_model_props(proto, kept)
     return proto
+
+
+def _said(model: Model) -> str:
+    return json.dumps(_to_json(model), separators=(",", ":"))
 
 
 def _to_json(model: Model) -> Dict[str, Any]:

@@ -12,6 +12,7 @@ from ..files import nearby
 
 MAX_BYTES = 1 << 20
 MAX_SECTIONS = 4096
+MAX_NUMBERS = 4096  # in one list
 _MAX_WHOLE = 2**31 - 1  # darknet reads ints
 
 
@@ -27,7 +28,7 @@ class Section:
     def wrong(self, message: str, key: str = "") -> BadModel:
         """The error to raise for this section, at the line of `key` if it has one."""
         line = self.options[key][1] if key in self.options else self.line
-        return BadModel(f"{self.file}, line {line}: [{self.kind}] {message}")
+        return BadModel(f"{self.file}, line {line}: [{short(self.kind)}] {message}")
 
     def text(self, key: str, default: str = "") -> str:
         """An option's text as it stands."""
@@ -37,14 +38,14 @@ class Section:
         """A whole number within low..high."""
         values = self.wholes(key, low, high) if key in self.options else [default]
         if len(values) != 1:
-            raise self.wrong(f"{key}={self.text(key)!r}: one number is expected, found {len(values)}", key)
+            raise self.wrong(f"{key}={short(self.text(key))!r}: one number is expected, found {len(values)}", key)
         return values[0]
 
     def real(self, key: str, default: float, low: float, high: float) -> float:
         """A finite number within low..high."""
         values = self.reals(key, low, high) if key in self.options else [default]
         if len(values) != 1:
-            raise self.wrong(f"{key}={self.text(key)!r}: one number is expected, found {len(values)}", key)
+            raise self.wrong(f"{key}={short(self.text(key))!r}: one number is expected, found {len(values)}", key)
         return values[0]
 
     def flag(self, key: str) -> bool:
@@ -65,15 +66,17 @@ class Section:
         words = [word.strip() for word in self.text(key).split(",")]
         while len(words) > 1 and not words[-1]:  # "10,14," is common, and darknet reads past it
             words.pop()
+        if len(words) > MAX_NUMBERS:
+            raise self.wrong(f"{key}= lists {len(words):,} numbers; at most {MAX_NUMBERS:,} can be meant", key)
         numbers = []
         for word in words:
             try:
                 number = kind(word[:64])
             except ValueError:
                 what = "a whole number" if kind is int else "a number"
-                raise self.wrong(f"{key}={_short(word)!r} is not {what}", key) from None
+                raise self.wrong(f"{key}={short(word)!r} is not {what}", key) from None
             if not (math.isfinite(number) and low <= number <= high):
-                raise self.wrong(f"{key}={_short(word)} is outside {low:g} to {high:g}", key)
+                raise self.wrong(f"{key}={short(word)} is outside {low:g} to {high:g}", key)
             numbers.append(number)
         return numbers
 
@@ -102,7 +105,7 @@ def parse(text: str, file: str = "cfg") -> List[Section]:
         if line.startswith("["):
             if not line.endswith("]"):
                 raise BadModel(
-                    f"{file}, line {number}: {_short(line)!r} opens a section and does not close it with ']'"
+                    f"{file}, line {number}: {short(line)!r} opens a section and does not close it with ']'"
                 )
             sections.append(Section(file, line[1:-1].strip().lower(), number))
             if len(sections) > MAX_SECTIONS:
@@ -110,10 +113,10 @@ def parse(text: str, file: str = "cfg") -> List[Section]:
             continue
         key, equals, value = line.partition("=")
         if not equals:
-            raise BadModel(f"{file}, line {number}: {_short(line)!r} is neither [section], key=value nor a # comment")
+            raise BadModel(f"{file}, line {number}: {short(line)!r} is neither [section], key=value nor a # comment")
         if not sections:
             raise BadModel(
-                f"{file}, line {number}: {_short(line)!r} stands before any [section]; a cfg begins with [net]"
+                f"{file}, line {number}: {short(line)!r} stands before any [section]; a cfg begins with [net]"
             )
         sections[-1].options.setdefault(key.strip(), (value.strip(), number))
     if not sections:
@@ -121,7 +124,8 @@ def parse(text: str, file: str = "cfg") -> List[Section]:
     return sections
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A text that fits an error message."""
     return text if len(text) <= 40 else text[:37] + "..."
 
 

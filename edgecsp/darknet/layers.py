@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import BadModel
 from ..net import ACTIVATIONS, MAX_SIDE, Net, Tensor
-from .cfg import Section
+from .cfg import Section, short
 
 _ALIASES = {
     "network": "net",
@@ -141,14 +141,14 @@ def _net(section: Section, hw: Optional[Tuple[int, int]]) -> Tuple[Net, str]:
 def _refuse(section: Section, *keys: str) -> None:
     for key in keys:
         if section.text(key, "0") not in ("0", "none", "0.0", ""):
-            raise section.wrong(f"{key}={section.text(key)} changes the result and is not built by edgecsp", key)
+            raise section.wrong(f"{key}={short(section.text(key))} changes the result and is not built by edgecsp", key)
 
 
 def _activation(section: Section, default: str) -> str:
     said = section.text("activation", default).lower()
     kind = _SILU.get(said, said)
     if kind not in ACTIVATIONS:
-        raise section.wrong(f"activation={said!r} is not one of {', '.join((*ACTIVATIONS, *_SILU))}", "activation")
+        raise section.wrong(f"activation={short(said)!r} is not one of {', '.join((*ACTIVATIONS, *_SILU))}", "activation")
     return kind
 
 
@@ -285,6 +285,16 @@ def _softmax(made: Build, section: Section) -> Tensor:
     return made.incoming(section)  # applied when the scores are read: graphs end raw
 
 
+def _nms_beta(made: Build, section: Section) -> float:
+    """darknet goes by the last [yolo]. Both kinds subtract the centre distance; only diounms reads beta_nms."""
+    kind = section.text("nms_kind", "default")
+    if kind == "diounms":
+        return section.real("beta_nms", 0.6, 0, 100)
+    if kind not in ("default", "greedynms"):
+        made.notes.append(f"line {section.line}: nms_kind={short(kind)} is not built; plain NMS is used")
+    return 0.6 if kind == "greedynms" else 0.0
+
+
 def _yolo(made: Build, section: Section) -> None:
     numbers = section.reals("anchors", 0, 1e6)
     if len(numbers) < 2 or len(numbers) % 2 or min(numbers) <= 0:
@@ -298,13 +308,7 @@ def _yolo(made: Build, section: Section) -> None:
     mask = section.wholes("mask", 0) or list(range(num))
     if max(mask) >= num:
         raise section.wrong(f"mask={max(mask)}: the last of {num} anchors is {num - 1}", "mask")
-    if section.text("nms_kind", "default") not in ("default", "greedynms", "diounms"):
-        made.notes.append(f"line {section.line}: nms_kind={section.text('nms_kind')} is not built; plain NMS is used")
-    else:
-        # Both kinds subtract the centre distance, and darknet goes by the last [yolo].
-        made.nms_beta = (
-            0.0 if section.text("nms_kind", "default") == "default" else section.real("beta_nms", 0.6, 0, 100)
-        )
+    made.nms_beta = _nms_beta(made, section)
     made.net.yolo(
         made.incoming(section),
         classes=section.whole("classes", 20, 1),

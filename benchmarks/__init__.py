@@ -1,0 +1,1 @@
+"""What is measured and how. Run from the project's root: python -m benchmarks.NAME."""

@@ -1,0 +1,118 @@
+"""Where a video's time goes: milliseconds a frame for decode, preprocess, inference, decode+NMS, draw and encode.
+
+    python -m benchmarks.stages [--model NAME.onnx] [--video FILE] [--threads N] [--rounds 3] [--json FILE]
+
+Every stage runs alone, one after the other, on the same frames, so their sum is what one thread would need; the
+last line is what `edgecsp run`'s pipeline takes for the same video, stages overlapped. Rounds alternate; each
+figure is the median of all frames of all rounds, with the quartiles beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+
+from edgecsp import darknet, draw, pipeline, sinks, sources
+from edgecsp.sinks.mp4 import Mp4
+
+from .pictures import DATA, pictures, video
+
+STAGES = ("decode", "preprocess", "inference", "decode+NMS", "draw", "encode")
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="a self-describing ONNX [default: yolo-fastest-1.1-xl of the test data]")
+    parser.add_argument("--video", type=Path, help="[default: one made of the test data's pictures]")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        source = args.video or video(Path(scratch) / "in.mp4", pictures())
+        detector = pipeline.load(args.model or _default_model(), args.engine, threads=args.threads)
+        samples: Dict[str, List[float]] = {stage: [] for stage in STAGES}
+        whole: List[float] = []
+        for turn in range(args.rounds + 1):  # the first round warms up and is not counted
+            measured = _stages(detector, source, Path(scratch) / "stages.mp4")
+            overlapped = _whole(detector, source, Path(scratch) / "whole.mp4")
+            if turn:
+                for stage in STAGES:
+                    samples[stage] += measured[stage]
+                whole.append(overlapped)
+        _show(detector, source, samples, whole, args.json)
+
+
+def _default_model() -> Any:
+    weights = DATA / "weights" / "yolo-fastest-1.1-xl.weights"
+    if not weights.is_file():
+        raise SystemExit(f"no model: {weights} is not there; give --model MODEL.onnx")
+    return darknet.load(weights.with_suffix(".cfg"), weights).model
+
+
+def _stages(detector: pipeline.Detector, path: Path, target: Path) -> Dict[str, List[float]]:
+    """Seconds of each stage for each frame."""
+    taken: Dict[str, List[float]] = {stage: [] for stage in STAGES}
+
+    def timed(stage: str, work: Callable[..., Any], *given: Any) -> Any:
+        begun = time.perf_counter()
+        made = work(*given)
+        taken[stage].append(time.perf_counter() - begun)
+        return made
+
+    with sources.open(str(path)) as source:
+        frames, writer = iter(source), None
+        while True:
+            frame = timed("decode", next, frames, None)
+            if frame is None:
+                taken["decode"].pop()
+                break
+            writer = writer or Mp4(target, frame.hw, frame.stream.fps)
+            batch, geometry = timed("preprocess", detector.prepare, frame.image)
+            outputs = timed("inference", detector.infer, batch)
+            result = timed("decode+NMS", detector.finish, outputs, geometry)
+            painted = timed("draw", draw.annotate, frame.image, result)
+            timed("encode", writer.write, painted, frame.pts_s)
+    if writer:
+        writer.close()
+    return taken
+
+
+def _whole(detector: pipeline.Detector, path: Path, target: Path) -> float:
+    """Seconds a frame of the pipeline as `edgecsp run` drives it."""
+    summary = pipeline.Summary()
+    opened = sources.open_all([str(path)])
+    with sinks.open(out=target, sources=opened) as sink:
+        pipeline.run(detector, opened, sink.write, summary)
+    return summary.seconds / summary.frames
+
+
+def _show(
+    detector: pipeline.Detector, path: Path, samples: Dict[str, List[float]], whole: List[float], target: Any
+) -> None:
+    rows = {stage: np.percentile(np.array(values) * 1e3, (25, 50, 75)) for stage, values in samples.items()}
+    frames = len(samples["decode"])
+    size = "x".join(str(side) for side in detector.model.input.hw)
+    print(f"{detector.model.name} {size}, {path.name}, {frames} frames, {platform.machine()}, ms a frame")
+    for stage, (low, middle, high) in rows.items():
+        print(f"  {stage:12} {middle:8.2f}   [{low:.2f} .. {high:.2f}]")
+    total = sum(middle for _, middle, _ in rows.values())
+    overlapped = float(np.median(whole)) * 1e3
+    print(f"  {'sum':12} {total:8.2f}   one thread, {1e3 / total:.1f} fps")
+    print(f"  {'pipeline':12} {overlapped:8.2f}   as edgecsp run does it, {1e3 / overlapped:.1f} fps")
+    if target:
+        said = {stage: [v * 1e3 for v in values] for stage, values in samples.items()}
+        target.write_text(json.dumps({"model": detector.model.name, "ms": said, "pipeline_ms": overlapped}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""Slow oracles, written from darknet's conventions and not from edgecsp: plain numpy in float64, plain loops.
+
+Nothing here imports edgecsp. A fault that both sides share would have to be made twice.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+# -- darknet's network ------------------------------------------------------------------------------------
+
+Options = Dict[str, str]
+Take = Callable[[str, Tuple[int, ...]], np.ndarray]
+
+
+def sections_of(text: str) -> List[Tuple[str, Options]]:
+    """A cfg text as darknet's read_cfg sees it; the first of two equal keys counts."""
+    found: List[Tuple[str, Options]] = []
+    for line in text.splitlines():
+        line = "".join(line.split())
+        if not line or line[0] in "#;":
+            continue
+        if line[0] == "[":
+            found.append((line[1:-1], {}))
+        else:
+            key, value = line.split("=", 1)
+            found[-1][1].setdefault(key, value)
+    return found
+
+
+def file_weights(data: bytes) -> Take:
+    """Floats of a `.weights` file, front to back."""
+    major, minor, _ = struct.unpack("<iii", data[:12])
+    body = np.frombuffer(data[20 if major * 10 + minor >= 2 else 16 :], "<f4")
+    place = [0]
+
+    def take(part: str, shape: Tuple[int, ...]) -> np.ndarray:
+        n = math.prod(shape)
+        values = body[place[0] : place[0] + n]
+        assert len(values) == n, "the file is too short"
+        place[0] += n
+        return values.astype(np.float64).reshape(shape)
+
+    return take
+
+
+class Recorder:
+    """Random weights that are written down as they are handed out: `.data` is a `.weights` file of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.file = io.BytesIO()
+        self.file.write(struct.pack("<iiiQ", 0, 2, 5, 0))
+
+    @property
+    def data(self) -> bytes:
+        return self.file.getvalue()
+
+    def __call__(self, part: str, shape: Tuple[int, ...]) -> np.ndarray:
+        values = self.rng.standard_normal(shape)
+        if part == "weights":
+            values *= math.sqrt(2 / math.prod(shape[1:]))
+        elif part == "scale":
+            # Small variances too: only they tell sqrt(v) + 1e-6 from sqrt(v + 1e-6). Drawn here, one part early,
+            # so that scale / sqrt(variance) stays near one and activations keep their size.
+            self.variance = 10.0 ** self.rng.uniform(-7, 0.5, shape)
+            values = (1 + 0.3 * np.tanh(values)) * np.sqrt(self.variance)
+        elif part == "variance":
+            values = self.variance
+        elif part == "mean":
+            values *= 0.2
+        else:
+            values *= 0.2
+        values = values.astype(np.float32)
+        self.file.write(values.astype("<f4").tobytes())
+        return values.astype(np.float64)
+
+
+def activate(x: np.ndarray, kind: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        if kind == "linear":
+            return x
+        if kind == "leaky":
+            return np.where(x > 0, x, 0.1 * x)
+        if kind == "relu":
+            return np.maximum(x, 0)
+        if kind == "relu6":
+            return np.minimum(np.maximum(x, 0), 6)
+        if kind == "logistic":
+            return 1 / (1 + np.exp(-x))
+        if kind in ("swish", "silu"):
+            return x / (1 + np.exp(-x))
+        if kind == "tanh":
+            return np.tanh(x)
+        if kind == "mish":
+            return x * np.tanh(np.logaddexp(0, x))
+    raise KeyError(kind)
+
+
+def convolve(x: np.ndarray, kernel: np.ndarray, stride: Tuple[int, int], pad: int, dilation: int, groups: int):
+    """(C, H, W) with (N, C / groups, k, k); `pad` zeros on every side, (stride_y, stride_x)."""
+    n, per, k, _ = kernel.shape
+    c, h, w = x.shape
+    full = np.zeros((c, h + 2 * pad, w + 2 * pad))
+    full[:, pad : pad + h, pad : pad + w] = x
+    reach = dilation * (k - 1) + 1
+    out_h, out_w = (full.shape[1] - reach) // stride[0] + 1, (full.shape[2] - reach) // stride[1] + 1
+    out = np.zeros((n, out_h, out_w))
+    for f in range(n):
+        first = f // (n // groups) * per
+        for j in range(k):
+            for i in range(k):
+                rows = slice(j * dilation, j * dilation + (out_h - 1) * stride[0] + 1, stride[0])
+                columns = slice(i * dilation, i * dilation + (out_w - 1) * stride[1] + 1, stride[1])
+                out[f] += np.tensordot(kernel[f, :, j, i], full[first : first + per, rows, columns], 1)
+    return out
+
+
+def pool(x: np.ndarray, size: int, stride: Tuple[int, int], padding: int, average: bool) -> np.ndarray:
+    """darknet's loops: windows start at -padding / 2, places outside the map are passed over."""
+    c, h, w = x.shape
+    out_h, out_w = (h + padding - size) // stride[0] + 1, (w + padding - size) // stride[1] + 1
+    out = np.zeros((c, out_h, out_w))
+    for i in range(out_h):
+        for j in range(out_w):
+            top, left = i * stride[0] - padding // 2, j * stride[1] - padding // 2
+            window = x[:, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)]
+            out[:, i, j] = window.mean((1, 2)) if average else window.max((1, 2))
+    return out
+
+
+class Darknet:
+    """A network run section by section; `outputs` holds every layer's map, `heads` what a [yolo] was given."""
+
+    def __init__(self, image: np.ndarray, take: Take) -> None:
+        self.x = image.astype(np.float64)
+        self.take = take
+        self.outputs: List[np.ndarray] = []
+        self.heads: List[np.ndarray] = []
+
+    def step(self, kind: str, options: Options) -> np.ndarray:
+        self.x = getattr(self, f"_{kind}")(options)
+        self.outputs.append(self.x)
+        return self.x
+
+    def layer(self, position: str) -> np.ndarray:
+        index = int(position)
+        return self.outputs[index if index >= 0 else len(self.outputs) + index]
+
+    def _strides(self, o: Options) -> Tuple[int, int]:
+        both = o.get("stride", "1")
+        return int(o.get("stride_y", both)), int(o.get("stride_x", both))
+
+    def _convolutional(self, o: Options) -> np.ndarray:
+        n, size, groups = int(o.get("filters", 1)), int(o.get("size", 1)), int(o.get("groups", 1))
+        pad = size // 2 if int(o.get("pad", 0)) else int(o.get("padding", 0))
+        dilation = int(o.get("dilation", 1)) if size > 1 else 1
+        bias = self.take("bias", (n,))
+        normed = int(o.get("batch_normalize", 0))
+        if normed:
+            scale, mean, variance = (self.take(part, (n,)) for part in ("scale", "mean", "variance"))
+        kernel = self.take("weights", (n, self.x.shape[0] // groups, size, size))
+        y = convolve(self.x, kernel, self._strides(o), pad * dilation, dilation, groups)
+        if normed:
+            y = (y - mean[:, None, None]) / (np.sqrt(variance) + 0.000001)[:, None, None] * scale[:, None, None]
+        return activate(y + bias[:, None, None], o.get("activation", "logistic"))
+
+    def _maxpool(self, o: Options) -> np.ndarray:
+        if int(o.get("maxpool_depth", 0)):
+            n = int(o["out_channels"])
+            return np.stack([self.x[g::n].max(0) for g in range(n)])
+        return self._pooled(o, average=False)
+
+    def _local_avgpool(self, o: Options) -> np.ndarray:
+        return self._pooled(o, average=True)
+
+    def _pooled(self, o: Options, average: bool) -> np.ndarray:
+        size = int(o.get("size", o.get("stride", 1)))
+        return pool(self.x, size, self._strides(o), int(o.get("padding", size - 1)), average)
+
+    def _avgpool(self, o: Options) -> np.ndarray:
+        return self.x.mean((1, 2))[:, None, None]
+
+    def _route(self, o: Options) -> np.ndarray:
+        groups, group = int(o.get("groups", 1)), int(o.get("group_id", 0))
+        maps = [self.layer(p) for p in o["layers"].split(",") if p]
+        return np.concatenate([np.split(m, groups)[group] for m in maps])
+
+    def _shortcut(self, o: Options) -> np.ndarray:
+        y = self.x.copy()
+        for position in o["from"].split(","):
+            other = self.layer(position)
+            both = min(len(y), len(other))
+            y[:both] += other[:both]
+        return activate(y, o.get("activation", "linear"))
+
+    def _upsample(self, o: Options) -> np.ndarray:
+        n = int(o.get("stride", 2))
+        c, h, w = self.x.shape
+        y = np.zeros((c, h * n, w * n))
+        for i in range(h * n):
+            for j in range(w * n):
+                y[:, i, j] = self.x[:, i // n, j // n]
+        return y * float(o.get("scale", 1))
+
+    def _scale_channels(self, o: Options) -> np.ndarray:
+        return activate(self.x * self.layer(o["from"]), o.get("activation", "linear"))
+
+    def _sam(self, o: Options) -> np.ndarray:
+        return activate(self.x * self.layer(o["from"]), o.get("activation", "linear"))
+
+    def _dropout(self, o: Options) -> np.ndarray:
+        return self.x
+
+    _softmax = _cost = _dropout
+
+    def _yolo(self, o: Options) -> np.ndarray:
+        self.heads.append(self.x)
+        return self.x
+
+
+def darknet(cfg: str, image: np.ndarray, take: Take) -> List[np.ndarray]:
+    """Raw heads (C, H, W) of a cfg on one (C, H, W) picture; a classifier's last map when there is no [yolo]."""
+    (_, *rest) = sections_of(cfg)
+    net = Darknet(image, take)
+    for kind, options in rest:
+        net.step(kind, options)
+    return net.heads or [net.x]
+
+
+# -- what comes before and after the network --------------------------------------------------------------
+
+
+def resize_image(image: np.ndarray, hw: Tuple[int, int]) -> np.ndarray:
+    """darknet's resize_image, pixel by pixel: (H, W, C) -> (h, w, C), corner pixel on corner pixel."""
+    height, width, channels = image.shape
+    h, w = hw
+    step_y = (height - 1) / (h - 1) if h > 1 else 0
+    step_x = (width - 1) / (w - 1) if w > 1 else 0
+    out = np.zeros((h, w, channels))
+    for row in range(h):
+        for column in range(w):
+            y, x = min(row * step_y, height - 1), min(column * step_x, width - 1)
+            iy, ix = int(y), int(x)
+            dy, dx = y - iy, x - ix
+            iy1, ix1 = min(iy + 1, height - 1), min(ix + 1, width - 1)
+            for k in range(channels):
+                above = (1 - dx) * float(image[iy, ix, k]) + dx * float(image[iy, ix1, k])
+                below = (1 - dx) * float(image[iy1, ix, k]) + dx * float(image[iy1, ix1, k])
+                out[row, column, k] = (1 - dy) * above + dy * below
+    return out
+
+
+def sigmoid(x: float) -> float:
+    if x >= 0:
+        return 1 / (1 + math.exp(-x)) if x < 700 else 1.0
+    return math.exp(x) / (1 + math.exp(x)) if x > -700 else 0.0
+
+
+def yolo(
+    out: np.ndarray,
+    anchors_wh: Sequence[Tuple[float, float]],
+    classes: int,
+    input_hw: Tuple[int, int],
+    conf: float,
+    scale_xy: float = 1.0,
+    new_coords: bool = False,
+) -> List[Tuple[float, float, float, float, float, int]]:
+    """(C, H, W) of one head -> rows (x0, y0, x1, y1, score, class), cell by cell in float64."""
+    rows = []
+    fields = 5 + classes
+    _, height, width = out.shape
+    squash = (lambda v: v) if new_coords else sigmoid
+    for a, (anchor_w, anchor_h) in enumerate(anchors_wh):
+        for row in range(height):
+            for column in range(width):
+                tx, ty, tw, th, to, *tc = (float(v) for v in out[a * fields : (a + 1) * fields, row, column])
+                objectness = squash(to)
+                if not objectness > conf:
+                    continue
+                for k, value in enumerate(tc):
+                    score = objectness * squash(value)
+                    if not score > conf:
+                        continue
+                    x = (column + scale_xy * squash(tx) - (scale_xy - 1) / 2) * input_hw[1] / width
+                    y = (row + scale_xy * squash(ty) - (scale_xy - 1) / 2) * input_hw[0] / height
+                    if new_coords:
+                        w, h = (2 * tw) ** 2 * anchor_w, (2 * th) ** 2 * anchor_h
+                    else:
+                        w, h = math.exp(min(tw, 700)) * anchor_w, math.exp(min(th, 700)) * anchor_h
+                    rows.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2, score, k))
+    return rows
+
+
+def overlap(a: Sequence[float], b: Sequence[float], beta: float = 0.0, sides: Tuple[float, float] = (1, 1)) -> float:
+    """IoU of two xyxy boxes; with `beta` IoU - (d / c)^beta of the boxes divided by `sides` (width, height)."""
+    ax0, ay0, ax1, ay1 = a[0] / sides[0], a[1] / sides[1], a[2] / sides[0], a[3] / sides[1]
+    bx0, by0, bx1, by1 = b[0] / sides[0], b[1] / sides[1], b[2] / sides[0], b[3] / sides[1]
+    inside = max(0.0, min(ax1, bx1) - max(ax0, bx0)) * max(0.0, min(ay1, by1) - max(ay0, by0))
+    union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - inside
+    iou = inside / union if union > 0 else 0.0
+    if not beta:
+        return iou
+    c = (max(ax1, bx1) - min(ax0, bx0)) ** 2 + (max(ay1, by1) - min(ay0, by0)) ** 2
+    d = ((ax0 + ax1 - bx0 - bx1) / 2) ** 2 + ((ay0 + ay1 - by0 - by1) / 2) ** 2
+    return iou - (d / c) ** beta if c > 0 else iou
+
+
+def nms(
+    boxes: Sequence[Sequence[float]],
+    scores: Sequence[float],
+    ids: Sequence[int],
+    iou: float,
+    *,
+    beta: float = 0.0,
+    input_hw: Tuple[int, int] = (1, 1),
+    limit: Optional[int] = None,
+) -> List[int]:
+    """Greedy: take the best that is left (the earlier of two equals), drop what overlaps it too much, again."""
+    left = list(range(len(scores)))
+    kept: List[int] = []
+    while left:
+        best = max(left, key=lambda i: (scores[i], -i))
+        kept.append(best)
+        left = [
+            i
+            for i in left
+            if i != best
+            and not (
+                ids[i] == ids[best] and overlap(boxes[best], boxes[i], beta, (input_hw[1], input_hw[0])) > iou
+            )
+        ]
+    return kept[:limit]
