@@ -18,6 +18,7 @@ from .errors import BadModel, UnknownName
 
 Array = np.ndarray
 RESIZES = ("darknet", "stretch", "letterbox", "crop")
+LETTERBOXES = ("darknet", "ultralytics", "yolox")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Geometry:
         height, width = self.picture_hw
         boxes: Array = (np.asarray(xyxy, np.float32) - offset) / scale
         limit = np.array((width, height, width, height), np.float32)
-        return np.clip(boxes, np.float32(0), limit)
+        clipped: Array = np.clip(boxes, np.float32(0), limit)
+        return clipped
 
     def to_network(self, xyxy: Array) -> Array:
         """Boxes (N, 4) in picture pixels -> (N, 4) float32 network pixels."""
@@ -164,8 +166,9 @@ class Input:
 
     `resize`: "darknet" and "stretch" ignore the aspect ratio, the one sampling from corner pixel to corner
     pixel as darknet does, the other from pixel centre to pixel centre as OpenCV does; "letterbox" keeps it
-    and pads with grey; "crop" scales the short side and cuts the centre (darknet's classifiers). `colour` is
-    the channel order the graph was trained on, "rgb" or "bgr". value = (byte * `scale` - `mean`) / `std`.
+    and pads with grey; "crop" scales the short side and cuts the centre (darknet's classifiers). `letterbox`
+    says whose letterbox it is: the grey, the picture's place in it and the rounding (see `preprocess`). `colour`
+    is the channel order the graph was trained on, "rgb" or "bgr". value = (byte * `scale` - `mean`) / `std`.
     """
 
     hw: Tuple[int, int]
@@ -175,12 +178,19 @@ class Input:
     mean: Tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: Tuple[float, float, float] = (1.0, 1.0, 1.0)
     channels: int = 3
+    letterbox: str = "darknet"
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise UnknownName("resize mode", self.resize, RESIZES)
+        if self.letterbox not in LETTERBOXES:
+            raise UnknownName("letterbox", self.letterbox, LETTERBOXES)
         if self.colour not in ("rgb", "bgr"):
             raise UnknownName("colour order", self.colour, ("rgb", "bgr"))
+        # Pictures have 1 or 3 channels; a second stage reads a column of samples, 1 x 1.
+        odd = self.channels not in (1, 3) and self.hw != (1, 1)
+        if min(self.hw) < 1 or odd or self.scale <= 0 or min(self.std) <= 0:
+            raise BadModel(f"an input has sides, 1 or 3 channels, a scale and a std above 0; found {self}")
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,7 @@ class Yolo:
     """
 
     kind = "yolo"
+    nms_free = False
     name: str
     classes: int
     stride: int
@@ -203,8 +214,61 @@ class Yolo:
     mask: Tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.classes < 1 or self.stride < 1 or not self.anchors_wh:
-            raise BadModel(f"a YOLO head needs classes, a stride and anchors; found {self}")
+        if self.classes < 1 or self.stride < 1 or not self.anchors_wh or self.scale_xy <= 0:
+            raise BadModel(f"head {self.name!r} needs classes, a stride, anchors and a scale_xy above 0")
+        if not all(0 < side <= 1e6 for anchor in self.anchors_wh for side in anchor):
+            raise BadModel(f"head {self.name!r} has an anchor that is no size: {self.anchors_wh[:9]}")
+
+
+@dataclass(frozen=True)
+class AnchorFree:
+    """YOLOX's head: output `name`, (1, N, 5 + classes), rows [x, y, w, h, obj, class ...].
+
+    The rows are the cells of every stride in turn, row by row. x = (col + tx) * stride, w = exp(tw) * stride in
+    network pixels; the graph has applied the sigmoid to obj and the classes. Source: YOLOX, `decode_outputs`.
+    """
+
+    kind = "anchor-free"
+    nms_free = False
+    name: str
+    classes: int
+    strides: Tuple[int, ...] = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Boxes that the graph itself has decoded: output `name`, (1, N, 4 + classes), rows [box, class ...].
+
+    `box`: "xywh" (centre and size) or "xyxy", in network pixels, or in 0..1 of the input's sides with `relative`.
+    With `objectness` a row is [box, obj, class ...] and a score obj * class; with `channels_first` the output
+    is (1, 4 + classes, N). All scores are in 0..1.
+    """
+
+    kind = "decoded"
+    nms_free = False
+    name: str
+    classes: int
+    box: str = "xywh"
+    objectness: bool = False
+    channels_first: bool = False
+    relative: bool = False
+
+    def __post_init__(self) -> None:
+        if self.box not in ("xywh", "xyxy"):
+            raise UnknownName("box layout", self.box, ("xywh", "xyxy"))
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """Boxes that need no suppression: output `name`, (1, N, 6), rows [x0, y0, x1, y1, score, class].
+
+    In network pixels; rows that hold nothing have a score near 0. Source: YOLOv10's one-to-one head.
+    """
+
+    kind = "end-to-end"
+    nms_free = True
+    name: str
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -215,13 +279,30 @@ class Scores:
     """
 
     kind = "scores"
+    nms_free = True
     name: str
     classes: int
     softmax: bool = False
 
 
-Head = Union[Yolo, Scores]
-HEADS = {cls.kind: cls for cls in (Yolo, Scores)}
+@dataclass(frozen=True)
+class Raw:
+    """An output `name` that a later step reads and that is no box yet: a detector's of two stages.
+
+    `stride` is input pixels per place of a map (0: not a map), `anchors_wh` the boxes tried at each place, in
+    input pixels.
+    """
+
+    kind = "raw"
+    nms_free = False
+    name: str
+    classes: int
+    stride: int = 0
+    anchors_wh: Tuple[Tuple[float, float], ...] = ()
+
+
+Head = Union[Yolo, AnchorFree, Decoded, EndToEnd, Scores, Raw]
+HEADS = {cls.kind: cls for cls in (Yolo, AnchorFree, Decoded, EndToEnd, Scores, Raw)}
 
 
 @dataclass(frozen=True)
@@ -231,7 +312,8 @@ class Model:
     `onnx` is the serialised ONNX file: its single input is `Input`, its outputs are the heads, in order.
     `conf` and `iou` are the thresholds it was meant to be run at; with `nms_beta` above 0, suppression goes
     by IoU - (d / c)^nms_beta instead of IoU (see `nms`). `origin` says where the weights came
-    from: {"source": ..., "sha256": ..., "licence": ...}; {"weights": "random"} marks a timing dummy.
+    from: {"source": ..., "sha256": ..., "licence": ...}; {"weights": "random"} marks a timing dummy. A
+    detector of two stages carries the graph of its `second` inside (see `two_stage`).
     """
 
     name: str
@@ -242,6 +324,7 @@ class Model:
     iou: float = 0.45
     nms_beta: float = 0.0
     origin: Dict[str, str] = field(default_factory=dict)
+    second: Optional[Model] = None
     onnx: bytes = field(default=b"", repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -255,11 +338,18 @@ class Model:
                 f"model {self.name!r} has {self.heads[0].classes} classes and {len(self.labels)} labels; "
                 "give as many names as classes"
             )
+        if not (0 <= self.conf <= 1 and 0 <= self.iou <= 1 and 0 <= self.nms_beta <= 100):
+            raise BadModel(f"model {self.name!r} has conf {self.conf:g}, iou {self.iou:g}, nms_beta {self.nms_beta:g}")
 
     @property
     def task(self) -> str:
         """ "detect" or "classify"."""
         return "classify" if isinstance(self.heads[0], Scores) else "detect"
+
+    @property
+    def nms_free(self) -> bool:
+        """Whether its boxes come without duplicates, so that suppression is left out."""
+        return all(head.nms_free for head in self.heads)
 
     def class_ids(self, wanted: Sequence[str]) -> List[int]:
         """Class ids for names or numbers; raises `UnknownName` for what the model does not know."""
@@ -269,7 +359,7 @@ class Model:
             key = word.strip().lower()
             if key in by_name:
                 ids.append(by_name[key])
-            elif key.isdigit() and int(key) < len(self.labels):
+            elif key.isdecimal() and int(key) < len(self.labels):
                 ids.append(int(key))
             else:
                 raise UnknownName(f"class of {self.name}", word.strip(), by_name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .core import Array, Classes, Head, Model, Scores, Yolo
+from .core import AnchorFree, Array, Classes, Decoded, EndToEnd, Head, Model, Scores, Yolo
 from .errors import BadModel
 
 
@@ -25,14 +25,16 @@ class Candidates(NamedTuple):
 def boxes(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
     """All candidates of one picture with score > `conf`.
 
-    `outputs` are the heads' arrays of one picture, (1, channels, H, W) each, in the heads' order.
+    `outputs` are the heads' arrays of one picture, each of the shape its head says, in the heads' order.
     """
-    parts = [_yolo(head, out, input_hw, conf) for head, out in zip(heads, outputs) if isinstance(head, Yolo)]
-    if len(parts) != len(outputs):
-        raise BadModel(f"the graph gave {len(outputs)} outputs for {len(parts)} box heads")
+    decoders = [_DECODERS[type(head)] for head in heads if type(head) in _DECODERS]
+    if len(decoders) != len(outputs):
+        raise BadModel(f"the graph gave {len(outputs)} outputs for {len(decoders)} box heads")
+    parts = [decoder(head, out, input_hw, conf) for decoder, head, out in zip(decoders, heads, outputs)]
     return Candidates(*(np.concatenate(columns) for columns in zip(*parts)))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is no box and is left out at the end
 def _yolo(head: Yolo, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
     n = len(head.anchors_wh)
     fields = 5 + head.classes
@@ -61,7 +63,7 @@ def _yolo(head: Yolo, out: Array, input_hw: Tuple[int, int], conf: float) -> Can
     anchors = np.array(head.anchors_wh, np.float32)[anchor[used]]
     xyxy = _boxes(head, raw[used, :4], cell, step, anchors)[row.reshape(-1)]
     # A NaN among the raw four (fp16 that overflowed) makes no box; comparing dropped those among the scores.
-    real = np.isfinite(xyxy).all(1)
+    real = np.isfinite(xyxy).all(1) & np.isfinite(scores)
     return Candidates(xyxy[real], scores[real].astype(np.float32), class_id[real].astype(np.int32))
 
 
@@ -70,10 +72,86 @@ def _boxes(head: Yolo, raw: Array, cell: Array, step: Array, anchors: Array) -> 
     s = np.float32(head.scale_xy)
     shift = raw[:, :2] if head.new_coords else _sigmoid(raw[:, :2])
     xy = (cell + shift * s - (s - 1) / 2) * step
-    # exp past 80 leaves float32; such a box covers the picture many times over either way.
-    wh = (2 * raw[:, 2:]) ** 2 if head.new_coords else np.exp(np.minimum(raw[:, 2:], np.float32(80)))
+    # exp past 60 times an anchor leaves float32; such a box covers the picture many times over either way.
+    wh = (2 * raw[:, 2:]) ** 2 if head.new_coords else np.exp(np.minimum(raw[:, 2:], np.float32(60)))
     half = wh * anchors / 2
     return np.concatenate((xy - half, xy + half), 1).astype(np.float32)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _anchor_free(head: AnchorFree, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
+    grids = [(input_hw[0] // stride, input_hw[1] // stride) for stride in head.strides]
+    ends = np.cumsum([height * width for height, width in grids])
+    rows = _rows(head, out, 5 + head.classes, places=int(ends[-1]))
+    row, class_id, scores = _passing(rows[:, 5:], rows[:, 4], conf)
+    level = np.searchsorted(ends, row, side="right")
+    place = row - (ends - [height * width for height, width in grids])[level]
+    widths, strides = np.array([width for _, width in grids])[level], np.array(head.strides, np.float32)[level]
+    cell = np.stack((place % widths, place // widths), 1).astype(np.float32)
+    raw = rows[row, :4]
+    # exp past 60 leaves the picture many times over; see `_boxes`.
+    wh = np.exp(np.minimum(raw[:, 2:], np.float32(60)))
+    xywh = np.concatenate((raw[:, :2] + cell, wh), 1) * strides[:, None]
+    return _real(_corners(xywh), scores, class_id)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _decoded(head: Decoded, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
+    first = 5 if head.objectness else 4
+    rows = _rows(head, out.transpose(0, 2, 1) if head.channels_first else out, first + head.classes)
+    row, class_id, scores = _passing(rows[:, first:], rows[:, 4] if head.objectness else None, conf)
+    box = rows[row, :4]
+    if head.relative:
+        box = box * np.array((input_hw[1], input_hw[0]) * 2, np.float32)
+    return _real(_corners(box) if head.box == "xywh" else box, scores, class_id)
+
+
+def _end_to_end(head: EndToEnd, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
+    rows = _rows(head, out, 6)
+    rows = rows[(rows[:, 4] > conf) & (rows[:, 5] > -0.5) & (rows[:, 5] < head.classes - 0.5)]
+    return _real(rows[:, :4], rows[:, 4], np.rint(rows[:, 5]))
+
+
+def _rows(head: Head, out: Array, fields: int, places: Optional[int] = None) -> Array:
+    """One picture's (1, N, fields) -> (N, fields), checked against what the head says."""
+    if out.ndim != 3 or out.shape[0] != 1 or out.shape[2] != fields or (places is not None and out.shape[1] != places):
+        shape = "x".join(str(side) for side in out.shape)
+        raise BadModel(
+            f"head {head.name} gave {shape}; {head.classes} classes make rows of {fields}"
+            + (f", {places} of them" if places is not None else "")
+        )
+    rows: Array = out[0]
+    return rows
+
+
+def _passing(classes: Array, objectness: Optional[Array], conf: float) -> Tuple[Array, Array, Array]:
+    """Scores in 0..1 -> row numbers, class ids and scores of the pairs above `conf`."""
+    # Most rows hold nothing, and a score is no more than any factor of it.
+    near = np.nonzero((classes.max(1) if objectness is None else objectness) > conf)[0]
+    factor = np.float32(1) if objectness is None else objectness[near, None]
+    scores = classes[near] * factor
+    row, class_id = np.nonzero(scores > np.float32(conf))
+    return near[row], class_id, scores[row, class_id]
+
+
+def _corners(xywh: Array) -> Array:
+    """Centre and size -> corners."""
+    half = xywh[:, 2:] / 2
+    return np.concatenate((xywh[:, :2] - half, xywh[:, :2] + half), 1)
+
+
+def _real(xyxy: Array, scores: Array, class_ids: Array) -> Candidates:
+    """Without the boxes that are none: a number that is not finite (fp16 that overflowed), corners crossed."""
+    real = np.isfinite(xyxy).all(1) & np.isfinite(scores) & (xyxy[:, 2:] >= xyxy[:, :2]).all(1)
+    return Candidates(xyxy[real].astype(np.float32), scores[real].astype(np.float32), class_ids[real].astype(np.int32))
+
+
+_DECODERS: Dict[type, Callable[[Any, Array, Tuple[int, int], float], Candidates]] = {
+    Yolo: _yolo,
+    AnchorFree: _anchor_free,
+    Decoded: _decoded,
+    EndToEnd: _end_to_end,
+}
 
 
 def _sigmoid(x: Array) -> Array:

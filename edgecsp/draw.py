@@ -11,11 +11,11 @@ from .core import Array, Classes, Detections, Result
 
 BGR = Tuple[int, int, int]
 
-# Okabe and Ito, "Color Universal Design" (2008), and Paul Tol's vibrant and muted schemes: told apart with
-# every kind of colour blindness; neighbours in the list differ in lightness too.
+# After Okabe and Ito, "Color Universal Design" (2008), and Paul Tol's vibrant and muted schemes. Ordered so that
+# neighbours are far apart with every kind of colour blindness (delta E 36 and more; any two, 7).
 PALETTE_RGB = (
-    0xE69F00, 0x0072B2, 0x56E0B0, 0xD55E00, 0x56B4E9, 0xAA3377, 0xF0E442, 0x332288,
-    0xFF8FB8, 0x117733, 0x999933, 0x882255, 0xDDCC77, 0x4477FF, 0xEE3377, 0x44AA99,
+    0xE69F00, 0x4477FF, 0xAA3377, 0x56E0B0, 0xD55E00, 0x44AA99, 0x332288, 0xEE3377,
+    0x56B4E9, 0xF0E442, 0x0072B2, 0x999933, 0xFF8FB8, 0x117733, 0xDDCC77, 0x882255,
 )  # fmt: skip
 FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX; OpenCV 5 has a better-looking font under the same number
 TOP = 5

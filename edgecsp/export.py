@@ -75,19 +75,23 @@ def to_onnx(net: Net, weights: Weights, name: str) -> Any:
     return onnx.load_model_from_string(to_bytes(net, weights, name))
 
 
-def to_bytes(net: Net, weights: Weights, name: str, props: Optional[Mapping[str, str]] = None) -> bytes:
+def to_bytes(
+    net: Net, weights: Weights, name: str, props: Optional[Mapping[str, str]] = None, *, batch: int = 1
+) -> bytes:
     """The same as a serialised file, with `props` as its metadata; holds the weights in memory once."""
     from onnx import TensorProto, helper
 
     writer = _Writer(net)
     for index, layer in enumerate(net.layers):
         writer.write(index, layer)
-    outputs = [helper.make_tensor_value_info(head.name, TensorProto.FLOAT, [1, x.c, x.h, x.w]) for x, head in net.heads]
+    outputs = [
+        helper.make_tensor_value_info(head.name, TensorProto.FLOAT, [batch, x.c, x.h, x.w]) for x, head in net.heads
+    ]
     _, c, h, w = net.input
     graph = helper.make_graph(
         writer.nodes,
         name,
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [1, c, h, w])],
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [batch, c, h, w])],
         outputs,
         initializer=writer.initializers,
     )
@@ -109,7 +113,7 @@ def _serialised(model: Any, net: Net, weights: Weights, kernels: Mapping[int, st
     heads = {index: _tensor_heads(kernels[index], net.layers[index]) for index in kernels}
     total = len(graph) + sum(len(head) + size for pair in heads.values() for head, size in pair)
     out = io.BytesIO()
-    out.write(model.SerializeToString() + _field(7, total) + graph)
+    out.write(model.SerializeToString() + field_head(7, total) + graph)
     for index, layer in enumerate(net.layers):
         if layer.op != "conv":
             continue
@@ -132,13 +136,13 @@ def _tensor_heads(name: str, layer: Layer) -> Sequence[Tuple[bytes, int]]:
     for part, dims in (("weight", (n, layer.weights // (n * kh * kw), kh, kw)), ("bias", (n,))):
         size = 4 * int(np.prod(dims))
         tensor = TensorProto(name=f"{name}.{part}", data_type=TensorProto.FLOAT, dims=dims).SerializeToString()
-        tensor += _field(9, size)
-        fields.append((_field(5, len(tensor) + size) + tensor, size))
+        tensor += field_head(9, size)
+        fields.append((field_head(5, len(tensor) + size) + tensor, size))
     return fields
 
 
-def _field(number: int, length: int) -> bytes:
-    """The tag and length in front of a field with that many bytes of content."""
+def field_head(number: int, length: int) -> bytes:
+    """protobuf's tag and length in front of a field with that many bytes of content."""
     digits = [number << 3 | 2]
     while length > 127:
         digits.append(length & 127 | 128)

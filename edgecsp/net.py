@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from .core import Head, Scores, Yolo
+from .core import Head, Raw, Scores, Yolo
 from .errors import BadModel
 
 # Bounds that no detector comes near and that keep a hostile cfg from asking for gigabytes.
@@ -70,7 +70,9 @@ class Net:
         if not (0 < channels <= 1024 and 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
             raise BadModel(f"an input of {width}x{height}x{channels} cannot be meant; sides go from 1 to {MAX_SIDE}")
         if channels * height * width > MAX_ELEMENTS:
-            raise BadModel(f"an input of {width}x{height}x{channels} cannot be meant; {MAX_ELEMENTS:,} values are the most")
+            raise BadModel(
+                f"an input of {width}x{height}x{channels} cannot be meant; {MAX_ELEMENTS:,} values are the most"
+            )
         self.input = Tensor(-1, channels, height, width)
         self.layers: List[Layer] = []
         self.heads: List[Tuple[Tensor, Head]] = []
@@ -296,6 +298,13 @@ class Net:
         if (x.h, x.w) != (1, 1):
             raise BadModel(f"a classifier must end at 1x1; found {_shown([x])}")
         self.heads.append((self._output(x), Scores(f"head{len(self.heads)}", x.c, softmax)))
+
+    def raw(
+        self, x: Tensor, name: str, *, classes: int, stride: int = 0, anchors_wh: Sequence[Tuple[float, float]] = ()
+    ) -> None:
+        """`x` is an output that a later step reads, called `name`."""
+        head = Raw(name, classes, stride, tuple((float(w), float(h)) for w, h in anchors_wh))
+        self.heads.append((self._output(x), head))
 
     def _output(self, x: Tensor) -> Tensor:
         """An output needs a name of its own: the picture itself and a map that is one already get a copy."""

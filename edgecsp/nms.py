@@ -35,6 +35,11 @@ def keep(
     return _by_overlap(candidates.xyxy, candidates.scores, ids, iou, max_det)
 
 
+def best(candidates: Candidates, max_det: int = 300) -> Array:
+    """Row numbers of the `max_det` best boxes, highest score first, none suppressed: for boxes without duplicates."""
+    return np.argsort(-candidates.scores, kind="stable")[:max_det]
+
+
 def _by_overlap(xyxy: Array, scores: Array, ids: Array, iou: float, max_det: int) -> Array:
     import cv2
 

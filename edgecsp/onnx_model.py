@@ -7,34 +7,49 @@ The value is JSON, version 1:
      "labels": [...], "conf": 0.25, "iou": 0.45, "nms_beta": 0,
      "origin": {"sha256": "...", "licence": "..."}}
 
-It is data, read with `json` and checked field by field; nothing in it is ever evaluated.
+It is data, read with `json` and checked field by field; nothing in it is ever evaluated. A detector of two
+stages has its second graph, a file of the same kind, in `metadata_props["edgecsp.second"]` as base64.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import math
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union, get_args, get_origin, get_type_hints
 
 from . import files
-from .core import HEADS, Head, Input, Model
+from .core import HEADS, Head, Input, Model, Yolo
 from .errors import BadModel, EdgecspError, SourceError, UsageError
-from .export import Weights, to_bytes
-from .net import Net
+from .export import Weights, field_head, to_bytes
+from .net import MAX_SIDE, Net
+from .recognise import Recognised, Said, recognise, serialised
 
 KEY = "edgecsp"
+SECOND = "edgecsp.second"
 VERSION = 1
 
 
-def build(net: Net, weights: Weights, *, name: str, labels: Tuple[str, ...], **described: Any) -> Model:
+def build(net: Net, weights: Weights, *, name: str, labels: Tuple[str, ...], batch: int = 1, **described: Any) -> Model:
     """A tape and its weights -> a `Model` that carries its own ONNX. `described` are fields of `Model`."""
     if not net.heads:
         raise BadModel(f"{name} has no head: no [yolo] layer, and no classifier's 1x1 output at its end")
     heads = tuple(head for _, head in net.heads)
     described.setdefault("input", Input((net.input.h, net.input.w), channels=net.input.c))
     model = Model(name=name, heads=heads, labels=labels, **described)
-    return replace(model, onnx=to_bytes(net, weights, name, {KEY: _said(model)}))
+    return replace(model, onnx=to_bytes(net, weights, name, _props(model), batch=batch))
+
+
+def with_second(model: Model, second: Model) -> Model:
+    """The same model with another as its second stage, in the same file."""
+    model = replace(model, second=second)
+    key, value = SECOND.encode(), base64.b64encode(second.onnx)
+    entry = (field_head(1, len(key)), key, field_head(2, len(value)), value)
+    # A repeated field may go on anywhere (onnx.proto: ModelProto.metadata_props is 14, its key 1, its value 2).
+    return replace(model, onnx=b"".join((model.onnx, field_head(14, sum(map(len, entry))), *entry)))
 
 
 def save(model: Model, path: Union[str, Path]) -> None:
@@ -43,57 +58,165 @@ def save(model: Model, path: Union[str, Path]) -> None:
         file.write(model.onnx)
 
 
-def load(path: Union[str, Path]) -> Model:
-    """Read a self-describing ONNX file. Raises `SourceError` or `BadModel`."""
+def load(path: Union[str, Path], *, hw: Optional[Tuple[int, int]] = None) -> Model:
+    """Read an ONNX file: a self-describing one, or another exporter's that is recognised (see `adopt`).
+
+    `hw` is another input size, (height, width). Raises `SourceError`, `BadModel`, or `UsageError` for the size.
+    """
     path = Path(path)
-    if not path.is_file():
-        raise SourceError(f"no model file at {path}{files.nearby(path)}")
-    return parse(path.read_bytes(), str(path))
+    model = parse(_read(path), str(path), hw=hw, folder=path.parent)
+    return reshaped(model, hw=hw)
 
 
-def parse(data: bytes, shown: str = "the model") -> Model:
-    """Bytes of a self-describing ONNX file -> `Model`; `shown` names it in errors."""
+def parse(
+    data: bytes, shown: str = "the model", *, hw: Optional[Tuple[int, int]] = None, folder: Optional[Path] = None
+) -> Model:
+    """Bytes of an ONNX file -> `Model`; `shown` names it in errors.
+
+    `hw` and `folder` are for another exporter's file: the size where it is free, and where its other files lie.
+    """
     proto = _proto(data, shown)
-    described = {prop.key: prop.value for prop in proto.metadata_props}
+    described = _props_of(proto, shown)
     if KEY not in described:
-        raise BadModel(
-            f"{shown} does not say what it is: it has no {KEY!r} metadata. Make one that does from its darknet "
-            "files: edgecsp import MODEL.cfg MODEL.weights"
-        )
+        return _adopted(proto, data, shown, Said(hw=hw), folder).model
     try:
         model = _from_json(json.loads(described[KEY]))
-    except (ValueError, TypeError, KeyError, EdgecspError) as error:
+        if SECOND in described:
+            second = parse(base64.b64decode(described[SECOND], validate=True), f"{shown}'s second stage")
+            model = replace(model, second=second)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, EdgecspError) as error:
         raise BadModel(f"{shown}: its {KEY!r} metadata cannot be used ({error})") from error
-    outputs = [output.name for output in proto.graph.output]
-    missing = [head.name for head in model.heads if head.name not in outputs]
-    if missing:
-        raise BadModel(f"{shown}: its metadata names the outputs {missing}; the graph has {outputs}")
+    _check_graph(proto.graph, model, shown)
     return replace(model, onnx=data)
+
+
+def adopt(path: Union[str, Path], said: Optional[Said] = None) -> Recognised:
+    """Another exporter's ONNX file -> what it is, its model self-describing. Nothing is written.
+
+    Raises `SourceError`, `BadModel` (not known, or what is to be said first), or `UsageError`.
+    """
+    path = Path(path)
+    data = _read(path)
+    proto = _proto(data, str(path))
+    if KEY in _props_of(proto, str(path)):
+        raise UsageError(f"{path} describes itself already; type: edgecsp run --model {path} SOURCE")
+    return _adopted(proto, data, str(path), said or Said(), path.parent)
+
+
+def _adopted(proto: Any, data: bytes, shown: str, said: Said, folder: Optional[Path]) -> Recognised:
+    try:
+        found = recognise(proto, shown, said, folder=folder)
+        origin = {"source": f"ONNX: {Path(shown).name}", "sha256": hashlib.sha256(data).hexdigest()}
+        model = replace(found.model, origin={**origin, **found.model.origin})
+        return replace(found, model=replace(model, onnx=serialised(_described(proto, model), shown)))
+    except UnicodeError as error:  # protobuf takes names as they come, and finds out when asked for them
+        raise BadModel(f"{shown}: a name in it is no text ({error})") from error
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise SourceError(f"no model file at {path}{files.nearby(path)}")
+    return path.read_bytes()
+
+
+def _props_of(proto: Any, shown: str) -> Dict[str, str]:
+    try:
+        return {prop.key: prop.value for prop in proto.metadata_props}
+    except UnicodeDecodeError as error:
+        raise BadModel(f"{shown}: its metadata is no text ({error})") from error
+
+
+def _check_graph(graph: Any, model: Model, shown: str) -> None:
+    """Input and outputs must be what the metadata says; a dimension that the graph leaves open may be anything."""
+    dims = {value.name: _dims(value) for value in (*graph.input, *graph.output)}
+    missing = [head.name for head in model.heads if head.name not in dims]
+    if missing or len(graph.input) != 1:
+        raise BadModel(f"{shown}: its metadata names one input and the outputs {missing}; the graph has {[*dims]}")
+    wanted = {h.name: [0, len(h.anchors_wh) * (5 + h.classes)] for h in model.heads if isinstance(h, Yolo)}
+    wanted[graph.input[0].name] = [0, model.input.channels, *model.input.hw]
+    for name, shape in wanted.items():
+        if len(dims[name]) < len(shape) or any(has and want and has != want for has, want in zip(dims[name], shape)):
+            raise BadModel(
+                f"{shown}: its metadata speaks of {name} as {shape}, 0 being any; the graph says {dims[name]}"
+            )
 
 
 def reshaped(model: Model, *, hw: Optional[Tuple[int, int]] = None, batch: int = 1) -> Model:
     """The same model for another input size or batch; the size must be a multiple of every head's stride.
 
-    Raises `UsageError` for a size that does not fit, or for a classifier's.
+    Raises `UsageError` for a size that does not fit, for a classifier's, and for another exporter's graph.
     """
     hw = hw or model.input.hw
     if hw == model.input.hw and batch == 1:
         return model
+    if "recognised" in model.origin:
+        raise UsageError(
+            f"{model.name} was made for one picture of {model.input.hw[1]}x{model.input.hw[0]} and cannot take {batch} "
+            f"of {hw[1]}x{hw[0]}; import its ONNX file again with --imgsz, or export it again at that size"
+        )
+    if batch < 1 or not 0 < min(hw) <= max(hw) <= MAX_SIDE:
+        raise UsageError(f"{model.name} cannot take {batch} pictures of {hw[1]}x{hw[0]}; sides go from 1 to {MAX_SIDE}")
     proto = _proto(model.onnx, model.name)
-    was = model.input.hw
+    if hw != model.input.hw:
+        _resize(proto, model, hw)
     for value in (proto.graph.input[0], *proto.graph.output):
-        dims = value.type.tensor_type.shape.dim
-        dims[0].dim_value = batch
-        if hw == was:
-            continue
-        grid = (dims[2].dim_value, dims[3].dim_value)
-        steps = [side // g if g > 1 and side % g == 0 else 0 for side, g in zip(was, grid)]
-        if 0 in steps or any(side < s or side % s for side, s in zip(hw, steps)):
-            fits = "its size is fixed" if 0 in steps else f"both sides must be multiples of {max(steps)}"
-            raise UsageError(f"{model.name} cannot take pictures of {hw[1]}x{hw[0]}: {fits}")
-        dims[2].dim_value, dims[3].dim_value = (side // s for side, s in zip(hw, steps))
+        for dim in value.type.tensor_type.shape.dim[:1]:
+            dim.dim_value = batch
     model = replace(model, input=replace(model.input, hw=hw))
     return replace(model, onnx=_described(proto, model).SerializeToString())
+
+
+def _resize(proto: Any, model: Model, hw: Tuple[int, int]) -> None:
+    """Write another size into a graph's input and outputs, if every map keeps its share of the picture.
+
+    Paddings were cut for one size and fit only such others.
+    """
+    from onnx.shape_inference import InferenceError
+
+    was = model.input.hw
+    wanted = f"{model.name} cannot take pictures of {hw[1]}x{hw[0]}"
+    try:
+        before, after = _maps(proto, was), _maps(proto, hw)
+    except (ValueError, LookupError, InferenceError) as error:
+        raise BadModel(f"{model.name}: its graph is damaged ({' '.join(str(error).split())})") from error
+    if model.task != "detect":
+        raise UsageError(f"{wanted}: its size is fixed")
+    sides = [side for name in before for side in zip(before[name], after.get(name, (0, 0)), was, hw)]
+    if not all(a * new == b * old and ((a and old % a == 0) or a % old == 0) for a, b, old, new in sides):
+        grids = [before.get(head.name, ()) for head in model.heads]
+        step = max((max(1, side // g) for grid in grids for side, g in zip(was, grid) if g), default=1)
+        fit = f"its layers are cut for {was[1]}x{was[0]}" if all(side % step == 0 for side in hw) else ""
+        raise UsageError(f"{wanted}: {fit or f'both sides must be multiples of {step}'}")
+    for value in (proto.graph.input[0], *proto.graph.output):
+        for dim, side in zip(value.type.tensor_type.shape.dim[2:], after.get(value.name, (1, 1))):
+            dim.dim_value = side
+
+
+def _maps(proto: Any, hw: Tuple[int, int]) -> Dict[str, List[int]]:
+    """The sides of a graph's maps for an input of a size: ONNX's own shape inference, without the weights.
+
+    Left out is what hangs on a mean over a whole map alone: it is 1x1 at any size.
+    """
+    from onnx import helper, shape_inference
+
+    graph = proto.graph
+    small = [const for const in graph.initializer if math.prod(const.dims) <= 64]
+    large = [const for const in graph.initializer if math.prod(const.dims) > 64]
+    picture = helper.make_tensor_value_info(graph.input[0].name, 1, [1, _dims(graph.input[0])[1], *hw])
+    inputs = [picture, *(helper.make_tensor_value_info(const.name, const.data_type, const.dims) for const in large)]
+    outputs = [helper.make_empty_tensor_value_info(value.name) for value in graph.output]
+    light = helper.make_graph(graph.node, "sizes", inputs, outputs, small)
+    known = shape_inference.infer_shapes(helper.make_model(light, opset_imports=proto.opset_import)).graph
+    fixed = {const.name for const in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "GlobalAveragePool" or fixed.issuperset(filter(None, node.input)):
+            fixed.update(node.output)
+    maps = (picture, *known.value_info, *known.output)
+    return {value.name: _dims(value)[2:] for value in maps if value.name not in fixed}
+
+
+def _dims(value: Any) -> List[int]:
+    return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
 
 
 def _proto(data: bytes, shown: str) -> Any:
@@ -110,41 +233,61 @@ def _described(proto: Any, model: Model) -> Any:
     from onnx import helper
 
     kept = {prop.key: prop.value for prop in proto.metadata_props}
-    kept[KEY] = _said(model)
+    kept.update(_props(model))
     helper.set_model_props(proto, kept)
     return proto
 
 
-def _said(model: Model) -> str:
-    return json.dumps(_to_json(model), separators=(",", ":"))
+def _props(model: Model) -> Dict[str, str]:
+    props = {KEY: json.dumps(_to_json(model), separators=(",", ":"))}
+    if model.second is not None:
+        props[SECOND] = base64.b64encode(model.second.onnx).decode("ascii")
+    return props
 
 
 def _to_json(model: Model) -> Dict[str, Any]:
-    said = {f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("onnx", "input", "heads")}
+    said = {f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("onnx", "input", "heads", "second")}
     heads: List[Dict[str, Any]] = [{"kind": head.kind, **asdict(head)} for head in model.heads]
     return {"version": VERSION, **said, "input": asdict(model.input), "heads": heads}
 
 
-def _from_json(said: Dict[str, Any]) -> Model:
-    if said.get("version") != VERSION:
-        raise BadModel(f"version {said.get('version')!r}, this edgecsp reads version {VERSION}; upgrade edgecsp")
+def _from_json(said: Any) -> Model:
+    if not isinstance(said, dict) or said.get("version") != VERSION:
+        version = said.get("version") if isinstance(said, dict) else said
+        raise BadModel(f"version {version!r}, this edgecsp reads version {VERSION}; upgrade edgecsp")
     heads: List[Head] = []
     for given in said["heads"]:
-        kind = given.get("kind")
+        kind = given.get("kind") if isinstance(given, dict) else given
         if kind not in HEADS:
             raise BadModel(f"head kind {kind!r}, known are {', '.join(HEADS)}; upgrade edgecsp")
-        heads.append(HEADS[kind](**{key: _tuples(value) for key, value in given.items() if key != "kind"}))
+        heads.append(_made(HEADS[kind], given))
+    plain = ("name", "labels", "conf", "iou", "nms_beta", "origin")
+    hints = get_type_hints(Model)
     return Model(
-        name=str(said["name"]),
-        input=Input(**{key: _tuples(value) for key, value in said["input"].items()}),
+        input=_made(Input, said["input"]),
         heads=tuple(heads),
-        labels=tuple(str(label) for label in said["labels"]),
-        conf=float(said["conf"]),
-        iou=float(said["iou"]),
-        nms_beta=float(said["nms_beta"]),
-        origin={str(key): str(value) for key, value in said["origin"].items()},
+        **{key: _typed(said[key], hints[key], key) for key in plain},
     )
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+def _made(cls: Any, said: Dict[str, Any]) -> Any:
+    """A dataclass from its JSON object; a field it does not have is a `KeyError`."""
+    hints = get_type_hints(cls)
+    return cls(**{key: _typed(value, hints[key], key) for key, value in said.items() if key != "kind"})
+
+
+def _typed(value: Any, kind: Any, key: str) -> Any:
+    """A JSON value as the type that a field is declared with; lists become tuples."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is tuple and isinstance(value, list):
+        kinds = args[:1] * len(value) if args[1:] == (...,) else args
+        if len(kinds) == len(value):
+            return tuple(_typed(v, k, key) for v, k in zip(value, kinds))
+    elif origin is dict and isinstance(value, dict):
+        return {name: _typed(v, args[1], key) for name, v in value.items()}
+    elif kind is float:
+        if type(value) in (int, float) and abs(value) < 1e9:  # false for NaN as well
+            return float(value)
+    elif type(value) is kind and (kind is not int or abs(value) < 2**31):
+        return value
+    raise BadModel(f"{key} cannot be {str(value)[:40]!r}")

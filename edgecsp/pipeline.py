@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 
 import numpy as np
 
-from . import backends, decode, nms, onnx_model, preprocess, sources
+from . import backends, decode, nms, onnx_model, preprocess, sources, store
 from .core import Array, Detections, Frame, Geometry, Model, Result
 from .errors import SourceError, UsageError
 
@@ -85,14 +85,17 @@ class Detector:
         found = decode.boxes(model.heads, outputs, model.input.hw, conf)
         if self._wanted is not None:
             found = decode.Candidates(*(column[np.isin(found.class_ids, self._wanted)] for column in found))
-        rows = nms.keep(
-            found,
-            model.iou if settings.iou is None else settings.iou,
-            max_det=settings.max_det,
-            agnostic=settings.agnostic,
-            beta=0.0 if settings.plain_nms else model.nms_beta,
-            input_hw=model.input.hw,
-        )
+        if model.nms_free:
+            rows = nms.best(found, settings.max_det)
+        else:
+            rows = nms.keep(
+                found,
+                model.iou if settings.iou is None else settings.iou,
+                max_det=settings.max_det,
+                agnostic=settings.agnostic,
+                beta=0.0 if settings.plain_nms else model.nms_beta,
+                input_hw=model.input.hw,
+            )
         return Detections(
             geometry.to_picture(found.xyxy[rows]), found.scores[rows], found.class_ids[rows], model.labels
         )
@@ -119,6 +122,7 @@ def load(
     model: Union[str, Path, Model],
     engine: str = "auto",
     *,
+    weights: Optional[str] = None,
     device: str = "cpu",
     threads: Optional[int] = None,
     imgsz: Union[int, Tuple[int, int], None] = None,
@@ -130,14 +134,14 @@ def load(
     agnostic: bool = False,
     plain_nms: bool = False,
 ) -> Detector:
-    """A detector of a model file on an engine.
+    """A detector of a model, an ONNX file or a name of the zoo, on an engine.
 
+    `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
     `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
     way of laying pictures into it; `classes` names or numbers to keep. Raises an `EdgecspError`.
     """
-    made = model if isinstance(model, Model) else onnx_model.load(model)
-    if imgsz is not None:
-        made = onnx_model.reshaped(made, hw=(imgsz, imgsz) if isinstance(imgsz, int) else imgsz)
+    hw = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
+    made = onnx_model.reshaped(model, hw=hw) if isinstance(model, Model) else store.resolve(model, weights, hw=hw)
     if resize is not None:
         made = replace(made, input=replace(made.input, resize=resize))
     wanted = None if classes is None else tuple(made.class_ids([str(name) for name in classes]))

@@ -7,9 +7,12 @@ from typing import Optional, Tuple
 import numpy as np
 
 from .core import Array, Geometry, Input
-from .errors import SourceError
+from .errors import BadModel, SourceError
 
 GREY = 127  # darknet's letterbox fills with 0.5; 127 / 255 is the nearest byte below
+# Whose letterbox: the grey, whether the picture is in the middle (or top left), whether its size is rounded to
+# the nearest pixel (or down).
+_LETTERBOXES = {"darknet": (GREY, True, False), "ultralytics": (114, True, True), "yolox": (114, False, False)}
 
 
 def prepare(image: Array, spec: Input, out: Optional[Array] = None) -> Tuple[Array, Geometry]:
@@ -23,7 +26,10 @@ def prepare(image: Array, spec: Input, out: Optional[Array] = None) -> Tuple[Arr
         raise SourceError(f"a picture is a (height, width, 3) uint8 BGR array; found {found}")
     if not image.size:
         raise SourceError(f"the picture is empty: {image.shape}")
-    pixels, geometry = _LAY[spec.resize](image, spec.hw)
+    if spec.resize == "letterbox":
+        pixels, geometry = _letterbox(image, spec.hw, spec.letterbox)
+    else:
+        pixels, geometry = _LAY[spec.resize](image, spec.hw)
     return _planes(pixels, spec, out), geometry
 
 
@@ -58,14 +64,17 @@ def _stretch(image: Array, hw: Tuple[int, int]) -> Tuple[Array, Geometry]:
     return pixels, Geometry((hw[1] / width, hw[0] / height), (0.0, 0.0), (height, width))
 
 
-def _letterbox(image: Array, hw: Tuple[int, int]) -> Tuple[Array, Geometry]:
+def _letterbox(image: Array, hw: Tuple[int, int], whose: str) -> Tuple[Array, Geometry]:
     import cv2
 
+    grey, centred, nearest = _LETTERBOXES[whose]
     height, width = image.shape[:2]
-    scale = min(hw[0] / height, hw[1] / width)
-    h, w = max(1, min(hw[0], int(height * scale))), max(1, min(hw[1], int(width * scale)))
-    top, left = (hw[0] - h) // 2, (hw[1] - w) // 2
-    pixels = np.full((*hw, 3), GREY, np.uint8)
+    # Whole numbers: int(49 * (640 / 49)) is 639, and a line of grey where the picture should end.
+    over, under = (hw[1], width) if hw[1] * height <= hw[0] * width else (hw[0], height)
+    half = under // 2 if nearest else 0
+    h, w = (max(1, (side * over + half) // under) for side in (height, width))
+    top, left = ((hw[0] - h) // 2, (hw[1] - w) // 2) if centred else (0, 0)
+    pixels = np.full((*hw, 3), grey, np.uint8)
     cv2.resize(image, (w, h), dst=pixels[top : top + h, left : left + w], interpolation=cv2.INTER_LINEAR)
     # The scale of the pixels actually made, not the ratio asked for: rounding to whole pixels moves boxes.
     return pixels, Geometry((w / width, h / height), (float(left), float(top)), (height, width))
@@ -86,13 +95,15 @@ def _crop(image: Array, hw: Tuple[int, int]) -> Tuple[Array, Geometry]:
     return pixels, Geometry(scale_xy, (-x0 * scale_xy[0], -y0 * scale_xy[1]), (height, width))
 
 
-_LAY = {"darknet": _darknet, "stretch": _stretch, "letterbox": _letterbox, "crop": _crop}
+_LAY = {"darknet": _darknet, "stretch": _stretch, "crop": _crop}
 
 
 def _planes(pixels: Array, spec: Input, out: Optional[Array]) -> Array:
     """(h, w, 3) BGR, uint8 or float32 of its range -> (1, C, h, w) float32, the model's colours and scale."""
     import cv2
 
+    if spec.channels not in (1, 3):
+        raise BadModel(f"a picture has 3 channels or, grey, 1; this model takes {spec.channels}")
     shape = (1, spec.channels, *spec.hw)
     batch = np.empty(shape, np.float32) if out is None else out
     if batch.shape != shape or batch.dtype != np.float32:

@@ -52,8 +52,9 @@ def file_weights(data: bytes) -> Take:
 class Recorder:
     """Random weights that are written down as they are handed out: `.data` is a `.weights` file of them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, least_variance: float = 1e-7) -> None:
         self.rng = np.random.default_rng(seed)
+        self.least_variance = least_variance
         self.file = io.BytesIO()
         self.file.write(struct.pack("<iiiQ", 0, 2, 5, 0))
 
@@ -68,7 +69,7 @@ class Recorder:
         elif part == "scale":
             # Small variances too: only they tell sqrt(v) + 1e-6 from sqrt(v + 1e-6). Drawn here, one part early,
             # so that scale / sqrt(variance) stays near one and activations keep their size.
-            self.variance = 10.0 ** self.rng.uniform(-7, 0.5, shape)
+            self.variance = 10.0 ** self.rng.uniform(math.log10(self.least_variance), 0.5, shape)
             values = (1 + 0.3 * np.tanh(values)) * np.sqrt(self.variance)
         elif part == "variance":
             values = self.variance
@@ -331,8 +332,6 @@ def nms(
             i
             for i in left
             if i != best
-            and not (
-                ids[i] == ids[best] and overlap(boxes[best], boxes[i], beta, (input_hw[1], input_hw[0])) > iou
-            )
+            and not (ids[i] == ids[best] and overlap(boxes[best], boxes[i], beta, (input_hw[1], input_hw[0])) > iou)
         ]
     return kept[:limit]

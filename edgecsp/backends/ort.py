@@ -36,5 +36,5 @@ class Session:
         return outputs
 
     def close(self) -> None:
-        """Drop the session."""
-        del self._session
+        """Drop the session; once more does nothing."""
+        vars(self).pop("_session", None)

@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import EdgecspError
-from . import engines, import_, run
+from . import engines, import_, models, run
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("run")(run.command)
 app.command("import")(import_.command)
 app.command("engines")(engines.command)
+app.add_typer(models.app, name="models")
 
 
 def _version(wanted: bool) -> None:

@@ -26,7 +26,10 @@ def command(
         ...,
         help="pictures, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, - for a picture on stdin",
     ),
-    model: Path = typer.Option(..., "--model", "-m", help="an ONNX file made by edgecsp import"),
+    model: str = typer.Option(..., "--model", "-m", help="a name (edgecsp models list), or an ONNX file"),
+    weights: Optional[str] = typer.Option(
+        None, "--weights", help="random: what was never trained, for timing; for names alone"
+    ),
     engine: str = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines"),
     device: str = typer.Option("cpu", "--device", help="cpu, or what the engine offers"),
     threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a core]"),
@@ -57,9 +60,14 @@ def command(
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     opened = sources.open_all(source, stride=stride)
     detector = pipeline.load(
-        model, engine, device=device, threads=threads, imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou,
-        classes=_options.words(classes), max_det=max_det, agnostic=agnostic, plain_nms=plain_nms,
+        model, engine, weights=weights, device=device, threads=threads, imgsz=_options.size(imgsz), resize=resize,
+        conf=conf, iou=iou, classes=_options.words(classes), max_det=max_det, agnostic=agnostic, plain_nms=plain_nms,
     )  # fmt: skip
+    if detector.model.origin.get("weights") == "random":
+        print(
+            f"edgecsp: RANDOM WEIGHTS: {model} has learned nothing. Its boxes mean nothing; only its speed does.",
+            file=sys.stderr,
+        )
     summary = pipeline.Summary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened

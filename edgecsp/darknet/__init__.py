@@ -105,7 +105,8 @@ def _mask_note(net: Net, digest: str) -> List[str]:
         official = digest == _TINY_SHA256
         if official or (head.classes == len(COCO) and len(net.heads) == 2):
             whose = "these are the official yolov3-tiny weights" if official else "YOLOv3-tiny's and PRN's own weights"
-            note = f"mask=0,1,2 at stride {head.stride}, but {whose}{',' if official else ' were'} trained with mask=1,2,3. "
+            note = f"mask=0,1,2 at stride {head.stride}, but {whose}{',' if official else ' were'} "
+            note += "trained with mask=1,2,3. "
             note += "Write that in the [yolo] and import again, or lose a third of the AP50"
             return [f"WRONG ANCHORS: {note}" if official else note]
     return []

@@ -104,9 +104,7 @@ def parse(text: str, file: str = "cfg") -> List[Section]:
             continue
         if line.startswith("["):
             if not line.endswith("]"):
-                raise BadModel(
-                    f"{file}, line {number}: {short(line)!r} opens a section and does not close it with ']'"
-                )
+                raise BadModel(f"{file}, line {number}: {short(line)!r} opens a section and does not close it with ']'")
             sections.append(Section(file, line[1:-1].strip().lower(), number))
             if len(sections) > MAX_SECTIONS:
                 raise BadModel(f"{file}, line {number}: more than {MAX_SECTIONS} sections")

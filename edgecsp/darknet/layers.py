@@ -148,7 +148,8 @@ def _activation(section: Section, default: str) -> str:
     said = section.text("activation", default).lower()
     kind = _SILU.get(said, said)
     if kind not in ACTIVATIONS:
-        raise section.wrong(f"activation={short(said)!r} is not one of {', '.join((*ACTIVATIONS, *_SILU))}", "activation")
+        known = ", ".join((*ACTIVATIONS, *_SILU))
+        raise section.wrong(f"activation={short(said)!r} is not one of {known}", "activation")
     return kind
 
 

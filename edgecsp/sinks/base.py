@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -117,7 +116,6 @@ class Text:
             if self.path is None:
                 self._file.flush()
         except BrokenPipeError:
-            _mute(self._file)
             raise ReaderGone("nobody reads standard output any more") from None
         except OSError as error:
             where = self.path or "to standard output"
@@ -161,11 +159,3 @@ class TextSink(Sink):
     def paths(self) -> List[Path]:
         """The file, once finished."""
         return self._text.paths
-
-
-def _mute(file: BinaryIO) -> None:
-    # Python flushes stdout when it ends and would complain of the broken pipe once more (docs of SIGPIPE).
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, file.fileno())
-        os.close(nowhere)

@@ -108,8 +108,7 @@ def redact(url: str) -> str:
         return url
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     # A password with an unescaped / ? # or @ moves the end of the authority: better lose a path than show it.
-    port = authority.rpartition("]")[2].partition(":")[2]
-    if "@" in authority or (port and not port.isdigit()):
+    if "@" in authority or ":" in authority.rpartition("]")[2]:
         rest = rest.rpartition("@")[2]
     return f"{scheme}://{_SECRET.sub(_star, rest)}"
 

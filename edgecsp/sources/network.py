@@ -31,7 +31,8 @@ class Network(Source):
         super().__init__(redact(url), stride=stride)
         self._url = url
         self._timeout_s = timeout_s
-        self._options: Dict[str, str] = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
+        self._rtsp = url.lower().startswith("rtsp")
+        self._options: Dict[str, str] = {"rtsp_transport": "tcp"} if self._rtsp else {}
         self._options.update(options or {})
         self._container: Any = self._open()
         try:
@@ -41,7 +42,7 @@ class Network(Source):
             raise
         finite = bool(self._container.duration)
         self.live = not (finite and url.lower().startswith("http"))
-        self._endless = not finite and url.lower().startswith("rtsp")
+        self._endless = not finite and self._rtsp
         self._stream = video.describe(self._container, self.name, "live" if self.live else "video", stride)
 
     @property
@@ -59,16 +60,23 @@ class Network(Source):
         import av
 
         begun = time.monotonic()
+        # FFmpeg's RTSP waits twice: when the first wait is cut it still hands out the packet it held back.
+        wait_s = self._timeout_s / 2 if self._rtsp else self._timeout_s
         try:
-            return av.open(self._url, timeout=(self._timeout_s, self._timeout_s), container_options=self._options)
+            return av.open(
+                self._url, timeout=(self._timeout_s, wait_s), container_options=self._options, metadata_errors="replace"
+            )
         except (av.error.FFmpegError, UnicodeError, ValueError) as error:
             reason = self._reason(error, begun)
         # Outside of the except block: PyAV's message holds the URL, and a context would show it.
         raise SourceError(f"cannot open {self.name}: {reason}; check the address, the login and the network")
 
     def _reason(self, error: Exception, begun: float) -> str:
+        import av
+
         # An interrupted handshake comes back as "invalid data": the clock knows better.
-        if time.monotonic() - begun >= self._timeout_s * 0.99:
+        late = time.monotonic() - begun >= self._timeout_s * 0.99
+        if late or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
             return f"no answer for {self._timeout_s:g} s"
         return getattr(error, "strerror", None) or type(error).__name__
 

@@ -59,7 +59,7 @@ def open_video(path: str) -> Any:
     try:
         # "file:" because a name like 12:30.mp4 is a protocol to FFmpeg; the whitelist because a playlist in
         # disguise may name any URL.
-        container = av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", container_options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except av.error.FFmpegError as error:
         hint = "; an mp4 that was cut off or never finished has no index" if head[4:8] == b"ftyp" else ""
         raise SourceError(
@@ -77,11 +77,15 @@ def open_video(path: str) -> Any:
 def track(container: Any, name: str) -> Any:
     """The first video track that is no cover art; raises `SourceError`."""
     found = [s for s in container.streams.video if not _is_cover(container, s)]
-    # FFmpeg renders plain text as a video of a terminal.
-    if found and container.format.name != "tty":
-        return found[0]
-    kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-    raise SourceError(f"{name} holds no video: FFmpeg takes it for {container.format.name} with {kinds}")
+    kind = container.format.name
+    if kind == "tty":  # FFmpeg renders plain text as a video of a terminal
+        raise SourceError(f"{name} holds no video: FFmpeg takes it for plain text")
+    if not found:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise SourceError(f"{name} holds no video: FFmpeg takes it for {kind} with {kinds}")
+    if found[0].codec_context is None:
+        raise SourceError(f"{name} holds a video in a codec that this FFmpeg does not know ({kind})")
+    return found[0]
 
 
 def _is_cover(container: Any, stream: Any) -> bool:
@@ -90,7 +94,8 @@ def _is_cover(container: Any, stream: Any) -> bool:
 
         return bool(int(stream.disposition) & int(Disposition.attached_pic))
     # PyAV 12 does not tell: a still codec without a rate beside sound, in a file.
-    still = stream.codec_context.name in ("mjpeg", "png") and stream.average_rate is None
+    codec = stream.codec_context
+    still = codec is not None and codec.name in ("mjpeg", "png") and stream.average_rate is None
     return still and bool(container.streams.audio) and container.format.name != "rtsp"
 
 
@@ -159,12 +164,16 @@ def _decoded(
     import av
 
     seen = time.monotonic()
+    # In an mp4 it is the last packet of a file cut short; its error would cost the frames the threads still hold.
+    cut_off = "mp4" in container.format.name
     for packet in _packets(container, stream, problems):
         if stopped():
             return
         if packet.stream is video:
             if packet.is_corrupt:
                 problems[f"{stream.name}: damaged packets"] += 1
+                if cut_off:
+                    continue
             try:
                 pictures = packet.decode()
             except av.error.FFmpegError:
@@ -205,8 +214,15 @@ class _ToBgr:
             bgr = self._reformatter.reformat(frame, format="bgr24", **_colours(frame)).to_ndarray()
         except (av.error.FFmpegError, ValueError):
             return None
+        return np.ascontiguousarray(_upright(bgr, frame))
+
+
+def _upright(image: Array, frame: Any) -> Array:
+    try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
-        return np.ascontiguousarray(bgr if matrix is None else upright(bgr, bytes(matrix)))
+    except ValueError:  # PyAV 18 stumbles over side data that is newer than itself, such as the EXIF of MJPEG
+        return np.rot90(image, round(frame.rotation / 90))
+    return image if matrix is None else upright(image, bytes(matrix))
 
 
 def _colours(frame: Any) -> Dict[str, Any]:

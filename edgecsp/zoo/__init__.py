@@ -1,0 +1,114 @@
+"""The zoo: models built from code, one file a family. Adding a model touches one file.
+
+    for name in zoo.names():
+        net = zoo.net(name)
+        print(name, net.bflops, net.weights)
+    model = zoo.model("csppeleenet-ref-efm-sam", export.RandomWeights())
+
+A module here that does not begin with "_" is a family; its `MODELS` are its entries. README.md in this folder
+says which layers are published and which are reconstructed, and what the tables force.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from typing import Dict, Mapping, Optional, Sequence, Tuple
+
+from .. import onnx_model
+from ..core import Model
+from ..errors import UnknownName, UsageError
+from ..export import RandomWeights
+from ..export import Weights as Floats
+from ..labels import COCO
+from ..net import Net
+from ._heads import Wh
+from ._record import Entry, Row, Weights
+
+__all__ = ["Entry", "Row", "Weights", "get", "model", "names", "net"]
+
+
+@functools.lru_cache(maxsize=None)
+def _entries() -> Mapping[str, Entry]:
+    found: Dict[str, Entry] = {}
+    for module in pkgutil.iter_modules(__path__):
+        if module.name.startswith("_"):
+            continue
+        for entry in importlib.import_module(f"{__name__}.{module.name}").MODELS:
+            assert entry.name not in found, f"two models are called {entry.name}"
+            found[entry.name] = entry
+    return found
+
+
+def names() -> Tuple[str, ...]:
+    """The name of every model, family by family."""
+    return tuple(_entries())
+
+
+def get(name: str) -> Entry:
+    """A model's record. Raises `UnknownName`."""
+    if name not in _entries():
+        raise UnknownName("model", name, names())
+    return _entries()[name]
+
+
+def net(
+    name: str,
+    hw: Optional[Tuple[int, int]] = None,
+    classes: Optional[int] = None,
+    *,
+    anchors: Optional[Sequence[Wh]] = None,
+    masks: Optional[Sequence[Sequence[int]]] = None,
+) -> Net:
+    """A model's layers with their shapes and costs; what is not given is as published.
+
+    `hw` is (height, width); `anchors` the whole list in input pixels, `masks` which of them each head has.
+    Raises `UnknownName` or `UsageError`.
+    """
+    return get(name).net(hw, classes, anchors, masks)
+
+
+def model(
+    name: str,
+    weights: Floats,
+    hw: Optional[Tuple[int, int]] = None,
+    labels: Optional[Sequence[str]] = None,
+    *,
+    anchors: Optional[Sequence[Wh]] = None,
+    masks: Optional[Sequence[Sequence[int]]] = None,
+    origin: Optional[Mapping[str, str]] = None,
+) -> Model:
+    """A model with its weights as a self-describing ONNX.
+
+    `weights` gives the floats in darknet's order: `export.RandomWeights`, or `darknet.weights.WeightsFile` of
+    `net(name, ...)`. As many classes as `labels` (COCO's 80, or class0 to class999 for a classifier, when not
+    given). `origin` is added to what the model says of itself. Raises `UnknownName`, `UsageError`, `BadWeights`.
+    """
+    entry = get(name)
+    if labels is None:
+        labels = COCO if entry.task == "detect" else [f"class{i}" for i in range(entry.classes)]
+    if not labels:
+        raise UsageError(f"{name} needs at least one label")
+    labels = tuple(labels)
+    made = entry.net(hw, len(labels), anchors, masks)
+    said = {**entry.origin(), **(origin or {})}
+    if isinstance(weights, RandomWeights):
+        said["weights"] = "random"
+    built = onnx_model.build(
+        made,
+        weights,
+        name=name,
+        labels=labels,
+        input=entry.input(made),
+        conf=entry.conf,
+        iou=entry.iou,
+        nms_beta=entry.nms_beta,
+        origin=said,
+    )
+    if entry.second is None:
+        return built
+    judge = onnx_model.build(
+        entry.second(len(labels)), weights, name=f"{name}-second", labels=labels, batch=entry.rois, origin=said
+    )
+    return onnx_model.with_second(built, judge)

@@ -16,12 +16,13 @@ import traceback
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import media
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,7 +117,7 @@ def _exotic(folder: Path, kind: str, scene: Any) -> Path:
         colours = [*(tuple(reversed(c)) for c in QUARTERS.values()), (0, 0, 0)]
         index = {tuple(c): i for i, c in enumerate(colours)}
         rows = b"".join(b"\0" + bytes(index[tuple(int(v) for v in px[::-1])] for px in row) for row in scene)
-        return _png(folder / "x.png", 160, 120, rows, depth_colour=(8, 3), palette=bytes(sum(map(list, colours), [])))
+        return _png(folder / "x.png", 160, 120, rows, depth_colour=(8, 3), palette=bytes(v for c in colours for v in c))
     # Nothing here writes CMYK, so a fixed one: 160x120 all red, made by Pillow 13 from mode "CMYK".
     path = folder / "x.jpg"
     path.write_bytes(base64.b64decode(CMYK_RED))
@@ -154,13 +155,13 @@ CMYK_RED = (
         ("x.mp4", b"", "is empty (0 bytes)"),
         ("x.mp4", b"hello, I am a letter", "is text"),
         ("x.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isommp41", "cut off or never finished"),
-        ("notes.txt", b"hello\nworld\n" * 50, "is text"),
-        ("x.zzz", os.urandom(3000), "not a video FFmpeg can read"),
+        ("notes.txt", b"hello\nworld\n" * 50, "plain text"),
+        ("x.zzz", np.random.default_rng(0).bytes(3000), "not a video FFmpeg can read"),
     ],
 )
 def test_a_single_bad_file_is_an_error_that_says_what_it_is(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(SourceError, match="") as caught:
+    with pytest.raises(SourceError) as caught:
         sources.open(str(tmp_path / name))
     assert words in str(caught.value)
     assert name in str(caught.value)
@@ -181,16 +182,19 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
         sources.open(str(path))
 
 
-@pytest.mark.parametrize("name", ["größe 日本 😀.jpg", "a b'c\"d.jpg", "12:30:05.jpg", "x[1]*?.jpg", "%03d.jpg", "-.jpg"])
+@pytest.mark.parametrize(
+    "name", ["größe 日本 😀.jpg", "a b'c\"d.jpg", "12:30:05.jpg", "x[1]*?.jpg", "%03d.jpg", "-.jpg"]
+)
 def test_odd_names(tmp_path: Path, name: str) -> None:
     frames, _ = read_all(picture(tmp_path / name))
     assert len(frames) == 1
 
 
 @pytest.mark.parametrize("name", ["größe 日本.mp4", "12:30:05.mp4", "concat:a|b.mp4", "%03d.mp4", "x[1]*?.mp4"])
-def test_odd_video_names(tmp_path: Path, clip: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(clip.read_bytes())
-    assert len(read_all(tmp_path / name)[0]) == 30
+def test_odd_video_names(tmp_path: Path, clip: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # with a folder in front, no name looks like a protocol
+    Path(name).write_bytes(clip.read_bytes())
+    assert len(read_all(name)[0]) == 30
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path, clip: Path) -> None:
@@ -285,7 +289,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         "": "empty word",
         "gopher://x/y": "known: rtsp",
     }.items():
-        with pytest.raises(SourceError, match="") as caught:
+        with pytest.raises(SourceError) as caught:
             sources.open(str(uri))
         assert words in str(caught.value)
 
@@ -321,7 +325,9 @@ def test_a_stride_is_at_least_one(clip: Path, stride: int) -> None:
 
 
 def test_a_picture_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO(media.jpeg(media.scene(0)))))
+    monkeypatch.setattr(
+        sys, "stdin", SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO(media.jpeg(media.scene(0))))
+    )
     (frame,), source = read_all("-")
     assert corners(frame.image) == UPRIGHT
     assert (source.name, source.frames) == ("stdin", 1)
@@ -416,24 +422,28 @@ def test_upright_is_the_matrix_of_the_standard() -> None:
 
 @pytest.mark.parametrize("space", ["bt709", "smpte170m"])
 @pytest.mark.parametrize("span", ["tv", "pc"])
-def test_colours_follow_the_tags(tmp_path: Path, space: str, span: str) -> None:
-    """Red as each matrix codes it (ITU-R BT.601 / BT.709), written as raw planes and tagged."""
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "x.mp4"), ("libvpx-vp9", "x.webm")])
+def test_colours_follow_the_tags(tmp_path: Path, space: str, span: str, codec: str, name: str) -> None:
+    """A colour as each matrix codes it (ITU-R BT.601 / BT.709), written as raw planes and tagged."""
     import av
 
+    red, green, blue = 200 / 255, 120 / 255, 60 / 255
     kr, kb = (0.2126, 0.0722) if space == "bt709" else (0.299, 0.114)
-    y, u, v = kr, (0 - kr) / (2 * (1 - kb)), (1 - kr) / (2 * (1 - kr))
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    u, v = (blue - y) / (2 * (1 - kb)), (red - y) / (2 * (1 - kr))
     scale, base, chroma = (219, 16, 224) if span == "tv" else (255, 0, 255)
-    planes = [round(base + scale * y), round(128 + chroma * u), min(255, round(128 + chroma * v))]
-    path = tmp_path / "red.mp4"
+    planes = [round(base + scale * y), round(128 + chroma * u), round(128 + chroma * v)]
+    path = tmp_path / name
+    options = {"qp": "0", "lossless": "1", "colorspace": space, "color_range": span}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"qp": "0", "colorspace": space, "color_range": span})
+        stream = container.add_stream(codec, rate=30, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         raw = np.concatenate([np.full(n, p, np.uint8) for n, p in zip((64 * 48, 64 * 12, 64 * 12), planes)])
         frame = av.VideoFrame.from_ndarray(raw.reshape(72, 64), format="yuv420p")
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     (frame,), _ = read_all(path)
-    assert np.abs(frame.image.reshape(-1, 3).mean(0) - (0, 0, 255)).max() <= 4
+    assert np.abs(frame.image.reshape(-1, 3).mean(0) - (60, 120, 200)).max() <= 3
 
 
 def test_an_animated_gif_is_a_video(tmp_path: Path) -> None:
@@ -474,12 +484,21 @@ def test_sound_is_no_video(tmp_path: Path) -> None:
         sources.open(str(path))
 
 
-def test_a_playlist_in_disguise_opens_nothing_else(tmp_path: Path, clip: Path) -> None:
-    with media.served(lambda request: media.send(request, clip.read_bytes())) as port:
-        path = tmp_path / "x.mp4"
-        path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:{port}/clip.ts\n#EXT-X-ENDLIST\n")
+@pytest.mark.parametrize("name", ["x.mp4", "x.m3u8"])
+def test_a_playlist_opens_nothing_on_the_network(tmp_path: Path, clip: Path, name: str) -> None:
+    asked = []
+
+    def answer(request: Any) -> None:
+        asked.append(request.path)
+        media.send(request, clip.read_bytes())
+
+    with media.served(answer) as port:
+        path = tmp_path / name
+        url = f"http://127.0.0.1:{port}/clip.ts"
+        path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{url}\n#EXT-X-ENDLIST\n")
         with pytest.raises(SourceError):
             read_all(path)
+    assert asked == []
 
 
 def test_a_truncated_video_gives_what_it_has_and_says_so(tmp_path: Path) -> None:
@@ -515,7 +534,21 @@ def test_damage_is_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert all("hurt.mp4: " in text for text in source.problems)
 
 
-@given(seed=st.integers(0, 10**6), flips=st.integers(1, 60), cut=st.floats(0.05, 1), kind=st.sampled_from(["mp4", "ts"]))
+def test_frames_patched_up_by_the_decoder_are_counted(tmp_path: Path) -> None:
+    data = bytearray(media.video(tmp_path / "x.mp4", 30, draw=media.noise).read_bytes())
+    rng = random.Random(0)
+    start = data.index(b"mdat") + 3000
+    for _ in range(40):
+        data[rng.randrange(start, len(data))] ^= 1 << rng.randrange(8)
+    (tmp_path / "hurt.mp4").write_bytes(data)
+    _, source = read_all(tmp_path / "hurt.mp4")
+    assert source.problems[f"{tmp_path / 'hurt.mp4'}: damaged frames"] >= 3
+
+
+@examples(60)
+@given(
+    seed=st.integers(0, 10**6), flips=st.integers(1, 60), cut=st.floats(0.05, 1), kind=st.sampled_from(["mp4", "ts"])
+)
 def test_no_damage_crashes_or_hangs(
     tmp_path_factory: pytest.TempPathFactory, seed: int, flips: int, cut: float, kind: str
 ) -> None:
@@ -572,10 +605,10 @@ def test_stderr_is_ours(tmp_path: Path, clip: Path) -> None:
     data = clip.read_bytes()
     (tmp_path / "c.mp4").write_bytes(data[: len(data) * 2 // 3])
     (tmp_path / "d.mp4").write_bytes(data)
-    code = f"from edgecsp import sources\nwith sources.open({str(tmp_path)!r}) as s: print(len(list(s)) > 20, len(s.problems))"
+    code = f"from edgecsp import sources\nwith sources.open({str(tmp_path)!r}) as s: print(len(list(s)) > 20)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == ""
-    assert done.stdout.startswith("True")
+    assert done.stdout == "True\n"
 
 
 # ---- the network
@@ -601,7 +634,8 @@ SECRETS = ("hunter2", "admin", "s3cr3t")
         ("http://cam/v?user=admin&pwd=hunter2&n=1", "http://cam/v?user=***&pwd=***&n=1"),
         ("http://cam/v?access_token=hunter2", "http://cam/v?access_token=***"),
         ("rtsp://cam/user=admin_password=hunter2_channel=1.sdp", "rtsp://cam/user=***_password=***_channel=1.sdp"),
-        ("http://cam:8080/a/b@2x.jpg", "http://cam:8080/a/b@2x.jpg"),
+        ("http://cam/a/b@2x.jpg", "http://cam/a/b@2x.jpg"),
+        ("http://cam:8080/a/b.jpg", "http://cam:8080/a/b.jpg"),
         ("http://[fe80::1]/a", "http://[fe80::1]/a"),
     ],
 )
@@ -610,11 +644,10 @@ def test_redact(url: str, shown: str) -> None:
 
 
 @given(
-    user=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
+    user=st.text(st.characters(min_codepoint=33, max_codepoint=126, blacklist_characters=":/?#"), min_size=1),
     password=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
 )
 def test_redact_whatever_the_password(user: str, password: str) -> None:
-    user, password = user.replace(":", "") + "U", f"<<{password}>>"
     assert redact(f"rtsp://{user}:{password}@cam/x?y=1") == "rtsp://cam/x?y=1"
 
 
@@ -624,12 +657,15 @@ def test_a_refused_connection_hides_the_login() -> None:
         port = sock.getsockname()[1]
     for path in ("live", "dog.jpg", "clip.mp4"):
         for scheme in ("rtsp", "http"):
-            with pytest.raises(SourceError, match=f"cannot open {scheme}://127.0.0.1:{port}/{path}: ") as caught:
-                sources.open(f"{scheme}://admin:hunter2@127.0.0.1:{port}/{path}?token=s3cr3t".split("?")[0])
+            url = f"{scheme}://admin:hunter2@127.0.0.1:{port}/{path}?token=s3cr3t"
+            with pytest.raises(SourceError, match=f"cannot open {scheme}://127.0.0.1:{port}/{path}.*refused") as caught:
+                sources.open(url)
             assert not any(secret in leaks(caught.value) for secret in SECRETS)
 
 
-@pytest.mark.parametrize("url", ["http://admin:hunter2@[bad/x.jpg", "http://admin:hunter2@ho st/x", "rtsp://admin:hunter2@"])
+@pytest.mark.parametrize(
+    "url", ["http://admin:hunter2@[bad/x.jpg", "http://admin:hunter2@ho st/x", "rtsp://admin:hunter2@"]
+)
 def test_what_is_no_url_hides_the_login(url: str) -> None:
     with pytest.raises(SourceError) as caught:
         sources.open(url, timeout_s=2)
@@ -652,7 +688,7 @@ def test_a_server_that_never_answers_times_out(uri: str) -> None:
 def test_pictures_and_videos_of_a_web_server(clip: Path) -> None:
     def answer(request: Any) -> None:
         wanted = "Basic " + base64.b64encode(b"admin:hunter2").decode()
-        if request.path == "/gone.jpg":
+        if request.path.startswith("/gone"):
             request.send_error(404)
         elif request.headers.get("Authorization") != wanted:
             request.send_response(401)
@@ -673,7 +709,7 @@ def test_pictures_and_videos_of_a_web_server(clip: Path) -> None:
             assert source.name == f"http://127.0.0.1:{port}{path}"
         frames, source = read_all(base + "/clip.mp4")
         assert (len(frames), source.live, source.frames, frames[0].stream.kind) == (30, False, 30, "video")
-        for path, words in (("/gone.jpg", "404"), ("/gone.jpg?x=1", "404")):
+        for path, words in (("/gone.jpg", "404"), ("/gone.mp4", "404")):
             with pytest.raises(SourceError, match=words) as caught:
                 sources.open(base + path)
             assert not any(secret in leaks(caught.value) for secret in SECRETS)
@@ -709,11 +745,26 @@ def test_a_live_stream_that_falls_silent_ends_with_an_error() -> None:
     assert not any(secret in leaks(caught.value) for secret in SECRETS)
 
 
-def test_a_live_stream_that_ends_ends() -> None:
+def test_a_live_stream_that_is_cut_says_so_after_its_frames() -> None:
     with media.served(lambda request: _motion_jpeg(request, 12, lambda: None)) as port:
+        frames = []
+        with pytest.raises(SourceError, match="broke off after 12 frames: Input/output error"):
+            frames.extend(sources.open(f"http://127.0.0.1:{port}/video", timeout_s=5))
+    assert [f.index for f in frames] == list(range(12))
+
+
+def test_a_live_stream_that_ends_ends(tmp_path: Path) -> None:
+    data = media.video(tmp_path / "x.ts", 20).read_bytes()
+
+    def answer(request: Any) -> None:  # in chunks: a broadcast does not know how long it will be
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        request.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data))
+
+    with media.served(answer) as port:
         frames, source = read_all(f"http://127.0.0.1:{port}/video", timeout_s=5)
-    assert len(frames) >= 11
-    assert source.live
+    assert (len(frames), source.live, source.frames, frames[0].stream.kind) == (20, True, None, "live")
 
 
 def test_packets_without_frames_are_no_stream(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -726,8 +777,8 @@ def test_packets_without_frames_are_no_stream(clip: Path, monkeypatch: pytest.Mo
 
     class Endless:
         format = SimpleNamespace(name="rtsp")
-        track = SimpleNamespace(thread_type="", average_rate=25, disposition=0)
-        streams = SimpleNamespace(video=[track])
+        track = SimpleNamespace(thread_type="", average_rate=25, codec_context=SimpleNamespace(name="h264"))
+        streams = SimpleNamespace(video=[track], audio=[])
 
         def demux(self) -> Any:
             while True:
@@ -753,7 +804,7 @@ def test_rtsp_goes_over_tcp_unless_told(monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(SourceError):
             network.Network("rtsp://cam/x", options=options)
     assert [o["container_options"]["rtsp_transport"] for o in seen] == ["tcp", "udp"]
-    assert seen[0]["timeout"] == (10.0, 10.0)
+    assert seen[0]["timeout"] == (10.0, 5.0)
 
 
 # ---- cameras
@@ -762,7 +813,7 @@ def test_rtsp_goes_over_tcp_unless_told(monkeypatch: pytest.MonkeyPatch) -> None
 class FakeCapture:
     """OpenCV's camera: 4 frames, then silence. Device 7 is not there."""
 
-    opened: list = []
+    opened: ClassVar[list] = []
 
     def __init__(self, device: Any) -> None:
         self.device, self.left, self.released = device, 4, False
@@ -792,7 +843,9 @@ def cameras(monkeypatch: pytest.MonkeyPatch) -> list:
     return FakeCapture.opened
 
 
-@pytest.mark.parametrize(("uri", "device", "name"), [("0", 0, "camera 0"), ("/dev/video3", "/dev/video3", "/dev/video3")])
+@pytest.mark.parametrize(
+    ("uri", "device", "name"), [("0", 0, "camera 0"), ("/dev/video3", "/dev/video3", "/dev/video3")]
+)
 def test_a_camera_is_live(cameras: list, uri: str, device: Any, name: str) -> None:
     source = sources.open(uri, stride=2)
     assert (source.live, source.name, cameras[0].device) == (True, name, device)

@@ -1,0 +1,197 @@
+"""What is known of a model of the zoo, as data and as lines. Counted and printed numbers never share a column."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from .. import store
+from ..core import Head
+from ..net import Tensor
+from ..zoo import Entry, Row
+
+DEVICES = {"gpu": "GTX 1080 Ti", "cpu": "Core i9-9900K", "mgpu": "Jetson TX2", "xeon": "Xeon E5-2682"}
+PROVENANCE = {
+    "published": "published: the layers are its authors' own",
+    "reconstructed": "reconstructed: no cfg was ever published; the costs are the paper's, the layers may differ",
+}
+
+
+def brief(entry: Entry) -> Dict[str, Any]:
+    """A model's row in the list."""
+    cost, here = entry.cost(), store.record(entry.name)
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "task": entry.task,
+        "input": entry.size,
+        "parameters": cost.weights,
+        "bflops": round(cost.bflops, 4),
+        "paper": _printed(entry),
+        "provenance": entry.provenance,
+        "weights": _state(entry, here),
+    }
+
+
+def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
+    """All that `models show` says, but for the layers."""
+    net, cost, here = entry.net(hw), entry.cost(hw), store.record(entry.name)
+    described = entry.input(net)
+    heads = [_head(x, head) for x, head in net.heads]
+    public = entry.weights and {
+        "url": entry.weights.url,
+        "size": entry.weights.size,
+        "digest": ":".join(entry.weights.digest) if entry.weights.pinned else None,
+        "licence": entry.weights.licence,
+    }
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "task": entry.task,
+        "input": {
+            "hw": list(described.hw),
+            "shown": f"{described.hw[1]}x{described.hw[0]}",
+            "colour": described.colour,
+            "resize": described.resize,
+        },
+        "parameters": cost.weights,
+        "floats": cost.floats,
+        "bflops": round(cost.bflops, 4),
+        "paper": [_row(row) for row in entry.rows],
+        "provenance": entry.provenance,
+        "source": entry.source,
+        "forced": list(entry.forced),
+        "fitted": list(entry.fitted),
+        "heads": heads,
+        "proposals": entry.rois,
+        "weights": {"state": _state(entry, here), "public": public, "here": here and vars(here)},
+    }
+
+
+def subtitle(said: Dict[str, Any]) -> str:
+    """A model's costs in a line."""
+    return f"{said['bflops']:.3f} BFLOPs, {said['parameters'] / 1e6:.2f}M parameters, {said['provenance']}"
+
+
+def lines(said: Dict[str, Any]) -> Iterator[str]:
+    """`full` for people."""
+    yield f"{said['title']} ({said['name']})\n"
+    yield from _numbers(said)
+    yield ""
+    for key, value in _origin(said):
+        yield f"{key:12} {value}"
+
+
+def _numbers(said: Dict[str, Any]) -> List[str]:
+    """A line a quantity: counted here, then as printed, row by row."""
+    rows = said["paper"]
+    of = {key: [row[key] for row in rows] for key in ("size", "bflops", "ap", "ap50", "ap75", "top1")}
+    weights, floats = (
+        [row["params_m"] if row["params_count"] == kind else None for row in rows] for kind in ("weights", "floats")
+    )
+    table: List[Tuple[str, str, Sequence[Any]]] = [
+        ("input", said["input"]["shown"], of["size"]),
+        ("parameters, M", f"{said['parameters'] / 1e6:.3f}", weights),
+        ("all stored floats, M", f"{said['floats'] / 1e6:.3f}", floats),
+        ("BFLOPs", f"{said['bflops']:.3f}", of["bflops"]),
+        ("AP", "", of["ap"]),
+        ("AP50", "", of["ap50"]),
+        ("AP75", "", of["ap75"]),
+        ("top-1", "", of["top1"]),
+    ]
+    table += [(f"fps, {name}", "", [row["fps"].get(key) for row in rows]) for key, name in DEVICES.items()]
+    cells = [("", "counted", *(row["table"] for row in rows))]
+    cells += [
+        (what, counted, *(number(value) for value in printed))
+        for what, counted, printed in table
+        if counted or any(value is not None for value in printed)
+    ]
+    return aligned(cells, right=range(1, 2 + len(rows)))
+
+
+def _origin(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    yield "provenance", PROVENANCE.get(said["provenance"], said["provenance"])
+    if said["source"]:
+        yield "source", said["source"]
+    yield from (("forced", each) for each in said["forced"])
+    yield from (("chosen", each) for each in said["fitted"])
+    yield from (("misses", each) for each in dict.fromkeys(row["miss"] for row in said["paper"] if row["miss"]))
+    for head in said["heads"]:
+        anchors = head["anchors_wh"]
+        shown = "  ".join(f"{w:g}x{h:g}" for w, h in anchors) if len(anchors) < 10 else f"{len(anchors)} anchors"
+        stride = f", stride {head['stride']}" if head["stride"] else ""
+        yield "head", f"{'x'.join(map(str, head['shape']))} {head['kind']}{stride}" + (f": {shown}" if shown else "")
+    if said["proposals"]:
+        yield "two stages", f"the second judges {said['proposals']} proposals a picture"
+    yield from _weights(said)
+
+
+def _weights(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    public, here = said["weights"]["public"], said["weights"]["here"]
+    if public is None:
+        yield "weights", f"none are public; for timing: edgecsp run SOURCE --model {said['name']} --weights random"
+        if not said["proposals"]:
+            yield "", f"with your own: edgecsp models pull {said['name']} --from MINE.weights"
+    else:
+        size = f"{public['size'] / 1e6:.1f} MB, " if public["size"] else ""
+        digest = (public["digest"] or "no digest: pinned at the first download")[:40].rstrip()
+        yield "weights", f"{public['url']} ({size}{digest}{'...' if len(public['digest'] or '') > 40 else ''})"
+        yield "licence", public["licence"]
+        if here is None:
+            yield "", f"to have them: edgecsp models pull {said['name']}"
+    if here is not None:
+        yield "here", f"{store.path(said['name'])}, pulled {here['pulled']}; checked: {here['check']}"
+
+
+def _state(entry: Entry, here: Optional[store.Record]) -> str:
+    if here:
+        return "installed" if here.weights == "public" else "installed (own)"
+    return "public" if entry.weights else "none"
+
+
+def _printed(entry: Entry) -> Dict[str, Any]:
+    """The row of the default size, else the first, whose size is then beside its numbers."""
+    rows = [row for row in entry.rows if row.size == entry.size] or list(entry.rows)
+    said = _row(rows[0]) if rows else {"size": entry.size, "ap50": None, "top1": None}
+    elsewhere = "" if said["size"] == entry.size else f" @{said['size']}"
+    shown = {key: number(said[key]) + elsewhere if said[key] else "" for key in ("ap50", "top1")}
+    return {**said, "shown": shown}
+
+
+def _row(row: Row) -> Dict[str, Any]:
+    ap, ap50, ap75 = row.ap
+    return {
+        "table": row.table,
+        "size": row.size,
+        "bflops": row.bflops,
+        "params_m": row.params_m,
+        "params_count": row.count,
+        "ap": ap,
+        "ap50": ap50,
+        "ap75": ap75,
+        "top1": row.top1,
+        "fps": dict(row.fps),
+        "miss": row.miss,
+    }
+
+
+def _head(x: Tensor, head: Head) -> Dict[str, Any]:
+    return {
+        "output": head.name,
+        "kind": head.kind,
+        "shape": [1, x.c, x.h, x.w],
+        "stride": getattr(head, "stride", None),
+        "anchors_wh": [list(wh) for wh in getattr(head, "anchors_wh", ())],
+    }
+
+
+def number(value: Any) -> str:
+    """A number as it was printed, or nothing."""
+    return "" if value is None else str(value)
+
+
+def aligned(table: Sequence[Sequence[str]], *, right: Sequence[int]) -> List[str]:
+    """Rows of cells as lines; the columns in `right` end together."""
+    columns = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return [
+        "  ".join(f"{row[i]:{'>' if i in right else '<'}{n}}" for i, n in enumerate(columns)).rstrip() for row in table
+    ]

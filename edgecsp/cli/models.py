@@ -1,0 +1,138 @@
+"""`edgecsp models`: the zoo, what its models cost, and the weights that are here."""
+
+from __future__ import annotations
+
+import json as json_module
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterator, Optional, Tuple
+
+import typer
+
+from . import _options
+
+app = typer.Typer(help="The zoo: list and show its models, pull their weights.", no_args_is_help=True)
+NAME = typer.Argument(..., help="see: edgecsp models list")
+
+
+@app.command("list")
+def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
+    """List the models: what they cost, how good they are said to be, which are here."""
+    from .. import zoo
+    from . import _facts
+
+    rows = [_facts.brief(zoo.get(name)) for name in zoo.names()]
+    if json:
+        print(json_module.dumps(rows, indent=2))
+        return
+    head = ("name", "input", "params", "BFLOPs", "AP50", "top-1", "provenance", "weights")
+    cells = [
+        (
+            row["name"],
+            str(row["input"]),
+            f"{row['parameters'] / 1e6:.2f}M",
+            f"{row['bflops']:.3f}",
+            row["paper"]["shown"]["ap50"],
+            row["paper"]["shown"]["top1"],
+            row["provenance"],
+            row["weights"],
+        )
+        for row in rows
+    ]
+    for line in _facts.aligned([head, *cells], right=(1, 2, 3, 4, 5)):
+        print(line)
+    print(
+        "\nparams (convolution weights) and BFLOPs are counted from the layers; AP50 on COCO and top-1 on ImageNet are "
+        "what\nthe authors printed, @ the input size if it is another. none: no public weights; see models show NAME."
+    )
+
+
+@app.command("show")
+def show(
+    name: str = NAME,
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    plot: Optional[Path] = typer.Option(None, "--plot", help="draw what the layers cost: a .png, .jpg or .webp file"),
+    json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
+) -> None:
+    """Show a model: the paper's numbers beside the counted ones, its origin, and what each layer costs."""
+    from .. import zoo
+    from . import _costs, _facts
+
+    entry, hw = zoo.get(name), _options.size(imgsz)
+    said, costs = _facts.full(entry, hw), _costs.of(entry, hw)
+    if plot:
+        _costs.plot(costs, f"{entry.title}, {said['input']['shown']}", _facts.subtitle(said), plot)
+        print(f"wrote {plot}", file=sys.stderr)
+    if json:
+        print(json_module.dumps({**said, "layers": [cost.said() for cost in costs]}, indent=2))
+        return
+    for line in _facts.lines(said):
+        print(line)
+    print(f"\nBFLOPs per layer, {said['bflops']:.3f} in all")
+    plain = "utf" not in (sys.stdout.encoding or "").lower()
+    for line in _costs.bars(costs, min(132, shutil.get_terminal_size((100, 0)).columns), plain=plain):
+        print(line)
+
+
+@app.command("pull")
+def pull(
+    name: str = NAME,
+    source: Optional[Path] = typer.Option(
+        None, "--from", help="a .weights file that you have: the public one, or your own"
+    ),
+    names: Optional[Path] = typer.Option(
+        None, "--names", "-n", help="the labels that your own weights know, one a line"
+    ),
+) -> None:
+    """Download a model's public weights, check them, and make the model that its name stands for."""
+    from .. import darknet, store
+
+    labels = darknet.read_names(names) if names else None
+    with _progress(name) as (progress, note):
+        made = store.pull(name, source=source, labels=labels, progress=progress, note=note)
+    for key, value in (
+        ("model", made.name),
+        ("weights", f"{made.source} ({made.size / 1e6:.1f} MB, sha256 {made.sha256[:16]}...)"),
+        ("checked", made.check),
+        ("licence", made.licence),
+        ("written", store.path(name)),
+    ):
+        print(f"{key:11} {value}")
+    print(f"run it: edgecsp run SOURCE --model {name}", file=sys.stderr)
+
+
+@app.command("rm")
+def rm(name: str = typer.Argument(..., help="what to remove; it can be pulled again")) -> None:
+    """Remove a pulled model."""
+    from .. import store
+
+    store.remove(name)
+    print(f"removed {name}", file=sys.stderr)
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Tuple[Callable[[int, Optional[int]], None], Callable[[str], None]]]:
+    """A bar of bytes on stderr, and a way of saying something above it. Nothing but words where nobody watches."""
+    if not sys.stderr.isatty():
+        yield (lambda done, total: None), (lambda text: print(f"edgecsp: {text}", file=sys.stderr))
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(name, total=None, visible=False)
+
+        def tick(done: int, total: Optional[int]) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        yield tick, lambda text: console.print(f"edgecsp: {text}", markup=False)

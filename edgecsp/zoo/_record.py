@@ -1,0 +1,197 @@
+"""What the zoo knows of a model besides its layers: the published numbers, where it comes from, its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ..core import Input
+from ..errors import UsageError
+from ..net import Net
+from ._heads import Classify, Detect, Output, Wh
+
+A6: Tuple[Wh, ...] = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
+"""YOLOv3-tiny's anchors (published cfg)."""
+A9: Tuple[Wh, ...] = (
+    (10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326),
+)  # fmt: skip
+"""YOLOv3's anchors (paper, 2.3)."""
+A9_V4: Tuple[Wh, ...] = (
+    (12, 16), (19, 36), (40, 28), (36, 75), (76, 55), (72, 146), (142, 110), (192, 243), (459, 401),
+)  # fmt: skip
+"""YOLOv4's anchors (published cfg)."""
+
+PUBLIC_DOMAIN = "darknet's: public domain; the weights carry no notice of their own"
+"""What can be said of the licence of weights that darknet's authors put beside their code."""
+
+COARSE_FIRST = ((6, 7, 8), (3, 4, 5), (0, 1, 2))
+FINE_FIRST = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
+# The official weights were trained with 1,2,3 at stride 16; cfgs that say 0,1,2 lose a third of the AP50.
+TINY = ((3, 4, 5), (1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A published row: what a model costs and does at one input size.
+
+    `bflops` and `params_m` (millions) as printed; `count` says what the latter counts: "weights", those of
+    convolutions alone, or "floats", everything a `.weights` file stores. `ap` is (AP, AP50, AP75) and `top1`
+    ImageNet accuracy, in percent, None where nothing is printed. `fps` is by device: "gpu" a GTX 1080 Ti,
+    "cpu" a Core i9-9900K with OpenCV, "mgpu" a Jetson TX2, "xeon" a Xeon E5-2682 v4. `miss` says why a number
+    is not met.
+    """
+
+    table: str
+    size: int
+    bflops: Optional[float] = None
+    params_m: Optional[float] = None
+    count: str = "weights"
+    ap: Tuple[Optional[float], Optional[float], Optional[float]] = (None, None, None)
+    top1: Optional[float] = None
+    fps: Mapping[str, float] = field(default_factory=dict)
+    miss: str = ""
+
+
+class Cost(NamedTuple):
+    """BFLOPs of one picture; convolution weights; every float that is stored."""
+
+    bflops: float
+    weights: int
+    floats: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Public weights: a darknet `.weights` file at an https `url`.
+
+    Whichever digests are known are pinned; with none (`pinned` False) the first download is recorded and a
+    later change refused. `size` is in bytes. `licence` is what the authors say of it.
+    """
+
+    url: str
+    size: Optional[int] = None
+    sha256: str = ""
+    sha512: str = ""
+    sha1: str = ""
+    licence: str = "none stated"
+
+    @property
+    def digest(self) -> Tuple[str, str]:
+        """The strongest pinned digest as (algorithm, hex), ("", "") when there is none."""
+        for kind in ("sha512", "sha256", "sha1"):
+            if getattr(self, kind):
+                return kind, getattr(self, kind)
+        return "", ""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a digest is known beforehand."""
+        return bool(self.digest[1])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the zoo: a record of facts and a `build(net, head)` that lays its layers.
+
+    `size` is the default input side. `provenance` is "published" (layers from the authors' own cfg or code) or
+    "reconstructed" (no cfg was ever published: layers chosen so that every related row's cost is met);
+    `forced` names what the tables leave no choice about, `fitted` what they do. `anchors` is the whole list,
+    `masks` which of them each head has. A detector of two stages has none but a `second`, which lays the graph
+    that judges one of its `rois` proposals. Neither: a classifier.
+    """
+
+    name: str
+    title: str
+    build: Callable[[Net, Output], None]
+    size: int
+    rows: Tuple[Row, ...] = ()
+    source: str = ""
+    provenance: str = "published"
+    forced: Tuple[str, ...] = ()
+    fitted: Tuple[str, ...] = ()
+    anchors: Tuple[Wh, ...] = ()
+    masks: Tuple[Tuple[int, ...], ...] = ()
+    scale_xy: Tuple[float, ...] = ()
+    new_coords: bool = False
+    second: Optional[Callable[[int], Net]] = None
+    rois: int = 0
+    conf: float = 0.25
+    iou: float = 0.45
+    nms_beta: float = 0.0
+    resize: str = "darknet"
+    scale: float = 1 / 255
+    mean: Tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: Tuple[float, float, float] = (1.0, 1.0, 1.0)
+    weights: Optional[Weights] = None
+    stride: int = 32
+
+    @property
+    def task(self) -> str:
+        """ "detect" or "classify"."""
+        return "detect" if self.anchors or self.second else "classify"
+
+    @property
+    def classes(self) -> int:
+        """How many classes it was published with: COCO's 80 or ImageNet's 1000."""
+        return 80 if self.task == "detect" else 1000
+
+    @property
+    def sizes(self) -> Tuple[int, ...]:
+        """Input sides: the default, then the others that were published."""
+        return (self.size, *sorted({row.size for row in self.rows} - {self.size}))
+
+    def net(
+        self,
+        hw: Optional[Tuple[int, int]] = None,
+        classes: Optional[int] = None,
+        anchors: Optional[Sequence[Wh]] = None,
+        masks: Optional[Sequence[Sequence[int]]] = None,
+    ) -> Net:
+        """The layers over an input of `hw` (height, width), with their costs.
+
+        `classes`, `anchors` and `masks` replace the published ones. Raises `UsageError`.
+        """
+        hw = hw or (self.size, self.size)
+        if any(side < self.stride or side % self.stride for side in hw):
+            raise UsageError(
+                f"{self.name} cannot take pictures of {hw[1]}x{hw[0]}: both sides must be multiples of {self.stride}"
+            )
+        classes = self.classes if classes is None else classes
+        if classes < 1:
+            raise UsageError(f"{self.name} with {classes} classes: at least 1")
+        net = Net(3, *hw)
+        self.build(net, self._output(net, classes, anchors, masks))
+        return net
+
+    def _output(
+        self, net: Net, classes: int, anchors: Optional[Sequence[Wh]], masks: Optional[Sequence[Sequence[int]]]
+    ) -> Output:
+        if not self.anchors and (anchors or masks):
+            raise UsageError(f"{self.name} has no YOLO heads: anchors cannot be given")
+        if self.task == "classify":
+            return Classify(net, classes)
+        masks = self.masks if masks is None else masks
+        anchors = self.anchors if anchors is None else anchors
+        if len(masks) != len(self.masks):
+            raise UsageError(f"{self.name} has {len(self.masks)} heads; {len(masks)} masks were given")
+        return Detect(net, classes, anchors, masks, self.scale_xy, self.new_coords)
+
+    def input(self, net: Net) -> Input:
+        """How a picture becomes the input of this model's `net`."""
+        return Input((net.input.h, net.input.w), self.resize, "rgb", self.scale, self.mean, self.std)
+
+    def cost(self, hw: Optional[Tuple[int, int]] = None) -> Cost:
+        """What the published model costs at `hw`, by the paper's rules, all its proposals judged."""
+        first = self.net(hw)
+        bflops, weights, floats = first.bflops, first.weights, first.floats
+        if self.second is not None:
+            judge = self.second(self.classes)
+            # ThunderNet's tables count the multiplications and additions of convolutions alone.
+            pools = sum(layer.flops for layer in first.layers if layer.op == "maxpool") / 1e9
+            bflops += self.rois * judge.bflops - pools
+            weights, floats = weights + judge.weights, floats + judge.floats
+        return Cost(bflops, weights, floats)
+
+    def origin(self) -> Dict[str, str]:
+        """What an exported model says of itself."""
+        return {"zoo": self.name, "provenance": self.provenance}

@@ -1,0 +1,117 @@
+"""The ImageNet classifiers of the paper's Table 3: the backbones under a global average and a 1x1 to 1000."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from ..net import Net
+from ._blocks import Taps, cspresnext50, plain
+from ._heads import Output
+from ._record import PUBLIC_DOMAIN, Entry, Row, Weights
+from .csp_ref import STAGES, TOP, backbone, densenet, pelee
+from .peleenet import DARKNETS, LAYERS, csppeleenet, peleenet
+from .peleenet import STAGES as HALVES
+
+
+def over(taps: Callable[[Net], Taps]) -> Callable[[Net, Output], None]:
+    """A classifier on a backbone's coarsest map."""
+    return lambda net, head: head(taps(net)[2])
+
+
+def darknet_ref(net: Net, head: Output) -> None:
+    """Darknet Reference."""
+    _, x = plain(net, net.input, (16, 32, 64, 128, 256, 512))
+    head(net.conv(x, 1024, 3))
+
+
+_REPOSITORY = "authors' repository"
+_MISPRINT = "a misprint of 0.836: the b row and the detectors' rows allow nothing else"
+
+MODELS = (
+    Entry(
+        "darknet-ref",
+        "Darknet Reference",
+        darknet_ref,
+        256,
+        (Row("Table 3", 256, 0.96, 7.31, top1=61.1),),
+        source="WongKinYiu/CrossStagePartialNetworks, cfg/darknet.cfg",
+        resize="crop",
+        weights=Weights("https://pjreddie.com/media/files/darknet.weights", licence=PUBLIC_DOMAIN),
+    ),
+    Entry(
+        "cspdensenet-ref",
+        "CSPDenseNet Reference",
+        over(lambda net: backbone(net, densenet, 3)),
+        224,
+        (Row("Table 3", 224, 0.886, 3.48, top1=65.7, miss=_MISPRINT),),
+        provenance="reconstructed",
+        forced=(TOP,),
+        fitted=(STAGES,),
+        resize="crop",
+    ),
+    Entry(
+        "cspdensenetb-ref",
+        "CSPDenseNetb Ref.",
+        over(lambda net: backbone(net, densenet, 1)),
+        224,
+        (Row(_REPOSITORY, 224, 0.631, 1.38, top1=64.2),),
+        provenance="reconstructed",
+        forced=(TOP,),
+        fitted=(STAGES,),
+        resize="crop",
+    ),
+    Entry(
+        "csppeleenet-ref",
+        "CSPPeleeNet Reference",
+        over(lambda net: backbone(net, pelee, 3)),
+        224,
+        (Row("Table 3", 224, 1.103, 4.10, top1=68.9),),
+        provenance="reconstructed",
+        forced=(TOP,),
+        fitted=(STAGES,),
+        resize="crop",
+    ),
+    Entry(
+        "csppeleenetb-ref",
+        "CSPPeleeNetb Ref.",
+        over(lambda net: backbone(net, pelee, 1)),
+        224,
+        (Row(_REPOSITORY, 224, 0.897, 2.01, top1=67.8),),
+        provenance="reconstructed",
+        forced=(TOP,),
+        fitted=(STAGES,),
+        resize="crop",
+    ),
+    Entry(
+        "peleenet",
+        "PeleeNet",
+        over(peleenet),
+        224,
+        (Row("Table 3", 224, 1.017, 2.79, top1=70.7),),
+        source="Robert-JunWang/Pelee",
+        provenance="reconstructed",
+        forced=(LAYERS,),
+        fitted=(DARKNETS,),
+        resize="crop",
+    ),
+    Entry(
+        "csppeleenet",
+        "CSPPeleeNet",
+        over(csppeleenet),
+        224,
+        (Row("Table 3", 224, 0.888, 2.83, top1=70.9),),
+        provenance="reconstructed",
+        fitted=(HALVES,),
+        resize="crop",
+    ),
+    Entry(
+        "cspresnext50",
+        "CSPResNeXt-50",
+        over(cspresnext50),
+        256,
+        (Row("Table 3", 256, 7.93, 20.50, top1=77.9),),
+        source="WongKinYiu/CrossStagePartialNetworks, cfg/csresnext50.cfg",
+        resize="crop",
+        weights=Weights("https://drive.google.com/uc?export=download&id=1IxKu5lAYCo4UpzAl5pOBIDAvC843vjn1"),
+    ),
+)

@@ -1,0 +1,100 @@
+"""The importer against OpenCV 4's own darknet reader, for the layers that both know.
+
+OpenCV 5 has dropped that reader: EDGECSP_OPENCV4_PYTHON names an interpreter that has OpenCV 4 and numpy.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+from conftest import REPO, TINY_CFG
+
+from edgecsp import backends, darknet
+
+CHILD = REPO / "tests" / "zoo" / "opencv4_heads.py"
+
+
+def conv(filters: int, size: int = 3, activation: str = "leaky", **options: int) -> str:
+    said = {"batch_normalize": 1, "filters": filters, "size": size, "pad": 1, "activation": activation, **options}
+    return "[convolutional]\n" + "".join(f"{key}={value}\n" for key, value in said.items())
+
+
+def cfg(*sections: str, side: int = 32) -> str:
+    """A net of the sections that ends in one linear head."""
+    head = "[convolutional]\nsize=1\nfilters=6\nactivation=linear\n[yolo]\nanchors=4,5\nnum=1\nclasses=1\nmask=0\n"
+    return f"[net]\nwidth={side}\nheight={side}\nchannels=3\n" + "".join(sections) + head
+
+
+CFGS = {
+    "activations": cfg(*(conv(8, 1, a) for a in ("relu", "mish", "swish", "logistic", "tanh", "leaky"))),
+    "strides-groups-dilation": cfg(conv(8, 3, stride=2), conv(16, 3, groups=4), conv(16, 5), conv(12, 1, pad=0)),
+    "bias-without-bn": cfg(conv(8, 3, batch_normalize=0), conv(6, 3, "linear")),
+    "pools": cfg(
+        conv(8),
+        "[maxpool]\nsize=2\nstride=2\n",
+        "[maxpool]\nsize=2\nstride=1\n",
+        "[maxpool]\nsize=3\nstride=2\n",
+        side=40,
+    ),
+    "odd-pool": cfg(conv(4), "[maxpool]\nsize=2\nstride=2\n", side=31),
+    "spp": cfg(
+        conv(4),
+        "[maxpool]\nsize=5\nstride=1\n",
+        "[route]\nlayers=-2\n",
+        "[maxpool]\nsize=9\nstride=1\n",
+        "[route]\nlayers=-1,-3,0\n",
+    ),
+    "csp": cfg(
+        conv(16, 3, stride=2), "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n", conv(8), conv(8),
+        "[route]\nlayers=-1,-2\n", conv(16, 1), "[route]\nlayers=0,-1\n",
+    ),
+    "residual": cfg(conv(8), conv(4, 1), conv(8), "[shortcut]\nfrom=-3\nactivation=linear\n", conv(8)),
+    "upsample": cfg(conv(8, 3, stride=2), "[upsample]\nstride=2\n", conv(4)),
+    "squeeze": cfg(conv(8), "[avgpool]\n", conv(4, 1, "swish"), conv(8, 1, "logistic"), "[scale_channels]\nfrom=0\n"),
+    "sam": cfg(conv(8), conv(8, 1, "logistic"), "[sam]\nfrom=-2\n"),
+    "dropout": cfg(conv(8), "[dropout]\nprobability=.5\n", conv(4)),
+    "tiny": TINY_CFG,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def opencv4() -> str:
+    python = os.environ.get("EDGECSP_OPENCV4_PYTHON")
+    if not python or not Path(python).exists():
+        pytest.skip("EDGECSP_OPENCV4_PYTHON names no interpreter with OpenCV 4, the last with a darknet reader")
+    return python
+
+
+@pytest.mark.parametrize("name", CFGS)
+def test_same_heads_as_opencv_4(name: str, opencv4: str, tmp_path: Path) -> None:
+    text = CFGS[name]
+    sections = oracle.sections_of(text)
+    side = int(sections[0][1]["height"])
+    recorder = oracle.Recorder(3, least_variance=0.1)  # OpenCV adds its epsilon under the root
+    batch = np.random.default_rng(3).random((1, 3, side, side), np.float32)
+    wanted = oracle.darknet(text, batch[0], recorder)
+    model, weights = tmp_path / "a.cfg", tmp_path / "a.weights"
+    model.write_text(text)
+    weights.write_bytes(recorder.data)
+    np.save(tmp_path / "in.npy", batch)
+    heads = [str(i - 2) for i, (kind, _) in enumerate(sections) if kind == "yolo"]
+    done = subprocess.run(
+        [opencv4, str(CHILD), str(model), str(weights), str(tmp_path / "in.npy"), str(tmp_path / "out.npz"), *heads],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    session = backends.open(darknet.load(model, weights).model, "ort")
+    with np.load(tmp_path / "out.npz") as theirs:
+        for ours, other, slow in zip(session.run(batch), (theirs[key] for key in theirs), wanted):
+            assert other.shape == ours.shape
+            scale = np.abs(other).max()
+            assert np.abs(ours - other).max() < 1e-4 * scale
+            assert np.abs(slow - other).max() < 1e-4 * scale  # and so the oracle of all other tests
+    session.close()
