@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Iterator, Union
 
@@ -37,7 +37,8 @@ def atomic(path: Union[str, Path]) -> Iterator[BinaryIO]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if part:
-            Path(part).unlink()
+            with suppress(FileNotFoundError):  # the folder may have gone, and the file with it
+                Path(part).unlink()
 
 
 def _umask() -> int:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 
 import numpy as np
 
-from . import backends, decode, nms, onnx_model, preprocess, sources, store
+from . import backends, decode, nms, onnx_model, preprocess, sources, store, two_stage
 from .core import Array, Detections, Frame, Geometry, Model, Result
 from .errors import SourceError, UsageError
 
@@ -82,23 +82,32 @@ class Detector:
         if model.task == "classify":
             return decode.classes(model, outputs)
         conf = model.conf if settings.conf is None else settings.conf
-        found = decode.boxes(model.heads, outputs, model.input.hw, conf)
+        read = decode.boxes if model.second is None else two_stage.boxes
+        found = read(model.heads, outputs, model.input.hw, conf)
         if self._wanted is not None:
             found = decode.Candidates(*(column[np.isin(found.class_ids, self._wanted)] for column in found))
+        rows, scores = self._kept(found, conf)
+        return Detections(geometry.to_picture(found.xyxy[rows]), scores, found.class_ids[rows], model.labels)
+
+    def _kept(self, found: decode.Candidates, conf: float) -> Tuple[Array, Array]:
+        """Row numbers of the boxes that stay, best first, and their scores."""
+        model, settings = self.model, self.settings
+        iou = model.iou if settings.iou is None else settings.iou
+        if model.second is not None and not settings.plain_nms:
+            # Soft-NMS lowers scores instead of dropping boxes; what falls below the threshold goes.
+            return two_stage.soft_nms(found, iou, settings.max_det, floor=conf)
         if model.nms_free:
             rows = nms.best(found, settings.max_det)
         else:
             rows = nms.keep(
                 found,
-                model.iou if settings.iou is None else settings.iou,
+                iou,
                 max_det=settings.max_det,
                 agnostic=settings.agnostic,
                 beta=0.0 if settings.plain_nms else model.nms_beta,
                 input_hw=model.input.hw,
             )
-        return Detections(
-            geometry.to_picture(found.xyxy[rows]), found.scores[rows], found.class_ids[rows], model.labels
-        )
+        return rows, found.scores[rows]
 
     def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Result]]:
         """Every frame of some sources with what is in it. Files lose no frame, live sources keep the newest."""
@@ -146,7 +155,11 @@ def load(
         made = replace(made, input=replace(made.input, resize=resize))
     wanted = None if classes is None else tuple(made.class_ids([str(name) for name in classes]))
     settings = Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
-    return Detector(made, backends.open(made, engine, device=device, threads=threads), settings)
+
+    def opened(stage: Model) -> backends.Session:
+        return backends.open(stage, engine, device=device, threads=threads)
+
+    return Detector(made, opened(made) if made.second is None else two_stage.opened(made, opened), settings)
 
 
 def picture(image: Any) -> Array:

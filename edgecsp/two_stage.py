@@ -4,7 +4,7 @@
     rois = proposals(model.heads, (objectness, deltas), input_hw, count)
     samples = ps_roi_align(features, rois, stride=16)
     logits, deltas = second.run(samples)
-    found = boxes((rois, logits, deltas), input_hw, conf)
+    found = boxes(model.heads, (rois, logits, deltas), input_hw, conf)
     rows, scores = soft_nms(found, iou, max_det)
 
 Boxes are xyxy in network pixels. Sources: ThunderNet (arXiv 1903.11752), Faster R-CNN (1506.01497) for the
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import List, Protocol, Sequence, Tuple
+from typing import Callable, List, Protocol, Sequence, Tuple
 
 import numpy as np
 
@@ -73,20 +73,12 @@ class Session:
         self._second.close()
 
 
-def opened(model: Model, open_stage: OpenStage) -> Session:
+def opened(model: Model, open_stage: Callable[[Model], Stage]) -> Session:
     """Both stages of `model`, each opened by `open_stage`."""
     if model.second is None:
         raise BadModel(f"{model.name} has no second stage")
     count = _batch(model.second)
     return Session(model, open_stage(replace(model, second=None)), open_stage(model.second), count)
-
-
-class OpenStage(Protocol):
-    """Opens one graph on an engine."""
-
-    def __call__(self, model: Model) -> Stage:
-        """The graph's session."""
-        ...
 
 
 def _batch(second: Model) -> int:
@@ -188,8 +180,11 @@ def _samples(start: Array, stop: Array, stride: int, size: int) -> _Line:
 # -- from the second graph to boxes ------------------------------------------------------------------------
 
 
-def boxes(outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
-    """All candidates of one picture with a score > `conf`; `outputs` are what `Session.run` gives for it."""
+def boxes(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
+    """All candidates of one picture with a score > `conf`, as `decode.boxes` gives them for one stage.
+
+    `outputs` are what `Session.run` gives for it; the heads are the first graph's and say nothing here.
+    """
     rois, logits, deltas = (out.reshape(-1, out.shape[-1]) for out in outputs)
     chances = np.exp(logits - logits.max(1, keepdims=True))
     chances /= chances.sum(1, keepdims=True)

@@ -10,17 +10,6 @@ from ..errors import UsageError
 from ..net import Net
 from ._heads import Classify, Detect, Output, Wh
 
-A6: Tuple[Wh, ...] = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
-"""YOLOv3-tiny's anchors (published cfg)."""
-A9: Tuple[Wh, ...] = (
-    (10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326),
-)  # fmt: skip
-"""YOLOv3's anchors (paper, 2.3)."""
-A9_V4: Tuple[Wh, ...] = (
-    (12, 16), (19, 36), (40, 28), (36, 75), (76, 55), (72, 146), (142, 110), (192, 243), (459, 401),
-)  # fmt: skip
-"""YOLOv4's anchors (published cfg)."""
-
 PUBLIC_DOMAIN = "darknet's: public domain; the weights carry no notice of their own"
 """What can be said of the licence of weights that darknet's authors put beside their code."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Callable
 
+from ..anchors import A6, A9
 from ..net import Net, Tensor
 from ._blocks import Taps, csp, dense, plain, pool, two_way
 from ._heads import Output, efm, prn
-from ._record import A6, A9, COARSE_FIRST, TINY, Entry, Row
+from ._record import COARSE_FIRST, TINY, Entry, Row
 
 Stage = Callable[[Net, Tensor, int], Tensor]
 

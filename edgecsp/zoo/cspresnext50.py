@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..anchors import A9
 from ..net import Net
 from ._blocks import cspresnext50
 from ._heads import Output, panet
-from ._record import A9, FINE_FIRST, Entry, Row, Weights
+from ._record import FINE_FIRST, Entry, Row, Weights
 
 
 def panet_spp(net: Net, head: Output) -> None:

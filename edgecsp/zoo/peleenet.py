@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Callable, List
 
+from ..anchors import A6, A9
 from ..net import Net, Tensor
 from ._blocks import Taps, csp_half, pool, two_way
 from ._heads import Output, efm, prn
-from ._record import A6, A9, COARSE_FIRST, TINY, Entry, Row
+from ._record import COARSE_FIRST, TINY, Entry, Row
 
 _LAYERS, _INTER = (3, 4, 8, 6), (16, 32, 64, 64)
 

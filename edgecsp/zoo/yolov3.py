@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import Tuple
 
+from ..anchors import A6, A9
 from ..net import Net, Tensor
 from ._blocks import darknet53, plain
 from ._heads import Output, fpn, prn
-from ._record import A6, A9, COARSE_FIRST, PUBLIC_DOMAIN, TINY, Entry, Row, Weights
+from ._record import COARSE_FIRST, PUBLIC_DOMAIN, TINY, Entry, Row, Weights
 
 
 def trunk(net: Net) -> Tuple[Tensor, Tensor]:

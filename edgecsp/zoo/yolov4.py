@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import Tuple
 
+from ..anchors import A6, A9, A9_V4
 from ..net import Net, Tensor
 from ._blocks import cspdarknet53, pool
 from ._heads import Output, panet
-from ._record import A6, A9, A9_V4, FINE_FIRST, PUBLIC_DOMAIN, TINY, Entry, Row, Weights
+from ._record import FINE_FIRST, PUBLIC_DOMAIN, TINY, Entry, Row, Weights
 
 
 def tiny(net: Net, head: Output) -> None:

@@ -119,6 +119,6 @@ def test_boxes_leave_the_background_and_the_filling_out() -> None:
     rois = np.array([[0, 0, 20, 20], [0, 0, 0, 0]], np.float32)
     logits = np.array([[0, 0, 5], [0, 9, 0]], np.float32)
     deltas = np.array([[1, 0, 0, 0], [0, 0, 0, 0]], np.float32)
-    found = two_stage.boxes((rois, logits, deltas), (64, 64), 0.5)
+    found = two_stage.boxes((), (rois, logits, deltas), (64, 64), 0.5)
     assert list(found.class_ids) == [1] and found.scores[0] == pytest.approx(math.exp(5) / (math.exp(5) + 2), rel=1e-5)
     np.testing.assert_allclose(found.xyxy, [[2, 0, 22, 20]], atol=1e-4)
