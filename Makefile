@@ -20,7 +20,9 @@ $(VENV)/ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
+# Without the test data the demo takes public-domain pictures that scikit-image ships.
 demo: $(VENV)/ready
+	test -d '$(EDGECSP_TEST_DATA)/data' || $(BIN)/python -m pip install --quiet --disable-pip-version-check scikit-image
 	$(BIN)/python -m benchmarks.demo demo
 
 bench: $(VENV)/ready

@@ -93,7 +93,7 @@ def two_stages(model: Model) -> list[np.ndarray]:
     outputs = session.run(np.random.default_rng(0).standard_normal((1, 3, *model.input.hw), np.float32))
     session.close()
     assert all(np.isfinite(out).all() for out in outputs)
-    assert len(two_stage.boxes([out[0] for out in outputs], model.input.hw, 0.0).scores)
+    assert len(two_stage.boxes(model.heads, [out[0] for out in outputs], model.input.hw, 0.0).scores)
     return outputs
 
 
