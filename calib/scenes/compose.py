@@ -1,0 +1,109 @@
+"""What is in a picture: one card, several, a scan, or no code at all."""
+
+from __future__ import annotations
+
+import math
+from typing import Tuple
+
+import numpy as np
+
+from . import backgrounds, camera, cards, plates, warp
+from .cards import Card
+from .dice import Dice
+from .paper import Sheet
+from .picture import Scene
+from .prints import resized, stamp
+from .symbols import maxicode, symbol
+from .warp import Frame
+
+
+def one(s: Scene) -> None:
+    """One card: what a person with a phone takes a picture of. From far away to closer than fits."""
+    d = s.d
+    wanted = d.pick([(d.uniform(0.3, 0.98), 0.56), (d.log(0.04, 0.35), 0.2), (d.uniform(0.85, 1.5), 0.24)])
+    card = plates.design(d, cards.any_class(d))
+    if d.chance(0.1):
+        _cut_out(s, card)
+    s.put(card, wanted, _centre(d, wanted))
+
+
+def _cut_out(s: Scene, card: Card) -> None:
+    """A picture that somebody cropped round the card: as wide and as high as that is.
+
+    Only where the picture is stretched anyway; one that keeps its aspect ratio has its size already.
+    """
+    if s.frame.hw[0] == s.frame.hw[1]:
+        s.frame = Frame(s.frame.hw, min(6.0, max(0.2, card.w / card.h * s.d.log(0.7, 1.4))))
+
+
+def _centre(d: Dice, wanted: float) -> Tuple[float, float]:
+    """Where the middle goes so that the symbol is inside, or now and then cut off by a border."""
+    room = max(0.0, 1 - wanted) / 2 + (0.12 if d.chance(0.15) else 0.0)
+    return 0.5 + d.uniform(-room, room), 0.5 + d.uniform(-room, room)
+
+
+def several(s: Scene) -> None:
+    """Two to a dozen cards side by side, each its own way up; some carry no code."""
+    d = s.d
+    columns, rows = d.choice(((1, 2), (2, 1), (2, 2), (3, 2), (2, 3), (3, 3), (4, 3)))
+    for i in range(columns * rows):
+        if d.chance(0.1):
+            continue
+        centre = ((i % columns + d.uniform(0.4, 0.6)) / columns, (i // columns + d.uniform(0.4, 0.6)) / rows)
+        card = plates.lookalike(d) if d.chance(0.2) else plates.design(d, cards.any_class(d), single=True)
+        fill = min(card.main[2] / card.w, card.main[3] / card.h)
+        wanted = min(d.uniform(0.5, 0.95), 1.3 * max(fill, 0.25)) / max(columns, rows)
+        s.put(card, wanted, centre)
+
+
+def without(s: Scene) -> None:
+    """No code at all: backgrounds, look-alikes that fill the frame, cards without a code."""
+    d = s.d
+    if d.chance(0.5):
+        s.image = backgrounds.view(d, backgrounds.lookalike(d.randrange(backgrounds.LOOKALIKES)), s.frame.hw)
+    for _ in range(d.choice((0, 0, 0, 1, 1, 2, 4))):
+        s.put(plates.lookalike(d), d.log(0.1, 1.2), (d.random(), d.random()))
+    if d.chance(0.012):
+        s.put(_maxicode(d), d.uniform(0.2, 0.8), (0.5, 0.5))
+
+
+def _maxicode(d: Dice) -> Card:
+    ink = maxicode(d)
+
+    def draw(sheet: Sheet) -> None:
+        h, w = sheet.pixels.shape[:2]
+        stamp(sheet.pixels, w // 10, h // 10, resized(ink, max(2, w * 8 // 10), max(2, h * 8 // 10)), (20, 20, 20))
+
+    return Card(1.25, 1.15, (0, 0, 1.25, 1.15), draw)
+
+
+def scan(s: Scene) -> None:
+    """Renderings and scans: a symbol flat on white that all but fills the picture."""
+    d = s.d
+    s.image[:] = d.choice((255, 255, d.randint(200, 255)))
+    card = cards.bare(d, symbol(d, cards.any_class(d)))
+    if d.chance(0.7):
+        card.paper = (255, 255, 255)
+    if d.chance(0.5):
+        _cut_out(s, card)
+    extent = math.hypot(card.w, card.h)
+    angle = d.choice((0, 0, 0, 0, 90, 180, 270)) * math.pi / 180 + (d.gauss(0, 0.05) if d.chance(0.3) else 0)
+    card.bends = False
+    s.put(card, d.uniform(0.5, 1.0), (0.5, 0.5), warp.pose(d, extent, angle, flat=True))
+
+
+SCENES = ((one, 0.55), (several, 0.12), (scan, 0.1), (without, 0.23))
+
+
+def compose(d: Dice, frame: Frame) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A scene: (h, w, 3) uint8 BGR, boxes (N, 4) float32 xyxy, class ids (N,) int64."""
+    s = Scene(d, frame)
+    kind = d.pick(SCENES)
+    kind(s)
+    clean = kind is scan and d.chance(0.6)
+    if not clean and d.chance(0.14):
+        for _ in range(d.randint(1, 2)):
+            s.cover()
+    if s.screen and d.chance(0.6):
+        s.image = camera.screen_pixels(d, s.image)
+    return (camera.taken(d, s.image, clean), *s.boxes())
