@@ -217,3 +217,34 @@ def test_the_python_api(fastest: Path, pictures: Path, clip: Path) -> None:
         assert {row.label for row in by_path} == {"bowl"}
         frames = [frame.index for frame, _ in detector.stream(str(clip), stride=3)]
     assert frames == [0, 3, 6]
+
+
+def test_a_classifier_prints_its_top_five(tiny_picture: Path, tmp_path: Path) -> None:
+    words = ["run", tiny_picture, "-m", "cspdensenetb-ref", "--weights", "random", "--out", tmp_path / "out"]
+    done = edgecsp(*words)
+    assert done.returncode == 0, done.stderr
+    assert "RANDOM WEIGHTS" in done.stderr
+    name, _, classes = done.stdout.strip().partition(": ")
+    scores = [float(word.split()[1]) for word in classes.split(", ")]
+    assert (name, len(scores)) == (str(tiny_picture), 5)
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_two_stage_detector_runs_like_any_other(tiny_picture: Path, tmp_path: Path) -> None:
+    words = ["run", tiny_picture, "-m", "snet49-thundernet", "--weights", "random", "--conf", "0.02"]
+    done = edgecsp(*words, "--json", tmp_path / "x.jsonl")
+    assert done.returncode == 0, done.stderr
+    (row,) = rows(tmp_path / "x.jsonl")
+    assert row["detections"]
+    for found in row["detections"]:
+        x0, y0, x1, y1 = found["xyxy"]
+        assert 0 <= x0 <= x1 <= 160 and 0 <= y0 <= y1 <= 120 and 0.02 <= found["score"] <= 1
+
+
+@pytest.fixture
+def tiny_picture(tmp_path: Path) -> Path:
+    import media
+
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(media.jpeg(media.scene(0)))
+    return path

@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("run")(run.command)
 app.command("import")(import_.command)
 app.command("engines")(engines.command)
+models.app.command("import")(import_.command)  # the same by its other name
 app.add_typer(models.app, name="models")
 
 

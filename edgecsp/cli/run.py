@@ -16,6 +16,7 @@ from ..errors import UsageError
 from . import _options
 
 if TYPE_CHECKING:
+    from ..core import Frame, Result
     from ..pipeline import Summary
 
 PARTLY_DONE = 4
@@ -72,7 +73,10 @@ def command(
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened
     ) as sink, _until_signal() as stop, _progress(opened, summary, quiet) as tick:
-        pipeline.run(detector, opened, sink.write, summary, tick=tick, stop=stop, max_frames=max_frames)
+        write: Callable[[Frame, Result], None] = sink.write
+        if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
+            write = _telling(sink.write)
+        pipeline.run(detector, opened, write, summary, tick=tick, stop=stop, max_frames=max_frames)
     if not quiet:
         _report(summary, sink.paths)
     for text, count in summary.problems.items():
@@ -83,6 +87,18 @@ def command(
         raise typer.Exit(128 + stop.signal)
     if summary.problems or summary.failed:
         raise typer.Exit(PARTLY_DONE)
+
+
+def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
+    """Also print each picture's classes: a classifier's answer is short enough to read."""
+
+    def told(frame: Frame, result: Result) -> None:
+        write(frame, result)
+        if frame.stream.kind == "image":
+            best = ", ".join(f"{result.label(int(i))} {score:.3f}" for i, score in zip(result.class_ids, result.scores))
+            print(f"{frame.stream.name}: {best}")
+
+    return told
 
 
 class _Stop(threading.Event):
