@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -155,11 +156,19 @@ def test_the_official_weights_from_pull_to_boxes(test_data: Path, tmp_path: Path
     assert asked("models", "show", "yolov3-tiny")["weights"]["here"]["size"] == 35_434_956
 
     pictures = sorted((test_data / "data" / "coco64" / "images").glob("*.jpg"))[:6]
-    edgecsp("run", *pictures, "--model", "yolov3-tiny", "--json", tmp_path / "x.jsonl", "--out", tmp_path / "out")
+    outputs = ("--json", tmp_path / "x.jsonl", "--out", tmp_path / "out")
+    edgecsp("run", *pictures, "--model", "yolov3-tiny", "--resize", "darknet", *outputs)
     found = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert len(found) == len(pictures)
     if golden_path.is_file():
         assert_found(json.loads(golden_path.read_text()), found)
+
+    if importlib.util.find_spec("pycocotools"):
+        from benchmarks.accuracy import measure
+
+        coco = test_data / "data" / "coco64"
+        ap = measure("yolov3-tiny", coco / "images", coco / "instances.json", [])
+        assert ap["AP50"] == pytest.approx(0.512, abs=0.002)
 
     assert "removed yolov3-tiny" in edgecsp("models", "rm", "yolov3-tiny").stderr
     assert not list(home.rglob("*.onnx"))

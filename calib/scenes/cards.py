@@ -32,6 +32,11 @@ class Card:
     bends: bool = True
     effects: List[str] = field(default_factory=list)
 
+    @property
+    def many(self) -> bool:
+        """Whether it is full of symbols: then all of it counts as the main one."""
+        return self.main == (0, 0, self.w, self.h)
+
 
 @dataclass
 class Ink:

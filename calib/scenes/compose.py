@@ -22,6 +22,8 @@ def one(s: Scene) -> None:
     d = s.d
     wanted = d.pick([(d.uniform(0.3, 0.98), 0.56), (d.log(0.04, 0.35), 0.2), (d.uniform(0.85, 1.5), 0.24)])
     card = plates.design(d, cards.any_class(d))
+    if card.many:  # its symbols are a fraction of it, and must not become specks
+        wanted = max(wanted, d.uniform(0.5, 1.1))
     if d.chance(0.1):
         _cut_out(s, card)
     s.put(card, wanted, _centre(d, wanted))

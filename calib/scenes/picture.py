@@ -16,7 +16,7 @@ from .paper import Sheet
 from .warp import Frame, Points
 
 VISIBLE, INSIDE = 0.6, 0.5  # shares of a symbol that must not be covered, and not be cut off by the border
-SMALLEST = 5.0  # px: a symbol whose longer side is below this is no more than a smudge
+SMALLEST = 0.025  # of the picture's side: a symbol whose longer side is below this is no more than a smudge
 LARGEST_SHEET = 720  # px: beyond it a sheet is drawn coarser; most of it lies outside of the picture
 
 
@@ -141,7 +141,9 @@ class Scene:
             for class_id, points in layer.symbols:
                 low, high = points.min(0), points.max(0)
                 clipped = np.clip([*low, *high], 0, (w, h, w, h))
-                if (clipped[2:] - clipped[:2]).max() < SMALLEST or (clipped[2:] - clipped[:2]).min() < 1.5:
+                if (clipped[2:] - clipped[:2]).max() < SMALLEST * (h * w) ** 0.5 or (
+                    clipped[2:] - clipped[:2]
+                ).min() < 1.5:
                     continue
                 if self._visible(points, [above.outline for above in self.layers[i + 1 :]]):
                     kept.append(clipped)
