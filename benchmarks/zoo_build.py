@@ -48,7 +48,9 @@ def builds(names: List[str]) -> int:
     missed = 0
     print(f"{'model':26} {'seconds':>8} {'peak MB':>8} {'weights MB':>11} {'times':>6}")
     for name in names:
-        done = subprocess.run([sys.executable, __file__, "--one", name], check=True, stdout=subprocess.PIPE)
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.zoo_build", "--one", name], check=True, stdout=subprocess.PIPE
+        )
         found = json.loads(done.stdout)
         times = found["grown"] / found["weights"]
         late = found["seconds"] >= SECONDS or times >= TIMES

@@ -17,7 +17,7 @@ from .prints import Colour
 from .symbols import AZTEC, BARCODE, DATAMATRIX, MARKER, PDF417, QR, Symbol
 
 Box = Tuple[float, float, float, float]  # x, y, w, h in units
-WEIGHTS = ((QR, 0.2), (DATAMATRIX, 0.17), (AZTEC, 0.12), (PDF417, 0.14), (BARCODE, 0.25), (MARKER, 0.12))
+WEIGHTS = ((QR, 0.18), (DATAMATRIX, 0.17), (AZTEC, 0.11), (PDF417, 0.16), (BARCODE, 0.27), (MARKER, 0.11))
 
 
 @dataclass
