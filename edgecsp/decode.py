@@ -62,9 +62,7 @@ def _yolo(head: Yolo, out: Array, input_hw: Tuple[int, int], conf: float) -> Can
     step = np.array((input_hw[1] / width, input_hw[0] / height), np.float32)
     anchors = np.array(head.anchors_wh, np.float32)[anchor[used]]
     xyxy = _boxes(head, raw[used, :4], cell, step, anchors)[row.reshape(-1)]
-    # A NaN among the raw four (fp16 that overflowed) makes no box; comparing dropped those among the scores.
-    real = np.isfinite(xyxy).all(1) & np.isfinite(scores)
-    return Candidates(xyxy[real], scores[real].astype(np.float32), class_id[real].astype(np.int32))
+    return _real(xyxy, scores, class_id)
 
 
 def _boxes(head: Yolo, raw: Array, cell: Array, step: Array, anchors: Array) -> Array:
@@ -74,8 +72,7 @@ def _boxes(head: Yolo, raw: Array, cell: Array, step: Array, anchors: Array) -> 
     xy = (cell + shift * s - (s - 1) / 2) * step
     # exp past 60 times an anchor leaves float32; such a box covers the picture many times over either way.
     wh = (2 * raw[:, 2:]) ** 2 if head.new_coords else np.exp(np.minimum(raw[:, 2:], np.float32(60)))
-    half = wh * anchors / 2
-    return np.concatenate((xy - half, xy + half), 1).astype(np.float32)
+    return _corners(np.concatenate((xy, wh * anchors), 1))
 
 
 @np.errstate(over="ignore", invalid="ignore")

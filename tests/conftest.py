@@ -164,6 +164,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the TLS servers of the tests show (tests/web.py)."""
+    import web
+
+    return web.make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real weights and pictures; tests that want it are skipped where it is not."""
     said = os.environ.get("EDGECSP_TEST_DATA")

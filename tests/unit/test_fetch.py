@@ -26,11 +26,6 @@ SHA256 = ("sha256", hashlib.sha256(DATA).hexdigest())
 QUICK = fetch.Patience(timeout_s=0.4, tries=3, backoff_s=0.01)
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return web.make_certificate(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def site(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[web.Site]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))

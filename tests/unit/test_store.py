@@ -26,11 +26,6 @@ QUICK = fetch.Patience(timeout_s=0.5, tries=2, backoff_s=0.01)
 Publish = Callable[..., Weights]
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return web.make_certificate(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def site(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[web.Site]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
