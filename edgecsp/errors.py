@@ -26,6 +26,7 @@ class EdgecspError(Exception):
     """The root: catch this to catch everything edgecsp raises on purpose."""
 
     exit_code = 1
+    silent = False  # True: nobody is left to read a message
 
 
 class UsageError(EdgecspError):

@@ -53,9 +53,8 @@ def main() -> NoReturn:
     try:
         app(prog_name="edgecsp")
     except EdgecspError as error:
-        if error.exit_code == 141:  # `| head` has read enough: nobody wants to hear of it
-            sys.exit(141)
-        print(f"edgecsp: {error}", file=sys.stderr)
+        if not error.silent:
+            print(f"edgecsp: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     sys.exit(0)
 

@@ -19,6 +19,7 @@ class ReaderGone(OutputError):
     """Whoever read our standard output has stopped (`| head`): end quietly, as after SIGPIPE."""
 
     exit_code = 141
+    silent = True
 
 
 class Sink:
