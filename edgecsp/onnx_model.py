@@ -90,6 +90,16 @@ def parse(
     return replace(model, onnx=data)
 
 
+def graph_of(model: Model) -> Any:
+    """A model's ONNX as an `onnx.ModelProto`, the caller's to change. Raises `BadModel`."""
+    return _proto(model.onnx, model.name)
+
+
+def regraphed(model: Model, proto: Any) -> Model:
+    """The same model with another graph of the same input and outputs; its file describes it anew."""
+    return replace(model, onnx=serialised(_described(proto, model), model.name))
+
+
 def adopt(path: Union[str, Path], said: Optional[Said] = None) -> Recognised:
     """Another exporter's ONNX file -> what it is, its model self-describing. Nothing is written.
 

@@ -22,6 +22,7 @@ from .core import Array, Detections, Frame, Geometry, Model, Result
 from .errors import SourceError, UsageError
 
 AHEAD = 4
+IN_THE_BOX = "codes"  # the model whose weights come with the package
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,13 @@ class Detector:
 
 
 def load(
-    model: Union[str, Path, Model],
+    model: Union[str, Path, Model] = IN_THE_BOX,
     engine: str = "auto",
     *,
     weights: Optional[str] = None,
-    device: str = "cpu",
+    device: str = "auto",
     threads: Optional[int] = None,
+    precision: Optional[str] = None,
     imgsz: Union[int, Tuple[int, int], None] = None,
     resize: Optional[str] = None,
     conf: Optional[float] = None,
@@ -143,8 +145,9 @@ def load(
     agnostic: bool = False,
     plain_nms: bool = False,
 ) -> Detector:
-    """A detector of a model, an ONNX file or a name of the zoo, on an engine.
+    """A detector of a model, an ONNX file or a name of the zoo (the model in the box), on an engine.
 
+    `device`, `threads` and `precision` are those of `backends.open`.
     `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
     `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
     way of laying pictures into it; `classes` names or numbers to keep. Raises an `EdgecspError`.
@@ -157,7 +160,7 @@ def load(
     settings = Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
 
     def opened(stage: Model) -> backends.Session:
-        return backends.open(stage, engine, device=device, threads=threads)
+        return backends.open(stage, engine, device=device, threads=threads, precision=precision)
 
     return Detector(made, opened(made) if made.second is None else two_stage.opened(made, opened), settings)
 

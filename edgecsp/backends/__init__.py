@@ -1,21 +1,32 @@
 """The engines, one file each; `open` does for all of them the checks that every one needs.
 
 A backend module has a docstring whose first line is shown to users, `REQUIRES` (import names), `EXTRA` (the
-pip extra that brings them, "" for the base), `DEVICES`, `PRECISIONS`, and a class `Session(model, device,
-threads)` with `run` and `close`. Its heavy imports are inside. Adding an engine is adding its file.
+pip extra that brings them, "" for the base), `DEVICES` (its own first), `PRECISIONS`, and a class `Session(model,
+device, threads, precision)` with `run` and `close`. It may have `usable(device)`: None, or what keeps it from running
+there and how to mend that, worded to stand behind the engine's name; and `REAL = False` when its heads are not the
+model's. Its heavy imports are inside. Adding an engine is adding its file.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import pkgutil
 from types import ModuleType
-from typing import List, Optional, Protocol, Tuple
+from typing import Any, List, NamedTuple, Optional, Protocol, Tuple
 
+from .. import cpu
 from ..core import Array, Model
-from ..errors import EngineUnavailable, UnknownName, UsageError
+from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
+
+PRECISIONS = ("fp32", "fp16", "int8")
+# What "auto" tries, in this order, and why it is the choice.
+_AUTO = {
+    "trt": "the first choice on a CUDA device",
+    "openvino": "the first choice on an x86 CPU",
+    "ort": "the one that runs everywhere",
+    "opencv": "the one that is always there",
+}
 
 
 class Session(Protocol):
@@ -30,6 +41,14 @@ class Session(Protocol):
         ...
 
 
+class Choice(NamedTuple):
+    """An engine and one of its devices, and why these."""
+
+    engine: str
+    device: str
+    why: str
+
+
 def names() -> Tuple[str, ...]:
     """Every engine edgecsp has a backend for, installed or not."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")))
@@ -42,46 +61,121 @@ def module(engine: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{engine}")
 
 
+def is_real(engine: str) -> bool:
+    """Whether the engine computes the model; `null` does not."""
+    return getattr(module(engine), "REAL", True)
+
+
 def missing(engine: str) -> List[str]:
     """Packages that the engine needs and this Python lacks."""
     return [name for name in module(engine).REQUIRES if importlib.util.find_spec(name) is None]
 
 
-def choose(engine: str, device: str) -> Tuple[str, str]:
-    """What "auto" means here: (engine, why in a few words). Any other name stays as it is."""
-    if engine != "auto":
-        return engine, "asked for"
-    for name in names():
-        if not missing(name) and device in module(name).DEVICES:
-            return name, f"the engine installed for {device}"
-    raise EngineUnavailable(f"no installed engine runs on device {device!r}; see: edgecsp engines")
-
-
-def open(model: Model, engine: str = "auto", *, device: str = "cpu", threads: Optional[int] = None) -> Session:
-    """A session of `model` on an engine. `threads`: None for one a core this process may use.
-
-    Raises `UnknownName`, `EngineUnavailable` (package or device missing) or `BuildFailed`.
-    """
-    engine, _ = choose(engine, device)
+def why_not(engine: str, device: str = "auto") -> Optional[str]:
+    """What keeps an engine from running on a device and the line that mends it, or None. Imports its packages."""
     backend = module(engine)
+    install = f"pip install '{f'edgecsp[{backend.EXTRA}]' if backend.EXTRA else 'edgecsp'}'"
     lacking = missing(engine)
     if lacking:
-        target = f"edgecsp[{backend.EXTRA}]" if backend.EXTRA else "edgecsp"
-        raise EngineUnavailable(
-            f"engine {engine!r} needs {', '.join(lacking)}, not installed here; type: pip install '{target}'"
-        )
-    if device not in backend.DEVICES:
-        raise EngineUnavailable(
-            f"engine {engine!r} runs on {', '.join(backend.DEVICES)}; device {device!r} was asked for"
-        )
+        return f"needs {', '.join(lacking)}, not installed here; type: {install}"
+    if device not in ("auto", *backend.DEVICES):
+        return f"runs on {', '.join(backend.DEVICES)}; device {device!r} was asked for"
+    for name in backend.REQUIRES:
+        try:
+            importlib.import_module(name)
+        except (ImportError, OSError) as error:  # a system library that is not there, a wheel for another machine
+            said = " ".join(str(error).split())
+            return f"needs {name}, which is installed and cannot be loaded ({said}); type: {install} --force-reinstall"
+    usable: Any = getattr(backend, "usable", None)
+    found: Optional[str] = usable(_own(backend, device)) if usable else None
+    return found
+
+
+def require(engine: str, device: str = "auto") -> None:
+    """Raises `EngineUnavailable` unless the engine runs on the device."""
+    why = why_not(engine, device)
+    if why:
+        raise EngineUnavailable(f"engine {engine!r} {why}")
+
+
+def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] = None) -> Choice:
+    """What "auto" means here, for an engine, for a device or for both; any other name stays as it is.
+
+    Raises `UnknownName`, or `EngineUnavailable` when nothing installed runs on the device.
+    """
+    if precision not in (None, *PRECISIONS):
+        raise UnknownName("precision", str(precision), PRECISIONS)
+    if engine != "auto":
+        return Choice(engine, _own(module(engine), device), "asked for")
+    passed: List[Tuple[str, str]] = []
+    for name, why in _AUTO.items():
+        backend = module(name)
+        if precision not in (None, *backend.PRECISIONS) or (name == "openvino" and not cpu.is_x86()):
+            continue
+        lacks = why_not(name, device)
+        if lacks is None:
+            chosen = _own(backend, device)
+            better = [f"{other} {reason}" for other, reason in passed if chosen in module(other).DEVICES]
+            return Choice(name, chosen, "; ".join((why, *better)))
+        passed.append((name, lacks))
+    near = [f"\n  {other} {reason}" for other, reason in passed if device in module(other).DEVICES]
+    wanted = f"device {device!r}" + (f" in {precision}" if precision else "")
+    raise EngineUnavailable(f"no installed engine runs on {wanted}; see: edgecsp doctor" + "".join(near))
+
+
+def _own(backend: ModuleType, device: str) -> str:
+    first: str = backend.DEVICES[0]
+    return first if device == "auto" else device
+
+
+def open(
+    model: Model,
+    engine: str = "auto",
+    *,
+    device: str = "auto",
+    threads: Optional[int] = None,
+    precision: Optional[str] = None,
+) -> Session:
+    """A session of `model` on an engine.
+
+    `device`: "auto" for the engine's own; `threads`: None for one a core (see `cpu.threads`); `precision`: "fp32",
+    "fp16", "int8", or None for what the graph is. Raises `UnknownName`, `UsageError`, `EngineUnavailable` (package,
+    device or precision missing) or `BuildFailed`.
+    """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
-    session: Session = backend.Session(model, device, threads or usable_cores())
+    engine, device, _ = choose(engine, device, precision)
+    require(engine, device)
+    precision = _precision(model, engine, precision)
+    try:
+        session: Session = module(engine).Session(model, device, threads or cpu.threads(), precision)
+    except BuildFailed as error:
+        if engine == "ort":
+            raise
+        raise BuildFailed(f"{error}; another engine may take it: --engine ort") from error
     return session
 
 
-def usable_cores() -> int:
-    """Cores this process may run on: affinity (taskset, containers) counts, not the machine's total."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _precision(model: Model, engine: str, asked: Optional[str]) -> str:
+    """What the engine is to compute in; raises when it cannot, or when the graph is not made for it."""
+    from .. import precision
+
+    found = precision.of(model)
+    wanted = asked or found
+    if wanted not in module(engine).PRECISIONS:
+        able = [name for name in names() if wanted in module(name).PRECISIONS and is_real(name)]
+        raise EngineUnavailable(
+            f"engine {engine!r} computes in {', '.join(module(engine).PRECISIONS)}; {model.name} "
+            f"{'was asked for in' if asked else 'is'} {wanted}; type: --engine {' or '.join(able)}"
+        )
+    if wanted == found or (wanted, found) == ("fp16", "fp32"):  # whoever computes in fp16 rounds the weights itself
+        return wanted
+    if wanted == "int8":
+        raise UsageError(
+            f"precision int8 was asked for and {model.name} is a graph in {found}; make one with ranges first: "
+            "edgecsp quantize MODEL --calib FOLDER"
+        )
+    raise UsageError(
+        f"precision {wanted} was asked for and {model.name} is a graph in {found}: what was rounded away is not in it; "
+        f"take the file that it was made from, or --precision {found}"
+    )

@@ -2,31 +2,79 @@
 
 from __future__ import annotations
 
-from typing import List
+import contextlib
+import ctypes
+import io
+import os
+from typing import Any, Dict, List, Optional
 
 from ..core import Array, Model
-from ..errors import BuildFailed
+from ..errors import BuildFailed, EngineUnavailable
 
 REQUIRES = ("onnxruntime",)
 EXTRA = ""
-DEVICES = ("cpu",)
-PRECISIONS = ("fp32",)
+DEVICES = ("cpu", "cuda", "tensorrt")
+PRECISIONS = ("fp32", "fp16", "int8")
+
+_PROVIDERS = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+# The two packages hold the same module: beside the CPU's, the GPU's is not seen.
+_INSTALL = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
+
+
+def usable(device: str) -> Optional[str]:
+    """None when the installed onnxruntime has the device's provider and the machine the device, else why not."""
+    import onnxruntime as ort
+
+    wanted, offered = _PROVIDERS[device][0], ort.get_available_providers()
+    if wanted not in offered:
+        lacks = wanted if "CUDAExecutionProvider" in offered else "CUDA or TensorRT provider"
+        return f"has no {lacks} in onnxruntime {ort.__version__}; on a machine with an NVIDIA GPU type: {_INSTALL}"
+    return None if device == "cpu" else _no_gpu()
+
+
+def _no_gpu() -> Optional[str]:
+    """Why there is no CUDA device, as the driver says it; None when there is one."""
+    library = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        return f"finds no NVIDIA driver ({library}); install the driver, then see: nvidia-smi"
+    count = ctypes.c_int(0)
+    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    if failed or not count.value:
+        return f"finds no CUDA device (the driver's answer: {failed}, {count.value} devices); see: nvidia-smi"
+    return None
 
 
 class Session:
-    """An onnxruntime session on the CPU provider."""
+    """An onnxruntime session on one provider; what the provider cannot do, onnxruntime does on the CPU."""
 
-    def __init__(self, model: Model, device: str, threads: int) -> None:
+    def __init__(self, model: Model, device: str, threads: int, precision: str) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # its warnings speak of graph internals; stderr is for people
+        providers = [(name, _options(name, precision)) for name in _PROVIDERS[device]]
+        libraries = "" if device == "cpu" else _loaded(ort)
+        graph = _graph(model, device, precision)
         try:
-            self._session = ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(graph, options, providers=providers, enable_fallback=0)
         except Exception as error:
             raise BuildFailed(f"onnxruntime {ort.__version__} cannot build {model.name}: {error}") from error
+        # A provider whose libraries do not load is left out, with a line in a log that nobody reads.
+        got = self._session.get_providers()
+        if got[0] != _PROVIDERS[device][0]:
+            raise EngineUnavailable(
+                f"engine 'ort' was asked for {device} and onnxruntime {ort.__version__} got {', '.join(got)}: its GPU "
+                f"libraries do not load ({libraries or 'see its log above'}); type: {_INSTALL}"
+            )
+        self._session.disable_fallback()
         self._input = self._session.get_inputs()[0].name
         self._outputs = [head.name for head in model.heads]
 
@@ -38,3 +86,30 @@ class Session:
     def close(self) -> None:
         """Drop the session; once more does nothing."""
         vars(self).pop("_session", None)
+
+
+def _loaded(ort: Any) -> str:
+    """Load CUDA and cuDNN of pip's nvidia packages, where onnxruntime knows how (since 1.21); what it says of it."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:  # it prints, and stdout is for data
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()
+    return "; ".join(said.getvalue().splitlines()[:2])
+
+
+def _graph(model: Model, device: str, precision: str) -> bytes:
+    from .. import cpu
+    from .. import precision as precisions
+
+    if precision == "fp16" and precisions.of(model) == "fp32":
+        return precisions.half(model).onnx
+    if precision == "int8" and device == "cpu" and cpu.is_x86():
+        return precisions.biased(precisions.unsigned(model)).onnx
+    return model.onnx
+
+
+def _options(provider: str, precision: str) -> Dict[str, Any]:
+    if provider == "CUDAExecutionProvider":
+        return {"use_tf32": "0"}  # fp32 means fp32: TF32 keeps 10 of its 23 bits
+    if provider == "TensorrtExecutionProvider":
+        return {"trt_fp16_enable": str(precision == "fp16"), "trt_int8_enable": str(precision == "int8")}
+    return {}

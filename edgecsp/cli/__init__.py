@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import EdgecspError
-from . import engines, import_, models, run
+from . import build, doctor, engines, import_, models, quantize, run, verify
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -26,7 +26,11 @@ app = typer.Typer(
 )
 app.command("run")(run.command)
 app.command("import")(import_.command)
+app.command("build")(build.command)
+app.command("quantize")(quantize.command)
+app.command("verify")(verify.command)
 app.command("engines")(engines.command)
+app.command("doctor")(doctor.command)
 models.app.command("import")(import_.command)  # the same by its other name
 app.add_typer(models.app, name="models")
 

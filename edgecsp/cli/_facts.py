@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .. import store
+from .. import store, zoo
 from ..core import Head
 from ..net import Tensor
 from ..zoo import Entry, Row
@@ -64,6 +64,7 @@ def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
         "heads": heads,
         "proposals": entry.rois,
         "weights": {"state": _state(entry, here), "public": public, "here": here and vars(here)},
+        "in_the_box": zoo.record(entry.name) if entry.shipped else None,
     }
 
 
@@ -126,8 +127,14 @@ def _origin(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
 
 
 def _weights(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
-    public, here = said["weights"]["public"], said["weights"]["here"]
-    if public is None:
+    public, here, boxed = said["weights"]["public"], said["weights"]["here"], said["in_the_box"]
+    if boxed is not None:
+        test = boxed["test"]
+        yield "weights", f"in the box: {boxed['trained']}, {boxed['scenes']}; commit {boxed['commit']}"
+        yield "licence", boxed["licence"]
+        yield "finds", ", ".join(boxed["labels"])
+        yield "measured", f"AP50 {test['ap50']:.3f}, AP {test['ap']:.3f} on {test['scenes']:,} unseen scenes"
+    elif public is None:
         yield "weights", f"none are public; for timing: edgecsp run SOURCE --model {said['name']} --weights random"
         if not said["proposals"]:
             yield "", f"with your own: edgecsp models pull {said['name']} --from MINE.weights"
@@ -145,6 +152,8 @@ def _weights(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
 def _state(entry: Entry, here: Optional[store.Record]) -> str:
     if here:
         return "installed" if here.weights == "public" else "installed (own)"
+    if entry.shipped:
+        return "in the box"
     return "public" if entry.weights else "none"
 
 

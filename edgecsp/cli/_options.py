@@ -23,3 +23,9 @@ def words(given: Optional[Sequence[str]]) -> Optional[List[str]]:
     if not given:
         return None
     return [word.strip() for text in given for word in text.split(",") if word.strip()]
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names as a person would say them: "a, b and c"."""
+    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
+    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..pipeline import Summary
 
 PARTLY_DONE = 4
+MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --model yolov3-tiny"
 
 
 def command(
@@ -27,13 +28,16 @@ def command(
         ...,
         help="pictures, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, - for a picture on stdin",
     ),
-    model: str = typer.Option(..., "--model", "-m", help="a name (edgecsp models list), or an ONNX file"),
+    model: Optional[str] = typer.Option(
+        None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
+    ),
     weights: Optional[str] = typer.Option(
         None, "--weights", help="random: what was never trained, for timing; for names alone"
     ),
     engine: str = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines"),
-    device: str = typer.Option("cpu", "--device", help="cpu, or what the engine offers"),
-    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a core]"),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers"),
+    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the graph's]"),
     conf: Optional[float] = typer.Option(None, "--conf", help="lowest score to keep [default: the model's, 0.25]"),
     iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
     classes: Optional[List[str]] = typer.Option(None, "--classes", help="names or numbers to keep: person,car"),
@@ -55,20 +59,33 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in pictures, videos, cameras and streams."""
-    from .. import pipeline, sinks, sources
+    from .. import backends, pipeline, sinks, sources
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     opened = sources.open_all(source, stride=stride)
+    named, model = model is not None, model or pipeline.IN_THE_BOX
+    choice = backends.choose(engine, device, precision)
     detector = pipeline.load(
-        model, engine, weights=weights, device=device, threads=threads, imgsz=_options.size(imgsz), resize=resize,
-        conf=conf, iou=iou, classes=_options.words(classes), max_det=max_det, agnostic=agnostic, plain_nms=plain_nms,
+        model, choice.engine, weights=weights, device=choice.device, threads=threads, precision=precision,
+        imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
+        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms,
     )  # fmt: skip
+    if engine == "auto" and not quiet:
+        print(f"edgecsp: engine {choice.engine} on {choice.device}: {choice.why}", file=sys.stderr)
+    if not backends.is_real(choice.engine):
+        print(
+            f"edgecsp: engine {choice.engine} computes nothing and finds nothing, by design; it times all the rest",
+            file=sys.stderr,
+        )
     if detector.model.origin.get("weights") == "random":
         print(
             f"edgecsp: RANDOM WEIGHTS: {model} has learned nothing. Its boxes mean nothing; only its speed does.",
             file=sys.stderr,
         )
+    if not named and not quiet:
+        finds = _options.listed(detector.model.labels)
+        print(f"edgecsp: no --model: {model}, which finds {finds}. {MORE_CLASSES}", file=sys.stderr)
     summary = pipeline.Summary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened

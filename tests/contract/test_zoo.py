@@ -32,7 +32,7 @@ STRIDES = {
     **dict.fromkeys(
         ["yolov3-tiny", "yolov3-tiny-prn", "yolov4-tiny", "csppeleenet-ref-prn", "cspdensenet-ref-prn"], (32, 16)
     ),
-    **dict.fromkeys(["cspdensenetb-ref-prn", "peleenet-prn", "csppeleenet-prn"], (32, 16)),
+    **dict.fromkeys(["cspdensenetb-ref-prn", "codes", "peleenet-prn", "csppeleenet-prn"], (32, 16)),
     **dict.fromkeys(["yolov3", "yolov3-spp", "csppeleenet-ref-efm-sam", "cspdensenet-ref-efm-sam"], (32, 16, 8)),
     **dict.fromkeys(["csppeleenet-ref-prn-3l", "peleenet-prn-3l", "csppeleenet-prn-3l"], (32, 16, 8)),
     **dict.fromkeys(["csppeleenet-efm", "csppeleenet-efm-sam", "csppeleenet-efm-spp"], (32, 16, 8)),
@@ -106,7 +106,8 @@ def expected(name: str, hw: tuple[int, int]) -> list[tuple[int, int, int]]:
         return [(1000, 1, 1)]
     if zoo.get(name).second:
         return [(channels, hw[0] // 16, hw[1] // 16) for channels in (245, 25, 100)]
-    return [(255, hw[0] // stride, hw[1] // stride) for stride in STRIDES[name]]
+    channels = 3 * (5 + zoo.get(name).classes)
+    return [(channels, hw[0] // stride, hw[1] // stride) for stride in STRIDES[name]]
 
 
 @pytest.mark.parametrize("name", NAMES)

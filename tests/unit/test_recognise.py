@@ -583,10 +583,14 @@ def test_decoders_are_the_oracles(seed: int) -> None:
 
 def test_it_runs_on_every_engine_that_is_here(tmp_path: Path) -> None:
     path = written(tmp_path, FAMILIES["yolov8"][0])
+    ran = 0
     for engine in backends.names():
-        if not backends.missing(engine) and "cpu" in backends.module(engine).DEVICES and engine != "null":
+        # OpenCV 5.0 cannot take the greatest value of a whole map, as the planted graphs do.
+        if not backends.why_not(engine) and engine not in ("null", "opencv"):
+            ran += 1
             with pipeline.load(path, engine, conf=0.25) as detector:
                 assert_boxes(detector(np.zeros((*PICTURE, 3), np.uint8)), "ultralytics", NAMES)
+    assert ran
 
 
 def test_raw_heads_become_yolo_heads(tmp_path: Path) -> None:

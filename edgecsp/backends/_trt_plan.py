@@ -1,0 +1,150 @@
+"""From a model and a recipe to a plan: what must hold first, what its key is, and the child that builds it."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional
+
+from .. import isolated, memory, plans, precision, recipes
+from ..core import Model
+from ..errors import BuildFailed, EngineUnavailable, UsageError
+from ..recipes import Recipe
+from . import _trt_build, _trt_chip, _trt_gate
+from ._trt_chip import Chip
+
+Note = Callable[[str], None]
+OPTIONS = ("precision", "workspace_mb", "tf32", "dla_core", "gpu_fallback")  # of a recipe: what the plan depends on
+
+
+def chosen(model: Model, wanted: str, chip: Chip) -> Recipe:
+    """What a session goes by: the recipe of the plan that was built last, else the shipped one for the device.
+
+    `edgecsp build` may have had a file of the user's, or another workspace; `edgecsp run` takes what it made.
+    """
+    recipe = replace(recipes.for_chip(chip.compute_capability), precision=wanted)
+    here = facts(model, recipe, chip)
+    for made in plans.known("trt"):
+        said = made.get("options")
+        same = {**made, "options": None} == {**here, "options": None}
+        if same and isinstance(said, dict) and said.keys() == set(OPTIONS) and said["precision"] == wanted:
+            with suppress(TypeError, UsageError):  # somebody's edit, of which `plans.get` would say more
+                return replace(recipe, **said)
+    return recipe
+
+
+def check(model: Model, recipe: Recipe, chip: Optional[Chip] = None) -> None:
+    """All that can be known to be wrong before TensorRT is asked, also on another machine than the board.
+
+    Raises `UsageError`, `EngineUnavailable` or `BuildFailed`.
+    """
+    chips, carried = recipe.compute_capability, precision.of(model)
+    if chip is not None and chips and chip.compute_capability not in chips:
+        raise EngineUnavailable(
+            f"recipe {recipe.name} is for {recipe.board} (compute capability {', '.join(chips)}); here is {chip.name} "
+            f"({chip.compute_capability}), and a plan runs on no other chip than the one it was built on. "
+            f"For this one: --recipe {recipes.for_chip(chip.compute_capability).name}"
+        )
+    if recipe.precision == "int8":
+        target = [chip.compute_capability] if chip else list(chips)
+        if target and all(each in _trt_chip.WITHOUT_INT8 for each in target):
+            name = chip.name if chip else recipe.board
+            raise EngineUnavailable(
+                f"{name} (compute capability {target[0]}) has no int8 arithmetic; build the float model in fp16"
+            )
+        if carried != "int8":
+            raise UsageError(f"{model.name} is {carried}; make it int8 first: edgecsp quantize MODEL --calib PICTURES")
+    elif carried not in ("fp32", recipe.precision):
+        raise UsageError(f"{model.name} is {carried} and cannot be built in {recipe.precision}")
+    if recipe.tensorrt:
+        _trt_gate.check(model, recipe.tensorrt)
+
+
+def facts(model: Model, recipe: Recipe, chip: Chip) -> Dict[str, Any]:
+    """All that decides what a plan is."""
+    import tensorrt as trt
+
+    return {
+        "engine": "trt",
+        "engine_version": trt.__version__,
+        "cuda": chip.cuda,
+        "device": {"name": chip.name, "compute_capability": chip.compute_capability},
+        "model": {"name": model.name, "sha256": hashlib.sha256(model.onnx).hexdigest()},
+        "options": options(recipe),
+    }
+
+
+def options(recipe: Recipe) -> Dict[str, Any]:
+    """The fields of a recipe that decide what a plan is."""
+    said = asdict(recipe)
+    return {name: said[name] for name in OPTIONS}
+
+
+def obtain(
+    model: Model, recipe: Recipe, chip: Chip, *, trust: bool = False, note: Note = lambda text: None
+) -> plans.Plan:
+    """The plan of a model, built unless it is in the cache.
+
+    Raises `IntegrityError`, `BuildFailed`, `EngineUnavailable`, `UsageError` or `OutputError`.
+    """
+    check(model, recipe, chip)
+
+    def build() -> bytes:
+        return _built(model, recipe, chip, note)
+
+    return plans.get(facts(model, recipe, chip), build, trust=trust, note=note)
+
+
+def _built(model: Model, recipe: Recipe, chip: Chip, note: Note) -> bytes:
+    strict = _trt_build.strongly_typed() and recipe.precision == "fp16" and precision.of(model) == "fp32"
+    graph = precision.half(model).onnx if strict else model.onnx
+    preflight(recipe, len(graph))
+    note(f"building a TensorRT plan of {model.name} for {chip.name} in {recipe.precision}, once")
+    with tempfile.TemporaryDirectory(prefix="edgecsp-") as folder:
+        onnx, plan = Path(folder) / "graph.onnx", Path(folder) / "plan"
+        onnx.write_bytes(graph)
+        isolated.call(
+            f"{_trt_build.__name__}:{_trt_build.serve.__name__}",
+            {
+                "onnx": str(onnx),
+                "plan": str(plan),
+                "name": model.name,
+                "options": options(recipe),
+                "timing": str(_timing(chip)) if recipe.timing_cache else "",
+            },
+            doing=f"building the TensorRT plan of {model.name}",
+            hint=_less(recipe),
+            note=note,
+        )
+        return plan.read_bytes()
+
+
+def preflight(recipe: Recipe, graph_bytes: int) -> None:
+    """Refuse a build that the kernel would kill. Raises `BuildFailed`.
+
+    What is wanted is the least it can be: the graph as it was read, as the parser keeps it and as the plan holds it;
+    and the workspace, where the GPU has no memory of its own.
+    """
+    free = memory.free()
+    wanted = 3 * graph_bytes + ((recipe.workspace_mb << 20) if recipe.shared_memory else 0)
+    if free is not None and wanted > free.available + free.swap:
+        raise BuildFailed(
+            f"recipe {recipe.name} wants {wanted >> 20} MB at least, {recipe.workspace_mb} MB of it as workspace, and "
+            f"{free}: the kernel would kill the build half way. {_less(recipe)}"
+        )
+
+
+def _less(recipe: Recipe) -> str:
+    half = max(64, recipe.workspace_mb // 2)
+    return f"Close other programs, add swap, or take a smaller workspace: edgecsp build ... --workspace {half}"
+
+
+def _timing(chip: Chip) -> Path:
+    """Where the speeds of kernels are remembered, for a TensorRT on a chip."""
+    import tensorrt as trt
+
+    name = "".join(letter if letter.isalnum() else "-" for letter in chip.name)
+    return plans.folder() / f"trt-{trt.__version__}-{chip.compute_capability}-{name}.timing"

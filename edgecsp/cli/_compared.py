@@ -1,0 +1,130 @@
+"""A model on an engine against the same model on onnxruntime: what differs, on pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, List, Optional, Sequence
+
+import numpy as np
+
+from .. import backends, pipeline, sources, two_stage
+from ..core import Array, Detections, Model, Result
+from ..errors import SourceError
+
+DRAWN = 4
+SAME_IOU = 0.5
+MOST = 64  # pictures: more say nothing new
+
+
+@dataclass
+class Compared:
+    """What a comparison found.
+
+    `worst` is the largest difference of a head's value, as a share of that head's largest; `boxes` are what
+    onnxruntime found, `again` how many of them the engine found too (a classifier's best class counts as one).
+    """
+
+    pictures: int = 0
+    drawn: bool = False
+    worst: float = 0.0
+    boxes: int = 0
+    again: int = 0
+    odd: bool = False
+
+    @property
+    def why(self) -> str:
+        """Why the engine's answers are useless, "" when they are not."""
+        if self.odd:
+            return "its heads hold values that are no numbers"
+        return f"it finds none of the {self.boxes} that onnxruntime finds" if self.boxes and not self.again else ""
+
+    @property
+    def works(self) -> bool:
+        """Whether the engine's answers can be used."""
+        return not self.why
+
+    def __str__(self) -> str:
+        on = f"{self.pictures} {'drawn ' * self.drawn}picture{'s' * (self.pictures != 1)}"
+        heads = f"with onnxruntime on {on}: heads differ by {self.worst:.2g} of their largest value at most"
+        if not self.boxes:
+            return f"{heads}; there is nothing to find on them, others say more: --images PICTURES"
+        return f"{heads}; of {self.boxes} objects that it finds, the plan finds {self.again}"
+
+
+def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence[str]], batch: int) -> Compared:
+    """Hold a detector against onnxruntime; `batch` is how many pictures its graph takes at once.
+
+    Raises `SourceError` when `images` are no pictures.
+    """
+
+    def opened(stage: Model) -> backends.Session:
+        return backends.open(stage, "ort")
+
+    found = Compared(drawn=not images)
+    session = opened(model) if model.second is None else two_stage.opened(model, opened)
+    with pipeline.Detector(model, session) as reference:
+        for picture in _pictures(images):
+            single, geometry = reference.prepare(picture)
+            prepared = np.repeat(single, batch, axis=0)
+            wanted, got = reference.infer(prepared), detector.infer(prepared)
+            found.pictures += 1
+            found.odd |= not all(np.isfinite(out).all() for out in got)
+            if not found.odd:
+                found.worst = max(found.worst, *(_off(a, b) for a, b in zip(got, wanted)))
+                first = [out[:1] for out in wanted], [out[:1] for out in got]
+                results = [reference.finish(outputs, geometry) for outputs in first]
+                found.boxes += _count(results[0])
+                found.again += _again(results[0], results[1])
+    return found
+
+
+def _off(got: Array, wanted: Array) -> float:
+    return float(np.abs(got - wanted).max() / max(1e-12, float(np.abs(wanted).max())))
+
+
+def _count(result: Result) -> int:
+    return len(result) if isinstance(result, Detections) else min(1, len(result))
+
+
+def _again(wanted: Result, got: Result) -> int:
+    """How many of the wanted boxes are there again: the same class, and an IoU of half or more."""
+    if not isinstance(wanted, Detections) or not isinstance(got, Detections):
+        return int(bool((wanted.class_ids[:1] == got.class_ids[:1]).all()))
+    if not len(wanted) or not len(got):
+        return 0
+    low = np.maximum(wanted.xyxy[:, None, :2], got.xyxy[None, :, :2])
+    high = np.minimum(wanted.xyxy[:, None, 2:], got.xyxy[None, :, 2:])
+    both = np.prod(np.maximum(0, high - low), axis=2)
+    areas = [np.prod(each.xyxy[:, 2:] - each.xyxy[:, :2], axis=1) for each in (wanted, got)]
+    iou = both / np.maximum(1e-9, areas[0][:, None] + areas[1][None] - both)
+    same = wanted.class_ids[:, None] == got.class_ids[None]
+    return int(((iou >= SAME_IOU) & same).any(axis=1).sum())
+
+
+def _pictures(images: Optional[Sequence[str]]) -> Iterator[Array]:
+    if not images:
+        yield from (_drawn(seed) for seed in range(DRAWN))
+        return
+    count = 0
+    for source in sources.open_all(list(images)):
+        with source:
+            for frame in source:
+                yield frame.image
+                count += 1
+                if count == MOST:
+                    return
+    if not count:
+        raise SourceError(f"--images {' '.join(images)}: no picture is there")
+
+
+def _drawn(seed: int) -> Array:
+    """Coloured clouds of every size, (480, 640, 3) uint8: nobody's photograph, and no two pixels alike."""
+    import cv2
+
+    random = np.random.default_rng(seed)
+    layers: List[Array] = [
+        cv2.resize(random.random((side, side + 1, 3), np.float32), (640, 480), interpolation=cv2.INTER_CUBIC)
+        for side in (3, 9, 27, 81)
+    ]
+    picture: Array = np.clip(64 * sum(layers, np.zeros_like(layers[0])), 0, 255).astype(np.uint8)
+    return picture

@@ -1,0 +1,109 @@
+"""`edgecsp build`: a model in, a plan for this board out, held against onnxruntime."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, List, Optional, Tuple
+
+import typer
+
+from ..errors import BuildFailed
+from . import _options
+
+if TYPE_CHECKING:
+    from ..backends import trt
+    from ..core import Model
+    from ..pipeline import Detector
+    from ..recipes import Recipe
+
+
+def command(
+    model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
+    recipe: str = typer.Option(..., "--recipe", "-r", help="jetson-tx2, jetson-orin, x86-cuda, or a TOML file"),
+    weights: Optional[str] = typer.Option(
+        None, "--weights", help="random: what was never trained, for timing; for names alone"
+    ),
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the recipe's]"),
+    workspace: Optional[int] = typer.Option(None, "--workspace", help="MB a layer may take [default: the recipe's]"),
+    images: Optional[List[str]] = typer.Option(None, "--images", help="pictures to compare on [default: drawn ones]"),
+    allow_fp32: bool = typer.Option(False, "--allow-fp32", help="build in fp32 when fp16 finds nothing"),
+    trust_plan: bool = typer.Option(False, "--trust-plan", help="take a plan that was not built here, and sign it"),
+    check: bool = typer.Option(False, "--check", help="only say whether the board could build it; no GPU is needed"),
+) -> None:
+    """Build a TensorRT plan for this board and compare it with onnxruntime."""
+    from .. import recipes, store
+
+    said = recipes.changed(recipes.load(recipe), workspace_mb=workspace)
+    if imgsz:
+        said = replace(said, imgsz=_options.size(imgsz))
+    made = recipes.fitted(said, store.resolve(model, weights))
+    said = _in_precision(said, made, precision)
+    _checked(made, said)
+    if check:
+        print(
+            f"{made.name}: nothing known keeps recipe {said.name} ({said.board}) from building it in {said.precision}"
+        )
+        return
+    used = _built(made, said, images, trust=trust_plan, allow_fp32=allow_fp32)
+    size = f" --imgsz {made.input.hw[0]}x{made.input.hw[1]}" if said.imgsz else ""
+    given = f" --weights {weights}" if weights else ""
+    options = f"--engine trt --device cuda --precision {used.precision}"
+    print(f"run it: edgecsp run SOURCE --model {model}{given}{size} {options}", file=sys.stderr)
+
+
+def _in_precision(recipe: Recipe, model: Model, asked: Optional[str]) -> Recipe:
+    """The recipe in the precision asked for; without one, in the graph's own if that is no float32."""
+    from .. import precision, recipes
+
+    carried = precision.of(model)
+    return recipes.changed(recipe, precision=asked or (carried if carried != "fp32" else None))
+
+
+def _checked(model: Model, recipe: Recipe) -> None:
+    """Refuse what is known not to work on the recipe's board, on any machine."""
+    from ..backends import _trt_plan
+
+    for stage in filter(None, (model, model.second)):
+        _trt_plan.check(stage, recipe)
+
+
+def _built(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: bool, allow_fp32: bool) -> Recipe:
+    """Build, load, compare and report; the recipe that it was done by in the end."""
+    from . import _compared
+
+    detector, sessions = _opened(model, recipe, trust)
+    with detector:
+        found = _compared.compare(model, detector, images, recipe.batch)
+        for session in sessions:
+            how = "just built" if session.plan.built else "from the cache"
+            print(f"{'plan':10} {session.plan.path} ({len(session.plan.data) / 1e6:.1f} MB, {how})")
+        print(f"{'recipe':10} {recipe.name} ({recipe.board}), {recipe.precision}")
+        print(f"{'compared':10} {found}")
+    if found.works:
+        return recipe
+    for session in sessions:  # nobody should find it in the cache and run it
+        session.forget()
+    if recipe.precision != "fp16" or not allow_fp32:
+        more = "" if recipe.precision != "fp16" else ". To have it in fp32 then: --allow-fp32"
+        raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {found.why}{more}")
+    print(f"edgecsp: the fp16 plan does not work ({found.why}); building it in fp32, as allowed", file=sys.stderr)
+    return _built(model, replace(recipe, precision="fp32"), images, trust=trust, allow_fp32=False)
+
+
+def _opened(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[trt.Session]]:
+    """The model on its plans, one a stage: built here or found."""
+    from .. import backends, pipeline, two_stage
+
+    backends.require("trt")
+    from ..backends import trt
+
+    sessions: List[trt.Session] = []
+
+    def opened(stage: Model) -> trt.Session:
+        sessions.append(trt.Session(stage, "cuda", 1, recipe.precision, recipe=recipe, trust=trust))
+        return sessions[-1]
+
+    session = opened(model) if model.second is None else two_stage.opened(model, opened)
+    return pipeline.Detector(model, session), sessions

@@ -1,0 +1,97 @@
+"""`edgecsp doctor`: what is here, what would run, and what mends the rest."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import platform
+from typing import Any, Dict, Optional
+
+import typer
+
+from . import _survey
+
+NO_ENGINE = 6
+# Distributions that bring a module under several names: the first one found counts.
+_PACKAGES = {
+    "numpy": ("numpy",),
+    "onnx": ("onnx",),
+    "opencv": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    "av": ("av",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "openvino": ("openvino",),
+    "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+    "pycuda": ("pycuda",),
+}
+
+
+def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of text.")) -> None:
+    """Say what is installed, which engines would run here, and what mends those that would not.
+
+    Exit code 0 when an engine runs, 6 when none does: fit for a container's health check.
+    """
+    found = examined()
+    if json:
+        print(json_module.dumps(found, indent=2))
+    else:
+        print("\n".join(_told(found)))
+    if not any(row["runs"] and row["real"] for row in found["engines"]):
+        raise typer.Exit(NO_ENGINE)
+
+
+def examined() -> Dict[str, Any]:
+    """Versions, CPU, memory, engines and the automatic choice."""
+    from .. import __version__, cpu, memory
+
+    free = memory.free()
+    return {
+        "edgecsp": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(*names) for name, names in _PACKAGES.items()},
+        "cpu": dict(cpu.described()),
+        "memory": {
+            "total": _total(),
+            "available": free.available if free else None,
+            "swap": free.swap if free else None,
+        },
+        "engines": _survey.engines(),
+        "auto": _survey.auto(),
+    }
+
+
+def _version(*names: str) -> Optional[str]:
+    from importlib import metadata
+
+    for name in names:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _total() -> Optional[int]:
+    """Bytes of memory in the machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _told(found: Dict[str, Any]) -> Any:
+    cpu, memory = found["cpu"], found["memory"]
+    yield f"edgecsp {found['edgecsp']}, Python {found['python']}, {found['platform']}"
+    yield ", ".join(f"{name} {version or '-'}" for name, version in found["packages"].items())
+    allowed = f", {cpu['allowed']} of them for this process" if cpu["allowed"] != cpu["logical"] else ""
+    limit = f", a quota of {cpu['quota']:g}" if cpu["quota"] is not None else ""
+    yield (
+        f"CPU: {cpu['name']} ({cpu['machine']}), {cpu['logical']} logical CPUs{allowed}, {cpu['cores']} cores{limit}: "
+        f"{cpu['threads']} threads by default"
+    )
+    yield f"     {', '.join(cpu['isa']) or 'its instruction sets are not listed here'}"
+    sizes = ((key, memory[key]) for key in ("total", "available", "swap") if memory[key] is not None)
+    yield "Memory: " + (", ".join(f"{size / 2**30:.1f} GiB {key}" for key, size in sizes) or "the system does not say")
+    yield ""
+    yield from _survey.table(found["engines"])
+    yield _survey.auto_line(found["auto"])

@@ -1,0 +1,119 @@
+"""`edgecsp quantize`: an fp32 model and pictures in, an int8 model out."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Tuple
+
+import typer
+
+from ..errors import CalibrationError, UsageError
+from . import _options, _pictures
+
+if TYPE_CHECKING:
+    from ..core import Array, Model
+    from ..precision import Ranges
+
+
+def command(
+    model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
+    calib: List[str] = typer.Option(
+        ..., "--calib", help="100 pictures or more: a folder, a glob, a .txt list, a video; or a saved ranges .json"
+    ),
+    out: Optional[Path] = typer.Option(None, "--out", "-o", help="the file to write [default: MODEL-int8.onnx here]"),
+    method: Optional[str] = typer.Option(None, "--method", help="percentile, entropy or minmax [default: percentile]"),
+    keep_heads: bool = typer.Option(
+        True, "--keep-heads/--no-keep-heads", help="leave the convolutions that give the heads in float"
+    ),
+    save_ranges: Optional[Path] = typer.Option(None, "--save-ranges", help="keep the measured ranges, as JSON"),
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
+) -> None:
+    """Make an int8 model: one file for onnxruntime, OpenVINO and TensorRT."""
+    from .. import onnx_model, precision, store
+
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads {threads}: at least 1")
+    made = store.resolve(model, hw=_options.size(imgsz))
+    target = out or Path(f"{made.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
+    if Path(model).is_file() and target.resolve() == Path(model).resolve():
+        raise UsageError(f"{target} is the model to quantize; give -o another name")
+    precision.quantizable(made)
+    ranges = _ranges(made, calib, method, threads, quiet)
+    small = precision.with_ranges(made, ranges, keep_heads=keep_heads)
+    if save_ranges:
+        ranges.save(save_ranges)
+    onnx_model.save(small, target)
+    if not quiet:
+        for key, value in _facts(made, small, ranges):
+            print(f"{key:11} {value}")
+        if save_ranges:
+            print(f"{'ranges':11} {save_ranges}")
+        print(f"{'written':11} {target}")
+        print(f"compare them: edgecsp verify {model} {target} --images FOLDER", file=sys.stderr)
+
+
+def _ranges(model: Model, calib: List[str], method: Optional[str], threads: Optional[int], quiet: bool) -> Ranges:
+    """Measured on pictures, or read from a file where they were saved."""
+    from .. import cpu, precision, preprocess
+
+    if len(calib) == 1 and calib[0].lower().endswith(".json"):
+        ranges = precision.load(calib[0])
+        if method not in (None, ranges.method):
+            raise UsageError(f"--method {method}: {calib[0]} was measured with {ranges.method}; leave the flag away")
+        ranges.check(model)
+        return ranges
+    given = _pictures.opened(calib)
+    expected = [source.frames for source in given]
+    if None not in expected and sum(filter(None, expected)) < precision.LEAST:
+        raise CalibrationError(
+            f"--calib {' '.join(calib)}: {sum(filter(None, expected))} pictures, and {precision.LEAST} are the least "
+            "that ranges can be measured on; take more, like those the model will see"
+        )
+    with _progress(expected, quiet) as tick:
+
+        def batches() -> Iterator[Array]:
+            for image in _pictures.images(given):
+                yield preprocess.prepare(image, model.input)[0]
+                tick()
+
+        return precision.measured(model, batches(), method or precision.METHODS[0], threads=threads or cpu.threads())
+
+
+def _facts(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
+    """What was made and what changed, for people."""
+    before, after = _convolutions(model), _convolutions(small)
+    yield "model", f"{small.name}, {small.input.hw[1]}x{small.input.hw[0]}"
+    yield "ranges", f"{ranges.method} of {ranges.pictures} pictures, {len(ranges.tensors)} tensors"
+    yield "int8", f"{after['int8']} of {before['fp32']} convolutions, {after['fp32']} stay in float"
+    sizes = len(model.onnx), len(small.onnx)
+    yield "size", f"{sizes[0] / 1e6:.2f} MB -> {sizes[1] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.1f} times smaller)"
+
+
+def _convolutions(model: Model) -> Dict[str, int]:
+    """How many compute in fp32 and how many in int8."""
+    from ..onnx_model import graph_of
+
+    graph = graph_of(model).graph
+    back = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    kinds = ["int8" if node.input[1] in back else "fp32" for node in graph.node if node.op_type == "Conv"]
+    return {kind: kinds.count(kind) for kind in ("fp32", "int8")}
+
+
+@contextmanager
+def _progress(expected: List[Optional[int]], quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar of pictures on stderr. Nothing where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    total = None if None in expected else sum(filter(None, expected))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("measuring", total=total)
+        yield lambda: bar.advance(task)

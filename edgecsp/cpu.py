@@ -1,0 +1,132 @@
+"""The CPU: how many threads pay here, and what it is. Linux is asked in detail; elsewhere every CPU counts."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Collection, FrozenSet, Iterator, List, Optional, Tuple
+
+ROOT = Path("/")
+# What decides an engine's speed, as the kernel spells it (x86, then Arm) and as people do.
+_ISA = (
+    ("avx2", "AVX2"),
+    ("avx512f", "AVX-512"),
+    ("avx_vnni", "AVX-VNNI"),
+    ("avx512_vnni", "AVX-512 VNNI"),
+    ("avx512_bf16", "AVX-512 BF16"),
+    ("avx512_fp16", "AVX-512 FP16"),
+    ("amx_int8", "AMX int8"),
+    ("amx_bf16", "AMX BF16"),
+    ("asimd", "NEON"),
+    ("asimdhp", "NEON fp16"),
+    ("asimddp", "NEON dot product"),
+    ("i8mm", "int8 matrices"),
+    ("sve", "SVE"),
+)
+
+
+def threads(root: Path = ROOT, allowed: Optional[Collection[int]] = None) -> int:
+    """Threads that compute without being in each other's way: physical cores we may use, within a container's quota.
+
+    `allowed` are the logical CPUs to count among [default: this process's affinity].
+    """
+    cores = physical(affinity() if allowed is None else allowed, root)
+    share = quota(root)
+    # Rounded down: a thread more than the quota buys is stopped by the kernel in the middle of a frame.
+    return max(1, cores if share is None else min(cores, int(share)))
+
+
+def affinity() -> FrozenSet[int]:
+    """The logical CPUs this process may run on: taskset and a container's cpuset count, not the machine's total."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def physical(cpus: Collection[int], root: Path = ROOT) -> int:
+    """How many cores some logical CPUs are: SMT siblings share one. Source: sysfs-devices-system-cpu."""
+    cores = set()
+    for cpu in cpus:
+        topology = root / "sys" / "devices" / "system" / "cpu" / f"cpu{cpu}" / "topology"
+        # The first name is the kernel's since 5.7, the second what a Jetson's 4.9 and 5.10 have too.
+        siblings = _text(topology / "core_cpus_list") or _text(topology / "thread_siblings_list")
+        cores.add(siblings or str(cpu))
+    return len(cores)
+
+
+def quota(root: Path = ROOT) -> Optional[float]:
+    """CPUs that the control groups above this process allow it, 1.5 for one and a half; None for no limit.
+
+    Source: cgroup-v2 `cpu.max`, cgroup-v1 `cpu.cfs_quota_us`. The tightest of the groups up to the root holds.
+    """
+    found = []
+    for group in _groups(root):
+        words = (_text(group / "cpu.max") or "").split()
+        if not words:
+            words = [_text(group / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period")]
+        # Without a limit, version 2 says "max" and version 1 says -1.
+        if len(words) == 2 and all(word.isdigit() and int(word) for word in words):
+            found.append(int(words[0]) / int(words[1]))
+    return min(found, default=None)
+
+
+def _groups(root: Path) -> Iterator[Path]:
+    """Folders of this process's CPU control group and of those above it."""
+    mounts = root / "sys" / "fs" / "cgroup"
+    for line in (_text(root / "proc" / "self" / "cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # A container may see the host's path and have its own group mounted at the top: both are tried.
+        mount = mounts / controllers if controllers else mounts
+        below = Path(path.lstrip("/"))
+        yield from (mount / part for part in (below, *below.parents))
+
+
+def isa(root: Path = ROOT) -> Tuple[str, ...]:
+    """The instruction sets that matter here, as people call them; () where the kernel does not list them."""
+    listed = set(_field("flags", root).split()) | set(_field("Features", root).split())
+    return tuple(name for flag, name in _ISA if flag in listed)
+
+
+def name(root: Path = ROOT) -> str:
+    """What the CPU, or the board it is on, calls itself."""
+    board = (_text(root / "proc" / "device-tree" / "model") or "").strip("\0")
+    return board or _field("model name", root) or platform.processor() or platform.machine()
+
+
+def is_x86() -> bool:
+    """Whether this Python runs as x86 code."""
+    return platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+
+
+def _field(key: str, root: Path) -> str:
+    """The first value of a key in /proc/cpuinfo."""
+    for line in (_text(root / "proc" / "cpuinfo") or "").splitlines():
+        said, _, value = line.partition(":")
+        if said.strip() == key:
+            return value.strip()
+    return ""
+
+
+def _text(path: Path) -> Optional[str]:
+    try:
+        return path.read_text("utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def described() -> List[Tuple[str, object]]:
+    """Name, instruction sets, CPUs, cores, quota and default threads of this machine, for people and for JSON."""
+    allowed = affinity()
+    return [
+        ("name", name()),
+        ("machine", platform.machine()),
+        ("isa", list(isa())),
+        ("logical", os.cpu_count() or 1),
+        ("allowed", len(allowed)),
+        ("cores", physical(allowed)),
+        ("quota", quota()),
+        ("threads", threads()),
+    ]

@@ -1,0 +1,27 @@
+"""Run by an interpreter that has OpenCV 4: `opencv4_session.py FOLDER`, edgecsp on its path.
+
+For every NAME.onnx beside its NAME.npz (the batch first, then the wanted heads by name): opens it with edgecsp's own
+backend and prints the largest difference as a share of the head's scale, a line a graph. Needs numpy and cv2 alone.
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgecsp.backends.opencv import Session
+from edgecsp.core import Input, Model, Raw
+
+assert cv2.__version__.startswith("4."), cv2.__version__
+for path in sorted(Path(sys.argv[1]).glob("*.onnx")):
+    with np.load(path.with_suffix(".npz")) as kept:
+        batch, *names = kept.files
+        heads = tuple(Raw(name, classes=1) for name in names)
+        graph = Input(kept[batch].shape[2:], channels=kept[batch].shape[1])
+        session = Session(Model(path.stem, graph, heads, ("thing",), onnx=path.read_bytes()), "cpu", 2, "fp32")
+        outputs = session.run(kept[batch])
+        session.run(np.zeros_like(kept[batch]))  # which leaves the first arrays alone
+        assert [out.shape for out in outputs] == [kept[name].shape for name in names]
+        print(path.stem, max(np.abs(a - kept[n]).max() / np.abs(kept[n]).max() for a, n in zip(outputs, names)))
+        session.close()

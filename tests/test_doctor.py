@@ -1,0 +1,99 @@
+"""`edgecsp doctor` and `edgecsp engines` as a user types them, and the line that `run` says of its engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import media
+import pytest
+from conftest import REPO, Tiny
+
+from edgecsp import backends, cpu, onnx_model
+
+# Everything that computes hides itself; null and the command line stay.
+BARE = """
+import sys
+from edgecsp import backends, cli
+found = backends.missing
+backends.missing = lambda name: ["gone"] if backends.is_real(name) else found(name)
+sys.argv[1:] = {words!r}
+cli.main()
+"""
+
+
+def edgecsp(*words: object, rc: int = 0, bare: bool = False, cwd: Path = REPO) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgecsp", *map(str, words)]
+    if bare:
+        command = [sys.executable, "-c", BARE.format(words=[*map(str, words)])]
+    env = dict(os.environ, PYTHONPATH=str(REPO))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd, env=env, check=False)
+    assert done.returncode == rc and "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def test_doctor_says_what_is_here_and_what_mends_the_rest() -> None:
+    said: Any = json.loads(edgecsp("doctor", "--json").stdout)
+    assert said["packages"]["onnxruntime"] and said["packages"]["numpy"]
+    assert said["cpu"]["threads"] == cpu.threads() and said["memory"]["total"] > 2**28
+    rows = {row["engine"]: row for row in said["engines"]}
+    assert set(rows) == set(backends.names())
+    for name, row in rows.items():
+        assert row["runs"] == any(backends.why_not(name, device) is None for device in row["devices"])
+        assert all(device in row["devices"] and why for device, why in row["why_not"].items())
+    assert said["auto"] == dict(backends.choose()._asdict())
+    text = edgecsp("doctor").stdout
+    assert f"{cpu.threads()} threads by default" in text and f"is {said['auto']['engine']} on" in text
+    for row in rows.values():
+        assert all(why in text for why in row["why_not"].values())
+
+
+def test_engines_are_the_doctors() -> None:
+    listed = json.loads(edgecsp("engines", "--json").stdout)
+    assert listed == json.loads(edgecsp("doctor", "--json").stdout)["engines"]
+    text = edgecsp("engines").stdout
+    assert text in edgecsp("doctor").stdout
+
+
+def test_doctor_fails_where_nothing_computes() -> None:
+    done = edgecsp("doctor", bare=True, rc=6)
+    assert "needs gone, not installed here; type: pip install 'edgecsp[openvino]'" in done.stdout
+    assert "no installed engine runs" in done.stdout
+    said = json.loads(edgecsp("doctor", "--json", bare=True, rc=6).stdout)
+    assert said["auto"]["engine"] is None and [row["engine"] for row in said["engines"] if row["runs"]] == ["null"]
+
+
+@pytest.fixture(scope="module")
+def desk(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    onnx_model.save(tiny.model, folder / "tiny.onnx")
+    (folder / "a.jpg").write_bytes(media.jpeg(media.scene(0)))
+    return folder
+
+
+def test_run_says_which_engine_auto_is_and_why(desk: Path) -> None:
+    words = ["run", "a.jpg", "-m", "tiny.onnx", "--json", "-"]
+    choice = backends.choose()
+    (line,) = [line for line in edgecsp(*words, cwd=desk).stderr.splitlines() if "engine" in line]
+    assert line == f"edgecsp: engine {choice.engine} on {choice.device}: {choice.why}"
+    assert "engine" not in edgecsp(*words, "-q", cwd=desk).stderr
+    assert "engine" not in edgecsp(*words, "--engine", "ort", cwd=desk).stderr
+
+
+def test_run_on_null_says_that_it_finds_nothing(desk: Path) -> None:
+    words = ["run", "a.jpg", "-m", "tiny.onnx", "--json", "-", "--engine", "null", "--conf", "0.001"]
+    done = edgecsp(*words, cwd=desk)
+    assert "finds nothing, by design" in done.stderr
+    assert json.loads(done.stdout)["detections"] == []
+
+
+def test_run_takes_a_precision(desk: Path) -> None:
+    words = ["run", "a.jpg", "-m", "tiny.onnx", "--json", "-", "--precision"]
+    assert edgecsp(*words, "fp32", cwd=desk).stdout == edgecsp(*words[:-1], cwd=desk).stdout
+    assert "edgecsp quantize" in edgecsp(*words, "int8", rc=2, cwd=desk).stderr
+    assert "Did you mean 'int8'" in edgecsp(*words, "int4", rc=2, cwd=desk).stderr
+    assert "openvino" in edgecsp(*words, "int8", "--engine", "opencv", rc=6, cwd=desk).stderr

@@ -1,0 +1,1 @@
+"""A pycuda whose device is this process's memory."""

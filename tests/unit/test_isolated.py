@@ -1,0 +1,120 @@
+"""A function in a process of its own: its answer, its errors, and its death as a sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import List
+
+import pytest
+from conftest import REPO
+
+from edgecsp import isolated, memory
+from edgecsp.errors import BuildFailed, IntegrityError, UsageError
+
+CHILD = """
+import os, signal, sys, time
+from edgecsp.errors import IntegrityError, UnknownName
+
+def answers(request, note):
+    print("not for stdout")
+    note("first")
+    note("second")
+    return {"pid": os.getpid(), **request}
+
+def raises(request, note):
+    raise IntegrityError("not ours")
+
+def unknown(request, note):
+    raise UnknownName("engine", "otr", ["ort"])
+
+def breaks(request, note):
+    raise ZeroDivisionError("a bug")
+
+def dies(request, note):
+    note("alive")
+    os.kill(os.getpid(), request["signal"])
+
+def eats(request, note):
+    taken = []
+    while True:
+        taken.append(bytearray(1 << 20))
+
+def sleeps(request, note):
+    open(request["file"], "w").write(str(os.getpid()))
+    note("asleep")
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "childish.py").write_text(CHILD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def call(name: str, **request: object) -> dict:
+    return isolated.call(f"childish:{name}", request, doing="building a plan", hint="Take less.")
+
+
+def test_answer_and_notes(capfd: pytest.CaptureFixture[str]) -> None:
+    notes: List[str] = []
+    said = isolated.call("childish:answers", {"name": "Ä"}, doing="", note=notes.append)
+    assert said["name"] == "Ä" and said["pid"] != os.getpid() and notes == ["first", "second"]
+    assert capfd.readouterr().out == ""  # stdout is data
+
+
+def test_errors_come_as_they_are() -> None:
+    with pytest.raises(IntegrityError, match=r"^not ours$"):
+        call("raises")
+    with pytest.raises(UsageError, match="Did you mean 'ort'"):
+        call("unknown")
+
+
+def test_a_bug_stays_a_bug(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError, match="ended with code 1; its traceback is above"):
+        call("breaks")
+    assert "ZeroDivisionError: a bug" in capfd.readouterr().err
+
+
+def test_killed_by_the_kernel_is_a_sentence() -> None:
+    with pytest.raises(BuildFailed) as caught:
+        call("dies", signal=int(signal.SIGKILL))
+    wanted = (
+        r"building a plan was killed \(signal 9\), most likely by the kernel because memory ran out; now \d+ MB of "
+    )
+    assert re.match(wanted + r"memory and \d+ MB of swap are free\. Take less\.$", str(caught.value))
+    assert caught.value.exit_code == 6
+
+
+def test_when_the_kernel_counts_it_surely_was_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter((4, 5))
+    monkeypatch.setattr(memory, "kernel_kills", lambda: next(counts))
+    with pytest.raises(BuildFailed, match=r"was killed \(signal 9\), by the kernel, because memory ran out; now"):
+        call("dies", signal=int(signal.SIGKILL))
+
+
+def test_other_deaths() -> None:
+    with pytest.raises(BuildFailed, match=r"building a plan crashed with SIGSEGV \(signal 11\)\. Take less\."):
+        call("dies", signal=int(signal.SIGSEGV))
+
+
+def test_ctrl_c_ends_the_child_too(tmp_path: Path) -> None:
+    code = "from edgecsp import isolated, cli; import signal, sys\n"
+    code += "signal.signal(signal.SIGINT, cli._leave)\n"
+    code += f"isolated.call('childish:sleeps', {{'file': {str(tmp_path / 'pid')!r}}}, doing='', note=print)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), str(tmp_path), *filter(None, sys.path)])}
+    parent = subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True, stderr=subprocess.PIPE)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        time.sleep(0.05)
+    child = int((tmp_path / "pid").read_text())
+    os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to both
+    _, said = parent.communicate(timeout=30)
+    assert parent.returncode == 130 and b"Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
