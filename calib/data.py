@@ -25,7 +25,9 @@ class Stored:
     """The scenes of a folder of shards, epoch after epoch, each in an order of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._shards = [shards.Scenes(s.path) for s in shards.for_training(folder)]
+        found = shards.for_training(folder)
+        self.told = f"{sum(s.last - s.first for s in found):,} of the seeds {found[0].first} to {found[-1].last - 1}"
+        self._shards = [shards.Scenes(s.path) for s in found]
         self._starts = np.cumsum([0, *map(len, self._shards)])
 
     def __len__(self) -> int:
@@ -45,6 +47,7 @@ class Live:
 
     def __init__(self, first_seed: int) -> None:
         self._first = first_seed
+        self.told = f"a new one each time, seeds from {first_seed} on"
 
     def get(self, k: int, side: int) -> Sample:
         """The scene of seed `first_seed + k`, drawn at `side`."""

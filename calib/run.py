@@ -76,9 +76,17 @@ class Run:
                 shown = ", ".join(f"--{key} {record['asked'][key]}" for key in changed)
                 raise UsageError(f"{self.folder} was begun with {shown}; give the same, or another folder")
             return tuple((w, h) for w, h in record["anchors"])
-        sizes = anchors.kmeans(_box_sizes(source(self.a)))
+        scenes = source(self.a)
+        sizes = anchors.kmeans(_box_sizes(scenes))
         with files.atomic(path) as file:
-            record = {"model": MODEL, "labels": CLASSES, "side": SIDE, "anchors": sizes, "asked": asked}
+            record = {
+                "model": MODEL,
+                "labels": CLASSES,
+                "side": SIDE,
+                "anchors": sizes,
+                "scenes": scenes.told,
+                "asked": asked,
+            }
             file.write(json.dumps(record, indent=1).encode())
         return sizes
 

@@ -39,12 +39,14 @@ def desk(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("photos/a.jpg", "more/b.png", "street.jpg"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(media.jpeg(media.scene(0)))
+    for i in range(100):  # as many as int8 asks for
+        (folder / f"photos/{i}.jpg").write_bytes(media.jpeg(media.scene(i)))
     (folder / "yolov8n.onnx").write_bytes(exports.finder("yolov8", (64, 64), props={"names": "{0: 'red'}"}))
     return folder
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", *shlex.split(command)]
+    words = [sys.executable, "-m", *shlex.split(command, comments=True)]
     env = dict(os.environ, PYTHONPATH=str(REPO), EDGECSP_HOME=str(folder / "home"))
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
 

@@ -103,7 +103,7 @@ def noise(d: Dice, image: np.ndarray, sigma: float) -> np.ndarray:
     """Sensor noise; coarse-grained when the picture was scaled up, of one colour or of three."""
     h, w = image.shape[:2]
     bank = _noise()
-    coarse = d.choice((1, 1, 2, 3))
+    coarse = max(d.choice((1, 1, 2, 3)), math.ceil(max(h, w) / 1000))
     y, x = d.randint(0, 1024 - h // coarse - 1), d.randint(0, 1024 - w // coarse - 1)
     part = bank[y : y + h // coarse + 1, x : x + w // coarse + 1]
     if coarse > 1:

@@ -47,8 +47,13 @@ def resolve(spec: Union[str, Path], weights: Optional[str] = None, *, hw: Option
 
 
 def load(name: str) -> Model:
-    """A pulled model. Raises `SourceError` when it is not here, `IntegrityError` when its file has changed."""
+    """A pulled model, else the one in the box.
+
+    Raises `SourceError` when it is not here, `IntegrityError` when its file has changed.
+    """
     known = record(name)
+    if known is None and zoo.get(name).shipped:
+        return zoo.shipped(name)
     if known is None:
         raise absent(name)
     try:

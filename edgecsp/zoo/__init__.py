@@ -14,7 +14,8 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from .. import onnx_model
 from ..core import Model
@@ -24,9 +25,10 @@ from ..export import Weights as Floats
 from ..labels import COCO
 from ..net import Net
 from ._heads import Wh
+from ._packed import PackedWeights, record_of
 from ._record import Entry, Row, Weights
 
-__all__ = ["Entry", "Row", "Weights", "get", "model", "names", "net"]
+__all__ = ["Entry", "Row", "Weights", "get", "model", "names", "net", "record", "shipped"]
 
 
 @functools.lru_cache(maxsize=None)
@@ -82,11 +84,14 @@ def model(
     """A model with its weights as a self-describing ONNX.
 
     `weights` gives the floats in darknet's order: `export.RandomWeights`, or `darknet.weights.WeightsFile` of
-    `net(name, ...)`. As many classes as `labels` (COCO's 80, or class0 to class999 for a classifier, when not
-    given). `origin` is added to what the model says of itself. Raises `UnknownName`, `UsageError`, `BadWeights`.
+    `net(name, ...)`. As many classes as `labels` (the entry's own, COCO's 80, or class0 to class999 for a
+    classifier, when not given). `origin` is added to what the model says of itself. Raises `UnknownName`,
+    `UsageError`, `BadWeights`.
     """
     entry = get(name)
-    if labels is None:
+    if labels is None and entry.labels:
+        labels = entry.labels
+    elif labels is None:
         labels = COCO if entry.task == "detect" else [f"class{i}" for i in range(entry.classes)]
     if not labels:
         raise UsageError(f"{name} needs at least one label")
@@ -112,3 +117,22 @@ def model(
         entry.second(len(labels)), weights, name=f"{name}-second", labels=labels, batch=entry.rois, origin=said
     )
     return onnx_model.with_second(built, judge)
+
+
+def shipped(name: str) -> Model:
+    """A model whose weights come with the package. Raises `UnknownName`, and `UsageError` where none do."""
+    weights = PackedWeights(_packed_file(name))
+    told = {key: str(weights.record[key]) for key in ("trained", "scenes", "commit", "licence")}
+    return model(name, weights, origin={"weights": "in the box", **told})
+
+
+def record(name: str) -> Dict[str, Any]:
+    """How weights that come with the package were made, and what they measured. Raises as `shipped` does."""
+    return record_of(_packed_file(name))
+
+
+def _packed_file(name: str) -> Path:
+    place = get(name).shipped
+    if place is None:
+        raise UsageError(f"no weights of {name} come with edgecsp")
+    return place

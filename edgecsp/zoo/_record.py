@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..core import Input
@@ -87,7 +88,8 @@ class Entry:
     `forced` names what the tables leave no choice about, `fitted` what they do. `anchors` is the whole list,
     `masks` which of them each head has. A detector of two stages has none but a `second`, which lays the graph
     that judges one of its `rois` proposals. Neither: a classifier. `resize` is OpenCV's stretch, the way the
-    paper's CPU column was timed and the cheapest there is; darknet's own is `run --resize darknet`.
+    paper's CPU column was timed and the cheapest there is; darknet's own is `run --resize darknet`. `labels` when
+    they are not COCO's or ImageNet's; `shipped` are weights that come with the package (`_packed`).
     """
 
     name: str
@@ -113,6 +115,8 @@ class Entry:
     mean: Tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: Tuple[float, float, float] = (1.0, 1.0, 1.0)
     weights: Optional[Weights] = None
+    labels: Tuple[str, ...] = ()
+    shipped: Optional[Path] = None
     stride: int = 32
 
     @property
@@ -122,7 +126,9 @@ class Entry:
 
     @property
     def classes(self) -> int:
-        """How many classes it was published with: COCO's 80 or ImageNet's 1000."""
+        """How many classes it was published with: its own labels', COCO's 80 or ImageNet's 1000."""
+        if self.labels:
+            return len(self.labels)
         return 80 if self.task == "detect" else 1000
 
     @property

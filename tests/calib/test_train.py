@@ -16,6 +16,7 @@ from calib.tape import Tape  # noqa: E402
 from edgecsp import zoo  # noqa: E402
 from edgecsp.errors import UsageError  # noqa: E402
 from edgecsp.export import RandomWeights, to_bytes  # noqa: E402
+from edgecsp.zoo._packed import record_of  # noqa: E402
 
 SIZES = ((12.0, 12.0), (25.0, 30.0), (60.0, 40.0), (50.0, 120.0), (140.0, 60.0), (200.0, 190.0))
 
@@ -50,7 +51,7 @@ def test_weights_come_back_through_the_zoo(tmp_path):
     tape.train()
     for _ in range(8):  # batch-norms that have seen something
         tape(torch.rand(4, 3, 96, 96))
-    model = bake.baked(tape, SIZES, tmp_path / "codes.weights")
+    model = bake.packed(tape, SIZES, {}, tmp_path / "codes.npz")
     assert model.labels == CLASSES
     assert [head.anchors_wh for head in model.heads] == [SIZES[3:], SIZES[:3]]
     pictures = np.random.default_rng(2).random((2, 3, run.SIDE, run.SIDE), np.float32)
@@ -160,8 +161,10 @@ def test_a_run_goes_on_where_it_stopped(folder, tmp_path):
     assert (parts / "curves.png").stat().st_size > 500
     with pytest.raises(UsageError, match="begun with --box mse"):
         run.Run(parts, _asked(parts, folder, "--box", "ciou"))
-    bake.from_run(parts, tmp_path / "out")
-    assert (tmp_path / "out" / "codes.onnx").stat().st_size > 6e6
+    bake.from_run(parts, tmp_path / "codes.npz", 6)
+    record = record_of(tmp_path / "codes.npz")
+    assert record["labels"] == list(CLASSES) and record["scenes"].endswith("of the seeds 0 to 59")
+    assert record["test"]["scenes"] == 6 and 0 <= record["test"]["ap50"] <= 1
 
 
 def test_the_plot_stands_empty_data():

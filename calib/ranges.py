@@ -1,0 +1,49 @@
+"""int8 ranges of the model in the box, from scenes instead of pictures.
+
+    python -m calib.ranges ranges.json --seeds 0:400
+    edgecsp quantize codes --calib ranges.json
+
+The seeds, the scene generator and preprocess are all that the ranges come from; their file says which graph they fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+
+from edgecsp import precision, preprocess, store
+from edgecsp.core import Model
+
+from . import TEST_SEEDS
+from .scenes import scene
+
+
+def batches(model: Model, first: int, last: int) -> Iterator[np.ndarray]:
+    """Scenes as a camera would send them, unstretched, prepared for the model."""
+    for seed in range(first, last):
+        yield preprocess.prepare(scene(seed, 2 * max(model.input.hw), natural=True)[0], model.input)[0]
+
+
+def main() -> None:
+    """Parse, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", default="codes", help="a name of the zoo or an ONNX file, in fp32")
+    parser.add_argument("--seeds", default="0:400", help="FIRST:LAST")
+    parser.add_argument("--method", default=precision.METHODS[0], choices=precision.METHODS)
+    parser.add_argument("--threads", type=int, default=0)
+    args = parser.parse_args()
+    first, last = map(int, args.seeds.split(":"))
+    if last > TEST_SEEDS:
+        raise SystemExit(f"seeds from {TEST_SEEDS} on are for testing; ranges are made from others")
+    model = store.resolve(args.model)
+    ranges = precision.measured(model, batches(model, first, last), args.method, threads=args.threads)
+    ranges.save(args.out)
+    print(f"{args.out}: {args.method} of {ranges.pictures} scenes for {model.name}, graph {ranges.model[:12]}")
+
+
+if __name__ == "__main__":
+    main()

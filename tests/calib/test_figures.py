@@ -1,0 +1,109 @@
+"""How test scenes are judged, and the film: boxes that lie on what they name."""
+
+from __future__ import annotations
+
+import json
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra train)")
+pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+
+from conftest import REPO
+
+from calib import CLASSES, film, test
+from calib.score import Found
+
+
+def found(boxes, ids, scores=None):
+    return Found(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(ids, np.int64),
+        np.array(scores if scores is not None else [1.0] * len(ids), np.float32),
+    )
+
+
+def taken(truth, clear, hits):
+    return test.Taken((480, 640), truth, np.array(clear, bool), hits)
+
+
+EACH = [taken(found([[10, 10, 110, 90]], [c]), [True], found([[10, 10, 110, 90]], [c], [0.9])) for c in range(6)]
+
+
+def test_all_found_is_one():
+    got = test.figures([*EACH, taken(found([], []), [], found([], []))])
+    assert [got[key] for key in ("ap", "ap50", "recall", "all_ap50")] == pytest.approx([1] * 4)
+    assert set(got["ap50_by_class"]) == set(CLASSES) and got["false_alarms"] == 0
+    assert got["symbols"] == got["legible"] == 6
+
+
+def test_what_is_not_legible_counts_neither_way_but_for_all_ap50():
+    blurred = found([[300, 300, 340, 340]], [0])
+    for hits in (found([], []), found([[300, 300, 340, 340]], [0], [0.95])):
+        got = test.figures([*EACH, taken(blurred, [False], hits)])
+        assert [got["ap50"], got["recall"]] == pytest.approx([1, 1])
+        assert (got["all_ap50"] < 0.95) == (len(hits.scores) == 0)
+        assert (got["symbols"], got["legible"]) == (7, 6)
+
+
+def test_misses_and_false_alarms_cost():
+    got = test.figures([*EACH[1:], taken(EACH[0].truth, [True], found([], []))])
+    assert got["ap50"] == pytest.approx(5 / 6) and got["recall"] == pytest.approx(5 / 6)
+    assert got["ap50_by_class"]["qr"] == 0
+    noisy = taken(found([], []), [], found([[0, 0, 9, 9]] * 3, [0, 1, 2], [0.9, 0.25, 0.24]))
+    assert test.figures([*EACH, noisy])["false_alarms"] == 2
+
+
+def test_legible():
+    picture = np.full((480, 640, 3), 200, np.uint8)
+    picture[100:200, 100:200] = (
+        np.kron(np.random.default_rng(0).integers(0, 2, (10, 10)), np.ones((10, 10)))[..., None] * 200
+    )
+    assert test.legible(picture, (100, 100, 200, 200))
+    assert not test.legible(picture, (100, 100, 200, 112)), "too thin"
+    assert not test.legible(picture // 16, (100, 100, 200, 200)), "too dark to differ"
+    noise = np.random.default_rng(1).normal(128, 20, (480, 640, 3)).clip(0, 255).astype(np.uint8)
+    assert not test.legible(noise, (100, 100, 200, 200)), "noise is no contrast"
+
+
+def test_the_figures_of_a_model_end_to_end(tmp_path):
+    got = test.measure("codes", 12, tmp_path, engine="ort")
+    assert json.loads(json.dumps(got)) == got
+    held = json.loads((tmp_path / "instances.json").read_text())
+    assert len(held["images"]) == 12 and len(list(tmp_path.glob("*.png"))) == 12
+    for row in held["annotations"]:
+        hw = cv2.imread(str(tmp_path / held["images"][row["image_id"]]["file_name"])).shape[:2]
+        x, y, w, h = row["bbox"]
+        assert x >= 0 and y >= 0 and x + w <= hw[1] + 0.01 and y + h <= hw[0] + 0.01
+
+
+def test_the_films_boxes_lie_on_codes(tmp_path):
+    count = film.film(tmp_path / "x.mp4", seconds=0.5)
+    rows = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert len(rows) == 10 and sum(len(row["detections"]) for row in rows) == count > 0
+    with av.open(str(tmp_path / "x.mp4")) as container:
+        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    assert len(frames) == 10 and frames[0].shape == (480, 640, 3)
+    inside, outside = [], []
+    for row, frame in zip(rows, frames):
+        edges = np.abs(cv2.Laplacian(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.CV_32F))
+        mask = np.zeros(edges.shape, bool)
+        for each in row["detections"]:
+            x0, y0, x1, y1 = (int(v) for v in each["xyxy"])
+            mask[y0:y1, x0:x1] = True
+        inside.append(edges[mask].mean())
+        outside.append(edges[~mask].mean())
+    assert np.mean(inside) > 3 * np.mean(outside)
+
+
+def test_the_demo_film_is_small_and_has_its_boxes():
+    place = REPO / "benchmarks" / "codes.mp4"
+    assert place.stat().st_size < 2_000_000
+    with av.open(str(place)) as container:
+        frames = container.streams.video[0].frames
+    rows = [json.loads(line) for line in place.with_suffix(".jsonl").read_text().splitlines()]
+    assert len(rows) == frames
+    assert {each["label"] for row in rows for each in row["detections"]} == set(CLASSES)

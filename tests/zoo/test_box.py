@@ -1,0 +1,102 @@
+"""The model in the box: it is there, it is what its record says, and it finds codes."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import REPO
+
+import edgecsp
+from edgecsp import store, zoo
+from edgecsp.errors import BadWeights, UsageError
+from edgecsp.zoo._packed import PackedWeights, pack, record_of
+
+CODES = ("qr", "datamatrix", "aztec", "pdf417", "barcode", "marker")
+
+
+def marker(path: Path) -> Path:
+    """A picture of an ArUco marker on a pale sheet: what it is, and where, is known."""
+    picture = np.full((480, 640, 3), 190, np.uint8)
+    made = cv2.aruco.generateImageMarker(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_100), 7, 140)
+    picture[150:330, 230:410] = 255
+    picture[170:310, 250:390] = made[:, :, None]
+    cv2.imwrite(str(path), picture)
+    return path
+
+
+def test_it_comes_along_and_says_what_it_is() -> None:
+    model = store.resolve("codes")
+    assert model.labels == CODES and model.input.hw == (320, 320)
+    assert model.origin["weights"] == "in the box" and model.origin["licence"] == "Apache-2.0"
+    assert "steps" in model.origin["trained"]
+    with pytest.raises(UsageError, match=r"no weights of yolov3 come with edgecsp"):
+        zoo.shipped("yolov3")
+
+
+def test_its_record_says_how_it_was_made() -> None:
+    place = zoo.get("codes").shipped
+    assert place is not None and place.stat().st_size < 4_000_000
+    record = record_of(place)
+    assert {"model", "anchors", "masks", "labels", "licence", "scenes", "asked", "commit", "test"} <= set(record)
+    assert record == zoo.record("codes") and record["model"] in zoo.names() and record["test"]["scenes"] >= 1000
+
+
+def test_every_float_is_used() -> None:
+    place = zoo.get("codes").shipped
+    assert place is not None
+    with np.load(place) as held:
+        assert len(held["kernels"]) + len(held["rest"]) == zoo.net("codes").floats
+        assert held["kernels"].dtype == np.float16
+
+
+def test_it_finds_a_marker(tmp_path: Path) -> None:
+    (found,) = edgecsp.load(conf=0.5)(cv2.imread(str(marker(tmp_path / "x.png"))))
+    assert found.label == "marker"
+    x0, y0, x1, y1 = found.xyxy
+    common = (min(x1, 390) - max(x0, 250)) * (min(y1, 310) - max(y0, 170))
+    assert common / ((x1 - x0) * (y1 - y0) + 140 * 140 - common) > 0.6
+
+
+def test_run_without_a_model_says_what_it_finds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgecsp", "run", str(marker(tmp_path / "x.png")), "--json", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 0, done.stderr
+    assert '"label": "marker"' in done.stdout
+    said = " ".join(done.stderr.split())
+    assert "no --model: codes, which finds qr, datamatrix, aztec, pdf417, barcode and marker" in said
+    assert "models pull yolov3-tiny, then --model yolov3-tiny" in said
+    quiet = subprocess.run([*command, "-q"], capture_output=True, text=True, cwd=REPO)
+    assert quiet.stderr == "" and quiet.stdout == done.stdout
+
+
+def test_packed_weights_come_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    parts = [("bias", (3,)), ("scale", (3,)), ("weights", (3, 2, 5, 5)), ("bias", (2,)), ("weights", (2, 3, 1, 1))]
+    arrays = [(part, rng.standard_normal(shape).astype(np.float32)) for part, shape in parts]
+    with (tmp_path / "x.npz").open("wb") as file:
+        pack(file, arrays, {"made": "by hand"})
+    weights = PackedWeights(tmp_path / "x.npz")
+    for part, array in arrays:
+        back = weights.take(part, array.shape, "layer 0")
+        assert back.dtype == np.float32
+        assert (back == (array.astype(np.float16) if part == "weights" else array)).all()
+    with pytest.raises(BadWeights, match="layer 9: the packed weights end before its bias"):
+        weights.take("bias", (1,), "layer 9")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip at all"])
+def test_what_is_not_packed_weights(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(BadWeights, match=r"x\.npz does not hold packed weights"):
+        PackedWeights(tmp_path / "x.npz")
+
+
+def test_a_kernel_beyond_half_precision() -> None:
+    with pytest.raises(BadWeights, match="too large for half precision"):
+        pack(io.BytesIO(), [("bias", np.zeros(1, np.float32)), ("weights", np.full((1, 1, 1, 1), 1e6, np.float32))], {})
