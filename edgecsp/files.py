@@ -8,7 +8,7 @@ import os
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Iterator, Union
+from typing import BinaryIO, Callable, Iterator, Union
 
 from .errors import OutputError
 
@@ -39,6 +39,32 @@ def atomic(path: Union[str, Path]) -> Iterator[BinaryIO]:
         if part:
             with suppress(FileNotFoundError):  # the folder may have gone, and the file with it
                 Path(part).unlink()
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None], *, mode: int = 0o777) -> Iterator[None]:
+    """One process at a time in the block: it holds the lock file `path`, whose folder is made with `mode`.
+
+    `waiting` is called before the wait for another process. Raises `OutputError` when the place cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=mode)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {path.parent}: {error.strerror or error}. Set EDGECSP_HOME to a folder of yours"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _umask() -> int:

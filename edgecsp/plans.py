@@ -20,11 +20,11 @@ import json
 import os
 import secrets
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional
 
 from . import files
 from .errors import IntegrityError, OutputError
@@ -111,27 +111,10 @@ def drop(facts: Mapping[str, Any]) -> None:
             each.unlink()
 
 
-@contextmanager
-def locked(place: Path, note: Note = lambda text: None) -> Iterator[None]:
+def locked(place: Path, note: Note = lambda text: None) -> ContextManager[None]:
     """One process at a time may make the file `place`; the next one waits for it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(str(place.with_suffix(".lock")))
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            note(f"another process is making {place.name}; waiting for it")
-            lock.acquire()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {place.parent}: {error.strerror or error}. Set EDGECSP_HOME to a folder of yours"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    waiting = f"another process is making {place.name}; waiting for it"
+    return files.locked(place.with_suffix(".lock"), lambda: note(waiting), mode=0o700)
 
 
 def _found(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes]:

@@ -127,13 +127,14 @@ def _compare(row: Row, detector: pipeline.Detector, seen: Sequence[_Seen]) -> No
             row.largest = max(row.largest, float(np.nan_to_num(off, nan=np.inf, posinf=np.inf).max()))
             means.append(float(off.mean()))
         again = detector.finish(heads, one.geometry)
-        row.boxes += _count(one.result)
+        row.boxes += count(one.result)
         row.strict += matched(one.result, again, STRICT)
         row.loose += matched(one.result, again, LOOSE)
     row.mean, row.ms = float(np.mean(means)), float(np.median(seconds)) * 1e3
 
 
-def _count(result: Result) -> int:
+def count(result: Result) -> int:
+    """How many boxes a result has; a classifier's best class counts as one."""
     return len(result) if isinstance(result, Detections) else min(1, len(result))
 
 
@@ -146,12 +147,12 @@ def matched(wanted: Result, got: Result, iou: float) -> int:
         return int(len(wanted) > 0 and bool((wanted.class_ids[:1] == got.class_ids[:1]).all()))
     overlap = _iou(wanted.xyxy, got.xyxy)
     overlap[wanted.class_ids[:, None] != got.class_ids[None]] = 0
-    count = 0
+    again = 0
     for row in overlap:  # best scores first, as they come
         if row.size and row.max() >= iou:
             overlap[:, int(row.argmax())] = 0
-            count += 1
-    return count
+            again += 1
+    return again
 
 
 def _iou(a: Array, b: Array) -> Array:
@@ -163,12 +164,12 @@ def _iou(a: Array, b: Array) -> Array:
     return shared
 
 
-def drawn(count: int = DRAWN) -> List[Array]:
+def drawn(pictures: int = DRAWN) -> List[Array]:
     """Coloured clouds of every size, (480, 640, 3) uint8: nobody's photograph, the same ones every time."""
     import cv2
 
     made = []
-    for seed in range(count):
+    for seed in range(pictures):
         random = np.random.default_rng(seed)
         layers: List[Array] = [
             cv2.resize(random.random((side, side + 1, 3), np.float32), (640, 480), interpolation=cv2.INTER_CUBIC)

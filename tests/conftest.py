@@ -13,6 +13,7 @@ import pytest
 from effort import EFFORT
 from hypothesis import HealthCheck, settings
 
+from edgecsp import backends
 from edgecsp.core import Model
 
 REPO = Path(__file__).resolve().parents[1]
@@ -169,6 +170,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import web
 
     return web.make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine that a test is parametrized with (indirect), if it runs here."""
+    lacks = backends.why_not(request.param)
+    if lacks:
+        pytest.skip(f"engine {request.param} {lacks}")
+    return request.param
 
 
 @pytest.fixture(scope="session")

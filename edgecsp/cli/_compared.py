@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 import numpy as np
 
-from .. import backends, pipeline, sources, two_stage
-from ..core import Array, Detections, Model, Result
+from .. import backends, pipeline, sources, two_stage, verify
+from ..core import Array, Model
 from ..errors import SourceError
 
-DRAWN = 4
-SAME_IOU = 0.5
 MOST = 64  # pictures: more say nothing new
 
 
@@ -73,8 +71,8 @@ def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence
                 found.worst = max(found.worst, *(_off(a, b) for a, b in zip(got, wanted)))
                 first = [out[:1] for out in wanted], [out[:1] for out in got]
                 results = [reference.finish(outputs, geometry) for outputs in first]
-                found.boxes += _count(results[0])
-                found.again += _again(results[0], results[1])
+                found.boxes += verify.count(results[0])
+                found.again += verify.matched(results[0], results[1], verify.LOOSE)
     return found
 
 
@@ -82,28 +80,9 @@ def _off(got: Array, wanted: Array) -> float:
     return float(np.abs(got - wanted).max() / max(1e-12, float(np.abs(wanted).max())))
 
 
-def _count(result: Result) -> int:
-    return len(result) if isinstance(result, Detections) else min(1, len(result))
-
-
-def _again(wanted: Result, got: Result) -> int:
-    """How many of the wanted boxes are there again: the same class, and an IoU of half or more."""
-    if not isinstance(wanted, Detections) or not isinstance(got, Detections):
-        return int(bool((wanted.class_ids[:1] == got.class_ids[:1]).all()))
-    if not len(wanted) or not len(got):
-        return 0
-    low = np.maximum(wanted.xyxy[:, None, :2], got.xyxy[None, :, :2])
-    high = np.minimum(wanted.xyxy[:, None, 2:], got.xyxy[None, :, 2:])
-    both = np.prod(np.maximum(0, high - low), axis=2)
-    areas = [np.prod(each.xyxy[:, 2:] - each.xyxy[:, :2], axis=1) for each in (wanted, got)]
-    iou = both / np.maximum(1e-9, areas[0][:, None] + areas[1][None] - both)
-    same = wanted.class_ids[:, None] == got.class_ids[None]
-    return int(((iou >= SAME_IOU) & same).any(axis=1).sum())
-
-
 def _pictures(images: Optional[Sequence[str]]) -> Iterator[Array]:
     if not images:
-        yield from (_drawn(seed) for seed in range(DRAWN))
+        yield from verify.drawn()
         return
     count = 0
     for source in sources.open_all(list(images)):
@@ -115,16 +94,3 @@ def _pictures(images: Optional[Sequence[str]]) -> Iterator[Array]:
                     return
     if not count:
         raise SourceError(f"--images {' '.join(images)}: no picture is there")
-
-
-def _drawn(seed: int) -> Array:
-    """Coloured clouds of every size, (480, 640, 3) uint8: nobody's photograph, and no two pixels alike."""
-    import cv2
-
-    random = np.random.default_rng(seed)
-    layers: List[Array] = [
-        cv2.resize(random.random((side, side + 1, 3), np.float32), (640, 480), interpolation=cv2.INTER_CUBIC)
-        for side in (3, 9, 27, 81)
-    ]
-    picture: Array = np.clip(64 * sum(layers, np.zeros_like(layers[0])), 0, 255).astype(np.uint8)
-    return picture

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional
 
 from .. import files
-from ..errors import OutputError
 
 RANDOM = "random"
 
@@ -96,24 +94,7 @@ def write(place: Path, said: Mapping[str, Any]) -> None:
         file.write(json.dumps(said, indent=2).encode() + b"\n")
 
 
-@contextmanager
-def locked(name: str, note: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+def locked(name: str, note: Callable[[str], None] = lambda text: None) -> ContextManager[None]:
     """One process at a time may change what belongs to a name; the next one waits for it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(str(downloads() / f"{name}.lock"))
-    try:
-        downloads().mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            note(f"another process is at work on {name}; waiting for it")
-            lock.acquire()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {downloads()}: {error.strerror or error}. Set EDGECSP_HOME to a folder of yours"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    waiting = f"another process is at work on {name}; waiting for it"
+    return files.locked(downloads() / f"{name}.lock", lambda: note(waiting))

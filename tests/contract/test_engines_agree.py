@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import oracle
 import pytest
+from coco import ap50
 from conftest import REPO
 
 from edgecsp import backends, darknet, onnx_model, pipeline, zoo
@@ -21,14 +22,6 @@ from edgecsp.export import RandomWeights
 ENGINES = [name for name in backends.names() if name != "ort" and backends.is_real(name)]
 OF_SCALE = 1e-3
 CLASSES = 80
-
-
-@pytest.fixture
-def engine(request: pytest.FixtureRequest) -> str:
-    lacks = backends.why_not(request.param)
-    if lacks:
-        pytest.skip(f"engine {request.param} {lacks}")
-    return request.param
 
 
 every_engine = pytest.mark.parametrize("engine", ENGINES, indirect=True)
@@ -154,33 +147,6 @@ def test_same_boxes_on_real_pictures(name: str, engine: str, test_data: Path) ->
             compared += 1
         assert len(others) == len(list(shown(rows))), f"{picture}: boxes that onnxruntime has not"
     assert compared > {"yolov3-tiny": 150, "yolo-fastest-1.1-xl": 300}[name]
-
-
-CATEGORIES = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
-
-
-def ap50(rows: Found, data: Path, capsys: pytest.CaptureFixture[str]) -> float:
-    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
-    from pycocotools.cocoeval import COCOeval
-
-    truth = coco.COCO(str(data / "data" / "coco64" / "instances.json"))
-    ids = {image["file_name"]: image["id"] for image in truth.loadImgs(truth.getImgIds())}
-    results = [
-        {
-            "image_id": ids[picture],
-            "category_id": CATEGORIES[row.class_id],
-            "bbox": [row.xyxy[0], row.xyxy[1], row.xyxy[2] - row.xyxy[0], row.xyxy[3] - row.xyxy[1]],
-            "score": row.score,
-        }
-        for picture, detections in rows.items()
-        for row in detections
-    ]
-    judge = COCOeval(truth, truth.loadRes(results), "bbox")
-    judge.evaluate()
-    judge.accumulate()
-    judge.summarize()
-    capsys.readouterr()
-    return float(judge.stats[1])
 
 
 @every_engine

@@ -20,14 +20,6 @@ ENGINES = [name for name in backends.names() if backends.is_real(name) and "int8
 COST = 0.010  # of AP50
 
 
-@pytest.fixture
-def engine(request: pytest.FixtureRequest) -> str:
-    lacks = backends.why_not(request.param)
-    if lacks:
-        pytest.skip(f"engine {request.param} {lacks}")
-    return request.param
-
-
 @pytest.fixture(scope="module")
 def files(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Path]:
     """The official yolov3-tiny in fp32 and in int8, its ranges from the 64 pictures and their mirror images."""
