@@ -83,6 +83,7 @@ def from_run(run: Path, out: Path, count: int) -> None:
         "trained": f"{held['step']:,} steps of {began['asked']['batch']} synthetic scenes",
         "scenes": began["scenes"],
         "asked": began["asked"],
+        **({"start": began["start"]} if "start" in began else {}),
         "commit": _commit(),
     }
     with tempfile.TemporaryDirectory() as scratch:

@@ -65,6 +65,8 @@ class Run:
         self.log: List[Dict[str, Any]] = []
         if (folder / "last.pt").exists():
             self._resume()
+        elif a.start:
+            self._start(a.start)
 
     def _record(self) -> anchors.Anchors:
         """The run's anchors, from its record; a new run measures them and writes its record."""
@@ -76,19 +78,28 @@ class Run:
                 shown = ", ".join(f"--{key} {record['asked'][key]}" for key in changed)
                 raise UsageError(f"{self.folder} was begun with {shown}; give the same, or another folder")
             return tuple((w, h) for w, h in record["anchors"])
-        scenes = source(self.a)
-        sizes = anchors.kmeans(_box_sizes(scenes))
+        record = {"model": MODEL, "labels": CLASSES, "side": SIDE, "scenes": source(self.a).told, "asked": asked}
+        record.update(self._begun(self.a.start) if self.a.start else {"anchors": anchors.kmeans(_box_sizes(self.a))})
         with files.atomic(path) as file:
-            record = {
-                "model": MODEL,
-                "labels": CLASSES,
-                "side": SIDE,
-                "anchors": sizes,
-                "scenes": scenes.told,
-                "asked": asked,
-            }
             file.write(json.dumps(record, indent=1).encode())
-        return sizes
+        return tuple((w, h) for w, h in record["anchors"])
+
+    @staticmethod
+    def _begun(other: Path) -> Dict[str, Any]:
+        """What a run that starts from another's weights keeps of it: its anchors, and what it was."""
+        try:
+            held = json.loads((other / "run.json").read_text())
+            steps = torch.load(other / "last.pt", map_location="cpu", weights_only=True)["step"]
+        except OSError as error:
+            raise UsageError(f"--start {other} is no run with a checkpoint: {error}") from None
+        before = {"steps": steps, "scenes": held["scenes"], "asked": held["asked"]}
+        return {"anchors": held["anchors"], "start": {**before, **({"start": held["start"]} if "start" in held else {})}}
+
+    def _start(self, other: Path) -> None:
+        """Take another run's average weights; the optimiser and the learning rate begin anew."""
+        held = torch.load(other / "last.pt", map_location=self.device, weights_only=True)
+        for tape in (self.tape, self.average.tape):
+            tape.load_state_dict(held["average"])
 
     def _resume(self) -> None:
         held = torch.load(self.folder / "last.pt", map_location=self.device, weights_only=True)
@@ -153,6 +164,7 @@ def source(a: argparse.Namespace) -> data.Stored | data.Live:
     return data.Live(a.live) if a.live is not None else data.Stored(a.shards)
 
 
-def _box_sizes(source: data.Stored | data.Live, count: int = 3000) -> np.ndarray:
-    boxes = np.concatenate([source.get(k, SIDE)[1] for k in range(count)])
+def _box_sizes(a: argparse.Namespace, count: int = 3000) -> np.ndarray:
+    scenes = source(a)
+    boxes = np.concatenate([scenes.get(k, SIDE)[1] for k in range(count)])
     return boxes[:, 2:] - boxes[:, :2]

@@ -80,6 +80,7 @@ def parsed(arguments: List[str] | None = None) -> Tuple[argparse.Namespace, argp
     scenes = p.add_mutually_exclusive_group(required=True)
     scenes.add_argument("--shards", type=Path)
     scenes.add_argument("--live", type=int, metavar="SEED", help="make scenes on the spot, from this seed on")
+    p.add_argument("--start", type=Path, metavar="RUN", help="begin with another run's weights and anchors")
     p.add_argument("--steps", type=int, required=True)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--lr", type=float, default=2e-3)

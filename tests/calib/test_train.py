@@ -161,6 +161,15 @@ def test_a_run_goes_on_where_it_stopped(folder, tmp_path):
     assert (parts / "curves.png").stat().st_size > 500
     with pytest.raises(UsageError, match="begun with --box mse"):
         run.Run(parts, _asked(parts, folder, "--box", "ciou"))
+    # Another run may begin with these weights and its own loss: what shipped says what was before.
+    further = run.Run(tmp_path / "further", _asked(tmp_path / "further", folder, "--box", "ciou", "--start", str(parts)))
+    assert further.step == 0 and further.sizes == again.sizes
+    for key, value in further.tape.state_dict().items():
+        assert torch.equal(value, other["average"][key]), key
+    began = json.loads((tmp_path / "further" / "run.json").read_text())
+    assert began["start"]["steps"] == 4 and began["start"]["asked"]["box"] == "mse" and began["asked"]["box"] == "ciou"
+    with pytest.raises(UsageError, match="no run with a checkpoint"):
+        run.Run(tmp_path / "none", _asked(tmp_path / "none", folder, "--start", str(tmp_path / "nowhere")))
     bake.from_run(parts, tmp_path / "codes.npz", 6)
     record = record_of(tmp_path / "codes.npz")
     assert record["labels"] == list(CLASSES) and record["scenes"].endswith("of the seeds 0 to 59")
