@@ -93,7 +93,10 @@ class Run:
         except OSError as error:
             raise UsageError(f"--start {other} is no run with a checkpoint: {error}") from None
         before = {"steps": steps, "scenes": held["scenes"], "asked": held["asked"]}
-        return {"anchors": held["anchors"], "start": {**before, **({"start": held["start"]} if "start" in held else {})}}
+        return {
+            "anchors": held["anchors"],
+            "start": {**before, **({"start": held["start"]} if "start" in held else {})},
+        }
 
     def _start(self, other: Path) -> None:
         """Take another run's average weights; the optimiser and the learning rate begin anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
@@ -42,25 +42,42 @@ def annotate(image: Array, result: Result, *, copy: bool = True) -> Array:
 
 
 def _paint_boxes(canvas: Array, found: Detections) -> None:
+    names = [found.label(int(i)) for i in found.class_ids]
+    texts = [[f"{name} {score:.2f}", name] for name, score in zip(names, found.scores)]
+    boxes(canvas, found.xyxy, texts, [colour(int(i)) for i in found.class_ids])
+
+
+def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: Sequence[BGR]) -> None:
+    """Paint boxes into a picture, (H, W, 3) uint8 BGR, writable and C-contiguous; the first on top.
+
+    `xyxy` (N, 4) in picture pixels; of each box's `texts` the first that fits the picture's width is its tag.
+    """
     import cv2
 
     style = _style(min(canvas.shape[:2]))
     height, width = canvas.shape[:2]
     limit = (width - 1, height - 1, width - 1, height - 1)
-    boxes = np.clip(np.nan_to_num(np.asarray(found.xyxy, np.float64)), 0, limit).round().astype(int).tolist()
+    corners = np.clip(np.nan_to_num(np.asarray(xyxy, np.float64)), 0, limit).round().astype(int).tolist()
     # The best last, on top; all boxes before all tags, so that no line runs through a word.
-    order = range(len(found) - 1, -1, -1)
+    order = range(len(corners) - 1, -1, -1)
     for i in order:
-        x0, y0, x1, y1 = boxes[i]
-        cv2.rectangle(canvas, (x0, y0), (x1, y1), colour(int(found.class_ids[i])), style.line)
+        x0, y0, x1, y1 = corners[i]
+        cv2.rectangle(canvas, (x0, y0), (x1, y1), colours[i], style.line)
     for i in order:
-        class_id = int(found.class_ids[i])
-        name = found.label(class_id)
-        texts = [f"{name} {found.scores[i]:.2f}", name]
-        _paint_tag(canvas, style, texts, boxes[i], colour(class_id))
+        _paint_tag(canvas, style, texts[i], corners[i], colours[i])
 
 
-def _paint_tag(canvas: Array, style: _Style, texts: List[str], box: List[int], fill: BGR) -> None:
+def titled(image: Array, text: str) -> Array:
+    """A picture, (H, W, 3) uint8 BGR, under a line of words: as wide, and that much higher."""
+    height, width = image.shape[:2]
+    style = _style(min(height, width))
+    strip = np.full((style.tag_px, width, 3), 32, np.uint8)
+    words = _fitting(style, text, width)
+    _put(strip, style, words, (style.pad, style.base), (235, 235, 235))
+    return np.concatenate((strip, image))
+
+
+def _paint_tag(canvas: Array, style: _Style, texts: Sequence[str], box: List[int], fill: BGR) -> None:
     """The first text that fits the picture's width, on a filled tag above the box, else inside at its top."""
     import cv2
 
@@ -98,6 +115,13 @@ def _paint_classes(canvas: Array, found: Classes) -> None:
         tint = (255, 255, 255) if row == 0 else (190, 190, 190)
         _put(corner, style, score, (column - style.width(score) + style.pad, y), tint)
         _put(corner, style, name, (column + style.pad // 2, y), tint)
+
+
+def _fitting(style: _Style, text: str, width: int) -> str:
+    """The text, cut where it would not fit."""
+    while text and style.width(text) > width:
+        text = text[:-1]
+    return text
 
 
 def ink(fill: BGR) -> BGR:

@@ -9,6 +9,11 @@ import numpy as np
 from .core import Array
 from .decode import Candidates
 
+# OpenCV's NMS holds every box against all that stay and does not end at `max_det`: where boxes are in heaps it is
+# faster than `_ours`, for 2000 that lie apart it takes 13 ms instead of 4.
+_FEW = 1000
+_AT_ONCE = 64  # how many of the best boxes are held against the rest in one go
+
 
 def keep(
     candidates: Candidates,
@@ -26,13 +31,21 @@ def keep(
     the squared diagonal of the box around both, in units of the input's sides `input_hw` (darknet box.c,
     box_diounms; nms_kind=greedynms in a cfg).
     """
-    ids = np.zeros_like(candidates.class_ids) if agnostic else candidates.class_ids
-    if not len(ids):
-        return np.zeros(0, np.int64)
+    order = np.argsort(-candidates.scores, kind="stable")
+    xyxy, ids = candidates.xyxy[order], np.zeros_like(order) if agnostic else candidates.class_ids[order]
     if beta > 0:
-        sides = np.array((input_hw[1], input_hw[0]) * 2, np.float64)
-        return _by_distance(candidates.xyxy / sides, candidates.scores, ids, iou, beta, max_det)
-    return _by_overlap(candidates.xyxy, candidates.scores, ids, iou, max_det)
+        stay: Array = order[_ours(xyxy, ids, iou, max_det, beta, (input_hw[1], input_hw[0]))]
+        return stay
+    kept = [np.zeros(0, np.int64)]
+    # One call a class. OpenCV's NMSBoxesBatched moves the classes apart instead, by the largest coordinate: boxes that
+    # begin left of the picture then meet those of the class before, and one absurd box drowns all others.
+    for class_id in np.unique(ids):
+        rows = np.nonzero(ids == class_id)[0]
+        if len(rows) <= _FEW:
+            kept.append(rows[_opencv(xyxy[rows], iou)])
+        else:
+            kept.append(rows[_ours(xyxy[rows], ids[rows], iou, max_det)])
+    return order[np.sort(np.concatenate(kept))[:max_det]]
 
 
 def best(candidates: Candidates, max_det: int = 300) -> Array:
@@ -40,39 +53,70 @@ def best(candidates: Candidates, max_det: int = 300) -> Array:
     return np.argsort(-candidates.scores, kind="stable")[:max_det]
 
 
-def _by_overlap(xyxy: Array, scores: Array, ids: Array, iou: float, max_det: int) -> Array:
+def overlap(a: Array, b: Array) -> Array:
+    """The IoU of every box of `a` (N, 4) with every one of `b` (M, 4), xyxy: (N, M)."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    both = np.prod(np.maximum(0, high - low), axis=2)
+    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (a, b)]
+    shared: Array = both / np.maximum(1e-9, areas[0][:, None] + areas[1][None] - both)
+    return shared
+
+
+def _opencv(xyxy: Array, iou: float) -> Array:
+    """Row numbers of the boxes of one class that stay; the best box comes first."""
     import cv2
 
     xywh = np.concatenate((xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]), 1, dtype=np.float64)
-    kept = []
-    # One call a class. NMSBoxesBatched moves the classes apart instead, by the largest coordinate: boxes that
-    # begin left of the picture then meet those of the class before, and one absurd box drowns all others.
-    for class_id in np.unique(ids):
-        rows = np.nonzero(ids == class_id)[0]
-        stay = cv2.dnn.NMSBoxes(xywh[rows], scores[rows], 0.0, float(iou))  # type: ignore[arg-type]
-        kept.append(rows[np.asarray(stay, np.int64).reshape(-1)])
-    rows = np.sort(np.concatenate(kept))
-    return rows[np.argsort(-scores[rows], kind="stable")[:max_det]]
+    falling = np.arange(len(xywh), 0, -1, dtype=np.float32)  # their order is all that OpenCV needs of the scores
+    stay = cv2.dnn.NMSBoxes(xywh, falling, 0.0, float(iou))  # type: ignore[arg-type]
+    return np.asarray(stay, np.int64).reshape(-1)
 
 
-def _by_distance(xyxy: Array, scores: Array, ids: Array, iou: float, beta: float, max_det: int) -> Array:
-    order = np.argsort(-scores, kind="stable")
-    xyxy, ids = xyxy[order], ids[order]
-    area = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
-    centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
-    alive = np.ones(len(order), bool)
-    kept = []
-    for i in range(len(order)):
-        if not alive[i]:
-            continue
-        kept.append(order[i])
-        if len(kept) == max_det:
-            break
-        rest = i + 1 + np.nonzero(alive[i + 1 :] & (ids[i + 1 :] == ids[i]))[0]
-        low, high = np.maximum(xyxy[i, :2], xyxy[rest, :2]), np.minimum(xyxy[i, 2:], xyxy[rest, 2:])
-        inside = np.prod(np.clip(high - low, 0, None), 1)
-        around = np.maximum(xyxy[i, 2:], xyxy[rest, 2:]) - np.minimum(xyxy[i, :2], xyxy[rest, :2])
-        apart = ((centre[i] - centre[rest]) ** 2).sum(1) / np.maximum((around**2).sum(1), 1e-300)
-        overlap = inside / np.maximum(area[i] + area[rest] - inside, 1e-300) - apart**beta
-        alive[rest[overlap > iou]] = False
-    return np.array(kept, np.int64)
+def _ours(
+    xyxy: Array, ids: Array, iou: float, max_det: int, beta: float = 0.0, sides: Tuple[int, int] = (1, 1)
+) -> Array:
+    """Row numbers of the boxes that stay; the best box comes first. `sides` are what boxes are measured in."""
+    rows, boxes = np.arange(len(ids)), np.ascontiguousarray(xyxy.T)
+    kept = [rows[:0]]
+    while len(rows) and max_det > 0:
+        stays = _stays(boxes, ids, iou, beta, sides)
+        kept.append(rows[:_AT_ONCE][stays[:_AT_ONCE]][:max_det])
+        max_det -= len(kept[-1])
+        rest = _AT_ONCE + np.nonzero(stays[_AT_ONCE:])[0]
+        rows, boxes, ids = rows[rest], boxes[:, rest], ids[rest]
+    return np.concatenate(kept)
+
+
+def _stays(boxes: Array, ids: Array, iou: float, beta: float, sides: Tuple[int, int]) -> Array:
+    """Which boxes are left when those of the first `_AT_ONCE` that stay have dropped theirs; (4, N), the best first."""
+    x0, y0, x1, y1 = boxes
+    left, top, right, bottom = boxes[:, :_AT_ONCE, None]
+    # Few pairs meet at all. To see that takes comparisons alone, and only what meets is worth arithmetic.
+    meet = ids[:_AT_ONCE, None] == ids
+    for met in (left < x1, x0 < right, top < y1, y0 < bottom):
+        meet &= met
+    better, worse = np.nonzero(meet)
+    later = worse > better
+    better, worse = better[later], worse[later]
+    units = np.array(sides * 2, np.float64)[:, None]
+    clash = _overlap(boxes[:, better] / units, boxes[:, worse] / units, beta) > iou
+    better, worse = better[clash], worse[clash]
+    stays = np.ones(len(ids), bool)
+    ends = np.searchsorted(better, np.arange(1, len(left) + 1)).tolist()
+    for i, (begin, end) in enumerate(zip([0, *ends], ends)):
+        if begin < end and stays[i]:
+            stays[worse[begin:end]] = False
+    return stays
+
+
+def _overlap(a: Array, b: Array, beta: float) -> Array:
+    """The IoU of pairs of boxes (4, N) that meet, less (d / c)^beta when `beta` is above 0."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    inside = sides[0] * sides[1]
+    areas = [(each[2] - each[0]) * (each[3] - each[1]) for each in (a, b)]
+    shared: Array = inside / (areas[0] + areas[1] - inside)
+    if beta > 0:
+        around = (np.maximum(a[2:], b[2:]) - np.minimum(a[:2], b[:2])) ** 2
+        apart = ((a[:2] + a[2:]) / 2 - (b[:2] + b[2:]) / 2) ** 2
+        shared -= ((apart[0] + apart[1]) / (around[0] + around[1])) ** beta
+    return shared

@@ -52,6 +52,7 @@ class Session:
 
     def __init__(self, model: Model, first: Stage, second: Stage, count: int) -> None:
         self._model, self._first, self._second, self._count = model, first, second, count
+        self.at_once: int = min(getattr(stage, "at_once", 1) for stage in (first, second))
 
     def run(self, batch: Array) -> List[Array]:
         """(N, 3, h, w) float32 -> [rois, logits, deltas]."""

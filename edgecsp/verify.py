@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from . import backends, pipeline, precision
+from . import backends, nms, pipeline, precision
 from .core import Array, Detections, Geometry, Model, Result
 from .errors import BuildFailed, EngineUnavailable, UsageError
 
@@ -145,23 +145,14 @@ def matched(wanted: Result, got: Result, iou: float) -> int:
     """
     if not isinstance(wanted, Detections) or not isinstance(got, Detections):
         return int(len(wanted) > 0 and bool((wanted.class_ids[:1] == got.class_ids[:1]).all()))
-    overlap = _iou(wanted.xyxy, got.xyxy)
-    overlap[wanted.class_ids[:, None] != got.class_ids[None]] = 0
+    shared = nms.overlap(wanted.xyxy, got.xyxy)
+    shared[wanted.class_ids[:, None] != got.class_ids[None]] = 0
     again = 0
-    for row in overlap:  # best scores first, as they come
+    for row in shared:  # best scores first, as they come
         if row.size and row.max() >= iou:
-            overlap[:, int(row.argmax())] = 0
+            shared[:, int(row.argmax())] = 0
             again += 1
     return again
-
-
-def _iou(a: Array, b: Array) -> Array:
-    """(N, 4) and (M, 4) xyxy -> (N, M)."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    both = np.prod(np.maximum(0, high - low), axis=2)
-    areas: Any = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (a, b)]
-    shared: Array = both / np.maximum(1e-9, areas[0][:, None] + areas[1][None] - both)
-    return shared
 
 
 def drawn(pictures: int = DRAWN) -> List[Array]:

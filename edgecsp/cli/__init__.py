@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import EdgecspError
-from . import build, doctor, engines, import_, models, quantize, run, verify
+from . import bench, build, doctor, engines, import_, models, quantize, run, val, verify
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -26,8 +26,10 @@ app = typer.Typer(
 )
 app.command("run")(run.command)
 app.command("import")(import_.command)
+app.command("bench")(bench.command)
 app.command("build")(build.command)
 app.command("quantize")(quantize.command)
+app.command("val")(val.command)
 app.command("verify")(verify.command)
 app.command("engines")(engines.command)
 app.command("doctor")(doctor.command)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
 import typer
 
 from ..errors import CalibrationError, UsageError
-from . import _options, _pictures
+from . import _options, _pictures, _progress
 
 if TYPE_CHECKING:
     from ..core import Array, Model
@@ -73,7 +72,8 @@ def _ranges(model: Model, calib: List[str], method: Optional[str], threads: Opti
             f"--calib {' '.join(calib)}: {sum(filter(None, expected))} pictures, and {precision.LEAST} are the least "
             "that ranges can be measured on; take more, like those the model will see"
         )
-    with _progress(expected, quiet) as tick:
+    total = None if None in expected else sum(filter(None, expected))
+    with _progress.bar("measuring", total, quiet) as tick:
 
         def batches() -> Iterator[Array]:
             for image in _pictures.images(given):
@@ -101,19 +101,3 @@ def _convolutions(model: Model) -> Dict[str, int]:
     back = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     kinds = ["int8" if node.input[1] in back else "fp32" for node in graph.node if node.op_type == "Conv"]
     return {kind: kinds.count(kind) for kind in ("fp32", "int8")}
-
-
-@contextmanager
-def _progress(expected: List[Optional[int]], quiet: bool) -> Iterator[Callable[[], None]]:
-    """A bar of pictures on stderr. Nothing where nobody watches."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    total = None if None in expected else sum(filter(None, expected))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring", total=total)
-        yield lambda: bar.advance(task)

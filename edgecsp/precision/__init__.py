@@ -13,7 +13,9 @@ output channel, a Q/DQ pair on each side of an activation (onnxruntime computes 
 
 from __future__ import annotations
 
+from .. import protobuf
 from ..core import Model
+from ..errors import BadModel
 from ._forms import biased, fused, unsigned
 from ._half import half
 from ._int8 import quantizable, quantized, with_ranges
@@ -24,15 +26,21 @@ __all__ = [
     "unsigned", "with_ranges",
 ]  # fmt: skip
 
+_QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")
+
 
 def of(model: Model) -> str:
     """ "int8" when it quantizes on its way, "fp16" when its weights are, else "fp32". Raises `BadModel`."""
-    from onnx import TensorProto
-
-    from ..onnx_model import graph_of
-
-    graph = graph_of(model).graph
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node):
-        return "int8"
-    half = any(weights.data_type == TensorProto.FLOAT16 for weights in graph.initializer)
+    # Every start asks this, so that it goes without the onnx package. Field numbers are onnx.proto's: ModelProto.graph
+    # 7, GraphProto.node 1 and initializer 5, NodeProto.op_type 4, TensorProto.data_type 2 (FLOAT16 is 10).
+    half = False
+    try:
+        for graph in protobuf.parts(model.onnx, 7):
+            for node in protobuf.parts(graph, 1):
+                if any(bytes(op) in _QUANTIZES for op in protobuf.parts(node, 4)):
+                    return "int8"
+            for weights in protobuf.parts(graph, 5):
+                half = half or next((kind for number, kind in protobuf.fields(weights) if number == 2), 0) == 10
+    except BadModel as error:
+        raise BadModel(f"{model.name} is no ONNX file: {error}") from error
     return "fp16" if half else "fp32"

@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -86,11 +86,14 @@ def load(path: Union[str, Path]) -> Ranges:
     return ranges
 
 
-def measured(model: Model, batches: Iterable[Array], method: str = "percentile", *, threads: int = 0) -> Ranges:
+def measured(
+    model: Model, batches: Iterable[Array], method: str = "percentile", *, threads: int = 0, least: Optional[int] = None
+) -> Ranges:
     """Run pictures through the graph and keep what each tensor holds; one picture is in memory at a time.
 
-    `batches` are prepared inputs, (1, C, h, w) float32, at least `LEAST`. `threads`: 0 for onnxruntime's choice.
-    Raises `CalibrationError` for too few pictures and for values that are no numbers.
+    `batches` are prepared inputs, (1, C, h, w) float32, at least `least` of them [default: `LEAST`; fewer are for
+    timing alone]. `threads`: 0 for onnxruntime's choice. Raises `CalibrationError` for too few pictures and for values
+    that are no numbers.
     """
     if method not in METHODS:
         raise UnknownName("calibration method", method, METHODS)
@@ -104,9 +107,10 @@ def measured(model: Model, batches: Iterable[Array], method: str = "percentile",
         seen[source].add(batch, source)
         for name, values in zip(names, session.run(names, {source: batch})):
             seen[name].add(values, name)
-    if count < LEAST:
+    least = LEAST if least is None else least
+    if count < least:
         raise CalibrationError(
-            f"{count} pictures are too few to measure ranges on: {LEAST} at least, and like those the model will see"
+            f"{count} pictures are too few to measure ranges on: {least} at least, and like those the model will see"
         )
     tensors = {name: histogram.range(method) for name, histogram in seen.items()}
     return Ranges(_digest(model), method, count, digest.hexdigest(), tensors)

@@ -6,9 +6,9 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
-from ..core import Detections, Frame, Result
+from ..core import Detection, Detections, Frame, Result
 from ..errors import UsageError
 from ..labels import COCO, COCO_IDS
 from .base import Target, TextSink
@@ -97,13 +97,8 @@ class CocoSink(TextSink):
             raise UsageError("COCO results are boxes; of a classifier, write JSON lines or CSV")
         categories = category_ids(result.labels)
         for found in result:
-            x0, y0, x1, y1 = found.xyxy
-            row = {
-                "image_id": image_id(frame),
-                "category_id": categories[found.class_id] if categories else found.class_id + 1,
-                "bbox": _rounded((x0, y0, x1 - x0, y1 - y0)),
-                "score": round(found.score, 5),
-            }
+            category = categories[found.class_id] if categories else found.class_id + 1
+            row = coco_row(image_id(frame), category, found)
             self._text.write(self._separator + json.dumps(row, allow_nan=False))
             self._separator = ",\n"
 
@@ -112,6 +107,13 @@ class CocoSink(TextSink):
         if not self._text.closed:
             self._text.write("\n]\n")
         super().close()
+
+
+def coco_row(image: Union[int, str], category: int, found: Detection) -> Dict[str, Any]:
+    """A detection as COCO's results have it: {image_id, category_id, bbox [x, y, w, h], score}."""
+    x0, y0, x1, y1 = found.xyxy
+    box = _rounded((x0, y0, x1 - x0, y1 - y0))
+    return {"image_id": image, "category_id": category, "bbox": box, "score": round(found.score, 5)}
 
 
 def category_ids(labels: Sequence[str]) -> Optional[Sequence[int]]:

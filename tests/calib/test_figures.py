@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra train)")
-pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 
 from conftest import REPO
 

@@ -162,7 +162,9 @@ def test_a_run_goes_on_where_it_stopped(folder, tmp_path):
     with pytest.raises(UsageError, match="begun with --box mse"):
         run.Run(parts, _asked(parts, folder, "--box", "ciou"))
     # Another run may begin with these weights and its own loss: what shipped says what was before.
-    further = run.Run(tmp_path / "further", _asked(tmp_path / "further", folder, "--box", "ciou", "--start", str(parts)))
+    further = run.Run(
+        tmp_path / "further", _asked(tmp_path / "further", folder, "--box", "ciou", "--start", str(parts))
+    )
     assert further.step == 0 and further.sizes == again.sizes
     for key, value in further.tape.state_dict().items():
         assert torch.equal(value, other["average"][key]), key

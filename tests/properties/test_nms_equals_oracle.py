@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+from unittest import mock
+
 import numpy as np
 import oracle
 from effort import examples
@@ -40,10 +43,19 @@ def judged_apart(found: Candidates, iou: float, beta: float) -> bool:
     st.sampled_from([0.0, 0.05, 0.2, 0.45, 0.7, 1.0]),
     st.sampled_from([0.0, 0.0, 0.6, 1.0]),
     st.booleans(),
+    st.sampled_from([(1000, 64), (0, 64), (0, 3), (0, 1), (7, 2)]),
 )
-def test_keeps_what_the_oracle_keeps(found: Candidates, iou: float, beta: float, agnostic: bool) -> None:
+def test_keeps_what_the_oracle_keeps(
+    found: Candidates, iou: float, beta: float, agnostic: bool, limits: Tuple[int, int]
+) -> None:
+    """Also where few boxes are many (`_FEW`), and many blocks of them (`_AT_ONCE`): OpenCV's NMS and ours are one."""
     if judged_apart(found, iou, beta):
         return
+    with mock.patch.multiple(nms, _FEW=limits[0], _AT_ONCE=limits[1]):
+        check(found, iou, beta, agnostic)
+
+
+def check(found: Candidates, iou: float, beta: float, agnostic: bool) -> None:
     ids = [0] * len(found.scores) if agnostic else found.class_ids.tolist()
     wanted = oracle.nms(found.xyxy.tolist(), found.scores.tolist(), ids, iou, beta=beta, input_hw=HW)
     kept = nms.keep(found, iou, max_det=1000, agnostic=agnostic, beta=beta, input_hw=HW)
@@ -75,6 +87,20 @@ def test_what_stays_stays_again(found: Candidates, beta: float) -> None:
     rows = nms.keep(found, 0.45, max_det=1000, beta=beta, input_hw=HW)
     again = Candidates(*(column[rows] for column in found))
     assert nms.keep(again, 0.45, max_det=1000, beta=beta, input_hw=HW).tolist() == list(range(len(rows)))
+
+
+def test_many_boxes_of_one_class_are_as_opencv_has_them() -> None:
+    """Thousands, as a conf of 0.001 leaves them: the boxes that stay are OpenCV's, whoever computes them."""
+    rng = np.random.default_rng(3)
+    for n, spread in ((1500, 40), (3000, 300)):
+        corner, size = rng.random((n, 2)) * spread, rng.random((n, 2)) * 60 + 5
+        xyxy = np.concatenate((corner, corner + size), 1).astype(np.float32)
+        found = Candidates(xyxy, rng.random(n).astype(np.float32), rng.integers(0, 2, n).astype(np.int32))
+        for iou in (0.3, 0.45, 0.7):
+            kept = nms.keep(found, iou, max_det=n).tolist()
+            with mock.patch.object(nms, "_FEW", n):
+                assert nms.keep(found, iou, max_det=n).tolist() == kept
+            assert nms.keep(found, iou, max_det=100).tolist() == kept[:100]
 
 
 def test_distance_is_measured_in_sides_of_the_input() -> None:

@@ -1,0 +1,106 @@
+"""The files that `edgecsp val` writes: figures, detections, confusions, pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from ..errors import OutputError, UsageError
+from . import _scores
+
+if TYPE_CHECKING:
+    from ..evaluate import Data, Row, Way
+    from ..sinks.base import Text
+
+
+class Outputs:
+    """What was asked for, begun before the work, so that a place that cannot be written shows at once.
+
+    Of several ways each has its own file of detections and its own folder, named after it.
+    """
+
+    def __init__(
+        self, data: Data, ways: Sequence[Way], out: Optional[Path], results: Optional[Path], figures: Optional[str]
+    ) -> None:
+        _check(data, results, figures)
+        self.paths: List[Path] = []
+        self._ways, self._out = ways, out
+        self._figures, self._results = figures, results
+        self._begun: List[Text] = []
+        self._rows: List[Row] = []
+
+    def __enter__(self) -> Outputs:
+        from ..sinks.base import Text
+
+        if self._out is not None:
+            try:
+                self._out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot write {self._out}: {error.strerror}") from error
+        try:
+            for target in (*self._each(), self._figures):
+                if target is not None:
+                    self._begun.append(Text(target))
+        except OutputError:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for text in self._begun:
+            text.abort()
+
+    def _each(self) -> Iterator[Path]:
+        """The file of detections of each way."""
+        if self._results is not None:
+            for way in self._ways:
+                name = f"-{_called(way)}" if len(self._ways) > 1 else ""
+                yield self._results.with_name(f"{self._results.stem}{name}{self._results.suffix}")
+
+    def take(self, row: Row, worst: int) -> None:
+        """Write what belongs to one row, and draw the `worst` pictures."""
+        from .. import evaluate, files
+
+        number = len(self._rows)
+        self._rows.append(row)
+        if row.found is None or row.confusion is None:
+            return
+        if self._results is not None:
+            lines = ",\n".join(json.dumps(each, allow_nan=False) for each in row.found.results())
+            self._finish(self._begun[number], f"[\n{lines}\n]\n")
+        if self._out is not None:
+            folder = self._out / _called(row.way) if len(self._ways) > 1 else self._out
+            with files.atomic(folder / "confusion.csv") as file:
+                file.write(_scores.matrix(row.confusion).encode())
+            self.paths.append(folder / "confusion.csv")
+            bad = evaluate.worst(row.found, row.confusion.conf, worst)
+            self.paths += evaluate.save(bad, folder / "worst", row.found.data.names)
+
+    def finish(self, said: Dict[str, Any]) -> None:
+        """Write the figures of all rows."""
+        if self._figures is not None:
+            rows = [row.as_json() for row in self._rows]
+            self._finish(self._begun[-1], json.dumps({**said, "rows": rows}, indent=1, allow_nan=False) + "\n")
+
+    def _finish(self, text: Text, content: str) -> None:
+        text.write(content)
+        text.close()
+        self.paths += text.paths
+
+
+def _called(way: Way) -> str:
+    return f"{way.model.name}-{way.engine}-{way.device}-{way.precision}"
+
+
+def _check(data: Data, results: Optional[Path], figures: Optional[str]) -> None:
+    """Raises `UsageError` where one file would be written over another, or over the data."""
+    if str(results) == "-":
+        raise UsageError("--save-json goes to a file; --json - prints the figures")
+    targets: Tuple[Optional[str], ...] = (None if results is None else str(results), figures)
+    places = [os.path.realpath(target) for target in targets if target not in (None, "-")]
+    if len(set(places)) < len(places):
+        raise UsageError(f"--json and --save-json cannot both go to {figures}")
+    if os.path.realpath(data.name) in places:
+        raise UsageError(f"writing {data.name} would replace the data; give another name")

@@ -1,0 +1,22 @@
+"""A bar on stderr of what is done and what is left."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import Callable, Iterator, Optional
+
+
+@contextmanager
+def bar(doing: str, total: Optional[int], quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """What to call after each of `total` steps (None: nobody knows). Nothing is shown where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=total)
+        yield lambda: progress.advance(task)

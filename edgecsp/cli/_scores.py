@@ -1,0 +1,86 @@
+"""AP, classes and confusions as tables of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
+
+if TYPE_CHECKING:
+    from ..evaluate import Confusion, Row
+
+AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
+MOST = 5  # mistakes of a kind that are named
+
+
+def tables(rows: Sequence[Row]) -> Iterator[str]:
+    """The lines of all tables: the averages of each row, then the classes, then what the rows confuse."""
+    done = [row for row in rows if row.score is not None]
+    wide = max(len("model"), *(len(row.way.model.name) for row in done))
+    yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}" + "".join(f"{name:>7}" for name in AVERAGES)
+    for row in done:
+        assert row.score is not None
+        figures = "".join(f"{figure(row.score.averages[name]):>7}" for name in AVERAGES)
+        yield f"{row.way.model.name:{wide}} {row.way.engine:9} {row.way.device:8} {row.way.precision:9}{figures}"
+    yield from _classes(done)
+    for row, way in zip(done, _ways(done)):
+        yield from _mistakes(row, way)
+
+
+def figure(value: Optional[float]) -> str:
+    """An average to three digits, "-" where there is nothing to find."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _classes(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each class that has an object; AP and AP50 of each row side by side."""
+    scores = [row.score for row in rows if row.score is not None]
+    every = scores[0].classes
+    there = [i for i, each in enumerate(every) if each.objects]
+    wide = max([len("class"), *(len(every[i].name) for i in there)])
+    yield ""
+    if len(rows) > 1:
+        yield f"{'':{wide}} {'':8}{'':9}" + "".join(f"{way[-14:]:>15}" for way in _ways(rows))
+    yield f"{'class':{wide}} {'objects':>8}{'pictures':>9}" + f"{'AP':>8}{'AP50':>7}" * len(rows)
+    for i in there:
+        pairs = "".join(f"{figure(each.classes[i].ap):>8}{figure(each.classes[i].ap50):>7}" for each in scores)
+        yield f"{every[i].name:{wide}} {every[i].objects:>8}{every[i].pictures:>9}{pairs}"
+    without = len(every) - len(there)
+    if without:
+        yield f"{without} class{'es have' if without > 1 else ' has'} no object here"
+
+
+def _ways(rows: Sequence[Row]) -> List[str]:
+    """Each row by what tells it from the others."""
+    words = [(row.way.model.name, row.way.engine, row.way.device, row.way.precision) for row in rows]
+    differ = [len(set(column)) > 1 for column in zip(*words)]
+    return [" ".join(word for word, tells in zip(each, differ) if tells) for each in words]
+
+
+def _mistakes(row: Row, way: str) -> Iterator[str]:
+    """A line for each kind: what is missed, what is found where none is, what is taken for what."""
+    assert row.confusion is not None
+    counted = row.confusion
+    nothing = counted.labels[-1]
+    kinds: Dict[str, List[Tuple[str, int]]] = {"missed": [], "found where none is": [], "confused": []}
+    for truth, seen, count in counted.mistakes():
+        if seen == nothing:
+            kinds["missed"].append((truth, count))
+        elif truth == nothing:
+            kinds["found where none is"].append((seen, count))
+        else:
+            kinds["confused"].append((f"{truth} as {seen}", count))
+    yield ""
+    yield (f"{way}: " if way else "") + f"of boxes with a score of {counted.conf:g} or more, at IoU {counted.iou:g}"
+    for kind, found in kinds.items():
+        most = ", ".join(f"{what} {count}" for what, count in found[:MOST]) + ", ..." * (len(found) > MOST)
+        yield f"{kind:20} {sum(count for _, count in found):5}" + (f": {most}" if found else "")
+
+
+def matrix(counted: Confusion) -> str:
+    """The confusion matrix as CSV: a row a class of the truth, a column a class found, the background last."""
+    text = io.StringIO()
+    lines: List[List[object]] = [["truth \\ found", *counted.labels]]
+    lines += [[name, *row] for name, row in zip(counted.labels, counted.matrix.tolist())]
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()

@@ -1,0 +1,135 @@
+"""`edgecsp val`: a model and labelled pictures in, COCO's AP out."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+
+import typer
+
+from ..errors import UsageError
+from . import _options, _outputs, _progress, _scores
+
+if TYPE_CHECKING:
+    from ..evaluate import Data, Row, Way
+
+PARTLY_DONE = 4
+SCHEMA = "edgecsp-val/1"
+
+
+def command(
+    model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
+    others: Optional[List[str]] = typer.Argument(None, help="the same model in other precisions: MODEL-int8.onnx"),
+    data: Path = typer.Option(
+        ..., "--data", "-d", help="COCO annotations (.json), data.yaml, darknet's .data, or a folder with labels"
+    ),
+    images: Optional[Path] = typer.Option(None, "--images", help="where the pictures of COCO annotations are"),
+    split: str = typer.Option("val", "--split", help="which part of a data.yaml: val, test or train"),
+    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: auto]"),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers"),
+    precision: Optional[List[str]] = typer.Option(
+        None, "--precision", help="fp32, fp16, int8, or several [default: the graph's]"
+    ),
+    classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
+    conf: float = typer.Option(0.001, "--conf", help="lowest score that counts"),
+    iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
+    max_det: int = typer.Option(1000, "--max-det", help="most boxes in a picture; COCO counts 100 of each class"),
+    agnostic: bool = typer.Option(False, "--agnostic-nms", help="boxes of different classes suppress each other"),
+    plain_nms: bool = typer.Option(False, "--plain-nms", help="NMS by IoU alone, whatever the cfg's nms_kind said"),
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    resize: Optional[str] = typer.Option(
+        None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]"
+    ),
+    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    shown: Optional[float] = typer.Option(
+        None, "--confusion-conf", help="score from which confusions and mistakes count [default: the model's, 0.25]"
+    ),
+    save_worst: int = typer.Option(0, "--save-worst", help="draw the N pictures with most mistakes into --out"),
+    out: Optional[Path] = typer.Option(None, "--out", "-o", help="folder for confusion.csv and the worst pictures"),
+    save_json: Optional[Path] = typer.Option(None, "--save-json", help="the detections, for COCO's test server"),
+    json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
+) -> None:
+    """Measure boxes on labelled pictures: COCO's AP, each class, what is confused, the worst pictures."""
+    from .. import evaluate, pipeline, store
+
+    evaluate.require()
+    if save_worst < 0 or (save_worst and out is None):
+        raise UsageError(f"--save-worst {save_worst}: a number of pictures, and --out FOLDER for them")
+    pipeline.Settings(conf, iou, max_det=max_det)  # what cannot be meant shows before the work
+    pipeline.Settings(shown)
+    hw = _options.size(imgsz)
+    # Called as they were typed: a file's own name is often that of the one it was made from.
+    models = [
+        replace(store.resolve(word, hw=hw), name=re.sub(r"\.onnx$", "", Path(word).name))
+        for word in (model, *(others or ()))
+    ]
+    held = evaluate.read(data, labels=models[0].labels, images=images, split=split)
+    if classes:
+        held = held.only(_options.words(classes) or ())
+    asked = evaluate.ways(
+        models, _options.words(engine) or ("auto",), device=device, precisions=_options.words(precision)
+    )
+    if not quiet:
+        _introduce(held, asked)
+    outputs = _outputs.Outputs(held, asked, out, save_json, json)
+    rows: List[Row] = []
+    with outputs, _progress.bar("measuring", len(held.pictures) * len(asked), quiet) as tick:
+        for row in evaluate.measured(
+            asked, held, shown=shown, conf=conf, max_det=max_det, threads=threads, tick=tick, iou=iou,
+            agnostic=agnostic, plain_nms=plain_nms, resize=resize,
+        ):  # fmt: skip
+            rows.append(row)
+            outputs.take(row, save_worst)
+            row.found = None  # a large data set's detections fill the memory
+        settings = {
+            "conf": conf, "iou": iou, "max_det": max_det, "classes": list(held.names) if classes else None,
+            "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
+        }  # fmt: skip
+        outputs.finish({"schema": SCHEMA, "data": _said(held), "settings": settings})
+    _report(rows, outputs.paths, quiet, to_stderr=json == "-")
+
+
+def _introduce(data: Data, asked: Sequence[Way]) -> None:
+    for note in data.notes:
+        print(f"edgecsp: {note}", file=sys.stderr)
+    for name in {way.model.name: way for way in asked if way.model.origin.get("weights") == "random"}:
+        print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing, and its AP says so", file=sys.stderr)
+    objects = sum(data.counts)
+    print(
+        f"{data.name}: {data.layout}, {len(data.pictures)} picture{'s' * (len(data.pictures) != 1)}, {objects} "
+        f"object{'s' * (objects != 1)} of {len(data.names)} class{'es' * (len(data.names) != 1)}",
+        file=sys.stderr,
+    )
+
+
+def _said(data: Data) -> Dict[str, Any]:
+    return {
+        "name": data.name,
+        "layout": data.layout,
+        "pictures": len(data.pictures),
+        "objects": sum(data.counts),
+        "classes": list(data.names),
+        "notes": list(data.notes),
+    }
+
+
+def _report(rows: Sequence[Row], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
+    """The tables, the files, and what went wrong."""
+    if not quiet:
+        print("\n".join(_scores.tables(rows)), file=sys.stderr if to_stderr else sys.stdout)
+        for path in paths[:8]:
+            print(f"wrote {path}", file=sys.stderr)
+        if len(paths) > 8:
+            print(f"  and {len(paths) - 8} more beside them", file=sys.stderr)
+    for row in rows:
+        if row.why:
+            print(f"edgecsp: not measured: {row.way.engine} in {row.way.precision}: {row.why}", file=sys.stderr)
+    problems = {text: None for row in rows for text in row.problems}
+    for text in problems:
+        print(f"edgecsp: {text}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(PARTLY_DONE)
