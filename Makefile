@@ -1,7 +1,8 @@
 # make demo    set up, then find the codes in a video: demo/ holds the mp4 and the boxes (SOURCE=... for one of yours)
 # make test    set up, then run every test (also under Python 3.8 where there is one)
 # make check   set up, then lint, types and the import rules
-# make bench   set up, then print where a video's time goes
+# make bench   set up, then time the ten detectors of the paper's Table 5 on every engine that is here
+# make bench-peers   other people's programs beside it, each in an environment of its own (MODEL_ONLY=1: the network alone)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ export EDGECSP_TEST_DATA ?= ../shared
 PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: demo check test test-main test-38 bench clean
+.PHONY: demo check test test-main test-38 bench bench-peers clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,7 +27,32 @@ demo: $(VENV)/ready
 	$(BIN)/edgecsp run '$(SOURCE)' --out demo/out.mp4 --json demo/out.jsonl
 
 bench: $(VENV)/ready
-	$(BIN)/python -m benchmarks.stages
+	$(BIN)/edgecsp bench
+
+# The same versions as edgecsp's own, so that ways are compared and not releases. ultralytics is AGPL-3.0: a peer in this
+# environment and nothing of ours. torch and torchvision are a pair whose CPU build serves.
+version = $$($(BIN)/python -c 'import importlib.metadata as m; print("$(1)==" + m.version("$(1)"))')
+.venv-peers-openvino/ready: $(VENV)/ready
+	$(PYTHON) -m venv .venv-peers-openvino
+	.venv-peers-openvino/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(call version,openvino) 'openvino-model-api[onnx]>=0.4,<0.5'
+	touch $@
+
+.venv-peers-onnxruntime/ready: $(VENV)/ready
+	$(PYTHON) -m venv .venv-peers-onnxruntime
+	.venv-peers-onnxruntime/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(call version,onnxruntime) opencv-python-headless
+	touch $@
+
+.venv-peers-ultralytics/ready: $(VENV)/ready
+	$(PYTHON) -m venv .venv-peers-ultralytics
+	.venv-peers-ultralytics/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch==2.13.0 torchvision==0.28.0 'ultralytics>=8.4,<9' onnx $(call version,onnxruntime)
+	touch $@
+
+bench-peers: $(VENV)/ready .venv-opencv4/ready .venv-peers-openvino/ready .venv-peers-onnxruntime/ready \
+		.venv-peers-ultralytics/ready
+	$(BIN)/python -m benchmarks.peers $(if $(MODEL_ONLY),--model-only)
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -60,7 +86,7 @@ test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready
 .venv38/ready: pyproject.toml
 	$(PYTHON38) -m venv .venv38
 	.venv38/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e '.[openvino]' 'pytest>=8.3' 'hypothesis>=6.100'
+	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e '.[openvino,val]' 'pytest>=8.3' 'hypothesis>=6.100'
 	touch $@
 
 ifeq ($(PYTHON38),)
@@ -73,4 +99,4 @@ test-38: .venv38/ready
 endif
 
 clean:
-	rm -rf .venv .venv38 .venv-opencv4 .venv-trtrtx build dist demo runs
+	rm -rf .venv .venv38 .venv-opencv4 .venv-trtrtx .venv-peers-* build dist demo runs

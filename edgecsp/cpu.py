@@ -71,6 +71,46 @@ def quota(root: Path = ROOT) -> Optional[float]:
     return min(found, default=None)
 
 
+def throttled(root: Path = ROOT) -> Optional[int]:
+    """How often the quota stopped the control groups above this process; None where none counts that.
+
+    Source: cgroup-v2 and -v1 `cpu.stat`, `nr_throttled`.
+    """
+    counts = []
+    for group in dict.fromkeys(_groups(root)):
+        for line in (_text(group / "cpu.stat") or "").splitlines():
+            key, _, value = line.partition(" ")
+            if key == "nr_throttled" and value.isdigit():
+                counts.append(int(value))
+    return sum(counts) if counts else None
+
+
+def overheated(root: Path = ROOT) -> Optional[int]:
+    """How often the cores slowed down for heat since the start; None where they do not count it (x86 of Intel does).
+
+    Source: sysfs-devices-system-cpu, `thermal_throttle`.
+    """
+    folder = root / "sys" / "devices" / "system" / "cpu"
+    said = (_text(place) or "" for place in folder.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
+    counts = [int(text) for text in said if text.isdigit()]
+    return sum(counts) if counts else None
+
+
+def governor(root: Path = ROOT) -> Optional[str]:
+    """What decides the clocks of the CPUs ("performance", "schedutil"); None where the kernel leaves them alone."""
+    return _text(root / "sys" / "devices" / "system" / "cpu" / "cpu0" / "cpufreq" / "scaling_governor")
+
+
+def mhz(root: Path = ROOT) -> Optional[float]:
+    """The fastest clock of the CPUs now; None where the kernel does not say. Source: cpufreq, /proc/cpuinfo."""
+    folder = root / "sys" / "devices" / "system" / "cpu"
+    said = (_text(place) or "" for place in folder.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
+    found = [int(text) / 1e3 for text in said if text.isdigit()]
+    if not found:
+        found = [float(text) for text in _fields("cpu MHz", root) if text.replace(".", "").isdigit()]
+    return max(found, default=None)
+
+
 def _groups(root: Path) -> Iterator[Path]:
     """Folders of this process's CPU control group and of those above it."""
     mounts = root / "sys" / "fs" / "cgroup"
@@ -103,11 +143,14 @@ def is_x86() -> bool:
 
 def _field(key: str, root: Path) -> str:
     """The first value of a key in /proc/cpuinfo."""
+    return next(_fields(key, root), "")
+
+
+def _fields(key: str, root: Path) -> Iterator[str]:
     for line in (_text(root / "proc" / "cpuinfo") or "").splitlines():
         said, _, value = line.partition(":")
         if said.strip() == key:
-            return value.strip()
-    return ""
+            yield value.strip()
 
 
 def _text(path: Path) -> Optional[str]:

@@ -53,11 +53,11 @@ def call(
             child.kill()
             child.wait()
     if said is None and code < 0:
-        raise BuildFailed(_died(doing, -code, kills, hint))
+        raise BuildFailed(died(doing, -code, kills, hint))
     if said is None:
         raise RuntimeError(f"{doing}: the process ended with code {code}; its traceback is above")
     if "error" in said:
-        raise _error(*said["error"])
+        raise error(*said["error"])
     answer: Dict[str, Any] = said["answer"]
     return answer
 
@@ -75,8 +75,8 @@ def serve(handle: int) -> None:
         try:
             function = getattr(importlib.import_module(module), name)
             tell("answer", function(said["request"], lambda text: tell("note", text)))
-        except EdgecspError as error:
-            tell("error", [type(error).__name__, str(error)])
+        except EdgecspError as raised:
+            tell("error", [type(raised).__name__, str(raised)])
 
 
 def _listen(answers: BinaryIO, note: Note) -> Optional[Dict[str, Any]]:
@@ -91,14 +91,15 @@ def _listen(answers: BinaryIO, note: Note) -> Optional[Dict[str, Any]]:
     return None
 
 
-def _error(name: str, text: str) -> EdgecspError:
+def error(name: str, text: str) -> EdgecspError:
+    """The error that a child raised, from its class's name and its text."""
     kind = getattr(errors, name, EdgecspError)
     made: EdgecspError = (UsageError if kind is UnknownName else kind)(text)
     return made
 
 
-def _died(doing: str, number: int, kills: Optional[int], hint: str) -> str:
-    """A sentence about a process that a signal ended."""
+def died(doing: str, number: int, kills: Optional[int], hint: str = "") -> str:
+    """A sentence about a process that a signal ended; `kills` is `memory.kernel_kills` as it was when it began."""
     if number != signal.SIGKILL:
         return f"{doing} crashed with {signal.Signals(number).name} (signal {number}). {hint}".rstrip()
     now = memory.kernel_kills()

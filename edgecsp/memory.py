@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional
@@ -31,6 +32,20 @@ def free(root: Path = ROOT) -> Optional[Memory]:
     if most is not None and used is not None:
         available = min(available, max(0, most - used))
     return Memory(available, said.get("SwapFree", 0) << 10)
+
+
+def total() -> Optional[int]:
+    """Bytes of memory in the machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def peak(root: Path = ROOT) -> Optional[int]:
+    """Bytes that this process had in memory at its fullest; None where the kernel does not say. Source: proc(5)."""
+    said = _fields(root / "proc" / "self" / "status")
+    return said["VmHWM"] << 10 if "VmHWM" in said else None
 
 
 def kernel_kills(root: Path = ROOT) -> Optional[int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import List
 
 import exports
+import labelled
 import media
 import pytest
 from conftest import REPO, Tiny
@@ -41,6 +42,8 @@ def desk(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(media.jpeg(media.scene(0)))
     for i in range(100):  # as many as int8 asks for
         (folder / f"photos/{i}.jpg").write_bytes(media.jpeg(media.scene(i)))
+    labelled.coco(folder / "coco", ("person", "car", "dog"))
+    labelled.yolo(folder / "mine", ("qr", "barcode", "marker"))
     (folder / "yolov8n.onnx").write_bytes(exports.finder("yolov8", (64, 64), props={"names": "{0: 'red'}"}))
     return folder
 

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import json as json_module
-import os
 import platform
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 import typer
 
 from . import _survey
 
 NO_ENGINE = 6
-# Distributions that bring a module under several names: the first one found counts.
-_PACKAGES = {
-    "numpy": ("numpy",),
-    "onnx": ("onnx",),
-    "opencv": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
-    "av": ("av",),
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "openvino": ("openvino",),
-    "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
-    "pycuda": ("pycuda",),
-}
 
 
 def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of text.")) -> None:
@@ -41,42 +29,23 @@ def command(json: bool = typer.Option(False, "--json", help="Print JSON instead 
 
 def examined() -> Dict[str, Any]:
     """Versions, CPU, memory, engines and the automatic choice."""
-    from .. import __version__, cpu, memory
+    from .. import __version__, cpu, installed, memory
 
     free = memory.free()
     return {
         "edgecsp": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(*names) for name, names in _PACKAGES.items()},
+        "packages": installed.versions(),
         "cpu": dict(cpu.described()),
         "memory": {
-            "total": _total(),
+            "total": memory.total(),
             "available": free.available if free else None,
             "swap": free.swap if free else None,
         },
         "engines": _survey.engines(),
         "auto": _survey.auto(),
     }
-
-
-def _version(*names: str) -> Optional[str]:
-    from importlib import metadata
-
-    for name in names:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def _total() -> Optional[int]:
-    """Bytes of memory in the machine; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _told(found: Dict[str, Any]) -> Any:

@@ -1,0 +1,162 @@
+"""edgecsp beside other people's ways from a picture to its boxes: `make bench-peers`, or
+
+    python -m benchmarks.peers [--models yolov3-tiny,yolov8n] [--threads N] [--rounds 5] [--seconds 2] [--json FILE]
+    python -m benchmarks.peers --model-only     edgecsp bench's worker beside benchmark_app and plain onnxruntime
+
+The same file and the same eight pictures of 1280x720 for all, the network's fp32, score 0.25, NMS 0.45. Each peer is a
+process of its own, all are open at once, rounds go from one to the next, and no process has more CPUs than threads.
+"same" is the share of boxes that edgecsp on onnxruntime finds, too (same class, IoU 0.9, score within 0.02). "times" is
+how many times as long as edgecsp's first engine a peer takes: the median of the rounds' ratios, by the clock and in CPU
+time. darknet resizes in its own way, which moves its scores.
+
+Environments: the Makefile's .venv-peers-*, others with --venvs PREFIX; EDGECSP_OPENCV4_PYTHON for OpenCV 4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+from edgecsp import cpu
+
+from . import alone
+from .processes import Peer, opened, peers, seconds_each
+from .subjects import CONF, HW, IOU, Subject, frames, subjects
+
+BASE = "edgecsp openvino"  # whose time is 1.00
+JUDGE = "edgecsp ort"  # whose boxes the others are held against
+
+
+def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float) -> List[Dict[str, Any]]:
+    """Every peer's rows: milliseconds of each call, CPU milliseconds of each round, boxes of each picture."""
+    rows: List[Dict[str, Any]] = []
+    with opened(able, subject) as running:
+        for process in running:
+            row = {"model": subject.name, "peer": process.peer.name, "reason": process.reason, "ms": [], "rounds": []}
+            rows.append({**row, "cpu_ms": [], "version": process.version, "boxes": process.boxes})
+        for turn in range(rounds + 1):  # the first warms up, and says how many calls a round is
+            for process, row in zip(running, rows):
+                if process.reason:
+                    continue
+                said = process.round(3 if not turn else seconds_each(row["calls"], seconds))
+                row["calls"] = float(np.median(said["ms"]))
+                if turn:
+                    row["ms"] += said["ms"]
+                    row["rounds"].append(len(said["ms"]))
+                    row["cpu_ms"].append(said["cpu_ms"])
+    return rows
+
+
+def medians(row: Dict[str, Any]) -> List[float]:
+    """The median of each round."""
+    ends = np.cumsum(row["rounds"])[:-1]
+    return [float(np.median(part)) for part in np.split(np.array(row["ms"]), ends)]
+
+
+def figures(rows: List[Dict[str, Any]]) -> None:
+    """Put what is said of a row into it: medians, ratios, agreement."""
+    by = {row["peer"]: row for row in rows if row["ms"]}
+    base, judge = by.get(BASE) or next(iter(by.values()), None), by.get(JUDGE)
+    for row in by.values():
+        assert base is not None
+        quarter, middle, three = np.percentile(row["ms"], (25, 50, 75))
+        row.update(
+            median_ms=float(middle), iqr_ms=float(three - quarter), cpu_median_ms=float(np.median(row["cpu_ms"]))
+        )
+        row["times"] = float(np.median([a / b for a, b in zip(medians(row), medians(base))]))
+        row["cpu_times"] = float(np.median([a / b for a, b in zip(row["cpu_ms"], base["cpu_ms"])]))
+        row["found"] = sum(map(len, row["boxes"]))
+        row["same"] = agreement(_clipped(row["boxes"]), _clipped(judge["boxes"])) if judge else None
+    for row in rows:
+        row.pop("boxes"), row.pop("calls", None)
+
+
+def agreement(some: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]]) -> float:
+    """The share of boxes that both have, from 0 to 1; 1 when neither has any."""
+    both = 0
+    for mine, theirs in zip(some, others):
+        left = list(theirs)
+        for box in mine:
+            for other in left:
+                if box[0] == other[0] and abs(box[1] - other[1]) <= 0.02 and _iou(box[2:], other[2:]) >= 0.9:
+                    left.remove(other)
+                    both += 1
+                    break
+    whole = sum(map(len, some)) + sum(map(len, others))
+    return 2 * both / whole if whole else 1.0
+
+
+def _clipped(pictures: Sequence[Sequence[Any]]) -> List[List[Any]]:
+    """Boxes within the picture: some leave that to whoever draws them."""
+    ends = HW[::-1] * 2
+    return [
+        [[*box[:2], *(min(max(v, 0), end) for v, end in zip(box[2:], ends))] for box in boxes] for boxes in pictures
+    ]
+
+
+def _iou(one: Sequence[float], two: Sequence[float]) -> float:
+    w, h = (max(0.0, min(one[i + 2], two[i + 2]) - max(one[i], two[i])) for i in (0, 1))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, two)]
+    return w * h / max(sum(areas) - w * h, 1e-9)
+
+
+def show(rows: Sequence[Dict[str, Any]], about: str) -> None:
+    """One model's table."""
+    print(f"\n{rows[0]['model']}, {about}")
+    print(f"  {'':34} {'ms':>8} {'IQR':>7} {'CPU ms':>8} {'times':>6} {'by CPU':>7} {'boxes':>6} {'same':>6}")
+    for row in sorted((row for row in rows if row["ms"]), key=lambda row: row["times"]):
+        same = "-" if row["same"] is None else f"{row['same']:.0%}"
+        name, spread = f"{row['peer']} {row['version']}", row["iqr_ms"] / row["median_ms"]
+        print(
+            f"  {name:34.34} {row['median_ms']:8.2f} {spread:7.1%} "
+            f"{row['cpu_median_ms']:8.2f} {row['times']:6.2f} {row['cpu_times']:7.2f} {row['found']:6} {same:>6}",
+            flush=True,
+        )
+    for row in rows:
+        if not row["ms"]:
+            print(f"  {row['peer']}: {row['reason']}", flush=True)
+
+
+def main() -> int:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="yolov3-tiny,yolov8n")
+    parser.add_argument("--threads", type=int, default=cpu.threads())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="a round of one peer")
+    parser.add_argument(
+        "--venvs", default=".venv-peers-", help="prefix of the peers' environments [default: %(default)s]"
+    )
+    parser.add_argument("--model-only", action="store_true", help="the network alone")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads, {args.rounds} rounds of {args.seconds:g} s")
+    able = peers(args.venvs, args.threads)
+    said: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.described()), "threads": args.threads}
+    with tempfile.TemporaryDirectory() as scratch:
+        pictures = frames(Path(scratch))
+        wanted = list(subjects(args.models.split(","), Path(scratch), pictures, able))
+        if args.model_only:
+            said["model_only"] = alone.measured(wanted, able, args.threads, args.rounds, args.seconds)
+        else:
+            said.update(conf=CONF, iou=IOU, rows=[])
+            for subject in wanted:
+                rows = measure(
+                    subject, [peer for peer in able if subject.kind in peer.kinds], args.rounds, args.seconds
+                )
+                figures(rows)
+                show(rows, subject.about)
+                said["rows"] += rows
+    if args.json:
+        args.json.write_text(json.dumps(said))
+    return 8 if any(not row["within"] for row in said.get("model_only", ())) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

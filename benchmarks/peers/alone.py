@@ -1,0 +1,140 @@
+"""The network alone: `edgecsp bench`'s worker beside benchmark_app, plain onnxruntime and OpenCV 4, alternated.
+
+The first two compute with the libraries that edgecsp's engines are, so they must agree; OpenCV 4 is the paper's engine.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+from edgecsp.bench._process import Process as Worker
+
+from .processes import HERE, Peer, end, seconds_each, start
+from .subjects import Subject
+
+WITHIN = 0.05  # of the other's median
+WARM_S = 5.0
+# edgecsp's engine, what it is beside, whose interpreter that needs, and whether they must agree.
+PAIRS = (
+    ("openvino", "benchmark_app", "OpenVINO Model API", True),
+    ("ort", "plain onnxruntime", "plain onnxruntime", True),
+    ("openvino", "OpenCV 4", "OpenCV DetectionModel", False),
+)
+SCRIPTS = {"plain onnxruntime": "alone_onnxruntime.py", "OpenCV 4": "alone_opencv4.py"}
+
+
+def measured(
+    wanted: Sequence[Subject], able: Sequence[Peer], threads: int, rounds: int, seconds: float
+) -> List[Dict[str, Any]]:
+    """A row for each model and pair: both sides' round medians, and the median of their ratios."""
+    rows = []
+    for subject in wanted:
+        for engine, other, whose, must in PAIRS:
+            python = _python(able, whose)
+            if not python:
+                continue
+            path = subject.request["files"]["onnx"]
+            ours, theirs = [], []
+            with ExitStack() as stack:
+                mine = stack.enter_context(_Ours(path, engine, threads))
+                turn = _benchmark_app
+                if other in SCRIPTS:
+                    turn = stack.enter_context(_Plain(SCRIPTS[other])).turn
+                for _ in range(rounds):
+                    ours.append(mine.turn(seconds))
+                    theirs.append(turn(python, subject.request, threads, seconds))
+            ratio = float(np.median([a / b for a, b in zip(ours, theirs)]))
+            rows.append(
+                {
+                    "model": subject.name, "engine": engine, "other": other, "ours_ms": ours, "theirs_ms": theirs,
+                    "ratio": ratio, "within": not must or abs(ratio - 1) <= WITHIN,
+                }
+            )  # fmt: skip
+            print(
+                f"{subject.name:14} edgecsp {engine:10} {np.median(ours):8.2f} ms   {other:18} "
+                f"{np.median(theirs):8.2f} ms   ratio {ratio:.3f}  {'' if rows[-1]['within'] else 'MORE THAN 5 % OFF'}",
+                flush=True,
+            )
+    return rows
+
+
+def _python(able: Sequence[Peer], name: str) -> str:
+    peer = next(each for each in able if each.name == name)
+    if peer.lacks:
+        print(f"{name}: {peer.lacks}; left out")
+    return "" if peer.lacks else peer.python
+
+
+class _Ours:
+    """The worker of `edgecsp bench`."""
+
+    def __init__(self, path: str, engine: str, threads: int) -> None:
+        request = {
+            "path": path, "engine": engine, "device": "cpu", "threads": threads, "precision": "fp32", "mode": "model",
+            "same_picture": False, "batch": 1, "calls": 1, "warm_s": WARM_S,
+        }  # fmt: skip
+        self._worker = Worker(request, f"edgecsp on {engine}")
+
+    def turn(self, seconds: float) -> float:
+        """The median of a round."""
+        return float(np.median(self._worker.round(seconds, 600.0)["ms"]))
+
+    def __enter__(self) -> _Ours:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close()
+
+
+class _Plain:
+    """A library's own call in a process of its own, opened once."""
+
+    def __init__(self, script: str) -> None:
+        self._child: Any = None
+        self._script, self._ms = script, 0.0
+
+    def turn(self, python: str, asked: Dict[str, Any], threads: int, seconds: float) -> float:
+        """The median of a round."""
+        if self._child is None:
+            given = [asked["files"]["onnx"], str(threads), str(asked["side"])]
+            self._child = start([python, str(HERE / self._script), *given], subprocess.DEVNULL)
+            self._ms = self._calls(20)
+        self._ms = self._calls(seconds_each(self._ms, seconds))
+        return self._ms
+
+    def _calls(self, calls: int) -> float:
+        self._child.stdin.write(f"{calls}\n")
+        self._child.stdin.flush()
+        line = self._child.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self._script} ended with code {self._child.wait()}")
+        return float(line)
+
+    def __enter__(self) -> _Plain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child:
+            end(self._child)
+
+
+def _benchmark_app(python: str, asked: Dict[str, Any], threads: int, seconds: float) -> float:
+    """What benchmark_app reports as its median latency, in ms; fp32 and unpinned, as edgecsp's session is."""
+    command = [
+        str(Path(python).with_name("benchmark_app")), "-m", asked["files"]["onnx"], "-d", "CPU", "-api", "sync",
+        "-hint", "none", "-nthreads", str(threads), "-nstreams", "1", "-infer_precision", "f32", "-pin", "NO",
+        "-t", str(max(1, round(seconds))),
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+    found = re.search(r"Median:\s*([\d.]+) ms", done.stdout)
+    if done.returncode or not found:
+        raise SystemExit(f"benchmark_app said no median: {(done.stdout + done.stderr).strip()[-300:]}")
+    return float(found.group(1))

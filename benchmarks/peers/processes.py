@@ -1,0 +1,145 @@
+"""The peers' processes: which there are, what each is started with, and how it is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+from edgecsp import backends
+
+from .subjects import CONF, IOU, REPO, Subject
+
+HERE = Path(__file__).resolve().parent
+DARKNET = Path("/usr/lib/darknet/libdarknet.so")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A way from a picture to its boxes. `lacks` says why it cannot run here; "" when it can."""
+
+    name: str
+    python: str
+    script: str
+    kinds: Tuple[str, ...]
+    more: Tuple[Tuple[str, Any], ...] = ()
+    lacks: str = ""
+
+
+def peers(prefix: str, threads: int) -> List[Peer]:
+    """All of them, edgecsp's engines first. `prefix` is what the environments' folders begin with."""
+    both, theirs = ("darknet", "yolov8"), os.environ.get("EDGECSP_OPENCV4_PYTHON")
+    found = []
+    for engine in ("openvino", "ort", "opencv"):
+        lacks = backends.why_not(engine) or ""
+        more = (("engine", engine), ("threads", threads))
+        found.append(Peer(f"edgecsp {engine}", sys.executable, "with_edgecsp.py", both, more, lacks))
+    opencv4 = theirs or str(REPO / ".venv-opencv4" / "bin" / "python")
+    more = (("threads", threads),)
+    found.append(_there(Peer("OpenCV DetectionModel", opencv4, "with_opencv4.py", ("darknet",), more)))
+    for name, folder, kinds in (
+        ("OpenVINO Model API", "openvino", ("yolov8",)),
+        ("plain onnxruntime", "onnxruntime", both),
+        ("ultralytics", "ultralytics", ("yolov8",)),
+    ):
+        python = str(Path(prefix + folder).resolve() / "bin" / "python")
+        script = {"openvino": "with_model_api.py"}.get(folder, f"with_{folder}.py")
+        found.append(_there(Peer(name, python, script, kinds, more)))
+    lacks = "" if DARKNET.is_file() else f"{DARKNET} is not there; on Debian: apt-get install darknet"
+    library = (("library", str(DARKNET)), ("threads", 1))
+    python = str(Path(prefix + "onnxruntime").resolve() / "bin" / "python")
+    found.append(_there(Peer("darknet, 1 thread", python, "with_darknet.py", ("darknet",), library, lacks)))
+    return found
+
+
+def _there(peer: Peer) -> Peer:
+    if peer.lacks or Path(peer.python).is_file():
+        return peer
+    lacks = f"{peer.python} is not there; make bench-peers makes it, --venvs PREFIX names another"
+    return Peer(peer.name, peer.python, peer.script, peer.kinds, peer.more, lacks)
+
+
+class Process:
+    """A peer that is running, or the reason why it is not."""
+
+    def __init__(self, peer: Peer, subject: Subject) -> None:
+        self.peer, self.reason, self.version, self.boxes = peer, peer.lacks, "", []  # type: ignore[var-annotated]
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        if self.reason:
+            return
+        request = {**subject.request, **dict(peer.more), "conf": CONF, "iou": IOU}
+        self._child = start([peer.python, str(HERE / peer.script), json.dumps(request)], self._said)
+        ready = self._answer()
+        self.version, self.boxes = ready.get("version", ""), ready.get("boxes", [])
+
+    def round(self, calls: int) -> Dict[str, Any]:
+        """So many timed calls."""
+        assert self._child.stdin is not None
+        self._child.stdin.write(f"{calls}\n")
+        self._child.stdin.flush()
+        said = self._answer()
+        if not said:
+            raise SystemExit(f"{self.peer.name}: {self.reason}")
+        return said
+
+    def close(self) -> None:
+        """End it."""
+        if hasattr(self, "_child"):
+            end(self._child)
+        self._said.close()
+
+    def _answer(self) -> Dict[str, Any]:
+        assert self._child.stdout is not None
+        for line in self._child.stdout:
+            if line.startswith("{"):
+                said: Dict[str, Any] = json.loads(line)
+                return said
+        code = self._child.wait()
+        self._said.seek(0)
+        last = self._said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        self.reason = f"ended with code {code}: {''.join(last) or 'it said nothing'}"
+        return {}
+
+
+@contextlib.contextmanager
+def opened(able: Sequence[Peer], subject: Subject) -> Iterator[List[Process]]:
+    """All peers with one model, open at once."""
+    running: List[Process] = []
+    try:
+        for peer in able:
+            running.append(Process(peer, subject))  # noqa: PERF401
+        yield running
+    finally:
+        for process in running:
+            process.close()
+
+
+def start(command: Sequence[str], said: Any) -> subprocess.Popen[str]:
+    """A child whose errors are kept in the file `said`; edgecsp's own find the checkout."""
+    env = {**os.environ, "PYTHONPATH": str(REPO)} if command[0] == sys.executable else {**os.environ, "PYTHONPATH": ""}
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        text=True,
+        cwd=tempfile.gettempdir(),
+        env=env,
+    )
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """Kill a child and give back its pipes."""
+    child.kill()
+    child.communicate()
+
+
+def seconds_each(ms: float, seconds: float) -> int:
+    """How many calls a round is: as long as asked for, three at least."""
+    return max(3, min(1000, round(seconds * 1e3 / ms)))

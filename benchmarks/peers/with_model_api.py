@@ -1,0 +1,32 @@
+"""OpenVINO's Model API: its wrapper of YOLOv8 on the ONNX file as it is.
+
+Its wrapper of darknet's raw heads (YOLOV4) does not work in 0.4.7: it ends with an AttributeError, first for its anchors,
+then in its NMS.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+import numpy as np
+import openvino
+from model_api.adapters import OpenvinoAdapter
+from model_api.models import DetectionModel
+from serve import Box, asked, serve
+
+said = asked()
+core = openvino.Core()
+# fp32 as edgecsp's: where the CPU has bf16 OpenVINO would compute in that, and pin its threads.
+core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False})
+core.set_property("CPU", {"INFERENCE_NUM_THREADS": said["threads"], "NUM_STREAMS": 1})
+adapter = OpenvinoAdapter(core, said["files"]["onnx"], device="CPU", max_num_requests=1)
+how = {"confidence_threshold": said["conf"], "iou_threshold": said["iou"]}
+model = DetectionModel.create_model(adapter, model_type="YOLOv8", configuration=how, preload=True)
+
+
+def boxes(found: Any) -> List[Box]:
+    """As all say them."""
+    return [(c, s, *box) for c, s, box in zip(found.labels, found.scores, found.bboxes)]
+
+
+serve(model, boxes, np.load(said["pictures"]), openvino.__version__.split("-")[0])

@@ -1,0 +1,145 @@
+"""The README's tables of measured figures, written from the files they were measured into.
+
+    python -m benchmarks.readme [--check]       write them; or only say whether they are as they should be (exit code 1)
+
+A table stands between two lines of the README, of which the first names its file in `benchmarks/results`:
+
+    <!-- bench NAME.json -->      a report of: edgecsp bench --json
+    <!-- peers NAME.json -->      of: make bench-peers (python -m benchmarks.peers --json)
+    <!-- end -->
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+REPO = Path(__file__).resolve().parents[1]
+RESULTS = REPO / "benchmarks" / "results"
+MARKED = re.compile(r"^<!-- (bench|peers) (\S+\.json) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+
+
+def filled(text: str, results: Path = RESULTS) -> str:
+    """A README with its tables as the files in `results` say."""
+
+    def table(found: re.Match[str]) -> str:
+        kind, name = found.group(1), found.group(2)
+        said = json.loads((results / name).read_text("utf-8"))
+        made = {"bench": bench, "peers": peers}[kind](said)
+        return f"<!-- {kind} {name} -->\n{made}<!-- end -->"
+
+    return MARKED.sub(table, text)
+
+
+def bench(said: Dict[str, Any]) -> str:
+    """A row a model, a column an engine and precision: frames a second, and how many times YOLOv3-tiny's that is."""
+    rows, machine, settings = said["rows"], said["machine"], said["settings"]
+    ways = list(dict.fromkeys((row["engine"], row["precision"]) for row in rows))
+    papers = next((row["paper"]["on"] for row in rows if row["paper"] and "Xeon" not in str(row["paper"]["on"])), None)
+    heads = ["model", "BFLOPs", f"paper fps ({papers})", *(f"{engine} {kind} fps" for engine, kind in ways)]
+    heads += ["times YOLOv3-tiny: paper", *(f"{engine} {kind}" for engine, kind in ways)]
+    lines = [_about(said), "", *_begun(heads)]
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = {(row["engine"], row["precision"]): row for row in rows if row["model"] == model}
+        first = next(iter(mine.values()))
+        cells = [first["title"], f"{first['bflops']:.2f}" if first["bflops"] else "", _papers(first)]
+        cells += [_fps(mine.get(way)) for way in ways]
+        cells.append(f"{first['paper_relative']:.2f}" if first["paper_relative"] else "")
+        cells += [f"{mine[way]['relative']:.2f}" if way in mine and mine[way]["relative"] else "" for way in ways]
+        lines.append(_line(cells))
+    notes = [f"\\* unstable: {_causes(rows)}."] if any(row["unstable"] for row in rows) else []
+    notes += ["† on a Xeon E5-2682 v4."] if any("Xeon" in str((row["paper"] or {}).get("on")) for row in rows) else []
+    notes += _reasons(rows) + _ranks(said)
+    peak = ", ".join(f"{kind} {value:.0f}" for kind, value in machine["peak_gflops"].items() if value)
+    best = max((row["of_peak"] or 0 for row in rows), default=0)
+    notes.append(f"Measured matrix-product peak, GFLOP/s: {peak}; a network reaches {best:.0%} of it at most.")
+    assert settings["mode"] == "model", "the README's table is of the network alone"
+    return "\n".join([*lines, "", " ".join(notes), ""])
+
+
+def peers(said: Dict[str, Any]) -> str:
+    """A row a peer, best first, a table a model."""
+    machine, lines = said["machine"], []
+    lines += [f"{machine['name']}, {said['threads']} threads, score {said['conf']}, NMS {said['iou']}.", ""]
+    for model in dict.fromkeys(row["model"] for row in said["rows"]):
+        rows = [row for row in said["rows"] if row["model"] == model]
+        lines += _begun([f"{model}, 1280x720 in, boxes out", "version", "ms", "CPU ms", "times", "same boxes"])
+        for row in sorted((row for row in rows if row["ms"]), key=lambda row: row["times"]):
+            same = "" if row["same"] is None else f"{row['same']:.0%}"
+            figures = (f"{row['median_ms']:.1f}", f"{row['cpu_median_ms']:.1f}", f"{row['times']:.2f}", same)
+            lines.append(_line([row["peer"], row["version"], *figures]))
+        lines += ["", *(f"{row['peer']}: {row['reason']}" for row in rows if not row["ms"])]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _about(said: Dict[str, Any]) -> str:
+    machine, settings = said["machine"], said["settings"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    weights = (
+        "random weights" if all(row["weights"] == "random" for row in said["rows"]) else "the weights that are here"
+    )
+    return (
+        f"{machine['name']} ({', '.join(machine['isa'])}), {settings['threads']} threads, {versions}; {weights}, "
+        f"{settings['scenario']} stream, {said['started'][:10]}."
+    )
+
+
+def _papers(row: Dict[str, Any]) -> str:
+    paper = row["paper"] or {}
+    return f"{paper['fps']:g}{'†' if 'Xeon' in str(paper['on']) else ''}" if paper.get("fps") else ""
+
+
+def _fps(row: Any) -> str:
+    if row is None or not row["fps"]:
+        return "-"
+    return f"{row['fps']:.{0 if row['fps'] >= 99.5 else 1}f}{'*' if row['unstable'] else ''}"
+
+
+def _causes(rows: Sequence[Dict[str, Any]]) -> str:
+    return "; ".join(dict.fromkeys(cause for row in rows for cause in row["causes"])) or "cause unknown"
+
+
+def _reasons(rows: Sequence[Dict[str, Any]]) -> List[str]:
+    reasons = dict.fromkeys(f"-: {row['title']} on {row['engine']}: {row['reason']}." for row in rows if row["reason"])
+    return list(reasons)
+
+
+def _ranks(said: Dict[str, Any]) -> List[str]:
+    found = [
+        f"{each['engine']} {each['precision']} {each['spearman']:.2f}"
+        for each in said["rank"]
+        if each["spearman"] is not None
+    ]
+    return [f"Rank correlation with the paper's speeds: {', '.join(found)}."] if found else []
+
+
+def _begun(heads: Sequence[str]) -> List[str]:
+    return [_line(heads), "|---" * len(heads) + "|"]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def main() -> int:
+    """Parse, write or compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    place = REPO / "README.md"
+    before = place.read_text("utf-8")
+    after = filled(before)
+    if args.check:
+        if after != before:
+            print("README.md's tables are not what benchmarks/results say; type: python -m benchmarks.readme")
+        return int(after != before)
+    place.write_text(after, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The bench: models on engines, timed in processes of their own, with the paper's figures beside and never among them.
+
+    report = bench.run(["yolov3-tiny"], bench.Settings(device="cpu"))     # what --json writes
+    page = bench.html(report)                                             # what --html writes
+    differences, doubts = bench.compared(before, report)
+
+`settings` says what, `ways` which rows, `_rounds` asks the workers in turn (`_process`, `_worker`), `report` makes
+figures of the samples (`stats`, `disturbed`, `paper`); `machine`, `board` and `peak` are the header.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from ..errors import EngineUnavailable
+from . import accuracy, board, machine, paper, peak, pictures, report, ways
+from ._process import Stopped
+from ._rounds import Bench, Measured, Tell
+from .compare import Difference, compared
+from .gate import Gate, parse
+from .report import load
+from .settings import JETSON, Settings
+
+__all__ = [
+    "Difference", "Gate", "Settings", "Stopped", "compared", "html", "load", "parse", "run",
+]  # fmt: skip
+
+
+def run(
+    specs: Sequence[str] = (),
+    settings: Optional[Settings] = None,
+    *,
+    data: Optional[Path] = None,
+    tell: Tell = lambda done, total, text: None,
+    tick: Callable[[], None] = lambda: None,
+    command: Sequence[str] = (),
+) -> Dict[str, Any]:
+    """Measure models (Table 5's ten rows when none is named) and give the report.
+
+    `tell(done, total, text)` hears of the progress; `tick` is called often and may raise `Stopped`: then the report
+    holds what was measured and says {"stopped": true}. `data`, labelled pictures as `evaluate.read` knows them, gives
+    the rows their AP50. `command` is what the report says it was made by. Raises an
+    `EdgecspError` for what cannot be meant or cannot run at all; a row that fails has its reason in the report.
+    """
+    settings = settings or Settings()
+    started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+    engines = _engines(settings)
+    subjects = [ways.subject(spec, settings) for spec in dict.fromkeys(specs or paper.table5())]
+    labelled = accuracy.check(subjects, data) if data else {}
+    pictures.given(settings.sources)
+    header = machine.described(settings.using)
+    rows = [Measured(way) for way in ways.ways(subjects, engines, settings)]
+    finished = False
+    with tempfile.TemporaryDirectory() as scratch, suppress(Stopped):
+        tell(0, 1, "what the machine can compute at most")
+        usable = [name for name, why in engines.items() if why is None]
+        header["peak_gflops"] = peak.measured(usable, settings.on, settings.using, tick=tick)
+        _measure(rows, settings, Path(scratch), tell, tick)
+        accuracy.measure(rows, labelled, settings, tell, tick)
+        finished = True
+    said = report.rows_said(rows, settings, header)
+    return {
+        "schema": report.SCHEMA, "command": list(command), "started": started.isoformat(timespec="seconds"),
+        "seconds": time.monotonic() - begun, "stopped": not finished, "machine": header,
+        "settings": report.settings_said(settings, rows), "rows": said, "rank": report.rank(said),
+    }  # fmt: skip
+
+
+def _engines(settings: Settings) -> Dict[str, Optional[str]]:
+    if settings.device == JETSON and board.find() is None:
+        raise EngineUnavailable(
+            "device 'jetson' was asked for and this is no Jetson (no /etc/nv_tegra_release, and the device tree names "
+            "no Tegra); for another NVIDIA GPU: --device cuda"
+        )
+    return ways.able(settings)
+
+
+def _measure(rows: Sequence[Measured], settings: Settings, scratch: Path, tell: Tell, tick: Callable[[], None]) -> None:
+    """Fill the rows in. Raises `Stopped`."""
+    if settings.mode == "pipeline" and not settings.sources:
+        settings = replace(settings, sources=pictures.drawn(scratch))
+    tell(0, 1, "the models' files")
+    files = ways.Files(scratch, settings)
+    for row in rows:
+        tick()
+        row.way = files.prepared(row.way)
+    Bench(settings, files, tell, tick).run([row for row in rows if row.way.reason is None])
+
+
+def html(said: Dict[str, Any]) -> str:
+    """A report as one page that needs nothing else."""
+    from . import _html
+
+    return _html.html(said)

@@ -1,0 +1,135 @@
+"""A little SVG as text: elements, scales with their ticks, marks. Colours are classes of `_html.css`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Iterable, List, Sequence, Tuple, Union
+
+STEPS = (1.0, 2.0, 5.0)
+Attribute = Union[str, float, int]
+
+
+def tag(element: str, *inside: str, **attributes: Attribute) -> str:
+    """An element; `inside` is markup already, attributes are escaped. `class_` is class, `text_anchor` text-anchor."""
+    said = "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{escape(_value(value))}"' for name, value in attributes.items()
+    )
+    return f"<{element}{said}>{''.join(inside)}</{element}>"
+
+
+def text(x: float, y: float, said: str, **attributes: Attribute) -> str:
+    """Text with its baseline at y."""
+    return tag("text", escape(said), x=x, y=y, **attributes)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
+    """A straight line."""
+    return tag("path", d=f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}", class_=class_)
+
+
+def bar(x1: float, x2: float, y: float, height: float, class_: str, told: str = "") -> str:
+    """A rectangle from x1 to x2, with what it says when pointed at."""
+    title = tag("title", escape(told)) if told else ""
+    return tag("rect", title, x=x1, y=y, width=max(x2 - x1, 0.5), height=height, class_=class_)
+
+
+def drawing(width: float, height: float, title: str, parts: Iterable[str], class_: str) -> str:
+    """A whole picture that scales with the page; `title` is what is read out for it."""
+    return tag(
+        "svg", *parts, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=title, class_=f"plot {class_}"
+    )
+
+
+def mark(x: float, y: float, shape: str, class_: str, told: str, model: str) -> str:
+    """A measured or printed figure: a "circle", "diamond" or "square", or a "ring" around (x, y)."""
+    paths = {
+        "circle": f"M{x - 5:.1f} {y:.1f}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z",
+        "ring": f"M{x - 7:.1f} {y:.1f}a7 7 0 1 0 14 0a7 7 0 1 0 -14 0z",
+        "diamond": f"M{x:.1f} {y - 6.4:.1f}l6.4 6.4l-6.4 6.4l-6.4 -6.4z",
+        "square": f"M{x - 4.6:.1f} {y - 4.6:.1f}h9.2v9.2h-9.2z",
+    }
+    return tag("path", tag("title", escape(told)), d=paths[shape], class_=f"mark {class_}", data_model=model)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From values to pixels of a drawing."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Where a value lies; what is out of range lies at the end."""
+        low, high, value = (math.log(each) if self.log else each for each in (self.low, self.high, value))
+        share = (min(max(value, low), high) - low) / (high - low)
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self, most: int = 8) -> List[float]:
+        """Round values within the range."""
+        if self.log:
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            found = [step * 10.0**power for power in range(first, last + 1) for step in STEPS]
+            inside = [value for value in found if self.low <= value <= self.high]
+            if len(inside) >= 3:
+                return inside
+        rough = (self.high - self.low) / most
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(size * power for size in (*STEPS, 10.0) if size * power >= rough)
+        first = math.ceil(self.low / step)
+        return [round(index * step, 10) for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def padded(values: Sequence[float], start: float, end: float, log: bool = False, by: float = 0.06) -> Scale:
+    """A scale over some values, with room on both sides."""
+    low, high = min(values), max(values)
+    if log:
+        room = max((high / low) ** by, 1.05)
+        return Scale(low / room, high * room, start, end, log)
+    room = max((high - low) * by, abs(high) * 0.01, 1e-9)
+    return Scale(low - room, high + room, start, end)
+
+
+def apart(wanted: Sequence[float], least: float, low: float, high: float) -> List[float]:
+    """Places for labels near the wanted ones, at least so far from each other; in the order given."""
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    places: List[float] = []
+    for index in order:
+        places.append(max(wanted[index], places[-1] + least if places else low))
+    bound = high
+    for turn in range(len(places) - 1, -1, -1):
+        places[turn] = min(places[turn], bound)
+        bound = places[turn] - least
+    return [place for _, place in sorted(zip(order, places))]
+
+
+def runs(values: Sequence[float], above: float) -> List[Tuple[int, int]]:
+    """Stretches (first, past the last) of values that are greater than `above`."""
+    found: List[Tuple[int, int]] = []
+    for index, value in enumerate(values):
+        if value <= above:
+            continue
+        if found and found[-1][1] == index:
+            found[-1] = (found[-1][0], index + 1)
+        else:
+            found.append((index, index + 1))
+    return found
+
+
+def short(value: float) -> str:
+    """A number with three digits that count."""
+    size = abs(value)
+    return f"{value:.{0 if size >= 99.95 else 1 if size >= 9.995 else 2 if size >= 0.9995 else 3}f}"
+
+
+def plain(value: float) -> str:
+    """A tick's number."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
+
+
+def _value(value: Attribute) -> str:
+    return f"{value:.1f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

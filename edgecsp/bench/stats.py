@@ -1,0 +1,77 @@
+"""What samples say: middles, tails, spread, and how far chance alone could have moved them.
+
+A row's samples come in rounds, and what disturbs a machine disturbs a whole round. So the bootstrap draws rounds first
+and samples within them second; drawing samples alone would call every drift a difference.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..core import Array
+
+Rounds = Sequence[Sequence[float]]
+TAILS = {"p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
+DRAWS = 400
+SURE = 0.95
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """The smallest sample that `share` of all are no larger than (nearest rank, as MLPerf's LoadGen takes it)."""
+    ordered = sorted(samples)
+    return float(ordered[max(0, math.ceil(share * len(ordered)) - 1)])
+
+
+def summary(samples: Sequence[float]) -> Dict[str, float]:
+    """median_ms, p50_ms, p90_ms, p99_ms, p999_ms and iqr_ms of at least one sample in milliseconds."""
+    low, middle, high = (float(value) for value in np.percentile(samples, (25, 50, 75)))
+    tails = {key: percentile(samples, share) for key, share in TAILS.items()}
+    return {"median_ms": middle, "p50_ms": middle, **tails, "iqr_ms": high - low}
+
+
+def split(samples: Sequence[float], counts: Sequence[int]) -> List[List[float]]:
+    """Samples in order -> the rounds they came in, by how many each had."""
+    ends = np.cumsum([0, *counts])
+    return [list(samples[a:b]) for a, b in zip(ends[:-1], ends[1:]) if b > a]
+
+
+def medians(rounds: Rounds, draws: int = DRAWS, seed: int = 0) -> Array:
+    """(draws,) medians of what the rounds could have been: rounds drawn with replacement, then samples in each."""
+    random = np.random.default_rng(seed)
+    flat = np.concatenate([np.asarray(each, np.float64) for each in rounds])
+    counts = np.array([len(each) for each in rounds])
+    starts = np.cumsum(counts) - counts
+    found = np.empty(draws)
+    for i, picked in enumerate(random.integers(len(counts), size=(draws, len(counts)))):
+        sizes = counts[picked]
+        places = np.repeat(starts[picked], sizes) + (random.random(sizes.sum()) * np.repeat(sizes, sizes)).astype(
+            np.int64
+        )
+        found[i] = np.median(flat[places])
+    return found
+
+
+def interval(values: Array, sure: float = SURE) -> Tuple[float, float]:
+    """The middle share `sure` of bootstrap values."""
+    low, high = np.percentile(values, (50 * (1 - sure), 100 - 50 * (1 - sure)))
+    return float(low), float(high)
+
+
+def spearman(pairs: Sequence[Tuple[float, float]]) -> Optional[float]:
+    """Rank correlation, ties sharing their rank; None for fewer than three pairs or a side without an order."""
+    if len(pairs) < 3:
+        return None
+    x, y = (_ranks(side) for side in np.asarray(pairs, np.float64).T)
+    x, y = x - x.mean(), y - y.mean()
+    norm = float(np.sqrt((x**2).sum() * (y**2).sum()))
+    return float((x * y).sum() / norm) if norm else None
+
+
+def _ranks(values: Array) -> Array:
+    below = (values[None] < values[:, None]).sum(1)
+    same = (values[None] == values[:, None]).sum(1)
+    ranks: Array = below + (same + 1) / 2
+    return ranks

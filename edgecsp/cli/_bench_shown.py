@@ -1,0 +1,264 @@
+"""The report of `edgecsp bench` in a terminal. What the paper printed has columns of its own, in another colour."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+from . import _options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..bench import Difference
+
+Row = Dict[str, Any]
+WIDE = 200  # where nobody's terminal limits it
+ENOUGH = 1000  # samples: with fewer, p99.9 is the slowest of them
+SCENARIOS = {
+    "single": "one picture after the other (SingleStream: p90 counts)",
+    "offline": "batches back to back (Offline: fps counts)",
+    "multi": "queries of 8 pictures (MultiStream: p99 counts)",
+}
+
+
+class Column(NamedTuple):
+    """A head, a row's cell, and whether the paper printed it; where it is narrow, `latency` columns come later."""
+
+    head: str
+    cell: Callable[[Row], str]
+    paper: bool = False
+    latency: bool = False
+
+
+def _number(key: str, digits: int = 2, times: float = 1.0) -> Callable[[Row], str]:
+    return lambda row: "" if row[key] is None else f"{times * row[key]:.{digits}f}"
+
+
+def _paper(key: str) -> Callable[[Row], str]:
+    return lambda row: f"{row['paper'][key]:g}" if row["paper"] and row["paper"][key] else ""
+
+
+def _power(key: str) -> Callable[[Row], str]:
+    return lambda row: f"{row['power'][key]:.3g}" if row["power"] else ""
+
+
+COLUMNS = (
+    Column("fps", lambda row: f"{row['fps']:.1f}{'?' if row['unstable'] else ''}"),
+    Column("ms", _number("median_ms")),
+    Column("p90", _number("p90_ms"), latency=True),
+    Column("p99", _number("p99_ms"), latency=True),
+    Column("p99.9", lambda row: _number("p999_ms")(row) + ("" if len(row["ms"]) >= ENOUGH else "*"), latency=True),
+    Column("IQR", lambda row: f"{100 * row['iqr_ms'] / row['median_ms']:.1f}%", latency=True),
+    Column("CPU ms", lambda row: f"{sum(row['cpu_ms']) / len(row['cpu_ms']):.2f}"),
+    Column("GFLOP/s", _number("gflops", 1)),
+    Column("of peak", lambda row: _number("of_peak", 0, 100)(row) + "%" * (row["of_peak"] is not None)),
+    Column("MB", _number("peak_memory_bytes", 0, 1e-6)),
+    Column("W", _power("watts")),
+    Column("J/frame", _power("joules_a_frame")),
+    Column("AP50", _number("ap50", 1)),
+    Column("x tiny", _number("relative")),
+    Column("paper x tiny", _number("paper_relative"), paper=True),
+    Column("paper fps", _paper("fps"), paper=True),
+    Column("paper AP50", _paper("ap50"), paper=True),
+)
+
+
+def named(row: Row) -> str:
+    """A row as a person would call it."""
+    return f"{_model(row)} on {row['engine']} in {row['precision']}"
+
+
+def _model(row: Row) -> str:
+    return Path(row["model"]).name if row["weights"] == "file" else str(row["model"])
+
+
+def report(said: Dict[str, Any], *, to_stderr: bool) -> None:
+    """The header, the table, and what has to be known to read it."""
+    console = _console(to_stderr)
+    for line in _header(said):
+        console.print(line, markup=False)
+    rows = [row for row in said["rows"] if row["ms"]]
+    console.print()
+    if rows:
+        for table in _tables(rows, console.width):
+            console.print(table)
+        if said["settings"]["mode"] == "pipeline":
+            console.print(_stages(rows))
+    for line in _notes(said, rows):
+        console.print(line, markup=False)
+
+
+def differences(found: Sequence[Difference], doubts: Sequence[str], *, to_stderr: bool) -> None:
+    """A line a row of two reports: by how much the second differs, and whether that is more than noise."""
+    console = _console(to_stderr)
+    table = _table("model", "engine", "", right=("first, ms", "second, ms", "ratio", "95 %", "the second is"))
+    for each in found:
+        span = f"{each.low:.3f} .. {each.high:.3f}"
+        cells = (f"{each.a_ms:.2f}", f"{each.b_ms:.2f}", f"{each.ratio:.3f}", span, each.verdict)
+        style = {"faster": "green", "slower": "red"}.get(each.verdict)
+        table.add_row(Path(each.model).name, each.engine, each.precision, *cells, style=style)
+    console.print(table)
+    for doubt in doubts:
+        console.print(f"note: {doubt}", markup=False)
+
+
+def _console(to_stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(stderr=to_stderr, width=None if stream.isatty() else WIDE, highlight=False, soft_wrap=False)
+
+
+def _header(said: Dict[str, Any]) -> Iterator[str]:
+    machine, settings = said["machine"], said["settings"]
+    isa = ", ".join(machine["isa"]) or "instruction sets not listed here"
+    quota = f", a quota of {machine['quota']:g}" if machine["quota"] is not None else ""
+    memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine["memory_bytes"] else "memory unknown"
+    yield f"{machine['name']} ({machine['machine']}): {isa}"
+    yield (
+        f"{settings['threads']} thread{'s' * (settings['threads'] > 1)} on {machine['cores']} cores "
+        f"({machine['allowed']} of {machine['logical']} CPUs{quota}), "
+        f"governor {machine['governor'] or 'none to be seen'}, {memory}"
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    commit = f" ({machine['commit']})" if machine["commit"] else ""
+    yield f"{machine['os']}, Python {machine['python']}"
+    yield versions.replace(
+        f"edgecsp {machine['versions']['edgecsp']}", f"edgecsp {machine['versions']['edgecsp']}{commit}"
+    )
+    peaks = [f"{value:.0f} in {name}" for name, value in machine["peak_gflops"].items() if value]
+    if peaks:
+        yield f"At most {' and '.join(peaks)} GFLOP/s: a matrix product, on the best engine here"
+    if machine["board"]:
+        yield from _board(machine["board"])
+    yield _how(settings, said["seconds"])
+    random = dict.fromkeys(row["model"] for row in said["rows"] if row["weights"] == "random")
+    if random:
+        yield f"RANDOM WEIGHTS: {_options.listed(list(random), 3)}: nothing learned; as fast as what has"
+    if any(row["ranges"] for row in said["rows"]):
+        yield "int8 ranges from drawn pictures, for the speed alone; for the boxes' sake: edgecsp quantize"
+
+
+def _how(settings: Dict[str, Any], seconds: float) -> str:
+    what = "inference alone" if settings["mode"] == "model" else "a file in, boxes out, on one thread"
+    batch = f", {settings['batch']} at once" if settings["batch"] > 1 else ""
+    fed = "one picture over and over" if settings["same_picture"] else "different pictures"
+    return (
+        f"On {settings['device']}, {what}, {SCENARIOS[settings['scenario']]}{batch}, {fed}; "
+        f"{settings['duration_s']:g} s a row in {settings['rounds']} rounds taking turns; {seconds:.0f} s in all"
+    )
+
+
+def _board(board: Dict[str, Any]) -> Iterator[str]:
+    clocks = ", ".join(
+        f"{name} {now:.0f}" + (f"/{most:.0f}" if most else "") for name, (now, most) in board["clocks_mhz"].items()
+    )
+    degrees = ", ".join(f"{name} {value:.0f}" for name, value in board["temperatures_c"].items())
+    throttling = ", ".join(f"{name} {value}" for name, value in board["throttling"].items()) or "no throttling"
+    yield f"{board['model']}, Jetson Linux {board['l4t'] or '?'}, power mode {board['mode'] or 'unknown'}"
+    yield f"MHz: {clocks}; degrees: {degrees}; {throttling}"
+
+
+def _tables(rows: Sequence[Row], width: int) -> Iterator[Table]:
+    """One table where it fits, else the speeds and then the latencies, in as many as it takes."""
+    columns = [column for column in COLUMNS if any(column.cell(row) for row in rows)]
+    parts = [columns]
+    if _least(_rows_table(columns, rows)) > width:
+        parts = [[column for column in columns if column.latency == late] for late in (False, True)]
+    for part in parts:
+        while part:
+            count = len(part)
+            while count > 1 and _least(_rows_table(part[:count], rows)) > width:
+                count -= 1
+            yield _rows_table(part[:count], rows)
+            part = part[count:]
+
+
+def _least(table: Table) -> int:
+    from rich.console import Console
+
+    return Console(width=1000).measure(table).maximum
+
+
+def _rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+    table = _table("model", "engine", "", right=[])
+    for column in columns:
+        style = "cyan" if column.paper else None
+        table.add_column(column.head, justify="right", style=style, header_style=style, no_wrap=True)
+    before = None
+    for row in rows:
+        if before not in (None, row["model"]):
+            table.add_section()
+        model = _model(row) if row["model"] != before else ""
+        cells = [column.cell(row) for column in columns]
+        table.add_row(model, row["engine"], row["precision"], *cells, style="yellow" if row["unstable"] else None)
+        before = row["model"]
+    return table
+
+
+def _stages(rows: Sequence[Row]) -> Table:
+    """Mean milliseconds: those of the stages add up, as medians would not."""
+    names = list(rows[0]["stages"])
+    table = _table("model", "engine", "", right=[*(f"{name}, ms" for name in names), "sum", "wall", "sum of wall"])
+    for row in rows:
+        means = [_mean(row["stages"][name]) for name in names]
+        wall = _mean(row["wall_ms"])
+        cells = [f"{value:.2f}" for value in (*means, sum(means), wall)]
+        table.add_row(_model(row), row["engine"], row["precision"], *cells, f"{100 * sum(means) / wall:.1f}%")
+    return table
+
+
+def _table(*left: str, right: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for head in left:
+        table.add_column(head, no_wrap=True)
+    for head in right:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
+def _notes(said: Dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+    """What a reader has to know of the table, a line each."""
+    machines = dict.fromkeys(row["paper"]["on"] for row in rows if row["paper"] and row["paper"]["fps"])
+    if machines:
+        yield (
+            f"paper: Table 5, fps on {' or '.join(machines)}; other machines: only x tiny (speed over YOLOv3-tiny's, "
+            "same column) and the order compare"
+        )
+    ranks = [
+        f"{each['engine']} {each['precision']} {each['spearman']:.2f} ({each['models']} models)"
+        for each in said["rank"]
+        if each["spearman"] is not None
+    ]
+    if ranks:
+        yield f"order of speeds, Spearman's correlation with the paper's: {', '.join(ranks)}"
+    if any(len(row["ms"]) < ENOUGH for row in rows):
+        yield f"* of fewer than {ENOUGH} samples p99.9 is the slowest"
+    for why, which in _by_reason((", ".join(row["causes"]), row) for row in rows if row["unstable"]):
+        yield f"? unstable (IQR beyond 10 %, or the median not sure to 3 %): {which}; likely cause: {why}"
+    for words, part in (("not measured to the end", rows), ("not measured", [r for r in said["rows"] if not r["ms"]])):
+        for why, which in _by_reason((row["reason"], row) for row in part if row["reason"]):
+            yield f"{words}: {which}: {why}"
+    if said["stopped"]:
+        yield "stopped before its end: what is here was measured until then"
+
+
+def _by_reason(pairs: Any) -> Iterator[Tuple[str, str]]:
+    """What several rows have in common is said once; where only its numbers differ, with the largest."""
+    told: Dict[str, List[Tuple[str, Row]]] = {}
+    for why, row in pairs:
+        told.setdefault(re.sub(r"\d+(\.\d+)?", "#", why), []).append((why, row))
+    for same in told.values():
+        worst = max((why for why, _ in same), key=lambda why: [float(word) for word in re.findall(r"\d+\.?\d*", why)])
+        yield worst, _options.listed([named(row) for _, row in same], 3)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,204 @@
+"""`edgecsp bench`: how fast models are here, each engine and precision, with the paper's figures beside."""
+
+from __future__ import annotations
+
+import json as json_module
+import signal
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import typer
+
+from ..errors import UsageError
+from . import _bench_shown, _options
+
+if TYPE_CHECKING:
+    from ..bench import Gate
+    from ..sinks.base import Text
+
+PARTLY_DONE, GATE = 4, 8
+COMPARED = "edgecsp-bench-compared/1"
+
+
+def command(
+    model: Optional[List[str]] = typer.Argument(
+        None, help="names (edgecsp models list) or ONNX files [default: the ten rows of the paper's Table 5]"
+    ),
+    device: str = typer.Option("cpu", "--device", help="cpu, cuda, jetson, or what else an engine offers"),
+    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: all]"),
+    precision: Optional[List[str]] = typer.Option(
+        None, "--precision", help="fp32, fp16, int8, or several [default: the graph's]"
+    ),
+    scenario: str = typer.Option("single", "--scenario", help="single, offline or multi, as MLPerf calls them"),
+    pipeline: bool = typer.Option(False, "--pipeline", help="a file in, boxes out, stage by stage"),
+    source: Optional[List[str]] = typer.Option(
+        None, "--source", help="what --pipeline reads [default: drawn pictures]"
+    ),
+    batch: Optional[int] = typer.Option(None, "--batch", help="pictures at once [default: 1; 8 offline and multi]"),
+    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    duration: float = typer.Option(5.0, "--duration", help="seconds that each row is measured, after its warm-up"),
+    rounds: int = typer.Option(5, "--rounds", help="parts of that time; the rows take turns"),
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    weights: Optional[str] = typer.Option(
+        None, "--weights", help="random, also where others are here [default: what is here, else random]"
+    ),
+    same_picture: bool = typer.Option(False, "--same-picture", help="one picture over and over (MLPerf's TEST04)"),
+    data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled pictures: AP50 beside the speed"),
+    json: Optional[str] = typer.Option(None, "--json", help="the report with every sample; - for stdout"),
+    html: Optional[Path] = typer.Option(None, "--html", help="the report as one page that needs no network"),
+    compare: Optional[Path] = typer.Option(
+        None,
+        "--compare",
+        help="an earlier report: what differs beyond the noise; with a second one, nothing is measured",
+    ),
+    fail_if: Optional[List[str]] = typer.Option(
+        None, "--fail-if", help="exit with 8 if a row is so: 'p99>30ms', 'fps<25'"
+    ),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
+) -> None:
+    """Measure how fast models are, with the CSPNet paper's figures beside."""
+    from .. import bench
+
+    gates = [bench.parse(text) for text in fail_if or ()]
+    before = bench.load(compare) if compare else None
+    words = model or []
+    if before and len(words) == 1 and words[0].lower().endswith(".json"):
+        _two(before, bench.load(words[0]), json, html, gates)
+        return
+    settings = bench.Settings(
+        device=device, engines=_engines(engine), precisions=_tuple(precision), scenario=scenario,
+        mode="pipeline" if pipeline else "model", batch=batch, threads=threads, duration_s=duration, rounds=rounds,
+        sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.size(imgsz),
+    )  # fmt: skip
+    with _written(json, html) as texts:
+        with _until_signal() as stop, _progress(quiet) as tell:
+            report = bench.run(words, settings, data=data, tell=tell, tick=stop.tick, command=sys.argv)
+        if not quiet:
+            _bench_shown.report(report, to_stderr=json == "-")
+        _write(texts, "json", lambda: json_module.dumps(report, allow_nan=False) + "\n")
+        _write(texts, "html", lambda: bench.html(report))
+        if before:
+            _bench_shown.differences(*bench.compared(before, report), to_stderr=json == "-")
+    for text in texts.values():
+        for path in text.paths:
+            print(f"wrote {path}", file=sys.stderr)
+    if stop.signal:
+        raise typer.Exit(128 + stop.signal)
+    _judge(report, gates)
+
+
+def _two(
+    before: Dict[str, Any], after: Dict[str, Any], json: Optional[str], html: Optional[Path], gates: Sequence[Gate]
+) -> None:
+    """Hold two reports against each other."""
+    from .. import bench
+
+    if html is not None:
+        raise UsageError(f"--html {html}: it shows one measurement; of two reports there is a table, and --json")
+    found, doubts = bench.compared(before, after)
+    with _written(json, None) as texts:
+        _bench_shown.differences(found, doubts, to_stderr=json == "-")
+        said = {"schema": COMPARED, "differences": [each.said() for each in found], "notes": doubts}
+        _write(texts, "json", lambda: json_module.dumps(said, allow_nan=False) + "\n")
+    _judge(after, gates)
+
+
+def _judge(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
+    """Exit with what a script should know: a gate that failed, rows that were lost."""
+    failed = False
+    rows = [row for row in report["rows"] if row["ms"]]
+    for gate in gates:
+        for row in rows:
+            why = gate.failed(row)
+            if why:
+                failed = True
+                print(f"edgecsp: --fail-if {gate.text!r}: {_bench_shown.named(row)}: {why}", file=sys.stderr)
+    if gates and not rows:
+        failed = True
+        print("edgecsp: --fail-if: no row was measured, so none has passed", file=sys.stderr)
+    if failed:
+        raise typer.Exit(GATE)
+    if any(row["lost"] for row in report["rows"]):
+        raise typer.Exit(PARTLY_DONE)
+
+
+def _engines(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
+    """The engines that were named; None for all of them."""
+    words = _tuple(given)
+    if words and "all" in words and len(words) > 1:
+        raise UsageError(f"--engine {','.join(words)}: all of them, or some by their names")
+    return None if words in (None, ("all",)) else words
+
+
+def _tuple(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
+    words = _options.words(given)
+    return tuple(dict.fromkeys(words)) if words else None
+
+
+@contextmanager
+def _written(json: Optional[str], html: Optional[Path]) -> Iterator[Dict[str, Text]]:
+    """The files that were asked for, begun before the work: a place that cannot be written shows at once."""
+    from ..sinks.base import Text
+
+    if html is not None and str(html) in (json, "-"):
+        raise UsageError(f"--html {html}: a file of its own; stdout is for --json -")
+    texts: Dict[str, Text] = {}
+    with ExitStack() as stack:
+        for kind, target in (("json", json), ("html", html)):
+            if target is not None:
+                texts[kind] = Text(target)
+                stack.callback(texts[kind].abort)  # of a file that is whole it takes nothing
+        yield texts
+
+
+def _write(texts: Dict[str, Text], kind: str, made: Callable[[], str]) -> None:
+    if kind in texts:
+        texts[kind].write(made())
+        texts[kind].close()
+
+
+class _Stop:
+    """Set by the first Ctrl-C (or SIGTERM): what was measured is kept."""
+
+    signal = 0
+
+    def tick(self) -> None:
+        """Raise once it is set."""
+        from ..bench import Stopped
+
+        if self.signal:
+            raise Stopped
+
+
+@contextmanager
+def _until_signal() -> Iterator[_Stop]:
+    stop = _Stop()
+
+    def asked(number: int, frame: object) -> None:
+        stop.signal = number
+        for name, was in before.items():  # asked a second time: now
+            signal.signal(name, was)
+
+    before = {name: signal.signal(name, asked) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for name, was in before.items():
+            signal.signal(name, was)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr: how much is done, what is being done, how long still. Nothing where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)

@@ -1,0 +1,77 @@
+"""The peers' scripts and what is said of them: two real ones on real pictures, and the arithmetic between them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from benchmarks.peers import __main__ as table
+from benchmarks.peers import processes, subjects
+from benchmarks.peers.processes import Peer
+
+
+@pytest.mark.slow
+def test_a_hand_written_peer_finds_what_edgecsp_finds(
+    test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(subjects, "DATA", test_data)
+    shown = subjects.frames(tmp_path)
+    more = (("engine", "ort"), ("threads", 1))
+    able = [
+        Peer("edgecsp ort", sys.executable, "with_edgecsp.py", ("darknet",), more),
+        Peer("plain onnxruntime", sys.executable, "with_onnxruntime.py", ("darknet",), more),
+        Peer("dies", sys.executable, "with_nothing.py", ("darknet",), more),
+        Peer("not here", sys.executable, "", ("darknet",), lacks="no such thing"),
+    ]
+    (subject,) = subjects.subjects(["yolov3-tiny"], tmp_path, shown, able)
+    rows = table.measure(subject, able, rounds=2, seconds=0.01)
+    table.figures(rows)
+    ours, plain, dead, absent = rows
+    assert ours["found"] >= 10 and ours["same"] == 1.0 and ours["times"] == ours["cpu_times"] == 1.0
+    assert plain["same"] >= 0.9, "the same network, the same pictures, another's decoder"
+    assert len(plain["ms"]) == sum(plain["rounds"]) >= 6 and len(plain["cpu_ms"]) == 2 and plain["cpu_ms"][0] > 0
+    assert "with_nothing.py" in dead["reason"] and not dead["ms"] and absent["reason"] == "no such thing"
+    table.show(rows, subject.about)
+    said = capsys.readouterr().out
+    assert "plain onnxruntime" in said and "not here: no such thing" in said
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    """The machine halves its speed in the second round; who takes twice as long does so in both."""
+
+    def row(peer: str, ms: List[float]) -> Dict[str, Any]:
+        return {"peer": peer, "ms": ms, "rounds": [2, 3, 2], "cpu_ms": [1.0, 2.0, 3.0], "boxes": [], "calls": 1.0}
+
+    rows = [row(table.BASE, [1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0]), row(table.JUDGE, [2.0, 2.0, 4.0, 4.0, 4.0, 2.0, 2.0])]
+    table.figures(rows)
+    assert [each["times"] for each in rows] == [1.0, 2.0] and rows[1]["cpu_times"] == 1.0
+    assert "boxes" not in rows[0]
+
+
+def test_agreement_counts_both_sides() -> None:
+    box, moved, other = [0, 0.9, 0, 0, 10, 10], [0, 0.9, 0, 3, 10, 13], [1, 0.9, 0, 0, 10, 10]
+    assert table.agreement([[box]], [[box]]) == 1.0
+    assert table.agreement([[box]], [[moved]]) == table.agreement([[box]], [[other]]) == 0.0
+    assert table.agreement([[box, other]], [[box]]) == pytest.approx(2 / 3)
+    assert table.agreement([[box, box]], [[box]]) == pytest.approx(2 / 3), "a box is found again once"
+    assert table.agreement([[]], [[]]) == 1.0
+
+
+def test_what_is_not_here_says_what_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EDGECSP_OPENCV4_PYTHON", raising=False)
+    found = {peer.name: peer for peer in processes.peers(str(tmp_path / "venv-"), 2)}
+    for name in ("ultralytics", "OpenVINO Model API", "plain onnxruntime"):
+        assert "make bench-peers" in found[name].lacks
+    assert not found["edgecsp ort"].lacks
+
+
+def test_the_package_imports_no_peer() -> None:
+    """ultralytics is AGPL-3.0, and none of the others is a dependency either."""
+    import edgecsp
+
+    for path in Path(edgecsp.__file__).parent.rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert not any(f"import {name}" in text for name in ("ultralytics", "model_api", "benchmarks")), path

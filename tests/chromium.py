@@ -1,0 +1,118 @@
+"""Headless Chromium, driven through its debugging pipe: no port, no driver, nothing but what Debian's package has."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WITHIN_S = 60.0
+
+
+class Page:
+    """An open page. `events` is everything the browser has told, in its protocol's words."""
+
+    def __init__(self, out: int, back: int) -> None:
+        self._out, self._back, self._rest, self._number = out, back, b"", 0
+        self.session: Optional[str] = None
+        self.events: List[Dict[str, Any]] = []
+
+    def call(self, method: str, **params: Any) -> Dict[str, Any]:
+        """Ask, and wait for the answer."""
+        self._number += 1
+        said = {"id": self._number, "method": method, "params": params}
+        if self.session:
+            said["sessionId"] = self.session
+        os.write(self._out, json.dumps(said).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                return answer["result"]
+            self.events.append(answer)
+
+    def until(self, method: str) -> None:
+        """Wait for an event."""
+        while all(event["method"] != method for event in self.events):
+            self.events.append(self._next())
+
+    def value(self, script: str) -> Any:
+        """What an expression of JavaScript gives."""
+        said = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in said, said["exceptionDetails"]
+        return said["result"].get("value")
+
+    def seen(self, method: str) -> List[Dict[str, Any]]:
+        """The events of a kind."""
+        return [event["params"] for event in self.events if event["method"] == method]
+
+    def complaints(self) -> List[str]:
+        """What stands in the console, and what went wrong unseen."""
+        self.value("new Promise(done => setTimeout(done, 50))")  # what is on its way arrives
+        logged = [said["entry"]["text"] for said in self.seen("Log.entryAdded")]
+        spoken = [str(said["args"]) for said in self.seen("Runtime.consoleAPICalled")]
+        thrown = [str(said["exceptionDetails"]) for said in self.seen("Runtime.exceptionThrown")]
+        return logged + spoken + thrown
+
+    def _next(self) -> Dict[str, Any]:
+        end = time.monotonic() + WITHIN_S
+        while b"\0" not in self._rest:
+            if not select.select([self._back], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise AssertionError(f"chromium told nothing within {WITHIN_S:.0f} s")
+            found = os.read(self._back, 1 << 16)
+            assert found, "chromium has gone"
+            self._rest += found
+        line, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(line)
+
+
+@contextlib.contextmanager
+def opened(place: Path, profile: Path, width: int = 1200, dark: bool = False) -> Iterator[Page]:
+    """A file in a browser that has no network, everything it says being kept."""
+    assert PROGRAM
+    theirs, out = os.pipe()
+    back, writer = os.pipe()
+    # The browser reads the protocol on 3 and writes it on 4: ours are moved there, by way of numbers far off.
+    script = (
+        f"import fcntl, os, sys; a, b = (fcntl.fcntl(each, fcntl.F_DUPFD, 20) for each in ({theirs}, {writer})); "
+        "os.dup2(a, 3); os.dup2(b, 4); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [
+        sys.executable, "-c", script, PROGRAM, "--headless=new", "--no-sandbox", "--disable-gpu",
+        "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank",
+    ]  # fmt: skip
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    browser = subprocess.Popen(command, start_new_session=True, pass_fds=(theirs, writer), **quiet)
+    os.close(theirs)
+    os.close(writer)
+    try:
+        page = Page(out, back)
+        target = page.call("Target.createTarget", url="about:blank")["targetId"]
+        page.session = page.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            page.call(f"{domain}.enable")
+        page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        page.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
+        said = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        page.call("Emulation.setEmulatedMedia", features=said)
+        page.call("Page.navigate", url=place.as_uri())
+        page.until("Page.loadEventFired")
+        yield page
+    finally:
+        os.killpg(browser.pid, signal.SIGKILL)  # its helpers too, before the profile is cleared
+        browser.wait()
+        os.close(out)
+        os.close(back)
