@@ -22,6 +22,9 @@ class Candidates(NamedTuple):
     class_ids: Array
 
 
+NOTHING = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
+
+
 def boxes(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
     """All candidates of one picture with score > `conf`.
 
@@ -47,32 +50,32 @@ def _yolo(head: Yolo, out: Array, input_hw: Tuple[int, int], conf: float) -> Can
     # Most places hold nothing: one comparison of the raw objectness drops them before any arithmetic.
     floor = conf if head.new_coords else _logit(conf)
     anchor, place = np.nonzero(grid[:, 4] > floor)
-    raw = grid[anchor, :, place]
-    objectness, classes = raw[:, 4], raw[:, 5:]
+    objectness, classes = grid[anchor, 4, place], grid[anchor, 5:, place]
     # A score is objectness x class <= class, so the class alone must pass too.
     row, class_id = np.nonzero(classes > floor)
-    if head.new_coords:
-        scores = objectness[row] * classes[row, class_id]
-    else:
-        scores = _sigmoid(objectness)[row] * _sigmoid(classes[row, class_id])
+    objectness, chance = objectness[row], classes[row, class_id]
+    scores = objectness * chance if head.new_coords else _sigmoid(objectness) * _sigmoid(chance)
     keep = scores > np.float32(conf)
-    row, class_id, scores = row[keep], class_id[keep], scores[keep]
-    used, row = np.unique(row, return_inverse=True)
-    cell = np.stack((place[used] % width, place[used] // width), 1).astype(np.float32)
-    step = np.array((input_hw[1] / width, input_hw[0] / height), np.float32)
-    anchors = np.array(head.anchors_wh, np.float32)[anchor[used]]
-    xyxy = _boxes(head, raw[used, :4], cell, step, anchors)[row.reshape(-1)]
-    return _real(xyxy, scores, class_id)
+    if not keep.any():
+        return NOTHING
+    anchor, place = anchor[row[keep]], place[row[keep]]
+    xyxy = _boxes(head, grid[anchor, :4, place], place, (height, width), input_hw, anchor)
+    return _real(xyxy, scores[keep], class_id[keep])
 
 
-def _boxes(head: Yolo, raw: Array, cell: Array, step: Array, anchors: Array) -> Array:
-    """Rows [tx, ty, tw, th] -> xyxy network pixels."""
+def _boxes(
+    head: Yolo, raw: Array, place: Array, grid_hw: Tuple[int, int], input_hw: Tuple[int, int], anchor: Array
+) -> Array:
+    """Rows [tx, ty, tw, th] at places of the grid -> xyxy network pixels."""
     s = np.float32(head.scale_xy)
+    cell = np.empty((len(place), 2), np.float32)
+    cell[:, 1], cell[:, 0] = np.divmod(place, grid_hw[1])
+    step = np.array((input_hw[1] / grid_hw[1], input_hw[0] / grid_hw[0]), np.float32)
     shift = raw[:, :2] if head.new_coords else _sigmoid(raw[:, :2])
     xy = (cell + shift * s - (s - 1) / 2) * step
     # exp past 60 times an anchor leaves float32; such a box covers the picture many times over either way.
     wh = (2 * raw[:, 2:]) ** 2 if head.new_coords else np.exp(np.minimum(raw[:, 2:], np.float32(60)))
-    return _corners(np.concatenate((xy, wh * anchors), 1))
+    return _corners(np.concatenate((xy, wh * np.array(head.anchors_wh, np.float32)[anchor]), 1))
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -152,7 +155,8 @@ _DECODERS: Dict[type, Callable[[Any, Array, Tuple[int, int], float], Candidates]
 
 
 def _sigmoid(x: Array) -> Array:
-    y: Array = np.float32(1) / (np.float32(1) + np.exp(-np.clip(x, np.float32(-80), np.float32(80))))
+    bounded = np.minimum(np.maximum(x, np.float32(-80)), np.float32(80))
+    y: Array = np.float32(1) / (np.float32(1) + np.exp(-bounded))
     return y
 
 

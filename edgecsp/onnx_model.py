@@ -21,7 +21,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union, get_args, get_origin, get_type_hints
 
-from . import files
+from . import files, protobuf
 from .core import HEADS, Head, Input, Model, Yolo
 from .errors import BadModel, EdgecspError, SourceError, UsageError
 from .export import Weights, field_head, to_bytes
@@ -88,6 +88,19 @@ def parse(
         raise BadModel(f"{shown}: its {KEY!r} metadata cannot be used ({error})") from error
     _check_graph(proto.graph, model, shown)
     return replace(model, onnx=data)
+
+
+def described(data: bytes, shown: str = "the model") -> Model:
+    """A `Model` of a file that we wrote and kept ourselves, by its metadata alone: without the onnx package.
+
+    Raises `BadModel`.
+    """
+    # Field numbers are onnx.proto's: ModelProto.metadata_props 14, StringStringEntryProto.key 1 and value 2.
+    for entry in protobuf.parts(data, 14):
+        said = dict(protobuf.fields(entry))
+        if bytes(said.get(1, b"")) == KEY.encode():
+            return replace(_from_json(json.loads(bytes(said.get(2, b"")))), onnx=data)
+    raise BadModel(f"{shown} does not describe itself")
 
 
 def graph_of(model: Model) -> Any:

@@ -1,27 +1,24 @@
 """The straight line: source -> preprocess -> session.run -> decode -> nms -> sink.
 
-`Detector` is the line for one picture, `stream` for many, `run` drives it into sinks. The only thread is in
-`read_ahead`: the next frames are decoded while this one is in the network.
+`Detector` is the line for one picture, `stream` for many, `run` drives it into sinks. The threads are in `flow`.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from . import backends, decode, nms, onnx_model, preprocess, sources, store, two_stage
-from .core import Array, Detections, Frame, Geometry, Model, Result
+from . import backends, decode, flow, nms, onnx_model, preprocess, sources, store, two_stage
+from .core import Array, Detections, Frame, Geometry, Model, Result, Stream
 from .errors import SourceError, UsageError
 
-AHEAD = 4
 IN_THE_BOX = "codes"  # the model whose weights come with the package
 
 
@@ -53,13 +50,14 @@ class Detector:
     """A model opened on an engine: pictures in, `Detections` (or `Classes`) out.
 
     Call it with a picture; or use `prepare`, `infer` and `finish`, the three steps of the call. Close it, or
-    use it as a context manager. One thread at a time.
+    use it as a context manager. Any thread may use it; those that the engine does not take at once wait for it.
     """
 
     def __init__(self, model: Model, session: backends.Session, settings: Optional[Settings] = None) -> None:
         self.model = model
         self.session = session
         self.settings = settings or Settings()
+        self._places = threading.BoundedSemaphore(backends.at_once(session))
         self._wanted: Optional[Array] = None
         if self.settings.class_ids is not None:
             self._wanted = np.array(self.settings.class_ids, np.int32)
@@ -75,7 +73,8 @@ class Detector:
 
     def infer(self, batch: Array) -> List[Array]:
         """Network input -> raw heads."""
-        return self.session.run(batch)
+        with self._places:
+            return self.session.run(batch)
 
     def finish(self, outputs: Sequence[Array], geometry: Geometry) -> Result:
         """Raw heads -> boxes in picture pixels, best first."""
@@ -111,11 +110,24 @@ class Detector:
         return rows, found.scores[rows]
 
     def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Result]]:
-        """Every frame of some sources with what is in it. Files lose no frame, live sources keep the newest."""
-        for source in sources.open_all(uris, stride=stride):
-            with source, read_ahead(source, live=source.live) as frames:
-                for frame in frames:
-                    yield frame, self(frame.image)
+        """Every frame of some sources with what is in it. Files lose no frame, live sources keep the newest.
+
+        Of several videos and live sources the frames come in turns (`frame.stream` says whose one is); the error of
+        a source ends all.
+        """
+        with closing(self.results(sources.open_all(uris, stride=stride))) as results:
+            for item in results:
+                if isinstance(item, flow.Found):
+                    yield item.frame, item.result
+                elif item.error is not None:
+                    raise item.error
+
+    def results(
+        self, opened: Sequence[sources.Source], stop: Optional[threading.Event] = None
+    ) -> Generator[Union[flow.Found, flow.Over], None, None]:
+        """Every frame of opened sources with what is in it, and each source's end: see `flow.results`."""
+        places = backends.at_once(self.session)
+        return flow.results(opened, lambda frame: self(frame.image), at_once=places, stop=stop)
 
     def close(self) -> None:
         """Give the session back."""
@@ -136,6 +148,7 @@ def load(
     device: str = "auto",
     threads: Optional[int] = None,
     precision: Optional[str] = None,
+    at_once: int = 1,
     imgsz: Union[int, Tuple[int, int], None] = None,
     resize: Optional[str] = None,
     conf: Optional[float] = None,
@@ -147,7 +160,7 @@ def load(
 ) -> Detector:
     """A detector of a model, an ONNX file or a name of the zoo (the model in the box), on an engine.
 
-    `device`, `threads` and `precision` are those of `backends.open`.
+    `device`, `threads`, `precision` and `at_once` are those of `backends.open`.
     `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
     `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
     way of laying pictures into it; `classes` names or numbers to keep. Raises an `EdgecspError`.
@@ -160,7 +173,7 @@ def load(
     settings = Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
 
     def opened(stage: Model) -> backends.Session:
-        return backends.open(stage, engine, device=device, threads=threads, precision=precision)
+        return backends.open(stage, engine, device=device, threads=threads, precision=precision, at_once=at_once)
 
     return Detector(made, opened(made) if made.second is None else two_stage.opened(made, opened), settings)
 
@@ -180,72 +193,21 @@ def picture(image: Any) -> Array:
     return np.repeat(pixels[:, :, None], 3, 2) if pixels.ndim == 2 else pixels
 
 
-@contextmanager
-def read_ahead(
-    frames: Iterable[Frame], *, live: bool, size: int = AHEAD, stop: Optional[threading.Event] = None
-) -> Iterator[Iterator[Frame]]:
-    """Read `frames` on a thread of its own, at most `size` ahead; only a live source may drop one.
-
-    An error of the source is raised here, after the frames before it. `stop`, once set, ends the frames;
-    leaving the block ends the reading.
-    """
-    ready: queue.Queue[Any] = queue.Queue(1 if live else size)
-    left = threading.Event()
-
-    def offer(item: Any, patient: bool) -> None:
-        while not left.is_set():
-            try:
-                ready.put(item, timeout=0.1) if patient else ready.put_nowait(item)
-                return
-            except queue.Full:
-                if not patient:
-                    with suppress(queue.Empty):  # the frame that waits is older than this one
-                        ready.get_nowait()
-
-    def read() -> None:
-        try:
-            for frame in frames:
-                offer(frame, patient=not live)
-                if left.is_set():
-                    return
-            offer(None, patient=True)
-        except BaseException as error:  # noqa: BLE001 - carried to the thread that can tell the user
-            offer(error, patient=True)
-
-    def take() -> Iterator[Frame]:
-        while not (stop and stop.is_set()):
-            try:
-                item = ready.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    thread = threading.Thread(target=read, name="edgecsp-read", daemon=True)
-    thread.start()
-    try:
-        yield take()
-    finally:
-        left.set()
-        thread.join(timeout=15)
-
-
 @dataclass
 class Summary:
-    """What a run did: frames, seconds on the wall, detections by label, survived problems by their text."""
+    """What a run did: frames, those of each source, seconds on the wall, detections by label, survived problems."""
 
     frames: int = 0
+    by_source: Counter[sources.Source] = field(default_factory=Counter)
     seconds: float = 0.0
     found: Counter[str] = field(default_factory=Counter)
     problems: Dict[str, int] = field(default_factory=dict)
     failed: List[str] = field(default_factory=list)
 
-    def add(self, result: Result) -> None:
+    def add(self, result: Result, source: sources.Source) -> None:
         """Count one frame."""
         self.frames += 1
+        self.by_source[source] += 1
         ids = result.class_ids if isinstance(result, Detections) else result.class_ids[:1]
         self.found.update(result.label(int(i)) for i in ids)
 
@@ -256,36 +218,48 @@ def run(
     write: Callable[[Frame, Result], None],
     summary: Summary,
     *,
+    ended: Callable[[Stream], None] = lambda stream: None,
     tick: Callable[[], None] = lambda: None,
     stop: Optional[threading.Event] = None,
     max_frames: Optional[int] = None,
 ) -> None:
     """Every frame of the opened sources through the detector into `write`; `summary` is kept up to date.
 
-    A source that breaks is noted in `summary.failed` and the next one goes on, unless it is the only one.
-    `tick` is called after each frame; `stop`, once set, ends the run after the frame at hand.
+    Videos and live streams go side by side, pictures one source after the other (see `flow`). A source that breaks
+    is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has
+    had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the frame at hand.
     """
     stop = stop or threading.Event()
     begun = time.monotonic()
+    under_way: Dict[sources.Source, Stream] = {}
+
+    def turn(source: sources.Source, stream: Optional[Stream]) -> None:
+        before = under_way.pop(source, None)
+        if before is not None and before is not stream:
+            ended(before)
+        if stream is not None:
+            under_way[source] = stream
+
     try:
-        for source in opened:
-            if stop.is_set():
-                return
-            try:
-                with source, read_ahead(source, live=source.live, stop=stop) as frames:
-                    for frame in frames:
-                        result = detector(frame.image)
-                        write(frame, result)
-                        summary.add(result)
-                        tick()
-                        if summary.frames == max_frames:
-                            stop.set()
-            except SourceError as error:
-                if len(opened) == 1:
-                    raise
-                summary.failed.append(str(error))
-            finally:
-                for text, count in source.problems.items():
-                    summary.problems[text] = summary.problems.get(text, 0) + count
+        with closing(detector.results(opened, stop)) as results:
+            for item in results:
+                if isinstance(item, flow.Found):
+                    turn(item.source, item.frame.stream)
+                    write(item.frame, item.result)
+                    summary.add(item.result, item.source)
+                    tick()
+                    if summary.frames == max_frames:
+                        stop.set()
+                elif isinstance(item.error, SourceError) and len(opened) > 1:
+                    summary.failed.append(str(item.error))
+                    turn(item.source, None)
+                elif item.error is not None:
+                    raise item.error
+                else:
+                    turn(item.source, None)
+                del item  # or its picture is kept until the next one is there
     finally:
+        for source in opened:
+            for text, count in source.problems.items():
+                summary.problems[text] = summary.problems.get(text, 0) + count
         summary.seconds = time.monotonic() - begun

@@ -1,6 +1,7 @@
 """Plans: what an engine compiles ahead of time, built once, found again, and refused when it is not ours.
 
-    plan = plans.get({"engine": "trt", "model": ..., "options": ...}, build)
+    plan = plans.get({"engine": "trt", "model": ..., "options": ...}, build)      # minutes to build
+    data = plans.kept({"engine": "openvino", "model": ..., "options": ...}, build)  # a moment, at every start
 
 A plan is code that an engine will run, so it carries a tag that only this user of this machine can make. Under
 `folder()` lie, for each plan,
@@ -17,10 +18,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import stat
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -30,6 +32,7 @@ from . import files
 from .errors import IntegrityError, OutputError
 
 KEY_BYTES = 32
+LOG = logging.getLogger("edgecsp.plans")
 Note = Callable[[str], None]
 
 
@@ -90,6 +93,28 @@ def get(
             file.write(data)
         _sign(place, facts, data)
     return Plan(data, place, built=True)
+
+
+def kept(facts: Mapping[str, Any], build: Callable[[], bytes], *, most: int = 8) -> bytes:
+    """What `build` makes, kept from one start to the next; for what takes a moment to build, and is worth no error.
+
+    What is refused is built anew, what cannot be written is not kept; each engine has its `most` newest. Raises what
+    `build` raises.
+    """
+    try:
+        plan = get(facts, build)
+    except OutputError:
+        return build()
+    except IntegrityError as error:
+        LOG.warning("%s. It is not used, but built anew", str(error).split(". ")[0])
+        with suppress(OSError):
+            drop(facts)
+        return build()
+    if plan.built:
+        for old in known(facts["engine"])[most:]:
+            with suppress(OSError):  # another user's folder: it stays
+                drop(old)
+    return plan.data
 
 
 def known(engine: str) -> List[Dict[str, Any]]:
@@ -164,7 +189,7 @@ def _key() -> bytes:
     """The user's key, made at first use. Raises `IntegrityError` when others can read it."""
     place = key_path()
     try:
-        with locked(place):
+        with nullcontext() if place.exists() else locked(place):
             if not place.exists():
                 part = place.with_suffix(".part")
                 part.unlink(missing_ok=True)

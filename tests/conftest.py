@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Tuple
+from typing import Iterator, Tuple
 
 import numpy as np
 import oracle
@@ -137,6 +137,14 @@ classes=3
 num=4
 scale_x_y=1.05
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What engines keep for the next start is kept for the next test, and not in the user's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGECSP_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,63 @@ def test_a_signal_finishes_the_mp4(number: int, code: int, fastest: Path, clip: 
     assert not list(tmp_path.glob(".*"))
 
 
+def test_several_videos_at_once_each_to_its_own_file(clip: Path, tmp_path: Path) -> None:
+    """Their lines are mixed and each one's are in order; one that is no video costs the others nothing."""
+    names = ["a.mp4", "broken.mp4", "b.mp4"]
+    for name in names:
+        shutil.copy(str(clip), str(tmp_path / name))
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    paths = [str(tmp_path / name) for name in names]
+    done = edgecsp("run", *paths, "--engine", "null", "--out", tmp_path / "out", "--json", tmp_path / "x.jsonl")
+    assert done.returncode == 4, done.stderr
+    assert "16 frames in" in done.stderr and "broken.mp4 is not a video" in done.stderr
+    for name in ("a.mp4", "b.mp4"):
+        of_one = [row["frame"] for row in rows(tmp_path / "x.jsonl") if row["source"].endswith(name)]
+        assert of_one == list(range(8))
+        assert (tmp_path / "out" / name).stat().st_size > 1000
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo terminals on Windows")
+def test_the_progress_names_each_stream(clip: Path, tmp_path: Path) -> None:
+    import pty
+
+    for name in ("first.mp4", "second.mp4"):
+        shutil.copy(str(clip), str(tmp_path / name))
+    command = [sys.executable, "-m", "edgecsp", "run", "first.mp4", "second.mp4", "--engine", "null"]
+    ours, theirs = pty.openpty()
+    env = dict(os.environ, PYTHONPATH=str(REPO), TERM="xterm", COLUMNS="120")
+    with subprocess.Popen(
+        [*command, "--json", "x.jsonl"], cwd=tmp_path, env=env, stderr=theirs, stdout=subprocess.DEVNULL
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                said += os.read(ours, 65536)
+            except OSError:  # how Linux says that the other end is closed
+                break
+        assert process.wait(timeout=60) == 0, said
+    os.close(ours)
+    for word in (b"detecting", b"first.mp4", b"second.mp4", b"/8", b"16 frames in"):
+        assert word in said, word
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    """A frame that is kept is a slope: 1500 frames of 640x480 are 1.4 GB, their YUV alone 690 MB."""
+    import media
+
+    video = media.video(tmp_path / "long.mp4", 1500, size=(640, 480))
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", str(video), "--engine", "null"],
+        capture_output=True, text=True, timeout=600, cwd=REPO,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    frames, grows = re.match(r"(\d+) frames: .*grows (-?[\d.]+) MB", done.stdout).groups()
+    assert int(frames) == 1500
+    assert float(grows) < 8, done.stdout
+
+
 def test_the_python_api(fastest: Path, pictures: Path, clip: Path) -> None:
     import cv2
 

@@ -1,7 +1,7 @@
 """OpenVINO's Model API: its wrapper of YOLOv8 on the ONNX file as it is.
 
-Its wrapper of darknet's raw heads (YOLOV4) does not work in 0.4.7: it ends with an AttributeError, first for its anchors,
-then in its NMS.
+Its wrapper of darknet's raw heads (YOLOV4) does not work in 0.4.7: it ends with an AttributeError, first for its
+anchors, then in its NMS.
 """
 
 from __future__ import annotations

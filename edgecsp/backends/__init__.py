@@ -3,8 +3,10 @@
 A backend module has a docstring whose first line is shown to users, `REQUIRES` (import names), `EXTRA` (the
 pip extra that brings them, "" for the base), `DEVICES` (its own first), `PRECISIONS`, and a class `Session(model,
 device, threads, precision)` with `run` and `close`. It may have `usable(device)`: None, or what keeps it from running
-there and how to mend that, worded to stand behind the engine's name; and `REAL = False` when its heads are not the
-model's. Its heavy imports are inside. Adding an engine is adding its file.
+there and how to mend that, worded to stand behind the engine's name; `REAL = False` when its heads are not the
+model's; and `SHARED`, devices on which several threads may be in `run` at once: there `Session` takes a fifth word
+`at_once`, shares its threads out among so many pictures and keeps the number as `at_once`. Its heavy imports are
+inside. Adding an engine is adding its file.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _AUTO = {
 
 
 class Session(Protocol):
-    """A model opened on an engine. Not for two threads at once."""
+    """A model opened on an engine. For so many threads at once as `at_once` says of it, which is one for most."""
 
     def run(self, batch: Array) -> List[Array]:
         """(N, C, h, w) float32 -> one array a head, in the model's order; the arrays are the caller's to keep."""
@@ -135,12 +137,14 @@ def open(
     device: str = "auto",
     threads: Optional[int] = None,
     precision: Optional[str] = None,
+    at_once: int = 1,
 ) -> Session:
     """A session of `model` on an engine.
 
     `device`: "auto" for the engine's own; `threads`: None for one a core (see `cpu.threads`); `precision`: "fp32",
-    "fp16", "int8", or None for what the graph is. Raises `UnknownName`, `UsageError`, `EngineUnavailable` (package,
-    device or precision missing) or `BuildFailed`.
+    "fp16", "int8", or None for what the graph is. With `at_once` above 1 the engine, if it can, computes so many
+    pictures side by side, with fewer threads each: more of them a second, each one later. Raises `UnknownName`,
+    `UsageError`, `EngineUnavailable` (package, device or precision missing) or `BuildFailed`.
     """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
@@ -148,12 +152,20 @@ def open(
     require(engine, device)
     precision = _precision(model, engine, precision)
     try:
-        session: Session = module(engine).Session(model, device, threads or cpu.threads(), precision)
+        threads = threads or cpu.threads()
+        backend, at_once = module(engine), min(at_once, threads)
+        shared = (at_once,) if at_once > 1 and device in getattr(backend, "SHARED", ()) else ()
+        session: Session = backend.Session(model, device, threads, precision, *shared)
     except BuildFailed as error:
         if engine == "ort":
             raise
         raise BuildFailed(f"{error}; another engine may take it: --engine ort") from error
     return session
+
+
+def at_once(session: Any) -> int:
+    """How many threads may be in a session's `run` at the same time."""
+    return getattr(session, "at_once", 1)
 
 
 def _precision(model: Model, engine: str, asked: Optional[str]) -> str:

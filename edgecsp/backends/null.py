@@ -14,12 +14,13 @@ EXTRA = ""
 DEVICES = ("cpu",)
 PRECISIONS = ("fp32", "fp16", "int8")
 REAL = False
+SHARED = ("cpu",)
 
 
 class Session:
     """Answers at once, with heads of the right shapes that hold no object."""
 
-    def __init__(self, model: Model, device: str, threads: int, precision: str) -> None:
+    def __init__(self, model: Model, device: str, threads: int, precision: str, at_once: int = 1) -> None:
         import onnx
         from google.protobuf.message import DecodeError
 
@@ -28,6 +29,7 @@ class Session:
         except DecodeError as error:
             raise BuildFailed(f"null cannot read {model.name}: its graph is no ONNX ({error})") from error
         shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in outputs}
+        self.at_once = at_once
         self._heads = []
         for head in model.heads:
             shape = shapes.get(head.name)

@@ -15,6 +15,7 @@ REQUIRES = ("onnxruntime",)
 EXTRA = ""
 DEVICES = ("cpu", "cuda", "tensorrt")
 PRECISIONS = ("fp32", "fp16", "int8")
+SHARED = ("cpu",)
 
 _PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
@@ -53,11 +54,13 @@ def _no_gpu() -> Optional[str]:
 class Session:
     """An onnxruntime session on one provider; what the provider cannot do, onnxruntime does on the CPU."""
 
-    def __init__(self, model: Model, device: str, threads: int, precision: str) -> None:
+    def __init__(self, model: Model, device: str, threads: int, precision: str, at_once: int = 1) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        # Of one thread it computes in the caller's own, and several callers may.
+        self.at_once = at_once
+        options.intra_op_num_threads = threads // at_once
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # its warnings speak of graph internals; stderr is for people
         providers = [(name, _options(name, precision)) for name in _PROVIDERS[device]]

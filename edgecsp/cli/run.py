@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import typer
 
@@ -59,17 +60,18 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in pictures, videos, cameras and streams."""
-    from .. import backends, pipeline, sinks, sources
+    from .. import backends, flow, pipeline, sinks, sources
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
+    return_large()
     opened = sources.open_all(source, stride=stride)
     named, model = model is not None, model or pipeline.IN_THE_BOX
     choice = backends.choose(engine, device, precision)
     detector = pipeline.load(
         model, choice.engine, weights=weights, device=choice.device, threads=threads, precision=precision,
         imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
-        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms,
+        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=flow.at_once(opened),
     )  # fmt: skip
     if engine == "auto" and not quiet:
         print(f"edgecsp: engine {choice.engine} on {choice.device}: {choice.why}", file=sys.stderr)
@@ -93,7 +95,7 @@ def command(
         write: Callable[[Frame, Result], None] = sink.write
         if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
             write = _telling(sink.write)
-        pipeline.run(detector, opened, write, summary, tick=tick, stop=stop, max_frames=max_frames)
+        pipeline.run(detector, opened, write, summary, ended=sink.ended, tick=tick, stop=stop, max_frames=max_frames)
     if not quiet:
         _report(summary, sink.paths)
     for text, count in summary.problems.items():
@@ -104,6 +106,16 @@ def command(
         raise typer.Exit(128 + stop.signal)
     if summary.problems or summary.failed:
         raise typer.Exit(PARTLY_DONE)
+
+
+def return_large() -> None:
+    """Have large pictures' memory returned when they are freed: left alone, glibc soon keeps all below 32 MB."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # musl's has none, and returns it
+        libc.mallopt(-3, 8 << 20)  # M_MMAP_THRESHOLD, which alone would have every smaller picture returned as well
+        libc.mallopt(-1, 64 << 20)  # M_TRIM_THRESHOLD
 
 
 def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
@@ -144,7 +156,10 @@ def _until_signal() -> Iterator[_Stop]:
 
 @contextmanager
 def _progress(opened: Sequence[Any], summary: Summary, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A bar of frames on stderr: how many, how fast, how long still. Nothing where nobody watches."""
+    """A bar of frames on stderr: how many, how fast, how long still; one a source that is being read, and one for all.
+
+    Nothing where nobody watches.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return
@@ -160,11 +175,25 @@ def _progress(opened: Sequence[Any], summary: Summary, quiet: bool) -> Iterator[
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("detecting", total=total, fps=0.0)
         begun = time.monotonic()
+        lines: Dict[Any, Any] = {}  # a bar and its beginning, of each source that has given a frame
 
         def tick() -> None:
-            bar.update(task, completed=summary.frames, fps=summary.frames / max(1e-6, time.monotonic() - begun))
+            now = time.monotonic()
+            bar.update(task, completed=summary.frames, fps=summary.frames / max(1e-6, now - begun))
+            for source, count in summary.by_source.items() if len(opened) > 1 else ():
+                if source not in lines:
+                    lines[source] = bar.add_task(_short(source.name), total=source.frames, fps=0.0), now
+                line, since = lines[source]
+                bar.update(
+                    line, completed=count, fps=(count - 1) / max(1e-6, now - since), visible=count != source.frames
+                )
 
         yield tick
+
+
+def _short(name: str) -> str:
+    """The end of a long name, which tells it from its neighbours."""
+    return name if len(name) <= 32 else "..." + name[-29:]
 
 
 def _report(summary: Summary, paths: Sequence[Path]) -> None:

@@ -18,7 +18,6 @@ from .mp4 import Mp4
 PICTURES = (".jpg", ".jpeg", ".png")
 VIDEOS = (".mp4",)
 NOT_OURS = (".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v", ".ts", ".bmp", ".webp", ".tif", ".tiff")
-MAX_OPEN = 4
 JPEG_QUALITY = 95
 
 
@@ -27,7 +26,8 @@ class AnnotatedSink(Sink):
 
     In a folder a copy bears the stem of its source: a JPEG stays one, other pictures become PNG, videos and
     live streams mp4; a second dog.jpg becomes dog-2.jpg. Files of an earlier run are replaced, but never one
-    of `inputs`, the files that are read: that is a `UsageError` before anything is written.
+    of `inputs`, the files that are read: that is a `UsageError` before anything is written. A video is finished when
+    its stream has `ended`, or all are closed.
     """
 
     def __init__(self, out: Target, *, inputs: Iterable[str] = ()) -> None:
@@ -45,17 +45,24 @@ class AnnotatedSink(Sink):
         """Paint a frame and write it, or append it to its video."""
         if self.is_file:
             self._check_file(frame.stream)
-        image = draw.annotate(frame.image, result)
         if frame.stream.kind == "image":
-            self._write_picture(image, frame.stream)
+            self._write_picture(draw.annotate(frame.image, result), frame.stream)
         else:
-            self._video(frame).write(image, frame.pts_s)
+            video = self._video(frame)
+            canvas = video.canvas(frame.image)
+            video.write(draw.annotate(canvas, result, copy=False), frame.pts_s)
+
+    def ended(self, stream: Stream) -> None:
+        """Finish its video."""
+        _, video = self._videos.pop(id(stream), (stream, None))
+        if video is not None:
+            self._finish(video)
 
     def close(self) -> None:
         """Finish the videos under way; a folder that stayed empty goes again."""
         try:
             while self._videos:
-                self._finish_oldest()
+                self._finish(self._videos.popitem(last=False)[1][1])
         finally:
             self.abort()  # of the rest, if one has failed
 
@@ -75,14 +82,10 @@ class AnnotatedSink(Sink):
     def _video(self, frame: Frame) -> Mp4:
         key = id(frame.stream)  # the stream is kept beside it, so the id stays its own
         if key not in self._videos:
-            while len(self._videos) >= MAX_OPEN:  # encoders are large, and sources come one after the other
-                self._finish_oldest()
             self._videos[key] = (frame.stream, Mp4(self._claim(frame.stream), frame.hw, frame.stream.fps))
-        self._videos.move_to_end(key)
         return self._videos[key][1]
 
-    def _finish_oldest(self) -> None:
-        _, (_, video) = self._videos.popitem(last=False)
+    def _finish(self, video: Mp4) -> None:
         video.close()
         self._paths.append(video.path)
 

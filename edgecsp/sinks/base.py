@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import BinaryIO, List, Optional, Type, Union
 
 from .. import files
-from ..core import Frame, Result
+from ..core import Frame, Result, Stream
 from ..errors import OutputError, SourceError
 
 Target = Union[str, Path]
@@ -33,6 +33,9 @@ class Sink:
     def write(self, frame: Frame, result: Result) -> None:
         """Take one frame and what was found in it."""
         raise NotImplementedError
+
+    def ended(self, stream: Stream) -> None:
+        """Hear that a stream has had its last frame: what is kept for it alone can be finished."""
 
     def close(self) -> None:
         """Finish the files; a second call does nothing."""
@@ -67,6 +70,11 @@ class All(Sink):
         """Into each, in order."""
         for sink in self.sinks:
             sink.write(frame, result)
+
+    def ended(self, stream: Stream) -> None:
+        """Tell each, in order."""
+        for sink in self.sinks:
+            sink.ended(stream)
 
     def close(self) -> None:
         """Close all, also when one fails; the last failure is raised."""

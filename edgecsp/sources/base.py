@@ -17,11 +17,14 @@ class Source:
 
     `name` is safe to show: a path, or a URL without its credentials. `live` sources may lose frames to a
     slow reader; the others lose none. `frames` is the expected number after the stride, None when unknown.
+    `moving` tells videos and live streams from pictures; `threads` bounds the decoder's [default: as it likes].
     `paths` are the local files that are read. `problems` counts what went wrong and was survived, by a text
     for people. Iterating raises `SourceError` when nothing more can be read though more was promised.
     """
 
     live = False
+    moving = False
+    threads: Optional[int] = None
 
     def __init__(self, name: str, *, stride: int = 1, paths: Sequence[str] = ()) -> None:
         if stride < 1:
@@ -64,6 +67,7 @@ class Chain(Source):
     def __init__(self, name: str, parts: Sequence[Source]) -> None:
         super().__init__(name, paths=[path for part in parts for path in part.paths])
         self.parts = parts
+        self.moving = any(part.moving for part in parts)
         for part in parts:
             part.problems = self.problems
 

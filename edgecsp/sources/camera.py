@@ -19,7 +19,7 @@ class Camera(Source):
     (OpenCV waits 10 s for a V4L2 camera).
     """
 
-    live = True
+    live = moving = True
 
     def __init__(self, uri: str, *, stride: int = 1) -> None:
         super().__init__(f"camera {uri}" if uri.isdigit() else uri, stride=stride)

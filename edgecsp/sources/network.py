@@ -25,6 +25,8 @@ class Network(Source):
     waiting for a frame, end after `timeout_s` with a `SourceError`.
     """
 
+    moving = True
+
     def __init__(
         self, url: str, *, stride: int = 1, timeout_s: float = TIMEOUT_S, options: Optional[Mapping[str, str]] = None
     ) -> None:
@@ -87,7 +89,7 @@ class Network(Source):
         reason, seen, count = "the server ended the stream", time.monotonic(), 0
         with container:
             pictures = video.frames(
-                container, self._stream, self.problems, self.stride, lambda: self.closed, self._timeout_s
+                container, self._stream, self.problems, self.stride, lambda: self.closed, self._timeout_s, self.threads
             )
             try:
                 for frame in pictures:

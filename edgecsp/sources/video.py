@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, Optional
 
 import numpy as np
 
+from .. import cpu
 from ..core import Array, Frame, Stream
 from ..errors import SourceError
 from .base import Source
@@ -19,6 +20,8 @@ Problems = Dict[str, int]
 
 class Video(Source):
     """A video file; a stream of kind "video". It is opened when read, so many can wait."""
+
+    moving = True
 
     def __init__(self, path: str, *, stride: int = 1) -> None:
         super().__init__(path, stride=stride, paths=[path])
@@ -42,7 +45,7 @@ class Video(Source):
     def __iter__(self) -> Iterator[Frame]:
         with open_video(self.name) as container:
             stream = self._stream = describe(container, self.name, "video", self.stride)
-            yield from frames(container, stream, self.problems, self.stride, lambda: self.closed)
+            yield from frames(container, stream, self.problems, self.stride, lambda: self.closed, threads=self.threads)
 
 
 def open_video(path: str) -> Any:
@@ -119,6 +122,7 @@ def frames(
     stride: int,
     stopped: Callable[[], bool],
     patience_s: float = math.inf,
+    threads: Optional[int] = None,
 ) -> Iterator[Frame]:
     """Decode an open container: every `stride`-th frame as (H, W, 3) uint8 BGR, upright, pts in seconds.
 
@@ -128,6 +132,8 @@ def frames(
     video = track(container, stream.name)
     # Frame threads hold back one frame each, which a live view would pay for in delay.
     video.thread_type = "SLICE" if stream.kind == "live" else "AUTO"
+    # FFmpeg's own choice is a thread more than there are CPUs, and a frame's memory more.
+    video.codec_context.thread_count = threads or cpu.threads()
     to_bgr = _ToBgr()
     index, end_s = -1, 0.0
     for index, picture in enumerate(_decoded(container, video, stream, problems, stopped, patience_s)):
@@ -143,7 +149,10 @@ def frames(
         if image is None:
             problems[f"{stream.name}: frames of a kind that cannot be shown"] += 1
             continue
-        yield Frame(image, stream, index, pts_s)
+        frame = Frame(image, stream, index, pts_s)
+        del image
+        yield frame
+        del frame  # what nobody else keeps is gone before the next one is made
     if not stopped() and stream.kind == "video":
         _note_missing(container, video, stream, index + 1, end_s, problems)
 
@@ -179,8 +188,8 @@ def _decoded(
             except av.error.FFmpegError:
                 problems[f"{stream.name}: packets that cannot be decoded"] += 1
                 pictures = []
-            for picture in pictures:
-                yield picture
+            while pictures:
+                yield pictures.pop(0)
                 # Now, not before the yield: the reader's own time does not count against the stream.
                 seen = time.monotonic()
         if time.monotonic() - seen > patience_s:
@@ -206,6 +215,7 @@ class _ToBgr:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()  # kept: it remembers its tables from frame to frame
+        self._upright = _Upright()
 
     def __call__(self, frame: Any) -> Optional[Array]:
         import av
@@ -214,15 +224,36 @@ class _ToBgr:
             bgr = self._reformatter.reformat(frame, format="bgr24", **_colours(frame)).to_ndarray()
         except (av.error.FFmpegError, ValueError):
             return None
-        return np.ascontiguousarray(_upright(bgr, frame))
+        return np.ascontiguousarray(self._upright(bgr, frame))
 
 
-def _upright(image: Array, frame: Any) -> Array:
+class _Upright:
+    """Turns pictures as their frames' display matrix says; it is looked up when the rotation is another than before.
+
+    Not for every frame: PyAV's frame and its side data hold each other, so that each frame asked is kept until Python
+    happens to collect what it finds in circles, which at 4K may be a gigabyte later.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: Any = None
+        self._turned: Callable[[Array], Array] = np.asarray
+
+    def __call__(self, image: Array, frame: Any) -> Array:
+        rotation = getattr(frame, "rotation", 0)  # PyAV 12 does not tell: there the first frame decides
+        if rotation != self._rotation:
+            self._rotation, self._turned = rotation, _turn(frame, rotation)
+        return self._turned(image)
+
+
+def _turn(frame: Any, rotation: float) -> Callable[[Array], Array]:
     try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        found = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV 18 stumbles over side data that is newer than itself, such as the EXIF of MJPEG
-        return np.rot90(image, round(frame.rotation / 90))
-    return image if matrix is None else upright(image, bytes(matrix))
+        return lambda image: np.rot90(image, round(rotation / 90))
+    if found is None:
+        return np.asarray
+    matrix = bytes(found)
+    return lambda image: upright(image, matrix)
 
 
 def _colours(frame: Any) -> Dict[str, Any]:

@@ -10,18 +10,29 @@ from __future__ import annotations
 import difflib
 import hashlib
 from pathlib import Path
-from typing import Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
 
-from .. import files, onnx_model, zoo
+from .. import files, onnx_model, plans, zoo
 from ..core import Model
 from ..errors import IntegrityError, OutputError, SourceError, UnknownName, UsageError
 from ..export import RandomWeights
-from ._pull import absent, pull
 from ._shelf import RANDOM, Record, downloads, home, installed, locked, path, record, record_path
+
+if TYPE_CHECKING:
+    from ._pull import pull
 
 __all__ = [
     "RANDOM", "Record", "home", "installed", "load", "path", "pull", "random", "record", "remove", "resolve",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # HTTP, TLS and HTML are slow to import, and who runs a model needs none of them.
+    if name != "pull":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._pull import pull
+
+    return pull
 
 
 def resolve(spec: Union[str, Path], weights: Optional[str] = None, *, hw: Optional[Tuple[int, int]] = None) -> Model:
@@ -53,8 +64,10 @@ def load(name: str) -> Model:
     """
     known = record(name)
     if known is None and zoo.get(name).shipped:
-        return zoo.shipped(name)
+        return _shipped(name)
     if known is None:
+        from ._pull import absent
+
         raise absent(name)
     try:
         data = path(name).read_bytes()
@@ -63,6 +76,12 @@ def load(name: str) -> Model:
     if hashlib.sha256(data).hexdigest() != known.onnx_sha256:
         raise IntegrityError(f"{path(name)} is not as it was written; make it anew: edgecsp models pull {name}")
     return onnx_model.parse(data, str(path(name)))
+
+
+def _shipped(name: str) -> Model:
+    """The model in the box, its graph laid once and kept: to lay it takes longer than all else before the engine."""
+    facts = {"engine": "box", "name": name, "made_from": zoo.made_from(name)}
+    return onnx_model.described(plans.kept(facts, lambda: zoo.shipped(name).onnx), name)
 
 
 def random(name: str, seed: int = 0, *, hw: Optional[Tuple[int, int]] = None) -> Model:

@@ -12,6 +12,7 @@ says which layers are published and which are reconstructed, and what the tables
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import pkgutil
 from pathlib import Path
@@ -28,7 +29,7 @@ from ._heads import Wh
 from ._packed import PackedWeights, record_of
 from ._record import Entry, Row, Weights
 
-__all__ = ["Entry", "Row", "Weights", "get", "model", "names", "net", "record", "shipped"]
+__all__ = ["Entry", "Row", "Weights", "get", "made_from", "model", "names", "net", "record", "shipped"]
 
 
 @functools.lru_cache(maxsize=None)
@@ -124,6 +125,19 @@ def shipped(name: str) -> Model:
     weights = PackedWeights(_packed_file(name))
     told = {key: str(weights.record[key]) for key in ("trained", "scenes", "commit", "licence")}
     return model(name, weights, origin={"weights": "in the box", **told})
+
+
+def made_from(name: str) -> str:
+    """A digest of all that decides what `shipped` gives: the weights, and the code that lays the layers.
+
+    Raises as `shipped` does.
+    """
+    digest = hashlib.sha256(_packed_file(name).read_bytes())
+    here = Path(__file__).parent
+    code = ("anchors", "core", "export", "labels", "net", "onnx_model")
+    for file in (*sorted(here.glob("*.py")), *(here.parent / f"{each}.py" for each in code)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def record(name: str) -> Dict[str, Any]:

@@ -146,11 +146,11 @@ def test_nothing_is_found_that_darknet_did_not_see(name: str, test_data: Path) -
         ("yolo-fastest-1.1-xl", "darknet", False, 0.5513),
     ],
 )
-def test_coco_ap50(name: str, resize: str, plain: bool, ap50: float, test_data: Path, capsys) -> None:
+def test_coco_ap50(name: str, resize: str, plain: bool, ap50: float, test_data: Path) -> None:
     model = real(name, test_data)
     beta = 0.0 if plain else model.model.nms_beta
     rows = {picture: model.detections(seen, 0.001, beta) for picture, seen in model.seen(resize).items()}
-    assert coco.ap50(rows, test_data, capsys) == pytest.approx(ap50, abs=0.002)
+    assert coco.ap50(rows, test_data) == pytest.approx(ap50, abs=0.002)
 
 
 def test_the_nets_are_the_published_ones(test_data: Path) -> None:

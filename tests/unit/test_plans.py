@@ -288,6 +288,50 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
         made()
 
 
+# -- what is kept from one start to the next -----------------------------------------------------------------
+
+
+def test_what_is_kept_is_built_once() -> None:
+    assert plans.kept(FACTS, lambda: b"a plan") == b"a plan" == plans.kept(FACTS, never)
+    with pytest.raises(ZeroDivisionError):
+        plans.kept({**FACTS, "number": 1}, lambda: bytes([1 // 0]))
+
+
+@pytest.mark.parametrize("spoilt", ["bytes", "sidecar", "key"])
+def test_what_is_not_ours_is_not_used_and_built_anew(spoilt: str, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plans.kept(FACTS, lambda: b"a plan")
+    place = plans.path(FACTS)
+    if spoilt == "bytes":
+        place.write_bytes(b"a trap")
+    elif spoilt == "sidecar":
+        place.with_suffix(".json").write_text(place.with_suffix(".json").read_text().replace("UTC", "GMT"))
+    else:
+        (home / "plan.key").write_bytes(b"x" * 32)
+    assert plans.kept(FACTS, lambda: b"anew") == b"anew"
+    (said,) = caplog.messages
+    assert said.startswith(f"{place} is refused: it ") and said.endswith(". It is not used, but built anew")
+    assert plans.kept(FACTS, lambda: b"again") == b"again" == plans.kept(FACTS, never)
+    assert len(caplog.messages) == 1
+
+
+def test_what_cannot_be_kept_is_built_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "file"))
+    built: List[bytes] = []
+    for number in range(2):
+        assert plans.kept(FACTS, lambda: built.append(b"") or b"a plan") == b"a plan" and len(built) == number + 1
+
+
+def test_the_newest_are_kept() -> None:
+    for number in range(5):
+        for other in plans.folder().glob("*.json"):
+            os.utime(other, (other.stat().st_mtime - 100, other.stat().st_mtime - 100))
+        plans.kept({**FACTS, "number": number}, lambda: b"plan", most=3)
+    plans.kept({**FACTS, "engine": "other"}, lambda: b"plan", most=1)
+    assert [facts["number"] for facts in plans.known("toy")] == [4, 3, 2]
+    assert names(plans.folder()) == [".json"] * 4 + [".plan"] * 4
+
+
 def test_without_a_home_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("EDGECSP_HOME")
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "HOME"):

@@ -186,12 +186,16 @@ def test_a_camera_that_changes_its_size(tmp_path: Path) -> None:
 
 
 def test_every_stream_has_its_file(tmp_path: Path) -> None:
-    """Six videos, read in turns: more than are kept open, none overwrites another, no frame is lost."""
+    """Six videos, read in turns: none overwrites another, no frame is lost, each is finished when its stream is."""
     with sinks.AnnotatedSink(tmp_path) as sink:
-        for folder in "abcdef":
-            for frame in film(f"{folder}/clip.mp4", count=4):
+        films = [list(film(f"{folder}/clip.mp4", count=4)) for folder in "abcdef"]
+        for frames in zip(*films):
+            for frame in frames:
                 sink.write(frame, NOTHING)
-        assert len(sink.paths) == 2, "the oldest are finished on the way"
+        assert not sink.paths
+        sink.ended(films[0][0].stream)
+        sink.ended(films[0][0].stream)
+        assert [path.name for path in sink.paths] == ["clip.mp4"]
         sink.write(still("x.png"), NOTHING)
     names = sorted(p.name for p in sink.paths)
     assert names == ["clip-2.mp4", "clip-3.mp4", "clip-4.mp4", "clip-5.mp4", "clip-6.mp4", "clip.mp4", "x.png"]

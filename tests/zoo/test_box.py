@@ -39,6 +39,32 @@ def test_it_comes_along_and_says_what_it_is() -> None:
         zoo.shipped("yolov3")
 
 
+def test_its_graph_is_laid_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
+    laid = zoo.shipped("codes")
+    first = store.load("codes")
+    shipped = zoo.shipped
+    monkeypatch.setattr(zoo, "shipped", None)  # a second start does not ask for it
+    again = store.load("codes")
+    assert first == laid == again and first.onnx == laid.onnx == again.onnx
+    monkeypatch.setattr(zoo, "shipped", shipped)
+    (kept,) = (tmp_path / "plans").glob("box-*.plan")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert store.load("codes").onnx == laid.onnx
+    monkeypatch.setattr(zoo, "made_from", lambda name: "another edgecsp")
+    store.load("codes")
+    assert len(list((tmp_path / "plans").glob("box-*.plan"))) == 1  # of the two the damaged one is gone
+
+
+def test_whoever_changes_the_code_or_the_weights_gets_another_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, was = Path.read_bytes, zoo.made_from("codes")
+    for name in ("codes.npz", "export.py", "csp_ref.py"):
+        monkeypatch.setattr(Path, "read_bytes", lambda path, name=name: real(path) + b" " * (path.name == name))
+        assert zoo.made_from("codes") != was
+    monkeypatch.undo()
+    assert zoo.made_from("codes") == was
+
+
 def test_its_record_says_how_it_was_made() -> None:
     place = zoo.get("codes").shipped
     assert place is not None and place.stat().st_size < 4_000_000

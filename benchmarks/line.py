@@ -1,0 +1,146 @@
+"""One picture's line: microseconds of CPU before, in and after the network, for a decoded 1280x720 frame.
+
+    python -m benchmarks.line [--engine NAME] [--threads 2] [--rounds 120] [--before FOLDER] [--json FILE]
+
+The model in the box, and YOLOv3-tiny and YOLO-Fastest when their weights are among the test data. The three steps
+alternate, so that each finds the caches as the others leave them; each figure is the median of CPU time, which other
+programs disturb less than they do the clock. The CPU time of `infer` is all threads'. Before and after it there is
+one thread alone, whose time is taken: an engine's threads spin for a while after they are done, and OpenCV is told to
+use one. "of the clock" is what remains when the threads of `infer` share its work evenly and nobody else is there.
+The last column is decode + NMS at conf 0.001, on the fullest of 24 pictures.
+`--before FOLDER` measures another checkout of edgecsp in turns with this one, and prints both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+import cv2
+import numpy as np
+
+from edgecsp import darknet, pipeline
+
+from .pictures import DATA, pictures
+
+HERE = Path(__file__).resolve().parents[1]
+STEPS = ("prepare", "infer", "finish")
+VAL_CONF = 0.001
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=120, help="timed calls of each step")
+    parser.add_argument("--turns", type=int, default=3, help="processes of each checkout, with --before")
+    parser.add_argument("--before", type=Path, help="the root of another checkout")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--raw", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.raw:
+        print(json.dumps(dict(_measured(args))))
+        return
+    roots = {"now": HERE, **({"before": args.before.resolve()} if args.before else {})}
+    found: Dict[str, List[Dict[str, Any]]] = {name: [] for name in roots}
+    for _ in range(args.turns if args.before else 1):
+        for name, root in roots.items():
+            found[name].append(_child(root, args))
+    said = {name: _middle(runs) for name, runs in found.items()}
+    for name in reversed(list(said)):
+        _show(name, said[name], args.threads)
+    if args.json:
+        args.json.write_text(json.dumps(said, indent=1))
+
+
+def _child(root: Path, args: argparse.Namespace) -> Dict[str, Any]:
+    """The figures of another root's edgecsp, as the code here measures it, in a process of its own."""
+    # Whichever edgecsp is imported first is the one; benchmarks/ is then this checkout's.
+    code = f"import edgecsp, sys; sys.path.insert(0, {str(HERE)!r}); from benchmarks.line import main; main()"
+    words = ["--raw", "--engine", args.engine, "--threads", str(args.threads), "--rounds", str(args.rounds)]
+    env = dict(os.environ, PYTHONPATH=str(root), EDGECSP_TEST_DATA=str(DATA.resolve()))
+    done = subprocess.run([sys.executable, "-c", code, *words], env=env, cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{root}: {done.stderr.strip()}")
+    measured: Dict[str, Any] = json.loads(done.stdout)
+    return measured
+
+
+def _models() -> Iterator[Tuple[str, Any]]:
+    yield "codes", "codes"
+    for name in ("yolov3-tiny", "yolo-fastest-1.1-xl"):
+        weights = DATA / "weights" / f"{name}.weights"
+        cfg = weights.with_suffix(".cfg")
+        cfg = cfg if cfg.is_file() else HERE / "tests" / "data" / cfg.name
+        if weights.is_file() and cfg.is_file():
+            yield name, darknet.load(cfg, weights).model
+
+
+def _measured(args: argparse.Namespace) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    cv2.setNumThreads(1)
+    shown = [cv2.resize(cv2.imread(str(path)), (1280, 720)) for path in pictures()[:24]]
+    for name, model in _models():
+        with pipeline.load(model, args.engine, threads=args.threads) as detector:
+            yield name, {**_steps(detector, shown[0], args.rounds), "val": _val(detector, shown)}
+
+
+def _steps(detector: pipeline.Detector, image: Any, rounds: int) -> Dict[str, Any]:
+    """CPU microseconds of the three steps, in turns."""
+    taken: Dict[str, List[float]] = {step: [] for step in STEPS}
+
+    def timed(step: str, work: Callable[..., Any], *given: Any) -> Any:
+        clock = time.process_time_ns if step == "infer" else time.thread_time_ns
+        begun = clock()
+        made = work(*given)
+        taken[step].append((clock() - begun) / 1e3)
+        return made
+
+    for _ in range(rounds + 5):
+        batch, geometry = timed("prepare", detector.prepare, image)
+        timed("finish", detector.finish, timed("infer", detector.infer, batch), geometry)
+    median = {step: float(np.median(values[5:])) for step, values in taken.items()}
+    return {**median, **{f"{step}, least": float(np.percentile(values[5:], 10)) for step, values in taken.items()}}
+
+
+def _val(detector: pipeline.Detector, shown: List[Any]) -> float:
+    """CPU microseconds of `finish` at the threshold of a validation, on the picture that has most to it."""
+    low = pipeline.Detector(detector.model, detector.session, pipeline.Settings(conf=VAL_CONF))
+    worst = 0.0
+    for image in shown:
+        batch, geometry = detector.prepare(image)
+        outputs = detector.infer(batch)
+        taken = []
+        for _ in range(7):
+            begun = time.thread_time_ns()
+            low.finish(outputs, geometry)
+            taken.append((time.thread_time_ns() - begun) / 1e3)
+        worst = max(worst, float(np.median(taken)))
+    return worst
+
+
+def _middle(runs: List[Dict[str, Any]]) -> Dict[str, Dict[str, float]]:
+    return {
+        name: {key: float(np.median([run[name][key] for run in runs])) for key in runs[0][name]} for name in runs[0]
+    }
+
+
+def _show(when: str, said: Dict[str, Dict[str, float]], threads: int) -> None:
+    print(f"{when}: CPU microseconds a picture of 1280x720, median (lowest tenth)")
+    columns = ("model", *STEPS, "not inference", "of the clock", "at conf 0.001")
+    print(f"  {columns[0]:20}" + "".join(f"{name:>17}" for name in columns[1:]))
+    for name, row in said.items():
+        cells = [f"{row[step]:.0f} ({row[f'{step}, least']:.0f})" for step in STEPS]
+        shares = [(row["prepare" + which] + row["finish" + which]) / row["infer" + which] for which in ("", ", least")]
+        cells += [f"{shares[0] * times:.1%} ({shares[1] * times:.1%})" for times in (1, threads)]
+        print(f"  {name:20}" + "".join(f"{cell:>17}" for cell in (*cells, f"{row['val']:.0f}")))
+
+
+if __name__ == "__main__":
+    main()

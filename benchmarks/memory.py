@@ -1,0 +1,58 @@
+"""What `edgecsp run` holds: its peak, and by how much it grows over a long video.
+
+    python -m benchmarks.memory VIDEO [--model NAME] [--engine NAME] [--out] [--frames N]
+
+The growth is the slope of a line through the resident memory of all frames but the first tenth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import List
+
+import numpy as np
+
+from edgecsp import flow, memory, pipeline, sinks, sources
+from edgecsp.cli.run import return_large
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("video")
+    parser.add_argument("--model", default=pipeline.IN_THE_BOX)
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--out", action="store_true", help="draw and encode, too")
+    parser.add_argument("--frames", type=int, help="stop after so many")
+    args = parser.parse_args()
+    return_large()
+    opened, summary, held = sources.open_all([args.video]), pipeline.Summary(), []
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "x.mp4" if args.out else None
+        with pipeline.load(args.model, args.engine, at_once=flow.at_once(opened)) as detector, sinks.open(
+            out=out, json=Path(folder) / "x.jsonl", sources=opened
+        ) as sink:
+            pipeline.run(
+                detector, opened, sink.write, summary,
+                ended=sink.ended, tick=lambda: held.append(resident()), max_frames=args.frames,
+            )  # fmt: skip
+    print(
+        f"{summary.frames} frames: peak {(memory.peak() or 0) / 1e6:.0f} MB, grows {growth(held) / 1e6:.2f} MB / 1000"
+    )
+
+
+def resident() -> int:
+    """Bytes in memory now. Source: proc(5)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def growth(held: List[int]) -> float:
+    """Bytes by which it grows in 1000 frames, given the bytes after each."""
+    rest = np.array(held[len(held) // 10 :], float)
+    return float(np.polyfit(np.arange(len(rest)), rest, 1)[0]) * 1000
+
+
+if __name__ == "__main__":
+    main()

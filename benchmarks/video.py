@@ -1,0 +1,189 @@
+"""How near `edgecsp run` on a video comes to keeping every core busy with nothing but the work itself.
+
+    python -m benchmarks.video [--model NAME] [--engine NAME] [--video FILE] [--out] [--rounds 5]
+
+First, what a frame costs: CPU milliseconds of each stage, alone on one thread. Then, in turns: `run` with its threads,
+and the straight line in as many processes at once as there are cores, one thread each, which never wait for each other
+and so keep all cores busy. Both compete alike with whatever else the machine does, so their ratio holds on a busy
+machine too; the frames a second do not. `--out` draws and encodes as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from edgecsp import cpu, draw, flow, pipeline, sinks, sources
+from edgecsp.sinks.mp4 import Mp4
+from edgecsp.sinks.rows import as_json
+
+from .pictures import pictures, video
+
+Line = Dict[str, float]
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    args = _parsed()
+    if args.alone:
+        _serve(args)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        args.video = args.video or video(Path(scratch) / "in.mp4", pictures(), hw=(720, 1280), fps=30, hold=5)
+        stages = [line(args, Path(scratch)) for _ in range(2)][-1]
+        crowd = _Crowd(args)
+        rounds = []
+        for turn in range(args.rounds + 1):  # the first round warms up and is not counted
+            measured = (*overlapped(args, [args.video], Path(scratch))[:2], crowd.fps())
+            rounds += [measured] * (turn > 0)
+        crowd.close()
+    _show(args, stages, rounds)
+
+
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=pipeline.IN_THE_BOX)
+    parser.add_argument("--weights", help="random: for names without weights here")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--video", type=Path, help="[default: 720p H.264 made of the test data's pictures]")
+    parser.add_argument("--out", action="store_true", help="draw and encode, too")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def line(args: argparse.Namespace, scratch: Path) -> Line:
+    """CPU seconds a frame of each stage, one after the other, every library on one thread."""
+    spent: Line = {}
+    writer, frames = None, 0
+
+    def timed(stage: str, work: Any, *given: Any) -> Any:
+        begun = time.process_time()
+        made = work(*given)
+        spent[stage] = spent.get(stage, 0.0) + time.process_time() - begun
+        return made
+
+    with _detector(args, threads=1) as detector, sources.open(str(args.video)) as source:
+        detector(np.zeros((720, 1280, 3), np.uint8))
+        source.threads = 1
+        stream = iter(source)
+        while True:
+            frame = timed("decode", next, stream, None)
+            if frame is None:
+                break
+            frames += 1
+            batch, geometry = timed("preprocess", detector.prepare, frame.image)
+            outputs = timed("inference", detector.infer, batch)
+            result = timed("post", detector.finish, outputs, geometry)
+            timed("json", _json, frame, result)
+            if args.out:
+                writer = writer or Mp4(scratch / "line.mp4", frame.hw, frame.stream.fps)
+                canvas = timed("draw", _painted, writer, frame, result)
+                timed("encode", writer.write, canvas, frame.pts_s)
+        if writer:
+            timed("encode", writer.close)
+    return {stage: seconds / frames for stage, seconds in spent.items()}
+
+
+def _json(frame: Any, result: Any) -> str:
+    return json.dumps(as_json(frame, result)) + "\n"
+
+
+def _painted(writer: Mp4, frame: Any, result: Any) -> Any:
+    return draw.annotate(writer.canvas(frame.image), result, copy=False)
+
+
+def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tuple[float, float, List[Any]]:
+    """`run` on some videos -> frames a second, CPU seconds a frame, and the source of each frame as it was written."""
+    opened = sources.open_all([str(path) for path in paths])
+    summary, order = pipeline.Summary(), []
+    with _detector(args, at_once=flow.at_once(opened)) as detector:
+        detector(np.zeros((720, 1280, 3), np.uint8))
+        out = scratch / "run" if args.out else None
+        with sinks.open(out=out, json=scratch / "run.jsonl", sources=opened) as sink:
+
+            def write(frame: Any, result: Any) -> None:
+                order.append(id(frame.stream))
+                sink.write(frame, result)
+
+            spent = time.process_time()
+            begun = time.monotonic()
+            pipeline.run(detector, opened, write, summary, ended=sink.ended)
+        seconds = time.monotonic() - begun
+    return summary.frames / seconds, (time.process_time() - spent) / summary.frames, order
+
+
+def _detector(args: argparse.Namespace, **more: Any) -> pipeline.Detector:
+    return pipeline.load(args.model, args.engine, weights=args.weights, **more)
+
+
+class _Crowd:
+    """The straight line in as many processes as there are cores."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        words = ["--model", args.model, "--engine", args.engine, "--video", str(args.video), *["--out"] * args.out]
+        words += ["--weights", args.weights] * bool(args.weights)
+        command = [sys.executable, "-m", "benchmarks.video", "--alone", *words]
+        self._all = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(cpu.threads())
+        ]
+
+    def fps(self) -> float:
+        """Frames a second of all of them together; of each, from its own start to its end."""
+        for process in self._all:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return sum(float(process.stdout.readline()) for process in self._all)
+
+    def close(self) -> None:
+        for process in self._all:
+            process.stdin.close()
+            process.wait()
+
+
+def _serve(args: argparse.Namespace) -> None:
+    """Wait for a line, run the straight line once, print its frames a second; again, until there are no more."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    with _detector(args, threads=1) as detector, tempfile.TemporaryDirectory() as scratch:
+        for _ in sys.stdin:
+            frames, writer, begun = 0, None, time.monotonic()
+            with sources.open(str(args.video)) as source, open(Path(scratch) / "x.jsonl", "w") as rows:
+                source.threads = 1
+                for frame in source:
+                    result = detector(frame.image)
+                    rows.write(_json(frame, result))
+                    if args.out:
+                        writer = writer or Mp4(Path(scratch) / "x.mp4", frame.hw, frame.stream.fps)
+                        writer.write(_painted(writer, frame, result), frame.pts_s)
+                    frames += 1
+            if writer:
+                writer.close()
+            print(frames / (time.monotonic() - begun), flush=True)
+
+
+def _show(args: argparse.Namespace, stages: Line, rounds: List[Tuple[float, float, float]]) -> None:
+    cores, total = cpu.threads(), sum(stages.values())
+    print(f"{args.model} on {args.engine}, {args.video.name}, {cores} cores; CPU ms a frame, one thread")
+    for stage, seconds in stages.items():
+        print(f"  {stage:12} {seconds * 1e3:8.2f}")
+    print(f"  {'sum':12} {total * 1e3:8.2f}   allows {cores / total:.1f} fps on {cores} idle cores")
+    run, spent, crowd = (np.median([row[i] for row in rounds]) for i in range(3))
+    ratios = np.percentile([row[0] / row[2] for row in rounds], (0, 50, 100))
+    print(f"  {'run':12} {spent * 1e3:8.2f}   {run:.1f} fps here and now, {run * spent / cores:.0%} of the cores' time")
+    print(f"  {'lines':12} {'':8}   {crowd:.1f} fps here and now, {cores} processes")
+    print(f"  run / lines  {ratios[1]:8.2f}   [{ratios[0]:.2f} .. {ratios[2]:.2f}] of {len(rounds)} rounds")
+
+
+if __name__ == "__main__":
+    main()

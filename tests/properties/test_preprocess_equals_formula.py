@@ -1,0 +1,106 @@
+"""preprocess.prepare against its formula, written down in whole pictures and no faster than that, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Tuple
+from unittest import mock
+
+import cv2
+import numpy as np
+import oracle
+from effort import examples
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecsp import preprocess
+from edgecsp.core import Input
+
+sides = st.integers(1, 70)
+
+
+def sampled(image: np.ndarray, hw: Tuple[int, int]) -> np.ndarray:
+    """darknet's resize in float32: rows first, then columns, each as first + (second - first) * share."""
+    taps = []
+    for length, wanted in zip(image.shape, hw):
+        at = np.arange(wanted) * ((length - 1) / max(1, wanted - 1))
+        first = at.astype(int)
+        taps.append((first, np.minimum(first + 1, length - 1), (at - first).astype(np.float32)))
+    (top, bottom, dy), (left, right, dx) = taps
+    pixels = image.astype(np.float32)
+    rows = pixels[top] + (pixels[bottom] - pixels[top]) * dy[:, None, None]
+    return rows[:, left] + (rows[:, right] - rows[:, left]) * dx[None, :, None]
+
+
+def planes(pixels: np.ndarray, spec: Input) -> np.ndarray:
+    """(h, w, 3) BGR -> (C, h, w) of the model's colours: (byte * scale - mean) / std in two float32 steps."""
+    if spec.channels == 1:
+        values = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)[None].astype(np.float32)
+    else:
+        values = (pixels[:, :, ::-1] if spec.colour == "rgb" else pixels).transpose(2, 0, 1).astype(np.float32)
+    for plane, mean, std in zip(values, spec.mean, spec.std):
+        plane *= np.float32(spec.scale / std)
+        if mean:
+            plane -= np.float32(mean / std)
+    return values
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> Input:
+    mean, std = draw(st.sampled_from([((0.0,) * 3, (1.0,) * 3), ((0.485, 0.0, 0.406), (0.229, 0.224, 1.0))]))
+    return Input(
+        (draw(sides), draw(sides)),
+        draw(st.sampled_from(["darknet", "darknet", "stretch"])),
+        draw(st.sampled_from(["rgb", "bgr"])),
+        draw(st.sampled_from([1 / 255, 1.0])),
+        mean,
+        std,
+        draw(st.sampled_from([3, 3, 1])),
+    )
+
+
+@examples(150)
+@given(sides, sides, specs(), st.sampled_from([1, 1 << 12, 1 << 16]), st.integers(0, 2**32 - 1))
+def test_the_batch_is_the_formulas(height: int, width: int, spec: Input, block: int, seed: int) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    if spec.resize == "darknet":
+        pixels = sampled(image, spec.hw)
+    else:
+        pixels = cv2.resize(image, spec.hw[::-1], interpolation=cv2.INTER_LINEAR)
+    with mock.patch.object(preprocess, "_BLOCK", block):  # small ones, so that small pictures are of several
+        batch, _ = preprocess.prepare(image, spec)
+    assert (batch[0] == planes(pixels, spec)).all()
+
+
+def test_a_real_frame_of_many_blocks() -> None:
+    image = np.random.default_rng(5).integers(0, 256, (720, 1280, 3), np.uint8)
+    spec = Input((416, 416))
+    batch, _ = preprocess.prepare(image, spec)
+    assert (batch[0] == planes(sampled(image, spec.hw), spec)).all()
+
+
+def test_the_formula_is_darknets() -> None:
+    image = np.random.default_rng(6).integers(0, 256, (23, 37, 3), np.uint8)
+    assert np.abs(sampled(image, (41, 19)) - oracle.resize_image(image, (41, 19))).max() < 1e-3
+
+
+def test_a_batch_that_the_caller_keeps_stays_as_it_is() -> None:
+    rng = np.random.default_rng(7)
+    first, second = rng.integers(0, 256, (2, 90, 120, 3), np.uint8)
+    for resize in ("darknet", "stretch", "letterbox", "crop"):
+        spec = Input((64, 64), resize)
+        kept, _ = preprocess.prepare(first, spec)
+        before = kept.copy()
+        other, _ = preprocess.prepare(second, spec)
+        assert (kept == before).all() and not np.shares_memory(kept, other) and (kept != other).any()
+
+
+def test_threads_do_not_meet() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    rng = np.random.default_rng(8)
+    images = [rng.integers(0, 256, (200 + i, 300, 3), np.uint8) for i in range(8)]
+    spec = Input((96, 128))
+    alone = [preprocess.prepare(image, spec)[0] for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        for image, batch in zip(alone * 5, pool.map(lambda image: preprocess.prepare(image, spec)[0], images * 5)):
+            assert (image == batch).all()
