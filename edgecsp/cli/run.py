@@ -116,6 +116,7 @@ def return_large() -> None:
     if hasattr(libc, "mallopt"):  # musl's has none, and returns it
         libc.mallopt(-3, 8 << 20)  # M_MMAP_THRESHOLD, which alone would have every smaller picture returned as well
         libc.mallopt(-1, 64 << 20)  # M_TRIM_THRESHOLD
+        libc.mallopt(-8, 2)  # M_ARENA_MAX: what one thread has freed is there for the others
 
 
 def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:

@@ -12,7 +12,9 @@ from ..core import Frame
 from ..sources import Source
 
 AHEAD = 4  # frames that a source may be ahead
-HELD_BYTES = 64 << 20  # all frames that wait or are worked on; a source may always be one frame ahead
+PLACE_BYTES = (
+    26 << 20
+)  # for each worker, and one more: a 4K picture. A source that has nothing under way may go over it
 VIDEOS = 8  # video files that are read at the same time; each has a decoder, and often an encoder
 CREDIT = 8  # turns that a source which had no frame ready may catch up
 PATIENCE_S = 15.0
@@ -26,6 +28,7 @@ class Reader:
     def __init__(self, source: Source, lock: threading.Lock) -> None:
         self.source = source
         self.frames: Deque[Frame] = deque()
+        self.held = 0  # frames that wait or are worked on
         self.space = threading.Condition(lock)
         self.turn = 0
         self.over = False
@@ -51,7 +54,8 @@ class Line:
         self._count = workers
         # One is being written while the workers compute; of a file's another may lie ready.
         self._places = workers + (1 if len(opened) == 1 and opened[0].live else 2)
-        self._results: Dict[int, Item] = {}
+        self._most = (workers + 1) * PLACE_BYTES
+        self._results: Dict[int, Tuple[Reader, Optional[Frame], Any]] = {}
         self._taken = self._given = self._turn = self._held = 0
         self._short = self._left = False
         self._broken: Optional[BaseException] = None
@@ -92,23 +96,24 @@ class Line:
                     raise self._broken
                 if self._stop.is_set():
                     return
-                item = self._results.pop(self._given)
-            source, frame, what = item
+                reader, frame, what = self._results.pop(self._given)
             if frame is None:
-                source.close()
+                reader.source.close()
             elif isinstance(what, BaseException):
                 raise what
+            item = reader.source, frame, what
             size = frame.image.nbytes if frame else 0
             del frame, what  # a name would keep the picture until the next one is there
             yield item
             del item
             with self._lock:
                 self._given += 1
-                self._release(size)
+                self._release(reader, size)
                 self._work.notify()
 
-    def _release(self, size: int) -> None:
+    def _release(self, reader: Reader, size: int) -> None:
         self._held -= size
+        reader.held -= 1
         if self._short:
             self._short = False
             for reader in self._reading:
@@ -129,16 +134,16 @@ class Line:
         taken = self._take()
         if taken is None:
             return False
-        number, source, frame = taken
+        number, reader, frame = taken
         try:
             what = self._detect(frame)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that can tell the user
             what = error
         with self._lock:
-            self._answer(number, (source, frame, what))
+            self._answer(number, reader, frame, what)
         return True
 
-    def _take(self) -> Optional[Tuple[int, Source, Frame]]:
+    def _take(self) -> Optional[Tuple[int, Reader, Frame]]:
         """The next frame, with its number in the order of the results; None when there will be no more."""
         with self._lock:
             while not self._left and (self._reading or self._waiting):
@@ -152,23 +157,22 @@ class Line:
                     frame = reader.frames.popleft()
                     reader.space.notify()
                     self._work.notify()  # there may be more for another
-                    return number, reader.source, frame
+                    return number, reader, frame
                 self._reading.remove(reader)
-                self._answer(number, (reader.source, None, reader.error))
+                self._answer(number, reader, None, reader.error)
                 self._begin_sources()
             self._work.notify_all()
             return None
 
     def _next(self) -> Optional[Reader]:
         """Whose turn it is, of those that have a frame (or their end) to give; None when nobody has, or none may."""
-        ahead = self._taken - self._given
-        if ahead >= self._places or (ahead >= 2 and self._held > HELD_BYTES):
+        if self._taken - self._given >= self._places:
             return None
         ready = [reader for reader in self._reading if reader.frames or reader.over]
         return min(ready, key=lambda reader: reader.turn, default=None)
 
-    def _answer(self, number: int, item: Item) -> None:
-        self._results[number] = item
+    def _answer(self, number: int, reader: Reader, frame: Optional[Frame], what: Any) -> None:
+        self._results[number] = reader, frame, what
         if number == self._given:
             self._done.notify()
 
@@ -219,9 +223,9 @@ class Line:
             return not self._left
 
     def _has_room(self, reader: Reader, size: int) -> bool:
-        if reader.source.live or not reader.frames:
+        if reader.source.live or not reader.held:
             return True
-        fits = self._held + size <= HELD_BYTES
+        fits = self._held + size <= self._most
         self._short |= not fits
         return fits and len(reader.frames) < AHEAD
 
@@ -230,6 +234,8 @@ class Line:
             if reader.source.live:  # the frame that waits is older than this one
                 while reader.frames:
                     self._held -= reader.frames.popleft().image.nbytes
+                    reader.held -= 1
             reader.frames.append(frame)
+            reader.held += 1
             self._held += frame.image.nbytes
             self._work.notify()
