@@ -3,6 +3,9 @@
 # make check   set up, then lint, types and the import rules
 # make bench   set up, then time the ten detectors of the paper's Table 5 on every engine that is here
 # make bench-peers   other people's programs beside it, each in an environment of its own (MODEL_ONLY=1: the network alone)
+# make check-image   build docker/cpu.Dockerfile for this machine and run it (root, buildah, debootstrap; some minutes);
+#                    check-arm64: for arm64, under qemu (slow); check-tx2: the TX2's, without NVIDIA's packages;
+#                    test-tx2: the tests with exactly its versions
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +16,7 @@ export EDGECSP_TEST_DATA ?= ../shared
 PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: demo check test test-main test-38 bench bench-peers clean
+.PHONY: check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 bench bench-peers clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -98,5 +101,26 @@ test-38: .venv38/ready
 	.venv38/bin/python -m pytest -q -m "not slow"
 endif
 
+check-image:
+	docker/check-build cpu
+
+check-arm64:
+	docker/check-build cpu arm64
+
+check-tx2:
+	docker/check-build tx2
+
+# The tests of the package itself on the TX2's Python, with exactly the versions of its image.
+.venv-tx2/ready: docker/requirements-tools.txt docker/requirements-tx2.txt
+	$(PYTHON38) -m venv .venv-tx2
+	.venv-tx2/bin/python -m pip install --quiet --require-hashes -r docker/requirements-tools.txt
+	.venv-tx2/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r docker/requirements-tx2.txt
+	.venv-tx2/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	.venv-tx2/bin/python -m pip install --quiet 'pytest>=8.3' 'hypothesis>=6.100'
+	touch $@
+
+test-tx2: .venv-tx2/ready
+	.venv-tx2/bin/python -m pytest -q -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py
+
 clean:
-	rm -rf .venv .venv38 .venv-opencv4 .venv-trtrtx .venv-peers-* build dist demo runs
+	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-peers-* build dist demo runs

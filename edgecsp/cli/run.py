@@ -27,7 +27,8 @@ MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --m
 def command(
     source: List[str] = typer.Argument(
         ...,
-        help="pictures, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, - for a picture on stdin",
+        help="pictures, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, csi://0, gst:PIPELINE, "
+        "- for a picture on stdin",
     ),
     model: Optional[str] = typer.Option(
         None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"

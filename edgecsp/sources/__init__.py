@@ -7,6 +7,8 @@
     0, /dev/video0       a camera of this machine (live)
     rtsp://host/path     a network stream (live); also rtsps, rtmp, udp, rtp, srt, http, https
     https://host/a.jpg   a picture or a video of known length on a web server
+    gst:PIPELINE         what a GStreamer pipeline brings
+    csi://0              a Jetson's own camera (live)
     -                    one picture, piped to standard input
 
 Extensions decide between picture and video, the content where they say nothing.
@@ -25,6 +27,7 @@ from ..errors import SourceError, UsageError
 from ..files import nearby
 from .base import Chain, Source, redact
 from .camera import Camera
+from .gstreamer import open_pipeline
 from .network import SCHEMES, TIMEOUT_S, open_url
 from .pictures import Bytes, Pictures, from_stdin, quiet_opencv
 from .video import Video
@@ -99,18 +102,22 @@ def open_all(
 
 
 def _is_elsewhere(uri: str) -> bool:
-    number = uri.isascii() and uri.isdigit()
-    return uri == "-" or "://" in uri or number or re.fullmatch(r"/dev/video\d+", uri) is not None
+    device = (uri.isascii() and uri.isdigit()) or re.fullmatch(r"/dev/video\d+", uri) is not None
+    return uri == "-" or "://" in uri or uri.startswith(("gst:", "csi:")) or device
 
 
 def _elsewhere(uri: str, stride: int, timeout_s: float, options: Optional[Mapping[str, str]]) -> Source:
     if uri == "-":
         return from_stdin()
+    if uri.startswith(("gst:", "csi:")):
+        return open_pipeline(uri, stride=stride, timeout_s=timeout_s)
     if "://" not in uri:
         return Camera(uri, stride=stride)
     scheme = uri.partition("://")[0].lower()
     if scheme not in SCHEMES:
-        raise SourceError(f"{redact(uri)}: no source speaks {scheme!r}; known: {', '.join(SCHEMES)}")
+        raise SourceError(
+            f"{redact(uri)}: no source speaks {scheme!r}; known: {', '.join((*SCHEMES, 'csi', 'gst:PIPELINE'))}"
+        )
     return open_url(uri, stride=stride, timeout_s=timeout_s, options=options)
 
 
