@@ -83,13 +83,13 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 COPY docker/requirements-tools.txt docker/requirements-orin.txt docker/requirements-orin-cuda.txt /tmp/
-# pycuda's setup imports numpy, and would use cuRAND, which we do not.
-RUN printf 'CUDA_ENABLE_CURAND = False\n' > /etc/aksetup-defaults.py \
+# pycuda's setup imports numpy, does not ask the environment where CUDA is, and would use cuRAND.
+RUN printf 'CUDA_ROOT = "/usr/local/cuda"\nCUDA_ENABLE_CURAND = False\n' > /etc/aksetup-defaults.py \
     && python3 -m venv /tools \
     && set -- /tools/bin/python -m pip \
     && "$@" install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements-tools.txt \
     && "$@" install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements-orin.txt \
-    && CUDA_ROOT=/usr/local/cuda "$@" wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes \
+    && "$@" wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes \
         --only-binary :all: --no-binary pycuda --wheel-dir /wheels -r /tmp/requirements-orin-cuda.txt
 
 # JetPack's binding of TensorRT is for this Python: it is shown to the environment, not copied.

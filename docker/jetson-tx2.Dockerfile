@@ -120,12 +120,12 @@ RUN if [ -n "${TENSORRT_WHEEL}" ]; then install -D -t /wheels "/src/${TENSORRT_W
             TRT_OSSPATH=/ext/TensorRT EXT_PATH=/ext bash /ext/TensorRT/python/build.sh \
         && install -D -t /wheels /ext/TensorRT/python/build/dist/tensorrt-*.whl; \
     fi
-# pycuda's setup imports numpy, and would use cuRAND, which we do not.
+# pycuda's setup imports numpy, does not ask the environment where CUDA is, and would use cuRAND.
 COPY docker/requirements-tx2.txt docker/requirements-tx2-cuda.txt /tmp/
-RUN printf 'CUDA_ENABLE_CURAND = False\n' > /etc/aksetup-defaults.py \
+RUN printf 'CUDA_ROOT = "/usr/local/cuda-10.2"\nCUDA_ENABLE_CURAND = False\n' > /etc/aksetup-defaults.py \
     && /tools/bin/python -m pip install --no-cache-dir --require-hashes --only-binary :all: \
         -r /tmp/requirements-tx2.txt \
-    && CUDA_ROOT=/usr/local/cuda-10.2 /tools/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation \
+    && /tools/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation \
         --require-hashes --only-binary :all: --no-binary pycuda --wheel-dir /wheels \
         -r /tmp/requirements-tx2-cuda.txt
 
