@@ -15,6 +15,7 @@ from .settings import Settings
 SCHEMA = "edgecsp-bench/1"
 SPREAD = 0.10  # of the median: an interquartile range beyond it marks a row unstable
 UNSURE = 0.03  # of the median: so does an interval of the median that reaches further than this to either side
+NOTHING = "nothing that /proc and /sys show"
 _EMPTY = (
     "median_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "iqr_ms", "interval_ms", "fps", "gflops", "of_peak",
     "peak_memory_bytes", "load_s", "warm_s", "stages", "wall_ms", "relative", "paper_relative", "ap50", "power",
@@ -36,6 +37,11 @@ def rows_said(rows: Sequence[Measured], settings: Settings, machine: Dict[str, A
     """A dictionary a row, in order, those that were not measured with their reason."""
     said = [_row(row, settings, machine) for row in rows]
     base = {(row["engine"], row["precision"]): row["fps"] for row in said if row["model"] == paper.BASE and row["fps"]}
+    moved = _moved(rows)
+    for row in said if moved else ():
+        if row["ms"]:
+            row["unstable"] = True
+            row["causes"] = [why for why in row["causes"] if why != NOTHING] + [moved]
     for row in said:
         tiny = base.get((row["engine"], row["precision"]))
         if row["fps"] and tiny:
@@ -78,6 +84,18 @@ def load(path: Union[str, Path]) -> Dict[str, Any]:
     return report
 
 
+def _moved(rows: Sequence[Measured]) -> str:
+    """How far the machine's own pace moved from round to round; "" where it kept it.
+
+    A neighbour on the same host, or a clock that nobody shows, slows every row alike. A row may have come through
+    steadily, and its median would still be another one in the next run.
+    """
+    pace = stats.pace([stats.split(row.ms, row.counts) for row in rows if row.ms])
+    if not pace or max(pace) <= (1 + UNSURE) * min(pace):
+        return ""
+    return f"the whole machine's pace moved by {100 * (max(pace) / min(pace) - 1):.0f} % between rounds"
+
+
 def _row(row: Measured, settings: Settings, machine: Dict[str, Any]) -> Dict[str, Any]:
     way, subject = row.way, row.way.subject
     hw = subject.model.input.hw
@@ -106,7 +124,7 @@ def _figures(row: Measured, settings: Settings, machine: Dict[str, Any]) -> Dict
     gflops = row.way.subject.bflops * fps
     top = machine["peak_gflops"].get(row.way.precision)
     unstable = figures["iqr_ms"] > SPREAD * median or max(high - median, median - low) > UNSURE * median
-    why = disturbed.causes(row.around, machine["governor"]) or ["nothing that /proc and /sys show"]
+    why = disturbed.causes(row.around, machine["governor"]) or [NOTHING]
     return {
         **figures, "interval_ms": [low, high], "fps": fps, "gflops": gflops, "of_peak": gflops / top if top else None,
         "peak_memory_bytes": row.peak_memory_bytes, "load_s": row.ready["load_s"], "warm_s": row.ready["warm_s"],

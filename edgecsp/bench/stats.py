@@ -16,6 +16,7 @@ from ..core import Array
 Rounds = Sequence[Sequence[float]]
 TAILS = {"p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
 DRAWS = 400
+TOGETHER = 4  # rows that make a pace of the machine's
 SURE = 0.95
 
 
@@ -52,6 +53,19 @@ def medians(rounds: Rounds, draws: int = DRAWS, seed: int = 0) -> Array:
         )
         found[i] = np.median(flat[places])
     return found
+
+
+def pace(rows: Sequence[Rounds]) -> List[float]:
+    """Each round's pace, which all rows shared: 1.1 is a round in which the middle row took 1.1 times its median.
+
+    [] for fewer than `TOGETHER` rows of as many rounds: what one row did alone is its own.
+    """
+    most = max((len(rounds) for rounds in rows), default=0)
+    whole = [rounds for rounds in rows if len(rounds) == most]
+    if most < 2 or len(whole) < TOGETHER:
+        return []
+    taken = [[float(np.median(each)) for each in rounds] for rounds in whole]
+    return [float(value) for value in np.median([np.array(row) / np.median(row) for row in taken], axis=0)]
 
 
 def interval(values: Array, sure: float = SURE) -> Tuple[float, float]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgecsp import bench, zoo
-from edgecsp.bench import Settings, gate, paper, report
+from edgecsp.bench import Settings, gate, paper, report, stats
 from edgecsp.bench._rounds import Measured
 from edgecsp.bench.disturbed import Around
 from edgecsp.bench.ways import Subject, Way
@@ -97,6 +97,20 @@ def test_an_unstable_row_says_its_cause(kind: str) -> None:
     assert found["unstable"] and found["causes"] == ["other programs used up to 0.90 CPUs"]
     row.around[3] = Around(0.0, 0.0, 0, 0)
     assert said([row])["rows"][0]["causes"] == ["nothing that /proc and /sys show"]
+
+
+def test_what_slows_every_row_marks_every_row() -> None:
+    """Four rows, each of them steady to 2 %, all of them 5 % slower in the third round: none is sure to 3 %."""
+    rows = [measured("yolov3-tiny", 20.0 + i) for i in range(4)]
+    assert not any(row["unstable"] for row in said(rows)["rows"])
+    for row in rows:
+        ends = np.cumsum(row.counts)
+        row.ms[ends[1] : ends[2]] = [1.05 * value for value in row.ms[ends[1] : ends[2]]]
+    assert {tuple(row["causes"]) for row in said(rows)["rows"] if row["unstable"]} == {
+        ("the whole machine's pace moved by 5 % between rounds",)
+    }
+    assert all(row["unstable"] for row in said(rows)["rows"])
+    assert stats.pace([stats.split(row.ms, row.counts) for row in rows[:3]]) == [], "three rows are no machine"
 
 
 def test_offline_counts_pictures_a_second_and_multistream_queries() -> None:
