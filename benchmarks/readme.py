@@ -100,7 +100,15 @@ def _fps(row: Any) -> str:
 
 
 def _causes(rows: Sequence[Dict[str, Any]]) -> str:
-    return "; ".join(dict.fromkeys(cause for row in rows for cause in row["causes"])) or "cause unknown"
+    """Each kind of cause once, as its worst row says it."""
+    worst: Dict[str, str] = {}
+    for cause in sorted({cause for row in rows for cause in row["causes"]}, key=_figures):
+        worst[re.sub(r"[\d.]+", "", cause)] = cause
+    return "; ".join(worst.values()) or "cause unknown"
+
+
+def _figures(cause: str) -> List[float]:
+    return [float(figure) for figure in re.findall(r"\d+\.?\d*", cause)]
 
 
 def _reasons(rows: Sequence[Dict[str, Any]]) -> List[str]:

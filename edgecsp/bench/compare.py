@@ -8,7 +8,7 @@ no single run can know; so a difference that just clears the interval deserves a
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from . import stats
 
 KEY = ("model", "engine", "device", "precision", "input_hw")
 DRAWS = 1000
+ALIKE = 0.02  # by which the middle ratio of all rows may be off before it is told
 FACTS = ("name", "threads", "governor", "commit")
 SAME = ("device", "mode", "scenario", "batch")  # settings without which two reports measure two things
 
@@ -64,7 +65,8 @@ def compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> Tuple[List[Differenc
             f"no row is in both reports: the first has {', '.join(sorted({key[0] for key in rows})) or 'none'}, "
             f"the second {', '.join(sorted({key[0] for key in others})) or 'none'}"
         )
-    return [_difference(rows[key], others[key]) for key in both], list(_doubts(a, b, rows, others))
+    found = [_difference(rows[key], others[key]) for key in both]
+    return found, [*_together(found), *_doubts(a, b, rows, others)]
 
 
 def _measured(report: Mapping[str, Any]) -> Dict[Tuple[Any, ...], Mapping[str, Any]]:
@@ -78,6 +80,18 @@ def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> Difference:
     return Difference(
         a["model"], a["engine"], a["precision"], middles[0], middles[1], middles[1] / middles[0], low, high
     )
+
+
+def _together(found: Sequence[Difference]) -> List[str]:
+    """What all rows share is not one model's doing."""
+    middle = float(np.median([each.ratio for each in found]))
+    if len(found) < stats.TOGETHER or abs(middle - 1) <= ALIKE:
+        return []
+    word = "slower" if middle > 1 else "faster"
+    return [
+        f"the {len(found)} rows are {word} together, {middle:.2f} times in the middle: look for the cause in what they "
+        "share (the machine's pace at that hour, a version), then in a model"
+    ]
 
 
 def _doubts(

@@ -216,6 +216,14 @@ def test_a_drift_is_no_difference() -> None:
     assert found.verdict == "within the noise" and found.high - found.low > 0.05
 
 
+def test_what_all_rows_share_is_told() -> None:
+    names = ("codes", "yolov3-tiny", "yolov3-tiny-prn", "yolov4-tiny")
+    before, after = (said([measured(name, ms) for name in names]) for ms in (20.0, 22.0))
+    _, doubts = bench.compared(before, after)
+    assert len(doubts) == 1 and "the 4 rows are slower together, 1.10 times in the middle" in doubts[0]
+    assert bench.compared(before, before)[1] == []
+
+
 def test_what_makes_two_reports_hard_to_compare() -> None:
     before = said([measured("yolov3-tiny", 20.0), measured("codes", 9.0)])
     after = copy.deepcopy(said([measured("yolov3-tiny", 20.0, rounds=1)]))
