@@ -11,6 +11,10 @@
     +-- BuildFailed                       6   the engine refused the model
     +-- CalibrationError                  6   int8 ranges are missing or do not fit
     +-- IntegrityError                    7   a file is not the one it claims to be
+    +-- EngineFailed                      6   the engine, opened and asked, raised or did not answer
+    |   +-- SessionHung                   6   a call of it has not come back
+    +-- Refused                           1   a request to the server that is not answered; `status` is HTTP's
+        +-- Busy                          1   too many wait already
 
 A message says what was asked, what was found, and what to type next. Anything that is not an
 `EdgecspError` is a bug of ours and may show its traceback.
@@ -19,7 +23,7 @@ A message says what was asked, what was found, and what to type next. Anything t
 from __future__ import annotations
 
 import difflib
-from typing import Iterable
+from typing import Iterable, Optional
 
 
 class EdgecspError(Exception):
@@ -89,3 +93,29 @@ class IntegrityError(EdgecspError):
     """A file is not the one it claims to be."""
 
     exit_code = 7
+
+
+class EngineFailed(EdgecspError):
+    """The engine, opened and asked, raised or did not answer."""
+
+    exit_code = 6
+
+
+class SessionHung(EngineFailed):
+    """A call of the engine has not come back."""
+
+
+class Refused(EdgecspError):
+    """A request to the server that is not answered: `status` is HTTP's, `retry_after_s` when to ask again."""
+
+    def __init__(self, status: int, text: str, retry_after_s: Optional[int] = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class Busy(Refused):
+    """Too many wait already."""
+
+    def __init__(self, text: str, retry_after_s: int) -> None:
+        super().__init__(503, text, retry_after_s)

@@ -22,6 +22,13 @@ def versions() -> Dict[str, Optional[str]]:
     return {name: _version(*names) for name, names in _NAMES.items()}
 
 
+def own() -> str:
+    """The version of edgecsp itself."""
+    import importlib  # by name: nothing below the pipeline imports the package that offers it
+
+    return str(importlib.import_module(__package__ or "edgecsp").__version__)
+
+
 def _version(*names: str) -> Optional[str]:
     from importlib import metadata
 

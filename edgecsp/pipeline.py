@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Seq
 
 import numpy as np
 
-from . import backends, decode, flow, nms, onnx_model, preprocess, sources, store, two_stage
+from . import backends, decode, flow, nms, onnx_model, preprocess, sources, store, tuned, two_stage
 from .core import Array, Detections, Frame, Geometry, Model, Result, Stream
 from .errors import SourceError, UsageError
 
@@ -51,21 +51,29 @@ class Detector:
 
     Call it with a picture; or use `prepare`, `infer` and `finish`, the three steps of the call. Close it, or
     use it as a context manager. Any thread may use it; those that the engine does not take at once wait for it.
+    `chosen` is what `load` took and why.
     """
 
-    def __init__(self, model: Model, session: backends.Session, settings: Optional[Settings] = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        session: backends.Session,
+        settings: Optional[Settings] = None,
+        chosen: Optional[tuned.Chosen] = None,
+    ) -> None:
         self.model = model
         self.session = session
         self.settings = settings or Settings()
+        self.chosen = chosen
         self._places = threading.BoundedSemaphore(backends.at_once(session))
-        self._wanted: Optional[Array] = None
-        if self.settings.class_ids is not None:
-            self._wanted = np.array(self.settings.class_ids, np.int32)
 
-    def __call__(self, image: Any) -> Result:
-        """What is in a picture: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`."""
+    def __call__(self, image: Any, settings: Optional[Settings] = None) -> Result:
+        """What is in a picture: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`.
+
+        `settings` are for this picture, instead of the detector's.
+        """
         batch, geometry = self.prepare(picture(image))
-        return self.finish(self.infer(batch), geometry)
+        return self.finish(self.infer(batch), geometry, settings)
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
         """Picture -> network input and the way back."""
@@ -76,22 +84,23 @@ class Detector:
         with self._places:
             return self.session.run(batch)
 
-    def finish(self, outputs: Sequence[Array], geometry: Geometry) -> Result:
+    def finish(self, outputs: Sequence[Array], geometry: Geometry, settings: Optional[Settings] = None) -> Result:
         """Raw heads -> boxes in picture pixels, best first."""
-        model, settings = self.model, self.settings
+        model, settings = self.model, settings or self.settings
         if model.task == "classify":
             return decode.classes(model, outputs)
         conf = model.conf if settings.conf is None else settings.conf
         read = decode.boxes if model.second is None else two_stage.boxes
         found = read(model.heads, outputs, model.input.hw, conf)
-        if self._wanted is not None:
-            found = decode.Candidates(*(column[np.isin(found.class_ids, self._wanted)] for column in found))
-        rows, scores = self._kept(found, conf)
+        if settings.class_ids is not None:
+            wanted = np.isin(found.class_ids, np.array(settings.class_ids, np.int32))
+            found = decode.Candidates(*(column[wanted] for column in found))
+        rows, scores = self._kept(found, conf, settings)
         return Detections(geometry.to_picture(found.xyxy[rows]), scores, found.class_ids[rows], model.labels)
 
-    def _kept(self, found: decode.Candidates, conf: float) -> Tuple[Array, Array]:
+    def _kept(self, found: decode.Candidates, conf: float, settings: Settings) -> Tuple[Array, Array]:
         """Row numbers of the boxes that stay, best first, and their scores."""
-        model, settings = self.model, self.settings
+        model = self.model
         iou = model.iou if settings.iou is None else settings.iou
         if model.second is not None and not settings.plain_nms:
             # Soft-NMS lowers scores instead of dropping boxes; what falls below the threshold goes.
@@ -160,7 +169,8 @@ def load(
 ) -> Detector:
     """A detector of a model, an ONNX file or a name of the zoo (the model in the box), on an engine.
 
-    `device`, `threads`, `precision` and `at_once` are those of `backends.open`.
+    `device`, `threads`, `precision` and `at_once` are those of `backends.open`. Engine "auto" is what was tuned for
+    this model on this machine (`edgecsp tune`) where that is no other than these, else `backends.choose`'s.
     `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
     `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
     way of laying pictures into it; `classes` names or numbers to keep. Raises an `EdgecspError`.
@@ -171,11 +181,17 @@ def load(
         made = replace(made, input=replace(made.input, resize=resize))
     wanted = None if classes is None else tuple(made.class_ids([str(name) for name in classes]))
     settings = Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
+    chosen = tuned.choose(made, engine, device=device, threads=threads, precision=precision, at_once=at_once)
+    made = chosen.model
 
     def opened(stage: Model) -> backends.Session:
-        return backends.open(stage, engine, device=device, threads=threads, precision=precision, at_once=at_once)
+        return backends.open(
+            stage, chosen.engine, device=chosen.device, threads=chosen.threads, precision=chosen.precision,
+            at_once=chosen.at_once,
+        )  # fmt: skip
 
-    return Detector(made, opened(made) if made.second is None else two_stage.opened(made, opened), settings)
+    session = opened(made) if made.second is None else two_stage.opened(made, opened)
+    return Detector(made, session, settings, chosen)
 
 
 def picture(image: Any) -> Array:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Union
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WITHIN_S = 60.0
@@ -76,8 +76,8 @@ class Page:
 
 
 @contextlib.contextmanager
-def opened(place: Path, profile: Path, width: int = 1200, dark: bool = False) -> Iterator[Page]:
-    """A file in a browser that has no network, everything it says being kept."""
+def opened(place: Union[Path, str], profile: Path, width: int = 1200, dark: bool = False) -> Iterator[Page]:
+    """A file in a browser that has no network, or a URL in one that has; everything it says is kept."""
     assert PROGRAM
     theirs, out = os.pipe()
     back, writer = os.pipe()
@@ -102,13 +102,15 @@ def opened(place: Path, profile: Path, width: int = 1200, dark: bool = False) ->
         page.session = page.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
-        page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        if isinstance(place, Path):
+            none = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+            page.call("Network.emulateNetworkConditions", **none)
         page.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
         said = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         page.call("Emulation.setEmulatedMedia", features=said)
-        page.call("Page.navigate", url=place.as_uri())
+        page.call("Page.navigate", url=place.as_uri() if isinstance(place, Path) else place)
         page.until("Page.loadEventFired")
         yield page
     finally:

@@ -1,4 +1,4 @@
-"""A real RTSP server with a login, for test_rtsp.py; run by the system's Python, which has GStreamer.
+"""A real RTSP server with a login, for the tests of RTSP; run by the system's Python, which has GStreamer.
 
 Prints its port, then serves a moving test picture at 30 frames a second until it is killed.
 """
@@ -17,7 +17,7 @@ LAUNCH = (
 )
 
 
-def main(user: str, password: str) -> None:
+def main(user: str, password: str, port: str = "0") -> None:
     Gst.init(None)
     for element in ("videotestsrc", "x264enc", "rtph264pay"):
         if Gst.ElementFactory.find(element) is None:
@@ -32,7 +32,7 @@ def main(user: str, password: str) -> None:
     factory.add_role_from_structure(_may_watch())
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_service(port)
     server.set_auth(auth)
     server.get_mount_points().add_factory("/live", factory)
     server.attach(None)

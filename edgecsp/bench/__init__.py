@@ -5,7 +5,7 @@
     differences, doubts = bench.compared(before, report)
 
 `settings` says what, `ways` which rows, `_rounds` asks the workers in turn (`_process`, `_worker`), `report` makes
-figures of the samples (`stats`, `disturbed`, `paper`); `machine`, `board` and `peak` are the header.
+figures of the samples (`stats`, `disturbed`, `paper`); `machine` (with `board`) and `peak` are the header.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence
 
+from .. import board
 from ..errors import EngineUnavailable
-from . import accuracy, board, machine, paper, peak, pictures, report, ways
+from . import accuracy, machine, paper, peak, pictures, report, ways
 from ._process import Stopped
 from ._rounds import Bench, Measured, Tell
 from .compare import Difference, compared

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .. import memory
+from .. import board, memory
 from ..errors import EdgecspError
-from . import board, disturbed
+from . import disturbed
 from ._process import Process
 from .settings import Settings
 from .ways import Files, Way

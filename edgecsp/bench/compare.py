@@ -88,10 +88,8 @@ def _together(found: Sequence[Difference]) -> List[str]:
     if len(found) < stats.TOGETHER or abs(middle - 1) <= ALIKE:
         return []
     word = "slower" if middle > 1 else "faster"
-    return [
-        f"the {len(found)} rows are {word} together, {middle:.2f} times in the middle: look for the cause in what they "
-        "share (the machine's pace at that hour, a version), then in a model"
-    ]
+    shared = "look for the cause in what they share (the machine's pace at that hour, a version), then in a model"
+    return [f"the {len(found)} rows are {word} together, {middle:.2f} times in the middle: {shared}"]
 
 
 def _doubts(

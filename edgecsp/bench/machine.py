@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from .. import __version__, cpu, installed, memory
-from . import board
+from .. import __version__, board, cpu, installed, memory
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

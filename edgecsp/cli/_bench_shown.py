@@ -78,7 +78,7 @@ def _model(row: Row) -> str:
 
 def report(said: Dict[str, Any], *, to_stderr: bool) -> None:
     """The header, the table, and what has to be known to read it."""
-    console = _console(to_stderr)
+    console = console_on(to_stderr)
     for line in _header(said):
         console.print(line, markup=False)
     rows = [row for row in said["rows"] if row["ms"]]
@@ -94,8 +94,8 @@ def report(said: Dict[str, Any], *, to_stderr: bool) -> None:
 
 def differences(found: Sequence[Difference], doubts: Sequence[str], *, to_stderr: bool) -> None:
     """A line a row of two reports: by how much the second differs, and whether that is more than noise."""
-    console = _console(to_stderr)
-    table = _table("model", "engine", "", right=("first, ms", "second, ms", "ratio", "95 %", "the second is"))
+    console = console_on(to_stderr)
+    table = plain_table("model", "engine", "", right=("first, ms", "second, ms", "ratio", "95 %", "the second is"))
     for each in found:
         span = f"{each.low:.3f} .. {each.high:.3f}"
         cells = (f"{each.a_ms:.2f}", f"{each.b_ms:.2f}", f"{each.ratio:.3f}", span, each.verdict)
@@ -106,7 +106,7 @@ def differences(found: Sequence[Difference], doubts: Sequence[str], *, to_stderr
         console.print(f"note: {doubt}", markup=False)
 
 
-def _console(to_stderr: bool) -> Console:
+def console_on(to_stderr: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if to_stderr else sys.stdout
@@ -185,7 +185,7 @@ def _least(table: Table) -> int:
 
 
 def _rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
-    table = _table("model", "engine", "", right=[])
+    table = plain_table("model", "engine", "", right=[])
     for column in columns:
         style = "cyan" if column.paper else None
         table.add_column(column.head, justify="right", style=style, header_style=style, no_wrap=True)
@@ -203,7 +203,7 @@ def _rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
 def _stages(rows: Sequence[Row]) -> Table:
     """Mean milliseconds: those of the stages add up, as medians would not."""
     names = list(rows[0]["stages"])
-    table = _table("model", "engine", "", right=[*(f"{name}, ms" for name in names), "sum", "wall", "sum of wall"])
+    table = plain_table("model", "engine", "", right=[*(f"{name}, ms" for name in names), "sum", "wall", "sum of wall"])
     for row in rows:
         means = [_mean(row["stages"][name]) for name in names]
         wall = _mean(row["wall_ms"])
@@ -212,7 +212,7 @@ def _stages(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _table(*left: str, right: Sequence[str]) -> Table:
+def plain_table(*left: str, right: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
 

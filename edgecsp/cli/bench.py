@@ -68,12 +68,12 @@ def command(
         _two(before, bench.load(words[0]), json, html, gates)
         return
     settings = bench.Settings(
-        device=device, engines=_engines(engine), precisions=_tuple(precision), scenario=scenario,
+        device=device, engines=engines(engine), precisions=_tuple(precision), scenario=scenario,
         mode="pipeline" if pipeline else "model", batch=batch, threads=threads, duration_s=duration, rounds=rounds,
         sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.size(imgsz),
     )  # fmt: skip
-    with _written(json, html) as texts:
-        with _until_signal() as stop, _progress(quiet) as tell:
+    with written(json, html) as texts:
+        with _until_signal() as stop, progress(quiet) as tell:
             report = bench.run(words, settings, data=data, tell=tell, tick=stop.tick, command=sys.argv)
         if not quiet:
             _bench_shown.report(report, to_stderr=json == "-")
@@ -98,7 +98,7 @@ def _two(
     if html is not None:
         raise UsageError(f"--html {html}: it shows one measurement; of two reports there is a table, and --json")
     found, doubts = bench.compared(before, after)
-    with _written(json, None) as texts:
+    with written(json, None) as texts:
         _bench_shown.differences(found, doubts, to_stderr=json == "-")
         said = {"schema": COMPARED, "differences": [each.said() for each in found], "notes": doubts}
         _write(texts, "json", lambda: json_module.dumps(said, allow_nan=False) + "\n")
@@ -124,7 +124,7 @@ def _judge(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
         raise typer.Exit(PARTLY_DONE)
 
 
-def _engines(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
+def engines(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
     """The engines that were named; None for all of them."""
     words = _tuple(given)
     if words and "all" in words and len(words) > 1:
@@ -138,7 +138,7 @@ def _tuple(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
 
 
 @contextmanager
-def _written(json: Optional[str], html: Optional[Path]) -> Iterator[Dict[str, Text]]:
+def written(json: Optional[str], html: Optional[Path]) -> Iterator[Dict[str, Text]]:
     """The files that were asked for, begun before the work: a place that cannot be written shows at once."""
     from ..sinks.base import Text
 
@@ -190,7 +190,7 @@ def _until_signal() -> Iterator[_Stop]:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+def progress(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """A bar on stderr: how much is done, what is being done, how long still. Nothing where nobody watches."""
     if quiet or not sys.stderr.isatty():
         yield lambda done, total, text: None

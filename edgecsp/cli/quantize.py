@@ -41,7 +41,7 @@ def command(
     if Path(model).is_file() and target.resolve() == Path(model).resolve():
         raise UsageError(f"{target} is the model to quantize; give -o another name")
     precision.quantizable(made)
-    ranges = _ranges(made, calib, method, threads, quiet)
+    ranges = ranges_of(made, calib, method, threads, quiet)
     small = precision.with_ranges(made, ranges, keep_heads=keep_heads)
     if save_ranges:
         ranges.save(save_ranges)
@@ -55,7 +55,7 @@ def command(
         print(f"compare them: edgecsp verify {model} {target} --images FOLDER", file=sys.stderr)
 
 
-def _ranges(model: Model, calib: List[str], method: Optional[str], threads: Optional[int], quiet: bool) -> Ranges:
+def ranges_of(model: Model, calib: List[str], method: Optional[str], threads: Optional[int], quiet: bool) -> Ranges:
     """Measured on pictures, or read from a file where they were saved."""
     from .. import cpu, precision, preprocess
 

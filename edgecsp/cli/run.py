@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _options
+from . import _options, _signals
 
 if TYPE_CHECKING:
     from ..core import Frame, Result
@@ -65,17 +65,18 @@ def command(
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
-    return_large()
+    _signals.return_large()
     opened = sources.open_all(source, stride=stride)
     named, model = model is not None, model or pipeline.IN_THE_BOX
-    choice = backends.choose(engine, device, precision)
     detector = pipeline.load(
-        model, choice.engine, weights=weights, device=choice.device, threads=threads, precision=precision,
+        model, engine, weights=weights, device=device, threads=threads, precision=precision,
         imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
         max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=flow.at_once(opened),
     )  # fmt: skip
+    choice = detector.chosen
+    assert choice is not None
     if engine == "auto" and not quiet:
-        print(f"edgecsp: engine {choice.engine} on {choice.device}: {choice.why}", file=sys.stderr)
+        print(f"edgecsp: engine {choice.shown}: {choice.why}", file=sys.stderr)
     if not backends.is_real(choice.engine):
         print(
             f"edgecsp: engine {choice.engine} computes nothing and finds nothing, by design; it times all the rest",
@@ -92,7 +93,7 @@ def command(
     summary = pipeline.Summary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened
-    ) as sink, _until_signal() as stop, _progress(opened, summary, quiet) as tick:
+    ) as sink, _signals.until_signal() as stop, _progress(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = sink.write
         if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
             write = _telling(sink.write)
@@ -109,17 +110,6 @@ def command(
         raise typer.Exit(PARTLY_DONE)
 
 
-def return_large() -> None:
-    """Have large pictures' memory returned when they are freed: left alone, glibc soon keeps all below 32 MB."""
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # musl's has none, and returns it
-        libc.mallopt(-3, 8 << 20)  # M_MMAP_THRESHOLD, which alone would have every smaller picture returned as well
-        libc.mallopt(-1, 64 << 20)  # M_TRIM_THRESHOLD
-        libc.mallopt(-8, 2)  # M_ARENA_MAX: what one thread has freed is there for the others
-
-
 def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
     """Also print each picture's classes: a classifier's answer is short enough to read."""
 
@@ -130,30 +120,6 @@ def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result]
             print(f"{frame.stream.name}: {best}")
 
     return told
-
-
-class _Stop(threading.Event):
-    """Set by the first Ctrl-C (or SIGTERM): the frame at hand is finished, then the files."""
-
-    signal = 0
-
-
-@contextmanager
-def _until_signal() -> Iterator[_Stop]:
-    stop = _Stop()
-
-    def asked(number: int, frame: object) -> None:
-        stop.signal = number
-        stop.set()
-        for name, was in before.items():  # asked a second time: now
-            signal.signal(name, was)
-
-    before = {name: signal.signal(name, asked) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for name, was in before.items():
-            signal.signal(name, was)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Dict
 import pytest
 from conftest import REPO
 
-from edgecsp.bench import board
+from edgecsp import board
 
 
 def laid(root: Path, name: str, **changed: str) -> board.Board:
