@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from functools import lru_cache
-from typing import Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,11 +13,12 @@ from .core import Array, Geometry, Input
 from .errors import BadModel, SourceError
 
 GREY = 127  # darknet's letterbox fills with 0.5; 127 / 255 is the nearest byte below
-# Floats of a block of rows, a few of which fit into a core's cache; and the rows below which numpy's calls cost more
-# than what they compute.
-_BLOCK, _ROWS = 1 << 16, 16
+# Floats of a picture's rows that fit into a core's cache; the rows below which the calls cost more than what they
+# compute; the sides that OpenCV's remap takes.
+_BLOCK, _ROWS, _SHORT = 1 << 19, 8, 1 << 15
 # Whose letterbox: the grey, whether the picture is in the middle (or top left), whether its size is rounded to
 # the nearest pixel (or down).
+_kept = threading.local()
 _LETTERBOXES = {"darknet": (GREY, True, False), "ultralytics": (114, True, True), "yolox": (114, False, False)}
 
 
@@ -52,31 +55,78 @@ def _batch(spec: Input, out: Optional[Array]) -> Array:
 
 
 def _darknet(image: Array, spec: Input, target: Array) -> Geometry:
-    """Bilinear from corner pixel to corner pixel, in float: what darknet's resize_image does.
+    """Bilinear from corner pixel to corner pixel, in float32: what darknet's resize_image does.
 
     The half-pixel shift to OpenCV's sampling moves scores by up to 0.1, so golden files need this one. Some rows
-    at a time, so that all between the picture and `target` stays in the cache: rows are blended first, then columns,
-    which are taken channel by channel, so that no picture is ever turned from pixels into planes.
+    at a time, so that all between the picture and `target` stays in the cache and no picture is made float as a whole.
     """
     (height, width), (h, w) = image.shape[:2], spec.hw
-    top, bottom, dy = _taps(height, h)
-    left, right, dx = _columns(width, w)
-    lines = image.reshape(height, 3 * width)
-    step = min(h, max(_ROWS, _BLOCK // (3 * width)))
-    bytes_, (above, below) = np.empty((step, 3 * width), np.uint8), np.empty((2, step, 3 * width), np.float32)
-    first, second = np.empty((2, step, 3 * w), np.float32)
-    for begin in range(0, h, step):
-        rows = slice(begin, min(begin + step, h))
-        n = rows.stop - begin
-        for taken, floats in ((top, above), (bottom, below)):
-            lines.take(taken[rows], 0, out=bytes_[:n], mode="clip")  # the other mode makes a copy of what it gives
-            np.copyto(floats[:n], bytes_[:n])
-        _blend(above[:n], below[:n], dy[rows, None])
-        above[:n].take(left, 1, out=first[:n], mode="clip")
-        above[:n].take(right, 1, out=second[:n], mode="clip")
-        _blend(first[:n], second[:n], dx)
-        _fill(first[:n].reshape(n, 3, w).transpose(1, 0, 2), spec, target[:, rows])
+    blended = _remapped if max(height, width, h, w) < _SHORT and _remaps_exactly() else _blended
+    for rows, planes in blended(image, spec.hw):
+        _fill(planes, spec, target[:, rows])
     return Geometry((w / width, h / height), (0.0, 0.0), (height, width))
+
+
+def _blocks(hw: Tuple[int, int], row: int) -> Iterator[slice]:
+    """The network's rows, as many at a time as `_BLOCK` floats cover where one of them takes `row` floats."""
+    step = max(_ROWS, _BLOCK // row)
+    return (slice(begin, min(begin + step, hw[0])) for begin in range(0, hw[0], step))
+
+
+def _remapped(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequence[Array]]]:
+    """Some of the network's rows at a time and their three float32 planes, by OpenCV."""
+    import cv2
+
+    (height, width), (h, w) = image.shape[:2], hw
+    down, across = _places(height, h), _places(width, w)
+    for rows in _blocks(hw, -(-3 * width * height // h)):
+        n, top, end = rows.stop - rows.start, int(down[rows.start]), min(height, int(down[rows.stop - 1]) + 2)
+        lines, pixels = _scratch("lines", (end - top, width, 3)), _scratch("pixels", (n, w, 3))
+        x, y = _scratch("places", (2, n, w))
+        x[:], y[:] = across, (down[rows] - np.float32(top))[:, None]
+        np.copyto(lines, image[top:end])
+        cv2.remap(lines, x, y, cv2.INTER_LINEAR, dst=pixels, borderMode=cv2.BORDER_REPLICATE)
+        planes = list(_scratch("planes", (3, n, w)))
+        cv2.split(pixels, planes)
+        yield rows, planes
+
+
+def _scratch(name: str, shape: Tuple[int, ...]) -> Array:
+    """Float32 memory of this thread's, for the moment: fresh memory costs more page by page than what is computed."""
+    size = math.prod(shape)
+    kept: Optional[Array] = getattr(_kept, name, None)
+    if kept is None or kept.size < size:
+        kept = np.empty(size, np.float32)
+        setattr(_kept, name, kept)
+    return kept[:size].reshape(shape)
+
+
+@lru_cache(maxsize=1)
+def _remaps_exactly() -> bool:
+    """Whether this OpenCV's remap samples where it is told; before 5 it did so on a grid of 1/32 pixel."""
+    import cv2
+
+    ramp = np.arange(64, dtype=np.float32).reshape(8, 8)
+    at = np.array([[0.3, 1.7, 6.99, 3.501]], np.float32)
+    # Two arrays: given one twice, OpenCV 5.0 reads the second's values where they are not.
+    found = cv2.remap(
+        np.repeat(ramp[:, :, None], 3, 2), at, at.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return bool(np.abs(found[0] - 9 * at[0, :, None]).max() < 1e-4)
+
+
+def _blended(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequence[Array]]]:
+    """The same without OpenCV: rows are blended first, then columns, taken channel by channel."""
+    (height, width), (h, w) = image.shape[:2], hw
+    top, bottom, dy = _taps(height, h)
+    left, right, dx = _taps(width, w)
+    channels, lines = np.arange(3)[:, None], image.reshape(height, 3 * width)
+    for rows in _blocks(hw, 24 * width):  # numpy passes over it often: a block must fit into the cache's first level
+        above, below = lines[top[rows]].astype(np.float32), lines[bottom[rows]].astype(np.float32)
+        _blend(above, below, dy[rows, None])
+        first, second = (above.take((3 * taken + channels).ravel(), 1) for taken in (left, right))
+        _blend(first, second, np.tile(dx, 3))
+        yield rows, list(first.reshape(-1, 3, w).transpose(1, 0, 2))
 
 
 def _blend(first: Array, second: Array, share: Array) -> None:
@@ -87,25 +137,19 @@ def _blend(first: Array, second: Array, share: Array) -> None:
 
 
 @lru_cache(maxsize=32)
+def _places(length: int, wanted: int) -> Array:
+    """Where each of `wanted` places lies in `length` pixels, in float32 as darknet computes it."""
+    scale = np.float32(length - 1) / np.float32(max(1, wanted - 1))
+    at: Array = np.minimum(np.arange(wanted, dtype=np.float32) * scale, np.float32(length - 1))
+    at.flags.writeable = False  # it is kept, and given to every thread that asks
+    return at
+
+
 def _taps(length: int, wanted: int) -> Tuple[Array, Array, Array]:
     """For each of `wanted` places: the two source pixels and how far it lies towards the second."""
-    at = np.arange(wanted) * ((length - 1) / max(1, wanted - 1))
+    at = _places(length, wanted)
     first = at.astype(np.intp)
-    return _locked(first, np.minimum(first + 1, length - 1), (at - first).astype(np.float32))
-
-
-@lru_cache(maxsize=32)
-def _columns(width: int, wanted: int) -> Tuple[Array, Array, Array]:
-    """`_taps` of a line of BGR pixels, for all places of its first channel, then of its second and third."""
-    left, right, dx = _taps(width, wanted)
-    channels = np.arange(3)[:, None]
-    return _locked((3 * left + channels).ravel(), (3 * right + channels).ravel(), np.tile(dx, 3))
-
-
-def _locked(first: Array, second: Array, share: Array) -> Tuple[Array, Array, Array]:
-    for array in (first, second, share):
-        array.flags.writeable = False  # they are kept, and given to every thread that asks
-    return first, second, share
+    return first, np.minimum(first + 1, length - 1), at - first.astype(np.float32)
 
 
 def _stretch(image: Array, hw: Tuple[int, int]) -> Tuple[Array, Geometry]:
