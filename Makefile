@@ -82,14 +82,21 @@ test: test-main test-38
 		rm .venv-trtrtx/bin/python
 	touch $@
 
-test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready
+# What makes requests of our OpenAPI document: a program with thirty packages of its own.
+.venv-schemathesis/ready: Makefile
+	$(PYTHON) -m venv .venv-schemathesis
+	.venv-schemathesis/bin/python -m pip install --quiet --disable-pip-version-check 'schemathesis>=4.32,<5'
+	touch $@
+
+test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready .venv-schemathesis/ready
+	EDGECSP_SCHEMATHESIS=$${EDGECSP_SCHEMATHESIS:-$(CURDIR)/.venv-schemathesis/bin/schemathesis} \
 	EDGECSP_OPENCV4_PYTHON=$${EDGECSP_OPENCV4_PYTHON:-$(CURDIR)/.venv-opencv4/bin/python} \
 	EDGECSP_TRTRTX_PYTHON=$${EDGECSP_TRTRTX_PYTHON:-$(CURDIR)/.venv-trtrtx/bin/python} $(BIN)/python -m pytest
 
 .venv38/ready: pyproject.toml
 	$(PYTHON38) -m venv .venv38
 	.venv38/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e '.[openvino,val]' 'pytest>=8.3' 'hypothesis>=6.100'
+	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e '.[openvino,val,serve]' 'pytest>=8.3' 'hypothesis>=6.100'
 	touch $@
 
 ifeq ($(PYTHON38),)
@@ -123,4 +130,4 @@ test-tx2: .venv-tx2/ready
 	.venv-tx2/bin/python -m pytest -q -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py
 
 clean:
-	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-peers-* build dist demo runs
+	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-peers-* build dist demo runs

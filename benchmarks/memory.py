@@ -15,7 +15,7 @@ from typing import List
 import numpy as np
 
 from edgecsp import flow, memory, pipeline, sinks, sources
-from edgecsp.cli.run import return_large
+from edgecsp.cli._signals import return_large
 
 
 def main() -> None:

@@ -54,6 +54,17 @@ def auto() -> Dict[str, Optional[str]]:
         return {"engine": None, "device": None, "why": str(error)}
 
 
+def tuned_lines() -> List[str]:
+    """For which models "auto" is something else, or would be if what was tuned still fitted."""
+    from .. import tuned
+
+    lines = []
+    for kept in tuned.known():
+        state = "in use" if kept.unfit is None else kept.unfit
+        lines.append(f"{'tuned':10} {kept.said['spec']}: {state}" if kept.said else f"{'tuned':10} {state}")
+    return lines
+
+
 def auto_line(chosen: Dict[str, Optional[str]]) -> str:
     """The same as a line."""
     if chosen["engine"] is None:

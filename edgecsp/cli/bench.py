@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _bench_shown, _options
+from . import _bench_shown, _options, _signals
 
 if TYPE_CHECKING:
     from ..bench import Gate
@@ -73,8 +72,13 @@ def command(
         sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.size(imgsz),
     )  # fmt: skip
     with written(json, html) as texts:
-        with _until_signal() as stop, progress(quiet) as tell:
-            report = bench.run(words, settings, data=data, tell=tell, tick=stop.tick, command=sys.argv)
+        with _signals.until_signal() as stop, progress(quiet) as tell:
+
+            def tick() -> None:  # what was measured until then is kept
+                if stop.is_set():
+                    raise bench.Stopped
+
+            report = bench.run(words, settings, data=data, tell=tell, tick=tick, command=sys.argv)
         if not quiet:
             _bench_shown.report(report, to_stderr=json == "-")
         _write(texts, "json", lambda: json_module.dumps(report, allow_nan=False) + "\n")
@@ -157,36 +161,6 @@ def _write(texts: Dict[str, Text], kind: str, made: Callable[[], str]) -> None:
     if kind in texts:
         texts[kind].write(made())
         texts[kind].close()
-
-
-class _Stop:
-    """Set by the first Ctrl-C (or SIGTERM): what was measured is kept."""
-
-    signal = 0
-
-    def tick(self) -> None:
-        """Raise once it is set."""
-        from ..bench import Stopped
-
-        if self.signal:
-            raise Stopped
-
-
-@contextmanager
-def _until_signal() -> Iterator[_Stop]:
-    stop = _Stop()
-
-    def asked(number: int, frame: object) -> None:
-        stop.signal = number
-        for name, was in before.items():  # asked a second time: now
-            signal.signal(name, was)
-
-    before = {name: signal.signal(name, asked) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for name, was in before.items():
-            signal.signal(name, was)
 
 
 @contextmanager

@@ -64,3 +64,4 @@ def _told(found: Dict[str, Any]) -> Any:
     yield ""
     yield from _survey.table(found["engines"])
     yield _survey.auto_line(found["auto"])
+    yield from _survey.tuned_lines()

@@ -15,4 +15,4 @@ def command(json: bool = typer.Option(False, "--json", help="Print JSON instead 
     if json:
         print(json_module.dumps(rows, indent=2))
         return
-    print("\n".join((*_survey.table(rows), _survey.auto_line(_survey.auto()))))
+    print("\n".join((*_survey.table(rows), _survey.auto_line(_survey.auto()), *_survey.tuned_lines())))

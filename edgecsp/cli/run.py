@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import signal
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path

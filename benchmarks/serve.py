@@ -1,0 +1,309 @@
+"""The server under load against its own session: pictures a second, CPU a picture, the slowest answers, memory.
+
+    python -m benchmarks.serve [--model NAME] [--engine NAME] [--threads 2] [--callers 32] [--seconds 5] [--rounds 5]
+
+JPEG pictures of 640x480 go in, JSON comes out. Three things take turns: `alone` (this many threads in one process
+decode the JPEG and call a detector opened as the server opens its own), `waits` (one caller, so that nobody waits),
+and `load` (that many callers, each asks again as soon as it is answered). Every answer is compared with what the
+detector alone says of the picture, byte for byte.
+
+The callers are on the same machine and take their share of the same cores, which the server would have in the field.
+So the clock's ratio is printed as it is, and beside it the ratio of CPU times a picture (the process's own and all its
+threads', from the kernel), which does not depend on who else computes: on a machine with nobody else on it the first
+would be the second. The slowest hundredth of the answers is held against what the queue makes of it: one caller's
+latency, times callers a place in the engine.
+
+`--viewers 10` measures another thing: a film is watched (`codes.mp4`, at its own rate), and one and so many look at
+its MJPEG and ask for the page's state once a second; CPU of the server with all of them over that with one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from edgecsp import cpu, pipeline
+from edgecsp.core import Frame, Stream
+from edgecsp.sinks.rows import as_json
+from edgecsp.sources.pictures import decode
+
+from .pictures import pictures
+
+HERE = Path(__file__).resolve().parent
+TICK = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=pipeline.IN_THE_BOX)
+    parser.add_argument("--weights")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--threads", type=int, default=cpu.threads())
+    parser.add_argument("--callers", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--viewers", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    said = _viewers(args) if args.viewers else _load(args)
+    if args.json:
+        args.json.write_text(json.dumps(said, indent=1) + "\n")
+
+
+# -- load ----------------------------------------------------------------------------------------------------------
+
+
+def _load(args: argparse.Namespace) -> Dict[str, Any]:
+    taken = [
+        cv2.imencode(".jpg", cv2.resize(cv2.imread(str(each)), (640, 480)))[1].tobytes() for each in pictures()[:16]
+    ]
+    detector = pipeline.load(
+        args.model, args.engine, weights=args.weights, threads=args.threads, at_once=min(8, args.threads)
+    )
+    expected = [_answer(detector, data) for data in taken]
+    rows: List[Dict[str, float]] = []
+    with Served(args, []) as server:
+        for turn in range(args.rounds + 1):  # the first round warms up and is not counted
+            row = _alone(detector, taken, args.threads, args.seconds)
+            for name, callers in (("waits", 1), ("load", args.callers)):
+                cpu_s = server.cpu_s()
+                found = asked(server.port, taken, expected, callers, args.seconds)
+                row.update({f"{name}_{key}": value for key, value in found.items()})
+                row[f"{name}_cpu_ms"] = (server.cpu_s() - cpu_s) * 1e3 / max(1, found["count"])
+            row["rss_mib"] = server.rss() / 2**20
+            if turn:
+                rows.append(row)
+    detector.close()
+    return _told(args, rows)
+
+
+def _answer(detector: pipeline.Detector, data: bytes) -> bytes:
+    image = decode(data, "picture")
+    return json.dumps(as_json(Frame(image, Stream("picture")), detector(image)), allow_nan=False).encode()
+
+
+def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, seconds: float) -> Dict[str, float]:
+    counts = [0] * threads
+    end = time.monotonic() + seconds
+    began, used = time.monotonic(), time.process_time()
+
+    def work(mine: int) -> None:
+        while time.monotonic() < end:
+            detector(decode(taken[(counts[mine] + mine) % len(taken)], "picture"))
+            counts[mine] += 1
+
+    workers = [threading.Thread(target=work, args=(at,)) for at in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    spent = time.monotonic() - began
+    return {"alone_fps": sum(counts) / spent, "alone_cpu_ms": (time.process_time() - used) * 1e3 / sum(counts)}
+
+
+def _told(args: argparse.Namespace, rows: List[Dict[str, float]]) -> Dict[str, Any]:
+    def shown(name: str, values: Sequence[float], form: str = ".3f") -> float:
+        middle = float(np.median(values))
+        print(f"  {name:44s}{middle:10{form}}  [{min(values):{form}} .. {max(values):{form}}]")
+        return middle
+
+    def of(key: str) -> List[float]:
+        return [row[key] for row in rows]
+
+    print(
+        f"{args.model} on {args.engine}, {args.threads} threads, {args.callers} callers: medians of {len(rows)} rounds"
+    )
+    share = args.callers / min(8, args.threads)
+    said = {
+        "alone_fps": shown("the session alone, pictures a second", of("alone_fps"), ".1f"),
+        "load_fps": shown("the server, pictures a second", of("load_fps"), ".1f"),
+        "clock": shown("server over session, by the clock", [r["load_fps"] / r["alone_fps"] for r in rows]),
+        "alone_cpu_ms": shown("the session alone, CPU ms a picture", of("alone_cpu_ms"), ".2f"),
+        "load_cpu_ms": shown("the server, CPU ms a picture", of("load_cpu_ms"), ".2f"),
+        "cpu": shown("session over server, by CPU a picture", [r["alone_cpu_ms"] / r["load_cpu_ms"] for r in rows]),
+        "callers_cpu_ms": shown("the callers, CPU ms a picture", of("load_own_cpu_ms"), ".2f"),
+        "waits_ms": shown("one caller, median latency, ms", of("waits_p50_ms"), ".1f"),
+        "p99_ms": shown(f"{args.callers} callers, slowest hundredth, ms", of("load_p99_ms"), ".1f"),
+        "p99_share": shown(
+            "that over one caller's x callers a place", [r["load_p99_ms"] / r["waits_p50_ms"] / share for r in rows]
+        ),
+        "wrong": sum(of("load_wrong") + of("waits_wrong")),
+        "rss_mib": of("rss_mib"),
+    }
+    print(f"  wrong or refused answers: {said['wrong']:.0f} of {sum(of('load_count') + of('waits_count')):.0f}")
+    print(f"  memory after each round, MiB: {', '.join(f'{each:.0f}' for each in of('rss_mib'))}")
+    return {**said, "rows": rows}
+
+
+def asked(
+    port: int, taken: Sequence[bytes], expected: Sequence[bytes], callers: int, seconds: float
+) -> Dict[str, float]:
+    """So many callers in one thread, each asks again as soon as it is answered: counts, latencies, own CPU."""
+    chooser, used = selectors.DefaultSelector(), time.process_time()
+    requests = [
+        b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+        % len(data)
+        + data
+        for data in taken
+    ]
+    began = time.monotonic()
+    end, number, wrong, latencies = began + seconds, 0, 0, []
+    for _ in range(callers):
+        held = socket.create_connection(("127.0.0.1", port))
+        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        held.sendall(requests[number % len(taken)])
+        chooser.register(held, selectors.EVENT_READ, [number, time.monotonic(), b""])
+        number += 1
+    while chooser.get_map():
+        for key, _ in chooser.select():
+            held, state = key.fileobj, key.data
+            assert isinstance(held, socket.socket)
+            piece = held.recv(1 << 16)
+            state[2] += piece
+            whole = _whole(state[2]) if piece else (0, b"")
+            if whole is None:
+                continue
+            now = time.monotonic()
+            latencies.append(now - state[1])
+            wrong += whole != (200, expected[state[0] % len(taken)])
+            if now > end or not piece:
+                chooser.unregister(held)
+                held.close()
+                continue
+            held.sendall(requests[number % len(taken)])
+            state[:] = [number, time.monotonic(), b""]
+            number += 1
+    spent = time.monotonic() - began
+    p50, p99 = np.percentile(latencies, (50, 99)) * 1e3
+    count = len(latencies)
+    return {
+        "fps": count / spent, "count": count, "wrong": wrong, "p50_ms": float(p50), "p99_ms": float(p99),
+        "own_cpu_ms": (time.process_time() - used) * 1e3 / count,
+    }  # fmt: skip
+
+
+def _whole(data: bytes) -> Any:
+    """Status and body of an answer, None while it is not all there."""
+    head, separator, body = data.partition(b"\r\n\r\n")
+    if not separator:
+        return None
+    at = head.lower().index(b"content-length:")
+    size = int(head[at + 15 :].split(b"\r\n", 1)[0])
+    return (int(head.split(b" ", 2)[1]), body) if len(body) >= size else None
+
+
+# -- viewers -------------------------------------------------------------------------------------------------------
+
+
+def _viewers(args: argparse.Namespace) -> Dict[str, Any]:
+    rows: List[Tuple[float, float, float]] = []
+    with Served(args, [str(HERE / "codes.mp4")]) as server:
+        time.sleep(2)
+        for turn in range(args.rounds + 1):
+            row = tuple(_watched(server, count, args.seconds) for count in (0, 1, args.viewers))
+            if turn:
+                rows.append(row)  # type: ignore[arg-type]
+    columns = [float(np.median(column)) for column in zip(*rows)]
+    ratios = [row[2] / row[1] for row in rows]
+    print(f"{args.model} on {args.engine}, codes.mp4 at its own rate: CPU of the server, medians of {len(rows)} rounds")
+    for name, value in zip(("nobody looks", "one looks", f"{args.viewers} look"), columns):
+        print(f"  {name:16s} {value * 100:6.1f} % of a core")
+    print(f"  {args.viewers} over 1: {np.median(ratios):.3f}  [{min(ratios):.3f} .. {max(ratios):.3f}]")
+    return {"rows": rows, "ratio": float(np.median(ratios))}
+
+
+def _watched(server: Served, count: int, seconds: float) -> float:
+    """CPU seconds a second of the server while so many look."""
+    chooser = selectors.DefaultSelector()
+    for _ in range(count):
+        held = socket.create_connection(("127.0.0.1", server.port))
+        held.sendall(b"GET /api/streams/cam1/video HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        chooser.register(held, selectors.EVENT_READ)
+    began, used, bytes_seen, asked_at = time.monotonic(), server.cpu_s(), 0, time.monotonic()
+    while time.monotonic() - began < seconds:
+        for key, _ in chooser.select(0.05) if count else ():
+            bytes_seen += len(key.fileobj.recv(1 << 18))  # type: ignore[union-attr]
+        if not count:
+            time.sleep(0.05)
+        if count and time.monotonic() - asked_at > 1:
+            asked_at += 1
+            for _ in range(count):
+                with socket.create_connection(("127.0.0.1", server.port)) as held:
+                    held.sendall(b"GET /api/state HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    while held.recv(1 << 16):
+                        pass
+    spent = (server.cpu_s() - used) / (time.monotonic() - began)
+    assert not count or bytes_seen > count * 1000, "they saw nothing"
+    for key in list(chooser.get_map().values()):
+        key.fileobj.close()  # type: ignore[union-attr]
+    return spent
+
+
+# -- the server ----------------------------------------------------------------------------------------------------
+
+
+class Served:
+    """`edgecsp serve` in a process of its own."""
+
+    def __init__(self, args: argparse.Namespace, sources: Sequence[str]) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        words = [
+            "--model",
+            args.model,
+            "--engine",
+            args.engine,
+            "--threads",
+            str(args.threads),
+            "--port",
+            str(self.port),
+        ]
+        words += ["--weights", args.weights] if args.weights else []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edgecsp", "serve", *sources, *words, "--quiet"], cwd=HERE.parent
+        )
+        end = time.monotonic() + 120
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit("the server did not start") from None
+                time.sleep(0.1)
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the process has used. Linux."""
+        words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / TICK
+
+    def rss(self) -> int:
+        """Bytes of it in memory."""
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * PAGE
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(10)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What there is to choose from: engines, their devices and precisions, threads, and frames at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from .. import backends, cpu, flow, precision
+from ..core import Model
+from ..errors import EngineUnavailable, UnknownName, UsageError
+from ..tuned import Candidate
+from ._contest import FAR, Row
+from ._judged import Place
+
+
+class Offer(NamedTuple):
+    """A precision of an engine on one of its devices."""
+
+    engine: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What to try; None means all there is.
+
+    `seconds` are for speed, half of them for each of the two contests; int8's ranges and AP are measured before.
+    `max_ap_drop` is what another precision than the graph's may cost of COCO's AP, which is in 0..1.
+    """
+
+    seconds: float = 60.0
+    device: str = "auto"
+    engines: Optional[Tuple[str, ...]] = None
+    precisions: Optional[Tuple[str, ...]] = None
+    threads: Optional[Tuple[int, ...]] = None
+    max_ap_drop: float = 0.01
+
+    def __post_init__(self) -> None:
+        devices = sorted({device for name in backends.names() for device in backends.module(name).DEVICES})
+        if self.device not in ("auto", *devices):
+            raise UnknownName("device", self.device, ("auto", *devices))
+        for name in self.engines or ():
+            if not backends.is_real(name):
+                raise UsageError(f"engine {name} computes nothing, by design: it would be the fastest of all")
+        for name in self.precisions or ():
+            if name not in backends.PRECISIONS:
+                raise UnknownName("precision", name, backends.PRECISIONS)
+        for count in self.threads or ():
+            if count < 1:
+                raise UsageError(f"--threads {count}: at least 1")
+        if not 1 <= self.seconds <= 36000:
+            raise UsageError(f"--seconds {self.seconds:g}: from 1 to 36000; a minute is enough for most models")
+        if not 0 <= self.max_ap_drop <= 1:
+            raise UsageError(f"--max-ap-drop {self.max_ap_drop:g}: AP is in 0..1, so 0.01 is one point of a hundred")
+
+
+def places(tuning: Tuning) -> List[Place]:
+    """The engines, and their devices, that are to be tried and run here. Raises `EngineUnavailable`."""
+    names = tuning.engines or tuple(name for name in backends.names() if backends.is_real(name))
+    found, told = [], []
+    for name in names:
+        devices = backends.module(name).DEVICES if tuning.device == "auto" else (tuning.device,)
+        why = {device: backends.why_not(name, device) for device in devices}
+        found += [(name, device) for device in devices if why[device] is None]
+        told += [f"engine {name!r} {reason}" for reason in list(dict.fromkeys(why.values()))[:1] if reason]
+        if tuning.engines and not any(place[0] == name for place in found):
+            raise EngineUnavailable(told[-1])
+    if not found:
+        lines = "".join(f"\n  {line}" for line in told)
+        raise EngineUnavailable(f"no engine runs on device {tuning.device!r} here; see: edgecsp doctor{lines}")
+    return found
+
+
+def asked(tuning: Tuning, own: str, offered: Sequence[str]) -> List[str]:
+    return [name for name in offered if name in (tuning.precisions or (own, *backends.PRECISIONS))]
+
+
+def wanted(model: Model, places: Sequence[Place], tuning: Tuning, *, judged: bool) -> Dict[Place, List[str]]:
+    """The other precisions to try on each engine. Raises `UsageError` for those that cannot be meant."""
+    own = precision.of(model)
+    others = [name for name in tuning.precisions or () if name != own]
+    if others and own != "fp32":
+        raise UsageError(
+            f"--precision {','.join(others)}: {model.name} is a graph in {own}, and what was rounded away is not in "
+            f"it; take the file that it was made from, or --precision {own}"
+        )
+    if others and not judged:
+        raise UsageError(
+            f"--precision {','.join(others)}: {model.name} is a graph in {own}, and another precision finds other "
+            "boxes; give labelled pictures to hold them against: --data FOLDER"
+        )
+    if own != "fp32" or not judged:
+        return {}
+    found = {}
+    for engine, device in places:
+        names = [name for name in asked(tuning, own, backends.module(engine).PRECISIONS) if name != own]
+        # A CPU computes fp16 by turning it into fp32 and back, unless that is asked for by name.
+        found[engine, device] = [name for name in names if name != "fp16" or device != "cpu" or name in others]
+    return found
+
+
+def rows(kind: str, offered: Sequence[Offer], own: str, tuning: Tuning) -> Iterator[Row]:
+    """The candidates of a contest, and what "auto" does untuned."""
+    default = _default(kind, own, tuning.device)
+    named = [
+        Candidate(engine, device, name, threads, at_once)
+        for engine, device, name in offered
+        for threads in _threads(kind, device, tuning)
+        for at_once in _at_once(kind, engine, device, threads)
+    ]
+    if default is not None and default not in named:
+        yield Row(default, kind, default=True, asked=False)
+    for each in named:
+        yield Row(each, kind, default=each == default)
+
+
+def _default(kind: str, own: str, device: str) -> Optional[Candidate]:
+    try:
+        fixed = backends.choose("auto", device, own)
+    except EngineUnavailable:
+        return None
+    threads = cpu.threads()
+    beside = _at_once(kind, fixed.engine, fixed.device, threads)[-1]
+    return Candidate(fixed.engine, fixed.device, own, threads, beside)
+
+
+def _threads(kind: str, device: str, tuning: Tuning) -> List[int]:
+    """How many threads to try: all, and for one frame halves of that as well, for more are not always faster."""
+    most = cpu.threads()
+    if tuning.threads:
+        return sorted(set(tuning.threads), reverse=True)
+    if kind == "throughput" or device != "cpu":
+        return [most]
+    return list(dict.fromkeys(max(1, most >> halved) for halved in range(3)))
+
+
+def _at_once(kind: str, engine: str, device: str, threads: int) -> List[int]:
+    """How many frames side by side to try: one, half as many as there are threads, as many."""
+    if kind == "latency" or device not in getattr(backends.module(engine), "SHARED", ()):
+        return [1]
+    most = min(flow.MOST, threads)
+    return sorted({1, max(1, most // 2), most})
+
+
+def hopeless(field: Sequence[Row], before: Sequence[Row]) -> None:
+    """Leave out of the second contest what was far behind in the first, on any number of threads."""
+    best: Dict[Offer, float] = {}
+    for row in before:
+        if row.rounds and row.asked:
+            key = _offer(row)
+            best[key] = min(row.quiet_ms, best.get(key, row.quiet_ms))
+    for row in field:
+        key = _offer(row)
+        if before and not row.default and key not in best:
+            row.dropped = "not measured: nor was it for latency"
+        elif before and not row.default and best[key] > FAR * min(best.values()):
+            row.dropped = f"not measured: {best[key] / min(best.values()):.1f} times as slow as the best for latency"
+
+
+def _offer(row: Row) -> Offer:
+    return Offer(row.candidate.engine, row.candidate.device, row.candidate.precision)

@@ -1,0 +1,173 @@
+"""What `edgecsp serve` and `edgecsp up` have in common: everything is started, and ended within two seconds."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
+
+import typer
+
+from ..errors import EngineUnavailable, UsageError
+from . import _options, _signals, _states
+
+if TYPE_CHECKING:
+    from ..pipeline import Detector
+    from ..serve.live import View
+    from ..serve.mqtt import Broker
+    from ..serve.webhooks import Hook
+
+ENDS_WITHIN_S = 1.6
+NEEDED = ("starlette", "uvicorn", "prometheus_client")
+FILES = 4096
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where it listens, and what it asks of those who come."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        from ..serve import is_loopback
+
+        if self.token is None and not is_loopback(self.host):
+            raise UsageError(
+                f"--host {self.host}: others can reach it there, so it needs a token. Make one, and give its file: "
+                "openssl rand -hex 16 > token && chmod 600 token, then --token-file token; or set EDGECSP_TOKEN "
+                "(an argument would be read by everybody who may type ps)"
+            )
+
+
+def require() -> None:
+    """Raises `EngineUnavailable` unless what the server is made of is here."""
+    from importlib.util import find_spec
+
+    lacking = [name for name in NEEDED if find_spec(name) is None]
+    if lacking:
+        names = _options.listed([name.replace("_", "-") for name in lacking])
+        raise EngineUnavailable(f"the server needs {names}, not installed here; type: pip install 'edgecsp[serve]'")
+
+
+def run(
+    place: Place,
+    open_detector: Callable[[], Detector],
+    views: Callable[[Detector], Sequence[View]],
+    *,
+    facts: Callable[[Detector], Dict[str, Any]],
+    queue: int = 64,
+    loop: bool = True,
+    broker: Optional[Broker] = None,
+    mqtt_every_s: float = 1.0,
+    hooks: Sequence[Hook] = (),
+    quiet: bool = False,
+) -> None:
+    """Serve until Ctrl-C; then exit with the signal's code.
+
+    `views` makes the streams when the model is there, `facts` says what is shown of the engine.
+    """
+    from .. import serve
+    from ..serve.batcher import Batcher
+    from ..serve.events import Bus
+    from ..serve.metrics import Metrics
+    from ..serve.streams import Streams
+
+    def tell(text: str) -> None:
+        if not quiet:
+            print(f"edgecsp: {text}", file=sys.stderr)
+
+    _signals.return_large()
+    _allow_files()
+    held = serve.bound(place.host, place.port)
+    closers: List[Callable[[], None]] = []
+    try:
+        with _signals.until_signal() as stop:
+            batcher = Batcher(open_detector, queue=queue)
+            closers.append(batcher.close)
+            shown, bus, said = list(views(batcher.detector)), Bus(), facts(batcher.detector)
+            metrics = Metrics(batcher, shown, bus, facts={key: str(value) for key, value in said.items()})
+            server = serve.Server(batcher, shown, bus, metrics, held=held, token=place.token, facts=said)
+            server.start()
+            closers.append(server.close)
+            closers.append(_states.told(bus, tell))
+            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, shown, bus, batcher.model.labels, tell))
+            streams = Streams(shown, batcher, bus, loop=loop)
+            streams.start()
+            closers.append(lambda: streams.close(ENDS_WITHIN_S))
+            if not quiet:
+                _announce(server.url, place, shown)
+            while not stop.is_set():  # a signal that another thread is given wakes nobody who waits for ever
+                time.sleep(0.1)
+    finally:
+        held.close()
+        _end(closers)
+    if not quiet:
+        print("edgecsp: ended", file=sys.stderr)
+    raise typer.Exit(128 + stop.signal)
+
+
+def _tellers(
+    metrics: Any,
+    broker: Optional[Broker],
+    every_s: float,
+    hooks: Sequence[Hook],
+    views: Sequence[View],
+    bus: Any,
+    labels: Sequence[str],
+    tell: Callable[[str], None],
+) -> List[Callable[[], None]]:
+    """Start those who send on; how each is ended."""
+    closers: List[Callable[[], None]] = []
+    if broker is not None:
+        from ..serve.mqtt import Mqtt
+
+        mqtt = metrics.mqtt = Mqtt(broker, views, bus, labels=labels, every_s=every_s, told=tell)
+        mqtt.start()
+        closers.append(lambda: mqtt.close(ENDS_WITHIN_S))
+    if hooks:
+        from ..serve.webhooks import Webhooks
+
+        webhooks = metrics.webhooks = Webhooks(hooks, bus, told=tell)
+        webhooks.start()
+        closers.append(lambda: webhooks.close(ENDS_WITHIN_S))
+    return closers
+
+
+def _announce(url: str, place: Place, views: Sequence[View]) -> None:
+    what = f"{len(views)} stream" + "s" * (len(views) > 1) if views else "pictures alone (no source was given)"
+    print(f"edgecsp: serving {what} at {url}", file=sys.stderr)
+    for view in views:
+        print(f"  {view.name}: {view.source}", file=sys.stderr)
+    print(f"  a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", file=sys.stderr)
+    if place.token is not None:
+        print(
+            f"  with the header 'Authorization: Bearer TOKEN'; in a browser, {url} asks for the token", file=sys.stderr
+        )
+    print("  Ctrl-C ends it", file=sys.stderr)
+
+
+def _end(closers: Sequence[Callable[[], None]]) -> None:
+    """Close everything at the same time, the streams first by a moment: what they end with is still told."""
+    late = time.monotonic() + ENDS_WITHIN_S
+    threads = [threading.Thread(target=closer, daemon=True) for closer in reversed(closers)]
+    for thread in threads:
+        thread.start()
+        thread.join(0.15)
+    for thread in threads:
+        thread.join(max(0.0, late - time.monotonic()))
+
+
+def _allow_files() -> None:
+    """Each connection is a file: as many as this user may have, within reason."""
+    try:
+        import resource
+    except ImportError:  # no such limit on Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,0 +1,139 @@
+"""`edgecsp serve`: a page, an API and a session for all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+import typer
+
+from ..errors import SourceError, UsageError
+from ..files import nearby
+from . import _options, _serving
+
+if TYPE_CHECKING:
+    from ..pipeline import Detector
+
+
+def command(
+    source: Optional[List[str]] = typer.Argument(
+        None,
+        help="what is watched: videos, a camera's number, rtsp:// URLs, csi://0 ... [default: nothing, the API alone]",
+    ),
+    model: Optional[str] = typer.Option(
+        None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
+    ),
+    weights: Optional[str] = typer.Option(None, "--weights", help="random: what was never trained; for names alone"),
+    engine: str = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines"),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers"),
+    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the graph's]"),
+    conf: Optional[float] = typer.Option(None, "--conf", help="lowest score to keep [default: the model's, 0.25]"),
+    iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
+    classes: Optional[List[str]] = typer.Option(None, "--classes", help="names or numbers to keep: person,car"),
+    max_det: int = typer.Option(300, "--max-det", help="most boxes in a picture"),
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    resize: Optional[str] = typer.Option(
+        None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]"
+    ),
+    host: str = typer.Option("127.0.0.1", "--host", help="0.0.0.0 lets others in, and needs a token"),
+    port: int = typer.Option(8080, "--port", "-p", min=0, max=65535, help="0 for any that is free"),
+    token_file: Optional[Path] = typer.Option(
+        None, "--token-file", help="a file with what callers must know [default: EDGECSP_TOKEN of the environment]"
+    ),
+    queue: int = typer.Option(
+        64, "--queue", min=1, max=4096, help="requests that may wait; one more is told to come again"
+    ),
+    mqtt: Optional[str] = typer.Option(
+        None,
+        "--mqtt",
+        envvar="EDGECSP_MQTT",
+        help="mqtt://[user:password@]host[:port]/prefix; Home Assistant finds it there",
+    ),
+    webhook: Optional[List[str]] = typer.Option(
+        None, "--webhook", help="a URL that is sent what is found; signed by EDGECSP_WEBHOOK_SECRET of the environment"
+    ),
+    no_loop: bool = typer.Option(False, "--no-loop", help="films end; else they begin again, as a camera's stand-in"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="say nothing"),
+) -> None:
+    """Serve a page of what is watched, and an API for pictures, from this machine."""
+    _serving.require()
+    from .. import cpu, flow, pipeline
+    from ..serve import mqtt as mqtt_module
+    from ..serve import streams, webhooks
+
+    place = _serving.Place(host, port, _token(token_file))
+    broker = None if mqtt is None else mqtt_module.broker(mqtt)
+    secret = os.environ.get("EDGECSP_WEBHOOK_SECRET") or None
+    hooks = [webhooks.hook(url, secret=secret) for url in webhook or ()]
+    name = model or pipeline.IN_THE_BOX
+    count = threads or cpu.threads()
+    for uri in source or ():
+        streams.check(uri)
+
+    def opened() -> Detector:
+        return pipeline.load(
+            name, engine, weights=weights, device=device, threads=threads, precision=precision,
+            imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
+            max_det=max_det, at_once=min(flow.MOST, count),
+        )  # fmt: skip
+
+    def facts(detector: Detector) -> Dict[str, Any]:
+        if not quiet:
+            say_engine(detector)
+            _say(detector, name, named=model is not None)
+        return engine_facts(detector)
+
+    _serving.run(
+        place, opened, lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
+        loop=not no_loop, broker=broker, hooks=hooks, quiet=quiet,
+    )  # fmt: skip
+
+
+def engine_facts(detector: Detector) -> Dict[str, Any]:
+    """What the page and the metrics say of the engine."""
+    from .. import cpu
+    from .. import precision as precisions
+
+    chosen = detector.chosen
+    assert chosen is not None
+    return {
+        "engine": chosen.engine,
+        "device": chosen.device,
+        "precision": chosen.precision or precisions.of(detector.model),
+        "threads": chosen.threads or cpu.threads(),
+    }
+
+
+def say_engine(detector: Detector) -> None:
+    """Tell people what computes, and why that."""
+    chosen = detector.chosen
+    assert chosen is not None
+    print(f"edgecsp: engine {chosen.shown}: {chosen.why}", file=sys.stderr)
+
+
+def _say(detector: Detector, name: str, *, named: bool) -> None:
+    from .run import MORE_CLASSES
+
+    if detector.model.origin.get("weights") == "random":
+        print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing.", file=sys.stderr)
+    if not named:
+        finds = _options.listed(detector.model.labels)
+        print(f"edgecsp: no --model: {name}, which finds {finds}. {MORE_CLASSES}", file=sys.stderr)
+
+
+def _token(place: Optional[Path]) -> Optional[str]:
+    """The token of the file, or of the environment. Raises `UsageError` for one that is easily guessed."""
+    from ..serve import check_token
+
+    if place is None:
+        said = os.environ.get("EDGECSP_TOKEN")
+        return None if not said else check_token(said, "EDGECSP_TOKEN")
+    try:
+        return check_token(place.read_text("utf-8"), str(place))
+    except OSError as error:
+        raise SourceError(f"cannot read {place}: {error.strerror}{nearby(place)}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{place} is no text: {error}") from error

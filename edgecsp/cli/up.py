@@ -1,0 +1,85 @@
+"""`edgecsp up`: a site of many cameras from one file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Optional
+
+import typer
+
+from ..errors import UsageError
+from . import _options, _serving
+from .serve import engine_facts, say_engine
+
+if TYPE_CHECKING:
+    from ..pipeline import Detector
+    from ..serve.site import Site
+
+EXAMPLE = 'edgecsp up site.toml, a file such as: [[streams]] source = "rtsp://camera/live" (see: edgecsp up --schema)'
+
+
+def command(
+    file: Optional[Path] = typer.Argument(None, help="the site: model, streams, where to listen, whom to tell (TOML)"),
+    check: bool = typer.Option(False, "--check", help="read it, say what is wrong with it, start nothing"),
+    schema: bool = typer.Option(False, "--schema", help="print the JSON schema of such files"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="say nothing"),
+) -> None:
+    """Serve a site: its streams, its page and API, its messages, as one TOML file says."""
+    if schema:
+        from ..serve import site_keys
+
+        print(json.dumps(site_keys.schema(), indent=2))
+        return
+    if file is None:
+        raise UsageError(f"no file; type: {EXAMPLE}")
+    from ..serve import site as sites
+
+    site = sites.load(file)
+    if not check:
+        _serve(site, quiet)
+    elif not quiet:
+        _tell(site, file)
+
+
+def _serve(site: Site, quiet: bool) -> None:
+    _serving.require()
+    from .. import cpu, flow, pipeline
+
+    threads = site["threads"] or cpu.threads()
+
+    def opened() -> Detector:
+        return pipeline.load(
+            site.model, site["engine"], device=site["device"], threads=site["threads"], precision=site["precision"],
+            imgsz=site["imgsz"], conf=site["conf"], iou=site["iou"], classes=site["classes"],
+            at_once=min(flow.MOST, threads),
+        )  # fmt: skip
+
+    def facts(detector: Detector) -> Dict[str, Any]:
+        if not quiet:
+            say_engine(detector)
+        return engine_facts(detector)
+
+    _serving.run(
+        _serving.Place(site.host, site.port, site.token), opened, lambda detector: site.views(detector.model),
+        facts=facts, queue=site["queue"], loop=site["loop"], broker=site.broker,
+        mqtt_every_s=site.mqtt_every_s, hooks=site.hooks, quiet=quiet,
+    )  # fmt: skip
+
+
+def _tell(site: Site, file: Path) -> None:
+    """What the file comes to, without logins."""
+    from ..serve.address import shown
+
+    count = len(site.watched)
+    print(
+        f"edgecsp: {file} is fit: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}",
+        file=sys.stderr,
+    )
+    for each in site.watched:
+        print(f"  {each.name}: {shown(each.uri)}", file=sys.stderr)
+    names = [site.broker.name] if site.broker is not None else []
+    names += [hook.name for hook in site.hooks]
+    if names:
+        print(f"  tells {_options.listed(names)}", file=sys.stderr)

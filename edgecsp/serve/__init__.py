@@ -1,0 +1,162 @@
+"""A server for pictures and streams: a page to look at, KServe's protocol, events; one session for all of it.
+
+    with serve.Server(batcher, views, bus, metrics, port=8080) as server:
+        ...                                    # server.url answers until the block ends
+
+`batcher` has the session, `streams` fill the `live.View`s, `Server` answers. Nothing here prints or exits, and no
+request can name a source: what is read is said on the command line or in the site's file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence
+
+from ..errors import UsageError
+from .body import Limits
+from .guard import check_token, is_loopback
+
+if TYPE_CHECKING:
+    from .batcher import Batcher
+    from .events import Bus
+    from .live import View
+    from .metrics import Metrics
+
+__all__ = ["Limits", "Server", "bound", "check_token", "is_loopback"]
+
+BACKLOG = 512
+PATIENCE_S = 1.5
+STARTS_WITHIN_S = 30.0
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens nowhere yet: whether the port is free shows before a model is read. Raises `UsageError`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        held = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise UsageError(
+            f"--host {host}: {getattr(error, 'strerror', None) or error}; 127.0.0.1 is this machine alone"
+        ) from error
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind(address)
+    except (OSError, OverflowError) as error:
+        held.close()
+        said = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot listen at {host}, port {port}: {said}; another one: --port {_next(port)}") from error
+    return held
+
+
+def _next(port: int) -> int:
+    return port + 1 if 1023 < port < 65535 else 8080
+
+
+class Server:
+    """What answers: a thread with the event loop. Start it, then close it, or use it as a context manager.
+
+    `held` is a socket of `bound` [default: one at 127.0.0.1 and any free port]. Without a `token` only this machine's
+    own names are answered. `facts` are shown on the page: engine, device, precision, threads. Closing it ends the
+    bus as well: who listens to it by HTTP is told so.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        views: Sequence[View],
+        bus: Bus,
+        metrics: Metrics,
+        *,
+        held: Optional[socket.socket] = None,
+        token: Optional[str] = None,
+        facts: Optional[Mapping[str, Any]] = None,
+        limits: Optional[Limits] = None,
+    ) -> None:
+        import uvicorn
+
+        from . import app
+        from ._wire import protocol
+        from .desk import Desk
+
+        limits = limits or Limits()
+        self._held = held or bound("127.0.0.1", 0)
+        self._desk = Desk(batcher, views, bus, metrics, facts or {}, limits)
+        config = uvicorn.Config(
+            app.build(self._desk, token), http=protocol(limits), ws="none", loop="asyncio", lifespan="on",
+            log_config=None, log_level="critical", access_log=False, proxy_headers=False, server_header=False,
+            backlog=BACKLOG,            timeout_keep_alive=int(limits.header_s), timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._uvicorn = uvicorn.Server(config)
+        self._thread: Optional[threading.Thread] = None
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._ready = threading.Event()
+        self._broken: List[BaseException] = []
+
+    @property
+    def url(self) -> str:
+        """Where it answers, as a browser wants it."""
+        host, port = self._held_at
+        name = (
+            "localhost"
+            if host in ("127.0.0.1", "::1")
+            else {"0.0.0.0": _own_address(), "::": _own_address()}.get(host, host)
+        )
+        return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+    @property
+    def _held_at(self) -> Any:
+        return self._address[:2]
+
+    def start(self) -> Server:
+        """Listen; it answers when this returns."""
+        self._address = self._held.getsockname()
+        self._thread = threading.Thread(target=self._run, name="edgecsp-http", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(STARTS_WITHIN_S) or self._broken:
+            raise RuntimeError(f"the server did not start: {self._broken}")
+        return self
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - told to the one who started it
+            self._broken.append(error)
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        serving = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._held]))
+        while not self._uvicorn.started and not serving.done():
+            await asyncio.sleep(0.01)
+        self._ready.set()
+        await serving
+
+    def close(self) -> None:
+        """Answer no more: what is under way is finished within a second, what never ends is ended."""
+        self._uvicorn.should_exit = True
+        self._desk.bus.close()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._desk.end)
+        if self._thread is not None:
+            self._thread.join(PATIENCE_S)
+        self._held.close()
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _own_address() -> str:
+    """The address by which others reach this machine, as far as the routes tell: nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737)
+            address: str = probe.getsockname()[0]
+            return address
+        except OSError:
+            return "localhost"

@@ -1,0 +1,161 @@
+"""One connection to an MQTT broker: what waits in the spool goes out, what is acknowledged leaves it."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Deque, Dict, Optional
+
+from . import homeassistant
+
+if TYPE_CHECKING:
+    from .mqtt import Mqtt
+
+WINDOW = 20  # messages under way at the same time
+KEEPALIVE_S = 30
+TIMEOUT_S = 10.0
+FAREWELL_S = 1.0
+
+
+class Link:
+    """One connection to the broker, from its making to its end."""
+
+    def __init__(self, owner: Mqtt) -> None:
+        self._owner, self._target = owner, owner.target
+        self._wake, self._stop = owner.wake, owner.stop
+        self._acknowledged: Deque[int] = deque()
+        self._up = threading.Event()
+        self._why = ""
+        self._tls: Optional[_Context] = None
+        self._client = self._made()
+
+    def run(self) -> str:
+        """Connect, send until it breaks or is stopped; why it broke."""
+        client = self._client
+        try:
+            client.connect(self._target.host, self._target.port, keepalive=KEEPALIVE_S)
+        except (OSError, ValueError, UnicodeError) as error:  # ssl.SSLError is an OSError
+            if self._tls is not None:
+                self._tls.forget()
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        client.loop_start()
+        try:
+            if not self._await_answer():
+                return self._why or f"no answer for {TIMEOUT_S:g} s"
+            self._owner.reached()
+            self._send()
+            if self._stop.is_set() and not self._why:
+                self._farewell()
+            return self._why or "the connection broke"
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    def _made(self) -> Any:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        target = self._target
+        # A name of its own for each connection: a second client of the same name would throw the first one out.
+        name = f"edgecsp-{homeassistant.slug(socket.gethostname())[:32]}-{secrets.token_hex(4)}"
+        client = Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=True, reconnect_on_failure=False)
+        if target.username is not None:
+            client.username_pw_set(target.username, target.password)
+        if target.tls:
+            self._tls = _Context.trusting(target.ca)
+            client.tls_set_context(self._tls)
+        client.will_set(f"{target.prefix}/availability", "offline", qos=1, retain=True)
+        client.max_inflight_messages_set(WINDOW)
+        client.connect_timeout = TIMEOUT_S
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_publish, client.on_message = self._on_publish, self._on_message
+        return client
+
+    # paho's thread calls these, some of them with its locks held: they note and leave.
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self._why = f"the broker says: {reason}"
+        self._up.set()
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._why = self._why or f"the connection broke ({reason})"
+        self._up.set()
+        self._wake.set()
+
+    def _on_publish(self, client: Any, data: Any, number: int, reason: Any, properties: Any) -> None:
+        self._acknowledged.append(number)
+        self._wake.set()
+
+    def _on_message(self, client: Any, data: Any, message: Any) -> None:
+        if bytes(message.payload) == b"online":  # Home Assistant has started
+            self._owner.greet()
+
+    def _await_answer(self) -> bool:
+        late = time.monotonic() + TIMEOUT_S
+        while not self._up.wait(0.1) and time.monotonic() < late and not self._stop.is_set():
+            pass
+        return self._up.is_set() and not self._why
+
+    def _send(self) -> None:
+        client, target, spool = self._client, self._target, self._owner.spool
+        client.publish(f"{target.prefix}/availability", "online", qos=1, retain=True)
+        if target.discovery:
+            client.subscribe(f"{target.discovery}/status")
+        self._owner.greet()
+        under_way: Dict[int, int] = {}
+        last = 0
+        while not self._why and not self._stop.is_set():
+            self._wake.clear()
+            while self._acknowledged:
+                number = under_way.pop(self._acknowledged.popleft(), None)
+                if number is not None:
+                    spool.remove(number)
+                    self._owner.sent += 1
+            for topic, payload in self._owner.retained().items():
+                client.publish(topic, payload, qos=1, retain=True)
+            for message in spool.after(last, WINDOW - len(under_way)):
+                sent = client.publish(message.topic, message.payload, qos=1)
+                if sent.rc:
+                    self._why = self._why or "the connection broke"
+                    return
+                last, under_way[sent.mid] = message.number, message.number
+            self._wake.wait(1.0)
+
+    def _farewell(self) -> None:
+        """Say ourselves that we go: the broker says it only of those who break off."""
+        topic = f"{self._target.prefix}/availability"
+        said = self._client.publish(topic, "offline", qos=1, retain=True)
+        if not said.rc:
+            said.wait_for_publish(FAREWELL_S)
+
+
+class _Context(ssl.SSLContext):
+    """One that knows its last socket: paho leaves it open when the handshake fails."""
+
+    last: Optional[ssl.SSLSocket] = None
+
+    @classmethod
+    def trusting(cls, ca: Optional[str]) -> _Context:
+        """Trusts the certificates of a file, or those that the system trusts."""
+        made = cls(ssl.PROTOCOL_TLS_CLIENT)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        if ca is None:
+            made.load_default_certs()
+        else:
+            made.load_verify_locations(ca)
+        return made
+
+    def wrap_socket(self, *words: Any, **options: Any) -> ssl.SSLSocket:
+        """As ever, and remembered."""
+        self.last = super().wrap_socket(*words, **options)
+        return self.last
+
+    def forget(self) -> None:
+        """Close what was made last."""
+        if self.last is not None:
+            self.last.close()

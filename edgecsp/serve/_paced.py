@@ -1,0 +1,71 @@
+"""A source as a camera would be: what `flow` calls live, whatever it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from typing import Deque, Iterator, Optional, Tuple
+
+from ..core import Frame
+from ..sources import Source
+
+PICTURE_S = 1.0  # how long a still picture is looked at
+LATE_S = 1.0  # a film that is so far behind goes on from where it is
+
+
+class Paced(Source):
+    """A source as a camera would be, and when each frame came: a film at its own rate, a picture a second."""
+
+    live = moving = True
+
+    def __init__(self, source: Source, stop: threading.Event) -> None:
+        super().__init__(source.name)
+        self.problems = source.problems
+        self.came = time.monotonic()
+        self._source = source
+        self._stop = stop
+        self._arrivals: Deque[Tuple[int, float]] = deque(maxlen=8)
+        self._anchor: Optional[float] = None
+
+    def taken(self, index: int) -> float:
+        """When the frame of that number had come; those before it are forgotten."""
+        while self._arrivals:
+            number, came = self._arrivals.popleft()
+            if number >= index:
+                return came
+        return time.monotonic()
+
+    def __iter__(self) -> Iterator[Frame]:
+        count, step_s = 0, PICTURE_S
+        for frame in self._source:
+            if frame.pts_s is None or frame.stream.kind == "image":
+                frame = replace(frame, index=count, pts_s=count * PICTURE_S)
+            elif frame.stream.fps:
+                step_s = 1 / frame.stream.fps
+            if not self._source.live:
+                self._await(frame.pts_s or 0.0)
+            if self.closed or self._stop.is_set():
+                return
+            self.came = time.monotonic()
+            self._arrivals.append((frame.index, self.came))
+            count += 1
+            yield frame
+            del frame
+        if not self._source.live and count:
+            self._stop.wait(step_s)  # its last frame is looked at as long as the others
+
+    def _await(self, pts_s: float) -> None:
+        """Wait until a film's frame is due; what is far off (another file, a gap, a slow disk) starts a new count."""
+        now = time.monotonic()
+        due = now if self._anchor is None else self._anchor + pts_s
+        if self._anchor is None or not -LATE_S < due - now < 10 * LATE_S:
+            self._anchor = now - pts_s
+            return
+        self._stop.wait(max(0.0, due - now))
+
+    def close(self) -> None:
+        """Stop, and the source with it."""
+        super().close()
+        self._source.close()

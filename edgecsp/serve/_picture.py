@@ -1,0 +1,78 @@
+"""What a view looks like: a frame with its boxes, or a card with words where there is none."""
+
+from __future__ import annotations
+
+from typing import List, Tuple
+
+import numpy as np
+
+from .. import draw
+from ..core import Array, Detections, Frame, Result
+
+SIDE_PX = 1280  # the page's pictures are no larger: a 4K frame takes 60 ms to encode, and no phone shows it
+QUALITY = 80
+
+
+def painted(frame: Frame, result: Result) -> Array:
+    """A frame with its boxes, at most 1280 px wide and high: made smaller first, so that lines and letters are not."""
+    import cv2
+
+    image = frame.image
+    height, width = frame.hw
+    scale = SIDE_PX / max(height, width)
+    if scale >= 1:
+        return draw.annotate(image, result)
+    small = cv2.resize(
+        image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+    )
+    if isinstance(result, Detections):
+        result = Detections(result.xyxy * np.float32(scale), result.scores, result.class_ids, result.labels)
+    return draw.annotate(small, result, copy=False)
+
+
+def card(hw: Tuple[int, int], lines: Tuple[str, ...]) -> Array:
+    """A dark picture with words on it, as large as the last frame was."""
+    import cv2
+
+    scale = min(1.0, SIDE_PX / max(hw))
+    height, width = max(64, round(hw[0] * scale)), max(64, round(hw[1] * scale))
+    image = np.full((height, width, 3), 32, np.uint8)
+    size = max(0.35, min(height / 360, width / 640) * 0.8)
+    y = height * 0.38
+    for line, strength, tint in zip(lines, (1.0, 1.5, 0.7), ((180,) * 3, (255,) * 3, (180,) * 3)):
+        font = size * strength
+        y += 14 * size
+        for text in _broken(line.encode("ascii", "replace").decode(), font, width - 8):
+            (w, h), below = cv2.getTextSize(text, draw.FONT, font, 1)
+            y += (h + below) * 1.35
+            cv2.putText(image, text, ((width - w) // 2, round(y)), draw.FONT, font, tint, 1, cv2.LINE_AA)
+    return image
+
+
+def _broken(text: str, font: float, width: int) -> List[str]:
+    """A text in lines that fit the width, five at most; a word that does not fit is cut."""
+    import cv2
+
+    def fits(words: str) -> bool:
+        return int(cv2.getTextSize(words, draw.FONT, font, 1)[0][0]) <= width
+
+    lines: List[str] = []
+    for word in text.split():
+        if lines and fits(f"{lines[-1]} {word}"):
+            lines[-1] += f" {word}"
+            continue
+        while len(word) > 1 and not fits(word):
+            word = word[: len(word) * 3 // 4]
+        lines.append(word)
+    return lines[:5]
+
+
+def jpeg(image: Array) -> bytes:
+    """A picture as a JPEG."""
+    import cv2
+
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not done:
+        raise ValueError(f"OpenCV encodes no picture of {image.shape}")
+    encoded: bytes = data.tobytes()
+    return encoded

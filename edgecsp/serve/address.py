@@ -1,0 +1,44 @@
+"""Sources, brokers and web servers by their URLs, and what of them may be shown: never a login."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Sequence
+from urllib.parse import SplitResult, urlsplit
+
+from ..errors import UsageError
+from ..sources import redact
+
+_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@\"']*@")
+_FIELD = re.compile(r"\b((?:user|user-id|user-pw|password|passphrase|token|secret)=)(\"[^\"]*\"|'[^']*'|\S+)", re.I)
+
+
+def shown(text: str) -> str:
+    """A source, or any text that may quote one, without logins: URLs, also within GStreamer's pipelines."""
+    if text.startswith(("gst:", "csi:")) or " " in text:
+        return _FIELD.sub(r"\1***", _LOGIN.sub(r"\1", text))
+    return redact(text)
+
+
+def short(uri: str) -> str:
+    """What to call a source that was given no title: a file's name, a URL's host and path, "camera 0"."""
+    if uri.isdigit():
+        return f"camera {uri}"
+    safe = shown(uri)
+    if "://" in safe:
+        return safe.partition("://")[2].split("?")[0].rstrip("/") or safe
+    return safe.rstrip("/").rpartition("/")[2] or safe
+
+
+def split(url: str, schemes: Sequence[str], what: str, example: str) -> SplitResult:
+    """A URL of these schemes with a host -> its parts. Raises `UsageError`, which does not quote the login."""
+    port: object = ValueError
+    with suppress(ValueError):  # its message may quote the login, so it is not even chained
+        parts = urlsplit(url)
+        port = parts.port
+    if port is ValueError:  # without its @, a login looks like a host and a port: nothing of it is quoted
+        raise UsageError(f"what was given for {what} is no URL (its brackets or its port); type {example}")
+    if parts.scheme not in schemes or not parts.hostname:
+        raise UsageError(f"{shown(url)} is no {what}; type {example}")
+    return parts

@@ -1,0 +1,296 @@
+"""One session for all who ask: two lanes into the same workers, and a watch over every call of the engine.
+
+    streams, a place each         -+
+                                   +-> workers, in turns: decode, prepare, infer, finish -> the answer
+    requests, a bounded queue     -+
+
+A worker takes a picture all the way, as in `flow`: it is never handed over. As many workers as the engine takes
+pictures at once, and on an engine that takes one at a time some more, so that what lies before and behind it overlaps.
+Pictures are not joined to batches: a model's graph is made for one (`onnx_model.reshaped`), and the CPU engines are
+faster with pictures side by side than with a larger batch.
+
+A call that does not come back cannot be stopped, only left: its worker is given up, whoever waits for it is told, and
+a new session takes the old one's place.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any, Callable, Deque, List, Optional
+
+from .. import backends, cpu
+from ..core import Model, Result
+from ..errors import Busy, EngineFailed, SessionHung
+from ..pipeline import Detector, Settings
+from .turn import Picture, Turn
+
+PATIENCE_S = 1.0  # how long `close` waits for calls under way
+WITHIN_S, MOST = 60.0, 5  # so many new sessions in so much time; one more, and the engine is what is broken
+AGAIN_S = 5.0
+
+
+class _Job:
+    """What somebody waits for."""
+
+    def __init__(self, work: Callable[[Turn], Any]) -> None:
+        self.work = work
+        self.future: Future[Any] = Future()
+        self.asked = time.perf_counter()
+
+    def fail(self, error: BaseException) -> None:
+        with suppress(InvalidStateError):  # answered already, or given up by who asked
+            self.future.set_exception(error)
+
+
+class _Worker:
+    """A thread, and what it is doing."""
+
+    def __init__(self) -> None:
+        self.thread: Optional[threading.Thread] = None
+        self.turn: Optional[Turn] = None
+        self.job: Optional[_Job] = None
+        self.given_up = False
+
+
+class Batcher:
+    """One session for all who ask: requests wait in a bounded queue, streams have a place of their own each.
+
+    `open_detector` is called here, and again when a call of the engine has not come back for `hung_s` seconds or has
+    failed. `observe(stage, seconds)` may be set: it is told each stage of each picture (decode, wait, preprocess,
+    infer, post). Raises what `open_detector` raises. Any thread may use it.
+    """
+
+    def __init__(self, open_detector: Callable[[], Detector], *, queue: int = 64, hung_s: float = 10.0) -> None:
+        self.observe: Callable[[str, float], None] = lambda stage, seconds: None
+        self.queue = queue
+        self.restarts = 0
+        self._open = open_detector
+        self._hung_s = hung_s
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._watch = threading.Condition(self._lock)
+        self._requests: Deque[_Job] = deque()
+        self._streams: Deque[_Job] = deque()
+        self._last_was_stream = False
+        self._opened_at: Deque[float] = deque(maxlen=MOST)
+        self._why = ""  # why there is no session at the moment
+        self._told = ""  # what is told to all while there will be none for some time
+        self._broken = False
+        self._given_up: List[_Worker] = []
+        self._closed = False
+        self._detector: Optional[Detector] = open_detector()
+        self._known: Detector = self._detector
+        self.model: Model = self._detector.model
+        self.places = backends.at_once(self._detector.session)
+        self._workers: List[_Worker] = []
+        with self._lock:
+            for _ in range(max(self.places, min(4, cpu.threads()))):
+                self._hire()
+        self._watcher = threading.Thread(target=self._watch_all, name="edgecsp-watch", daemon=True)
+        self._watcher.start()
+
+    @property
+    def detector(self) -> Detector:
+        """The present one; while there is none, the last."""
+        return self._known
+
+    @property
+    def depth(self) -> int:
+        """Requests that wait."""
+        return len(self._requests)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is a session to ask."""
+        return self._detector is not None and not self._closed
+
+    def detect(self, picture: Picture, settings: Optional[Settings] = None) -> Result:
+        """What is in a stream's picture, (H, W, 3) uint8 BGR; waits for it. Raises `EngineFailed` or `SessionHung`."""
+        job = _Job(lambda turn: turn.detect(picture, settings))
+        with self._lock:
+            self._refuse()
+            self._streams.append(job)
+            self._work.notify()
+        found: Result = job.future.result()
+        return found
+
+    def submit(self, picture: Picture, settings: Optional[Settings] = None) -> Future[Any]:
+        """A request's picture, or what makes one -> a future of what is in it. Raises `Busy` when too many wait."""
+        return self.ask(lambda turn: turn.detect(picture, settings))
+
+    def ask(self, work: Callable[[Turn], Any]) -> Future[Any]:
+        """Any work that needs the session -> a future of its value, in the requests' lane. Raises `Busy`."""
+        job = _Job(work)
+        with self._lock:
+            self._refuse()
+            if len(self._requests) >= self.queue:
+                raise Busy(
+                    f"{self.queue} requests wait already; ask again in a second, or serve with a larger --queue", 1
+                )
+            self._requests.append(job)
+            self._work.notify()
+        return job.future
+
+    def close(self) -> None:
+        """Fail what waits, wait a moment for what is under way, give the session back."""
+        with self._lock:
+            self._closed = True
+            waiting = [*self._requests, *self._streams]
+            self._requests.clear()
+            self._streams.clear()
+            self._work.notify_all()
+            self._watch.notify_all()
+        for job in waiting:
+            job.fail(EngineFailed("the server is being shut down"))
+        late = time.monotonic() + PATIENCE_S
+        threads = [worker.thread for worker in self._workers]
+        for thread in (*threads, self._watcher):
+            if thread is not None:
+                thread.join(max(0.0, late - time.monotonic()))
+        for worker in self._workers:
+            if worker.job is not None:
+                worker.job.fail(EngineFailed("the server is being shut down"))
+        # A session that somebody is still inside of is left to the end of the process.
+        detector, self._detector = self._detector, None
+        if detector is not None and not any(thread and thread.is_alive() for thread in threads):
+            detector.close()
+
+    def _refuse(self) -> None:
+        if self._closed:
+            raise EngineFailed("the server is being shut down")
+        if self._broken:
+            raise EngineFailed(self._told)
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    def _hire(self) -> None:
+        worker = _Worker()
+        worker.thread = threading.Thread(target=self._run, args=(worker,), name="edgecsp-serve", daemon=True)
+        self._workers.append(worker)
+        worker.thread.start()
+
+    def _run(self, worker: _Worker) -> None:
+        while True:
+            with self._lock:
+                job = self._take(worker)
+                if job is None:
+                    return
+                turn = worker.turn
+            assert turn is not None
+            self.observe("wait", time.perf_counter() - job.asked)
+            error: Optional[BaseException] = None
+            try:
+                value = job.work(turn)
+            except BaseException as caught:  # noqa: BLE001 - carried to the one who waits for it
+                error = caught
+            with self._lock:
+                worker.job = worker.turn = None
+                if worker.given_up:  # its place is taken, and whoever waited has been told
+                    self._given_up.remove(worker)
+                    return
+                if isinstance(error, EngineFailed) and turn.detector is self._detector:
+                    self._lose(str(error))
+            if error is not None:
+                job.fail(error)
+            else:
+                with suppress(InvalidStateError):
+                    job.future.set_result(value)
+            del job, turn, error  # or the picture stays until the next one comes
+            value = None
+
+    def _take(self, worker: _Worker) -> Optional[_Job]:
+        """The next job, the lanes in turns; None when there will be no more. The lock is held."""
+        while not self._closed:
+            if self._detector is not None and (self._streams or self._requests):
+                first = self._streams and not (self._last_was_stream and self._requests)
+                job = (self._streams if first else self._requests).popleft()
+                self._last_was_stream = bool(first)
+                if not job.future.set_running_or_notify_cancel():
+                    continue  # who asked has gone
+                worker.job, worker.turn = job, Turn(self._detector, self.observe)
+                return job
+            self._work.wait()
+        return None
+
+    # -- the watch -----------------------------------------------------------------------------------------------
+
+    def _watch_all(self) -> None:
+        while True:
+            hung: List[_Job] = []
+            with self._lock:
+                if self._closed:
+                    return
+                hung = self._leave_hung()
+                lacking = self._detector is None
+                if not lacking:
+                    self._watch.wait(min(1.0, self._hung_s / 4))
+            for job in hung:
+                job.fail(SessionHung(f"the engine has not answered for {self._hung_s:g} s; a new session is opened"))
+            if lacking:
+                self._reopen()
+
+    def _leave_hung(self) -> List[_Job]:
+        """Give up the workers whose call does not come back; their jobs. The lock is held."""
+        now, jobs = time.monotonic(), []
+        for worker in list(self._workers):
+            turn, job = worker.turn, worker.job
+            begun = turn.begun if turn else None
+            if turn is None or job is None or begun is None or now - begun < self._hung_s:
+                continue
+            worker.given_up = True
+            self._workers.remove(worker)
+            self._given_up.append(worker)
+            jobs.append(job)
+            self._hire()
+            if turn.detector is self._detector:
+                self._lose(f"the engine has not answered for {self._hung_s:g} s")
+        return jobs
+
+    def _lose(self, why: str) -> None:
+        """Ask no more of the present session. The lock is held."""
+        # It is not closed: other workers may be inside of it. With the last of them it goes.
+        self._detector = None
+        self._why = why
+        self._watch.notify_all()
+
+    def _reopen(self) -> None:
+        """Put a session where there is none, unless that was done too often."""
+        now = time.monotonic()
+        if len(self._opened_at) == MOST and now - self._opened_at[0] < WITHIN_S:
+            self._break(
+                f"the engine was opened again {MOST} times within {WITHIN_S:g} s and is still not well ({self._why}); "
+                "start the server again, or with another --engine",
+                WITHIN_S - (now - self._opened_at[0]),
+            )
+            return
+        self._opened_at.append(now)
+        try:
+            detector = self._open()
+        except Exception as error:  # noqa: BLE001 - told to all who ask, and tried again
+            self._break(f"the engine cannot be opened again: {error}", AGAIN_S)
+            return
+        with self._lock:
+            self.restarts += 1
+            self._broken = False
+            if not self._closed:
+                self._detector = self._known = detector
+                self._work.notify_all()
+                return
+        detector.close()
+
+    def _break(self, why: str, pause_s: float) -> None:
+        """There is no session, and will be none for a while: nobody waits for it."""
+        with self._lock:
+            self._broken, self._told = True, why
+            waiting = [*self._requests, *self._streams]
+            self._requests.clear()
+            self._streams.clear()
+        for job in waiting:
+            job.fail(EngineFailed(why))
+        with self._lock:
+            if not self._closed:
+                self._watch.wait(pause_s)

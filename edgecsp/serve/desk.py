@@ -1,0 +1,196 @@
+"""What the routes share: the session, the streams, the limits, the words of the answers; and each stream's pictures.
+
+A picture is encoded once, off the loop, and handed to all who look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
+
+from starlette.responses import Response
+
+from .. import __version__, draw
+from ..pipeline import Settings
+from . import tensors
+from .batcher import Batcher
+from .body import Limits
+from .events import Bus
+from .live import View
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from .metrics import Metrics
+
+PLOT_MINUTES = 10.0
+STATE_S = 0.4  # so long what the page is told is kept: many viewers cost what one does
+
+
+class Desk:
+    """What the routes share: the session, the streams, the limits, and the words of the answers."""
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        views: Sequence[View],
+        bus: Bus,
+        metrics: Metrics,
+        facts: Mapping[str, Any],
+        limits: Limits,
+    ) -> None:
+        self.batcher = batcher
+        self.views = {view.name: view for view in views}
+        self.bus = bus
+        self.metrics = metrics
+        self.facts = dict(facts)
+        self.limits = limits
+        self.model = batcher.model
+        self.signature = tensors.Signature(self.model)
+        self.screens: Dict[str, Screen] = {}
+        self.viewers = 0
+        self.stop: Optional[asyncio.Event] = None
+        self._encoders = ThreadPoolExecutor(2, thread_name_prefix="edgecsp-encode")
+        self._state: Tuple[float, bytes] = (float("-inf"), b"")
+
+    @property
+    def settings(self) -> Settings:
+        """What a request goes by that says nothing else."""
+        return self.batcher.detector.settings
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a request would be answered."""
+        return self.batcher.healthy
+
+    async def ask(self, work: Callable[[Turn], Any]) -> Any:
+        """Work that needs the session -> its value. Raises `Busy` and `EngineFailed`."""
+        return await asyncio.wrap_future(self.batcher.ask(work))
+
+    async def encoded(self, view: View) -> Tuple[int, bytes]:
+        """A view's picture, off the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._encoders, view.jpeg)
+
+    def json(self, data: bytes, status: int = 200, retry_after_s: Optional[int] = None) -> Response:
+        """Bytes of JSON as an answer."""
+        headers = None if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        return Response(data, status, headers, media_type="application/json")
+
+    def said(self, value: Any, status: int = 200) -> Response:
+        """A value as JSON."""
+        return self.json(json.dumps(value, allow_nan=False).encode(), status)
+
+    def tensors(self, data: bytes, header: Optional[int]) -> Response:
+        """An answer of `v2.infer`."""
+        if header is None:
+            return self.json(data)
+        return Response(data, headers={tensors.HEADER: str(header)}, media_type="application/octet-stream")
+
+    def state(self) -> bytes:
+        """All that the page shows, as JSON."""
+        now = time.monotonic()
+        if now - self._state[0] > STATE_S:
+            self._state = now, json.dumps(self._told(), allow_nan=False).encode()
+        return self._state[1]
+
+    def _told(self) -> Dict[str, Any]:
+        model, batcher = self.model, self.batcher
+        return {
+            "version": __version__,
+            "model": {
+                "name": model.name, "task": model.task, "labels": list(model.labels), "conf": model.conf,
+                "iou": model.iou, "width": model.input.hw[1], "height": model.input.hw[0],
+                "random": model.origin.get("weights") == "random",
+                "palette": [f"#{value:06x}" for value in draw.PALETTE_RGB],
+            },
+            **{key: self.facts.get(key) for key in ("engine", "device", "precision", "threads")},
+            "healthy": batcher.healthy, "restarts": batcher.restarts, "waiting": batcher.depth, "queue": batcher.queue,
+            "streams": [self.described(view) for view in self.views.values()],
+        }  # fmt: skip
+
+    def described(self, view: View) -> Dict[str, Any]:
+        """A stream as JSON: its figures, what it keeps, what was in view."""
+        return {**view.described(), "plot": view.counts(PLOT_MINUTES)}
+
+    def end(self) -> None:
+        """Let those who look go; on the loop."""
+        if self.stop is not None:
+            self.stop.set()
+        for screen in self.screens.values():
+            screen.wake()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the server is being shut down."""
+        return self.stop is not None and self.stop.is_set()
+
+    def close(self) -> None:
+        """Let the encoders go."""
+        self._encoders.shutdown(wait=False)
+
+
+class Screen:
+    """A view as those see it who look at it now: each picture is encoded once and handed to all."""
+
+    def __init__(self, desk: Desk, view: View) -> None:
+        self._desk, self._view = desk, view
+        self._loop = asyncio.get_running_loop()
+        self._waiting: Set[asyncio.Future[None]] = set()
+        self._encoding: Optional[asyncio.Task[None]] = None
+        self._again = False
+        self.number, self.picture = -1, b""
+        self.seats = 0
+
+    def open(self) -> None:
+        """Somebody looks."""
+        self.seats += 1
+        if self.seats == 1:
+            self.number = -1  # what was seen last is old
+            self._view.subscribe(self._told)
+            self._fresh()
+
+    def close(self) -> None:
+        """Somebody has gone."""
+        self.seats -= 1
+        if self.seats == 0:
+            self._view.unsubscribe(self._told)
+
+    async def after(self, number: int, timeout_s: float) -> bytes:
+        """The newest picture as soon as it is newer than `number`; after `timeout_s` the same again."""
+        if self.number <= number:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.add(waiter)
+            try:
+                await asyncio.wait_for(waiter, timeout_s)
+            except asyncio.TimeoutError:
+                self._fresh()
+            finally:
+                self._waiting.discard(waiter)
+        return self.picture
+
+    def wake(self) -> None:
+        """Hand on what there is."""
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _told(self, number: int) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._fresh)
+
+    def _fresh(self) -> None:
+        if self._encoding is not None and not self._encoding.done():
+            self._again = True
+        elif self.seats:
+            self._encoding = self._loop.create_task(self._encode())
+
+    async def _encode(self) -> None:
+        while True:
+            self._again = False
+            self.number, self.picture = await self._desk.encoded(self._view)
+            self.wake()
+            if not self._again:
+                return

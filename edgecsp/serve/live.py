@@ -1,0 +1,256 @@
+"""What there is to be seen of a stream now: its newest frame with what is in it, once for all who look."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Counter as CounterOf
+
+from ..core import Detections, Frame, Result
+from ..pipeline import Settings
+from . import _picture
+from .address import short, shown
+
+STATES = ("connecting", "live", "no signal", "ended", "failed")
+WINDOW_S = 3.0  # what rates and delays are taken over
+BUCKET_S = 10
+KEPT_S = 3600
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame and what is in it.
+
+    `number` grows with whatever there is to be seen of its view, also with what is no shot: it may skip. `at` is when
+    it was there, by the monotonic clock; `latency_ms` what had passed since the frame had come from its source.
+    """
+
+    number: int
+    frame: Frame
+    result: Result
+    at: float
+    latency_ms: float
+
+
+@dataclass
+class _Bucket:
+    """What was found within 10 seconds."""
+
+    number: int
+    frames: int
+    found: CounterOf[str]
+
+
+class View:
+    """A stream as it is looked at: the latest shot, its state, its figures. Any thread may use it.
+
+    `name` is unique and fit for a path, `title` is for people, `source` where it comes from without its login (`uri`,
+    which has it, is for who opens the stream). `settings` may be assigned: the next frame goes by them. `frames` were
+    computed, `dropped` were passed over for newer ones; `found` counts detections by label, `reconnects` is how often
+    the source was opened again. `observe` is told how long an encoding took, `turned` each new state and its reason.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        name: str,
+        *,
+        title: str = "",
+        settings: Optional[Settings] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
+            raise ValueError(f"a view's name is letters, digits, - and _: {name!r}")
+        self.uri = uri
+        self.name = name
+        self.source = shown(uri)
+        self.title = title or short(uri)
+        self.settings = settings or Settings()
+        self.frames = self.dropped = self.reconnects = 0
+        self.found: CounterOf[str] = Counter()
+        self.observe: Callable[[str, float], None] = lambda stage, seconds: None
+        self.turned: Callable[[str, str], None] = lambda state, reason: None
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._encoding = threading.Lock()
+        self._number = 0
+        self._state, self._reason = "connecting", ""
+        self._shot: Optional[Shot] = None
+        self._hw = (360, 640)
+        self._encoded: Tuple[int, bytes] = (-1, b"")
+        self._recent: Deque[Tuple[float, float]] = deque()
+        self._buckets: Deque[_Bucket] = deque(maxlen=KEPT_S // BUCKET_S)
+        self._callbacks: List[Callable[[int], None]] = []
+
+    def __repr__(self) -> str:
+        return f"<View {self.name}: {self.source}>"
+
+    # -- what the stream tells -----------------------------------------------------------------------------------
+
+    def publish(self, frame: Frame, result: Result, latency_ms: float) -> Shot:
+        """Show a frame and what is in it; the view is live."""
+        at = self._clock()
+        with self._changed:
+            self._number += 1
+            shot = self._shot = Shot(self._number, frame, result, at, latency_ms)
+            self._hw = frame.hw
+            came, self._state, self._reason = self._state != "live", "live", ""
+            if came:
+                self.turned("live", "")
+            self.frames += 1
+            self._recent.append((at, latency_ms))
+            self._forget(at)
+            self._count(at, result)
+            self._tell()
+            return shot
+
+    def turn(self, state: str, reason: str = "") -> bool:
+        """Say what has become of the stream; whether that is new. Anything but "live" takes its picture away."""
+        if state not in STATES:
+            raise ValueError(f"a view is one of {', '.join(STATES)}, not {state!r}")
+        with self._changed:
+            if (state, reason) == (self._state, self._reason):
+                return False
+            self._number += 1
+            self._state, self._reason = state, reason
+            self.turned(state, reason)
+            if state != "live":
+                self._shot = None
+                self._recent.clear()
+            self._tell()
+            return True
+
+    def _tell(self) -> None:
+        self._changed.notify_all()
+        for callback in self._callbacks:
+            callback(self._number)
+
+    def _count(self, at: float, result: Result) -> None:
+        ids = result.class_ids if isinstance(result, Detections) else result.class_ids[:1]
+        labels = [result.label(int(i)) for i in ids]
+        self.found.update(labels)
+        number = int(at // BUCKET_S)
+        if not self._buckets or self._buckets[-1].number != number:
+            self._buckets.append(_Bucket(number, 0, Counter()))
+        self._buckets[-1].frames += 1
+        self._buckets[-1].found.update(labels)
+
+    def _forget(self, now: float) -> None:
+        while self._recent and now - self._recent[0][0] > WINDOW_S:
+            self._recent.popleft()
+
+    # -- who looks -----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`."""
+        return self._state
+
+    @property
+    def reason(self) -> str:
+        """Why it is not live, for people; "" when it is."""
+        return self._reason
+
+    @property
+    def number(self) -> int:
+        """The number of what there is to be seen now."""
+        return self._number
+
+    @property
+    def fps(self) -> float:
+        """Frames a second over the last three seconds; 0 when it is not live."""
+        with self._changed:
+            self._forget(self._clock())
+            times = [at for at, _ in self._recent]
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
+
+    @property
+    def latency_ms(self) -> Optional[float]:
+        """From a frame's coming to its result: the mean of the last three seconds, None when there was none."""
+        with self._changed:
+            self._forget(self._clock())
+            return sum(ms for _, ms in self._recent) / len(self._recent) if self._recent else None
+
+    def latest(self) -> Optional[Shot]:
+        """The newest shot; None when the view is not live."""
+        return self._shot
+
+    def wait(self, after: int, timeout_s: float) -> Optional[Shot]:
+        """The newest shot once there is one behind number `after`; None when there is none within `timeout_s`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._shot is not None and self._shot.number > after, timeout_s)
+            return self._shot if self._shot is not None and self._shot.number > after else None
+
+    def subscribe(self, callback: Callable[[int], None]) -> None:
+        """Have `callback` called with the number of each new shot or state, in any thread. It must not wait."""
+        with self._changed:
+            self._callbacks.append(callback)
+
+    def unsubscribe(self, callback: Callable[[int], None]) -> None:
+        """Call it no more."""
+        with self._changed:
+            self._callbacks.remove(callback)
+
+    def jpeg(self) -> Tuple[int, bytes]:
+        """What there is to be seen as a JPEG, and its number: the newest frame with its boxes, or why there is none.
+
+        Encoded once however many ask. At most 1280 pixels wide and high.
+        """
+        with self._encoding:
+            with self._changed:
+                number, shot, state, reason = self._number, self._shot, self._state, self._reason
+            if self._encoded[0] != number:
+                begun = time.perf_counter()
+                image = (
+                    _picture.painted(shot.frame, shot.result)
+                    if shot
+                    else _picture.card(self._hw, (self.title, state, reason))
+                )
+                self._encoded = number, _picture.jpeg(image)
+                self.observe("encode", time.perf_counter() - begun)
+            return self._encoded
+
+    def counts(self, minutes: float = 5.0) -> Dict[str, Any]:
+        """How many of each label were in view, in each 10 s of the last minutes (60 at most), newest last, as JSON.
+
+        `counts` by label are means over the frames of 10 s, 0 where there was none; `frames` says how many there were.
+        """
+        last = int(self._clock() // BUCKET_S)
+        spans = max(1, min(KEPT_S // BUCKET_S, round(minutes * 60 / BUCKET_S)))
+        with self._changed:
+            kept = {b.number: (b.frames, dict(b.found)) for b in self._buckets if last - b.number < spans}
+        empty: Tuple[int, Dict[str, int]] = (0, {})
+        columns = [kept.get(number, empty) for number in range(last - spans + 1, last + 1)]
+        labels = sorted({label for _, found in columns for label in found})
+        return {
+            "step_s": BUCKET_S,
+            "frames": [frames for frames, _ in columns],
+            "counts": {
+                label: [round(found.get(label, 0) / max(1, frames), 2) for frames, found in columns] for label in labels
+            },
+        }
+
+    def described(self) -> Dict[str, Any]:
+        """Name, source, state, figures and settings as JSON."""
+        latency, settings, hw = self.latency_ms, self.settings, self._hw
+        return {
+            "name": self.name,
+            "title": self.title,
+            "source": self.source,
+            "state": self.state,
+            "reason": self.reason,
+            "fps": round(self.fps, 2),
+            "latency_ms": None if latency is None else round(latency, 2),
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "reconnects": self.reconnects,
+            "width": hw[1],
+            "height": hw[0],
+            "conf": settings.conf,
+            "iou": settings.iou,
+            "class_ids": None if settings.class_ids is None else list(settings.class_ids),
+        }

@@ -1,0 +1,76 @@
+"""Of all events those that are worth a message to somebody far away: what has changed, and not too often."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Callable, Dict, Iterator, Optional
+from typing import Counter as CounterOf
+
+from .events import Event, Subscription
+
+EVERY_S = 1.0
+
+
+def counts(event: Event) -> CounterOf[str]:
+    """How many of each label are in an event of detections (of a classifier: the best class)."""
+    rows = event["detections"] if "detections" in event else event["classes"][:1]
+    return Counter(row["label"] for row in rows)
+
+
+class Notices:
+    """Iterate it for the events that say something new, until the subscription is closed.
+
+    Of detections, those whose counts by label are others than the last that were told of the stream, at most one in
+    `every_s` seconds: what changes more often is told as it is then. Changes of state at once.
+    """
+
+    def __init__(
+        self, events: Subscription, every_s: float = EVERY_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._events, self._every_s, self._clock = events, every_s, clock
+        self._told: Dict[str, CounterOf[str]] = {}
+        self._at: Dict[str, float] = {}
+        self._held: Dict[str, Event] = {}
+
+    def __iter__(self) -> Iterator[Event]:
+        while True:
+            event = self._events.take(self._wait_s())
+            if event is None and self._events.closed:
+                break
+            if event is not None:
+                yield from self._heard(event)
+            yield from self._due()
+        held, self._held = self._held, {}
+        yield from held.values()
+
+    def _wait_s(self) -> Optional[float]:
+        if not self._held:
+            return None
+        return max(0.0, min(self._at[stream] for stream in self._held) + self._every_s - self._clock())
+
+    def _heard(self, event: Event) -> Iterator[Event]:
+        stream = event["stream"]
+        if event["type"] == "state":
+            held = self._held.pop(stream, None)
+            if held is not None:
+                yield held
+            self._told.pop(stream, None)
+            yield event
+        elif self._told.get(stream) == counts(event):
+            self._held.pop(stream, None)  # it was so for less than a moment
+        elif self._clock() - self._at.get(stream, -self._every_s) >= self._every_s:
+            yield self._tell(event)
+        else:
+            self._held[stream] = event
+
+    def _due(self) -> Iterator[Event]:
+        now = self._clock()
+        for stream in [name for name in self._held if now - self._at[name] >= self._every_s]:
+            yield self._tell(self._held[stream])
+
+    def _tell(self, event: Event) -> Event:
+        stream = event["stream"]
+        self._held.pop(stream, None)
+        self._told[stream], self._at[stream] = counts(event), self._clock()
+        return event

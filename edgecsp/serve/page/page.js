@@ -1,0 +1,137 @@
+// The page: asks once a second how things are, and has each stream's card show it.
+import { Card } from "./card.js";
+import { trial } from "./trial.js";
+
+const EVERY_MS = 1000, HIDDEN_MS = 10000, SPEAK_MS = 10000;
+// A browser opens six connections to a server: beyond so many streams the pictures are fetched one by one.
+const MOVING = 4;
+
+const wall = document.getElementById("streams"), alarm = document.getElementById("alarm");
+const cards = new Map();
+let state = null, down = false, spoken = "", spokenAt = -Infinity;
+
+const lights = document.getElementById("lights"), root = document.documentElement;
+const kept = (() => { try { return localStorage.getItem("lights"); } catch { return null; } })();
+if (kept) root.dataset.lights = kept;
+lights.addEventListener("click", () => {
+  const dark = root.dataset.lights ? root.dataset.lights === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.lights = dark ? "light" : "dark";
+  try { localStorage.setItem("lights", root.dataset.lights); } catch { /* a browser that keeps nothing */ }
+  draw();
+});
+
+function element(name, text, kind) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+function facts() {
+  const { model, engine, device, precision, threads, healthy, waiting } = state;
+  const rows = [["model", `${model.name}, ${model.width}\u00d7${model.height}`, ""]];
+  if (engine) rows.push(["engine", [engine, device, precision].filter(Boolean).join(", "), ""]);
+  if (threads) rows.push(["threads", threads, ""]);
+  if (waiting) rows.push(["waiting", `${waiting} of ${state.queue}`, "warn"]);
+  if (!healthy) rows.push(["engine", "is being opened again", "bad"]);
+  if (model.random) rows.push(["weights", "RANDOM: its boxes mean nothing", "bad"]);
+  const list = document.getElementById("facts");
+  const said = JSON.stringify(rows);
+  if (list.dataset.said === said) return;
+  list.dataset.said = said;
+  list.replaceChildren(...rows.map(([name, value, kind]) => {
+    const row = document.createElement("div");
+    row.append(element("dt", name), element("dd", value, kind));
+    return row;
+  }));
+}
+
+function draw() {
+  if (!state) return;
+  facts();
+  const names = state.streams.map(each => each.name);
+  for (const [name, card] of cards) {
+    if (!names.includes(name)) { card.remove(); cards.delete(name); }
+  }
+  for (const stream of state.streams) {
+    if (!cards.has(stream.name)) {
+      const card = new Card(stream, state.model);
+      cards.set(stream.name, card);
+      wall.append(card.node);
+      // Alone on a wide screen there is room for its controls.
+      if (names.length === 1 && innerWidth >= 1024) card.find(".keep").open = true;
+    }
+    cards.get(stream.name).show(stream, state.model);
+  }
+  wall.classList.toggle("only", names.length === 1);
+  document.title = names.length ? `edgecsp: ${names.length === 1 ? state.streams[0].title : `${names.length} streams`}` : "edgecsp";
+  speak();
+}
+
+// What a screen reader is told: once in a while, and only when it is something new.
+function speak() {
+  const now = performance.now();
+  if (now - spokenAt < SPEAK_MS) return;
+  const said = state.streams.map(each => `${each.title}: ${cards.get(each.name).summary()}`).join(". ");
+  if (said && said !== spoken) {
+    document.getElementById("said").textContent = said;
+    [spoken, spokenAt] = [said, now];
+  }
+}
+
+function pictures() {
+  const moving = !document.hidden && !down;
+  const live = [...cards.values()];
+  live.forEach((card, at) => card.play(moving && at < MOVING));
+  return moving ? live.slice(MOVING) : [];
+}
+
+async function ask() {
+  try {
+    const answer = await fetch("/api/state", { signal: AbortSignal.timeout(8000) });
+    if (answer.status === 401) { location.reload(); return; }
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    state = await answer.json();
+    if (down) live();
+    draw();
+  } catch (error) {
+    if (!down) {
+      down = true;
+      alarm.textContent = "The server does not answer. The pictures are old; trying again.";
+      alarm.hidden = false;
+      wall.classList.add("away");
+    }
+  }
+  pictures();
+}
+
+function live() {
+  down = false;
+  alarm.hidden = true;
+  wall.classList.remove("away");
+}
+
+async function every() {
+  for (;;) {
+    await ask();
+    await new Promise(done => {
+      const timer = setTimeout(done, document.hidden ? HIDDEN_MS : EVERY_MS);
+      document.addEventListener("visibilitychange", () => { clearTimeout(timer); done(); }, { once: true });
+    });
+  }
+}
+
+// The streams beyond the first four, in turns, over one connection.
+async function still() {
+  for (;;) {
+    const waiting = pictures();
+    for (const card of waiting) await card.snap();
+    await new Promise(done => setTimeout(done, waiting.length ? 120 : 1000));
+  }
+}
+
+trial(() => state);
+// A picture that never ends would keep the page from ever having been loaded.
+if (document.readyState !== "complete") await new Promise(done => addEventListener("load", done));
+every();
+still();

@@ -1,0 +1,209 @@
+"""Pictures over HTTP: `/v1/detect` in our own words, `/v1/vision/detection` in CodeProject.AI's and DeepStack's.
+
+A picture's size is read from its header before anything is decoded: a file of 100 kB may be a picture of a gigabyte.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import replace
+from email.message import Message
+from email.utils import formatdate
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ..core import Array, Detections, Frame, Model, Stream
+from ..errors import EdgecspError, Refused, SourceError, UsageError
+from ..pipeline import Settings
+from ..sinks.rows import as_json
+from ..sources import pictures as decoding
+from .guard import same
+from .header import check
+from .turn import Turn
+
+LEAST_CONFIDENCE = 0.4  # CodeProject.AI's, when none is sent
+
+
+def decoded(data: bytes, name: str) -> Array:
+    """A picture that was checked -> (H, W, 3) uint8 BGR. Raises `Refused`."""
+    try:
+        return decoding.decode(data, name)
+    except SourceError as error:
+        raise Refused(400, str(error)) from error
+
+
+# -- what was sent -------------------------------------------------------------------------------------------------
+
+
+class Sent(NamedTuple):
+    """A request's picture and the fields beside it."""
+
+    data: bytes
+    name: str
+    fields: Dict[str, str]
+
+
+async def sent(request: Any) -> Sent:
+    """The picture of a request: its body, or the field `image` of a form. Raises `Refused`."""
+    kind = request.headers.get("content-type", "")
+    word = kind.partition(";")[0].strip().lower()
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(415, "the body is compressed; pictures are already, send them as they are")
+    data = await request.body()
+    if word == "multipart/form-data":
+        return form(data, kind)
+    if word not in ("", "application/octet-stream") and not word.startswith("image/"):
+        raise Refused(415, f"a body of {word[:60]!r}; send image/jpeg, or multipart/form-data with a field image")
+    return Sent(data, "picture", {})
+
+
+def form(data: bytes, kind: str) -> Sent:
+    """A multipart form that is here as a whole. Raises `Refused`. Source: RFC 7578."""
+    boundary = _parameters(kind).get("boundary", "")
+    if not 0 < len(boundary) <= 70:
+        raise Refused(400, "multipart/form-data without a boundary")
+    found: Optional[Tuple[bytes, str]] = None
+    fields: Dict[str, str] = {}
+    # Each part begins behind a line of the boundary; the first one may stand at the very beginning.
+    for part in (b"\r\n" + data).split(b"\r\n--" + boundary.encode("latin-1", "replace"))[1:17]:
+        head, separator, body = part.partition(b"\r\n\r\n")
+        if part.startswith(b"--") or not separator:
+            continue
+        said = _disposition(head)
+        if said.get("name") == "image":
+            found = body, said.get("filename") or "picture"
+        elif said.get("name"):
+            fields[said["name"]] = body[:1000].decode("utf-8", "replace")
+    if found is None:
+        raise Refused(400, f"the form has no field image; it has {', '.join(fields)[:100] or 'none'}")
+    return Sent(found[0], found[1][:200], fields)
+
+
+def _disposition(head: bytes) -> Dict[str, str]:
+    for line in head.decode("utf-8", "replace").split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "content-disposition":
+            return _parameters(value)
+    return {}
+
+
+def _parameters(value: str) -> Dict[str, str]:
+    """The parameters of a header's value, in lower case and unquoted."""
+    message = Message()
+    message["content-type"] = value.replace("\r", " ").replace("\n", " ")
+    said = message.get_params([], unquote=True)
+    return {key.lower(): word for key, word in said if isinstance(word, str)}
+
+
+def number(text: Optional[str], name: str) -> Optional[float]:
+    """A number from 0 to 1 as people write it. Raises `Refused`."""
+    if text is None or not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise Refused(400, f"{name}={text[:40]!r}: a number from 0 to 1")
+    return value
+
+
+def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[str], classes: Optional[str]) -> Settings:
+    """The server's settings with what a request says instead. Raises `Refused`."""
+    changes: Dict[str, Any] = {}
+    for name, text in (("conf", conf), ("iou", iou)):
+        value = number(text, name)
+        if value is not None:
+            changes[name] = value
+    words = [word for word in (classes or "").split(",") if word.strip()]
+    if words:
+        changes["class_ids"] = class_ids(model, words)
+    return replace(base, **changes)
+
+
+def class_ids(model: Model, words: List[str]) -> Tuple[int, ...]:
+    """Class ids by names or numbers. Raises `Refused`."""
+    try:
+        return tuple(model.class_ids(words))
+    except UsageError as error:
+        raise Refused(400, str(error)[:500]) from error
+
+
+# -- the two answers -----------------------------------------------------------------------------------------------
+
+
+async def detect(request: Any) -> Any:
+    """POST /v1/detect: a picture -> the object of one line of `edgecsp run --json`."""
+    desk, query = request.app.state.desk, request.query_params
+    wanted = settings(desk.model, desk.settings, query.get("conf"), query.get("iou"), query.get("classes"))
+    got = await sent(request)
+    check(got.data, desk.limits.pixels)
+
+    def work(turn: Turn) -> bytes:
+        image = turn.timed("decode", decoded, got.data, got.name)
+        found = turn.detect(image, wanted)
+        return json.dumps(as_json(Frame(image, Stream(got.name)), found), allow_nan=False).encode()
+
+    return desk.json(await desk.ask(work))
+
+
+async def vision(request: Any) -> Any:
+    """POST /v1/vision/detection: what Frigate, Viseron, Blue Iris and Home Assistant's integrations ask."""
+    desk = request.app.state.desk
+    begun = time.perf_counter()
+    took: List[float] = []
+    try:
+        got = await sent(request)
+        _check_key(request, got.fields)
+        check(got.data, desk.limits.pixels)
+        least = number(got.fields.get("min_confidence"), "min_confidence")
+        wanted = replace(desk.settings, conf=LEAST_CONFIDENCE if least is None else least)
+        if desk.model.task != "detect":
+            raise Refused(400, f"{desk.model.name} tells what a picture shows, not where; ask /v1/detect")
+
+        def work(turn: Turn) -> Any:
+            found = turn.detect(lambda: decoded(got.data, got.name), wanted)
+            took.append(turn.infer_s)
+            return found
+
+        found = await desk.ask(work)
+    except EdgecspError as error:
+        status = error.status if isinstance(error, Refused) else 503
+        said = {"success": False, "error": str(error), "predictions": [], "count": 0, "code": status}
+        return desk.json(json.dumps(said).encode(), status, getattr(error, "retry_after_s", None))
+    spent = (time.perf_counter() - begun) * 1e3
+    return desk.json(json.dumps(_predictions(found, desk, took[0] * 1e3, spent)).encode())
+
+
+def _check_key(request: Any, fields: Dict[str, str]) -> None:
+    """Those programs can send a key in the form alone."""
+    state = request.scope.get("state", {})
+    if "token" in state and not state["known"] and not same(fields.get("api_key", ""), state["token"]):
+        raise Refused(401, "a token is needed: the form's field api_key, or the header  Authorization: Bearer TOKEN")
+
+
+def _predictions(found: Detections, desk: Any, inference_ms: float, spent_ms: float) -> Dict[str, Any]:
+    """Source: CodeProject.AI Server's API reference, "Object Detector"; DeepStack's answer is a part of it."""
+    corners = ("x_min", "y_min", "x_max", "y_max")
+    rows = [
+        {"confidence": round(each.score, 5), "label": each.label, **dict(zip(corners, map(round, each.xyxy)))}
+        for each in found
+    ]
+    names = ", ".join(dict.fromkeys(each.label for each in found))
+    return {
+        "success": True,
+        "message": f"Found {names}" if names else "No objects found",
+        "count": len(rows),
+        "predictions": rows,
+        "inferenceMs": round(inference_ms),
+        "processMs": round(spent_ms),
+        "analysisRoundTripMs": round(spent_ms),
+        "code": 200,
+        "command": "detect",
+        "moduleId": "edgecsp",
+        "moduleName": f"edgecsp {desk.model.name}",
+        "executionProvider": str(desk.facts.get("engine", "")),
+        "canUseGPU": str(desk.facts.get("device", "cpu")) != "cpu",
+        "timestampUTC": formatdate(usegmt=True),
+    }

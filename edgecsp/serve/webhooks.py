@@ -1,0 +1,238 @@
+"""Detections to a web server of the operator's: a POST each, signed if there is a secret, tried again when it fails.
+
+    POST URL
+    Content-Type: application/json
+    X-Edgecsp-Event: detections                 or state
+    X-Edgecsp-Delivery: 1763733600123           the event's id: tells one that comes twice
+    X-Edgecsp-Signature-256: sha256=...         HMAC of the body with the secret (RFC 2104), in hex
+
+The body is the event as `/events` has it. URLs come from the command line or the site's file, never from a request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
+from urllib.parse import unquote
+
+from .. import __version__
+from ..errors import UsageError
+from .address import split
+from .events import LIMIT, Bus, Event
+from .notices import EVERY_S, Notices
+from .retry import Backoff
+
+QUEUE = 256
+TRIES = 8
+TIMEOUT_S = 10.0
+AGAIN = (408, 425, 429)  # and whatever is 500 and above: what may be better later
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Where events go: `streams` by name, all when empty. `name` is the server, without login, path and query."""
+
+    host: str
+    port: int
+    tls: bool
+    target: str = field(repr=False)
+    login: Optional[str] = field(default=None, repr=False)
+    secret: Optional[str] = field(default=None, repr=False)
+    streams: Tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What to call it: a path may be a key, as those of chat services are."""
+        return f"http{'s' * self.tls}://{self.host}:{self.port}"
+
+
+def hook(url: str, *, secret: Optional[str] = None, streams: Sequence[str] = ()) -> Hook:
+    """A URL -> a hook. Raises `UsageError`, which does not quote the login."""
+    parts = split(url, ("http", "https"), "webhook", "https://host/path")
+    host, port = str(parts.hostname), parts.port
+    if any(ord(sign) <= 32 or ord(sign) > 126 for sign in parts.path + parts.query):
+        raise UsageError(f"the webhook at {host}: characters that a URL has only as %XX")
+    tls = parts.scheme == "https"
+    login = None
+    if parts.username is not None:
+        words = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        login = "Basic " + base64.b64encode(words).decode("ascii")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Hook(host, port or (443 if tls else 80), tls, target, login, secret, tuple(streams))
+
+
+def signature(secret: str, body: bytes) -> str:
+    """What stands in X-Edgecsp-Signature-256."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+class Webhooks:
+    """Sends what happens on the bus to hooks, each at its own pace; `start` it, and `close` it in any case.
+
+    At most `queue` events wait for each hook, then the oldest goes; one that fails is tried `tries` times. `sent` and
+    `dropped` count by the hook's name. `told` hears what people should know.
+    """
+
+    def __init__(
+        self,
+        hooks: Sequence[Hook],
+        bus: Bus,
+        *,
+        every_s: float = EVERY_S,
+        queue: int = QUEUE,
+        tries: int = TRIES,
+        timeout_s: float = TIMEOUT_S,
+        backoff: Callable[[], Backoff] = Backoff,
+        told: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._stop = threading.Event()
+        self._posts = [_Posts(each, self._stop, queue, tries, timeout_s, backoff(), told) for each in hooks]
+        self._events = bus.subscribe(LIMIT * 4)
+        self._notices = Notices(self._events, every_s)
+        self._threads: List[threading.Thread] = []
+
+    @property
+    def sent(self) -> Dict[str, int]:
+        """Events that were taken, by hook."""
+        return {posts.hook.name: posts.sent for posts in self._posts}
+
+    @property
+    def dropped(self) -> Dict[str, int]:
+        """Events that were given up, by hook."""
+        return {posts.hook.name: posts.dropped for posts in self._posts}
+
+    @property
+    def waiting(self) -> Dict[str, int]:
+        """Events that wait, by hook."""
+        return {posts.hook.name: posts.waiting for posts in self._posts}
+
+    def start(self) -> None:
+        """Listen and send, in a thread for each hook and one more; returns at once."""
+        targets = [(self._listen, "edgecsp-hooks-in")] + [(posts.run, "edgecsp-hook") for posts in self._posts]
+        for target, name in targets:
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self, patience_s: float = TIMEOUT_S + 2) -> None:
+        """Stop; what waits is given up."""
+        self._events.close()
+        self._stop.set()
+        for posts in self._posts:
+            posts.wake()
+        late = time.monotonic() + patience_s
+        for thread in self._threads:
+            thread.join(max(0.0, late - time.monotonic()))
+
+    def _listen(self) -> None:
+        for event in self._notices:
+            for posts in self._posts:
+                if not posts.hook.streams or event["stream"] in posts.hook.streams:
+                    posts.put(event)
+
+
+class _Posts:
+    """A hook, and the events that wait for it."""
+
+    def __init__(
+        self,
+        target: Hook,
+        stop: threading.Event,
+        queue: int,
+        tries: int,
+        timeout_s: float,
+        backoff: Backoff,
+        told: Callable[[str], None],
+    ) -> None:
+        self.hook = target
+        self.sent = self.dropped = 0
+        self._stop, self._tries, self._timeout_s = stop, tries, timeout_s
+        self._backoff, self._told, self._said = backoff, told, ""
+        self._ready = threading.Condition()
+        self._waiting: Deque[Event] = deque(maxlen=queue)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def put(self, event: Event) -> None:
+        with self._ready:
+            self.dropped += len(self._waiting) == self._waiting.maxlen
+            self._waiting.append(event)
+            self._ready.notify()
+
+    def wake(self) -> None:
+        with self._ready:
+            self._ready.notify()
+
+    def run(self) -> None:
+        """The thread: one event after the other."""
+        while not self._stop.is_set():
+            with self._ready:
+                self._ready.wait_for(lambda: self._waiting or self._stop.is_set())
+                if self._stop.is_set():
+                    return
+                event = self._waiting.popleft()
+            self._backoff.reset()
+            if self._deliver(event):
+                self.sent += 1
+            else:
+                self.dropped += 1
+
+    def _deliver(self, event: Event) -> bool:
+        for left in range(self._tries - 1, -1, -1):
+            code, why = self._post(event)
+            if 200 <= code < 300:
+                self._say("")
+                return True
+            again = code == 0 or code in AGAIN or code >= 500
+            self._say(f"webhook {self.hook.name}: {why}; {'trying again' if again else 'events are lost'}")
+            if not again or not left or self._stop.wait(self._backoff.next_s()):
+                return False
+        return False
+
+    def _say(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            if text:
+                self._told(text)
+
+    def _post(self, event: Event) -> Tuple[int, str]:
+        """One try: the server's code (0 when there is no answer), and what it was."""
+        body = json.dumps(event, allow_nan=False).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"edgecsp/{__version__}",
+            "X-Edgecsp-Event": event["type"],
+            "X-Edgecsp-Delivery": str(event["id"]),
+        }
+        if self.hook.login:
+            headers["Authorization"] = self.hook.login
+        if self.hook.secret:
+            headers["X-Edgecsp-Signature-256"] = signature(self.hook.secret, body)
+        connection = self._connection()
+        try:
+            connection.request("POST", self.hook.target, body, headers)
+            answer = connection.getresponse()
+            return answer.status, f"the server says {answer.status} {answer.reason}"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return 0, getattr(error, "strerror", None) or str(error) or type(error).__name__
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        # No redirect is followed: what is posted goes where the operator said, and nowhere else.
+        if self.hook.tls:
+            return http.client.HTTPSConnection(
+                self.hook.host, self.hook.port, timeout=self._timeout_s, context=ssl.create_default_context()
+            )
+        return http.client.HTTPConnection(self.hook.host, self.hook.port, timeout=self._timeout_s)

@@ -1,0 +1,143 @@
+"""A server in this process, and the plainest of clients."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from edgecsp import pipeline, serve
+from edgecsp.core import Frame, Model, Stream
+from edgecsp.serve.batcher import Batcher
+from edgecsp.serve.events import Bus
+from edgecsp.serve.live import View
+from edgecsp.serve.metrics import Metrics
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Site(NamedTuple):
+    """What runs."""
+
+    server: serve.Server
+    batcher: Batcher
+    views: Sequence[View]
+    bus: Bus
+    port: int
+
+    def ask(
+        self,
+        path: str,
+        body: Optional[bytes] = None,
+        method: Optional[str] = None,
+        headers: Optional[Dict[str, str]] = None,
+        timeout_s: float = 30.0,
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            connection.request(method or ("GET" if body is None else "POST"), path, body, headers or {})
+            answer = connection.getresponse()
+            return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def raw(self, data: bytes, timeout_s: float = 10.0) -> Tuple[socket.socket, bytes]:
+        """Send bytes as they are; the socket, and what came within the time up to the end of a header."""
+        held = socket.create_connection(("127.0.0.1", self.port), timeout_s)
+        held.sendall(data)
+        return held, read_header(held) if data.endswith(b"\r\n\r\n") else b""
+
+
+def read_header(held: socket.socket) -> bytes:
+    found = b""
+    while b"\r\n\r\n" not in found:
+        piece = held.recv(1 << 16)
+        if not piece:
+            break
+        found += piece
+    return found
+
+
+@contextmanager
+def served(
+    model: Model,
+    views: Sequence[View] = (),
+    *,
+    engine: str = "ort",
+    threads: int = 1,
+    at_once: int = 1,
+    queue: int = 64,
+    hung_s: float = 10.0,
+    open_detector: Optional[Callable[[], pipeline.Detector]] = None,
+    **options: Any,
+) -> Iterator[Site]:
+    opened = open_detector or (lambda: pipeline.load(model, engine, threads=threads, at_once=at_once))
+    batcher = Batcher(opened, queue=queue, hung_s=hung_s)
+    bus = Bus()
+    held = serve.bound("127.0.0.1", 0)
+    facts = {"engine": engine, "device": "cpu", "precision": "fp32", "threads": threads}
+    metrics = Metrics(batcher, views, bus, facts={key: str(value) for key, value in facts.items()})
+    server = serve.Server(batcher, views, bus, metrics, held=held, facts=facts, **options)
+    try:
+        with server:
+            yield Site(server, batcher, views, bus, held.getsockname()[1])
+    finally:
+        batcher.close()
+
+
+def encoded(image: np.ndarray, kind: str = ".png") -> bytes:
+    done, data = cv2.imencode(kind, image)
+    assert done
+    return data.tobytes()
+
+
+def multipart(**fields: Any) -> Tuple[bytes, Dict[str, str]]:
+    """A form as requests and browsers send it: bytes are files."""
+    parts: List[bytes] = []
+    for name, value in fields.items():
+        more = b'; filename="x.jpg"\r\nContent-Type: image/jpeg' if isinstance(value, bytes) else b""
+        data = value if isinstance(value, bytes) else str(value).encode()
+        parts.append(
+            b'--b0unD\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n' % (name.encode(), more, data)
+        )
+    return b"".join(parts) + b"--b0unD--\r\n", {"Content-Type": "multipart/form-data; boundary=b0unD"}
+
+
+class Camera:
+    """Publishes a picture and what is in it to a view, so many times a second."""
+
+    def __init__(self, view: View, batcher: Batcher, draw: Callable[[int], np.ndarray], fps: float = 20.0) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(view, batcher, draw, fps), daemon=True)
+
+    def _run(self, view: View, batcher: Batcher, draw: Callable[[int], np.ndarray], fps: float) -> None:
+        number = 0
+        stream = Stream(view.name, "live", fps)
+        while not self._stop.wait(1 / fps):
+            begun = time.monotonic()
+            frame = Frame(draw(number), stream, number, number / fps)
+            view.publish(frame, batcher.detect(frame.image, view.settings), (time.monotonic() - begun) * 1e3)
+            number += 1
+
+    def __enter__(self) -> Camera:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(5)

@@ -1,0 +1,459 @@
+"""A real MQTT broker that is stopped, killed and started again: nothing is lost, and the order is kept.
+
+Debian: mosquitto
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+import pytest
+from conftest import REPO
+from watching import LABELS, eventually, found, frame, threads
+
+from edgecsp.errors import EngineUnavailable, OutputError, UsageError
+from edgecsp.pipeline import Settings
+from edgecsp.serve import events, mqtt
+from edgecsp.serve.live import View
+from edgecsp.serve.notices import Notices
+from edgecsp.serve.retry import Backoff
+from edgecsp.serve.spool import Spool
+
+client = pytest.importorskip("paho.mqtt.client")
+
+USER, PASSWORD = "watcher", "hunter2"
+# Home Assistant's own: homeassistant/components/mqtt/discovery.py
+TOPIC = re.compile(r"homeassistant/(?P<component>\w+)/(?:(?P<node>[a-zA-Z0-9_-]+)/)?(?P<object>[a-zA-Z0-9_-]+)/config")
+
+
+class Mosquitto:
+    """The broker's process, at one port; it forgets everything when it is killed."""
+
+    def __init__(self, folder: Path, certificate: Optional[Path] = None) -> None:
+        found_at = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+        passwords = shutil.which("mosquitto_passwd")
+        if not found_at or not passwords:
+            pytest.skip("no mosquitto here; Debian: mosquitto")
+        self.program = found_at
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.config = folder / "mosquitto.conf"
+        known = folder / "passwords"
+        subprocess.run([passwords, "-b", "-c", str(known), USER, PASSWORD], check=True, capture_output=True)
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous false",
+            f"password_file {known}",
+            "persistence false",
+        ]
+        if os.getuid() == 0:
+            lines.append("user root")
+        if certificate is not None:
+            lines += [f"certfile {certificate}", f"keyfile {certificate.with_suffix('.key')}"]
+        self.config.write_text("\n".join(lines) + "\n")
+        self.process: Any = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([self.program, "-c", str(self.config)], stderr=subprocess.DEVNULL)
+        eventually(self.answers)
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """Also when it is paused; going on for a moment, it would acknowledge what nobody ever gets from it."""
+        self.process.kill()
+        self.process.wait()
+
+    def url(self, scheme: str = "mqtt", host: str = "127.0.0.1") -> str:
+        return f"{scheme}://{USER}:{PASSWORD}@{host}:{self.port}/home/box"
+
+
+class Listener:
+    """A client that hears everything; it comes back by itself."""
+
+    def __init__(self, port: int) -> None:
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.got: List[Any] = []
+        self.ready = threading.Event()
+        self.client = client.Client(CallbackAPIVersion.VERSION2, client_id="listener")
+        self.client.username_pw_set(USER, PASSWORD)
+        self.client.reconnect_delay_set(0.05, 0.2)
+        self.client.on_connect = lambda c, *_: c.subscribe("#", qos=1)
+        self.client.on_subscribe = lambda *_: self.ready.set()
+        self.client.on_disconnect = lambda *_: self.ready.clear()
+        self.client.on_message = lambda c, d, message: self.got.append(message)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        assert self.ready.wait(10)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def on(self, topic: str) -> List[Any]:
+        return [message for message in list(self.got) if message.topic == topic]
+
+    def frames(self, topic: str = "home/box/door/events") -> List[int]:
+        """The frames of the events that came, each the first time that it came."""
+        seen: Dict[int, int] = {}
+        for message in self.on(topic):
+            said = json.loads(message.payload)
+            seen.setdefault(said["id"], said.get("frame", -1))
+        assert list(seen) == sorted(seen), "by their ids they are in order"
+        return list(seen.values())
+
+
+class Gate(Backoff):
+    """Waits until it is opened: so the listener is there before we are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = threading.Event()
+        self.open.set()
+
+    def next_s(self) -> float:
+        self.open.wait(30)
+        return 0.02
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    made = Mosquitto(tmp_path)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def happens(bus: events.Bus, first: int, last: int) -> None:
+    for index in range(first, last):
+        bus.publish(events.detections("door", frame(index), found(index % 3 + 1)))
+
+
+def test_what_a_broker_is_told(broker: Mosquitto, tmp_path: Path) -> None:
+    listener, bus, told = Listener(broker.port), events.Bus(), []
+    view = View("rtsp://eve:hunter2@10.0.0.9/live", "door", title="Front door", settings=Settings(class_ids=(1,)))
+    sender = mqtt.Mqtt(
+        mqtt.broker(broker.url()),
+        [view],
+        bus,
+        labels=LABELS,
+        every_s=0.0,
+        spool=Spool(tmp_path / "x.db"),
+        told=told.append,
+    )
+    sender.start()
+    view.publish(frame(0), found(1), 10.0)
+    bus.publish(events.state("door", "live", ""))
+    happens(bus, 1, 4)
+    eventually(lambda: len(listener.frames()) == 4)
+    eventually(lambda: len(sender.spool) == 0)
+    assert sender.sent == 4
+    state = json.loads(eventually(lambda: listener.on("home/box/door/state"))[-1].payload)
+    assert (state["state"], state["counts"]) == ("live", {"thing": 1})
+    assert [bytes(m.payload) for m in listener.on("home/box/availability")] == [b"online"]
+    _check_discovery(listener)
+    sender.close()
+    eventually(lambda: [bytes(m.payload) for m in listener.on("home/box/availability")] == [b"online", b"offline"])
+    listener.close()
+    late = Listener(broker.port)
+    kept = {message.topic for message in eventually(lambda: len(late.got) >= 5 and late.got)}
+    assert {"home/box/availability", "home/box/door/state"} < kept, "who comes later finds them"
+    assert not any(topic.endswith("/events") for topic in kept)
+    late.close()
+    assert told == [f"mqtt://127.0.0.1:{broker.port}/home/box: connected"]
+    assert not any(PASSWORD.encode() in bytes(m.payload) for m in (*listener.got, *late.got))
+    assert threads() == []
+
+
+def _check_discovery(listener: Listener) -> None:
+    jinja2 = pytest.importorskip("jinja2")
+    said = {m.topic: json.loads(m.payload) for m in listener.got if m.topic.startswith("homeassistant/")}
+    assert sorted(said) == [
+        "homeassistant/binary_sensor/home_box_door/signal/config",
+        "homeassistant/sensor/home_box_door/other_thing/config",
+        "homeassistant/sensor/home_box_door/thing/config",
+    ], "what was asked for, and what was seen"
+    assert all(TOPIC.fullmatch(topic) for topic in said)
+    assert len({entity["unique_id"] for entity in said.values()}) == 3
+    assert {entity["device"]["name"] for entity in said.values()} == {"Front door"}
+    values = {"state": "live", "counts": {"thing": 3}}
+    shown = {
+        entity["name"]: jinja2.Template(entity["value_template"]).render(value_json=values) for entity in said.values()
+    }
+    assert shown == {"Signal": "ON", "thing": "3", "other thing": "0"}
+    sensor = said["homeassistant/sensor/home_box_door/thing/config"]
+    assert sensor["state_topic"] == "home/box/door/state"
+    assert [each["topic"] for each in sensor["availability"]] == ["home/box/availability", "home/box/door/state"]
+    away = jinja2.Template(sensor["availability"][1]["value_template"]).render(value_json={"state": "no signal"})
+    assert away == "offline", "a dead camera counts nothing, which is not to count 0"
+
+
+def test_a_broker_that_is_killed_misses_nothing(broker: Mosquitto, tmp_path: Path) -> None:
+    listener, bus, gate, told = Listener(broker.port), events.Bus(), Gate(), []
+    sender = mqtt.Mqtt(
+        mqtt.broker(broker.url()), [View("0", "door")], bus, every_s=0.0, spool=Spool(tmp_path / "x.db"), backoff=gate,
+        told=told.append,
+    )  # fmt: skip
+    sender.start()
+    last = 0
+    for _ in range(3):
+        gate.open.clear()
+        happens(bus, last, last + 10)
+        eventually(lambda last=last: len(listener.frames()) == last + 10)
+        eventually(lambda: len(sender.spool) == 0)
+        # Paused, it takes what is sent and acknowledges nothing: that is under way when it is killed.
+        broker.pause()
+        happens(bus, last + 10, last + 40)
+        eventually(lambda: len(sender.spool) == 30)
+        broker.kill()
+        eventually(lambda: not sender.connected)
+        happens(bus, last + 40, last + 60)
+        eventually(lambda: len(sender.spool) == 50)
+        broker.start()
+        assert listener.ready.wait(10)
+        gate.open.set()
+        last += 60
+        eventually(lambda last=last: len(listener.frames()) == last)
+        eventually(lambda: len(sender.spool) == 0)
+        assert listener.frames() == list(range(last))
+        retained = [bytes(m.payload) for m in listener.on("home/box/availability")]
+        assert retained[-1] == b"online", "the broker had forgotten it"
+    assert sender.connects == 4
+    assert sender.spool.dropped == 0
+    sender.close()
+    listener.close()
+    assert PASSWORD not in str(told)
+    assert len(told) >= 2, "people are told"
+
+
+def test_when_we_are_killed_the_broker_says_so_and_what_waits_is_sent_next_time(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    listener = Listener(broker.port)
+    words = f"""
+import sys, time
+sys.path[:0] = {sys.path!r}
+from edgecsp.serve import events, mqtt
+from edgecsp.serve.live import View
+from edgecsp.serve.spool import Spool
+from watching import found, frame
+bus = events.Bus()
+spool = Spool({str(tmp_path / "x.db")!r})
+sender = mqtt.Mqtt(mqtt.broker({broker.url()!r}), [View("0", "door")], bus, every_s=0.0, spool=spool)
+sender.start()
+while not sender.connected:
+    time.sleep(0.01)
+print("there", flush=True)
+for index in range(int(sys.stdin.readline())):
+    bus.publish(events.detections("door", frame(index), found(index % 3 + 1)))
+while len(sender.spool) < 20:
+    time.sleep(0.01)
+print("done", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "there\n"
+        eventually(lambda: listener.on("home/box/availability"))
+        broker.pause()
+        process.stdin.write("20\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+    finally:
+        process.kill()
+        process.communicate()
+    broker.process.send_signal(signal.SIGCONT)
+    eventually(lambda: [bytes(m.payload) for m in listener.on("home/box/availability")][-1] == b"offline")
+    spool = Spool(tmp_path / "x.db")
+    assert len(spool) == 20, "what was not acknowledged is on disk"
+    sender = mqtt.Mqtt(mqtt.broker(broker.url()), [View("0", "door")], events.Bus(), spool=spool)
+    sender.start()
+    eventually(lambda: listener.frames() == list(range(20)))
+    eventually(lambda: len(spool) == 0)
+    sender.close()
+    listener.close()
+
+
+@pytest.mark.slow
+def test_serve_tells_a_broker_what_it_sees(broker: Mosquitto, tmp_path: Path) -> None:
+    """All of it: the film of the repository, the model in the box, the command."""
+    listener = Listener(broker.port)
+    env = {**os.environ, "EDGECSP_MQTT": broker.url(), "EDGECSP_HOME": str(tmp_path)}
+    words = [
+        sys.executable,
+        "-m",
+        "edgecsp",
+        "serve",
+        str(REPO / "benchmarks" / "codes.mp4"),
+        "--port",
+        "0",
+        "-e",
+        "ort",
+    ]
+    process = subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: len(listener.on("home/box/cam1/events")) > 3, 60)
+        seen = [json.loads(message.payload) for message in listener.on("home/box/cam1/events")]
+        labels = {row["label"] for event in seen for row in event.get("detections", ())}
+        assert "qr" in labels
+        assert "homeassistant/sensor/home_box_cam1/qr/config" in {message.topic for message in listener.got}
+        assert seen[0]["type"] == "state"
+        times = [message.timestamp for message in listener.on("home/box/cam1/events")][1:]
+        assert all(later - sooner > 0.8 for sooner, later in zip(times, times[1:])), (
+            "one a second, at 20 frames a second"
+        )
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130
+    assert f"mqtt://127.0.0.1:{broker.port}/home/box: connected" in said
+    assert PASSWORD not in said
+    eventually(lambda: bytes(listener.on("home/box/availability")[-1].payload) == b"offline")
+    assert json.loads(listener.on("home/box/cam1/state")[-1].payload)["state"] == "ended"
+    listener.close()
+
+
+def test_tls_and_a_login_that_is_wrong(tmp_path: Path, certificate: Path) -> None:
+    broker = Mosquitto(tmp_path, certificate)
+    broker.start()
+    views = [View("0", "door")]
+    try:
+        for url, ca, words in (
+            (broker.url("mqtts", "localhost"), str(certificate), "connected"),
+            (broker.url("mqtts", "localhost").replace(PASSWORD, "swordfish"), str(certificate), "Not authorized"),
+            (broker.url("mqtts", "localhost"), None, "certificate"),
+        ):
+            told: List[str] = []
+            target = mqtt.broker(url, ca=ca)
+            sender = mqtt.Mqtt(
+                target, views, events.Bus(), spool=Spool(tmp_path / f"{len(words)}.db"), told=told.append
+            )
+            sender.start()
+            eventually(lambda told=told: told)
+            sender.close()
+            assert words.lower() in told[0].lower()
+            assert not any(secret in str(told) + repr(target) for secret in (PASSWORD, "swordfish"))
+    finally:
+        broker.kill()
+
+
+# -- what is worth a message -------------------------------------------------------------------------------------------
+
+
+def test_only_what_changes_is_told_and_not_too_often() -> None:
+    bus, now = events.Bus(), [0.0]
+    with bus.subscribe(1000) as heard:
+        notices = Notices(heard, 1.0, clock=lambda: now[0])
+        got = []
+        for index, count in enumerate((1, 1, 2, 2, 3, 3, 3, 1)):  # 5 a second
+            now[0] = index * 0.2
+            bus.publish(events.detections("door", frame(index), found(count)))
+            event = heard.take()
+            assert event is not None
+            got += [(said["frame"], now[0]) for said in (*notices._heard(event), *notices._due())]
+        # 0 at once; the twos and threes wait, and a second later it is threes; the last waits again.
+        assert got == [(0, 0.0), (5, 1.0)]
+        now[0] = 5.0
+        assert [said["frame"] for said in notices._due()] == [7]
+        bus.publish(events.detections("door", frame(8), found(1)))
+        bus.publish(events.state("door", "no signal", ""))
+        bus.publish(events.detections("door", frame(9), found(1)))
+    kinds = [(said["type"], said.get("frame")) for said in notices]
+    assert kinds == [("state", None), ("detections", 9)], "after an interruption all is new"
+
+
+def test_a_spool_is_bounded_and_survives(tmp_path: Path) -> None:
+    place = tmp_path / "deep" / "x.db"
+    spool = Spool(place, most=5)
+    for number in range(8):
+        spool.put("topic", str(number).encode())
+    assert [message.payload for message in spool.after(0, 99)] == [b"3", b"4", b"5", b"6", b"7"]
+    assert (len(spool), spool.dropped) == (5, 3)
+    first, second = spool.after(0, 2)
+    spool.remove(second.number)
+    spool.remove(second.number)
+    with pytest.raises(OutputError, match="give one of them another prefix"):
+        Spool(place)
+    spool.close()
+    again = Spool(place, most=5)
+    assert next(message.number for message in again.after(0, 99)) == first.number
+    again.put("topic", b"new")
+    numbers = [message.number for message in again.after(0, 99)]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] > second.number + 2
+    again.close()
+    large = Spool(tmp_path / "y.db", most_bytes=1000)
+    for _ in range(10):
+        large.put("topic", b"x" * 300)
+    assert len(large) == 3
+    large.put("topic", b"x" * 5000)
+    assert len(large) == 1, "one may be as large as it is"
+    large.close()
+
+
+def test_a_spool_that_cannot_be_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"not a database, but long enough to look at" * 100)
+    with pytest.raises(OutputError, match="cannot keep messages"):
+        Spool(tmp_path / "x.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://eve:hunter2@x/y", "no MQTT broker"),
+        ("mqtt://", "no MQTT broker"),
+        ("mqtt://eve:hunter2@x:hunter2", "MQTT broker is no URL"),
+        ("mqtt://[eve:hunter2@x", "MQTT broker is no URL"),
+        ("mqtt://eve:hunter2", "MQTT broker is no URL"),
+        ("mqtt://eve:hunter2@x/a/%23", "no #"),
+        ("mqtt://eve:hunter2@x/a/+/b", r"no \+"),
+    ],
+)
+def test_what_is_no_broker_is_said_without_its_login(url: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        mqtt.broker(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_without_paho_it_is_said_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    bus = events.Bus()
+    with pytest.raises(EngineUnavailable, match=r"pip install 'edgecsp\[serve\]'"):
+        mqtt.Mqtt(mqtt.broker("mqtt://broker.lan"), [], bus)
+    assert bus.listeners == 0
+
+
+def test_a_broker_is_read_from_its_url() -> None:
+    made = mqtt.broker("mqtt://eve:hunt%40er@broker.lan/home/")
+    assert (made.host, made.port, made.tls, made.prefix) == ("broker.lan", 1883, False, "home")
+    assert (made.username, made.password) == ("eve", "hunt@er")
+    assert mqtt.broker("mqtts://broker.lan").port == 8883
+    assert re.fullmatch(r"edgecsp/[a-z0-9_-]+", mqtt.broker("mqtt://broker.lan").prefix)
+    begun = time.monotonic()
+    sender = mqtt.Mqtt(made, [], events.Bus(), spool=Spool(":memory:"))
+    sender.close()
+    assert time.monotonic() - begun < 1

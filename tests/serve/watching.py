@@ -1,0 +1,97 @@
+"""What the tests of `serve` share: waiting for something to come true, counting threads and handles, detectors."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any, Callable, List, Optional
+
+import numpy as np
+
+from edgecsp.core import Array, Detections, Frame, Stream
+from edgecsp.errors import EdgecspError
+from edgecsp.pipeline import Settings
+from edgecsp.sources import Source
+
+LABELS = ("thing", "other thing")
+
+
+def eventually(what: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """The first true value of `what`; fails when there is none in time."""
+    late = time.monotonic() + within_s
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < late, f"not within {within_s:g} s"
+        time.sleep(0.02)
+
+
+def threads() -> List[str]:
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("edgecsp"))
+
+
+def handles() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def found(count: int, labels: Any = LABELS, box: Any = (10, 20, 60, 70)) -> Detections:
+    """So many boxes in one place, of the classes in turns."""
+    ids = np.arange(count, dtype=np.int32) % len(labels)
+    return Detections(np.array([box] * count, np.float32).reshape(-1, 4), np.full(count, 0.9, np.float32), ids, labels)
+
+
+def frame(index: int = 0, value: int = 200, hw: Any = (120, 160)) -> Frame:
+    image = np.full((*hw, 3), value, np.uint8)
+    return Frame(image, Stream("film", "live", 30.0), index, index / 30)
+
+
+class Finds:
+    """A batcher's `detect`: one box a picture, unless it is told to fail."""
+
+    def __init__(self, count: int = 1) -> None:
+        self.count = count
+        self.error: Optional[Exception] = None
+        self.seen: List[Settings] = []
+
+    def detect(self, image: Array, settings: Settings) -> Detections:
+        self.seen.append(settings)
+        if self.error is not None:
+            raise self.error
+        return found(self.count)
+
+
+class Camera(Source):
+    """A live source that gives a frame whenever it is told to, and breaks off when it is told to."""
+
+    live = moving = True
+
+    def __init__(self, name: str = "camera") -> None:
+        super().__init__(name)
+        self.told = threading.Condition()
+        self.waiting = 0
+        self.broken: Optional[EdgecspError] = None
+
+    def give(self, count: int = 1) -> None:
+        with self.told:
+            self.waiting += count
+            self.told.notify_all()
+
+    def breaks(self, error: EdgecspError) -> None:
+        with self.told:
+            self.broken = error
+            self.told.notify_all()
+
+    def __iter__(self) -> Any:
+        index = 0
+        while not self.closed:
+            with self.told:
+                self.told.wait_for(lambda: self.waiting or self.broken or self.closed, 0.05)
+                if self.broken:
+                    raise self.broken
+                if not self.waiting:
+                    continue
+                self.waiting -= 1
+            yield frame(index)
+            index += 1
