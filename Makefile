@@ -12,6 +12,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export EDGECSP_TEST_DATA ?= ../shared
 
+# A file of tests stays with one process: what its tests share is made once.
+SPREAD = -n 2 --dist loadfile
+
 # The Jetson TX2's Python. A pyenv shim may answer to the name without having the version, so it is run.
 PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && echo "$$p" && break; done)
@@ -91,12 +94,12 @@ test: test-main test-38
 test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready .venv-schemathesis/ready
 	EDGECSP_SCHEMATHESIS=$${EDGECSP_SCHEMATHESIS:-$(CURDIR)/.venv-schemathesis/bin/schemathesis} \
 	EDGECSP_OPENCV4_PYTHON=$${EDGECSP_OPENCV4_PYTHON:-$(CURDIR)/.venv-opencv4/bin/python} \
-	EDGECSP_TRTRTX_PYTHON=$${EDGECSP_TRTRTX_PYTHON:-$(CURDIR)/.venv-trtrtx/bin/python} $(BIN)/python -m pytest
+	EDGECSP_TRTRTX_PYTHON=$${EDGECSP_TRTRTX_PYTHON:-$(CURDIR)/.venv-trtrtx/bin/python} $(BIN)/python -m pytest $(SPREAD)
 
 .venv38/ready: pyproject.toml
 	$(PYTHON38) -m venv .venv38
 	.venv38/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e '.[openvino,val,serve]' 'pytest>=8.3' 'hypothesis>=6.100'
+	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e '.[openvino,val,serve]' 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100'
 	touch $@
 
 ifeq ($(PYTHON38),)
@@ -105,7 +108,7 @@ test-38:
 else
 test-38: .venv38/ready
 	@echo "Python 3.8: running the tests that are not marked slow"
-	.venv38/bin/python -m pytest -q -m "not slow"
+	.venv38/bin/python -m pytest -q $(SPREAD) -m "not slow"
 endif
 
 check-image:
@@ -123,11 +126,11 @@ check-tx2:
 	.venv-tx2/bin/python -m pip install --quiet --require-hashes -r docker/requirements-tools.txt
 	.venv-tx2/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r docker/requirements-tx2.txt
 	.venv-tx2/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	.venv-tx2/bin/python -m pip install --quiet 'pytest>=8.3' 'hypothesis>=6.100'
+	.venv-tx2/bin/python -m pip install --quiet 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100'
 	touch $@
 
 test-tx2: .venv-tx2/ready
-	.venv-tx2/bin/python -m pytest -q -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py
+	.venv-tx2/bin/python -m pytest -q $(SPREAD) -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py
 
 clean:
 	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-peers-* build dist demo runs
