@@ -37,7 +37,7 @@ def main() -> None:
         _serve(args)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        args.video = args.video or video(Path(scratch) / "in.mp4", pictures(), hw=(720, 1280), fps=30, hold=5)
+        args.video = args.video or video(Path(scratch) / "in.mp4", pictures(), hw=(720, 1280), fps=30, hold=15)
         stages = [line(args, Path(scratch)) for _ in range(2)][-1]
         crowd = _Crowd(args)
         rounds = []

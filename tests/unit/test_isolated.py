@@ -111,6 +111,7 @@ def test_ctrl_c_ends_the_child_too(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), str(tmp_path), *filter(None, sys.path)])}
     parent = subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True, stderr=subprocess.PIPE)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert parent.poll() is None, parent.communicate()[1]
         time.sleep(0.05)
     child = int((tmp_path / "pid").read_text())
     os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to both
