@@ -115,8 +115,12 @@ def say_engine(detector: Detector) -> None:
 
 
 def _say(detector: Detector, name: str, *, named: bool) -> None:
+    from .. import backends
     from .run import MORE_CLASSES
 
+    chosen = detector.chosen
+    if chosen is not None and not backends.is_real(chosen.engine):
+        print(f"edgecsp: engine {chosen.engine} computes nothing and finds nothing, by design", file=sys.stderr)
     if detector.model.origin.get("weights") == "random":
         print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing.", file=sys.stderr)
     if not named:

@@ -82,6 +82,7 @@ class Server:
 
         limits = limits or Limits()
         self._held = held or bound("127.0.0.1", 0)
+        self._address = self._held.getsockname()[:2]
         self._desk = Desk(batcher, views, bus, metrics, facts or {}, limits)
         config = uvicorn.Config(
             app.build(self._desk, token), http=protocol(limits), ws="none", loop="asyncio", lifespan="on",
@@ -97,7 +98,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where it answers, as a browser wants it."""
-        host, port = self._held_at
+        host, port = self._address
         name = (
             "localhost"
             if host in ("127.0.0.1", "::1")
@@ -105,13 +106,8 @@ class Server:
         )
         return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
-    @property
-    def _held_at(self) -> Any:
-        return self._address[:2]
-
     def start(self) -> Server:
         """Listen; it answers when this returns."""
-        self._address = self._held.getsockname()
         self._thread = threading.Thread(target=self._run, name="edgecsp-http", daemon=True)
         self._thread.start()
         if not self._ready.wait(STARTS_WITHIN_S) or self._broken:

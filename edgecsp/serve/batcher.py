@@ -270,7 +270,7 @@ class Batcher:
         self._opened_at.append(now)
         try:
             detector = self._open()
-        except Exception as error:  # noqa: BLE001 - told to all who ask, and tried again
+        except BaseException as error:  # noqa: BLE001 - told to all who ask, and tried again
             self._break(f"the engine cannot be opened again: {error}", AGAIN_S)
             return
         with self._lock:

@@ -33,7 +33,9 @@ class Body:
 
     def __init__(self, hold: Callable[[int], None], receive: Receive, limits: Limits) -> None:
         self._hold, self._receive, self._limits = hold, receive, limits
-        self._until: Optional[float] = None
+        self._clock: Optional[asyncio.TimerHandle] = None
+        self._waiting: Optional[asyncio.Task[Any]] = None
+        self._late = False
         self.size = 0
         self.whole = False
 
@@ -41,12 +43,20 @@ class Body:
         """ASGI's `receive`. Raises `Refused`."""
         if self.whole:
             return await self._receive()
-        if self._until is None:
-            self._until = time.monotonic() + self._limits.body_s
+        # One timer for all of it: asyncio.wait_for would make a task of each piece.
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().call_later(self._limits.body_s, self._expire)
+        task = self._waiting = asyncio.current_task()
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.001, self._until - time.monotonic()))
-        except asyncio.TimeoutError:
-            raise Refused(408, f"the body did not come within {self._limits.body_s:g} s") from None
+            message = await self._receive()
+        except asyncio.CancelledError:
+            if not self._late:
+                raise
+            getattr(task, "uncancel", int)()  # Python 3.11 counts what was meant to be cancelled
+        finally:
+            self._waiting = None
+        if self._late:
+            raise Refused(408, f"the body did not come within {self._limits.body_s:g} s")
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             if self.size + size > self._limits.body_bytes:
@@ -56,7 +66,19 @@ class Body:
             self.whole = not message.get("more_body", False)
         else:
             self.whole = True
+        if self.whole:
+            self.close()
         return message
+
+    def _expire(self) -> None:
+        self._late = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def close(self) -> None:
+        """Stop the clock."""
+        if self._clock is not None:
+            self._clock.cancel()
 
     async def discard(self) -> None:
         """Take what still comes, for a second: whoever sends before reading would never see the answer."""

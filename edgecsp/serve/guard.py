@@ -102,6 +102,7 @@ class Guard:
                 raise
             await _say(answer, error.status, {"error": str(error)}, _retry(error))
         finally:
+            body.close()
             self._held -= body.size
 
     def hold(self, size: int) -> None:

@@ -253,3 +253,22 @@ def test_the_docs_are_drawn(site: served.Site, tmp_path: Path) -> None:
         page.value("document.querySelector('.docs details').open = true")
         keep(page, "docs")
         assert page.complaints() == []
+
+
+def test_more_streams_than_a_browser_has_connections(tiny: Tiny, tmp_path: Path) -> None:
+    """Six to a server: the first four streams move, the others are fetched in turns, and there is room to ask."""
+    views = [View(str(number), f"cam{number}") for number in range(7)]
+    with served.served(tiny.model, views) as site, served.Camera(views[6], site.batcher, scene, 8), chromium.opened(
+        url(site), tmp_path / "profile", 1400
+    ) as page:
+        loaded = "[...document.querySelectorAll('.card img')].filter(each => each.naturalWidth).length"
+        wait_for(lambda: page.value(loaded) == 7)
+        addresses = page.value("[...document.querySelectorAll('.card img')].map(each => each.src.includes('/video'))")
+        assert addresses == [True] * 4 + [False] * 3
+        places, seen = [[x, 245] for x in range(0, 640, 20)], set()
+        last = SAMPLES.replace('querySelector(".card img")', 'querySelector(".card:last-child img")')
+        wait_for(lambda: seen.add(json.dumps(page.value(last % json.dumps(places)))) or len(seen) > 3)
+        slide = "document.querySelector('.card:last-child [name=conf]')"
+        page.value(f"{slide}.value = '0.8'; {slide}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+        wait_for(lambda: views[6].settings.conf == 0.8)
+        assert page.complaints() == []

@@ -64,6 +64,7 @@ function draw() {
     cards.get(stream.name).show(stream, state.model);
   }
   wall.classList.toggle("only", names.length === 1);
+  document.getElementById("none").hidden = names.length > 0;
   document.title = names.length ? `edgecsp: ${names.length === 1 ? state.streams[0].title : `${names.length} streams`}` : "edgecsp";
   speak();
 }
