@@ -10,11 +10,11 @@
     +-- EngineUnavailable                 6   the engine, its package or its device is not here
     +-- BuildFailed                       6   the engine refused the model
     +-- CalibrationError                  6   int8 ranges are missing or do not fit
-    +-- IntegrityError                    7   a file is not the one it claims to be
     +-- EngineFailed                      6   the engine, opened and asked, raised or did not answer
     |   +-- SessionHung                   6   a call of it has not come back
     +-- Refused                           1   a request to the server that is not answered; `status` is HTTP's
-        +-- Busy                          1   too many wait already
+    |   +-- Busy                          1   too many wait already
+    +-- IntegrityError                    7   a file is not the one it claims to be
 
 A message says what was asked, what was found, and what to type next. Anything that is not an
 `EdgecspError` is a bug of ours and may show its traceback.
