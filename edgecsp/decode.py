@@ -56,7 +56,7 @@ def _yolo(head: Yolo, out: Array, input_hw: Tuple[int, int], conf: float) -> Can
     objectness, chance = objectness[row], classes[row, class_id]
     scores = objectness * chance if head.new_coords else _sigmoid(objectness) * _sigmoid(chance)
     keep = scores > np.float32(conf)
-    if not keep.any():
+    if not np.count_nonzero(keep):
         return NOTHING
     anchor, place = anchor[row[keep]], place[row[keep]]
     xyxy = _boxes(head, grid[anchor, :4, place], place, (height, width), input_hw, anchor)

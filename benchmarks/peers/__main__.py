@@ -1,13 +1,17 @@
 """edgecsp beside other people's ways from a picture to its boxes: `make bench-peers`, or
 
-    python -m benchmarks.peers [--models yolov3-tiny,yolov8n] [--threads N] [--rounds 5] [--seconds 2] [--json FILE]
+    python -m benchmarks.peers [--models NAME,NAME] [--threads N] [--rounds 5] [--seconds 2] [--json FILE]
     python -m benchmarks.peers --model-only     edgecsp bench's worker beside benchmark_app and plain onnxruntime
 
-The same file and the same eight pictures of 1280x720 for all, the network's fp32, score 0.25, NMS 0.45. Each peer is a
-process of its own, all are open at once, rounds go from one to the next, and no process has more CPUs than threads.
-"same" is the share of boxes that edgecsp on onnxruntime finds, too (same class, IoU 0.9, score within 0.02). "times" is
-how many times as long as edgecsp's first engine a peer takes: the median of the rounds' ratios, by the clock and in CPU
-time. darknet resizes in its own way, which moves its scores.
+The same file and the same eight pictures of 1280x720 for all, in fp32 where a row says nothing else, score 0.25, NMS
+0.45. Each peer is a process of its own, all are open at once, rounds go from one to the next, and no process has more
+CPUs than threads. "same" is the share of boxes that edgecsp on onnxruntime finds, too (same class, IoU 0.9, score
+within 0.02). "times" is how many times as long as edgecsp's first engine a peer takes: the median of the rounds'
+ratios, by the clock and in CPU time. darknet resizes in its own way, which moves its scores.
+
+`codes` is the model in the box; darknet and OpenCV 4 get it as darknet's files (`as_darknet`), and its pictures are
+frames of codes.mp4. A peer that reads no darknet network gets a YOLOv8n, of the size whose BFLOPs are nearest, which is
+made to find as many boxes; its row says so.
 
 Environments: the Makefile's .venv-peers-*, others with --venvs PREFIX; EDGECSP_OPENCV4_PYTHON for OpenCV 4.
 """
@@ -26,8 +30,8 @@ import numpy as np
 from edgecsp import cpu
 
 from . import alone
-from .processes import Peer, opened, peers, seconds_each
-from .subjects import CONF, HW, IOU, Subject, frames, subjects
+from .processes import Peer, Process, opened, peers, seconds_each
+from .subjects import CONF, HW, IOU, Subject, subjects
 
 BASE = "edgecsp openvino"  # whose time is 1.00
 JUDGE = "edgecsp ort"  # whose boxes the others are held against
@@ -38,8 +42,9 @@ def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float)
     rows: List[Dict[str, Any]] = []
     with opened(able, subject) as running:
         for process in running:
-            row = {"model": subject.name, "peer": process.peer.name, "reason": process.reason, "ms": [], "rounds": []}
-            rows.append({**row, "cpu_ms": [], "version": process.version, "boxes": process.boxes})
+            row = {"model": subject.name, "about": subject.about, "peer": named(process, subject)}
+            row.update(reads=process.subject.name, reason=process.reason, version=process.version)
+            rows.append({**row, "ms": [], "rounds": [], "cpu_ms": [], "boxes": process.boxes})
         for turn in range(rounds + 1):  # the first warms up, and says how many calls a round is
             for process, row in zip(running, rows):
                 if process.reason:
@@ -51,6 +56,14 @@ def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float)
                     row["rounds"].append(len(said["ms"]))
                     row["cpu_ms"].append(said["cpu_ms"])
     return rows
+
+
+def named(process: Process, subject: Subject) -> str:
+    """A row's name: the peer's, and what it reads when that is another model."""
+    peer, other = process.peer.name, process.subject
+    if other is subject:
+        return peer
+    return f"{peer}, {other.name} at {other.request['side']} ({other.request['bflops']:.2f} BFLOPs)"
 
 
 def medians(row: Dict[str, Any]) -> List[float]:
@@ -72,7 +85,8 @@ def figures(rows: List[Dict[str, Any]]) -> None:
         row["times"] = float(np.median([a / b for a, b in zip(medians(row), medians(base))]))
         row["cpu_times"] = float(np.median([a / b for a, b in zip(row["cpu_ms"], base["cpu_ms"])]))
         row["found"] = sum(map(len, row["boxes"]))
-        row["same"] = agreement(_clipped(row["boxes"]), _clipped(judge["boxes"])) if judge else None
+        held = judge is not None and row["reads"] == judge["reads"]
+        row["same"] = agreement(_clipped(row["boxes"]), _clipped(judge["boxes"])) if judge and held else None
     for row in rows:
         row.pop("boxes"), row.pop("calls", None)
 
@@ -109,12 +123,12 @@ def _iou(one: Sequence[float], two: Sequence[float]) -> float:
 def show(rows: Sequence[Dict[str, Any]], about: str) -> None:
     """One model's table."""
     print(f"\n{rows[0]['model']}, {about}")
-    print(f"  {'':34} {'ms':>8} {'IQR':>7} {'CPU ms':>8} {'times':>6} {'by CPU':>7} {'boxes':>6} {'same':>6}")
+    print(f"  {'':62} {'ms':>8} {'IQR':>7} {'CPU ms':>8} {'times':>6} {'by CPU':>7} {'boxes':>6} {'same':>6}")
     for row in sorted((row for row in rows if row["ms"]), key=lambda row: row["times"]):
         same = "-" if row["same"] is None else f"{row['same']:.0%}"
         name, spread = f"{row['peer']} {row['version']}", row["iqr_ms"] / row["median_ms"]
         print(
-            f"  {name:34.34} {row['median_ms']:8.2f} {spread:7.1%} "
+            f"  {name:62.62} {row['median_ms']:8.2f} {spread:7.1%} "
             f"{row['cpu_median_ms']:8.2f} {row['times']:6.2f} {row['cpu_times']:7.2f} {row['found']:6} {same:>6}",
             flush=True,
         )
@@ -126,7 +140,7 @@ def show(rows: Sequence[Dict[str, Any]], about: str) -> None:
 def main() -> int:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="yolov3-tiny,yolov8n")
+    parser.add_argument("--models", default="yolov3-tiny,codes,yolov8n")
     parser.add_argument("--threads", type=int, default=cpu.threads())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="a round of one peer")
@@ -140,16 +154,13 @@ def main() -> int:
     able = peers(args.venvs, args.threads)
     said: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.described()), "threads": args.threads}
     with tempfile.TemporaryDirectory() as scratch:
-        pictures = frames(Path(scratch))
-        wanted = list(subjects(args.models.split(","), Path(scratch), pictures, able))
+        wanted = list(subjects(args.models.split(","), Path(scratch), able, alone=args.model_only))
         if args.model_only:
             said["model_only"] = alone.measured(wanted, able, args.threads, args.rounds, args.seconds)
         else:
             said.update(conf=CONF, iou=IOU, rows=[])
             for subject in wanted:
-                rows = measure(
-                    subject, [peer for peer in able if subject.kind in peer.kinds], args.rounds, args.seconds
-                )
+                rows = measure(subject, able, args.rounds, args.seconds)
                 figures(rows)
                 show(rows, subject.about)
                 said["rows"] += rows

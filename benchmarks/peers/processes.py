@@ -36,12 +36,17 @@ def peers(prefix: str, threads: int) -> List[Peer]:
     """All of them, edgecsp's engines first. `prefix` is what the environments' folders begin with."""
     both, theirs = ("darknet", "yolov8"), os.environ.get("EDGECSP_OPENCV4_PYTHON")
     found = []
-    for engine in ("openvino", "ort", "opencv"):
+    for name, engine, kinds, file in (
+        ("openvino", "openvino", both, "onnx"),
+        ("openvino int8", "openvino", ("darknet",), "int8"),
+        ("ort", "ort", both, "onnx"),
+        ("opencv", "opencv", both, "onnx"),
+    ):
         lacks = backends.why_not(engine) or ""
-        more = (("engine", engine), ("threads", threads))
-        found.append(Peer(f"edgecsp {engine}", sys.executable, "with_edgecsp.py", both, more, lacks))
+        more = (("engine", engine), ("threads", threads), ("file", file))
+        found.append(Peer(f"edgecsp {name}", sys.executable, "with_edgecsp.py", kinds, more, lacks))
     opencv4 = theirs or str(REPO / ".venv-opencv4" / "bin" / "python")
-    more = (("threads", threads),)
+    more: Tuple[Tuple[str, Any], ...] = (("threads", threads),)
     found.append(_there(Peer("OpenCV DetectionModel", opencv4, "with_opencv4.py", ("darknet",), more)))
     for name, folder, kinds in (
         ("OpenVINO Model API", "openvino", ("yolov8",)),
@@ -69,7 +74,11 @@ class Process:
     """A peer that is running, or the reason why it is not."""
 
     def __init__(self, peer: Peer, subject: Subject) -> None:
-        self.peer, self.reason, self.version, self.boxes = peer, peer.lacks, "", []  # type: ignore[var-annotated]
+        self.peer, self.subject, self.reason, self.version = peer, subject, peer.lacks, ""
+        self.boxes: List[List[Any]] = []
+        file = dict(peer.more).get("file", "onnx")
+        if file not in subject.request["files"]:
+            self.reason = self.reason or f"there is no {file} file of {subject.name}"
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         if self.reason:
             return
@@ -109,11 +118,13 @@ class Process:
 
 @contextlib.contextmanager
 def opened(able: Sequence[Peer], subject: Subject) -> Iterator[List[Process]]:
-    """All peers with one model, open at once."""
+    """All peers with one model or the one in its place, open at once."""
     running: List[Process] = []
     try:
         for peer in able:
-            running.append(Process(peer, subject))  # noqa: PERF401
+            model = subject.read_by(peer.kinds)
+            if model is not None:
+                running.append(Process(peer, model))
         yield running
     finally:
         for process in running:

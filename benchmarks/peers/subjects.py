@@ -1,83 +1,160 @@
-"""What edgecsp and its peers are timed with: two models, each in the files that everybody reads, and eight pictures."""
+"""What edgecsp and its peers are timed with: models, each in the files that everybody reads, and eight pictures.
+
+Peers that read no darknet network get a YOLOv8n of as many BFLOPs in its place (`yolov8n`).
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
+import av
 import cv2
 import numpy as np
 
-from edgecsp import darknet, onnx_model, zoo
+import edgecsp
+from edgecsp import darknet, onnx_model, precision, preprocess, store, zoo
+from edgecsp.core import Array, Model
+from edgecsp.errors import CalibrationError
+from edgecsp.zoo._packed import PackedWeights
 
 from ..pictures import DATA, pictures
+from . import as_darknet, yolov8n
 
 CONF, IOU = 0.25, 0.45
 HW, COUNT = (720, 1280), 8
 REPO = Path(__file__).resolve().parents[2]
+FILM = REPO / "benchmarks" / "codes.mp4"
+BUSY = 20 * COUNT  # boxes that the YOLOv8n of its own table is made to find
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model: `kind` says what a hand-written decoder must do, `request` is what every script is told."""
+    """A model: `kind` says what a hand-written decoder must do, `request` is what every script is told.
+
+    `others` are for peers that cannot read this one.
+    """
 
     name: str
     kind: str
     about: str
     request: Dict[str, Any]
+    others: Tuple[Subject, ...] = ()
+
+    def read_by(self, kinds: Sequence[str]) -> Optional[Subject]:
+        """The model itself, or the one in its place when a peer of those kinds reads that alone; None for neither."""
+        return next((each for each in (self, *self.others) if each.kind in kinds), None)
 
 
-def frames(folder: Path) -> Path:
-    """The pictures, as cameras give them: a file of (8, 720, 1280, 3) uint8 BGR."""
-    found: List[Any] = []
-    for path in (pictures() * COUNT)[:COUNT]:
-        image = cv2.imread(str(path))
-        found.append(cv2.resize(image, HW[::-1], interpolation=cv2.INTER_AREA))
-    target = folder / "pictures.npy"
-    np.save(target, np.stack(found))
+def frames(folder: Path, name: str = "") -> Path:
+    """The pictures, as cameras give them: a file of (8, 720, 1280, 3) uint8 BGR; for codes such with codes."""
+    target = folder / f"pictures{'-codes' if name == 'codes' else ''}.npy"
+    if not target.is_file():
+        images = _codes_shown() if name == "codes" else (cv2.imread(str(path)) for path in (pictures() * COUNT)[:COUNT])
+        np.save(target, np.stack([cv2.resize(image, HW[::-1], interpolation=cv2.INTER_AREA) for image in images]))
     return target
 
 
-def subjects(names: Sequence[str], folder: Path, shown: Path, able: Sequence[Any]) -> Iterator[Subject]:
-    """The models that can be had here; what is left out is said."""
+def _codes_shown() -> List[Array]:
+    """Some frames of the film, as far apart as they can be."""
+    with av.open(str(FILM)) as film:
+        every = [frame.to_ndarray(format="bgr24") for frame in film.decode(video=0)]
+    return [every[i] for i in np.linspace(0, len(every) - 1, COUNT).astype(int)]
+
+
+def subjects(names: Sequence[str], folder: Path, able: Sequence[Any], alone: bool = False) -> Iterator[Subject]:
+    """The models that can be had here; what is left out is said. `alone`: in fp32, and none in their place."""
+    ultralytics = next((peer for peer in able if peer.name == "ultralytics"), None)
     for name in names:
+        shown = frames(folder, name)
         if name == "yolov8n":
-            made = _yolov8n(folder, shown, next(peer for peer in able if peer.name == "ultralytics"))
-        elif (DATA / "weights" / f"{name}.weights").is_file():
-            made = _darknet(name, folder)
+            made = _yolov8n(folder, shown, ultralytics, 640, BUSY)
+        elif name == "codes" or (DATA / "weights" / f"{name}.weights").is_file():
+            made = (_codes if name == "codes" else _darknet)(name, folder, alone)
+            if not alone:
+                side = yolov8n.nearest(made.request["bflops"])
+                other = _yolov8n(folder, shown, ultralytics, side, _found(made, shown))
+                made = replace(made, others=(other,) if other else ())
         else:
             print(f"{name}: no weights at {DATA / 'weights'}, left out (EDGECSP_TEST_DATA names another folder)")
             continue
         if made:
-            yield Subject(made.name, made.kind, made.about, {**made.request, "pictures": str(shown), "kind": made.kind})
+            yield made
 
 
-def _darknet(name: str, folder: Path) -> Any:
+def _subject(
+    name: str, kind: str, files: Dict[str, str], side: int, bflops: float, weights: str, shown: Path, **more: Any
+) -> Subject:
+    request = {**more, "files": files, "side": side, "bflops": bflops, "pictures": str(shown), "kind": kind}
+    return Subject(name, kind, f"{side}x{side}, {bflops:.2f} BFLOPs, {weights} weights", request)
+
+
+def _darknet(name: str, folder: Path, alone: bool) -> Subject:
     """darknet's own files, and the ONNX that edgecsp makes of them, stretched as OpenCV does."""
     weights, cfg = DATA.resolve() / "weights" / f"{name}.weights", DATA.resolve() / "weights" / f"{name}.cfg"
     cfg = cfg if cfg.is_file() else REPO / "tests" / "data" / f"{name}.cfg"
-    model = darknet.load(cfg, weights, resize="stretch").model
-    target = folder / f"{name}.onnx"
-    onnx_model.save(model, target)
-    files = {"onnx": str(target), "cfg": str(cfg), "weights": str(weights)}
-    request: Dict[str, Any] = {"files": files, "side": model.input.hw[0]}
+    imported = darknet.load(cfg, weights, resize="stretch")
+
+    def batches() -> Iterator[Array]:
+        for path in pictures():
+            image = cv2.imread(str(path))
+            for each in (image, np.ascontiguousarray(image[:, ::-1])):
+                yield preprocess.prepare(each, imported.model.input)[0]
+
+    files = {
+        **_onnx(imported.model, folder, name, None if alone else batches()),
+        "cfg": str(cfg),
+        "weights": str(weights),
+    }
+    more: Dict[str, Any] = {}
     if name in zoo.names():
-        request.update(masks=zoo.get(name).masks, anchors=zoo.get(name).anchors)
-    return Subject(name, "darknet", f"{model.input.hw[1]}x{model.input.hw[0]}, real weights", request)
+        more.update(masks=zoo.get(name).masks, anchors=zoo.get(name).anchors)
+    side = imported.model.input.hw[0]
+    return _subject(name, "darknet", files, side, imported.net.bflops, "real", frames(folder), **more)
 
 
-def _yolov8n(folder: Path, shown: Path, peer: Any) -> Any:
+def _codes(name: str, folder: Path, alone: bool) -> Subject:
+    """The model in the box, and the same as darknet's files; its int8 ranges are those of `calib`."""
+    entry, model = zoo.get(name), store.resolve(name)
+    cfg, weights = folder / f"{name}.cfg", folder / f"{name}.weights"
+    assert entry.shipped is not None
+    as_darknet.write(entry.net(), PackedWeights(entry.shipped), entry.anchors, cfg, weights)
+    ranges = None if alone else precision.load(REPO / "calib" / "codes.json")
+    files = {**_onnx(model, folder, name, ranges), "cfg": str(cfg), "weights": str(weights)}
+    more = {"masks": entry.masks, "anchors": entry.anchors}
+    side, bflops = model.input.hw[0], entry.cost().bflops
+    return _subject(name, "darknet", files, side, bflops, "real", frames(folder, name), **more)
+
+
+def _onnx(
+    model: Model, folder: Path, name: str, ranges: Union[precision.Ranges, Iterator[Array], None]
+) -> Dict[str, str]:
+    """A model's file in fp32 and, with its ranges or pictures enough to measure them on, in int8."""
+    made = {"onnx": model}
+    try:
+        if ranges is not None:
+            known = ranges if isinstance(ranges, precision.Ranges) else precision.measured(model, ranges)
+            made["int8"] = precision.with_ranges(model, known)
+    except CalibrationError as error:
+        print(f"{name} in int8 is left out: {error}")
+    for kind, each in made.items():
+        onnx_model.save(each, folder / f"{name}-{kind}.onnx")
+    return {kind: str(folder / f"{name}-{kind}.onnx") for kind in made}
+
+
+def _found(subject: Subject, shown: Path) -> int:
+    """How many boxes edgecsp finds in the pictures."""
+    with edgecsp.load(subject.request["files"]["onnx"], "ort", conf=CONF, iou=IOU) as detector:
+        return sum(len(detector(picture)) for picture in np.load(shown))
+
+
+def _yolov8n(folder: Path, shown: Path, peer: Any, side: int, boxes: int) -> Optional[Subject]:
     """An export by ultralytics itself."""
-    if peer.lacks:
-        print(f"yolov8n: {peer.lacks}; left out")
+    target = folder / f"yolov8n-{side}-{boxes}.onnx"
+    lacks = "no ultralytics among the peers" if peer is None else peer.lacks
+    if lacks:
+        print(f"yolov8n: {lacks}; left out")
         return None
-    target = folder / "yolov8n.onnx"
-    command = [peer.python, str(Path(__file__).with_name(peer.script)), "--make", str(target), str(shown)]
-    env = {**os.environ, "YOLO_CONFIG_DIR": str(folder), "PYTHONPATH": ""}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"ultralytics exported nothing: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
-    return Subject("yolov8n", "yolov8", "640x640, random weights", {"files": {"onnx": str(target)}, "side": 640})
+    bflops = yolov8n.exported(peer, target, shown, side, boxes, (CONF, IOU))
+    return _subject("yolov8n", "yolov8", {"onnx": str(target)}, side, bflops, "random", shown)

@@ -11,7 +11,7 @@ import edgecsp
 
 said = asked()
 detector = edgecsp.load(
-    said["files"]["onnx"], engine=said["engine"], threads=said["threads"], conf=said["conf"], iou=said["iou"]
+    said["files"][said["file"]], engine=said["engine"], threads=said["threads"], conf=said["conf"], iou=said["iou"]
 )
 
 

@@ -1,9 +1,9 @@
 """ultralytics' predictor on an ONNX that ultralytics exported. Licensed AGPL-3.0: it stays in its own environment.
 
-    with_ultralytics.py --make FILE.onnx PICTURES.npy      export yolov8n first
+    with_ultralytics.py --make FILE.onnx PICTURES.npy SIDE BOXES CONF IOU      export yolov8n first
 
-No weights of theirs are at hand, so they are random, seeded, and the bias of the classes is moved until some hundred
-candidates of the fullest picture pass the threshold: as much work behind the network as in a crowded street.
+No weights of theirs are at hand, so they are random, seeded, and the bias of the classes is moved until BOXES boxes
+are found in the pictures: what stands behind the network then has as much work as behind the one it is compared with.
 """
 
 from __future__ import annotations
@@ -19,19 +19,17 @@ import ultralytics
 from serve import Box, asked, serve
 from ultralytics.nn.autobackend import AutoBackend
 
-CANDIDATES = 300  # whose score is at the threshold or above, in the fullest picture
-SIDE = 640
 
-
-def make(target: str, pictures: Any) -> None:
+def make(target: str, pictures: Any, side: int, wanted: int, conf: float, iou: float) -> None:
     """Export yolov8n with seeded weights."""
-    import cv2
     import torch
+    from ultralytics.data.augment import LetterBox
 
     torch.manual_seed(0)
     model = ultralytics.YOLO("yolov8n.yaml")
-    small = np.stack([cv2.resize(picture, (SIDE, SIDE))[:, :, ::-1] for picture in pictures])
-    batch = torch.from_numpy(small.transpose(0, 3, 1, 2).copy()).float() / 255
+    lay = LetterBox((side, side), auto=False)
+    laid = np.stack([lay(image=picture)[:, :, ::-1] for picture in pictures])
+    batch = torch.from_numpy(laid.transpose(0, 3, 1, 2).copy()).float() / 255
     network = model.model
     network.train()
     for layer in network.modules():
@@ -41,13 +39,30 @@ def make(target: str, pictures: Any) -> None:
         for _ in range(2):  # the batch-norms get to know pictures, those behind others once these do
             network(batch)
         network.eval()
-        scores = network(batch)[0][:, 4:].amax(1)
-        logits = torch.logit(scores.clamp(1e-7, 1 - 1e-7))
-        shift = torch.logit(torch.tensor(0.25)) - logits.sort(1, descending=True).values[:, CANDIDATES].max()
+        rows = network(batch)[0].double()
+        shift = shifted(rows[:, :4].numpy(), torch.logit(rows[:, 4:], 1e-12).numpy(), wanted, conf, iou)
         for branch in network.model[-1].cv3:
             branch[-1].bias += shift
-    exported = model.export(format="onnx", imgsz=SIDE, opset=13, simplify=False)
+    exported = model.export(format="onnx", imgsz=side, opset=13, simplify=False)
     os.replace(exported, target)
+
+
+def shifted(xywh: Any, logits: Any, wanted: int, conf: float, iou: float) -> float:
+    """What to add to every class's logit so that about `wanted` boxes stay; (P, 4, N) and (P, C, N), P pictures."""
+    import cv2
+
+    corners = xywh.transpose(0, 2, 1).copy()
+    corners[..., :2] -= corners[..., 2:] / 2
+    classes, best = logits.argmax(1), logits.max(1)
+    least = np.log(conf / (1 - conf))
+    low, high = least - best.max(), least - np.sort(best)[:, -min(2000, best.shape[1])].min()
+    for _ in range(30):
+        middle, count = (low + high) / 2, 0
+        for boxes, kinds, scores in zip(corners, classes, best + (middle - least)):
+            near = scores > 0
+            count += len(cv2.dnn.NMSBoxesBatched(boxes[near], scores[near], kinds[near], 0.0, iou)) if near.any() else 0
+        low, high = (middle, high) if count < wanted else (low, middle)
+    return float(high)
 
 
 def boxes(found: Any) -> List[Box]:
@@ -57,7 +72,7 @@ def boxes(found: Any) -> List[Box]:
 
 
 if sys.argv[1] == "--make":
-    make(sys.argv[2], np.load(sys.argv[3]))
+    make(sys.argv[2], np.load(sys.argv[3]), *map(int, sys.argv[4:6]), *map(float, sys.argv[6:]))
 else:
     said, version = asked(), ultralytics.__version__
     try:

@@ -9,8 +9,11 @@ from typing import Any, Dict, List
 import pytest
 
 from benchmarks.peers import __main__ as table
-from benchmarks.peers import processes, subjects
+from benchmarks.peers import processes, subjects, yolov8n
 from benchmarks.peers.processes import Peer
+from benchmarks.peers.subjects import Subject
+from edgecsp import backends, onnx_model, zoo
+from edgecsp.export import RandomWeights
 
 
 @pytest.mark.slow
@@ -18,15 +21,14 @@ def test_a_hand_written_peer_finds_what_edgecsp_finds(
     test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(subjects, "DATA", test_data)
-    shown = subjects.frames(tmp_path)
-    more = (("engine", "ort"), ("threads", 1))
+    more = (("engine", "ort"), ("threads", 1), ("file", "onnx"))
     able = [
         Peer("edgecsp ort", sys.executable, "with_edgecsp.py", ("darknet",), more),
         Peer("plain onnxruntime", sys.executable, "with_onnxruntime.py", ("darknet",), more),
         Peer("dies", sys.executable, "with_nothing.py", ("darknet",), more),
         Peer("not here", sys.executable, "", ("darknet",), lacks="no such thing"),
     ]
-    (subject,) = subjects.subjects(["yolov3-tiny"], tmp_path, shown, able)
+    (subject,) = subjects.subjects(["yolov3-tiny"], tmp_path, able, alone=True)
     rows = table.measure(subject, able, rounds=2, seconds=0.01)
     table.figures(rows)
     ours, plain, dead, absent = rows
@@ -39,16 +41,66 @@ def test_a_hand_written_peer_finds_what_edgecsp_finds(
     assert "plain onnxruntime" in said and "not here: no such thing" in said
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(bool(backends.why_not("openvino")), reason="openvino is not installed")
+def test_the_model_in_the_box_is_a_subject_in_fp32_and_in_int8(tmp_path: Path) -> None:
+    able = [peer for peer in processes.peers(str(tmp_path / "venv-"), 1) if peer.name.startswith("edgecsp o")]
+    (subject,) = subjects.subjects(["codes"], tmp_path, able)
+    assert set(subject.request["files"]) == {"onnx", "int8", "cfg", "weights"} and not subject.others
+    rows = table.measure(subject, able, rounds=1, seconds=0.01)
+    table.figures(rows)
+    found = {row["peer"]: row for row in rows if row["ms"]}
+    assert found["edgecsp openvino"]["found"] >= 20, "the film's codes are found"
+    assert found["edgecsp openvino"]["same"] == 1.0
+    assert 0.1 < found["edgecsp openvino int8"]["same"] < 1.0, "the same boxes by and large, and not the same numbers"
+    assert abs(found["edgecsp openvino int8"]["found"] - found["edgecsp openvino"]["found"]) <= 4
+
+
+def test_who_cannot_read_a_network_gets_one_that_costs_as_much() -> None:
+    assert (yolov8n.nearest(5.57), yolov8n.nearest(1.56), yolov8n.nearest(8.7)) == (512, 256, 640)
+    other = Subject("yolov8n", "yolov8", "", {"files": {}, "side": 512, "bflops": 5.6})
+    net = Subject("tiny", "darknet", "", {"files": {}}, (other,))
+    assert net.read_by(("darknet", "yolov8")) is net and net.read_by(("yolov8",)) is other
+    assert net.read_by(("a third",)) is None
+    process = processes.Process(Peer("theirs", "python", "x.py", ("yolov8",), lacks="not here"), other)
+    assert table.named(process, net) == "theirs, yolov8n at 512 (5.60 BFLOPs)"
+    assert table.named(process, other) == "theirs"
+    process.close()
+
+
+def test_a_file_that_a_model_has_not_is_said() -> None:
+    subject = Subject("tiny", "darknet", "", {"files": {"onnx": "x.onnx"}})
+    process = processes.Process(Peer("small", sys.executable, "x.py", ("darknet",), (("file", "int8"),)), subject)
+    assert process.reason == "there is no int8 file of tiny"
+    process.close()
+
+
+def test_an_onnx_files_bflops_are_the_tapes(tmp_path: Path) -> None:
+    onnx_model.save(zoo.model("yolov3-tiny", RandomWeights(0), (96, 96)), tmp_path / "x.onnx")
+    assert yolov8n.bflops_of(tmp_path / "x.onnx") == pytest.approx(zoo.get("yolov3-tiny").net((96, 96)).bflops)
+
+
 def test_ratios_are_of_the_same_round() -> None:
     """The machine halves its speed in the second round; who takes twice as long does so in both."""
 
     def row(peer: str, ms: List[float]) -> Dict[str, Any]:
-        return {"peer": peer, "ms": ms, "rounds": [2, 3, 2], "cpu_ms": [1.0, 2.0, 3.0], "boxes": [], "calls": 1.0}
+        return {
+            "peer": peer,
+            "reads": "net",
+            "ms": ms,
+            "rounds": [2, 3, 2],
+            "cpu_ms": [1.0, 2.0, 3.0],
+            "boxes": [],
+            "calls": 1.0,
+        }
 
     rows = [row(table.BASE, [1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0]), row(table.JUDGE, [2.0, 2.0, 4.0, 4.0, 4.0, 2.0, 2.0])]
     table.figures(rows)
     assert [each["times"] for each in rows] == [1.0, 2.0] and rows[1]["cpu_times"] == 1.0
-    assert "boxes" not in rows[0]
+    assert "boxes" not in rows[0] and rows[0]["same"] == 1.0
+    rows = [row(table.JUDGE, [1.0] * 7), {**row("theirs", [2.0] * 7), "reads": "another"}]
+    table.figures(rows)
+    assert rows[1]["times"] == 2.0 and rows[1]["same"] is None, "boxes of another network are held against nothing"
 
 
 def test_agreement_counts_both_sides() -> None:

@@ -101,6 +101,34 @@ def test_a_table_is_written_from_its_file(tmp_path: Path) -> None:
     assert readme.filled(after, tmp_path) == after
 
 
+PEERS = {
+    "machine": {"name": "A CPU"}, "threads": 2, "conf": 0.25, "iou": 0.45,
+    "rows": [
+        {"model": "tiny", "about": "416x416, 5.57 BFLOPs", "peer": peer, "version": "1", "reason": reason, "ms": ms,
+         "median_ms": 15.04, "cpu_median_ms": 30.1, "times": times, "same": same}
+        for peer, reason, ms, times, same in (
+            ("theirs, net at 512 (5.60 BFLOPs)", "", [15.0], 1.25, None),
+            ("edgecsp", "", [15.0], 1.0, 0.876),
+            ("theirs", "not here", [], None, None),
+        )
+    ],
+}  # fmt: skip
+
+
+def test_peers_are_a_table_a_model_the_fastest_first(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(PEERS))
+    after = readme.filled("<!-- peers x.json -->\n<!-- end -->\n", tmp_path)
+    head, rows = after.split("|---|---|---|---|---|---|\n")
+    assert head.endswith(
+        "| tiny (416x416, 5.57 BFLOPs), 1280x720 in, boxes out | version | ms | CPU ms | times | same boxes |\n"
+    )
+    assert rows.splitlines()[:2] == [
+        "| edgecsp | 1 | 15.0 | 30.1 | 1.00 | 88% |",
+        "| theirs, net at 512 (5.60 BFLOPs) | 1 | 15.0 | 30.1 | 1.25 |  |",
+    ]
+    assert "theirs: not here" in rows
+
+
 def test_the_readme_is_what_the_results_say() -> None:
     text = (REPO / "README.md").read_text("utf-8")
     assert readme.filled(text) == text, "type: python -m benchmarks.readme"
