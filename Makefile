@@ -130,7 +130,7 @@ check-tx2:
 	touch $@
 
 test-tx2: .venv-tx2/ready
-	.venv-tx2/bin/python -m pytest -q $(SPREAD) -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py
+	.venv-tx2/bin/python -m pytest -q $(SPREAD) -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py tests/test_readme.py
 
 clean:
 	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-peers-* build dist demo runs

@@ -16,11 +16,10 @@ COPY . /src
 RUN /tools/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels /src
 
 FROM tools AS packages
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 ARG ENGINES=""
-COPY docker/requirements-cpu.txt docker/requirements-openvino.txt /tmp/
-COPY --from=wheel /wheels /wheels
-# What no Python imports goes: tests, a second copy of onnxruntime for C, tools for transformers. (Not `strip`: libraries
-# that were moved into a wheel do not survive it.)
+COPY docker/requirements-cpu.txt docker/requirements-openvino.txt docker/slim /tmp/
 RUN python3 -m venv --without-pip /opt/edgecsp \
     && set -- /tools/bin/python -m pip --python /opt/edgecsp/bin/python install --no-cache-dir \
     && "$@" --require-hashes --only-binary :all: -r /tmp/requirements-cpu.txt \
@@ -29,11 +28,9 @@ RUN python3 -m venv --without-pip /opt/edgecsp \
         openvino) "$@" --require-hashes --only-binary :all: -r /tmp/requirements-openvino.txt ;; \
         *) echo "ENGINES=${ENGINES}: openvino, or nothing" >&2; exit 2 ;; \
     esac \
-    && "$@" --no-index --no-deps /wheels/*.whl \
-    && find /opt/edgecsp -type d -name tests -prune -exec rm -rf {} + \
-    && set -- /opt/edgecsp/lib/python3*/site-packages \
-    && rm -rf "$1/onnx/backend/test" "$1/numpy/f2py" "$1/onnxruntime/transformers" \
-        "$1"/onnxruntime/capi/libonnxruntime.so.*
+    && /tmp/slim /opt/edgecsp/lib/python3*/site-packages
+COPY --from=wheel /wheels /wheels
+RUN /tools/bin/python -m pip --python /opt/edgecsp/bin/python install --no-cache-dir --no-index --no-deps /wheels/*.whl
 
 FROM ${BASE} AS runtime
 ARG BASE

@@ -186,3 +186,19 @@ def test_the_service_is_one_that_systemd_takes() -> None:
                           capture_output=True, text=True, env=env, check=False)  # fmt: skip
     ours = [line for line in said.stderr.splitlines() if "edgecsp.service:" in line and "docker" not in line]
     assert ours == []
+
+
+@pytest.mark.parametrize(("user", "why"), [("1000", "it wants root"), ("0", "there is no buildah")])
+def test_a_machine_that_cannot_build_an_image_says_why(user: str, why: str, tmp_path: Path) -> None:
+    """77 is no failure to .ci/run; everything else is."""
+    for name in ("bash", "dirname", "mktemp", "mkdir", "rm"):
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    for name, said in (("id", user), ("dpkg", "amd64")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {said}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run([str(tmp_path / "bash"), str(DOCKER / "check-build"), "cpu"], env={"PATH": str(tmp_path)},
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert (done.returncode, done.stdout) == (77, "")
+    assert why in done.stderr
