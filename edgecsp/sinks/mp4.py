@@ -104,6 +104,9 @@ class Mp4:
         video.height, video.width = (side + side % 2 for side in self._hw)
         video.pix_fmt = "yuv420p"
         video.time_base = video.codec_context.time_base = Fraction(1, CLOCK)
+        # PyAV's own choice is slices: a frame's threads are waited for in each call, and cores idle. Frames in flight
+        # cost memory, which large ones have not.
+        video.codec_context.thread_type = "SLICE" if large else "FRAME"
         video.codec_context.open()
         self._bgr = av.VideoFrame(video.width, video.height, "bgr24")
         self._video = video
