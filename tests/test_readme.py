@@ -79,6 +79,7 @@ def lacking(done: subprocess.CompletedProcess[str]) -> Optional[str]:
     return None
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(desk: Path) -> None:
     wanted = commands()
     assert len(wanted) >= 9
