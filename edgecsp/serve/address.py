@@ -9,9 +9,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..errors import UsageError
 from ..sources import redact
+from ..sources.base import SECRET_NAME
 
 _LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@\"']*@")
-_FIELD = re.compile(r"\b((?:user|user-id|user-pw|password|passphrase|token|secret)=)(\"[^\"]*\"|'[^']*'|\S+)", re.I)
+_FIELD = re.compile(rf"(?<![\w-])({SECRET_NAME}=)(\"[^\"]*\"|'[^']*'|\S+)", re.I)
 
 
 def shown(text: str) -> str:

@@ -16,13 +16,13 @@ import numpy as np
 
 from ..core import Array
 from ..errors import SourceError
-from .base import redact
+from .base import SECRET_NAME, redact
 
 PROGRAM = "gst-launch-1.0"
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 GRACE_S = 3.0
 
-_SECRET = re.compile(r"([\w-]*(?:user|login|pass|pwd|pw|token|key|auth|secret)[\w-]*=).+", re.IGNORECASE)
+_SECRET = re.compile(rf"({SECRET_NAME}=).+", re.IGNORECASE)
 _CAPS = re.compile(r"edgecsp\.GstPad:sink: caps = ")
 
 

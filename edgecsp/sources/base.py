@@ -98,6 +98,8 @@ class Chain(Source):
             part.close()
 
 
+# What a GStreamer element, or a program that quotes one, calls what should not be read.
+SECRET_NAME = r"[\w-]*(?:user|login|pass|pwd|pw|token|key|auth|secret)[\w-]*"
 _SECRET = re.compile(
     r"((?:^|[/?&;_])(?:user(?:name)?|usr|login|pass(?:word|wd)?|pwd|pw|\w*token|api_?key|key|auth|secret|sig(?:nature)?)"
     r"=).*?(?=[&;#]|_\w+=|$)",

@@ -139,3 +139,13 @@ def test_no_login_in_a_page_a_metric_an_event_a_log_a_file_or_an_error(
             else:
                 assert secret.encode() not in text, (name, secret)
     assert json.loads(dict(outputs)["/openapi.json"].partition(b"\n\n")[2])
+
+
+def test_a_pipelines_secrets_are_those_that_the_source_hides() -> None:
+    from edgecsp.serve import address
+    from edgecsp.sources import _gst_launch
+
+    for name in ("user-pw", "user_pw", "api-key", "authorization", "x-token", "login"):
+        word = f"{name}=hidden"
+        assert "hidden" not in address.shown(f"gst:rtspsrc location=x {word} ! fakesink")
+        assert "hidden" not in _gst_launch.shown(word)
