@@ -16,9 +16,9 @@ GREY = 127  # darknet's letterbox fills with 0.5; 127 / 255 is the nearest byte 
 # Floats of a picture's rows that fit into a core's cache; the rows below which the calls cost more than what they
 # compute; the sides that OpenCV's remap takes.
 _BLOCK, _ROWS, _SHORT = 1 << 19, 8, 1 << 15
+_kept = threading.local()  # a thread's scratch memory
 # Whose letterbox: the grey, whether the picture is in the middle (or top left), whether its size is rounded to
 # the nearest pixel (or down).
-_kept = threading.local()
 _LETTERBOXES = {"darknet": (GREY, True, False), "ultralytics": (114, True, True), "yolox": (114, False, False)}
 
 
@@ -67,10 +67,10 @@ def _darknet(image: Array, spec: Input, target: Array) -> Geometry:
     return Geometry((w / width, h / height), (0.0, 0.0), (height, width))
 
 
-def _blocks(hw: Tuple[int, int], row: int) -> Iterator[slice]:
-    """The network's rows, as many at a time as `_BLOCK` floats cover where one of them takes `row` floats."""
+def _blocks(height: int, row: int) -> Iterator[slice]:
+    """The network's `height` rows, as many at a time as `_BLOCK` floats cover where one of them takes `row` floats."""
     step = max(_ROWS, _BLOCK // row)
-    return (slice(begin, min(begin + step, hw[0])) for begin in range(0, hw[0], step))
+    return (slice(begin, min(begin + step, height)) for begin in range(0, height, step))
 
 
 def _remapped(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequence[Array]]]:
@@ -79,7 +79,7 @@ def _remapped(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequen
 
     (height, width), (h, w) = image.shape[:2], hw
     down, across = _places(height, h), _places(width, w)
-    for rows in _blocks(hw, -(-3 * width * height // h)):
+    for rows in _blocks(h, -(-3 * width * height // h)):
         n, top, end = rows.stop - rows.start, int(down[rows.start]), min(height, int(down[rows.stop - 1]) + 2)
         lines, pixels = _scratch("lines", (end - top, width, 3)), _scratch("pixels", (n, w, 3))
         x, y = _scratch("places", (2, n, w))
@@ -121,7 +121,7 @@ def _blended(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequenc
     top, bottom, dy = _taps(height, h)
     left, right, dx = _taps(width, w)
     channels, lines = np.arange(3)[:, None], image.reshape(height, 3 * width)
-    for rows in _blocks(hw, 24 * width):  # numpy passes over it often: a block must fit into the cache's first level
+    for rows in _blocks(h, 24 * width):  # numpy passes over it often: a block must fit into the cache's first level
         above, below = lines[top[rows]].astype(np.float32), lines[bottom[rows]].astype(np.float32)
         _blend(above, below, dy[rows, None])
         first, second = (above.take((3 * taken + channels).ravel(), 1) for taken in (left, right))

@@ -139,7 +139,7 @@ def _at_once(kind: str, engine: str, device: str, threads: int) -> List[int]:
     """How many frames side by side to try: one, half as many as there are threads, as many."""
     if kind == "latency" or device not in getattr(backends.module(engine), "SHARED", ()):
         return [1]
-    most = min(flow.MOST, threads)
+    most = flow.beside(threads)
     return sorted({1, max(1, most // 2), most})
 
 

@@ -20,7 +20,7 @@ from ..errors import EdgecspError
 from ..tuned import Candidate
 from . import stats
 from ._process import Process
-from ._rounds import COPIES, DEVICE_BYTES, PAUSE_S, PROCESS_BYTES, SHARE, SILENCE_S
+from ._rounds import PAUSE_S, SHARE, SILENCE_S, process_bytes
 from ._timed import backlog
 
 WARM_S = 0.5
@@ -196,8 +196,7 @@ class Contest:
     def _has_room(self, row: Row) -> bool:
         """Whether memory is left for another process beside those that are open."""
         free = memory.free()
-        alone = PROCESS_BYTES if row.candidate.device == "cpu" else DEVICE_BYTES
-        return free is None or alone + COPIES * self._size < SHARE * free.available
+        return free is None or process_bytes(row.candidate.device, self._size) < SHARE * free.available
 
     def _ended(self, row: Row) -> None:
         process = self._open.pop(id(row), None)

@@ -24,6 +24,11 @@ SILENCE_S = 120.0  # a round may take so much longer than it was meant to
 Tell = Callable[[int, int, str], None]
 
 
+def process_bytes(device: str, graph: int) -> int:
+    """What a process takes that computes a graph of so many bytes."""
+    return (PROCESS_BYTES if device == "cpu" else DEVICE_BYTES) + COPIES * graph
+
+
 @dataclass
 class Measured:
     """A row's samples, in milliseconds and in order; `counts` says how many each round had.
@@ -93,8 +98,7 @@ class Bench:
             yield from [group] if self._needs(group) <= room else [[row] for row in group]
 
     def _needs(self, rows: Sequence[Measured]) -> float:
-        alone = PROCESS_BYTES if self._settings.on == "cpu" else DEVICE_BYTES
-        return sum(alone + COPIES * len(row.way.subject.model.onnx) for row in rows)
+        return sum(process_bytes(self._settings.on, len(row.way.subject.model.onnx)) for row in rows)
 
     def _opened(self, rows: Sequence[Measured], stack: ExitStack) -> Iterator[Tuple[Process, Measured]]:
         for row in rows:

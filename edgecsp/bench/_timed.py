@@ -6,7 +6,7 @@ import itertools
 import os
 from typing import Any, Dict, Iterator
 
-from .. import backends, cpu, flow, onnx_model, pipeline, sources, verify
+from .. import backends, flow, onnx_model, pipeline, sources, verify
 from ..core import Frame, Stream
 from ._worker import PICTURES, Subject
 
@@ -43,8 +43,8 @@ class Drawn(sources.Source):
 
 
 def backlog(at_once: int) -> int:
-    """How many pictures `flow` has done or begun when nobody takes them: those of its workers, and two."""
-    return max(at_once, min(4, cpu.threads())) + 2
+    """How many pictures `flow` has done or begun when nobody takes them."""
+    return flow.workers(at_once) + flow.READY
 
 
 def _side_by_side(detector: pipeline.Detector) -> Subject:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _options, _signals
+from . import _options, _said, _signals
 
 if TYPE_CHECKING:
     from ..core import Frame, Result
     from ..pipeline import Summary
 
 PARTLY_DONE = 4
-MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --model yolov3-tiny"
 
 
 def command(
@@ -58,7 +57,7 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in pictures, videos, cameras and streams."""
-    from .. import backends, flow, pipeline, sinks, sources
+    from .. import flow, pipeline, sinks, sources
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
@@ -70,23 +69,11 @@ def command(
         imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
         max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=flow.at_once(opened),
     )  # fmt: skip
-    choice = detector.chosen
-    assert choice is not None
     if engine == "auto" and not quiet:
-        print(f"edgecsp: engine {choice.shown}: {choice.why}", file=sys.stderr)
-    if not backends.is_real(choice.engine):
-        print(
-            f"edgecsp: engine {choice.engine} computes nothing and finds nothing, by design; it times all the rest",
-            file=sys.stderr,
-        )
-    if detector.model.origin.get("weights") == "random":
-        print(
-            f"edgecsp: RANDOM WEIGHTS: {model} has learned nothing. Its boxes mean nothing; only its speed does.",
-            file=sys.stderr,
-        )
+        _said.engine(detector)
+    _said.in_vain(detector, model, timed=True)
     if not named and not quiet:
-        finds = _options.listed(detector.model.labels)
-        print(f"edgecsp: no --model: {model}, which finds {finds}. {MORE_CLASSES}", file=sys.stderr)
+        _said.unnamed(detector, model)
     summary = pipeline.Summary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
@@ -11,7 +10,7 @@ import typer
 
 from ..errors import SourceError, UsageError
 from ..files import nearby
-from . import _options, _serving
+from . import _options, _said, _serving
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
@@ -69,7 +68,6 @@ def command(
     secret = os.environ.get("EDGECSP_WEBHOOK_SECRET") or None
     hooks = [webhooks.hook(url, secret=secret) for url in webhook or ()]
     name = model or pipeline.IN_THE_BOX
-    count = threads or cpu.threads()
     for uri in source or ():
         streams.check(uri)
 
@@ -77,13 +75,15 @@ def command(
         return pipeline.load(
             name, engine, weights=weights, device=device, threads=threads, precision=precision,
             imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
-            max_det=max_det, at_once=min(flow.MOST, count),
+            max_det=max_det, at_once=flow.beside(threads or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
         if not quiet:
-            say_engine(detector)
-            _say(detector, name, named=model is not None)
+            _said.engine(detector)
+            _said.in_vain(detector, name, timed=False)
+            if model is None:
+                _said.unnamed(detector, name)
         return engine_facts(detector)
 
     _serving.run(
@@ -105,27 +105,6 @@ def engine_facts(detector: Detector) -> Dict[str, Any]:
         "precision": chosen.precision or precisions.of(detector.model),
         "threads": chosen.threads or cpu.threads(),
     }
-
-
-def say_engine(detector: Detector) -> None:
-    """Tell people what computes, and why that."""
-    chosen = detector.chosen
-    assert chosen is not None
-    print(f"edgecsp: engine {chosen.shown}: {chosen.why}", file=sys.stderr)
-
-
-def _say(detector: Detector, name: str, *, named: bool) -> None:
-    from .. import backends
-    from .run import MORE_CLASSES
-
-    chosen = detector.chosen
-    if chosen is not None and not backends.is_real(chosen.engine):
-        print(f"edgecsp: engine {chosen.engine} computes nothing and finds nothing, by design", file=sys.stderr)
-    if detector.model.origin.get("weights") == "random":
-        print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing.", file=sys.stderr)
-    if not named:
-        finds = _options.listed(detector.model.labels)
-        print(f"edgecsp: no --model: {name}, which finds {finds}. {MORE_CLASSES}", file=sys.stderr)
 
 
 def _token(place: Optional[Path]) -> Optional[str]:

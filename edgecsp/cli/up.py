@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 import typer
 
 from ..errors import UsageError
-from . import _options, _serving
-from .serve import engine_facts, say_engine
+from . import _options, _said, _serving
+from .serve import engine_facts
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
@@ -47,18 +47,16 @@ def _serve(site: Site, quiet: bool) -> None:
     _serving.require()
     from .. import cpu, flow, pipeline
 
-    threads = site["threads"] or cpu.threads()
-
     def opened() -> Detector:
         return pipeline.load(
             site.model, site["engine"], device=site["device"], threads=site["threads"], precision=site["precision"],
             imgsz=site["imgsz"], conf=site["conf"], iou=site["iou"], classes=site["classes"],
-            at_once=min(flow.MOST, threads),
+            at_once=flow.beside(site["threads"] or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
         if not quiet:
-            say_engine(detector)
+            _said.engine(detector)
         return engine_facts(detector)
 
     _serving.run(

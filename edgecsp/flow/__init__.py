@@ -17,9 +17,9 @@ from typing import Callable, Generator, Optional, Sequence, Union
 from .. import cpu
 from ..core import Frame, Result
 from ..sources import Source
-from ._line import Item, Line
+from ._line import READY, Item, Line
 
-__all__ = ["Found", "Over", "at_once", "results"]
+__all__ = ["READY", "Found", "Over", "at_once", "beside", "results", "workers"]
 
 MOST = 8  # frames in the engine at the same time: each costs the memory of its layers
 
@@ -70,13 +70,25 @@ def _named(item: Item) -> Union[Found, Over]:
 
 def at_once(opened: Sequence[Source]) -> int:
     """How many frames of these sources it pays to have in an engine at the same time: 1 where delay is what counts."""
-    return 1 if _is_prompt(opened) else min(MOST, cpu.threads())
+    return 1 if _is_prompt(opened) else beside(cpu.threads())
+
+
+def beside(threads: int) -> int:
+    """How many frames it pays to have in an engine of so many threads at the same time, where they may overlap."""
+    return min(MOST, threads)
+
+
+def workers(at_once: int) -> int:
+    """How many take a frame all the way when the engine computes `at_once` of them at the same time.
+
+    More than the engine takes: what lies before and behind it goes on beside it.
+    """
+    return max(at_once, min(4, cpu.threads()))
 
 
 def _workers(opened: Sequence[Source], at_once: int) -> int:
-    # More than the engine takes: what lies before and behind it goes on beside it. Where delay counts, a frame that
-    # waits for the engine grows old, and the next one would be newer.
-    return 1 if _is_prompt(opened) else max(at_once, min(4, cpu.threads()))
+    # Where delay counts, a frame that waits for the engine grows old, and the next one would be newer.
+    return 1 if _is_prompt(opened) else workers(at_once)
 
 
 def _is_prompt(opened: Sequence[Source]) -> bool:

@@ -15,6 +15,7 @@ AHEAD = 4  # frames that a source may be ahead
 PLACE_BYTES = (
     26 << 20
 )  # for each worker, and one more: a 4K picture. A source that has nothing under way may go over it
+READY = 2  # frames beside those of the workers: one that is being written, and of a file another
 VIDEOS = 8  # video files that are read at the same time; each has a decoder, and often an encoder
 CREDIT = 8  # turns that a source which had no frame ready may catch up
 PATIENCE_S = 15.0
@@ -52,8 +53,7 @@ class Line:
         self._reading: List[Reader] = []
         self._workers: List[threading.Thread] = []
         self._count = workers
-        # One is being written while the workers compute; of a file's another may lie ready.
-        self._places = workers + (1 if len(opened) == 1 and opened[0].live else 2)
+        self._places = workers + (1 if len(opened) == 1 and opened[0].live else READY)
         self._most = (workers + 1) * PLACE_BYTES
         self._results: Dict[int, Tuple[Reader, Optional[Frame], Any]] = {}
         self._taken = self._given = self._turn = self._held = 0

@@ -22,7 +22,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Callable, Deque, List, Optional
 
-from .. import backends, cpu
+from .. import backends, flow
 from ..core import Model, Result
 from ..errors import Busy, EngineFailed, SessionHung
 from ..pipeline import Detector, Settings
@@ -88,7 +88,7 @@ class Batcher:
         self.places = backends.at_once(self._detector.session)
         self._workers: List[_Worker] = []
         with self._lock:
-            for _ in range(max(self.places, min(4, cpu.threads()))):
+            for _ in range(flow.workers(self.places)):
                 self._hire()
         self._watcher = threading.Thread(target=self._watch_all, name="edgecsp-watch", daemon=True)
         self._watcher.start()

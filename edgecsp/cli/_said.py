@@ -1,0 +1,40 @@
+"""What is told of a detector before it is asked anything."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from . import _options
+
+if TYPE_CHECKING:
+    from ..pipeline import Detector
+
+MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --model yolov3-tiny"
+
+
+def engine(detector: Detector) -> None:
+    """What computes, and why that."""
+    chosen = detector.chosen
+    assert chosen is not None
+    print(f"edgecsp: engine {chosen.shown}: {chosen.why}", file=sys.stderr)
+
+
+def in_vain(detector: Detector, name: str, *, timed: bool) -> None:
+    """That what it finds means nothing, if so; `timed`: that its speed does."""
+    from .. import backends
+
+    chosen = detector.chosen
+    assert chosen is not None
+    if not backends.is_real(chosen.engine):
+        rest = "; it times all the rest" if timed else ""
+        print(f"edgecsp: engine {chosen.engine} computes nothing and finds nothing, by design{rest}", file=sys.stderr)
+    if detector.model.origin.get("weights") == "random":
+        speed = "; only its speed does" if timed else ""
+        print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing{speed}.", file=sys.stderr)
+
+
+def unnamed(detector: Detector, name: str) -> None:
+    """What the model finds that was taken because none was named."""
+    finds = _options.listed(detector.model.labels)
+    print(f"edgecsp: no --model: {name}, which finds {finds}. {MORE_CLASSES}", file=sys.stderr)
