@@ -63,7 +63,12 @@ def named(process: Process, subject: Subject) -> str:
     peer, other = process.peer.name, process.subject
     if other is subject:
         return peer
-    return f"{peer}, {other.name} at {other.request['side']} ({other.request['bflops']:.2f} BFLOPs)"
+    return f"{peer}, {other.name} at {sized(other.request['hw'])} ({other.request['bflops']:.2f} BFLOPs)"
+
+
+def sized(hw: Sequence[int]) -> str:
+    """A network's input as a row says it: its side, or width x height."""
+    return "x".join(map(str, dict.fromkeys(reversed(hw))))
 
 
 def medians(row: Dict[str, Any]) -> List[float]:

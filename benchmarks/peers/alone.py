@@ -103,7 +103,7 @@ class _Plain:
     def turn(self, python: str, asked: Dict[str, Any], threads: int, seconds: float) -> float:
         """The median of a round."""
         if self._child is None:
-            given = [asked["files"]["onnx"], str(threads), str(asked["side"])]
+            given = [asked["files"]["onnx"], str(threads), *map(str, asked["hw"])]
             self._child = start([python, str(HERE / self._script), *given], subprocess.DEVNULL)
             self._ms = self._calls(20)
         self._ms = self._calls(seconds_each(self._ms, seconds))

@@ -1,4 +1,4 @@
-"""OpenCV 4's DNN alone, `MODEL.onnx THREADS SIDE` its arguments: each line "N" gets the median of N calls, in ms."""
+"""OpenCV 4's DNN alone, its arguments MODEL.onnx THREADS HEIGHT WIDTH: a line "N" gets the median of N calls, in ms."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 cv2.setNumThreads(int(sys.argv[2]))
 net = cv2.dnn.readNetFromONNX(sys.argv[1])
 names = net.getUnconnectedOutLayersNames()
-side = int(sys.argv[3])
-batch = np.random.default_rng(0).random((1, 3, side, side), np.float32)
+hw = tuple(map(int, sys.argv[3:5]))
+batch = np.random.default_rng(0).random((1, 3, *hw), np.float32)
 for line in sys.stdin:
     taken = []
     for _ in range(int(line)):

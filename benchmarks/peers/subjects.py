@@ -69,12 +69,12 @@ def subjects(names: Sequence[str], folder: Path, able: Sequence[Any], alone: boo
     for name in names:
         shown = frames(folder, name)
         if name == "yolov8n":
-            made = _yolov8n(folder, shown, ultralytics, 640, BUSY)
+            made = _yolov8n(folder, shown, ultralytics, (640, 640), BUSY)
         elif name == "codes" or (DATA / "weights" / f"{name}.weights").is_file():
             made = (_codes if name == "codes" else _darknet)(name, folder, alone)
             if not alone:
-                side = yolov8n.nearest(made.request["bflops"])
-                other = _yolov8n(folder, shown, ultralytics, side, _found(made, shown))
+                other_hw = yolov8n.nearest(made.request["bflops"])
+                other = _yolov8n(folder, shown, ultralytics, other_hw, _found(made, shown))
                 made = replace(made, others=(other,) if other else ())
         else:
             print(f"{name}: no weights at {DATA / 'weights'}, left out (EDGECSP_TEST_DATA names another folder)")
@@ -84,10 +84,17 @@ def subjects(names: Sequence[str], folder: Path, able: Sequence[Any], alone: boo
 
 
 def _subject(
-    name: str, kind: str, files: Dict[str, str], side: int, bflops: float, weights: str, shown: Path, **more: Any
+    name: str,
+    kind: str,
+    files: Dict[str, str],
+    hw: Tuple[int, int],
+    bflops: float,
+    weights: str,
+    shown: Path,
+    **more: Any,
 ) -> Subject:
-    request = {**more, "files": files, "side": side, "bflops": bflops, "pictures": str(shown), "kind": kind}
-    return Subject(name, kind, f"{side}x{side}, {bflops:.2f} BFLOPs, {weights} weights", request)
+    request = {**more, "files": files, "hw": list(hw), "bflops": bflops, "pictures": str(shown), "kind": kind}
+    return Subject(name, kind, f"{hw[1]}x{hw[0]}, {bflops:.2f} BFLOPs, {weights} weights", request)
 
 
 def _darknet(name: str, folder: Path, alone: bool) -> Subject:
@@ -110,8 +117,8 @@ def _darknet(name: str, folder: Path, alone: bool) -> Subject:
     more: Dict[str, Any] = {}
     if name in zoo.names():
         more.update(masks=zoo.get(name).masks, anchors=zoo.get(name).anchors)
-    side = imported.model.input.hw[0]
-    return _subject(name, "darknet", files, side, imported.net.bflops, "real", frames(folder), **more)
+    hw = imported.model.input.hw
+    return _subject(name, "darknet", files, hw, imported.net.bflops, "real", frames(folder), **more)
 
 
 def _codes(name: str, folder: Path, alone: bool) -> Subject:
@@ -123,8 +130,8 @@ def _codes(name: str, folder: Path, alone: bool) -> Subject:
     ranges = None if alone else precision.load(REPO / "calib" / "codes.json")
     files = {**_onnx(model, folder, name, ranges), "cfg": str(cfg), "weights": str(weights)}
     more = {"masks": entry.masks, "anchors": entry.anchors}
-    side, bflops = model.input.hw[0], entry.cost().bflops
-    return _subject(name, "darknet", files, side, bflops, "real", frames(folder, name), **more)
+    hw, bflops = model.input.hw, entry.cost().bflops
+    return _subject(name, "darknet", files, hw, bflops, "real", frames(folder, name), **more)
 
 
 def _onnx(
@@ -149,12 +156,12 @@ def _found(subject: Subject, shown: Path) -> int:
         return sum(len(detector(picture)) for picture in np.load(shown))
 
 
-def _yolov8n(folder: Path, shown: Path, peer: Any, side: int, boxes: int) -> Optional[Subject]:
+def _yolov8n(folder: Path, shown: Path, peer: Any, hw: Tuple[int, int], boxes: int) -> Optional[Subject]:
     """An export by ultralytics itself."""
-    target = folder / f"yolov8n-{side}-{boxes}.onnx"
+    target = folder / f"yolov8n-{hw[1]}x{hw[0]}-{boxes}.onnx"
     lacks = "no ultralytics among the peers" if peer is None else peer.lacks
     if lacks:
         print(f"yolov8n: {lacks}; left out")
         return None
-    bflops = yolov8n.exported(peer, target, shown, side, boxes, (CONF, IOU))
-    return _subject("yolov8n", "yolov8", {"onnx": str(target)}, side, bflops, "random", shown)
+    bflops = yolov8n.exported(peer, target, shown, hw, boxes, (CONF, IOU))
+    return _subject("yolov8n", "yolov8", {"onnx": str(target)}, hw, bflops, "random", shown)

@@ -49,20 +49,21 @@ def detect(picture: Any) -> List[Box]:
     """A picture's boxes, stretched to the network's size: `network_predict_image` would letterbox."""
     _, height, width = picture.shape
     image = Image(width, height, 3, picture.ctypes.data_as(POINTER(c_float)))
-    small = lib.resize_image(image, said["side"], said["side"])
+    rows, columns = said["hw"]
+    small = lib.resize_image(image, columns, rows)
     lib.network_predict(network, small.data)
     lib.free_image(small)
     count = c_int(0)
-    found = lib.get_network_boxes(network, said["side"], said["side"], said["conf"], 0.5, None, 1, ctypes.byref(count))
+    found = lib.get_network_boxes(network, columns, rows, said["conf"], 0.5, None, 1, ctypes.byref(count))
     lib.do_nms_sort(found, count.value, found[0].classes if count.value else 0, said["iou"])
-    rows: List[Box] = []
+    boxes: List[Box] = []
     for each in found[: count.value]:
         x, y, w, h = each.box
         corners = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
         probabilities = np.ctypeslib.as_array(each.prob, (each.classes,))
-        rows += [(int(c), float(probabilities[c]), *corners) for c in np.flatnonzero(probabilities)]
+        boxes += [(int(c), float(probabilities[c]), *corners) for c in np.flatnonzero(probabilities)]
     lib.free_detections(found, count)
-    return rows
+    return boxes
 
 
 inputs = [

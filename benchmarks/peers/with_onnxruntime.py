@@ -10,7 +10,7 @@ import onnxruntime
 from serve import Box, asked, serve
 
 said = asked()
-side = said["side"]
+HEIGHT, WIDTH = said["hw"]
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = said["threads"]
 session = onnxruntime.InferenceSession(said["files"]["onnx"], options, providers=["CPUExecutionProvider"])
@@ -22,14 +22,14 @@ Found = Tuple[Any, Any, Any]  # classes, scores, (N, 4) xyxy
 
 def darknet(picture: Any) -> Found:
     """YOLOv3's raw heads: stretch, sigmoid, anchors."""
-    batch = cv2.dnn.blobFromImage(picture, 1 / 255, (side, side), swapRB=True)
+    batch = cv2.dnn.blobFromImage(picture, 1 / 255, (WIDTH, HEIGHT), swapRB=True)
     parts = []
     for head, mask in zip(session.run(None, {name: batch}), said["masks"]):
         _, _, rows, columns = head.shape
         out = 1 / (1 + np.exp(-head.reshape(len(mask), -1, rows, columns)))
         y, x = np.mgrid[:rows, :columns]
         anchors = np.array([said["anchors"][index] for index in mask], np.float32)[:, :, None, None]
-        wh = np.exp(head.reshape(len(mask), -1, rows, columns)[:, 2:4]) * anchors / side
+        wh = np.exp(head.reshape(len(mask), -1, rows, columns)[:, 2:4]) * anchors / [[[WIDTH]], [[HEIGHT]]]
         centre = np.stack([(out[:, 0] + x) / columns, (out[:, 1] + y) / rows], 1)
         scores = out[:, 4:5] * out[:, 5:]
         flat = np.concatenate([centre, wh, scores], 1).transpose(0, 2, 3, 1)
@@ -43,10 +43,10 @@ def darknet(picture: Any) -> Found:
 def yolov8(picture: Any) -> Found:
     """YOLOv8's one output: letterbox, the best class of each box."""
     height, width = picture.shape[:2]
-    scale = min(side / height, side / width)
+    scale = min(HEIGHT / height, WIDTH / width)
     small = cv2.resize(picture, (round(width * scale), round(height * scale)))
-    top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
-    canvas = np.full((side, side, 3), 114, np.uint8)
+    top, left = (HEIGHT - small.shape[0]) // 2, (WIDTH - small.shape[1]) // 2
+    canvas = np.full((HEIGHT, WIDTH, 3), 114, np.uint8)
     canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
     batch = cv2.dnn.blobFromImage(canvas, 1 / 255, swapRB=True)
     every = session.run(None, {name: batch})[0][0].T

@@ -9,7 +9,7 @@ from serve import Box, asked, serve
 said = asked()
 cv2.setNumThreads(said["threads"])
 model = cv2.dnn.DetectionModel(cv2.dnn.readNetFromDarknet(said["files"]["cfg"], said["files"]["weights"]))
-model.setInputParams(scale=1 / 255, size=(said["side"], said["side"]), swapRB=True)
+model.setInputParams(scale=1 / 255, size=tuple(reversed(said["hw"])), swapRB=True)
 model.setNmsAcrossClasses(False)
 
 

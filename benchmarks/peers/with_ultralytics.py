@@ -1,6 +1,6 @@
 """ultralytics' predictor on an ONNX that ultralytics exported. Licensed AGPL-3.0: it stays in its own environment.
 
-    with_ultralytics.py --make FILE.onnx PICTURES.npy SIDE BOXES CONF IOU      export yolov8n first
+    with_ultralytics.py --make FILE.onnx PICTURES.npy HEIGHT WIDTH BOXES CONF IOU      export yolov8n first
 
 No weights of theirs are at hand, so they are random, seeded, and the bias of the classes is moved until BOXES boxes
 are found in the pictures: what stands behind the network then has as much work as behind the one it is compared with.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, List
+from typing import Any, List, Tuple
 
 os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
 
@@ -20,14 +20,14 @@ from serve import Box, asked, serve
 from ultralytics.nn.autobackend import AutoBackend
 
 
-def make(target: str, pictures: Any, side: int, wanted: int, conf: float, iou: float) -> None:
+def make(target: str, pictures: Any, hw: Tuple[int, int], wanted: int, conf: float, iou: float) -> None:
     """Export yolov8n with seeded weights."""
     import torch
     from ultralytics.data.augment import LetterBox
 
     torch.manual_seed(0)
     model = ultralytics.YOLO("yolov8n.yaml")
-    lay = LetterBox((side, side), auto=False)
+    lay = LetterBox(hw, auto=False)
     laid = np.stack([lay(image=picture)[:, :, ::-1] for picture in pictures])
     batch = torch.from_numpy(laid.transpose(0, 3, 1, 2).copy()).float() / 255
     network = model.model
@@ -43,7 +43,7 @@ def make(target: str, pictures: Any, side: int, wanted: int, conf: float, iou: f
         shift = shifted(rows[:, :4].numpy(), torch.logit(rows[:, 4:], 1e-12).numpy(), wanted, conf, iou)
         for branch in network.model[-1].cv3:
             branch[-1].bias += shift
-    exported = model.export(format="onnx", imgsz=side, opset=13, simplify=False)
+    exported = model.export(format="onnx", imgsz=list(hw), opset=13, simplify=False)
     os.replace(exported, target)
 
 
@@ -72,7 +72,8 @@ def boxes(found: Any) -> List[Box]:
 
 
 if sys.argv[1] == "--make":
-    make(sys.argv[2], np.load(sys.argv[3]), *map(int, sys.argv[4:6]), *map(float, sys.argv[6:]))
+    height, width, wanted = map(int, sys.argv[4:7])
+    make(sys.argv[2], np.load(sys.argv[3]), (height, width), wanted, *map(float, sys.argv[7:]))
 else:
     said, version = asked(), ultralytics.__version__
     try:
@@ -82,5 +83,5 @@ else:
         AutoBackend.warmup = lambda *_, **__: None  # on a CPU it does nothing but import torchvision
         version += ", its own NMS"
     model = ultralytics.YOLO(said["files"]["onnx"], task="detect")
-    how = {"conf": said["conf"], "iou": said["iou"], "imgsz": said["side"], "verbose": False, "device": "cpu"}
+    how = {"conf": said["conf"], "iou": said["iou"], "imgsz": said["hw"], "verbose": False, "device": "cpu"}
     serve(lambda picture: model.predict(picture, **how), boxes, list(np.load(said["pictures"])), version)

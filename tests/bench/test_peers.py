@@ -57,13 +57,13 @@ def test_the_model_in_the_box_is_a_subject_in_fp32_and_in_int8(tmp_path: Path) -
 
 
 def test_who_cannot_read_a_network_gets_one_that_costs_as_much() -> None:
-    assert (yolov8n.nearest(5.57), yolov8n.nearest(1.56), yolov8n.nearest(8.7)) == (512, 256, 640)
-    other = Subject("yolov8n", "yolov8", "", {"files": {}, "side": 512, "bflops": 5.6})
+    assert [yolov8n.nearest(each) for each in (5.57, 1.56, 8.7)] == [(512, 512), (256, 288), (640, 640)]
+    other = Subject("yolov8n", "yolov8", "", {"files": {}, "hw": [256, 288], "bflops": 5.6})
     net = Subject("tiny", "darknet", "", {"files": {}}, (other,))
     assert net.read_by(("darknet", "yolov8")) is net and net.read_by(("yolov8",)) is other
     assert net.read_by(("a third",)) is None
     process = processes.Process(Peer("theirs", "python", "x.py", ("yolov8",), lacks="not here"), other)
-    assert table.named(process, net) == "theirs, yolov8n at 512 (5.60 BFLOPs)"
+    assert table.named(process, net) == "theirs, yolov8n at 288x256 (5.60 BFLOPs)"
     assert table.named(process, other) == "theirs"
     process.close()
 
