@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from itertools import groupby
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -30,15 +32,42 @@ def boxes(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, 
 
     `outputs` are the heads' arrays of one picture, each of the shape its head says, in the heads' order.
     """
-    decoders = [_DECODERS[type(head)] for head in heads if type(head) in _DECODERS]
-    if len(decoders) != len(outputs):
-        raise BadModel(f"the graph gave {len(outputs)} outputs for {len(decoders)} box heads")
-    parts = [decoder(head, out, input_hw, conf) for decoder, head, out in zip(decoders, heads, outputs)]
-    return Candidates(*(np.concatenate(columns) for columns in zip(*parts)))
+    read = [head for head in heads if type(head) in _DECODERS]
+    if len(read) != len(outputs):
+        raise BadModel(f"the graph gave {len(outputs)} outputs for {len(read)} box heads")
+    parts = [
+        _DECODERS[alike[0]]([head for head, _ in pairs], [out for _, out in pairs], input_hw, conf)
+        for alike, pairs in ((alike, list(pairs)) for alike, pairs in groupby(zip(read, outputs), _alike))
+    ]
+    return parts[0] if len(parts) == 1 else Candidates(*(np.concatenate(columns) for columns in zip(*parts)))
+
+
+def _alike(pair: Tuple[Head, Array]) -> Tuple[Any, ...]:
+    """What heads have in common that are decoded in one go."""
+    head = pair[0]
+    return (Yolo, head.classes, head.new_coords) if isinstance(head, Yolo) else (type(head), id(head))
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is no box and is left out at the end
-def _yolo(head: Yolo, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
+def _yolo(heads: Sequence[Yolo], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
+    # Most places hold nothing: one comparison of the raw objectness drops them before any arithmetic.
+    new_coords = heads[0].new_coords
+    floor = conf if new_coords else _logit(conf)
+    near = [_near(head, out, input_hw, floor) for head, out in zip(heads, outputs)]
+    rows, places = (np.concatenate(each) for each in zip(*near))
+    # A score is objectness x class <= class, so the class alone must pass too.
+    row, class_id = np.nonzero(rows[:, 5:] > floor)
+    objectness, chance = rows[row, 4], rows[row, 5 + class_id]
+    scores = objectness * chance if new_coords else _sigmoid(objectness) * _sigmoid(chance)
+    keep = scores > np.float32(conf)
+    if not np.count_nonzero(keep):
+        return NOTHING
+    row = row[keep]
+    return _real(_boxes(rows[row, :4], places[row], new_coords), scores[keep], class_id[keep])
+
+
+def _near(head: Yolo, out: Array, input_hw: Tuple[int, int], floor: float) -> Tuple[Array, Array]:
+    """The rows [tx, ty, tw, th, objectness, classes] of the places whose objectness passes, and those `_places`."""
     n = len(head.anchors_wh)
     fields = 5 + head.classes
     _, channels, height, width = out.shape
@@ -47,35 +76,30 @@ def _yolo(head: Yolo, out: Array, input_hw: Tuple[int, int], conf: float) -> Can
             f"head {head.name} has {channels} channels; {n} anchors of {head.classes} classes make {n * fields}"
         )
     grid = out.reshape(n, fields, height * width)
-    # Most places hold nothing: one comparison of the raw objectness drops them before any arithmetic.
-    floor = conf if head.new_coords else _logit(conf)
     anchor, place = np.nonzero(grid[:, 4] > floor)
-    objectness, classes = grid[anchor, 4, place], grid[anchor, 5:, place]
-    # A score is objectness x class <= class, so the class alone must pass too.
-    row, class_id = np.nonzero(classes > floor)
-    objectness, chance = objectness[row], classes[row, class_id]
-    scores = objectness * chance if head.new_coords else _sigmoid(objectness) * _sigmoid(chance)
-    keep = scores > np.float32(conf)
-    if not np.count_nonzero(keep):
-        return NOTHING
-    anchor, place = anchor[row[keep]], place[row[keep]]
-    xyxy = _boxes(head, grid[anchor, :4, place], place, (height, width), input_hw, anchor)
-    return _real(xyxy, scores[keep], class_id[keep])
+    return grid[anchor, :, place], _places(head, (height, width), input_hw)[anchor, place]
 
 
-def _boxes(
-    head: Yolo, raw: Array, place: Array, grid_hw: Tuple[int, int], input_hw: Tuple[int, int], anchor: Array
-) -> Array:
-    """Rows [tx, ty, tw, th] at places of the grid -> xyxy network pixels."""
-    s = np.float32(head.scale_xy)
-    cell = np.empty((len(place), 2), np.float32)
-    cell[:, 1], cell[:, 0] = np.divmod(place, grid_hw[1])
-    step = np.array((input_hw[1] / grid_hw[1], input_hw[0] / grid_hw[0]), np.float32)
-    shift = raw[:, :2] if head.new_coords else _sigmoid(raw[:, :2])
-    xy = (cell + shift * s - (s - 1) / 2) * step
+@lru_cache(maxsize=64)
+def _places(head: Yolo, grid_hw: Tuple[int, int], input_hw: Tuple[int, int]) -> Array:
+    """What a box goes by at each anchor's places: (A, H * W, 8), [column, row, s, (s - 1) / 2, steps, anchor_wh]."""
+    (height, width), s = grid_hw, np.float32(head.scale_xy)
+    made = np.empty((len(head.anchors_wh), height, width, 8), np.float32)
+    made[..., 0], made[..., 1] = np.arange(width), np.arange(height)[:, None]
+    made[..., 2], made[..., 3] = s, (s - 1) / 2
+    made[..., 4], made[..., 5] = input_hw[1] / width, input_hw[0] / height
+    made[..., 6:] = np.array(head.anchors_wh, np.float32)[:, None, None]
+    made.setflags(write=False)
+    return made.reshape(len(head.anchors_wh), height * width, 8)
+
+
+def _boxes(raw: Array, place: Array, new_coords: bool) -> Array:
+    """Rows [tx, ty, tw, th] and their `_places` -> xyxy network pixels."""
+    shift = raw[:, :2] if new_coords else _sigmoid(raw[:, :2])
+    xy = (place[:, :2] + shift * place[:, 2:3] - place[:, 3:4]) * place[:, 4:6]
     # exp past 60 times an anchor leaves float32; such a box covers the picture many times over either way.
-    wh = (2 * raw[:, 2:]) ** 2 if head.new_coords else np.exp(np.minimum(raw[:, 2:], np.float32(60)))
-    return _corners(np.concatenate((xy, wh * np.array(head.anchors_wh, np.float32)[anchor]), 1))
+    wh = (2 * raw[:, 2:]) ** 2 if new_coords else np.exp(np.minimum(raw[:, 2:], np.float32(60)))
+    return _corners(np.concatenate((xy, wh * place[:, 6:]), 1))
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -146,11 +170,16 @@ def _real(xyxy: Array, scores: Array, class_ids: Array) -> Candidates:
     return Candidates(xyxy[real].astype(np.float32), scores[real].astype(np.float32), class_ids[real].astype(np.int32))
 
 
-_DECODERS: Dict[type, Callable[[Any, Array, Tuple[int, int], float], Candidates]] = {
+def _alone(decoder: Callable[[Any, Array, Tuple[int, int], float], Candidates]) -> Callable[..., Candidates]:
+    """A decoder of one head as one of several that are alike."""
+    return lambda heads, outputs, *how: decoder(heads[0], outputs[0], *how)
+
+
+_DECODERS: Dict[type, Callable[[Any, Any, Tuple[int, int], float], Candidates]] = {
     Yolo: _yolo,
-    AnchorFree: _anchor_free,
-    Decoded: _decoded,
-    EndToEnd: _end_to_end,
+    AnchorFree: _alone(_anchor_free),
+    Decoded: _alone(_decoded),
+    EndToEnd: _alone(_end_to_end),
 }
 
 

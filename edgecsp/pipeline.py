@@ -65,6 +65,7 @@ class Detector:
         self.session = session
         self.settings = settings or Settings()
         self.chosen = chosen
+        self._prepare = preprocess.pixels if backends.takes_pixels(session) else preprocess.prepare
         self._places = threading.BoundedSemaphore(backends.at_once(session))
 
     def __call__(self, image: Any, settings: Optional[Settings] = None) -> Result:
@@ -76,8 +77,8 @@ class Detector:
         return self.finish(self.infer(batch), geometry, settings)
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
-        """Picture -> network input and the way back."""
-        return preprocess.prepare(image, self.model.input)
+        """Picture -> network input, as the session takes it (`preprocess.pixels` or `prepare`), and the way back."""
+        return self._prepare(image, self.model.input)
 
     def infer(self, batch: Array) -> List[Array]:
         """Network input -> raw heads."""
@@ -166,6 +167,7 @@ def load(
     max_det: int = 300,
     agnostic: bool = False,
     plain_nms: bool = False,
+    pixels: bool = True,
 ) -> Detector:
     """A detector of a model, an ONNX file or a name of the zoo (the model in the box), on an engine.
 
@@ -173,7 +175,8 @@ def load(
     this model on this machine (`edgecsp tune`) where that is no other than these, else `backends.choose`'s.
     `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
     `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
-    way of laying pictures into it; `classes` names or numbers to keep. Raises an `EdgecspError`.
+    way of laying pictures into it; `classes` names or numbers to keep; `pixels=False` gives an engine the float32
+    planes of `preprocess.prepare` also where it takes a picture's bytes. Raises an `EdgecspError`.
     """
     hw = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
     made = onnx_model.reshaped(model, hw=hw) if isinstance(model, Model) else store.resolve(model, weights, hw=hw)
@@ -184,13 +187,13 @@ def load(
     chosen = tuned.choose(made, engine, device=device, threads=threads, precision=precision, at_once=at_once)
     made = chosen.model
 
-    def opened(stage: Model) -> backends.Session:
+    def opened(stage: Model, pixels: bool = False) -> backends.Session:
         return backends.open(
             stage, chosen.engine, device=chosen.device, threads=chosen.threads, precision=chosen.precision,
-            at_once=chosen.at_once,
+            at_once=chosen.at_once, pixels=pixels,
         )  # fmt: skip
 
-    session = opened(made) if made.second is None else two_stage.opened(made, opened)
+    session = opened(made, pixels) if made.second is None else two_stage.opened(made, opened)
     return Detector(made, session, settings, chosen)
 
 

@@ -28,20 +28,53 @@ def prepare(image: Array, spec: Input, out: Optional[Array] = None) -> Tuple[Arr
     `image` is (H, W, 3) uint8 BGR, any size. Returns ((1, C, h, w) float32, the geometry); `out`, when
     given, is that array and is filled. Raises `SourceError` for anything that is no such picture.
     """
+    _check(image)
+    batch = _batch(spec, out)
+    if spec.resize == "darknet":
+        return batch, _darknet(image, spec, batch[0])
+    laid, geometry = _laid(image, spec)
+    _fill(_split(laid), spec, batch[0])
+    return batch, geometry
+
+
+def pixels(image: Array, spec: Input) -> Tuple[Array, Geometry]:
+    """One picture as the bytes that `prepare` makes numbers of, for an engine that does the rest itself.
+
+    Returns ((1, h, w, 3) uint8 in the model's colours, the geometry); `has_pixels` says of which inputs.
+    """
+    import cv2
+
+    _check(image)
+    laid, geometry = _laid(image, spec)
+    return (cv2.cvtColor(laid, cv2.COLOR_BGR2RGB) if spec.colour == "rgb" else laid)[None], geometry
+
+
+def has_pixels(spec: Input) -> bool:
+    """Whether an input is bytes times `factors`.
+
+    darknet's resize ends between bytes; with a mean an engine may multiply and subtract in one step, which rounds once
+    where `prepare` rounds twice.
+    """
+    return spec.resize != "darknet" and spec.channels == 3 and not any(spec.mean)
+
+
+def factors(spec: Input) -> Array:
+    """What a byte of each of the model's channels is multiplied by: (3,) float32."""
+    return (spec.scale / np.array(spec.std)).astype(np.float32)
+
+
+def _check(image: Array) -> None:
     if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise SourceError(f"a picture is a (height, width, 3) uint8 BGR array; found {found}")
     if not image.size:
         raise SourceError(f"the picture is empty: {image.shape}")
-    batch = _batch(spec, out)
-    if spec.resize == "darknet":
-        return batch, _darknet(image, spec, batch[0])
+
+
+def _laid(image: Array, spec: Input) -> Tuple[Array, Geometry]:
     if spec.resize == "letterbox":
-        pixels, geometry = _letterbox(image, spec.hw, spec.letterbox)
-    else:
-        pixels, geometry = _LAY[spec.resize](image, spec.hw)
-    _fill(_split(pixels), spec, batch[0])
-    return batch, geometry
+        return _letterbox(image, spec.hw, spec.letterbox)
+    return _LAY[spec.resize](image, spec.hw)
 
 
 def _batch(spec: Input, out: Optional[Array]) -> Array:
@@ -209,7 +242,7 @@ def _fill(planes: Sequence[Array], spec: Input, target: Array) -> None:
         planes = [cv2.cvtColor(cv2.merge(list(planes)), cv2.COLOR_BGR2GRAY)]
     elif spec.colour == "rgb":
         planes = planes[::-1]
-    for plane, filled, mean, std in zip(planes, target, spec.mean, spec.std):
-        np.multiply(plane, np.float32(spec.scale / std), out=filled)
+    for plane, filled, factor, mean, std in zip(planes, target, factors(spec), spec.mean, spec.std):
+        np.multiply(plane, factor, out=filled)
         if mean:
             np.subtract(filled, np.float32(mean / std), out=filled)

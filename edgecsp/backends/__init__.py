@@ -5,8 +5,9 @@ pip extra that brings them, "" for the base), `DEVICES` (its own first), `PRECIS
 device, threads, precision)` with `run` and `close`. It may have `usable(device)`: None, or what keeps it from running
 there and how to mend that, worded to stand behind the engine's name; `REAL = False` when its heads are not the
 model's; and `SHARED`, devices on which several threads may be in `run` at once: there `Session` takes a fifth word
-`at_once`, shares its threads out among so many pictures and keeps the number as `at_once`. Its heavy imports are
-inside. Adding an engine is adding its file.
+`at_once`, shares its threads out among so many pictures and keeps the number as `at_once`. With `PIXELS = True`,
+`Session` takes the keyword `pixels`: its `run` then takes (N, h, w, 3) uint8 of `preprocess.pixels`, too, and says so
+as `pixels`. Its heavy imports are inside. Adding an engine is adding its file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pkgutil
 from types import ModuleType
 from typing import Any, List, NamedTuple, Optional, Protocol, Tuple
 
-from .. import cpu
+from .. import cpu, preprocess
 from ..core import Array, Model
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
 
@@ -138,13 +139,15 @@ def open(
     threads: Optional[int] = None,
     precision: Optional[str] = None,
     at_once: int = 1,
+    pixels: bool = False,
 ) -> Session:
     """A session of `model` on an engine.
 
     `device`: "auto" for the engine's own; `threads`: None for one a core (see `cpu.threads`); `precision`: "fp32",
     "fp16", "int8", or None for what the graph is. With `at_once` above 1 the engine, if it can, computes so many
-    pictures side by side, with fewer threads each: more of them a second, each one later. Raises `UnknownName`,
-    `UsageError`, `EngineUnavailable` (package, device or precision missing) or `BuildFailed`.
+    pictures side by side, with fewer threads each: more of them a second, each one later. `pixels`: it will be given
+    a picture's bytes, if it can scale them itself (`takes_pixels`). Raises `UnknownName`, `UsageError`,
+    `EngineUnavailable` (package, device or precision missing) or `BuildFailed`.
     """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
@@ -155,7 +158,9 @@ def open(
         threads = threads or cpu.threads()
         backend, at_once = module(engine), min(at_once, threads)
         shared = (at_once,) if at_once > 1 and device in getattr(backend, "SHARED", ()) else ()
-        session: Session = backend.Session(model, device, threads, precision, *shared)
+        scales = pixels and getattr(backend, "PIXELS", False) and preprocess.has_pixels(model.input)
+        more = {"pixels": True} if scales else {}
+        session: Session = backend.Session(model, device, threads, precision, *shared, **more)
     except BuildFailed as error:
         if engine == "ort":
             raise
@@ -166,6 +171,11 @@ def open(
 def at_once(session: Any) -> int:
     """How many threads may be in a session's `run` at the same time."""
     return getattr(session, "at_once", 1)
+
+
+def takes_pixels(session: Any) -> bool:
+    """Whether a session's `run` takes what `preprocess.pixels` gives: (N, h, w, 3) uint8 in the model's colours."""
+    return getattr(session, "pixels", False)
 
 
 def _precision(model: Model, engine: str, asked: Optional[str]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import queue
-from typing import Any, List, Mapping
+import threading
+from functools import partial
+from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
-from .. import plans
-from ..core import Array, Model
+from .. import plans, preprocess
+from ..core import Array, Input, Model
 from ..errors import BuildFailed
 
 REQUIRES = ("openvino",)
@@ -18,6 +20,7 @@ EXTRA = "openvino"
 DEVICES = ("cpu",)
 PRECISIONS = ("fp32", "int8")
 SHARED = ("cpu",)
+PIXELS = True
 # What OpenVINO keeps of a graph is as large as the graph: of yolov4 260 MB, to save a third of two seconds.
 LARGE = 64 << 20
 
@@ -25,10 +28,37 @@ LARGE = 64 << 20
 class Session:
     """An OpenVINO graph compiled for the CPU: one picture as soon as it can be, or `at_once` of them side by side."""
 
-    def __init__(self, model: Model, device: str, threads: int, precision: str, at_once: int = 1) -> None:
+    def __init__(
+        self, model: Model, device: str, threads: int, precision: str, at_once: int = 1, pixels: bool = False
+    ) -> None:
+        self.at_once = at_once
+        self.pixels = pixels
+        self._compile = partial(_Compiled, model, threads, precision, at_once)
+        self._opening = threading.Lock()
+        self._compiled: Dict[bool, _Compiled] = {pixels: self._compile(pixels)}
+
+    def run(self, batch: Array) -> List[Array]:
+        """(N, C, h, w) float32, or with `pixels` (N, h, w, 3) uint8, too -> one array a head."""
+        as_pixels = self.pixels and batch.dtype == np.uint8
+        compiled = self._compiled.get(as_pixels)
+        if compiled is None:  # the kind that this session was not opened for
+            with self._opening:
+                compiled = self._compiled.get(as_pixels) or self._compile(as_pixels)
+                self._compiled[as_pixels] = compiled
+        return compiled.run(batch)
+
+    def close(self) -> None:
+        """Drop the compiled graphs; once more does nothing."""
+        vars(self).pop("_compiled", None)
+
+
+class _Compiled:
+    """The graph for one kind of input, and the requests that it is asked by."""
+
+    def __init__(self, model: Model, threads: int, precision: str, at_once: int, pixels: bool) -> None:
         import openvino as ov
 
-        core = ov.Core()
+        self._tensor = ov.Tensor
         wanted = {
             "PERFORMANCE_HINT": "LATENCY" if at_once == 1 else "THROUGHPUT",
             "NUM_STREAMS": at_once,
@@ -41,59 +71,85 @@ class Session:
             "ENABLE_HYPER_THREADING": True,
         }
         try:
-            compiled = _compiled(core, _graph(model, precision), wanted)
+            spec = model.input if pixels else None
+            compiled = _compiled(ov.Core(), _graph(model, precision), wanted, spec)
         except Exception as error:
             said = " ".join(str(error).split())
             raise BuildFailed(f"OpenVINO {ov.__version__} cannot build {model.name}: {said}") from error
-        self.at_once = at_once
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()  # the last one's memory is still in the cache
         for _ in range(at_once):
-            self._free.put(compiled.create_infer_request())
-        self._outputs = [head.name for head in model.heads]
+            request = compiled.create_infer_request()
+            self._free.put((request, [request.get_tensor(head.name).data for head in model.heads]))
         if at_once > 1:
             # Its bindings make themselves ready in the first call, and two first calls at once wait for each other for
             # ever: one holds Python's lock, the other what it wants.
-            self.run(np.zeros(compiled.input(0).shape, np.float32))
+            self.run(np.zeros(compiled.input(0).shape, np.uint8 if pixels else np.float32))
 
     def run(self, batch: Array) -> List[Array]:
-        """(N, C, h, w) float32 -> one array a head."""
-        # The picture is read where it lies; the results are copies, for the next call writes over the originals.
-        request = self._free.get()
+        """Raises OpenVINO's own error when the batch is of another shape or type."""
+        # A name for as long as it is read, for the tensor does not hold it; and OpenVINO takes no memory that is locked.
+        laid = np.require(batch, requirements=("C", "W"))
+        free = self._free.get()
+        request, outputs = free
         try:
-            found = request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True, share_outputs=False)
+            # The picture is read where it lies. Named in `infer`, it would take twice as long to hand over.
+            request.set_input_tensor(self._tensor(laid, shared_memory=True))
+            request.infer(share_outputs=True)
+            # The results are copies, for the next call writes over the originals.
+            return [each.copy() for each in outputs]
         finally:
-            self._free.put(request)
-        return [found[name] for name in self._outputs]
-
-    def close(self) -> None:
-        """Drop the compiled graph; once more does nothing."""
-        vars(self).pop("_free", None)
+            self._free.put(free)
 
 
-def _compiled(core: Any, graph: bytes, wanted: Mapping[str, Any]) -> Any:
-    """The graph, compiled now or at an earlier start."""
+def _compiled(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Optional[Input]) -> Any:
+    """The graph, compiled now or at an earlier start; for bytes of that input in front of it, or as it is."""
     import openvino as ov
 
+    def read() -> Any:
+        made = core.read_model(graph)
+        return made if pixels is None else _scaled(made, pixels)
+
     if len(graph) > LARGE:
-        return core.compile_model(core.read_model(graph), "CPU", wanted)
+        return core.compile_model(read(), "CPU", wanted)
     facts = {
         "engine": "openvino",
         "version": ov.get_version(),
         "device": [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")],
         "graph": hashlib.sha256(graph).hexdigest(),
         "options": wanted,
+        **({"pixels": preprocess.factors(pixels).tolist()} if pixels else {}),
     }
     compiled = None
 
     def build() -> bytes:
         nonlocal compiled
-        compiled = core.compile_model(core.read_model(graph), "CPU", wanted)
+        compiled = core.compile_model(read(), "CPU", wanted)
         exported = io.BytesIO()
         compiled.export_model(exported)  # what it gives back without a stream has changed from version to version
         return exported.getvalue()
 
     plan = plans.kept(facts, build)
     return core.import_model(plan, "CPU", wanted) if compiled is None else compiled
+
+
+def _scaled(graph: Any, spec: Input) -> Any:
+    """The graph behind what takes (N, h, w, 3) uint8 in the model's colours and makes of it what `prepare` does."""
+    import openvino as ov
+    from openvino.preprocess import PrePostProcessor
+
+    try:
+        from openvino import opset13 as ops
+    except ImportError:  # before 2025
+        from openvino.runtime import opset13 as ops
+
+    made = PrePostProcessor(graph)
+    port = made.input(0)
+    port.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    port.model().set_layout(ov.Layout("NCHW"))
+    steps = port.preprocess().convert_element_type(ov.Type.f32)
+    # By `prepare`'s own factors: `scale` divides, and a reciprocal may round to a neighbour.
+    steps.custom(lambda made: ops.multiply(made, ops.constant(preprocess.factors(spec))).output(0))
+    return made.build()
 
 
 def _graph(model: Model, precision: str) -> bytes:

@@ -68,8 +68,9 @@ def _opened(request: Dict[str, Any]) -> Subject:
         return made
     model = onnx_model.load(request["path"])
     detector = pipeline.load(
-        model, request["engine"], device=request["device"], threads=request["threads"], precision=request["precision"]
-    )
+        model, request["engine"], device=request["device"], threads=request["threads"],
+        precision=request["precision"], pixels=request["mode"] == "pipeline",
+    )  # fmt: skip
     if request["mode"] == "pipeline":
         return _whole(detector, request["sources"], request["same_picture"])
     drawn = verify.drawn(1 if request["same_picture"] else PICTURES)

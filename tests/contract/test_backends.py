@@ -14,7 +14,7 @@ import onnx
 import pytest
 from conftest import Tiny
 
-from edgecsp import backends, cpu, onnx_model, precision
+from edgecsp import backends, cpu, onnx_model, precision, preprocess
 from edgecsp.core import Model
 from edgecsp.errors import BadModel, BuildFailed, EngineUnavailable, UnknownName, UsageError
 
@@ -78,6 +78,24 @@ def test_the_batch_is_not_touched_and_may_be_a_view(engine: str, session: backen
     locked = tiny.batch.copy()
     locked.flags.writeable = False
     assert_close(session.run(locked), wanted_of(engine, tiny.heads))
+
+
+@pytest.mark.parametrize("resize", ["darknet", "stretch", "letterbox", "crop"])
+def test_a_pictures_bytes_give_what_its_planes_give(engine: str, tiny: Tiny, picture: np.ndarray, resize: str) -> None:
+    """Bit for bit, from a session that takes both; an engine that takes no bytes is given none."""
+    for colour, std in (("rgb", (1.0, 1.0, 1.0)), ("bgr", (0.229, 0.3, 0.7))):
+        spec = replace(tiny.model.input, resize=resize, colour=colour, std=std)
+        session = backends.open(replace(tiny.model, input=spec), engine, pixels=True)
+        takes = getattr(backends.module(engine), "PIXELS", False) and preprocess.has_pixels(spec)
+        assert backends.takes_pixels(session) == takes
+        planes = session.run(preprocess.prepare(picture, spec)[0])
+        if takes:
+            laid = preprocess.pixels(picture, spec)[0]
+            for got, wanted in zip(session.run(laid), planes):
+                assert got.dtype == np.float32 and (got == wanted).all()
+            wide = np.concatenate((laid, laid), 2)
+            assert all((a == b).all() for a, b in zip(session.run(wide[:, :, : laid.shape[2]]), planes))
+        session.close()
 
 
 def test_other_sizes_and_batches(engine: str, tiny: Tiny) -> None:

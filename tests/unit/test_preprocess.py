@@ -9,7 +9,7 @@ import pytest
 
 from edgecsp.core import Input
 from edgecsp.errors import BadModel, SourceError
-from edgecsp.preprocess import GREY, prepare
+from edgecsp.preprocess import GREY, factors, has_pixels, pixels, prepare
 
 FLAT = np.full((8, 8, 3), (10, 20, 200), np.uint8)  # blue, green, red
 
@@ -26,6 +26,24 @@ def test_mean_and_std_are_of_the_scaled_values_in_the_models_order() -> None:
     spec = Input((4, 4), "stretch", "rgb", 1.0, (1.0, 2.0, 3.0), (2.0, 4.0, 5.0))
     batch, _ = prepare(FLAT, spec)
     assert batch[0, :, 0, 0] == pytest.approx([(200 - 1) / 2, (20 - 2) / 4, (10 - 3) / 5])
+
+
+@pytest.mark.parametrize("colour", ["rgb", "bgr"])
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
+def test_pixels_are_what_prepare_makes_numbers_of(picture: np.ndarray, colour: str, resize: str) -> None:
+    for scale, std in ((1 / 255, (1.0, 1.0, 1.0)), (1.0, (0.229, 0.3, 0.7))):
+        spec = Input((16, 24), resize, colour, scale, std=std)
+        (laid, geometry), (batch, wanted) = pixels(picture, spec), prepare(picture, spec)
+        assert has_pixels(spec) and geometry == wanted
+        assert laid.shape == (1, 16, 24, 3) and laid.dtype == np.uint8 and laid.flags.c_contiguous
+        assert ((laid * factors(spec)).transpose(0, 3, 1, 2) == batch).all()
+
+
+def test_what_has_no_pixels() -> None:
+    for spec in (Input((4, 4)), Input((4, 4), "stretch", mean=(0.0, 0.1, 0.0)), Input((4, 4), "stretch", channels=1)):
+        assert not has_pixels(spec)
+    with pytest.raises(SourceError, match="uint8 BGR"):
+        pixels(np.zeros((4, 4), np.uint8), Input((4, 4), "stretch"))
 
 
 def test_grey_networks_get_the_luminance() -> None:
