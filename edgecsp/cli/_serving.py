@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..serve.webhooks import Hook
 
 ENDS_WITHIN_S = 1.6
-NEEDED = ("starlette", "uvicorn", "prometheus_client")
+NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
 FILES = 4096
 
 

@@ -15,11 +15,13 @@ from typing import Any, AsyncIterator, Dict, List, Optional, Tuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ..errors import EdgecspError, Refused
 from . import events, openapi, pictures, v2
+from .body import Receive, Scope, Send, read
 from .desk import Desk, Screen
 from .guard import App, Guard
 from .live import View
@@ -88,7 +90,7 @@ async def change(request: Any) -> Response:
     """PUT /api/streams/{name}: conf, iou and classes from the next frame on; null is the model's own."""
     desk, view = _desk(request), _view(request)
     try:
-        said = json.loads((await request.body()).decode("utf-8"))
+        said = json.loads((await read(request.receive)).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is no JSON: {str(error)[:100]}") from error
     if not isinstance(said, dict):
@@ -196,15 +198,14 @@ def _view(request: Any) -> View:
 # -- the application -----------------------------------------------------------------------------------------------
 
 
-async def _failed(request: Any, error: Exception) -> Response:
+def _failed(request: Any, error: EdgecspError) -> Response:
     """An error of ours as its status and one sentence."""
     if isinstance(error, Refused):
         return _error(request, error.status, str(error), error.retry_after_s)
     return _error(request, 503, str(error), 1)
 
 
-async def _no_route(request: Any, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+def _no_route(request: Any, error: HTTPException) -> Response:
     said = {
         404: f"there is nothing at {request.url.path[:100]}; see /docs",
         405: f"{request.method} is not for {request.url.path[:100]}; see /docs",
@@ -246,9 +247,19 @@ def build(desk: Desk, token: Optional[str]) -> App:
         yield
         desk.close()
 
-    app = Starlette(
-        routes=routes(), exception_handlers={EdgecspError: _failed, HTTPException: _no_route}, lifespan=running
-    )
+    app = Starlette(routes=routes(), lifespan=running)
     app.state.desk = desk
     app.router.redirect_slashes = False
-    return Guard(app, token=token, limits=desk.limits, login=(PAGE / "login.html").read_bytes())
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        # Straight to the router: Starlette's two layers around it would wrap each message of an answer, and what they
+        # do is done here.
+        scope["app"] = app
+        try:
+            await app.router(scope, receive, send)
+        except EdgecspError as error:
+            await _failed(Request(scope), error)(scope, receive, send)
+        except HTTPException as error:
+            await _no_route(Request(scope), error)(scope, receive, send)
+
+    return Guard(answer, token=token, limits=desk.limits, login=(PAGE / "login.html").read_bytes())

@@ -97,10 +97,12 @@ def too_large(limits: Limits) -> str:
 
 
 async def read(receive: Receive) -> bytes:
-    """All of a body."""
+    """All of a body. Raises `Refused`, which nobody hears, when the caller goes before its end."""
     pieces: List[bytes] = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the connection was closed before the end of the body")
         pieces.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(pieces)

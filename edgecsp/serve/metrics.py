@@ -58,6 +58,7 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        self._by_stage: Dict[str, Any] = {}  # asked for a name, prometheus-client checks it every time
         self._registry.register(_Read(self._families))
         batcher.observe = self.observe
         for view in self._views:
@@ -65,7 +66,10 @@ class Metrics:
 
     def observe(self, stage: str, seconds: float) -> None:
         """Take in how long a stage took."""
-        self._stages.labels(stage).observe(seconds)
+        told = self._by_stage.get(stage)
+        if told is None:
+            told = self._by_stage[stage] = self._stages.labels(stage)
+        told.observe(seconds)
 
     def render(self) -> Tuple[bytes, str]:
         """All figures now, and their content type: Prometheus' text format 0.0.4."""

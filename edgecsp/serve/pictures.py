@@ -18,6 +18,7 @@ from ..errors import EdgecspError, Refused, SourceError, UsageError
 from ..pipeline import Settings
 from ..sinks.rows import as_json
 from ..sources import pictures as decoding
+from .body import read
 from .guard import same
 from .header import check
 from .turn import Turn
@@ -50,7 +51,7 @@ async def sent(request: Any) -> Sent:
     word = kind.partition(";")[0].strip().lower()
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refused(415, "the body is compressed; pictures are already, send them as they are")
-    data = await request.body()
+    data = await read(request.receive)
     if word == "multipart/form-data":
         return form(data, kind)
     if word not in ("", "application/octet-stream") and not word.startswith("image/"):

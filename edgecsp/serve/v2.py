@@ -15,6 +15,7 @@ from .. import __version__
 from ..core import Detections
 from ..errors import Refused
 from . import pictures, tensors
+from .body import read
 from .header import check
 from .turn import Turn
 
@@ -79,7 +80,7 @@ async def infer(request: Any) -> Any:
     desk = _named(request)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refused(415, "the body is compressed; send it as it is")
-    body = await request.body()
+    body = await read(request.receive)
     length = request.headers.get(tensors.HEADER)
 
     def work(turn: Turn) -> Tuple[bytes, Optional[int]]:

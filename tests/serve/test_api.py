@@ -209,7 +209,10 @@ def test_pictures_and_video(site: served.Site, image: np.ndarray) -> None:
         held.close()
     shown = [b"\xff\xd8\xff" + each for each in data.split(b"\xff\xd8\xff")[1:-1]]
     pictures = [cv2.imdecode(np.frombuffer(each, np.uint8), 1) for each in shown]
-    assert pictures[-1].shape == image.shape and np.abs(pictures[-1].astype(int) - pictures[-2]).max() > 30, "it moves"
+    last = pictures[-1]
+    assert last.shape == image.shape
+    # On a busy machine one comes twice, and "no signal" first.
+    assert max(np.abs(last.astype(int) - each).max() for each in pictures if each.shape == last.shape) > 30, "it moves"
     until_nobody_looks(site)
 
 

@@ -244,6 +244,156 @@ def test_a_slow_header_is_cut_off(site: served.Site) -> None:
     held.close()
 
 
+HEAD = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def told(site: served.Site, *pieces: bytes) -> bytes:
+    """What is answered to bytes that are sent as they are, up to the connection's end."""
+    found = b""
+    with contextlib.closing(socket.create_connection(("127.0.0.1", site.port), 10)) as held:
+        with contextlib.suppress(ConnectionError):
+            for piece in pieces:
+                held.sendall(piece)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                piece = held.recv(1 << 16)
+                if not piece:
+                    break
+                found += piece
+    return found
+
+
+@pytest.mark.parametrize(
+    "begin, more",
+    [
+        (HEAD + b"X: ", b"x" * 4096),
+        (HEAD + b"X", b"x" * 4096),
+        (HEAD, b"a: b\r\n" * 10),
+        (b"GET /", b"x" * 4096),
+        (b"", b"\r\n" * 2048),
+        (CHUNKED + b"1;x=", b"x" * 4096),
+        (CHUNKED, b"1\r\nx\r\n" * 1000),
+        (CHUNKED + b"0\r\nX: ", b"x" * 4096),
+        (CHUNKED + b"0\r\n", b"a: b\r\n" * 1000),
+    ],
+    ids=["value", "name", "fields", "target", "lines", "extension", "chunks", "trailer", "trailers"],
+)
+def test_what_is_no_body_is_bounded(site: served.Site, begin: bytes, more: bytes) -> None:
+    before, sent, began = rss(), 0, time.monotonic()
+    held = socket.create_connection(("127.0.0.1", site.port), 10)
+    answer = b""
+    with contextlib.closing(held), contextlib.suppress(ConnectionError):
+        held.sendall(begin)
+        while sent < 64 << 20:
+            held.sendall(more)
+            sent += len(more)
+        answer = served.read_header(held)
+    assert sent < 16 << 20, "it was cut off"
+    assert answer.split()[1:2] in ([], [b"431"], [b"400"]) and time.monotonic() - began < 5
+    assert rss() - before < 30 << 20
+    assert site.ask("/v2").status == 200
+
+
+def test_too_long_a_header_is_told(site: served.Site) -> None:
+    for more in (b"a: b\r\n" * 120, b"X: " + b"x" * 66000 + b"\r\n"):
+        answer = told(site, HEAD + more)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large") and b"connection: close" in head
+        assert json.loads(body) == {"error": "a request's header has at most 100 fields and 64 KiB"}
+    most = b"".join(b"x%d: y\r\n" % at for at in range(90)) + b"x: " + b"y" * 60000 + b"\r\n"
+    assert told(site, b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + most + b"\r\n")[9:12] == b"200"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        HEAD + b"Content-Length: +5\r\n\r\nhello",
+        HEAD + b"Content-Length: 0x5\r\n\r\nhello",
+        HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"X: y\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"5x\r\nhello\r\n0\r\n\r\n",
+        CHUNKED + b"-5\r\nhello\r\n0\r\n\r\n",
+        CHUNKED + b"ffffffffffffffff1\r\nhello\r\n0\r\n\r\n",
+        HEAD + b"Host: localhost\r\nContent-Length: 0\r\n\r\n",
+        b"GET /v2 HTTP/1.1\r\n\r\n",
+        b"GET /v2 HTTP/3.1\r\nHost: localhost\r\n\r\n",
+        b"GET /v2 HTTP/1.1\nHost: localhost\rX: y\r\n\r\n",
+        b"GET  /v2\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"WHAT /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_what_two_readers_could_read_differently_is_refused(site: served.Site, asked: bytes) -> None:
+    """Request smuggling: what follows is never taken for a request of its own."""
+    answer = told(site, asked + b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer
+    assert answer.count(b"HTTP/1.1 400") == 1 and b"HTTP/1.1 200" not in answer and b'{"error": ' in answer
+
+
+def test_a_trailer_is_no_header(locked: served.Site) -> None:
+    asked = b"GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    assert told(locked, asked + f"Authorization: Bearer {TOKEN}\r\n\r\n".encode()).startswith(b"HTTP/1.1 401")
+
+
+def test_requests_that_come_together_are_answered_in_turn(site: served.Site) -> None:
+    def get(path: bytes, more: bytes = b"") -> bytes:
+        return b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % (path, more)
+
+    last = get(b"/v2/health/ready", b"Connection: close\r\n")
+    answer = told(site, get(b"/v2") + HEAD + b"Content-Length: 1\r\n\r\nx" + get(b"/none") + last)
+    assert [piece[:3] for piece in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"415", b"404", b"200"]
+    before = rss()
+    answer = told(site, get(b"/v2") * 20000)
+    assert answer.count(b"HTTP/1.1 ") <= 20 and rss() - before < 30 << 20, "then the connection is closed"
+    assert site.ask("/v2").status == 200
+
+
+def test_an_upgrade_that_is_not_taken_is_a_request_as_any_other(site: served.Site) -> None:
+    """As Java's client asks every time."""
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    picture = served.encoded(np.zeros((8, 8, 3), np.uint8))
+    whole = HEAD + upgrade + b"Content-Length: %d\r\n\r\n" % len(picture) + picture
+    held, _ = site.raw(whole)
+    assert served.read_header(held).startswith(b"HTTP/1.1 200")
+    for at in (10, 60, 200, len(whole) - 5):
+        held.sendall(whole[:at])
+        time.sleep(0.02)
+        held.sendall(whole[at:])
+        assert served.read_header(held).startswith(b"HTTP/1.1 200"), at
+    held.sendall(
+        HEAD + upgrade + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(picture) + picture + b"\r\n0\r\n\r\n"
+    )
+    assert served.read_header(held).startswith(b"HTTP/1.1 200")
+    held.sendall(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert served.read_header(held).startswith(b"HTTP/1.1 200")
+    held.close()
+
+
+def test_who_waits_for_100_is_told_to_go_on(site: served.Site) -> None:
+    picture = served.encoded(np.zeros((8, 8, 3), np.uint8))
+    held, answer = site.raw(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(picture))
+    assert answer == b"HTTP/1.1 100 Continue\r\n\r\n"
+    held.sendall(picture)
+    assert served.read_header(held).startswith(b"HTTP/1.1 200")
+    held.close()
+    held, answer = site.raw(HEAD + b"Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413"), "before it is sent"
+    held.close()
+
+
+def test_listeners_have_the_header_before_the_first_event(site: served.Site) -> None:
+    held, answer = site.raw(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n", 2.0)
+    assert answer.startswith(b"HTTP/1.1 200") and b"text/event-stream" in answer
+    held.close()
+
+
 def test_a_thousand_idle_connections_do_not_stop_the_page(site: served.Site) -> None:
     import resource
 
