@@ -85,6 +85,12 @@ class Detector:
         with self._places:
             return self.session.run(batch)
 
+    def ready(self, batch: Array) -> None:
+        """Have the session make itself ready for another kind of batch than `prepare`'s, which may take seconds."""
+        make = getattr(self.session, "ready", None)
+        if make is not None:
+            make(batch)
+
     def finish(self, outputs: Sequence[Array], geometry: Geometry, settings: Optional[Settings] = None) -> Result:
         """Raw heads -> boxes in picture pixels, best first."""
         model, settings = self.model, settings or self.settings

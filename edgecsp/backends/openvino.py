@@ -39,13 +39,20 @@ class Session:
 
     def run(self, batch: Array) -> List[Array]:
         """(N, C, h, w) float32, or with `pixels` (N, h, w, 3) uint8, too -> one array a head."""
+        return self._for(batch).run(batch)
+
+    def ready(self, batch: Array) -> None:
+        """Compile now what `run` needs for a batch of this kind, where it is not the kind it was opened for."""
+        self._for(batch)
+
+    def _for(self, batch: Array) -> _Compiled:
         as_pixels = self.pixels and batch.dtype == np.uint8
         compiled = self._compiled.get(as_pixels)
-        if compiled is None:  # the kind that this session was not opened for
+        if compiled is None:
             with self._opening:
                 compiled = self._compiled.get(as_pixels) or self._compile(as_pixels)
                 self._compiled[as_pixels] = compiled
-        return compiled.run(batch)
+        return compiled
 
     def close(self) -> None:
         """Drop the compiled graphs; once more does nothing."""
@@ -87,7 +94,7 @@ class _Compiled:
 
     def run(self, batch: Array) -> List[Array]:
         """Raises OpenVINO's own error when the batch is of another shape or type."""
-        # A name for as long as it is read, for the tensor does not hold it; and OpenVINO takes no memory that is locked.
+        # A name for as long as it is read, for the tensor does not hold it; and OpenVINO takes no locked memory.
         laid = np.require(batch, requirements=("C", "W"))
         free = self._free.get()
         request, outputs = free
