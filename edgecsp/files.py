@@ -42,10 +42,13 @@ def atomic(path: Union[str, Path]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None], *, mode: int = 0o777) -> Iterator[None]:
+def locked(
+    path: Path, waiting: Callable[[], None], *, mode: int = 0o777, hint: str = "Set EDGECSP_HOME to a folder of yours"
+) -> Iterator[None]:
     """One process at a time in the block: it holds the lock file `path`, whose folder is made with `mode`.
 
-    `waiting` is called before the wait for another process. Raises `OutputError` when the place cannot be written.
+    `waiting` is called before the wait for another process. Raises `OutputError`, with the hint, when the place cannot
+    be written.
     """
     from filelock import FileLock, Timeout
 
@@ -58,9 +61,7 @@ def locked(path: Path, waiting: Callable[[], None], *, mode: int = 0o777) -> Ite
             waiting()
             lock.acquire()
     except OSError as error:
-        raise OutputError(
-            f"cannot write to {path.parent}: {error.strerror or error}. Set EDGECSP_HOME to a folder of yours"
-        ) from error
+        raise OutputError(f"cannot write to {path.parent}: {error.strerror or error}. {hint}") from error
     try:
         yield
     finally:

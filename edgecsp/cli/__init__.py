@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import EdgecspError
-from . import bench, build, doctor, engines, import_, models, quantize, run, serve, tune, up, val, verify
+from . import batch, bench, build, doctor, engines, export, import_, models, quantize, run, serve, tune, up, val, verify
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -25,11 +25,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.command)
+app.command("batch")(batch.command)
 app.command("serve")(serve.command)
 app.command("up")(up.command)
 app.command("import")(import_.command)
 app.command("bench")(bench.command)
 app.command("tune")(tune.command)
+app.command("export")(export.command)
 app.command("build")(build.command)
 app.command("quantize")(quantize.command)
 app.command("val")(val.command)

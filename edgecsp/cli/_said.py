@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import _options
 
 if TYPE_CHECKING:
+    from ..core import Model
     from ..pipeline import Detector
 
 MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --model yolov3-tiny"
@@ -22,14 +23,19 @@ def engine(detector: Detector) -> None:
 
 def in_vain(detector: Detector, name: str, *, timed: bool) -> None:
     """That what it finds means nothing, if so; `timed`: that its speed does."""
-    from .. import backends
-
     chosen = detector.chosen
     assert chosen is not None
-    if not backends.is_real(chosen.engine):
+    vain(chosen.engine, detector.model, name, timed=timed)
+
+
+def vain(engine: str, model: Model, name: str, *, timed: bool) -> None:
+    """The same of a model that is not opened yet."""
+    from .. import backends
+
+    if not backends.is_real(engine):
         rest = "; it times all the rest" if timed else ""
-        print(f"edgecsp: engine {chosen.engine} computes nothing and finds nothing, by design{rest}", file=sys.stderr)
-    if detector.model.origin.get("weights") == "random":
+        print(f"edgecsp: engine {engine} computes nothing and finds nothing, by design{rest}", file=sys.stderr)
+    if model.origin.get("weights") == "random":
         speed = "; only its speed does" if timed else ""
         print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing{speed}.", file=sys.stderr)
 

@@ -32,7 +32,10 @@ from .network import SCHEMES, TIMEOUT_S, open_url
 from .pictures import Bytes, Pictures, from_stdin, quiet_opencv
 from .video import Video
 
-__all__ = ["Bytes", "Camera", "Chain", "Pictures", "Source", "Video", "open", "open_all", "redact"]
+__all__ = [
+    "Bytes", "Camera", "Chain", "Pictures", "Source", "Video", "is_media", "is_picture", "natural", "open", "open_all",
+    "redact",
+]  # fmt: skip
 
 # fmt: off
 PICTURES = frozenset((
@@ -86,7 +89,7 @@ def open_all(
                 continue
             for path in _files(uri):
                 many = many or path != uri
-                if _is_picture(path):
+                if is_picture(path):
                     run.append(path)
                 else:
                     flush()
@@ -140,12 +143,12 @@ def _folder(folder: str) -> List[str]:
         names = os.listdir(folder)
     except OSError as error:
         raise SourceError(f"cannot read the folder {folder}: {error.strerror}") from error
-    media = [n for n in names if _is_media(n) and os.path.isfile(os.path.join(folder, n))]
+    media = [n for n in names if is_media(n) and os.path.isfile(os.path.join(folder, n))]
     if not media:
         inner = sorted(n for n in names if os.path.isdir(os.path.join(folder, n)))
         hint = f"; for what lies deeper: '{os.path.join(folder, '**', '*.jpg')}'" if inner else ""
         raise SourceError(f"no picture or video in the folder {folder} ({len(names)} entries){hint}")
-    return [os.path.join(folder, name) for name in sorted(media, key=_natural)]
+    return [os.path.join(folder, name) for name in sorted(media, key=natural)]
 
 
 def _pattern(pattern: str) -> List[str]:
@@ -155,16 +158,18 @@ def _pattern(pattern: str) -> List[str]:
         root = Path(re.split(r"[*?\[]", pattern, maxsplit=1)[0] + "x").parent
         where = "" if root.is_dir() else f"; there is no folder {root}"
         raise SourceError(f"no file matches {pattern!r}{where}")
-    media = [path for path in found if _is_media(os.path.basename(path))]
-    return sorted(media or found, key=_natural)
+    media = [path for path in found if is_media(os.path.basename(path))]
+    return sorted(media or found, key=natural)
 
 
-def _is_media(name: str) -> bool:
+def is_media(name: str) -> bool:
+    """Whether a file's name says that it is a picture or a video."""
     # Dot files are other programs' leftovers (._photo.jpg of macOS, .x.part of ours).
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURES | VIDEOS
 
 
-def _is_picture(path: str) -> bool:
+def is_picture(path: str) -> bool:
+    """Whether a file is a picture: by its extension, by its content where that says nothing."""
     extension = os.path.splitext(path)[1].lower()
     if extension in PICTURES or extension in VIDEOS:
         return extension in PICTURES
@@ -174,7 +179,8 @@ def _is_picture(path: str) -> bool:
         return bool(cv2.haveImageReader(path))
 
 
-def _natural(name: str) -> Tuple[object, ...]:
+def natural(name: str) -> Tuple[object, ...]:
+    """What to sort names by so that numbers in them count."""
     # img2 before img10; the name itself last, so that the order is total.
     pieces = re.split(r"(\d+)", name.casefold())
     return (*((int(p), "") if p.isdecimal() and p.isascii() else (-1, p) for p in pieces), (-1, name))

@@ -1,0 +1,85 @@
+"""Corpora that outgrow one machine: videos cut at keyframes, pictures in groups, rows into Parquet; on Ray, or here.
+
+    made, settings = batch.task("codes", out="rows")
+    with batch.crew("local") as crew:                    # None: this process, without Ray
+        done = batch.run(batch.read("videos"), made, crew, settings)
+
+`corpus` lists, `cuts` and `parts` split, `segment` reads a part, `work` is what a worker does, `ledger` what is known
+to be done, `job` the whole; `_ray` is the one file that knows Ray.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+
+from .. import cpu, flow, installed, onnx_model, store, tuned
+from ..core import Model
+from ..pipeline import Settings
+from .corpus import read
+from .job import GROUP, SEGMENT, Crew, Here, Progress, run
+from .places import Folder
+from .summary import Summary, summary
+from .work import RETRIES, Task
+
+__all__ = ["Crew", "GROUP", "Progress", "SEGMENT", "Summary", "Task", "crew", "read", "run", "summary", "task"]
+
+
+def task(
+    model: Union[str, Path, Model],
+    engine: str = "auto",
+    *,
+    out: Union[str, Path],
+    weights: Optional[str] = None,
+    device: str = "auto",
+    precision: Optional[str] = None,
+    imgsz: Optional[Tuple[int, int]] = None,
+    resize: Optional[str] = None,
+    classes: Optional[Sequence[str]] = None,
+    conf: Optional[float] = None,
+    iou: Optional[float] = None,
+    max_det: int = 300,
+    agnostic: bool = False,
+    plain_nms: bool = False,
+    jsonl: bool = False,
+    retries: int = RETRIES,
+) -> Tuple[Task, Dict[str, Any]]:
+    """What every worker is told, and the settings that the rows depend on. Words are those of `edgecsp.load`.
+
+    "auto" is settled here, once for all machines. `out` is a folder or a URI that all of them see. Raises an
+    `EdgecspError`.
+    """
+    made = onnx_model.reshaped(model, hw=imgsz) if isinstance(model, Model) else store.resolve(model, weights, hw=imgsz)
+    wanted = None if classes is None else tuple(made.class_ids(list(classes)))
+    kept = Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
+    at_once = min(flow.MOST, cpu.threads())
+    chosen = tuned.choose(made, engine, device=device, precision=precision, at_once=at_once)
+    told = Task(
+        chosen.model, chosen.engine, chosen.device, chosen.precision, kept, resize, Folder(str(out)).place,
+        uuid.uuid4().hex,
+        jsonl=jsonl, retries=retries, version=installed.own(),
+    )  # fmt: skip
+    said = {
+        "model": made.name, "sha256": hashlib.sha256(chosen.model.onnx).hexdigest(), "engine": chosen.engine,
+        "device": chosen.device, "precision": chosen.precision, "resize": resize, "conf": conf, "iou": iou,
+        "class_ids": None if wanted is None else list(wanted), "max_det": max_det, "agnostic_nms": agnostic,
+        "plain_nms": plain_nms, "jsonl": jsonl,
+    }  # fmt: skip
+    return told, said
+
+
+@contextmanager
+def crew(
+    address: Optional[str] = None, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False
+) -> Iterator[Crew]:
+    """Who works: None for this process, else Ray's workers: "local", "auto" or an address (see `_ray.Cluster`)."""
+    if address is None:
+        yield Here(cpu.threads())
+        return
+    from ._ray import Cluster
+
+    with Cluster(address, workers=workers, cpus=cpus, gpu=gpu) as cluster:
+        yield cluster

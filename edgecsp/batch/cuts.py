@@ -1,0 +1,66 @@
+"""Where a video may be cut so that its pieces decode to what it decodes to: found in its packets, without decoding.
+
+A piece that begins at a keyframe holds the frames from that one's presentation time on. What comes later in the file
+and is shown before it (an open GOP's leading pictures) belongs to the piece before, which decodes on until a frame of
+the next one comes out. So a keyframe is a place to cut when nothing that is shown after it lies before it in the file.
+
+An index is believed where each packet has a time of its own and is a frame: in mp4 and Matroska, for the codecs below.
+Everything else is one piece. What a piece decodes to is held against the index once more (see `work`).
+"""
+
+from __future__ import annotations
+
+import bisect
+from typing import Any, List, NamedTuple
+
+from .parts import Cut, Item
+from .segment import opened_video
+
+CONTAINERS = ("mov", "matroska")
+CODECS = ("h264", "hevc", "av1", "vp9", "mjpeg", "mpeg4")
+
+
+class Index(NamedTuple):
+    """How many frames a video's packets promise, where it may be cut, and why nowhere."""
+
+    frames: int
+    cuts: List[Cut]
+    why: str = ""
+
+
+def index(item: Item) -> Index:
+    """The index of a video. Raises `SourceError` when it cannot be read."""
+    import av
+
+    with opened_video(item) as (container, video):
+        name, codec = container.format.name.split(",")[0], video.codec_context.name
+        if name not in CONTAINERS:
+            return Index(0, [], f"{name} has no index that tells the frames")
+        if codec not in CODECS:
+            return Index(0, [], f"packets of {codec} need not be frames")
+        try:
+            return _of_packets(container, video)
+        except av.error.FFmpegError as error:
+            return Index(0, [], f"its packets cannot all be read ({error.strerror})")
+
+
+def _of_packets(container: Any, video: Any) -> Index:
+    times: List[int] = []
+    keys: List[int] = []
+    latest = None
+    for packet in container.demux(video):
+        if packet.size == 0:  # how PyAV says that this was the last
+            continue
+        if packet.pts is None or packet.is_corrupt:
+            return Index(0, [], "packets without a time" if packet.pts is None else "damaged packets")
+        if packet.is_discard:  # outside of the edit list: decoded, never shown
+            continue
+        # A cut before the first frame would be none.
+        if packet.is_keyframe and latest is not None and packet.pts > latest:
+            keys.append(packet.pts)
+        latest = packet.pts if latest is None else max(latest, packet.pts)
+        times.append(packet.pts)
+    ordered = sorted(times)
+    if any(a == b for a, b in zip(ordered, ordered[1:])):
+        return Index(0, [], "two packets of the same time")
+    return Index(len(ordered), [Cut(pts, bisect.bisect_left(ordered, pts)) for pts in keys])

@@ -1,0 +1,219 @@
+"""The whole job: cut what can be cut, do what is not done, doubt what does not fit, write the manifest."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence
+
+from .. import files
+from . import corpus, places, rows, work
+from .ledger import Ledger, Record, cuts_of
+from .parts import Item, Part, groups, segments, whole
+
+SEGMENT = 1800  # frames: a minute of most videos, so a worker that dies loses no more
+GROUP = 64  # pictures
+ASKED_AT_ONCE = 32
+
+Failure = List[str]  # source, stage, reason
+
+
+class Crew(Protocol):
+    """Who does the work, in whatever order: `Here`, or Ray's workers."""
+
+    def cut(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
+        """`work.cut` of each."""
+        ...
+
+    def do(self, task: work.Task, parts: Sequence[Part]) -> Iterator[Record]:
+        """`Worker.do` of each."""
+        ...
+
+
+class Here:
+    """No crew but this process: one part after the other."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def cut(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
+        """One after the other."""
+        for item in items:
+            yield work.cut(out, item)
+
+    def do(self, task: work.Task, parts: Sequence[Part]) -> Iterator[Record]:
+        """One after the other, in one session."""
+        worker = work.Worker(task, self.threads)
+        try:
+            for part in parts:
+                yield worker.do(part)
+        finally:
+            worker.close()
+
+
+@dataclass
+class Progress:
+    """How far it is: `total` frames are known of, `frames` done, of which `before` in earlier runs."""
+
+    stage: str = "listing"
+    total: int = 0
+    frames: int = 0
+    before: int = 0
+    parts: int = 0
+    of: int = 0
+    seconds: float = 0.0
+    found: Counter[str] = field(default_factory=Counter)
+    failures: List[Failure] = field(default_factory=list)
+
+
+Tick = Callable[[Progress], None]
+Tell = Callable[[str], None]
+
+
+def run(
+    items: Sequence[Item],
+    task: work.Task,
+    crew: Crew,
+    settings: Dict[str, Any],
+    *,
+    segment: int = SEGMENT,
+    group: int = GROUP,
+    tick: Tick = lambda progress: None,
+    tell: Tell = lambda text: None,
+) -> Progress:
+    """Every frame of the items into files below `task.out`; what is there already stays.
+
+    `settings` is what the rows depend on. Raises `UsageError` when the folder was made with others, `OutputError`,
+    and what opening the engine raises; what is wrong with an item is a failure in the answer.
+    """
+    ledger = Ledger(task.out, task.run)
+    progress, begun = Progress(), time.monotonic()
+    with ExitStack() as stack:
+        if not places.is_uri(task.out):
+            lock = Path(ledger.folder.place, "state", "lock")
+            busy = f"another edgecsp batch writes {task.out}; waiting"
+            stack.enter_context(files.locked(lock, lambda: tell(busy), hint="Give a folder of yours: --out DIR"))
+        ledger.settle({**settings, "segment": segment, "group": group})
+        videos, pictures = corpus.split(items)
+        plan = _planned(ledger, crew, videos, segment, progress, tick)
+        unread = list(progress.failures)
+        parts = [part for some in plan.values() for part in some] + groups(pictures, group)
+        progress.stage, progress.parts, progress.of = "detecting", 0, 0
+        records = _done(ledger, crew, task, parts, progress, tick, tell)
+        parts = _undoubted(ledger, plan, records, tell) + groups(pictures, group)
+        records.update(_done(ledger, crew, task, [p for p in parts if p.name not in records], progress, tick, tell))
+        _finish(ledger, items, parts, records, progress, unread, settings, tell)
+    progress.seconds = time.monotonic() - begun
+    tick(progress)
+    return progress
+
+
+def _planned(
+    ledger: Ledger, crew: Crew, videos: Sequence[Item], least: int, progress: Progress, tick: Tick
+) -> Dict[str, List[Part]]:
+    """The parts of each video that can be read, by its source."""
+    progress.stage, progress.of = "indexing", len(videos)
+    cuts = dict(zip((item.source for item in videos), _asked(ledger.cuts, videos)))
+    unknown = [item for item in videos if cuts[item.source] is None]
+    progress.parts = len(videos) - len(unknown)
+    tick(progress)
+    for said in crew.cut(ledger.folder.place, unknown):
+        cuts[said["source"]] = said
+        progress.parts += 1
+        tick(progress)
+    plan: Dict[str, List[Part]] = {}
+    for item in videos:
+        said = cuts[item.source] or {"failed": "it was not indexed"}
+        if "failed" in said:
+            progress.failures.append([item.source, "read", said["failed"]])
+            continue
+        plan[item.source] = segments(item, cuts_of(said), said["frames"], least)
+        progress.total += said["frames"]
+    return plan
+
+
+def _asked(ask: Callable[[Any], Optional[Record]], given: Sequence[Any]) -> Iterator[Optional[Record]]:
+    """What the ledger says of each, many asked side by side: an answer from a store takes 20 ms."""
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        for at in range(0, len(given), 4096):  # each that waits takes a kilobyte
+            yield from pool.map(ask, given[at : at + 4096])
+
+
+def _done(
+    ledger: Ledger, crew: Crew, task: work.Task, parts: Sequence[Part], progress: Progress, tick: Tick, tell: Tell
+) -> Dict[str, Record]:
+    """The record of each part, by its name; those that were done before are believed by their digests."""
+    progress.of += len(parts)
+    records: Dict[str, Record] = {}
+    left: List[Part] = []
+    for part, before in zip(parts, _asked(ledger.done, parts)):
+        if before is None:
+            left.append(part)
+            continue
+        records[part.name] = before
+        progress.before += before["frames"]
+    progress.frames += sum(record["frames"] for record in records.values())
+    progress.parts += len(records)
+    tick(progress)
+    shown = {part.name: part.shown for part in left}
+    for record in crew.do(task, left) if left else ():
+        records[record["name"]] = record
+        progress.frames += record["frames"] if "doubt" not in record else 0
+        progress.failures += record["failures"]
+        progress.parts += 1
+        for reason in record.get("reasons", ()):
+            tell(f"{shown[record['name']]}: {reason}")
+        tick(progress)
+    return records
+
+
+def _undoubted(ledger: Ledger, plan: Dict[str, List[Part]], records: Dict[str, Record], tell: Tell) -> List[Part]:
+    """The same plan, but in one piece each video of which a piece was not what the index said."""
+    parts: List[Part] = []
+    for source, pieces in plan.items():
+        why = next(filter(None, (_doubt(part, records[part.name]) for part in pieces)), None)
+        if why is None:
+            parts += pieces
+            continue
+        item = pieces[0].items[0]
+        tell(f"{source}: not as its index says ({why}); done in one piece")
+        ledger.keep_cuts(item, {"source": source, "frames": 0, "cuts": [], "why": why})
+        parts.append(whole(item))
+    return parts
+
+
+def _doubt(part: Part, record: Record) -> Optional[str]:
+    """Why a segment is not to be believed; one that failed may be fine in its video's whole."""
+    if not part.segment:
+        return None
+    failed: Optional[str] = record["failures"][0][2] if record["failures"] else None
+    return record.get("doubt", failed)
+
+
+def _finish(
+    ledger: Ledger, items: Sequence[Item], parts: Sequence[Part], records: Dict[str, Record], progress: Progress,
+    unread: List[Failure], settings: Dict[str, Any], tell: Tell,
+) -> None:  # fmt: skip
+    """Failures in the corpus's order, the manifest, and away with what belongs to no part."""
+    done = [records[part.name] for part in parts]
+    progress.failures = unread + [failure for record in done for failure in record["failures"]]
+    for record in done:
+        progress.found.update(record["found"])
+    order = {item.source: number for number, item in enumerate(items)}
+    progress.failures.sort(key=lambda failure: order[failure[0]])
+    progress.frames = sum(record["frames"] for record in done)
+    whole_ones = [part for part in parts if records[part.name]["files"]]
+    failed = rows.failures([(source, stage, reason) for source, stage, reason in progress.failures])
+    ledger.folder.write("failures.parquet", failed)
+    head = {
+        "settings": settings, "items": len(items), "frames": progress.frames, "found": dict(progress.found),
+        "failures": len(progress.failures),
+    }  # fmt: skip
+    ledger.manifest(head, [records[part.name] for part in whole_ones])
+    others = ledger.drop_others(whole_ones)
+    if others:
+        tell(f"rows of {others} parts stay, out of the manifest: their files are not in the corpus or failed now")

@@ -1,0 +1,142 @@
+"""Parts as sources: a piece of a video, a whole one, a group of pictures, from a disk or from a store."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+from ..core import Frame, Stream
+from ..errors import SourceError
+from ..sources import Source, pictures, video
+from . import places
+from .parts import PICTURE, Item, Part
+
+Opened = Tuple[Any, Any]
+
+
+def source_of(part: Part, threads: int) -> Source:
+    """The frames of a part, numbered and named as `edgecsp run` does; `threads` are the decoder's."""
+    return Group(part) if part.kind == PICTURE else Segment(part, threads)
+
+
+@contextmanager
+def opened_video(item: Item) -> Iterator[Opened]:
+    """An open container and its video track. Raises `SourceError`."""
+    import av
+
+    if not places.is_uri(item.place):
+        with video.open_video(item.place) as container:
+            yield container, video.track(container, item.source)
+        return
+    with places.opened(item.place) as file:
+        try:
+            container = av.open(file, container_options={"protocol_whitelist": ""}, metadata_errors="replace")
+        except av.error.FFmpegError as error:
+            raise SourceError(f"{item.source} is not a video FFmpeg can read ({error.strerror})") from error
+        with container:
+            yield container, video.track(container, item.source)
+
+
+class Segment(Source):
+    """The frames of a video with begin <= pts < end, counted from `first`; of a whole one all.
+
+    `seen` is how many there were.
+    """
+
+    moving = True
+
+    def __init__(self, part: Part, threads: int) -> None:
+        super().__init__(part.items[0].source)
+        self.part = part
+        self.seen = 0
+        self._decoder_threads = threads  # `threads` is set by whoever reads several at once
+
+    @property
+    def frames(self) -> Optional[int]:
+        """As the index says."""
+        return self.part.frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        part, self.seen = self.part, 0
+        with opened_video(part.items[0]) as (container, track):
+            stream = video.describe(container, self.name, "video", 1)
+            begin_s, end_s = (_seconds(pts, track) for pts in (part.begin, part.end))
+            if part.begin is not None:
+                _seek(container, track, part.begin)
+            decoded = video.frames(
+                container, stream, self.problems, 1, lambda: self.closed, threads=self._decoder_threads
+            )
+            for frame in decoded:
+                if begin_s is not None and (frame.pts_s is None or frame.pts_s < begin_s):
+                    self.problems.clear()  # leading pictures refer to what was before the cut: no damage
+                    continue
+                if end_s is not None and (frame.pts_s is None or frame.pts_s >= end_s):
+                    break
+                mine = replace(frame, index=part.first + self.seen) if part.segment else frame
+                self.seen += 1
+                del frame
+                yield mine
+                del mine
+
+
+def _seconds(pts: Optional[int], track: Any) -> Optional[float]:
+    """Half a tick before a presentation time, so that rounding decides nothing."""
+    return None if pts is None else float((pts - 0.5) * track.time_base)
+
+
+def _seek(container: Any, track: Any, pts: int) -> None:
+    """Go to the last keyframe that is shown no later than `pts`."""
+    # Files are searched by decoding time, which lies before: with short GOPs a later keyframe is found.
+    tick_s = float(track.time_base)
+    for back_s in (0.0, 1.0, 8.0, 64.0, 1e6):
+        target = pts - int(back_s / tick_s)
+        container.seek(target, stream=track)
+        if _begins(container, track, pts):
+            container.seek(target, stream=track)
+            return
+    raise SourceError(f"no keyframe is found at or before {pts * track.time_base} s")
+
+
+def _begins(container: Any, track: Any, pts: int) -> bool:
+    for packet in container.demux(track):
+        if packet.size == 0:
+            return False
+        if packet.is_keyframe and packet.pts is not None:
+            return bool(packet.pts <= pts)
+    return False
+
+
+class Group(Source):
+    """Picture files, each a stream of its own; those that cannot be read are in `failed` with the reason."""
+
+    def __init__(self, part: Part) -> None:
+        super().__init__(part.shown)
+        self.part = part
+        self.failed: Dict[str, str] = {}
+
+    @property
+    def frames(self) -> Optional[int]:
+        """The number of files."""
+        return len(self.part.items)
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.failed.clear()
+        for item in self.part.items:
+            if self.closed:
+                return
+            try:
+                image = _picture(item)
+            except SourceError as error:
+                self.failed[item.source] = str(error)
+                continue
+            yield Frame(image, Stream(item.source, "image", frames=1))
+            del image
+
+
+def _picture(item: Item) -> Any:
+    if not places.is_uri(item.place):
+        return pictures.read(item.place)
+    with places.opened(item.place) as file:
+        data = file.read(pictures.MAX_BYTES + 1)
+    return pictures.decode(bytes(data), item.source)

@@ -1,0 +1,123 @@
+"""`edgecsp batch`: a corpus in, Parquet out, on as many machines as there are."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from dataclasses import asdict
+from typing import List, Optional, Sequence
+
+import typer
+
+from ..errors import UsageError
+from . import _batch_shown, _options, _signals
+
+PARTLY_DONE = 4
+
+
+def command(
+    corpus: Optional[str] = typer.Argument(
+        None, help="a folder, a glob, a list (.txt, .csv, .parquet), a file, or a URI: s3://bucket/videos"
+    ),
+    out: Optional[str] = typer.Option(None, "--out", "-o", help="a folder or URI that every machine sees"),
+    ray: Optional[str] = typer.Option(
+        None, "--ray", help="local: a Ray of its own here; auto: the cluster that runs; or an ADDRESS [default: no Ray]"
+    ),
+    model: Optional[str] = typer.Option(
+        None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
+    ),
+    weights: Optional[str] = typer.Option(None, "--weights", help="random: what was never trained, for timing"),
+    engine: str = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines"),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers"),
+    precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the graph's]"),
+    conf: Optional[float] = typer.Option(None, "--conf", help="lowest score to keep [default: the model's, 0.25]"),
+    iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
+    classes: Optional[List[str]] = typer.Option(None, "--classes", help="names or numbers to keep: person,car"),
+    max_det: int = typer.Option(300, "--max-det", help="most boxes in a picture"),
+    agnostic: bool = typer.Option(False, "--agnostic-nms", help="boxes of different classes suppress each other"),
+    plain_nms: bool = typer.Option(False, "--plain-nms", help="NMS by IoU alone, whatever the cfg's nms_kind said"),
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    resize: Optional[str] = typer.Option(
+        None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]"
+    ),
+    workers: Optional[int] = typer.Option(None, "--workers", help="with --ray: sessions [default: as many as fit]"),
+    cpus: int = typer.Option(1, "--cpus", help="with --ray: CPUs of each worker"),
+    segment: Optional[int] = typer.Option(None, "--segment", help="least frames of a piece of a video [default: 1800]"),
+    group: Optional[int] = typer.Option(None, "--group", help="pictures of a group [default: 64]"),
+    retries: int = typer.Option(2, "--retries", help="further attempts at a part that fails"),
+    jsonl: bool = typer.Option(False, "--jsonl", help="JSON Lines beside each Parquet file"),
+    summary: Optional[str] = typer.Option(None, "--summary", help="only say what a finished folder holds"),
+    check: bool = typer.Option(False, "--check", help="with --summary: hold every file to its digest"),
+    json: bool = typer.Option(False, "--json", help="the summary as JSON, on stdout"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
+) -> None:
+    """Detect objects in a corpus, on one machine or a Ray cluster; the same command goes on where it was stopped."""
+    from .. import batch, pipeline
+
+    if summary is not None:
+        if corpus or out:
+            raise UsageError("--summary DIR stands alone: edgecsp batch --summary DIR")
+        _summarise(summary, check=check, json=json)
+        return
+    if check:
+        raise UsageError("--check goes with --summary DIR")
+    corpus, out = _checked(corpus, out, workers, cpus, segment, group, retries)
+    _signals.return_large()
+    items = batch.read(corpus)
+    made, settings = batch.task(
+        model or pipeline.IN_THE_BOX, engine, out=out, weights=weights, device=device, precision=precision,
+        imgsz=_options.size(imgsz), resize=resize, classes=_options.words(classes), conf=conf, iou=iou,
+        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, jsonl=jsonl, retries=retries,
+    )  # fmt: skip
+    if not quiet:
+        _batch_shown.introduce(len(items), made)
+
+    def tell(text: str) -> None:
+        print(f"edgecsp: {text}", file=sys.stderr)
+
+    gpu = made.device != "cpu"
+    with batch.crew(ray, workers=workers, cpus=cpus, gpu=gpu) as crew, _batch_shown.progress(quiet) as tick:
+        dashboard = getattr(crew, "dashboard", "")
+        if dashboard and not quiet:
+            tell(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")
+        done = batch.run(
+            items, made, crew, settings, segment=segment or batch.SEGMENT, group=group or batch.GROUP, tick=tick,
+            tell=tell,
+        )  # fmt: skip
+    if not quiet:
+        _batch_shown.report(done, out)
+    for source, stage, reason in done.failures[:8]:
+        tell(f"{stage} {source}: {reason}")
+    if len(done.failures) > 8:
+        tell(f"and {len(done.failures) - 8} more in failures.parquet")
+    if json:
+        _summarise(out, check=False, json=True)
+    if done.failures:
+        raise typer.Exit(PARTLY_DONE)
+
+
+def _checked(
+    corpus: Optional[str], out: Optional[str], workers: Optional[int], cpus: int, segment: Optional[int],
+    group: Optional[int], retries: int,
+) -> Sequence[str]:  # fmt: skip
+    """CORPUS and --out; raises `UsageError` for what cannot be meant."""
+    if corpus is None or out is None:
+        raise UsageError("edgecsp batch wants a corpus and a place: edgecsp batch CORPUS --out DIR")
+    counts = {"--workers": workers, "--cpus": cpus, "--segment": segment, "--group": group}
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise UsageError(f"{name} {count}: at least 1")
+    if retries < 0:
+        raise UsageError(f"--retries {retries}: 0 or more")
+    return corpus, out
+
+
+def _summarise(place: str, *, check: bool, json: bool) -> None:
+    from .. import batch
+
+    told = batch.summary(place, check=check)
+    if json:
+        print(json_module.dumps(asdict(told), indent=2))
+        return
+    for name, value in _batch_shown.lines(told, check):
+        print(f"{name:10} {value}")

@@ -1,0 +1,36 @@
+"""`edgecsp export`: a model in the layout that another server reads."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Optional
+
+import typer
+
+from ..errors import UnknownName
+from . import _options
+
+FORMATS = ("triton",)
+
+
+def command(
+    model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
+    format: str = typer.Option(..., "--format", "-f", help="triton: a model repository for NVIDIA's Triton server"),
+    out: Path = typer.Option(Path("models"), "--out", "-o", help="the repository; others' models in it stay"),
+    plan: Optional[Path] = typer.Option(None, "--plan", help="a TensorRT plan of it, in the ONNX's place"),
+    name: Optional[str] = typer.Option(None, "--name", help="what the server calls it [default: the model's name]"),
+    instances: int = typer.Option(1, "--instances", help="how many of it the server opens, on each GPU or in all"),
+    weights: Optional[str] = typer.Option(None, "--weights", help="random: what was never trained, for timing"),
+    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+) -> None:
+    """Write a model for another server: Triton's model repository."""
+    from .. import store, triton
+
+    if format not in FORMATS:
+        raise UnknownName("format", format, FORMATS)
+    made = store.resolve(model, weights, hw=_options.size(imgsz))
+    for path in triton.save(made, out, name=name, plan=plan, instances=instances):
+        print(f"wrote {path}")
+    served = name or triton.called(made)
+    print(f"serve it: tritonserver --model-repository={out.absolute()}  (model {served})", file=sys.stderr)

@@ -1,0 +1,166 @@
+"""`edgecsp batch --ray`: real clusters of several nodes, with Ray's token; the rows of `run`, the bytes without Ray."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple
+
+import media
+import pytest
+from clusters import Cluster, actors, simulated, started
+from conftest import REPO, Tiny
+from corpora import batch, by_source, edgecsp, lines, parts, tree
+
+from edgecsp import onnx_model
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
+if not shutil.which("ray", path=str(Path(sys.executable).parent)):
+    pytest.skip("Ray is not installed (edgecsp[ray]; it wants Python 3.10)", allow_module_level=True)
+pytestmark = [pytest.mark.slow]
+
+SHORT, LONG = 200, 2  # videos
+PARTLY = 4  # the exit code: one of them is broken
+Words = List[object]
+
+
+class Job(NamedTuple):
+    """The corpus with all that its rows depend on, what is to come of it, and the environment of Ray."""
+
+    words: Words
+    expected: Dict[str, bytes]
+    env: Dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two hundred short videos, two long ones, and one that is broken."""
+    folder = tmp_path_factory.mktemp("corpus")
+    options = {"preset": "ultrafast", "g": "10", "x264-params": "bframes=2:b-adapt=0:threads=1"}
+    for number in range(SHORT):
+        media.video(folder / f"short{number}.mp4", 6 + number % 5, size=(96, 64), options=options)
+    for number in range(LONG):
+        media.video(folder / f"long{number}.mp4", 800, size=(96, 64), options=options)
+    (folder / "broken.mp4").write_bytes(b"no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def env() -> Iterator[Dict[str, str]]:
+    """A token of this test's own, and a folder for Ray whose name is short: its sockets have little room."""
+    folder = tempfile.mkdtemp(prefix="r")
+    more = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_TMPDIR": folder}
+    yield {**os.environ, **more, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(REPO)}
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def job(corpus: Path, tiny: Tiny, env: Dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A real network that finds much in little time; what a run without Ray leaves, whose rows are `edgecsp run`'s."""
+    folder = tmp_path_factory.mktemp("alone")
+    onnx_model.save(tiny.model, folder / "tiny.onnx")
+    words = [corpus, "-m", folder / "tiny.onnx", "--conf", 0.05, "--max-det", 10, "-e", "ort"]
+    pieces = ["--segment", 40, "--jsonl"]
+    out = folder / "rows"
+    batch(*words, *pieces, "--out", out, code=PARTLY)
+    run = edgecsp("run", *words, "--json", "-", "-q")
+    assert run.returncode == PARTLY, run.stderr
+    assert by_source(lines(out)) == by_source(run.stdout.splitlines())
+    assert run.stdout.count('"label"') > 1000
+    found = tree(out)
+    assert sum(name.endswith(".parquet") for name in found) == SHORT + LONG * 20 + 1
+    return Job([*words, *pieces], found, env)
+
+
+@pytest.fixture(scope="module")
+def two_nodes(env: Dict[str, str]) -> Iterator[Cluster]:
+    with started(env, 2, 2) as cluster:
+        yield cluster
+
+
+def test_one_worker_gives_the_same_bytes(two_nodes: Cluster, job: Job, tmp_path: Path) -> None:
+    out = tmp_path / "rows"
+    batch(*job.words, "--out", out, "--ray", two_nodes.address, "--workers", 1, code=PARTLY, env=job.env)
+    assert tree(out) == job.expected
+
+
+def test_without_the_token_nobody_works(two_nodes: Cluster, job: Job, tmp_path: Path) -> None:
+    other = {**job.env, "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    begun = time.monotonic()
+    done = batch(*job.words, "--out", tmp_path / "rows", "--ray", two_nodes.address, env=other, code=6)
+    assert "no Ray cluster answers" in done.stderr and time.monotonic() - begun < 60
+    assert not list((tmp_path / "rows").rglob("*.parquet"))
+
+
+@contextmanager
+def half_done(job: Job, out: Path, *words: object) -> Iterator[subprocess.Popen]:
+    """The command, when half of its parts are done."""
+    command = [sys.executable, "-m", "edgecsp", "batch", *map(str, [*job.words, "--out", out, *words])]
+    total = SHORT + LONG * 20
+    late = time.monotonic() + 120
+    running = subprocess.Popen(
+        command, env=job.env, cwd=REPO, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        while len(parts(out)) < total // 2 and time.monotonic() < late:
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.01)
+        assert total // 2 <= len(parts(out)) < total, "it was over before anything could be killed"
+        yield running
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.communicate(timeout=30)
+
+
+def ends_well(running: subprocess.Popen, job: Job, out: Path) -> None:
+    _, said = running.communicate(timeout=240)
+    assert running.returncode == PARTLY and "Traceback" not in said, said
+    assert tree(out) == job.expected
+
+
+def test_one_of_two_workers_is_killed_and_the_bytes_are_the_same(two_nodes: Cluster, job: Job, tmp_path: Path) -> None:
+    with half_done(job, tmp_path / "rows", "--ray", two_nodes.address, "--workers", 2) as running:
+        one, _ = actors(job.env)
+        os.kill(one, signal.SIGKILL)
+        ends_well(running, job, tmp_path / "rows")
+
+
+def test_a_node_with_two_of_four_workers_is_lost_and_the_bytes_are_the_same(
+    two_nodes: Cluster, job: Job, tmp_path: Path
+) -> None:
+    """All its processes at once; the cluster was made by `ray start`."""
+    with half_done(job, tmp_path / "rows", "--ray", two_nodes.address) as running:
+        two_nodes.kill()
+        ends_well(running, job, tmp_path / "rows")
+
+
+def test_a_raylet_is_killed_and_the_bytes_are_the_same(job: Job, tmp_path: Path) -> None:
+    """By its pid; the cluster was made by `ray.cluster_utils.Cluster`."""
+    out = tmp_path / "rows"
+    with simulated(job.env, 1, 1) as cluster, half_done(job, out, "--ray", cluster.address) as running:
+        cluster.kill()
+        ends_well(running, job, out)
+
+
+def test_a_ray_of_its_own(job: Job, tmp_path: Path) -> None:
+    """--ray local; killed half way with all its processes, the same command goes on, and does no part again."""
+    out = tmp_path / "rows"
+    local = ("--ray", "local", "--workers", 2)
+    with half_done(job, out, *local) as running:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate(timeout=30)
+    assert len(list(out.glob("state/begun/*/*.json"))) <= 2  # what is to be done again: a part a worker
+    before = {path: path.stat().st_mtime_ns for path in parts(out)}
+    said = batch(*job.words, "--out", out, *local, env=job.env, code=PARTLY).stderr
+    assert "done before" in said and "Ray's dashboard: http://127.0.0.1:" in said
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items())
+    assert tree(out) == job.expected
