@@ -29,9 +29,9 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--streams", type=int, default=8)
-    parser.add_argument("--frames", type=int, default=40, help="of each stream")
+    parser.add_argument("--frames", type=int, default=80, help="of each stream")
     parser.add_argument("--out", action="store_true", help="draw and encode, too")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch, count = Path(folder), args.streams

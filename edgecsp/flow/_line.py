@@ -11,7 +11,7 @@ from .. import cpu
 from ..core import Frame
 from ..sources import Source
 
-AHEAD = 4  # frames that a source may be ahead
+AHEAD = 4  # frames that a source may be ahead; of several that are read, half of it
 PLACE_BYTES = (
     26 << 20
 )  # for each worker, and one more: a 4K picture. A source that has nothing under way may go over it
@@ -155,7 +155,10 @@ class Line:
                 self._turn = reader.turn = max(reader.turn, self._turn - CREDIT) + 1
                 if reader.frames:
                     frame = reader.frames.popleft()
-                    reader.space.notify()
+                    # Of several, each reads some in a row: its decoder finds its pictures in the cache, and 32 that
+                    # lie ready of eight would be in no cache.
+                    if not reader.frames or len(self._reading) == 1:
+                        reader.space.notify()
                     self._work.notify()  # there may be more for another
                     return number, reader, frame
                 self._reading.remove(reader)
@@ -227,7 +230,7 @@ class Line:
             return True
         fits = self._held + size <= self._most
         self._short |= not fits
-        return fits and len(reader.frames) < AHEAD
+        return fits and len(reader.frames) < (AHEAD if len(self._reading) == 1 else AHEAD // 2)
 
     def _put(self, reader: Reader, frame: Frame) -> None:
         with self._lock:
