@@ -1,0 +1,277 @@
+"""`edgecsp batch` beside `edgecsp run`, and what it costs where there are many machines.
+
+    python -m benchmarks.batch overhead [--rounds 5] [--videos 6] [--frames 900] [--engine ort] [--json FILE]
+    python -m benchmarks.batch plan [--counts 10000 100000 1000000]
+    python -m benchmarks.batch disk [--parts 2000] [--bytes 20000]
+    python -m benchmarks.batch index [--frames 600]
+    python -m benchmarks.batch scheduler [--nodes 2] [--actors 2] [--seconds 0 ...] [--parts 2000] [--until N]
+    python -m benchmarks.batch project FIGURES [--nodes 64] [--cores 16]
+
+All but the first print a line of JSON a figure; `project` reads those lines (docs/batch-scale.md).
+
+`overhead`: the same files, the same cores. Each round has each way do a long corpus and a short one (a tenth), the
+ways in turns. What the two take tells what a frame takes and what a start does: Ray's processes, its workers' imports,
+the session. Ratios are a round's own, so that what disturbs a round disturbs both sides; median and range are over
+rounds. CPU time is that of all processes that a command starts, read from /proc five times a second: of each its last
+fifth of a second is not seen. Linux alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from fractions import Fraction
+from json import dumps
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+WANTED = 0.85
+MARK = "EDGECSP_BENCHMARK"
+LOOK_S = 0.2
+
+
+def video(path: Path, frames: int, seed: int, hw: Tuple[int, int] = (480, 640)) -> None:
+    """A drifting texture in H.264 with B-frames, a keyframe a second."""
+    import av
+
+    height, width = hw
+    texture = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 4, 3), np.uint8)
+    texture = texture.repeat(8, 0).repeat(8, 1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast", "g": "30", "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(frames):
+            at = (2 * index) % width
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(texture[:, at : at + width]), format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 30)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+class Effort(threading.Thread):
+    """CPU seconds of every process whose environment has a mark, by process; `with` it, then `by_process`.
+
+    Ray's workers are nobody's children when their raylet is gone, so the kernel's own sum does not have them.
+    """
+
+    def __init__(self, mark: str, every_s: float = LOOK_S) -> None:
+        super().__init__(daemon=True)
+        self._every_s = every_s
+        self._mark, self._over = f"{MARK}={mark}".encode(), threading.Event()
+        self._known: Dict[str, bool] = {}  # a process and its begin -> whether it is ours
+        self.by_process: Dict[str, Tuple[str, float]] = {}
+
+    @property
+    def cpu_s(self) -> float:
+        """Of all."""
+        return sum(seconds for _, seconds in self.by_process.values())
+
+    def run(self) -> None:
+        """Look until it is over."""
+        while not self._over.wait(self._every_s):
+            self.look()
+
+    def look(self) -> None:
+        """Read what each has taken until now."""
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                self._read(folder)
+
+    def _read(self, folder: Path) -> None:
+        try:
+            fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            key = f"{folder.name} {fields[19]}"
+            if key not in self._known:
+                self._known[key] = self._mark in (folder / "environ").read_bytes().split(b"\0")
+            if not self._known[key]:
+                return
+            command = (folder / "cmdline").read_text("utf-8", "replace")  # each time: Ray's processes change theirs
+        except OSError:  # it has ended, or is not ours to read
+            return
+        ticks = int(fields[11]) + int(fields[12])
+        self.by_process[key] = (command or self.by_process.get(key, ("", 0))[0], ticks / os.sysconf("SC_CLK_TCK"))
+
+    def __enter__(self) -> Effort:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+
+class Sample(NamedTuple):
+    """One command: frames, seconds from begin to end, those of its own figure, CPU seconds."""
+
+    frames: int
+    seconds: float
+    own_s: float
+    cpu_s: float
+
+
+def timed(words: Sequence[str], env: Dict[str, str], cwd: Path) -> Sample:
+    """Run the command and take its time."""
+    mark = uuid.uuid4().hex
+    with Effort(mark) as effort:
+        begun = time.monotonic()
+        command = [sys.executable, "-m", "edgecsp", *words]
+        done = subprocess.run(command, capture_output=True, text=True, env={**env, MARK: mark}, cwd=cwd)
+        seconds = time.monotonic() - begun
+    found = re.search(r"(\d+) frames.*? in ([\d.]+) s", done.stderr)
+    if done.returncode or found is None:
+        raise SystemExit(f"{' '.join(words)}: {done.returncode}\n{done.stderr}")
+    return Sample(int(found[1]), seconds, float(found[2]), effort.cpu_s)
+
+
+class Way(NamedTuple):
+    """A way's samples, a round each: the long corpus and the short one."""
+
+    long: List[Sample]
+    short: List[Sample]
+
+    def each(self, figure: Callable[[Sample, Sample], float]) -> List[float]:
+        """A figure of each round."""
+        return [figure(*pair) for pair in zip(self.long, self.short)]
+
+
+def frame_s(long: Sample, short: Sample) -> float:
+    """Seconds a frame takes when all has started."""
+    return (long.seconds - short.seconds) / (long.frames - short.frames)
+
+
+def start_s(long: Sample, short: Sample) -> float:
+    """Seconds that a command takes whatever there is to do."""
+    return short.seconds - short.frames * frame_s(long, short)
+
+
+def cpu_frame_s(long: Sample, short: Sample) -> float:
+    """CPU seconds of a frame when all has started."""
+    return (long.cpu_s - short.cpu_s) / (long.frames - short.frames)
+
+
+def middle(values: Sequence[float], places: int = 2) -> str:
+    """Median (least to most)."""
+    return f"{statistics.median(values):.{places}f} ({min(values):.{places}f} to {max(values):.{places}f})"
+
+
+def ratios(base: Sequence[float], other: Sequence[float]) -> List[float]:
+    """base / other, round by round: above 1 the other needs less."""
+    return [a / b for a, b in zip(base, other)]
+
+
+def report(found: Dict[str, Way]) -> None:
+    """What each way takes, and how it stands to `run`."""
+    run = found["run"]
+    for name, way in found.items():
+        print(f"{name}")
+        total = way.each(lambda long, short: long.frames / long.seconds)
+        print(f"  fps, begun and ended, {way.long[0].frames} frames   {middle(total, 1)}")
+        print(f"  fps when all has started             {middle([1 / s for s in way.each(frame_s)], 1)}")
+        print(f"  seconds of start                     {middle(way.each(start_s), 1)}")
+        print(f"  CPU ms a frame when all has started  {middle([1e3 * s for s in way.each(cpu_frame_s)], 2)}")
+        if way is run:
+            continue
+        whole = ratios([s.seconds for s in run.long], [s.seconds for s in way.long])
+        print(f"  of run's fps, begun and ended        {middle(whole)}")
+        print(f"  of run's fps when all has started    {middle(ratios(run.each(frame_s), way.each(frame_s)))}")
+        print(f"  the same by CPU time                 {middle(ratios(run.each(cpu_frame_s), way.each(cpu_frame_s)))}")
+        print(f"  {enough(run, way)}")
+
+
+def told(found: Dict[str, Way]) -> str:
+    """What `project` wants of it."""
+    cpu = {name: 1e6 * statistics.median(way.each(cpu_frame_s)) for name, way in found.items()}
+    keys = {"run": "run", "batch": "batch", "batch --ray local": "ray"}
+    return dumps({"what": "overhead", **{f"{keys[name]}_cpu_us_a_frame": round(us) for name, us in cpu.items()}})
+
+
+def enough(run: Way, way: Way) -> str:
+    """From how many frames on the start no longer matters."""
+    (s_run, f_run), (s_way, f_way) = (
+        (statistics.median(each.each(start_s)), statistics.median(each.each(frame_s))) for each in (run, way)
+    )
+    gain = f_run - WANTED * f_way
+    if gain <= 0:
+        return f"never {WANTED} of run's fps: a frame takes {f_way / f_run:.2f} of run's time"
+    frames = max(0.0, (WANTED * s_way - s_run) / gain)
+    return f"{WANTED} of run's fps, start included, from {frames:.0f} frames on ({frames * f_way:.0f} s of work)"
+
+
+def measured(rounds: int, videos: int, frames: int, engine: str) -> Dict[str, Way]:
+    """All rounds."""
+    found = {name: Way([], []) for name in ("run", "batch", "batch --ray local")}
+    with tempfile.TemporaryDirectory(prefix="rb") as name:
+        folder = Path(name)
+        for corpus, count in (("long", frames), ("short", max(1, frames // 10))):
+            (folder / corpus).mkdir()
+            for number in range(videos):
+                video(folder / corpus / f"v{number}.mp4", count, number)
+        env = {**os.environ, "RAY_TMPDIR": name, "EDGECSP_HOME": str(folder / "home")}
+        order = list(found)
+        for number in range(rounds):
+            for way in order[number % len(order) :] + order[: number % len(order)]:
+                for corpus, samples in found[way]._asdict().items():
+                    out = f"{way}-{corpus}-{number}".replace(" ", "")
+                    words = {
+                        "run": ["run", corpus, "--json", f"{out}.jsonl"],
+                        "batch": ["batch", corpus, "--out", out],
+                        "batch --ray local": ["batch", corpus, "--out", out, "--ray", "local"],
+                    }[way]
+                    samples.append(timed([*words, "-e", engine], env, folder))
+                    print(f"round {number + 1}: {way}, {corpus}: {samples[-1]}", file=sys.stderr)
+    return found
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    from . import batch_ray
+    from . import batch_scale as scale
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="what", required=True)
+
+    def command(name: str, act: Callable[..., None], **options: Any) -> None:
+        made = commands.add_parser(name)
+        for option, value in options.items():
+            several = {"nargs": "+"} if isinstance(value, list) else {}
+            kind = type(value[0] if isinstance(value, list) else value)
+            made.add_argument(f"--{option}", type=kind, default=value, **several)  # type: ignore[arg-type]
+        made.set_defaults(act=act)
+
+    command("overhead", overhead, rounds=5, videos=6, frames=900, engine="ort", json="")
+    command("plan", scale.plan, counts=[10_000, 100_000, 1_000_000])
+    command("disk", scale.disk, parts=2000, bytes=20_000)
+    command("index", scale.index, frames=600)
+    command("scheduler", batch_ray.scheduler, nodes=2, cpus=1, actors=2, seconds=[0.0], parts=2000, until=0)
+    command("project", scale.project, nodes=64, cores=16)
+    commands.choices["project"].add_argument("figures", type=Path)
+    said = vars(parser.parse_args())
+    said.pop("what")
+    said.pop("act")(**said)
+
+
+def overhead(rounds: int, videos: int, frames: int, engine: str, json: str) -> None:
+    """Measure, print, keep."""
+    found = measured(rounds, videos, frames, engine)
+    report(found)
+    print(told(found))
+    if json:
+        kept = {
+            name: {corpus: [s._asdict() for s in samples] for corpus, samples in way._asdict().items()}
+            for name, way in found.items()
+        }
+        Path(json).write_text(dumps(kept, indent=1))
+
+
+if __name__ == "__main__":
+    main()
