@@ -67,8 +67,8 @@ def peers(said: Dict[str, Any]) -> str:
     lines += [f"{machine['name']}, {said['threads']} threads, score {said['conf']}, NMS {said['iou']}.", ""]
     for model in dict.fromkeys(row["model"] for row in said["rows"]):
         rows = [row for row in said["rows"] if row["model"] == model]
-        about = f" ({rows[0]['about']})" if "about" in rows[0] else ""  # files before 2026-11-21 do not say it
-        lines += _begun([f"{model}{about}, 1280x720 in, boxes out", "version", "ms", "CPU ms", "times", "same boxes"])
+        name = f"{model} ({rows[0]['about']}), 1280x720 in, boxes out"
+        lines += _begun([name, "version", "ms", "CPU ms", "times", "same boxes"])
         for row in sorted((row for row in rows if row["ms"]), key=lambda row: row["times"]):
             same = "" if row["same"] is None else f"{row['same']:.0%}"
             figures = (f"{row['median_ms']:.1f}", f"{row['cpu_median_ms']:.1f}", f"{row['times']:.2f}", same)

@@ -1,6 +1,6 @@
 """edgecsp beside other people's ways from a picture to its boxes: `make bench-peers`, or
 
-    python -m benchmarks.peers [--models NAME,NAME] [--threads N] [--rounds 5] [--seconds 2] [--json FILE]
+    python -m benchmarks.peers [--models NAME,NAME] [--threads N] [--rounds 20] [--seconds 0.5] [--json FILE]
     python -m benchmarks.peers --model-only     edgecsp bench's worker beside benchmark_app and plain onnxruntime
 
 The same file and the same eight pictures of 1280x720 for all, in fp32 where a row says nothing else, score 0.25, NMS
@@ -46,9 +46,9 @@ def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float)
             row.update(reads=process.subject.name, reason=process.reason, version=process.version)
             rows.append({**row, "ms": [], "rounds": [], "cpu_ms": [], "boxes": process.boxes})
         for turn in range(rounds + 1):  # the first warms up, and says how many calls a round is
-            for process, row in zip(running, rows):
-                if process.reason:
-                    continue
+            pairs = [(process, row) for process, row in zip(running, rows) if not process.reason]
+            first = turn % max(1, len(pairs))  # who goes before it must not be the same one every time
+            for process, row in pairs[first:] + pairs[:first]:
                 said = process.round(3 if not turn else seconds_each(row["calls"], seconds))
                 row["calls"] = float(np.median(said["ms"]))
                 if turn:
@@ -147,8 +147,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="yolov3-tiny,codes,yolov8n")
     parser.add_argument("--threads", type=int, default=cpu.threads())
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="a round of one peer")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=0.5, help="a round of one peer")
     parser.add_argument(
         "--venvs", default=".venv-peers-", help="prefix of the peers' environments [default: %(default)s]"
     )
