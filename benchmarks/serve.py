@@ -72,6 +72,7 @@ def _load(args: argparse.Namespace) -> Dict[str, Any]:
     taken = [
         cv2.imencode(".jpg", cv2.resize(cv2.imread(str(each)), (640, 480)))[1].tobytes() for each in pictures()[:16]
     ]
+    cv2.setNumThreads(1)  # as the server's own: pictures go side by side
     detector = pipeline.load(
         args.model, args.engine, weights=args.weights, threads=args.threads, at_once=min(8, args.threads)
     )

@@ -70,6 +70,8 @@ def run(
 
     `views` makes the streams when the model is there, `facts` says what is shown of the engine.
     """
+    import cv2
+
     from .. import serve
     from ..serve.batcher import Batcher
     from ..serve.events import Bus
@@ -82,6 +84,7 @@ def run(
 
     _signals.return_large()
     _allow_files()
+    cv2.setNumThreads(1)  # pictures go side by side; OpenCV's own threads would only spin beside them
     held = serve.bound(place.host, place.port)
     closers: List[Callable[[], None]] = []
     try:

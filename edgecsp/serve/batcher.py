@@ -4,8 +4,8 @@
                                    +-> workers, in turns: decode, prepare, infer, finish -> the answer
     requests, a bounded queue     -+
 
-A worker takes a picture all the way, as in `flow`: it is never handed over. As many workers as the engine takes
-pictures at once, and on an engine that takes one at a time some more, so that what lies before and behind it overlaps.
+A worker takes a picture all the way, as in `flow`: it is never handed over. There is at least one more than the engine
+takes pictures at once, so that what lies before and behind it overlaps.
 Pictures are not joined to batches: a model's graph is made for one (`onnx_model.reshaped`), and the CPU engines are
 faster with pictures side by side than with a larger batch.
 
@@ -88,7 +88,8 @@ class Batcher:
         self.places = backends.at_once(self._detector.session)
         self._workers: List[_Worker] = []
         with self._lock:
-            for _ in range(flow.workers(self.places)):
+            # One more than in `flow`: Python's lock is the loop's as well, and who waits for it leaves a place empty.
+            for _ in range(max(flow.workers(self.places), self.places + 1)):
                 self._hire()
         self._watcher = threading.Thread(target=self._watch_all, name="edgecsp-watch", daemon=True)
         self._watcher.start()

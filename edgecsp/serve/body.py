@@ -9,6 +9,8 @@ from typing import Any, Awaitable, Callable, List, MutableMapping, Optional
 
 from ..errors import Refused
 
+MOST_DISCARDED = 256 << 20  # bytes; this machine's own programs send more in a second
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -82,13 +84,14 @@ class Body:
 
     async def discard(self) -> None:
         """Take what still comes, for a second: whoever sends before reading would never see the answer."""
-        late = time.monotonic() + 1.0
-        while not self.whole and time.monotonic() < late:
+        late, left = time.monotonic() + 1.0, MOST_DISCARDED
+        while not self.whole and left > 0 and time.monotonic() < late:
             try:
                 message = await asyncio.wait_for(self._receive(), max(0.001, late - time.monotonic()))
             except asyncio.TimeoutError:
                 return
             self.whole = message["type"] != "http.request" or not message.get("more_body", False)
+            left -= len(message.get("body", b""))
 
 
 def too_large(limits: Limits) -> str:
