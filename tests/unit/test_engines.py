@@ -114,7 +114,7 @@ def test_openvino_keeps_to_fp32_and_to_its_threads(tiny: Tiny) -> None:
     if backends.missing("openvino"):
         pytest.skip("openvino is not installed")
     session: Any = backends.open(tiny.model, "openvino", threads=1)
-    compiled = session._free.queue[0].get_compiled_model()
+    compiled = session._compiled[False]._free.queue[0][0].get_compiled_model()
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
@@ -170,7 +170,7 @@ def test_int8_runs_as_such_and_is_near(engine: str, tiny: Tiny, int8: core.Model
     off = [np.abs(a - b).max() / np.abs(b).max() for a, b in zip(session.run(tiny.batch), tiny.heads)]
     assert 1e-4 < max(off) < 0.1, "rounded, and not by more than int8 rounds"
     if engine == "openvino":
-        ops = [op.get_rt_info() for op in session._free.queue[0].get_compiled_model().get_runtime_model().get_ops()]
+        ops = [op.get_rt_info() for op in session._compiled[False]._free.queue[0][0].get_compiled_model().get_runtime_model().get_ops()]
         said = [(str(op["layerType"].value), str(op["runtimePrecision"].value)) for op in ops]
         kinds = [kind for layer, kind in said if layer == "Convolution"]
         assert sum(kind in ("u8", "i8") for kind in kinds) >= len(kinds) - 2, said  # the heads' are kept in float
