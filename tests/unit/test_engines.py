@@ -170,7 +170,8 @@ def test_int8_runs_as_such_and_is_near(engine: str, tiny: Tiny, int8: core.Model
     off = [np.abs(a - b).max() / np.abs(b).max() for a, b in zip(session.run(tiny.batch), tiny.heads)]
     assert 1e-4 < max(off) < 0.1, "rounded, and not by more than int8 rounds"
     if engine == "openvino":
-        ops = [op.get_rt_info() for op in session._compiled[False]._free.queue[0][0].get_compiled_model().get_runtime_model().get_ops()]
+        compiled = session._compiled[False]._free.queue[0][0].get_compiled_model()
+        ops = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
         said = [(str(op["layerType"].value), str(op["runtimePrecision"].value)) for op in ops]
         kinds = [kind for layer, kind in said if layer == "Convolution"]
         assert sum(kind in ("u8", "i8") for kind in kinds) >= len(kinds) - 2, said  # the heads' are kept in float
