@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Callable
 
+_OWN = random.Random()  # the module's own state is everybody's
+
 
 class Backoff:
     """How long to wait before each try: by chance from `least_s` to twice, four times ... it, at most `most_s` seconds.
@@ -13,7 +15,7 @@ class Backoff:
     backoff and jitter" (2015), full jitter above a floor.
     """
 
-    def __init__(self, least_s: float = 1.0, most_s: float = 30.0, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, least_s: float = 1.0, most_s: float = 30.0, chance: Callable[[], float] = _OWN.random) -> None:
         self.least_s, self.most_s = least_s, most_s
         self._chance = chance
         self._tries = 0
