@@ -127,6 +127,10 @@ class Detections:
         """The name of a class id."""
         return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
 
+    def counted(self) -> List[str]:
+        """The labels that the picture counts for: each box's."""
+        return [self.label(int(i)) for i in self.class_ids]
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -155,6 +159,10 @@ class Classes:
     def label(self, class_id: int) -> str:
         """The name of a class id."""
         return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
+
+    def counted(self) -> List[str]:
+        """The labels that the picture counts for: the best one."""
+        return [self.label(int(i)) for i in self.class_ids[:1]]
 
 
 Result = Union[Detections, Classes]

@@ -185,11 +185,10 @@ def load(
     planes of `preprocess.prepare` also where it takes a picture's bytes. Raises an `EdgecspError`.
     """
     hw = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
-    made = onnx_model.reshaped(model, hw=hw) if isinstance(model, Model) else store.resolve(model, weights, hw=hw)
+    made = resolved(model, weights, hw)
     if resize is not None:
         made = replace(made, input=replace(made.input, resize=resize))
-    wanted = None if classes is None else tuple(made.class_ids([str(name) for name in classes]))
-    settings = Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
+    settings = Settings(conf, iou, class_ids(made, classes), max_det, agnostic, plain_nms)
     chosen = tuned.choose(made, engine, device=device, threads=threads, precision=precision, at_once=at_once)
     made = chosen.model
 
@@ -201,6 +200,16 @@ def load(
 
     session = opened(made, pixels) if made.second is None else two_stage.opened(made, opened)
     return Detector(made, session, settings, chosen)
+
+
+def resolved(model: Union[str, Path, Model], weights: Optional[str], hw: Optional[Tuple[int, int]]) -> Model:
+    """A model, a file or a name -> the model, of that input size when one is given. Raises an `EdgecspError`."""
+    return onnx_model.reshaped(model, hw=hw) if isinstance(model, Model) else store.resolve(model, weights, hw=hw)
+
+
+def class_ids(model: Model, classes: Optional[Sequence[Union[str, int]]]) -> Optional[Tuple[int, ...]]:
+    """Names or numbers of classes as `Settings` has them; None for all. Raises `UsageError`."""
+    return None if classes is None else tuple(model.class_ids([str(name) for name in classes]))
 
 
 def picture(image: Any) -> Array:
@@ -233,8 +242,7 @@ class Summary:
         """Count one frame."""
         self.frames += 1
         self.by_source[source] += 1
-        ids = result.class_ids if isinstance(result, Detections) else result.class_ids[:1]
-        self.found.update(result.label(int(i)) for i in ids)
+        self.found.update(result.counted())
 
 
 def run(

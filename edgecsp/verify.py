@@ -76,7 +76,7 @@ def rows(
             raise UsageError(f"{other.name} has other heads or another input size than {model.name}")
     for name in engines or ():
         backends.module(name)
-    with pipeline.load(model, "ort", device="cpu", threads=threads, precision="fp32") as reference:
+    with pipeline.load(model, "ort", device="cpu", threads=threads, precision="fp32", pixels=False) as reference:
         seen = [_reference(reference, picture) for picture in pictures]
     for engine, device, wanted, graph in _ways(model, others, engines):
         row = Row(engine, device, wanted, graph.name)

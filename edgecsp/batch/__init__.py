@@ -10,17 +10,16 @@ to be done, `job` the whole; `_ray` is the one file that knows Ray.
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
-from .. import cpu, flow, installed, onnx_model, store, tuned
+from .. import cpu, flow, installed, pipeline, tuned
 from ..core import Model
-from ..pipeline import Settings
 from .corpus import read
 from .job import GROUP, SEGMENT, Crew, Here, Progress, run
+from .ledger import sha256
 from .places import Folder
 from .summary import Summary, summary
 from .work import RETRIES, Task
@@ -52,18 +51,17 @@ def task(
     "auto" is settled here, once for all machines. `out` is a folder or a URI that all of them see. Raises an
     `EdgecspError`.
     """
-    made = onnx_model.reshaped(model, hw=imgsz) if isinstance(model, Model) else store.resolve(model, weights, hw=imgsz)
-    wanted = None if classes is None else tuple(made.class_ids(list(classes)))
-    kept = Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
-    at_once = min(flow.MOST, cpu.threads())
-    chosen = tuned.choose(made, engine, device=device, precision=precision, at_once=at_once)
+    made = pipeline.resolved(model, weights, imgsz)
+    wanted = pipeline.class_ids(made, classes)
+    kept = pipeline.Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
+    chosen = tuned.choose(made, engine, device=device, precision=precision, at_once=flow.beside(cpu.threads()))
     told = Task(
         chosen.model, chosen.engine, chosen.device, chosen.precision, kept, resize, Folder(str(out)).place,
         uuid.uuid4().hex,
         jsonl=jsonl, retries=retries, version=installed.own(),
     )  # fmt: skip
     said = {
-        "model": made.name, "sha256": hashlib.sha256(chosen.model.onnx).hexdigest(), "engine": chosen.engine,
+        "model": made.name, "sha256": sha256(chosen.model.onnx), "engine": chosen.engine,
         "device": chosen.device, "precision": chosen.precision, "resize": resize, "conf": conf, "iou": iou,
         "class_ids": None if wanted is None else list(wanted), "max_det": max_det, "agnostic_nms": agnostic,
         "plain_nms": plain_nms, "jsonl": jsonl,

@@ -101,10 +101,11 @@ def run(
         videos, pictures = corpus.split(items)
         plan = _planned(ledger, crew, videos, segment, progress, tick)
         unread = list(progress.failures)
-        parts = [part for some in plan.values() for part in some] + groups(pictures, group)
+        grouped = groups(pictures, group)
+        parts = [part for some in plan.values() for part in some] + grouped
         progress.stage, progress.parts, progress.of = "detecting", 0, 0
         records = _done(ledger, crew, task, parts, progress, tick, tell)
-        parts = _undoubted(ledger, plan, records, tell) + groups(pictures, group)
+        parts = _undoubted(ledger, plan, records, tell) + grouped
         records.update(_done(ledger, crew, task, [p for p in parts if p.name not in records], progress, tick, tell))
         _finish(ledger, items, parts, records, progress, unread, settings, tell)
     progress.seconds = time.monotonic() - begun

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any, Dict, List, Sequence, Tuple
 
+from ..sinks.rows import line
 from . import places
 
 Row = Dict[str, Any]
@@ -64,8 +64,7 @@ class Rows:
 
 def lines(rows: Sequence[Row]) -> bytes:
     """Rows as JSON Lines, the very lines of `edgecsp run --json`."""
-    text = "".join(json.dumps(row, separators=(", ", ": "), allow_nan=False) + "\n" for row in rows)
-    return text.encode("utf-8", "surrogateescape")
+    return "".join(map(line, rows)).encode("utf-8", "surrogateescape")
 
 
 def failures(rows: Sequence[Tuple[str, str, str]]) -> bytes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import List, Optional
 
-from .. import flow, installed, pipeline
-from ..core import Detections, Model
+from .. import flow, installed, pipeline, sources
+from ..core import Model
 from ..errors import (
     BadModel,
     EdgecspError,
@@ -67,11 +67,12 @@ class Worker:
     def detector(self) -> pipeline.Detector:
         """The session's detector, opened when first asked for."""
         if self._detector is None:
-            task, kept = self.task, self.task.settings
-            self._detector = pipeline.load(
+            task = self.task
+            opened = pipeline.load(
                 task.model, task.engine, device=task.device, precision=task.precision, threads=self.threads,
-                at_once=min(flow.MOST, self.threads), resize=task.resize, **_keywords(kept),
+                at_once=flow.beside(self.threads), resize=task.resize,
             )  # fmt: skip
+            self._detector = pipeline.Detector(opened.model, opened.session, task.settings, opened.chosen)
         return self._detector
 
     def do(self, part: Part) -> Record:
@@ -103,8 +104,7 @@ class Worker:
                     raise item.error
                 continue
             found.add(as_json(item.frame, item.result))
-            ids = item.result.class_ids if isinstance(item.result, Detections) else item.result.class_ids[:1]
-            labels.update(item.result.label(int(i)) for i in ids)
+            labels.update(item.result.counted())
             del item
         record: Record = {"name": part.name, "frames": found.count, "found": dict(labels), "failures": []}
         if isinstance(source, Group):
@@ -149,8 +149,7 @@ def _doubt(part: Part, source: Segment) -> str:
 
 def _counted(source: Segment) -> List[str]:
     prefix = f"{source.name}: "
-    texts = ((text[len(prefix) :] if text.startswith(prefix) else text, n) for text, n in source.problems.items())
-    return [text + (f" ({count} times)" if count > 1 else "") for text, count in texts]
+    return [text[len(prefix) :] if text.startswith(prefix) else text for text in sources.told(source.problems)]
 
 
 def _failed(part: Part, reasons: List[str]) -> Record:
@@ -159,12 +158,6 @@ def _failed(part: Part, reasons: List[str]) -> Record:
     return {
         "name": part.name, "frames": 0, "found": {}, "files": {}, "failures": failures, "reasons": reasons,
     }  # fmt: skip
-
-
-def _keywords(kept: pipeline.Settings) -> Dict[str, Any]:
-    said = asdict(kept)
-    ids: Optional[Tuple[int, ...]] = said.pop("class_ids")
-    return {**said, "classes": None if ids is None else [str(i) for i in ids]}
 
 
 def told(error: EdgecspError) -> Record:

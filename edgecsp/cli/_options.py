@@ -1,11 +1,30 @@
-"""Values that several commands read from their flags."""
+"""Flags that several commands have, and values that they read from them."""
 
 from __future__ import annotations
 
 import re
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
+
+import typer
 
 from ..errors import UsageError
+
+# A detector's, as parameters' defaults.
+MODEL: Any = typer.Option(
+    None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
+)
+ENGINE: Any = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines")
+DEVICE: Any = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers")
+THREADS: Any = typer.Option(None, "--threads", help="[default: one a physical core]")
+PRECISION: Any = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the graph's]")
+CONF: Any = typer.Option(None, "--conf", help="lowest score to keep [default: the model's, 0.25]")
+IOU: Any = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]")
+CLASSES: Any = typer.Option(None, "--classes", help="names or numbers to keep: person,car")
+MAX_DET: Any = typer.Option(300, "--max-det", help="most boxes in a picture")
+AGNOSTIC: Any = typer.Option(False, "--agnostic-nms", help="boxes of different classes suppress each other")
+PLAIN_NMS: Any = typer.Option(False, "--plain-nms", help="NMS by IoU alone, whatever the cfg's nms_kind said")
+IMGSZ: Any = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]")
+RESIZE: Any = typer.Option(None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]")
 
 
 def size(text: Optional[str]) -> Optional[Tuple[int, int]]:

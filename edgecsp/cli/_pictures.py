@@ -32,9 +32,11 @@ def opened(given: Sequence[str]) -> List[Source]:
 
 def images(given: Sequence[Source]) -> Iterator[Array]:
     """Their pictures, one after the other: (H, W, 3) uint8 BGR. What could not be read is told on stderr."""
+    from .. import sources
+
     for source in given:
         with source:
             for frame in source:
                 yield frame.image
-        for text, count in source.problems.items():
-            print(f"edgecsp: {text}" + (f" ({count} times)" if count > 1 else ""), file=sys.stderr)
+        for text in sources.told(source.problems):
+            print(f"edgecsp: {text}", file=sys.stderr)

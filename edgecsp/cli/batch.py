@@ -23,23 +23,19 @@ def command(
     ray: Optional[str] = typer.Option(
         None, "--ray", help="local: a Ray of its own here; auto: the cluster that runs; or an ADDRESS [default: no Ray]"
     ),
-    model: Optional[str] = typer.Option(
-        None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
-    ),
+    model: Optional[str] = _options.MODEL,
     weights: Optional[str] = typer.Option(None, "--weights", help="random: what was never trained, for timing"),
-    engine: str = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines"),
-    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers"),
-    precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the graph's]"),
-    conf: Optional[float] = typer.Option(None, "--conf", help="lowest score to keep [default: the model's, 0.25]"),
-    iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
-    classes: Optional[List[str]] = typer.Option(None, "--classes", help="names or numbers to keep: person,car"),
-    max_det: int = typer.Option(300, "--max-det", help="most boxes in a picture"),
-    agnostic: bool = typer.Option(False, "--agnostic-nms", help="boxes of different classes suppress each other"),
-    plain_nms: bool = typer.Option(False, "--plain-nms", help="NMS by IoU alone, whatever the cfg's nms_kind said"),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
-    resize: Optional[str] = typer.Option(
-        None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]"
-    ),
+    engine: str = _options.ENGINE,
+    device: str = _options.DEVICE,
+    precision: Optional[str] = _options.PRECISION,
+    conf: Optional[float] = _options.CONF,
+    iou: Optional[float] = _options.IOU,
+    classes: Optional[List[str]] = _options.CLASSES,
+    max_det: int = _options.MAX_DET,
+    agnostic: bool = _options.AGNOSTIC,
+    plain_nms: bool = _options.PLAIN_NMS,
+    imgsz: Optional[str] = _options.IMGSZ,
+    resize: Optional[str] = _options.RESIZE,
     workers: Optional[int] = typer.Option(None, "--workers", help="with --ray: sessions [default: as many as fit]"),
     cpus: int = typer.Option(1, "--cpus", help="with --ray: CPUs of each worker"),
     segment: Optional[int] = typer.Option(None, "--segment", help="least frames of a piece of a video [default: 1800]"),

@@ -36,10 +36,10 @@ def command(
         None, "--source", help="what --pipeline reads [default: drawn pictures]"
     ),
     batch: Optional[int] = typer.Option(None, "--batch", help="pictures at once [default: 1; 8 offline and multi]"),
-    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    threads: Optional[int] = _options.THREADS,
     duration: float = typer.Option(5.0, "--duration", help="seconds that each row is measured, after its warm-up"),
     rounds: int = typer.Option(5, "--rounds", help="parts of that time; the rows take turns"),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    imgsz: Optional[str] = _options.IMGSZ,
     weights: Optional[str] = typer.Option(
         None, "--weights", help="random, also where others are here [default: what is here, else random]"
     ),

@@ -24,7 +24,7 @@ def command(
     weights: Optional[str] = typer.Option(
         None, "--weights", help="random: what was never trained, for timing; for names alone"
     ),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    imgsz: Optional[str] = _options.IMGSZ,
     precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the recipe's]"),
     workspace: Optional[int] = typer.Option(None, "--workspace", help="MB a layer may take [default: the recipe's]"),
     images: Optional[List[str]] = typer.Option(None, "--images", help="pictures to compare on [default: drawn ones]"),

@@ -22,7 +22,7 @@ def command(
     name: Optional[str] = typer.Option(None, "--name", help="what the server calls it [default: the model's name]"),
     instances: int = typer.Option(1, "--instances", help="how many of it the server opens, on each GPU or in all"),
     weights: Optional[str] = typer.Option(None, "--weights", help="random: what was never trained, for timing"),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    imgsz: Optional[str] = _options.IMGSZ,
 ) -> None:
     """Write a model for another server: Triton's model repository."""
     from .. import store, triton

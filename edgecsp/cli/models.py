@@ -52,7 +52,7 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
 @app.command("show")
 def show(
     name: str = NAME,
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    imgsz: Optional[str] = _options.IMGSZ,
     plot: Optional[Path] = typer.Option(None, "--plot", help="draw what the layers cost: a .png, .jpg or .webp file"),
     json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
 ) -> None:

@@ -27,8 +27,8 @@ def command(
         True, "--keep-heads/--no-keep-heads", help="leave the convolutions that give the heads in float"
     ),
     save_ranges: Optional[Path] = typer.Option(None, "--save-ranges", help="keep the measured ranges, as JSON"),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
-    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    imgsz: Optional[str] = _options.IMGSZ,
+    threads: Optional[int] = _options.THREADS,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Make an int8 model: one file for onnxruntime, OpenVINO and TensorRT."""

@@ -26,26 +26,22 @@ def command(
         help="pictures, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, csi://0, gst:PIPELINE, "
         "- for a picture on stdin",
     ),
-    model: Optional[str] = typer.Option(
-        None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
-    ),
+    model: Optional[str] = _options.MODEL,
     weights: Optional[str] = typer.Option(
         None, "--weights", help="random: what was never trained, for timing; for names alone"
     ),
-    engine: str = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines"),
-    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers"),
-    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
-    precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the graph's]"),
-    conf: Optional[float] = typer.Option(None, "--conf", help="lowest score to keep [default: the model's, 0.25]"),
-    iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
-    classes: Optional[List[str]] = typer.Option(None, "--classes", help="names or numbers to keep: person,car"),
-    max_det: int = typer.Option(300, "--max-det", help="most boxes in a picture"),
-    agnostic: bool = typer.Option(False, "--agnostic-nms", help="boxes of different classes suppress each other"),
-    plain_nms: bool = typer.Option(False, "--plain-nms", help="NMS by IoU alone, whatever the cfg's nms_kind said"),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
-    resize: Optional[str] = typer.Option(
-        None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]"
-    ),
+    engine: str = _options.ENGINE,
+    device: str = _options.DEVICE,
+    threads: Optional[int] = _options.THREADS,
+    precision: Optional[str] = _options.PRECISION,
+    conf: Optional[float] = _options.CONF,
+    iou: Optional[float] = _options.IOU,
+    classes: Optional[List[str]] = _options.CLASSES,
+    max_det: int = _options.MAX_DET,
+    agnostic: bool = _options.AGNOSTIC,
+    plain_nms: bool = _options.PLAIN_NMS,
+    imgsz: Optional[str] = _options.IMGSZ,
+    resize: Optional[str] = _options.RESIZE,
     stride: int = typer.Option(1, "--stride", "--vid-stride", help="every Nth frame of a video"),
     max_frames: Optional[int] = typer.Option(None, "--max-frames", help="stop after so many frames"),
     out: Optional[Path] = typer.Option(
@@ -84,9 +80,7 @@ def command(
         pipeline.run(detector, opened, write, summary, ended=sink.ended, tick=tick, stop=stop, max_frames=max_frames)
     if not quiet:
         _report(summary, sink.paths)
-    for text, count in summary.problems.items():
-        print(f"edgecsp: {text}" + (f" ({count} times)" if count > 1 else ""), file=sys.stderr)
-    for text in summary.failed:
+    for text in (*sources.told(summary.problems), *summary.failed):
         print(f"edgecsp: {text}", file=sys.stderr)
     if stop.signal:
         raise typer.Exit(128 + stop.signal)

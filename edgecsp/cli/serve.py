@@ -21,22 +21,18 @@ def command(
         None,
         help="what is watched: videos, a camera's number, rtsp:// URLs, csi://0 ... [default: nothing, the API alone]",
     ),
-    model: Optional[str] = typer.Option(
-        None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
-    ),
+    model: Optional[str] = _options.MODEL,
     weights: Optional[str] = typer.Option(None, "--weights", help="random: what was never trained; for names alone"),
-    engine: str = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines"),
-    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers"),
-    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
-    precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the graph's]"),
-    conf: Optional[float] = typer.Option(None, "--conf", help="lowest score to keep [default: the model's, 0.25]"),
-    iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
-    classes: Optional[List[str]] = typer.Option(None, "--classes", help="names or numbers to keep: person,car"),
-    max_det: int = typer.Option(300, "--max-det", help="most boxes in a picture"),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
-    resize: Optional[str] = typer.Option(
-        None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]"
-    ),
+    engine: str = _options.ENGINE,
+    device: str = _options.DEVICE,
+    threads: Optional[int] = _options.THREADS,
+    precision: Optional[str] = _options.PRECISION,
+    conf: Optional[float] = _options.CONF,
+    iou: Optional[float] = _options.IOU,
+    classes: Optional[List[str]] = _options.CLASSES,
+    max_det: int = _options.MAX_DET,
+    imgsz: Optional[str] = _options.IMGSZ,
+    resize: Optional[str] = _options.RESIZE,
     host: str = typer.Option("127.0.0.1", "--host", help="0.0.0.0 lets others in, and needs a token"),
     port: int = typer.Option(8080, "--port", "-p", min=0, max=65535, help="0 for any that is free"),
     token_file: Optional[Path] = typer.Option(

@@ -41,7 +41,7 @@ def command(
     threads: Optional[List[str]] = typer.Option(
         None, "--threads", help="one number or several: 1,2,4 [default: a core each, and halves of that]"
     ),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    imgsz: Optional[str] = _options.IMGSZ,
     json: Optional[str] = typer.Option(None, "--json", help="the report as JSON; - for stdout"),
     list_: bool = typer.Option(False, "--list", help="what is kept, and whether it is used here; nothing is measured"),
     forget: bool = typer.Option(False, "--forget", help="remove what is kept for the model"),

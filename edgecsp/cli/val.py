@@ -29,21 +29,19 @@ def command(
     images: Optional[Path] = typer.Option(None, "--images", help="where the pictures of COCO annotations are"),
     split: str = typer.Option("val", "--split", help="which part of a data.yaml: val, test or train"),
     engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: auto]"),
-    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else the engine offers"),
+    device: str = _options.DEVICE,
     precision: Optional[List[str]] = typer.Option(
         None, "--precision", help="fp32, fp16, int8, or several [default: the graph's]"
     ),
     classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
     conf: float = typer.Option(0.001, "--conf", help="lowest score that counts"),
-    iou: Optional[float] = typer.Option(None, "--iou", help="NMS threshold [default: the model's, 0.45]"),
+    iou: Optional[float] = _options.IOU,
     max_det: int = typer.Option(1000, "--max-det", help="most boxes in a picture; COCO counts 100 of each class"),
-    agnostic: bool = typer.Option(False, "--agnostic-nms", help="boxes of different classes suppress each other"),
-    plain_nms: bool = typer.Option(False, "--plain-nms", help="NMS by IoU alone, whatever the cfg's nms_kind said"),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
-    resize: Optional[str] = typer.Option(
-        None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]"
-    ),
-    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    agnostic: bool = _options.AGNOSTIC,
+    plain_nms: bool = _options.PLAIN_NMS,
+    imgsz: Optional[str] = _options.IMGSZ,
+    resize: Optional[str] = _options.RESIZE,
+    threads: Optional[int] = _options.THREADS,
     shown: Optional[float] = typer.Option(
         None, "--confusion-conf", help="score from which confusions and mistakes count [default: the model's, 0.25]"
     ),

@@ -29,9 +29,9 @@ def command(
         None, "--images", help="pictures, folders or globs, 64 at most [default: drawn ones]"
     ),
     engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="only these [default: all of them]"),
-    threads: Optional[int] = typer.Option(None, "--threads", help="[default: one a physical core]"),
+    threads: Optional[int] = _options.THREADS,
     weights: Optional[str] = typer.Option(None, "--weights", help="random: for names alone; its boxes mean nothing"),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]"),
+    imgsz: Optional[str] = _options.IMGSZ,
     json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
     """Compare every engine and precision with fp32 on onnxruntime. Exits with 8 when an fp32 engine disagrees."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 from typing import Counter as CounterOf
 
-from ..core import Detections, Frame, Result
+from ..core import Frame, Result
 from ..pipeline import Settings
 from . import _picture
 from .address import short, shown
@@ -130,8 +130,7 @@ class View:
             callback(self._number)
 
     def _count(self, at: float, result: Result) -> None:
-        ids = result.class_ids if isinstance(result, Detections) else result.class_ids[:1]
-        labels = [result.label(int(i)) for i in ids]
+        labels = result.counted()
         self.found.update(labels)
         number = int(at // BUCKET_S)
         if not self._buckets or self._buckets[-1].number != number:

@@ -31,7 +31,6 @@ class Turn:
 
     def infer(self, batch: Array) -> List[Array]:
         """Network input -> raw heads. Raises `EngineFailed` whatever the engine raised."""
-        self.detector.ready(batch)  # not watched: a graph may be compiled
         self.begun = time.monotonic()
         try:
             outputs: List[Array] = self.timed("infer", self.detector.infer, batch)

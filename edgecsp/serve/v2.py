@@ -91,6 +91,7 @@ async def infer(request: Any) -> Any:
             found = turn.detect(lambda: pictures.decoded(asked.data, asked.given.name), asked.settings)
             outputs = _columns(found)
         else:
+            turn.detector.ready(asked.data)  # not watched as the engine's call is: a graph may be compiled
             heads = turn.infer(asked.data)
             outputs = {head.name: value for head, value in zip(desk.model.heads, heads)}
         return tensors.written(asked, outputs, desk.model.name)

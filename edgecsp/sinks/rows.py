@@ -26,7 +26,7 @@ class JsonLinesSink(TextSink):
 
     def write(self, frame: Frame, result: Result) -> None:
         """Append a line."""
-        self._text.write(json.dumps(as_json(frame, result), separators=(", ", ": "), allow_nan=False) + "\n")
+        self._text.write(line(as_json(frame, result)))
 
 
 def as_json(frame: Frame, result: Result) -> Dict[str, Any]:
@@ -51,6 +51,11 @@ def as_json(frame: Frame, result: Result) -> Dict[str, Any]:
             for i, score in zip(result.class_ids, result.scores)
         ]
     return entry
+
+
+def line(entry: Dict[str, Any]) -> str:
+    """An object as its line."""
+    return json.dumps(entry, separators=(", ", ": "), allow_nan=False) + "\n"
 
 
 class CsvSink(TextSink):

@@ -25,7 +25,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import SourceError, UsageError
 from ..files import nearby
-from .base import Chain, Source, redact
+from .base import Chain, Source, redact, told
 from .camera import Camera
 from .gstreamer import open_pipeline
 from .network import SCHEMES, TIMEOUT_S, open_url
@@ -34,7 +34,7 @@ from .video import Video
 
 __all__ = [
     "Bytes", "Camera", "Chain", "Pictures", "Source", "Video", "is_media", "is_picture", "natural", "open", "open_all",
-    "redact",
+    "redact", "told",
 ]  # fmt: skip
 
 # fmt: off

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from typing import Counter as CounterOf
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from ..core import Frame
@@ -96,6 +96,11 @@ class Chain(Source):
         super().close()
         for part in self.parts:
             part.close()
+
+
+def told(problems: Mapping[str, int]) -> List[str]:
+    """What was survived, a text each, with how often."""
+    return [text + (f" ({count} times)" if count > 1 else "") for text, count in problems.items()]
 
 
 # What a GStreamer element, or a program that quotes one, calls what should not be read.
