@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 from .. import cpu, flow, installed, pipeline, tuned
 from ..core import Model
 from .corpus import read
-from .job import GROUP, SEGMENT, Crew, Here, Progress, run
+from .job import GROUP, SEGMENT, Crew, Here, Progress, Tell, run
 from .ledger import sha256
 from .places import Folder
 from .summary import Summary, summary
@@ -71,13 +71,14 @@ def task(
 
 @contextmanager
 def crew(
-    address: Optional[str] = None, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False
-) -> Iterator[Crew]:
+    address: Optional[str] = None, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False,
+    tell: Tell = lambda text: None,
+) -> Iterator[Crew]:  # fmt: skip
     """Who works: None for this process, else Ray's workers: "local", "auto" or an address (see `_ray.Cluster`)."""
     if address is None:
         yield Here(cpu.threads())
         return
     from ._ray import Cluster
 
-    with Cluster(address, workers=workers, cpus=cpus, gpu=gpu) as cluster:
+    with Cluster(address, workers=workers, cpus=cpus, gpu=gpu, tell=tell) as cluster:
         yield cluster

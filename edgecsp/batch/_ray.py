@@ -11,36 +11,46 @@ import ipaddress
 import json
 import logging
 import os
+import re
 import signal
+import socket
 import sys
+import tempfile
 import threading
-from contextlib import suppress
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .. import cpu
 from ..errors import EdgecspError, EngineFailed, EngineUnavailable, UsageError
 from . import work
+from .job import Tell
 from .ledger import Record
 from .parts import Item, Part, of_json
 from .places import INSTALL
 
-LOCAL = "local"
+LOCAL, AUTO = "local", "auto"
 OLDEST = (3, 10)  # the Python of Ray 2.55
 FEW = 4  # workers of one machine whose videos are indexed sooner here: 14-75 us a frame, where decoding takes 500-4000
 BLOCKS = 50  # a worker, or so many in all that progress is fine: a block costs the driver 8 ms and 15 kB
 MANY = 10_000
+CONNECT_S = 10
+LOGGED = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [IWE] ")  # a line of its C++
+SAME, LONG = 60, 200  # characters of a message: by which it is known again, and that are told
 
 
 class Cluster:
     """A Ray cluster: one of our own on this machine ("local"), the one that is running ("auto"), or an address.
 
-    `workers` sessions with `cpus` CPUs each (on a GPU, one GPU each); None for as many as there is room for. Raises
-    `EngineUnavailable` and `UsageError`. `dashboard` is its address, "" for none.
+    `workers` sessions with `cpus` CPUs each (on a GPU, one GPU each); None for as many as there is room for. `tell` has
+    what Ray says, a line each. Raises `EngineUnavailable` and `UsageError`. `dashboard` is its address, "" for none.
     """
 
-    def __init__(self, address: str, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False) -> None:
+    def __init__(
+        self, address: str, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False,
+        tell: Tell = lambda text: None,
+    ) -> None:  # fmt: skip
         check_address(address)
-        self.ray, self.dashboard = _begun(address)
+        self.ray, self.dashboard = _begun(address, tell)
         self.cpus, self.gpu = cpus, gpu
         room = self.ray.cluster_resources()
         fits = int(room.get("CPU", 0)) // cpus
@@ -116,6 +126,8 @@ def check_address(address: str) -> None:
             f"--ray {address}: Ray's client has no Ray Data; run the command on the cluster (ray job submit), with "
             "--ray auto"
         )
+    if address not in (LOCAL, AUTO) and not re.fullmatch(r".+:\d{1,5}", address):
+        raise UsageError(f"--ray {address}: give local, auto, or the cluster's HOST:PORT; ray start says it")
     if _is_here(address) or os.environ.get("RAY_AUTH_MODE") == "token":
         return
     raise UsageError(
@@ -134,7 +146,7 @@ def _is_here(address: str) -> bool:
     return host == "localhost"
 
 
-def _begun(address: str) -> Tuple[Any, str]:
+def _begun(address: str, tell: Tell) -> Tuple[Any, str]:
     """The package, connected, and the dashboard's address."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray asks whether it may report home
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors are raised; what it writes beside them is for Ray
@@ -145,6 +157,8 @@ def _begun(address: str) -> Tuple[Any, str]:
         os.environ.setdefault("RAY_worker_niceness", "0")
         # What crosses is small; Ray would take a third of the memory for it.
         own = {"num_cpus": cpu.threads(), "object_store_memory": 256 << 20, "dashboard_host": "127.0.0.1"}
+    else:
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # of 40 s each; it would try 20 times
     try:
         import ray
         from ray import data
@@ -153,7 +167,8 @@ def _begun(address: str) -> Tuple[Any, str]:
         todo = f"it wants Python {OLDEST[0]}.{OLDEST[1]} or newer" if old else f"type: {INSTALL}"
         raise EngineUnavailable(f"--ray {address} needs Ray, not installed here ({error}); {todo}") from error
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # or it regrets that we have bars
+    for regretted in ("progress", "actor_autoscaler"):  # that we have bars, and a pool of one size
+        logging.getLogger(f"ray.data._internal.{regretted}").setLevel(logging.ERROR)
     settings = data.DataContext.get_current()
     # A video in one piece may take hours, in which Ray Data sees nothing happen.
     quiet = {"enable_progress_bars": False, "print_on_execution_start": False, "execution_no_progress_timeout_s": -1}
@@ -162,16 +177,62 @@ def _begun(address: str) -> Tuple[Any, str]:
             setattr(settings, name, value)
     asked_to_stop = signal.getsignal(signal.SIGTERM)
     try:
-        context = ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        if address != LOCAL:
+            _answers(address)
+        with _without_log(tell):
+            context = ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise EngineUnavailable(
             f"no Ray cluster answers at {address!r} ({' '.join(str(error).split())[:300]}). Start one: "
             "ray start --head, or take --ray local"
         ) from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, asked_to_stop)  # Ray puts its own there, which exits with code 15
+    with suppress(AttributeError):  # or it writes them, with pages of a raylet's log, where our JSON goes
+        ray._private.worker.print_to_stdstream = _Messages(tell)
     url = getattr(context, "dashboard_url", "")
     return ray, f"http://{url}" if url else ""
+
+
+def _answers(address: str) -> None:
+    """Raises an `OSError` when nobody listens there: Ray would try for minutes, and write that it does."""
+    from ray._private import services
+
+    host, _, port = services.canonicalize_bootstrap_address(address).rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+
+
+@contextmanager
+def _without_log(tell: Tell) -> Iterator[None]:
+    """Drop what Ray's C++ logs meanwhile, which at its begin ignores the level; what else is on stderr is told."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            written.seek(0)
+            for line in written.read().decode("utf-8", "replace").splitlines():
+                if not LOGGED.match(line):
+                    tell(line)
+
+
+class _Messages:
+    """What a cluster tells all its programs (a worker died, a machine is gone): each once, in a line."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._said: Set[str] = set()
+
+    def __call__(self, data: Dict[str, Any], **_: Any) -> None:
+        text = " ".join(" ".join(data["lines"]).split())
+        if text[:SAME] not in self._said:
+            self._said.add(text[:SAME])
+            self._tell("Ray: " + (text if len(text) < LONG else text[:LONG] + " ..."))
 
 
 def _cut(row: Dict[str, str]) -> Dict[str, str]:

@@ -72,7 +72,8 @@ def command(
         print(f"edgecsp: {text}", file=sys.stderr)
 
     gpu = made.device != "cpu"
-    with batch.crew(ray, workers=workers, cpus=cpus, gpu=gpu) as crew, _batch_shown.progress(quiet) as tick:
+    crews = batch.crew(ray, workers=workers, cpus=cpus, gpu=gpu, tell=tell)
+    with crews as crew, _batch_shown.progress(quiet) as tick:
         dashboard = getattr(crew, "dashboard", "")
         if dashboard and not quiet:
             tell(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")

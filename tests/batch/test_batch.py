@@ -228,6 +228,7 @@ def test_a_changed_video_is_done_again(corpus: Path, tmp_path: Path) -> None:
         (["CORPUS", "--out", "OUT", "--ray", "ray://head:10001"], 2, "ray job submit"),
         (["CORPUS", "--out", "OUT", "--ray", "203.0.113.7:6379"], 2, "RAY_AUTH_MODE=token"),
         (["CORPUS", "--out", "OUT", "--ray", "auto"], 2, "RAY_AUTH_MODE=token"),
+        (["CORPUS", "--out", "OUT", "--ray", "127.0.0.1"], 2, "HOST:PORT"),
         (["EMPTY", "--out", "OUT"], 3, "no picture or video"),
         (["zzz://x/y", "--out", "OUT"], 2, "neither pyarrow nor fsspec"),
         (["--summary", "EMPTY"], 3, "no manifest"),

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple
+from subprocess import PIPE, Popen
+from typing import Dict, Iterator, List, NamedTuple, Sequence
 
 import media
 import pytest
 from clusters import Cluster, actors, simulated, started
 from conftest import REPO, Tiny
 from corpora import batch, by_source, edgecsp, lines, parts, tree
+from ports import free_port
 
 from edgecsp import onnx_model
 
@@ -28,6 +30,7 @@ if not shutil.which("ray", path=str(Path(sys.executable).parent)):
 pytestmark = [pytest.mark.slow]
 
 SHORT, LONG = 200, 2  # videos
+OURS = ("edgecsp: ", "wrote ")  # how lines on stderr begin
 PARTLY = 4  # the exit code: one of them is broken
 Words = List[object]
 
@@ -100,15 +103,21 @@ def test_without_the_token_nobody_works(two_nodes: Cluster, job: Job, tmp_path: 
     assert not list((tmp_path / "rows").rglob("*.parquet"))
 
 
+def test_where_nobody_listens(job: Job, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    begun = time.monotonic()
+    said = batch(*job.words, "--out", tmp_path / "rows", "--ray", address, env=job.env, code=6).stderr
+    assert f"no Ray cluster answers at '{address}'" in said and time.monotonic() - begun < 30
+    assert all(line.startswith(OURS) for line in said.splitlines()), said
+
+
 @contextmanager
-def half_done(job: Job, out: Path, *words: object) -> Iterator[subprocess.Popen]:
+def half_done(job: Job, out: Path, *words: object, begin: Sequence[str] = ("-m", "edgecsp")) -> Iterator[Popen]:
     """The command, when half of its parts are done."""
-    command = [sys.executable, "-m", "edgecsp", "batch", *map(str, [*job.words, "--out", out, *words])]
+    command = [sys.executable, *begin, "batch", *map(str, [*job.words, "--out", out, *words])]
     total = SHORT + LONG * 20
     late = time.monotonic() + 120
-    running = subprocess.Popen(
-        command, env=job.env, cwd=REPO, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    running = Popen(command, env=job.env, cwd=REPO, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True)
     try:
         while len(parts(out)) < total // 2 and time.monotonic() < late:
             assert running.poll() is None, running.communicate()[1]
@@ -121,9 +130,11 @@ def half_done(job: Job, out: Path, *words: object) -> Iterator[subprocess.Popen]
         running.communicate(timeout=30)
 
 
-def ends_well(running: subprocess.Popen, job: Job, out: Path) -> None:
-    _, said = running.communicate(timeout=240)
-    assert running.returncode == PARTLY and "Traceback" not in said, said
+def ends_well(running: Popen, job: Job, out: Path) -> None:
+    told, said = running.communicate(timeout=240)
+    assert running.returncode == PARTLY and not told, said
+    assert all(line.startswith(OURS) or re.match(r"\d+ frames", line) for line in said.splitlines()), said
+    assert "edgecsp: Ray: " in said  # that somebody died
     assert tree(out) == job.expected
 
 
@@ -132,6 +143,20 @@ def test_one_of_two_workers_is_killed_and_the_bytes_are_the_same(two_nodes: Clus
         one, _ = actors(job.env)
         os.kill(one, signal.SIGKILL)
         ends_well(running, job, tmp_path / "rows")
+
+
+def test_blocks_of_several_parts_are_told_at_once_and_lost_at_once(
+    two_nodes: Cluster, job: Job, tmp_path: Path
+) -> None:
+    """As with more than 10,000 parts; a worker that dies leaves parts of its block done, which stay."""
+    few = "from edgecsp.batch import _ray; _ray.MANY, _ray.BLOCKS = 12, 1; from edgecsp.cli import main; main()"
+    out = tmp_path / "rows"
+    with half_done(job, out, "--ray", two_nodes.address, "--workers", 2, begin=("-c", few)) as running:
+        one, _ = actors(job.env)
+        before = {path: path.stat().st_mtime_ns for path in parts(out)}
+        os.kill(one, signal.SIGKILL)
+        ends_well(running, job, out)
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items())
 
 
 def test_a_node_with_two_of_four_workers_is_lost_and_the_bytes_are_the_same(
