@@ -252,7 +252,7 @@ def main() -> None:
     command("plan", scale.plan, counts=[10_000, 100_000, 1_000_000])
     command("disk", scale.disk, parts=2000, bytes=20_000)
     command("index", scale.index, frames=600)
-    command("scheduler", batch_ray.scheduler, nodes=2, cpus=1, actors=2, seconds=[0.0], parts=2000, until=0)
+    command("scheduler", batch_ray.scheduler, nodes=2, cpus=1, actors=2, agents=0, seconds=[0.0], parts=2000, until=0)
     command("project", scale.project, nodes=64, cores=16)
     commands.choices["project"].add_argument("figures", type=Path)
     said = vars(parser.parse_args())

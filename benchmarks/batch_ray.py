@@ -1,7 +1,8 @@
 """Ray's part of `edgecsp batch` alone: real nodes, a real scheduler, the driver's own code, workers that only wait.
 
-Each node is a raylet with its agents, as `ray.cluster_utils.Cluster` starts them, all of them on this machine. Workers
-are processes and answer as if a part were done; a worker that stands for a machine of 16 cores waits a sixteenth.
+Each node is a raylet as `ray.cluster_utils.Cluster` starts it, all of them on this machine; without its two agents,
+unless they are asked for: no part passes them, and 64 nodes' take 7 GB and minutes to start. Workers are processes and
+answer as if a part were done; a worker that stands for a machine of 16 cores waits a sixteenth.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
@@ -76,7 +77,31 @@ class Moment(NamedTuple):
 
 
 @contextmanager
-def cluster(nodes: int, cpus: int) -> Iterator[str]:
+def no_agents() -> Iterator[None]:
+    """Raylets that begin meanwhile have `sleep` for agents; the ports that those would have told are told for them."""
+    from ray import _raylet
+    from ray._private import services
+
+    begin = services.start_ray_process
+    ports = [getattr(_raylet, name) for name in dir(_raylet) if name.endswith("PORT_NAME") and "GCS" not in name]
+
+    def alone(command: List[str], kind: str, *args: Any, **more: Any) -> Any:
+        if kind == "raylet":
+            said = dict(word[2:].partition("=")[::2] for word in command if word.startswith("--"))
+            for port in ports:
+                _raylet.persist_port(said["session_dir"], said["node_id"], port, 1)
+            command = [re.sub("(_agent_command)=.*", r"\1=sleep 86400", word) for word in command]
+        return begin(command, kind, *args, **more)
+
+    services.start_ray_process = alone
+    try:
+        yield
+    finally:
+        services.start_ray_process = begin
+
+
+@contextmanager
+def cluster(nodes: int, cpus: int, agents: int) -> Iterator[str]:
     """A cluster here: a head without CPUs and so many nodes; its address."""
     import ray
     from ray.cluster_utils import Cluster
@@ -84,8 +109,9 @@ def cluster(nodes: int, cpus: int) -> Iterator[str]:
     head = {"num_cpus": 0, "object_store_memory": 512 * MIB, "include_dashboard": False}
     made = Cluster(initialize_head=True, head_node_args=head)
     try:
-        for _ in range(nodes):
-            made.add_node(num_cpus=cpus, object_store_memory=80 * MIB, wait=False)
+        with nullcontext() if agents else no_agents():
+            for _ in range(nodes):
+                made.add_node(num_cpus=cpus, object_store_memory=80 * MIB, wait=False)
         made.wait_for_nodes(timeout=900)
         yield made.address
     finally:
@@ -119,7 +145,9 @@ def kind(command: str) -> str:
     return "driver" if "batch_ray" in command else "other"
 
 
-def scheduler(nodes: int, cpus: int, actors: int, seconds: Sequence[float], parts: int, until: int) -> None:
+def scheduler(
+    nodes: int, cpus: int, actors: int, agents: int, seconds: Sequence[float], parts: int, until: int
+) -> None:
     """Parts through Ray Data to actors that wait: parts a second, CPU of each process and of the driver's threads.
 
     `seconds` of a part, one load after the other in the same cluster; with `until` a load ends after so many records.
@@ -131,18 +159,20 @@ def scheduler(nodes: int, cpus: int, actors: int, seconds: Sequence[float], part
             "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal",
             "RAY_enable_worker_prestart": "0",
         }  # fmt: skip
-        given = (nodes, cpus, actors, list(seconds), parts, until, mark)
+        given = (nodes, cpus, actors, agents, list(seconds), parts, until, mark)
         code = f"from benchmarks import batch_ray; batch_ray._in_a_cluster{given}"
         subprocess.run([sys.executable, "-c", code], check=True, env=env)
 
 
-def _in_a_cluster(nodes: int, cpus: int, actors: int, seconds: List[float], count: int, until: int, mark: str) -> None:
+def _in_a_cluster(
+    nodes: int, cpus: int, actors: int, agents: int, seconds: List[float], count: int, until: int, mark: str
+) -> None:
     from edgecsp import batch
 
     given = made_up_parts(count)
     _ray._Actor = Idle  # type: ignore[misc]
     begun = time.monotonic()
-    with Effort(mark, every_s=1.0) as effort, cluster(nodes, cpus) as address:
+    with Effort(mark, every_s=1.0) as effort, cluster(nodes, cpus, agents) as address:
         tell(what="cluster", nodes=nodes, up_s=time.monotonic() - begun, mib=memory(effort))
         with batch.crew(address, workers=actors) as crew:
             for each in seconds:

@@ -91,7 +91,8 @@ def two_nodes(env: Dict[str, str]) -> Iterator[Cluster]:
 
 def test_one_worker_gives_the_same_bytes(two_nodes: Cluster, job: Job, tmp_path: Path) -> None:
     out = tmp_path / "rows"
-    batch(*job.words, "--out", out, "--ray", two_nodes.address, "--workers", 1, code=PARTLY, env=job.env)
+    env = {**job.env, "RAY_ADDRESS": two_nodes.address}
+    batch(*job.words, "--out", out, "--ray", "auto", "--workers", 1, code=PARTLY, env=env)
     assert tree(out) == job.expected
 
 
