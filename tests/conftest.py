@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Tuple
+from typing import Iterator, List, Tuple
 
 import numpy as np
 import oracle
@@ -137,6 +137,16 @@ classes=3
 num=4
 scale_x_y=1.05
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # or pytest-xdist begins with the files that have many tests
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Files with slow tests first, or the last of them runs alone while the other core has nothing to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
