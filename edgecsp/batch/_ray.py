@@ -33,6 +33,7 @@ OLDEST = (3, 10)  # the Python of Ray 2.55
 FEW = 4  # workers of one machine whose videos are indexed sooner here: 14-75 us a frame, where decoding takes 500-4000
 BLOCKS = 50  # a worker, or so many in all that progress is fine: a block costs the driver 8 ms and 15 kB
 MANY = 10_000
+TAIL = 20  # parts one after the other in which one more is nothing
 CONNECT_S = 10
 LOGGED = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [IWE] ")  # a line of its C++
 SAME, LONG = 60, 200  # characters of a message: by which it is known again, and that are told
@@ -78,11 +79,13 @@ class Cluster:
         from ray.data import ActorPoolStrategy
 
         size = min(self.workers, len(parts))
-        pool = ActorPoolStrategy(min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=1)
+        pool = ActorPoolStrategy(
+            min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=_at_worker(parts, size)
+        )
         resources: Dict[str, Any] = {"num_cpus": self.cpus, **({"num_gpus": 1} if self.gpu else {})}
         constructed = {"task": task, "threads": self.cpus}
         # Those of unknown length first: one that begins last would have the others wait for it.
-        longest = sorted(parts, key=lambda part: -(part.frames or 1 << 40))
+        longest = sorted(parts, key=lambda part: -(part.about or 1 << 40))
         given = [json.dumps(part.as_json()) for part in longest]
         yield from self._results(
             given, lambda data: data.map(_Actor, fn_constructor_kwargs=constructed, compute=pool, **resources)
@@ -117,6 +120,16 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _at_worker(parts: Sequence[Part], workers: int) -> int:
+    """How many parts a worker has, with the one it does.
+
+    From its answer to its next part 70 to 240 ms pass, so that the next is there already, unless it could wait behind a
+    part that is long beside the whole job, or that nobody knows the length of, while others have nothing to do.
+    """
+    about = [part.about for part in parts]
+    return 2 if all(about) and TAIL * workers * max(about) <= sum(about) else 1
 
 
 def check_address(address: str) -> None:

@@ -16,7 +16,7 @@ from .ledger import Ledger, Record, cuts_of
 from .parts import Item, Part, groups, segments, whole
 
 SEGMENT = 1800  # frames: a minute of most videos, so a worker that dies loses no more
-GROUP = 64  # pictures
+GROUP = 256  # pictures: four seconds of a core, so that dealing them out is little beside them
 ASKED_AT_ONCE = 32
 
 Failure = List[str]  # source, stage, reason

@@ -36,7 +36,8 @@ class Part:
     """A segment of a video, a whole video, or a group of pictures.
 
     Of a segment `first` is the number of its first frame, `frames` how many it has, and it holds the frames with
-    begin <= pts < end in ticks (None: from the first, to the last). `frames` is None where only decoding tells.
+    begin <= pts < end in ticks (None: from the first, to the last). `frames` is None where only decoding tells. `about`
+    is how many frames or pictures to expect, for who deals parts out; 0 where nobody knows.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Part:
     frames: Optional[int] = None
     begin: Optional[int] = None
     end: Optional[int] = None
+    about: int = 0
 
     @property
     def segment(self) -> bool:
@@ -79,9 +81,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def whole(item: Item) -> Part:
+def whole(item: Item, about: int = 0) -> Part:
     """A video in one piece."""
-    return Part(f"{item.name}-whole", VIDEO, (item,))
+    return Part(f"{item.name}-whole", VIDEO, (item,), about=about)
 
 
 def segments(item: Item, cuts: Sequence[Cut], frames: int, least: int) -> List[Part]:
@@ -91,15 +93,15 @@ def segments(item: Item, cuts: Sequence[Cut], frames: int, least: int) -> List[P
         if cut.frame - chosen[-1].frame >= least and frames - cut.frame >= least // 2:
             chosen.append(cut)
     if len(chosen) == 1:
-        return [whole(item)]
+        return [whole(item, frames)]
     parts = []
     for number, cut in enumerate(chosen):
         after = chosen[number + 1] if number + 1 < len(chosen) else None
+        count = (after.frame if after else frames) - cut.frame
         parts.append(
             Part(
-                f"{item.name}-{cut.frame:09d}", VIDEO, (item,), first=cut.frame,
-                frames=(after.frame if after else frames) - cut.frame,
-                begin=cut.pts if number else None, end=after.pts if after else None,
+                f"{item.name}-{cut.frame:09d}", VIDEO, (item,), first=cut.frame, frames=count,
+                begin=cut.pts if number else None, end=after.pts if after else None, about=count,
             )
         )  # fmt: skip
     return parts
@@ -110,5 +112,5 @@ def groups(items: Sequence[Item], most: int) -> List[Part]:
     parts = []
     for at in range(0, len(items), most):
         some = tuple(items[at : at + most])
-        parts.append(Part(digest("\n".join(i.source for i in some)), PICTURE, some, frames=len(some)))
+        parts.append(Part(digest("\n".join(i.source for i in some)), PICTURE, some, frames=len(some), about=len(some)))
     return parts

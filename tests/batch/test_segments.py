@@ -142,4 +142,4 @@ def test_pieces_have_at_least_so_many_frames(tmp_path: Path) -> None:
         assert sum(part.frames or 0 for part in parts) == 100
         assert all((part.frames or 0) >= least for part in parts[:-1])
         assert (parts[-1].frames or 0) >= least // 2
-    assert segments(item, index.cuts, index.frames, 100) == [whole(item)]
+    assert segments(item, index.cuts, index.frames, 100) == [whole(item, index.frames)]
