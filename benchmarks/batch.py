@@ -35,6 +35,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from . import proc
+
 WANTED = 0.85
 MARK = "EDGECSP_BENCHMARK"
 LOOK_S = 0.2
@@ -89,8 +91,8 @@ class Effort(threading.Thread):
 
     def _read(self, folder: Path) -> None:
         try:
-            fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-            key = f"{folder.name} {fields[19]}"
+            spent = proc.stat(folder)
+            key = f"{folder.name} {spent.begun}"
             if key not in self._known:
                 self._known[key] = self._mark in (folder / "environ").read_bytes().split(b"\0")
             if not self._known[key]:
@@ -98,8 +100,7 @@ class Effort(threading.Thread):
             command = (folder / "cmdline").read_text("utf-8", "replace")  # each time: Ray's processes change theirs
         except OSError:  # it has ended, or is not ours to read
             return
-        ticks = int(fields[11]) + int(fields[12])
-        self.by_process[key] = (command or self.by_process.get(key, ("", 0))[0], ticks / os.sysconf("SC_CLK_TCK"))
+        self.by_process[key] = (command or self.by_process.get(key, ("", 0))[0], spent.cpu_s)
 
     def __enter__(self) -> Effort:
         self.start()

@@ -24,6 +24,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 from edgecsp.batch import _ray
 from edgecsp.batch.parts import Part
 
+from . import proc
 from .batch import MARK, Effort
 from .batch_idle import Idle
 from .batch_scale import made_up_parts, tell
@@ -50,12 +51,11 @@ class Threads(threading.Thread):
         names = {thread.native_id: thread.name for thread in threading.enumerate()}
         for folder in Path("/proc/self/task").iterdir():
             try:
-                text = (folder / "stat").read_text("utf-8", "replace")
+                spent = proc.stat(folder)
             except OSError:  # it has ended
                 continue
-            name = names.get(int(folder.name)) or text[text.index("(") + 1 : text.rindex(")")]
-            ticks = sum(map(int, text.rpartition(")")[2].split()[11:13]))
-            self._spent[folder.name, re.split(r"[-(]", name)[0]] = ticks / os.sysconf("SC_CLK_TCK")
+            name = names.get(int(folder.name)) or spent.name
+            self._spent[folder.name, re.split(r"[-(]", name)[0]] = spent.cpu_s
         found: Dict[str, float] = {}
         for (_, name), seconds in list(self._spent.items()):
             found[name] = found.get(name, 0.0) + seconds

@@ -40,10 +40,10 @@ from edgecsp.core import Frame, Stream
 from edgecsp.sinks.rows import as_json
 from edgecsp.sources.pictures import decode
 
+from . import proc
 from .pictures import pictures
 
 HERE = Path(__file__).resolve().parent
-TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -293,8 +293,7 @@ class Served:
 
     def cpu_s(self) -> float:
         """CPU seconds that the process has used. Linux."""
-        words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / TICK
+        return proc.stat(Path(f"/proc/{self._process.pid}")).cpu_s
 
     def rss(self) -> int:
         """Bytes of it in memory."""

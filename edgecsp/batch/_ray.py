@@ -153,7 +153,7 @@ def check_address(address: str) -> None:
 def _is_here(address: str) -> bool:
     if address == LOCAL:
         return True
-    host = address.rpartition(":")[0].strip("[]") or address
+    host = address.rpartition(":")[0].strip("[]")
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
@@ -179,15 +179,7 @@ def _begun(address: str, tell: Tell) -> Tuple[Any, str]:
         old = sys.version_info < OLDEST
         todo = f"it wants Python {OLDEST[0]}.{OLDEST[1]} or newer" if old else f"type: {INSTALL}"
         raise EngineUnavailable(f"--ray {address} needs Ray, not installed here ({error}); {todo}") from error
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    for regretted in ("progress", "actor_autoscaler"):  # that we have bars, and a pool of one size
-        logging.getLogger(f"ray.data._internal.{regretted}").setLevel(logging.ERROR)
-    settings = data.DataContext.get_current()
-    # A video in one piece may take hours, in which Ray Data sees nothing happen.
-    quiet = {"enable_progress_bars": False, "print_on_execution_start": False, "execution_no_progress_timeout_s": -1}
-    for name, value in quiet.items():
-        if hasattr(settings, name):
-            setattr(settings, name, value)
+    _quieten(data.DataContext.get_current())
     asked_to_stop = signal.getsignal(signal.SIGTERM)
     try:
         if address != LOCAL:
@@ -205,6 +197,18 @@ def _begun(address: str, tell: Tell) -> Tuple[Any, str]:
         ray._private.worker.print_to_stdstream = _Messages(tell)
     url = getattr(context, "dashboard_url", "")
     return ray, f"http://{url}" if url else ""
+
+
+def _quieten(settings: Any) -> None:
+    """Have Ray Data say what a user could act on, and nothing else."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    for regretted in ("progress", "actor_autoscaler"):  # that we have bars, and a pool of one size
+        logging.getLogger(f"ray.data._internal.{regretted}").setLevel(logging.ERROR)
+    # A video in one piece may take hours, in which Ray Data sees nothing happen.
+    quiet = {"enable_progress_bars": False, "print_on_execution_start": False, "execution_no_progress_timeout_s": -1}
+    for name, value in quiet.items():
+        if hasattr(settings, name):
+            setattr(settings, name, value)
 
 
 def _answers(address: str) -> None:

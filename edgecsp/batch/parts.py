@@ -36,8 +36,8 @@ class Part:
     """A segment of a video, a whole video, or a group of pictures.
 
     Of a segment `first` is the number of its first frame, `frames` how many it has, and it holds the frames with
-    begin <= pts < end in ticks (None: from the first, to the last). `frames` is None where only decoding tells. `about`
-    is how many frames or pictures to expect, for who deals parts out; 0 where nobody knows.
+    begin <= pts < end in ticks (None: from the first, to the last). `frames` is None where only decoding tells;
+    of such a whole video `promised` is how many its index has, 0 for none.
     """
 
     name: str
@@ -47,7 +47,12 @@ class Part:
     frames: Optional[int] = None
     begin: Optional[int] = None
     end: Optional[int] = None
-    about: int = 0
+    promised: int = 0
+
+    @property
+    def about(self) -> int:
+        """How many frames or pictures to expect, for who deals parts out; 0 where nobody knows."""
+        return self.frames or self.promised
 
     @property
     def segment(self) -> bool:
@@ -81,9 +86,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def whole(item: Item, about: int = 0) -> Part:
+def whole(item: Item, promised: int = 0) -> Part:
     """A video in one piece."""
-    return Part(f"{item.name}-whole", VIDEO, (item,), about=about)
+    return Part(f"{item.name}-whole", VIDEO, (item,), promised=promised)
 
 
 def segments(item: Item, cuts: Sequence[Cut], frames: int, least: int) -> List[Part]:
@@ -97,11 +102,11 @@ def segments(item: Item, cuts: Sequence[Cut], frames: int, least: int) -> List[P
     parts = []
     for number, cut in enumerate(chosen):
         after = chosen[number + 1] if number + 1 < len(chosen) else None
-        count = (after.frame if after else frames) - cut.frame
         parts.append(
             Part(
-                f"{item.name}-{cut.frame:09d}", VIDEO, (item,), first=cut.frame, frames=count,
-                begin=cut.pts if number else None, end=after.pts if after else None, about=count,
+                f"{item.name}-{cut.frame:09d}", VIDEO, (item,), first=cut.frame,
+                frames=(after.frame if after else frames) - cut.frame,
+                begin=cut.pts if number else None, end=after.pts if after else None,
             )
         )  # fmt: skip
     return parts
@@ -112,5 +117,5 @@ def groups(items: Sequence[Item], most: int) -> List[Part]:
     parts = []
     for at in range(0, len(items), most):
         some = tuple(items[at : at + most])
-        parts.append(Part(digest("\n".join(i.source for i in some)), PICTURE, some, frames=len(some), about=len(some)))
+        parts.append(Part(digest("\n".join(i.source for i in some)), PICTURE, some, frames=len(some)))
     return parts

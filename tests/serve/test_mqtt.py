@@ -20,6 +20,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
 from conftest import REPO
+from ports import free_port
 from watching import LABELS, eventually, found, frame, threads
 
 from edgecsp.errors import EngineUnavailable, OutputError, UsageError
@@ -46,9 +47,7 @@ class Mosquitto:
         if not found_at or not passwords:
             pytest.skip("no mosquitto here; Debian: mosquitto")
         self.program = found_at
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.config = folder / "mosquitto.conf"
         known = folder / "passwords"
         subprocess.run([passwords, "-b", "-c", str(known), USER, PASSWORD], check=True, capture_output=True)

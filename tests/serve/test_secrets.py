@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import media
 import pytest
+from ports import free_port
 from watching import eventually
 
 pytest.importorskip("uvicorn")
@@ -45,11 +46,7 @@ secret = "env:HOOK_SECRET"
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Tuple[int, Any, Path]]:
     """A site that runs: its port, its process, the file of what it says."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     media.video(tmp_path / "street.mp4", 15)
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "site.toml").write_text(SITE.format(port=port))

@@ -25,6 +25,7 @@ import pytest
 from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from ports import free_port
 
 from edgecsp import sources
 from edgecsp.errors import SourceError, UsageError
@@ -652,9 +653,7 @@ def test_redact_whatever_the_password(user: str, password: str) -> None:
 
 
 def test_a_refused_connection_hides_the_login() -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     for path in ("live", "dog.jpg", "clip.mp4"):
         for scheme in ("rtsp", "http"):
             url = f"{scheme}://admin:hunter2@127.0.0.1:{port}/{path}?token=s3cr3t"
