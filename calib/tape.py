@@ -78,7 +78,7 @@ class Tape(nn.Module):
             conv = module[0]
             if len(module) == 2:
                 norm = module[1]
-                arrays += [norm.bias, norm.weight, norm.running_mean, _to_darknet(norm.running_var)]
+                arrays += [norm.bias, norm.weight, norm.running_mean, norm.running_var]
             else:
                 arrays.append(conv.bias)
             arrays.append(conv.weight)
@@ -94,21 +94,8 @@ class Tape(nn.Module):
                 parts = [("bias", norm.bias), ("scale", norm.weight)]
                 parts += [("mean", norm.running_mean), ("variance", norm.running_var)]
             for part, target in [*parts, ("weights", conv.weight)]:
-                values = torch.from_numpy(weights.take(part, tuple(target.shape), f"layer {key}"))
-                target.data.copy_(_from_darknet(values) if part == "variance" else values)
+                target.data.copy_(torch.from_numpy(weights.take(part, tuple(target.shape), f"layer {key}")))
         return self
-
-
-def _to_darknet(variance: Tensor) -> Tensor:
-    """Variances that do the same in darknet, which adds its epsilon to the root where torch adds it under it.
-
-    Weight decay makes some variances so small that the two would differ in the third digit.
-    """
-    return ((variance.double() + BN_EPSILON).sqrt() - BN_EPSILON).square()
-
-
-def _from_darknet(variance: Tensor) -> Tensor:
-    return ((variance.double().sqrt() + BN_EPSILON).square() - BN_EPSILON).clamp(min=0)
 
 
 def _run(layer: Layer, inputs: List[Tensor], alone: bool) -> Tensor:

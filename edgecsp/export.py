@@ -18,7 +18,8 @@ from .net import Layer, Net
 OPSET = 13
 IR_VERSION = 7
 INPUT = "images"
-BN_EPSILON = 1e-6  # darknet adds it to the root, not under it
+BN_EPSILON = 1e-5  # under the root: AlexeyAB's and hank-ai's darknet; the original added 1e-6 to the root
+_ROUNDING = 1e-7  # a variance below zero by no more is zero that was rounded
 
 
 class Weights(Protocol):
@@ -56,10 +57,10 @@ def folded(layer: Layer, weights: Weights, at: str) -> Tuple[Array, Array]:
         return weights.take("weights", shape, at), bias
     scale, mean, variance = (weights.take(part, (n,), at) for part in ("scale", "mean", "variance"))
     kernel = weights.take("weights", shape, at)
-    if variance.min() < 0:
+    if variance.min() < -_ROUNDING:
         raise BadWeights(f"{at}: a batch-norm variance of {variance.min():g}; the weights do not fit this network")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        factor = scale.astype(np.float64) / (np.sqrt(variance.astype(np.float64)) + BN_EPSILON)
+        factor = scale.astype(np.float64) / np.sqrt(np.maximum(variance.astype(np.float64), 0) + BN_EPSILON)
         # In float64, cast piece by piece: a float64 copy of a large kernel costs more than the arithmetic.
         kernel = np.multiply(kernel, factor.reshape(-1, 1, 1, 1), out=np.empty_like(kernel), casting="same_kind")
         bias = (bias - mean * factor).astype(np.float32)

@@ -67,10 +67,10 @@ class Recorder:
         if part == "weights":
             values *= math.sqrt(2 / math.prod(shape[1:]))
         elif part == "scale":
-            # Small variances too: only they tell sqrt(v) + 1e-6 from sqrt(v + 1e-6). Drawn here, one part early,
-            # so that scale / sqrt(variance) stays near one and activations keep their size.
+            # Small variances too: only they tell where and how large the epsilon is. Drawn here, one part early,
+            # so that scale / sqrt(variance + 1e-5) stays near one and activations keep their size.
             self.variance = 10.0 ** self.rng.uniform(math.log10(self.least_variance), 0.5, shape)
-            values = (1 + 0.3 * np.tanh(values)) * np.sqrt(self.variance)
+            values = (1 + 0.3 * np.tanh(values)) * np.sqrt(self.variance + 1e-5)
         elif part == "variance":
             values = self.variance
         elif part == "mean":
@@ -168,7 +168,7 @@ class Darknet:
         kernel = self.take("weights", (n, self.x.shape[0] // groups, size, size))
         y = convolve(self.x, kernel, self._strides(o), pad * dilation, dilation, groups)
         if normed:
-            y = (y - mean[:, None, None]) / (np.sqrt(variance) + 0.000001)[:, None, None] * scale[:, None, None]
+            y = (y - mean[:, None, None]) / np.sqrt(variance + 0.00001)[:, None, None] * scale[:, None, None]
         return activate(y + bias[:, None, None], o.get("activation", "logistic"))
 
     def _maxpool(self, o: Options) -> np.ndarray:

@@ -75,7 +75,7 @@ def test_same_heads_as_opencv_4(name: str, opencv4: str, tmp_path: Path) -> None
     text = CFGS[name]
     sections = oracle.sections_of(text)
     side = int(sections[0][1]["height"])
-    recorder = oracle.Recorder(3, least_variance=0.1)  # OpenCV adds its epsilon under the root
+    recorder = oracle.Recorder(3, least_variance=1.0)  # OpenCV has 1e-6, darknet 1e-5: too small to tell here
     batch = np.random.default_rng(3).random((1, 3, side, side), np.float32)
     wanted = oracle.darknet(text, batch[0], recorder)
     model, weights = tmp_path / "a.cfg", tmp_path / "a.weights"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -132,10 +134,25 @@ class Given:
         return np.full(shape, self.parts[part], np.float32)
 
 
-def test_the_epsilon_is_added_to_the_root() -> None:
+def fold(variance: float) -> tuple:
     net = Net(1, 2, 2)
     net.conv(net.input, 1, 1)
-    kernel, bias = folded(net.layers[0], Given(bias=1, scale=2, mean=3, variance=1e-12, weights=1), "here")
-    assert kernel.item() == pytest.approx(2 / 2e-6, rel=1e-3) and bias.item() == pytest.approx(1 - 3 * 1e6, rel=1e-3)
-    with pytest.raises(BadWeights, match=r"^here: a batch-norm variance of -4"):
-        folded(net.layers[0], Given(bias=1, scale=2, mean=3, variance=-4, weights=1), "here")
+    kernel, bias = folded(net.layers[0], Given(bias=1, scale=2, mean=3, variance=variance, weights=1), "here")
+    return kernel.item(), bias.item()
+
+
+@pytest.mark.parametrize("variance", [0.0, 3e-5, 4.0])
+def test_the_epsilon_is_under_the_root(variance: float) -> None:
+    factor = 2 / math.sqrt(variance + 1e-5)
+    assert fold(variance) == pytest.approx((factor, 1 - 3 * factor), rel=1e-6)
+
+
+@pytest.mark.parametrize("variance", [-7e-44, -1e-30, -1e-8])
+def test_a_variance_that_rounding_put_below_zero_is_zero(variance: float) -> None:
+    assert fold(variance) == fold(0.0)
+
+
+@pytest.mark.parametrize("variance", [-4, -1e-3])
+def test_a_variance_below_zero_is_refused(variance: float) -> None:
+    with pytest.raises(BadWeights, match=r"^here: a batch-norm variance of -"):
+        fold(variance)

@@ -73,6 +73,23 @@ def test_its_record_says_how_it_was_made() -> None:
     assert record == zoo.record("codes") and record["model"] in zoo.names() and record["test"]["scenes"] >= 1000
 
 
+def test_its_heads_are_what_they_were() -> None:
+    """Raw values of a drawn picture, written down before the epsilon of batch-norm moved under the root."""
+    import onnxruntime
+
+    y, x = np.mgrid[:320, :320]
+    planes = np.stack([(7 * x + 3 * y) % 256, (x * y // 5) % 256, (x // 20 + y // 20) % 2 * 255])
+    session = onnxruntime.InferenceSession(zoo.shipped("codes").onnx, providers=["CPUExecutionProvider"])
+    heads = session.run(None, {"images": planes[None].astype(np.float32) / 255})
+    wanted = (
+        [0.5729995, -11.01639, -0.5843779, 0.003953118, -2.978031, -0.9884005, -0.1326276, 0.9279159, -3.535864],
+        [-0.1579583, -11.60622, -1.136902, 0.2398085, -3.12371, -1.094046, -0.4429579, -2.042649],
+    )
+    for head, values in zip(heads, wanted):
+        flat = head.ravel()
+        assert np.abs(flat[:: flat.size // 8] - values).max() < 1e-4
+
+
 def test_every_float_is_used() -> None:
     place = zoo.get("codes").shipped
     assert place is not None
