@@ -92,6 +92,7 @@ def _darknet(image: Array, spec: Input, target: Array) -> Geometry:
 
     The half-pixel shift to OpenCV's sampling moves scores by up to 0.1, so golden files need this one. Some rows
     at a time, so that all between the picture and `target` stays in the cache and no picture is made float as a whole.
+    darknet gives the last row no second tap: it is the first one times its share (see `_places`).
     """
     (height, width), (h, w) = image.shape[:2], spec.hw
     blended = _remapped if max(height, width, h, w) < _SHORT and _remaps_exactly() else _blended
@@ -111,7 +112,7 @@ def _remapped(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequen
     import cv2
 
     (height, width), (h, w) = image.shape[:2], hw
-    down, across = _places(height, h), _places(width, w)
+    (down, last), (across, _) = _places(height, h), _places(width, w, exact_end=True)
     for rows in _blocks(h, -(-3 * width * height // h)):
         n, top, end = rows.stop - rows.start, int(down[rows.start]), min(height, int(down[rows.stop - 1]) + 2)
         lines, pixels = _scratch("lines", (end - top, width, 3)), _scratch("pixels", (n, w, 3))
@@ -119,6 +120,8 @@ def _remapped(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequen
         x[:], y[:] = across, (down[rows] - np.float32(top))[:, None]
         np.copyto(lines, image[top:end])
         cv2.remap(lines, x, y, cv2.INTER_LINEAR, dst=pixels, borderMode=cv2.BORDER_REPLICATE)
+        if rows.stop == h:
+            pixels[-1] *= last
         planes = list(_scratch("planes", (3, n, w)))
         cv2.split(pixels, planes)
         yield rows, planes
@@ -151,12 +154,14 @@ def _remaps_exactly() -> bool:
 def _blended(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequence[Array]]]:
     """The same without OpenCV: rows are blended first, then columns, taken channel by channel."""
     (height, width), (h, w) = image.shape[:2], hw
-    top, bottom, dy = _taps(height, h)
-    left, right, dx = _taps(width, w)
+    (down, last), (across, _) = _places(height, h), _places(width, w, exact_end=True)
+    (top, bottom, dy), (left, right, dx) = _taps(down, height), _taps(across, width)
     channels, lines = np.arange(3)[:, None], image.reshape(height, 3 * width)
     for rows in _blocks(h, 24 * width):  # numpy passes over it often: a block must fit into the cache's first level
         above, below = lines[top[rows]].astype(np.float32), lines[bottom[rows]].astype(np.float32)
         _blend(above, below, dy[rows, None])
+        if rows.stop == h:
+            above[-1] *= last
         first, second = (above.take((3 * taken + channels).ravel(), 1) for taken in (left, right))
         _blend(first, second, np.tile(dx, 3))
         yield rows, list(first.reshape(-1, 3, w).transpose(1, 0, 2))
@@ -170,17 +175,23 @@ def _blend(first: Array, second: Array, share: Array) -> None:
 
 
 @lru_cache(maxsize=32)
-def _places(length: int, wanted: int) -> Array:
-    """Where each of `wanted` places lies in `length` pixels, in float32 as darknet computes it."""
+def _places(length: int, wanted: int, exact_end: bool = False) -> Tuple[Array, np.float32]:
+    """Where each of `wanted` places lies in `length` pixels, in float32 as darknet does it, and the last one's share.
+
+    darknet sets the last column to the last pixel (`exact_end`). The last row it computes as any other, but leaves out
+    the second tap. Where rounding puts it at 478.99997 instead of 479, the row is pixel row 478 times 0.00003: black.
+    """
     scale = np.float32(length - 1) / np.float32(max(1, wanted - 1))
-    at: Array = np.minimum(np.arange(wanted, dtype=np.float32) * scale, np.float32(length - 1))
+    at: Array = np.arange(wanted, dtype=np.float32) * scale
+    end = np.float32(length - 1) if exact_end else np.floor(at[-1])
+    last = np.float32(1) - (at[-1] - end)
+    at[-1] = end
     at.flags.writeable = False  # it is kept, and given to every thread that asks
-    return at
+    return at, last
 
 
-def _taps(length: int, wanted: int) -> Tuple[Array, Array, Array]:
-    """For each of `wanted` places: the two source pixels and how far it lies towards the second."""
-    at = _places(length, wanted)
+def _taps(at: Array, length: int) -> Tuple[Array, Array, Array]:
+    """For each place in `length` pixels: the two source pixels and how far it lies towards the second."""
     first = at.astype(np.intp)
     return first, np.minimum(first + 1, length - 1), at - first.astype(np.float32)
 

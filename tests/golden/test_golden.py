@@ -1,8 +1,7 @@
 """Real weights on real pictures: darknet's own boxes, and COCO AP as an independent implementation measured it.
 
 The golden files are darknet's output (threshold 0.25, NMS 0.45). darknet reads JPEGs with stb_image, OpenCV with
-libjpeg-turbo: pixels differ by a level or so, and two of the 416 objects tell. Both are named below with what
-exactly holds for them; every other object must be there.
+libjpeg-turbo: pixels differ by a level or so, and scores by a thousandth.
 """
 
 from __future__ import annotations
@@ -26,10 +25,9 @@ from edgecsp.core import Detections, Geometry, Model
 GOLDEN = {"yolov3-tiny": "yolov3-tiny-416.json", "yolo-fastest-1.1-xl": "yolo-fastest-1.1-xl-320.json"}
 COUNT = {"yolov3-tiny": 130, "yolo-fastest-1.1-xl": 286}  # golden objects with score >= 0.30
 NAMES = tuple(GOLDEN)
-
-# (model, picture, class, golden score): the objects for which a level of a pixel shows.
-SCORE_OFF = {("yolov3-tiny", "000000000625.jpg")}  # one score is 0.0109 away
-TIED = {("yolo-fastest-1.1-xl", "000000000260.jpg")}  # two boxes' scores tie to 1e-4 and swap places
+# The mean distance of those scores. With batch-norm's epsilon outside the root and a last row that darknet leaves
+# black it was 0.00134, with one object a hundredth away, and 0.00069, with one not found.
+MEAN_GAP = {"yolov3-tiny": 0.00130, "yolo-fastest-1.1-xl": 0.00067}
 
 
 @dataclass
@@ -111,18 +109,9 @@ def test_every_golden_object_is_found(name: str, test_data: Path) -> None:
     found = {picture: model.detections(s, 0.25, model.model.nms_beta) for picture, s in seen.items()}
     wanted = [row for row in golden(name, test_data) if row[2] >= 0.30]
     assert len(wanted) == COUNT[name]
-    missed = [row for row in wanted if not best_score_gap(found[row[0]], *row[1:]) <= 0.01]
-    exceptions = {picture for who, picture in SCORE_OFF | TIED if who == name}
-    assert [row for row in missed if row[0] not in exceptions] == []
-    # One object at most in each of the named pictures, and for it the looser truth.
-    assert len(missed) <= len(exceptions)
-    for picture, *object_ in missed:
-        if (name, picture) in SCORE_OFF:
-            assert best_score_gap(found[picture], *object_) <= 0.012
-        else:
-            every = model.candidates(seen[picture], 0.25)
-            boxes = seen[picture].geometry.to_picture(every.xyxy)
-            assert best_score_gap(Detections(boxes, every.scores, every.class_ids), *object_) <= 0.01
+    gaps = {row[:3]: best_score_gap(found[row[0]], *row[1:]) for row in wanted}
+    assert {row: gap for row, gap in gaps.items() if not gap <= 0.01} == {}
+    assert np.mean(list(gaps.values())) < MEAN_GAP[name]
 
 
 @pytest.mark.parametrize("name", NAMES)

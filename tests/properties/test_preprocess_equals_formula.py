@@ -11,6 +11,7 @@ from unittest import mock
 import cv2
 import numpy as np
 import oracle
+import pytest
 from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,16 +23,22 @@ sides = st.integers(1, 70)
 
 
 def sampled(image: np.ndarray, hw: Tuple[int, int]) -> np.ndarray:
-    """darknet's resize in float32: rows first, then columns, each as first + (second - first) * share."""
+    """darknet's resize in float32: rows first, then columns, each as first + (second - first) * share.
+
+    The last column is the last pixel; the last row is its first tap alone, times that one's share.
+    """
     taps = []
-    for length, wanted in zip(image.shape, hw):
+    for axis, (length, wanted) in enumerate(zip(image.shape, hw)):
         at = np.arange(wanted, dtype=np.float32) * (np.float32(length - 1) / np.float32(max(1, wanted - 1)))
-        at = np.minimum(at, np.float32(length - 1))
+        if axis == 0:
+            last = np.float32(1) - (at[-1] - np.floor(at[-1]))
+        at[-1] = length - 1 if axis else np.floor(at[-1])
         first = at.astype(int)
         taps.append((first, np.minimum(first + 1, length - 1), at - first.astype(np.float32)))
     (top, bottom, dy), (left, right, dx) = taps
     pixels = image.astype(np.float32)
     rows = pixels[top] + (pixels[bottom] - pixels[top]) * dy[:, None, None]
+    rows[-1] *= last
     return rows[:, left] + (rows[:, right] - rows[:, left]) * dx[None, :, None]
 
 
@@ -96,6 +103,20 @@ def test_a_real_frame_of_many_blocks() -> None:
 def test_the_formula_is_darknets() -> None:
     image = np.random.default_rng(6).integers(0, 256, (23, 37, 3), np.uint8)
     assert np.abs(sampled(image, (41, 19)) - oracle.resize_image(image, (41, 19))).max() < 1e-3
+
+
+@pytest.mark.parametrize("by_opencv", [True, False])
+@pytest.mark.parametrize("height", [480, 333, 44])
+def test_darknet_leaves_the_second_tap_of_the_last_row_out(height: int, by_opencv: bool) -> None:
+    """At 320 rows the last of 333 and of 44 is computed to lie just above the last pixel row: darknet's is black."""
+    if by_opencv and not preprocess._remaps_exactly():
+        pytest.skip("this OpenCV's remap samples on a grid")
+    image = np.random.default_rng(9).integers(100, 256, (height, 61, 3), np.uint8)
+    with mock.patch.object(preprocess, "_remaps_exactly", lambda: by_opencv):
+        (batch,), _ = preprocess.prepare(image, Input((320, 64)))
+    wanted = oracle.resize_image(image[:, :, ::-1], (320, 64)).transpose(2, 0, 1) / 255
+    assert np.abs(batch - wanted).max() < 2e-6
+    assert (batch[:, -1].max() < 1e-4) == (height != 480) and batch[:, :-1].min() > 0.39
 
 
 def test_a_batch_that_the_caller_keeps_stays_as_it_is() -> None:
