@@ -17,8 +17,8 @@ GREY = 127  # darknet's letterbox fills with 0.5; 127 / 255 is the nearest byte 
 # compute; the sides that OpenCV's remap takes.
 _BLOCK, _ROWS, _SHORT = 1 << 19, 8, 1 << 15
 _kept = threading.local()  # a thread's scratch memory
-# Whose letterbox: the grey, whether the picture is in the middle (or top left), whether its size is rounded to
-# the nearest pixel (or down).
+# Whose letterbox: the grey, whether the picture is in the middle (or top left), whether its size is rounded as Python
+# rounds (or down).
 _LETTERBOXES = {"darknet": (GREY, True, False), "ultralytics": (114, True, True), "yolox": (114, False, False)}
 
 
@@ -207,12 +207,16 @@ def _stretch(image: Array, hw: Tuple[int, int]) -> Tuple[Array, Geometry]:
 def _letterbox(image: Array, hw: Tuple[int, int], whose: str) -> Tuple[Array, Geometry]:
     import cv2
 
-    grey, centred, nearest = _LETTERBOXES[whose]
+    grey, centred, rounded = _LETTERBOXES[whose]
     height, width = image.shape[:2]
-    # Whole numbers: int(49 * (640 / 49)) is 639, and a line of grey where the picture should end.
-    over, under = (hw[1], width) if hw[1] * height <= hw[0] * width else (hw[0], height)
-    half = under // 2 if nearest else 0
-    h, w = (max(1, (side * over + half) // under) for side in (height, width))
+    if rounded:
+        # ultralytics' own float and rounding: halves go to the even side, where the product is one at all.
+        ratio = min(hw[0] / height, hw[1] / width)
+        h, w = (max(1, round(side * ratio)) for side in (height, width))
+    else:
+        # Whole numbers: int(49 * (640 / 49)) is 639, and a line of grey where the picture should end.
+        over, under = (hw[1], width) if hw[1] * height <= hw[0] * width else (hw[0], height)
+        h, w = (max(1, side * over // under) for side in (height, width))
     top, left = ((hw[0] - h) // 2, (hw[1] - w) // 2) if centred else (0, 0)
     pixels = np.full((*hw, 3), grey, np.uint8)
     cv2.resize(image, (w, h), dst=pixels[top : top + h, left : left + w], interpolation=cv2.INTER_LINEAR)
