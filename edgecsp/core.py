@@ -233,7 +233,8 @@ class AnchorFree:
     """YOLOX's head: output `name`, (1, N, 5 + classes), rows [x, y, w, h, obj, class ...].
 
     The rows are the cells of every stride in turn, row by row. x = (col + tx) * stride, w = exp(tw) * stride in
-    network pixels; the graph has applied the sigmoid to obj and the classes. Source: YOLOX, `decode_outputs`.
+    network pixels; the graph has applied the sigmoid to obj and the classes. With `multi_label` a row gives a box for
+    every class that passes, else for its best class alone. Source: YOLOX, `decode_outputs`.
     """
 
     kind = "anchor-free"
@@ -241,6 +242,7 @@ class AnchorFree:
     name: str
     classes: int
     strides: Tuple[int, ...] = (8, 16, 32)
+    multi_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,8 @@ class Decoded:
 
     `box`: "xywh" (centre and size) or "xyxy", in network pixels, or in 0..1 of the input's sides with `relative`.
     With `objectness` a row is [box, obj, class ...] and a score obj * class; with `channels_first` the output
-    is (1, 4 + classes, N). All scores are in 0..1.
+    is (1, 4 + classes, N). All scores are in 0..1. With `multi_label` a row gives a box for every class that passes,
+    else for its best class alone, as the predictors of YOLOv5 to v12, YOLOX and pytorch-YOLOv4 do.
     """
 
     kind = "decoded"
@@ -260,6 +263,7 @@ class Decoded:
     objectness: bool = False
     channels_first: bool = False
     relative: bool = False
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if self.box not in ("xywh", "xyxy"):

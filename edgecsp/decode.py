@@ -16,7 +16,8 @@ from .errors import BadModel
 class Candidates(NamedTuple):
     """Boxes before NMS: xyxy (N, 4) float32 in network pixels, scores (N,) float32, class_ids (N,) int32.
 
-    As in darknet, a box stands once for every class whose score passes.
+    As in darknet, a box stands once for every class whose score passes; of other families' heads without
+    `multi_label`, once for its best class.
     """
 
     xyxy: Array
@@ -107,7 +108,7 @@ def _anchor_free(head: AnchorFree, out: Array, input_hw: Tuple[int, int], conf: 
     grids = [(input_hw[0] // stride, input_hw[1] // stride) for stride in head.strides]
     ends = np.cumsum([height * width for height, width in grids])
     rows = _rows(head, out, 5 + head.classes, places=int(ends[-1]))
-    row, class_id, scores = _passing(rows[:, 5:], rows[:, 4], conf)
+    row, class_id, scores = _passing(rows[:, 5:], rows[:, 4], conf, head.multi_label)
     level = np.searchsorted(ends, row, side="right")
     place = row - (ends - [height * width for height, width in grids])[level]
     widths, strides = np.array([width for _, width in grids])[level], np.array(head.strides, np.float32)[level]
@@ -123,7 +124,8 @@ def _anchor_free(head: AnchorFree, out: Array, input_hw: Tuple[int, int], conf: 
 def _decoded(head: Decoded, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
     first = 5 if head.objectness else 4
     rows = _rows(head, out.transpose(0, 2, 1) if head.channels_first else out, first + head.classes)
-    row, class_id, scores = _passing(rows[:, first:], rows[:, 4] if head.objectness else None, conf)
+    objectness = rows[:, 4] if head.objectness else None
+    row, class_id, scores = _passing(rows[:, first:], objectness, conf, head.multi_label)
     box = rows[row, :4]
     if head.relative:
         box = box * np.array((input_hw[1], input_hw[0]) * 2, np.float32)
@@ -148,14 +150,19 @@ def _rows(head: Head, out: Array, fields: int, places: Optional[int] = None) -> 
     return rows
 
 
-def _passing(classes: Array, objectness: Optional[Array], conf: float) -> Tuple[Array, Array, Array]:
-    """Scores in 0..1 -> row numbers, class ids and scores of the pairs above `conf`."""
+def _passing(classes: Array, objectness: Optional[Array], conf: float, multi_label: bool) -> Tuple[Array, Array, Array]:
+    """Scores in 0..1 -> row numbers, class ids and scores of the pairs above `conf`, or of each row's best pair."""
     # Most rows hold nothing, and a score is no more than any factor of it.
     near = np.nonzero((classes.max(1) if objectness is None else objectness) > conf)[0]
     factor = np.float32(1) if objectness is None else objectness[near, None]
     scores = classes[near] * factor
-    row, class_id = np.nonzero(scores > np.float32(conf))
-    return near[row], class_id, scores[row, class_id]
+    if multi_label:
+        row, class_id = np.nonzero(scores > np.float32(conf))
+        return near[row], class_id, scores[row, class_id]
+    class_id = scores.argmax(1)
+    best = scores[np.arange(len(near)), class_id]
+    passes = best > np.float32(conf)
+    return near[passes], class_id[passes], best[passes]
 
 
 def _corners(xywh: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -558,13 +559,17 @@ def test_decoders_are_the_oracles(seed: int) -> None:
         (Decoded("o", classes, "xyxy", relative=relative), plain, scaled, 4),
         (Decoded("o", classes, "xywh", False, True, relative), plain.swapaxes(1, 2), lambda i: corners(scaled(i)), 4),
     ]  # fmt: skip
+    cases += [(replace(head, multi_label=True), *rest) for head, *rest in cases]
     for head, out, box, first in cases:
         wanted = []
         for i in range(total):
             whole = [float(v) for v in values[0, i, first : first + classes]]
-            if first == 4 and any(math.isnan(v) for v in whole):
+            if (first == 4 or not head.multi_label) and any(math.isnan(v) for v in whole):
                 continue
+            best = max(whole) if values[0, i, 4] >= 0 or first == 4 else min(whole)
             for k, value in enumerate(whole):
+                if not head.multi_label and k != whole.index(best):
+                    continue
                 score = value * (float(values[0, i, 4]) if first == 5 else 1.0)
                 xyxy = box(i)
                 if (
