@@ -85,7 +85,8 @@ class Server:
         self._address = self._held.getsockname()[:2]
         self._desk = Desk(batcher, views, bus, metrics, facts or {}, limits)
         config = uvicorn.Config(
-            app.build(self._desk, token), http=protocol(limits), ws="none", loop="asyncio", lifespan="on",
+            app.build(self._desk, token), http=protocol(limits, needs_key=token is not None), ws="none",
+            loop="asyncio", lifespan="on",
             log_config=None, log_level="critical", access_log=False, proxy_headers=False, server_header=False,
             backlog=BACKLOG,            timeout_keep_alive=int(limits.header_s), timeout_graceful_shutdown=1,
         )  # fmt: skip
