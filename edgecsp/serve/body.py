@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple
+from typing import Any, Awaitable, Callable, MutableMapping, Optional, Tuple, cast
 
 from ..errors import Refused
 from .budget import Budget
@@ -129,12 +129,13 @@ async def piece(receive: Receive) -> Tuple[bytes, bool]:
 
 async def read(receive: Receive, most: Optional[int] = None, hint: str = "") -> bytes:
     """All of a body, of at most so many bytes; `hint` says what else would do. Raises `Refused`."""
-    pieces: List[bytes] = []
-    size, more = 0, True
-    while more:
-        data, more = await piece(receive)
-        size += len(data)
-        if most is not None and size > most:
+    taken, more = await piece(receive)
+    if more:  # a bytearray grows in place; pieces that are joined at the end are there twice then
+        taken = cast(bytes, bytearray(taken))
+    while True:
+        if most is not None and len(taken) > most:
             raise Refused(413, f"the body is larger than {most} bytes{hint}")
-        pieces.append(data)
-    return b"".join(pieces)
+        if not more:
+            return taken
+        data, more = await piece(receive)
+        taken += data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
+from functools import lru_cache
 from typing import Callable
 from typing import Counter as CounterOf
 
@@ -29,6 +30,7 @@ class Budget:
             del self._of[address]
 
 
+@lru_cache(maxsize=1024)
 def network(host: str) -> str:
     """Whose an address is: an IPv4 address, or the network of 2^64 addresses that one IPv6 subscriber has."""
     try:

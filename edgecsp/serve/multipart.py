@@ -8,7 +8,7 @@ parameters (`email.message`) is quadratic.
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple, cast
 
 from ..errors import Refused
 from .body import Receive, piece
@@ -58,27 +58,27 @@ class Form:
         self._delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
         self._field = field
         self._waiting = bytearray(b"\r\n")  # the first delimiter may stand at the very beginning
-        self._read: Callable[[], bool] = self._body
+        # No bound method: it would be a cycle, and what the form holds would stay until the collector comes.
+        self._read: Callable[[Form], bool] = Form._body
         self._parts = 0
         self._name, self._filename = "", ""
-        self._pieces: List[bytes] = []  # of the part that is being read
-        self._size = 0
-        self._image: Optional[Tuple[bytes, str]] = None
+        self._value = bytearray()  # of the part that is being read; it grows in place
+        self._image: Optional[Tuple[bytearray, str]] = None
         self._fields: Dict[str, str] = {}
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
         self._waiting += data
-        while self._read():
+        while self._read(self):
             pass
 
     def close(self) -> Sent:
         """What was sent, when all of it has come."""
-        if self._image is None and self._read == self._ended:
+        if self._image is None and self._read is Form._ended:
             raise Refused(400, f"the form has no field {IMAGE}; it has {', '.join(self._fields)[:100] or 'none'}")
-        if self._image is None or self._read != self._ended:
+        if self._image is None or self._read is not Form._ended:
             raise Refused(400, "the form ends before its last boundary")
-        return Sent(self._image[0], self._image[1][:200] or "picture", self._fields)
+        return Sent(cast(bytes, self._image[0]), self._image[1][:200] or "picture", self._fields)
 
     # -- what is read next: each takes something from what waits, and tells whether there may be more -----------------
 
@@ -87,18 +87,18 @@ class Form:
         # What is left is shorter than the delimiter: it may be the first bytes of one.
         size = at if at >= 0 else len(self._waiting) - len(self._delimiter) + 1
         if size > 0:
-            self._keep(bytes(self._waiting[:size]))
+            self._keep(self._waiting[:size])
             del self._waiting[:size]
         if at < 0:
             return False
         del self._waiting[: len(self._delimiter)]
         self._end_part()
-        self._read = self._head
+        self._read = Form._head
         return True
 
     def _head(self) -> bool:
         if self._waiting[:2] == b"--":
-            self._read = self._ended
+            self._read = Form._ended
             return True
         size = self._waiting.find(b"\r\n\r\n", 0, HEAD_BYTES + 4)
         if size < 0:
@@ -111,22 +111,21 @@ class Form:
         said = _disposition(bytes(self._waiting[:size]))
         self._name, self._filename = said.get("name", ""), said.get("filename", "")
         del self._waiting[: size + 4]
-        self._read = self._body
+        self._read = Form._body
         return True
 
     def _ended(self) -> bool:
         self._waiting.clear()
         return False
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: bytearray) -> None:
         if self._name == IMAGE:
-            self._pieces.append(data)
-        elif self._name and self._size < VALUE_BYTES:
-            self._pieces.append(data[: VALUE_BYTES - self._size])
-        self._size += len(data)
+            self._value += data
+        elif self._name:
+            self._value += data[: VALUE_BYTES - len(self._value)]
 
     def _end_part(self) -> None:
-        data, self._pieces, self._size = b"".join(self._pieces), [], 0
+        data, self._value = self._value, bytearray()
         if self._name == IMAGE:
             self._image = data, self._filename
         elif self._name:
