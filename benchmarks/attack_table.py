@@ -197,7 +197,7 @@ def _uploads(to: Target) -> None:
     fields = [f"Content-Type: {FORM}", f"Content-Length: {size}"]
     with contextlib.suppress(OSError), contextlib.closing(to.connect()) as held:
         held.sendall(to.head("POST", VISION, fields) + b"--x\r\n" + part("image", b""))
-        held.sendall(_zeros(size - 1024))
+        held.sendall(_zeros(size - 200))
         to.count(held.recv(1 << 16))
         return
     to.count(b"")
