@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 MOMENT_S = 0.1
 
 
 class _Member(NamedTuple):
-    address: str
     since: float
+    address: str
     leave: Callable[[], None]
 
 
@@ -21,28 +21,28 @@ class Crowd:
     in one turn of the loop, before any of them is read, and whoever has a key among them shall be heard.
     """
 
-    def __init__(self, most: int, share: int) -> None:
+    def __init__(self, most: int, share: Optional[int] = None) -> None:
         self._most, self._share = most, share
         self._members: Dict[Any, _Member] = {}
         self._of: Dict[str, Dict[Any, None]] = {}
         self._next: Optional[asyncio.TimerHandle] = None
 
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def add(self, connection: Any, address: str, leave: Callable[[], None]) -> None:
+    def add(self, connection: Any, leave: Callable[[], None], address: str = "") -> None:
         """Count a connection; `leave` is called when it has to go."""
-        loop = asyncio.get_running_loop()
-        self._members[connection] = _Member(address, loop.time(), leave)
-        of = self._of.setdefault(address, {})
-        of[connection] = None
-        if self._next is None and (len(self._members) > self._most or len(of) > self._share):
+        loop: asyncio.AbstractEventLoop = connection.loop
+        self._members[connection] = _Member(loop.time(), address, leave)
+        over = len(self._members) > self._most
+        if self._share is not None:
+            of = self._of.setdefault(address, {})
+            of[connection] = None
+            over = over or len(of) > self._share
+        if over and self._next is None:
             self._wait(loop)
 
     def remove(self, connection: Any) -> None:
         """Count it no more, if it was."""
         member = self._members.pop(connection, None)
-        if member is not None:
+        if member is not None and self._share is not None:
             of = self._of[member.address]
             del of[connection]
             if not of:
@@ -54,13 +54,15 @@ class Crowd:
 
     def _thin(self, loop: asyncio.AbstractEventLoop) -> None:
         old = loop.time() - MOMENT_S
-        for of in [of for of in self._of.values() if len(of) > self._share]:
-            self._let_go(list(of)[: -self._share], old)
+        for of in self._crowded():
+            self._let_go(list(of)[: len(of) - (self._share or 0)], old)
         self._let_go(list(self._members)[: max(0, len(self._members) - self._most)], old)
-        more = len(self._members) > self._most or any(len(of) > self._share for of in self._of.values())
         self._next = None
-        if more:
+        if len(self._members) > self._most or self._crowded():
             self._wait(loop)
+
+    def _crowded(self) -> List[Dict[Any, None]]:
+        return [of for of in self._of.values() if len(of) > (self._share or 0)]
 
     def _let_go(self, connections: Sequence[Any], old: float) -> None:
         for connection in connections:

@@ -75,7 +75,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
     import httptools
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-    idle = Crowd(limits.idle, limits.idle)
+    idle = Crowd(limits.idle)
     unknown = Crowd(limits.unknown, limits.unknown_of_address)
     # One for all: what it holds has been parsed when the next connection is read.
     buffer = memoryview(bytearray(PIECE))
@@ -149,7 +149,8 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
             super().on_headers_complete()
             cycle: Any = self.cycle
             cycle.transport = _Joined(self.transport, self.loop)
-            cycle.scope["state"]["admit"] = self._admit
+            if not self._known:
+                cycle.scope["state"]["admit"] = self._admit
 
         def on_body(self, body: bytes) -> None:
             # Chunks of a byte are five bytes of framing each: no body that anybody sends.
@@ -176,7 +177,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             if not self._known:
-                unknown.add(self, network(self.client[0] if self.client else ""), self._turn_out)
+                unknown.add(self, self._turn_out, network(self.client[0] if self.client else ""))
             self._rest()
 
         def on_response_complete(self) -> None:
@@ -197,7 +198,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
             if self.transport.is_closing():
                 return
             if self._known:
-                idle.add(self, "", self.transport.close)
+                idle.add(self, self.transport.close)
             self._late = self.loop.call_later(limits.header_s, self.transport.close)
 
         def _admit(self) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, Awaitable, Callable, MutableMapping, Optional, Tuple, cast
+from typing import Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple, cast
 
 from ..errors import Refused
 from .budget import Budget
 
 MOST_DISCARDED = 256 << 20  # bytes; this machine's own programs send more in a second
 DISCARDED_UNASKED = 1 << 20  # of a caller without a valid key
+JOINED_BYTES = 4 << 20
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -129,13 +130,16 @@ async def piece(receive: Receive) -> Tuple[bytes, bool]:
 
 async def read(receive: Receive, most: Optional[int] = None, hint: str = "") -> bytes:
     """All of a body, of at most so many bytes; `hint` says what else would do. Raises `Refused`."""
-    taken, more = await piece(receive)
-    if more:  # a bytearray grows in place; pieces that are joined at the end are there twice then
-        taken = cast(bytes, bytearray(taken))
-    while True:
-        if most is not None and len(taken) > most:
-            raise Refused(413, f"the body is larger than {most} bytes{hint}")
-        if not more:
-            return taken
+    pieces: List[bytes] = []
+    large = bytearray()  # grows in place: pieces that are joined are there twice for a moment, which takes less time
+    size, more = 0, True
+    while more:
         data, more = await piece(receive)
-        taken += data
+        size += len(data)
+        if most is not None and size > most:
+            raise Refused(413, f"the body is larger than {most} bytes{hint}")
+        pieces.append(data)
+        if size > JOINED_BYTES:
+            large += b"".join(pieces)
+            pieces.clear()
+    return cast(bytes, large) if large else b"".join(pieces)

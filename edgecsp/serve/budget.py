@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
 from functools import lru_cache
-from typing import Callable
-from typing import Counter as CounterOf
+from typing import Callable, Dict, Optional
 
 from ..errors import Refused
 
@@ -14,20 +12,28 @@ from ..errors import Refused
 class Budget:
     """Bytes of bodies that are held: at most `most` of all, `share` of an address, beyond the first `free` of each."""
 
-    def __init__(self, most: int, share: int, free: int, refusal: Callable[[], Refused]) -> None:
-        self._most, self._share, self._free, self._refusal = most, share, free, refusal
+    def __init__(
+        self, most: int, refusal: Callable[[], Refused], *, share: Optional[int] = None, free: int = 0
+    ) -> None:
+        self._most, self._refusal, self._share, self._free = most, refusal, share, free
         self._all = 0
-        self._of: CounterOf[str] = Counter()
+        self._of: Dict[str, int] = {}
 
     def change(self, address: str, before: int, after: int) -> None:
         """A body of so many bytes has so many now; 0 when it is gone. Raises `Refused`."""
-        more = max(0, after - self._free) - max(0, before - self._free)
-        if more > 0 and (self._all + more > self._most or self._of[address] + more > self._share):
+        more = max(after, self._free) - max(before, self._free) if self._free else after - before
+        if not more:
+            return
+        if more > 0 and self._all + more > self._most:
             raise self._refusal()
+        if self._share is not None:
+            of = self._of.get(address, 0) + more
+            if more > 0 and of > self._share:
+                raise self._refusal()
+            self._of[address] = of
+            if not of:
+                del self._of[address]
         self._all += more
-        self._of[address] += more
-        if not self._of[address]:
-            del self._of[address]
 
 
 @lru_cache(maxsize=1024)

@@ -65,9 +65,9 @@ class Guard:
         self._key = None if token is None else Key(token)
         self._limits = limits
         self._login = login  # the page that asks for the token
-        self._bodies = Budget(limits.held_bytes, limits.held_bytes, 0, _too_many)
+        self._bodies = Budget(limits.held_bytes, _too_many)
         self._unknown_bodies = Budget(
-            limits.unknown_bytes, limits.unknown_bytes_of_address, limits.unknown_free, no_key
+            limits.unknown_bytes, no_key, share=limits.unknown_bytes_of_address, free=limits.unknown_free
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,9 +77,12 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        address = "" if self._key is None else network((scope.get("client") or ("",))[0])
-        body = Body(self._unknown_bodies, address, receive, self._limits)
-        caller = Caller(self._key, lambda: self._welcome(scope, body))
+        if self._key is None:
+            body, caller = Body(self._bodies, "", receive, self._limits), Caller(None)
+        else:
+            address = network((scope.get("client") or ("",))[0])
+            body = Body(self._unknown_bodies, address, receive, self._limits)
+            caller = Caller(self._key, lambda: self._welcome(scope, body))
         started = False
 
         async def answer(message: Message) -> None:
@@ -100,7 +103,7 @@ class Guard:
 
         try:
             headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-            if self._key is None or self._key.is_in(headers):
+            if self._key is not None and self._key.is_in(headers):
                 caller.admit()
             if await self._admit(scope, headers, caller, body, answer):
                 await self._app(scope, body.receive, answer)

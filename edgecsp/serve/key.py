@@ -41,9 +41,9 @@ class Key:
 class Caller:
     """Who sends a request. `known` once it has shown the key, or where none is needed; then `admit` is called."""
 
-    def __init__(self, key: Optional[Key], admit: Callable[[], None]) -> None:
+    def __init__(self, key: Optional[Key], admit: Callable[[], None] = lambda: None) -> None:
         self._key, self._admit = key, admit
-        self.known = False
+        self.known = key is None
 
     def admit(self) -> None:
         """Let it share what all share that have the key. Raises `Refused`."""
