@@ -263,7 +263,7 @@ def _watched(server: Served, count: int, seconds: float) -> float:
 class Served:
     """`edgecsp serve` in a process of its own."""
 
-    def __init__(self, args: argparse.Namespace, sources: Sequence[str]) -> None:
+    def __init__(self, args: argparse.Namespace, sources: Sequence[str], *, token: str = "", log: Any = None) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -278,8 +278,12 @@ class Served:
             str(self.port),
         ]
         words += ["--weights", args.weights] if args.weights else []
+        env = {**os.environ, **({"EDGECSP_TOKEN": token} if token else {})}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgecsp", "serve", *sources, *words, "--quiet"], cwd=HERE.parent
+            [sys.executable, "-m", "edgecsp", "serve", *sources, *words, "--quiet"],
+            cwd=HERE.parent,
+            env=env,
+            stderr=log,
         )
         end = time.monotonic() + 120
         while True:
@@ -290,6 +294,11 @@ class Served:
                 if self._process.poll() is not None or time.monotonic() > end:
                     raise SystemExit("the server did not start") from None
                 time.sleep(0.1)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def cpu_s(self) -> float:
         """CPU seconds that the process has used. Linux."""

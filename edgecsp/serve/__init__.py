@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Server", "bound", "check_token", "is_loopback"]
 
-BACKLOG = 512
+ACCEPTED_AT_ONCE = 64  # connections in one turn of the loop: those that are there already are read between
+BACKLOG = 1024  # connections that wait in the kernel to be accepted
 PATIENCE_S = 1.5
 STARTS_WITHIN_S = 30.0
 
@@ -85,9 +86,10 @@ class Server:
         self._address = self._held.getsockname()[:2]
         self._desk = Desk(batcher, views, bus, metrics, facts or {}, limits)
         config = uvicorn.Config(
-            app.build(self._desk, token), http=protocol(limits), ws="none", loop="asyncio", lifespan="on",
+            app.build(self._desk, token), http=protocol(limits, needs_key=token is not None), ws="none",
+            loop="asyncio", lifespan="on",
             log_config=None, log_level="critical", access_log=False, proxy_headers=False, server_header=False,
-            backlog=BACKLOG,            timeout_keep_alive=int(limits.header_s), timeout_graceful_shutdown=1,
+            backlog=ACCEPTED_AT_ONCE, timeout_keep_alive=int(limits.header_s), timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)
         self._thread: Optional[threading.Thread] = None
@@ -127,6 +129,8 @@ class Server:
         serving = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._held]))
         while not self._uvicorn.started and not serving.done():
             await asyncio.sleep(0.01)
+        if self._uvicorn.started:
+            self._held.listen(BACKLOG)  # asyncio accepts in one turn as many as it was told may wait
         self._ready.set()
         await serving
 

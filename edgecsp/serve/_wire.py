@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import OrderedDict
 from http import HTTPStatus
 from typing import Any, List, Optional, Type
 
+from ._crowd import Crowd
 from .body import Limits
+from .budget import network
 
 HEAD_BYTES = 64 << 10  # of a request line and its fields, and of what a chunked body has beside the body
 FIELDS = 100
 PIPELINED = 16  # requests that wait for the answer to an earlier one of their connection
 PIECE = 256 << 10
+PIECE_UNKNOWN = 16 << 10  # of a connection that has shown no valid key: what is read before that is known is bounded
 AHEAD = 64 << 10  # of a body that nobody has taken yet
 
 
@@ -64,24 +66,30 @@ class _Joined:
         return closing
 
 
-def protocol(limits: Limits) -> Type[asyncio.Protocol]:
-    """uvicorn's protocol for these limits, all its connections counted together."""
+def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
+    """uvicorn's protocol for these limits, all its connections counted together.
+
+    Where callers need a key, connections are counted until one of their requests has shown it, whatever they do: who
+    sends a body byte by byte holds a file descriptor as well. `scope["state"]["admit"]` is called then.
+    """
     import httptools
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-    idle: OrderedDict[Any, None] = OrderedDict()
+    idle = Crowd(limits.idle)
+    unknown = Crowd(limits.unknown, limits.unknown_of_address)
     # One for all: what it holds has been parsed when the next connection is read.
     buffer = memoryview(bytearray(PIECE))
 
     class Bounded(HttpToolsProtocol, asyncio.BufferedProtocol):
         _late: Optional[asyncio.TimerHandle] = None
+        _known = not needs_key
         _beside = 0  # bytes that came since the last request ended and are no body
         _in_body = False
 
         # -- what comes --------------------------------------------------------------------------------------------
 
         def get_buffer(self, sizehint: int) -> memoryview:
-            return buffer
+            return buffer if self._known else buffer[:PIECE_UNKNOWN]
 
         def buffer_updated(self, nbytes: int) -> None:
             self.data_received(buffer[:nbytes])
@@ -141,6 +149,8 @@ def protocol(limits: Limits) -> Type[asyncio.Protocol]:
             super().on_headers_complete()
             cycle: Any = self.cycle
             cycle.transport = _Joined(self.transport, self.loop)
+            if not self._known:
+                cycle.scope["state"]["admit"] = self._admit
 
         def on_body(self, body: bytes) -> None:
             # Chunks of a byte are five bytes of framing each: no body that anybody sends.
@@ -166,6 +176,8 @@ def protocol(limits: Limits) -> Type[asyncio.Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            if not self._known:
+                unknown.add(self, self._turn_out, network(self.client[0] if self.client else ""))
             self._rest()
 
         def on_response_complete(self) -> None:
@@ -174,6 +186,7 @@ def protocol(limits: Limits) -> Type[asyncio.Protocol]:
                 self._rest()
 
         def connection_lost(self, exc: Optional[Exception]) -> None:
+            unknown.remove(self)
             self._wake()
             super().connection_lost(exc)
 
@@ -184,15 +197,22 @@ def protocol(limits: Limits) -> Type[asyncio.Protocol]:
             self._wake()
             if self.transport.is_closing():
                 return
-            idle[self] = None
+            if self._known:
+                idle.add(self, self.transport.close)
             self._late = self.loop.call_later(limits.header_s, self.transport.close)
-            if len(idle) > limits.idle:
-                oldest, _ = idle.popitem(last=False)
-                oldest._wake()
-                oldest.transport.close()
+
+        def _admit(self) -> None:
+            self._known = True
+            unknown.remove(self)
+
+        def _turn_out(self) -> None:
+            if self._asks():
+                self._refuse(_Refused(429, "too many connections without a valid token; the oldest is closed"))
+            if not self.transport.is_closing() or self.transport.get_write_buffer_size():
+                self.transport.abort()  # it does not read: closing it would wait for that
 
         def _wake(self) -> None:
-            idle.pop(self, None)
+            idle.remove(self)
             if self._late is not None:
                 self._late.cancel()
                 self._late = None

@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ..errors import EdgecspError, Refused
-from . import events, openapi, pictures, v2
+from . import _json, events, openapi, pictures, v2
 from .body import Receive, Scope, Send, read
 from .desk import Desk, Screen
 from .guard import App, Guard
@@ -29,6 +29,7 @@ from .live import View
 PAGE = Path(__file__).resolve().parent / "page"
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FRAME = b"edgecsp-frame"
+CHANGE_BYTES = 64 << 10  # of the JSON of a PUT
 # A browser shows the last picture of all only when another one comes; and a connection that is dead is found out.
 AGAIN_S, STALE_S = 0.3, 5.0
 
@@ -90,8 +91,8 @@ async def change(request: Any) -> Response:
     """PUT /api/streams/{name}: conf, iou and classes from the next frame on; null is the model's own."""
     desk, view = _desk(request), _view(request)
     try:
-        said = json.loads((await read(request.receive)).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        said = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
+    except ValueError as error:
         raise Refused(400, f"the body is no JSON: {str(error)[:100]}") from error
     if not isinstance(said, dict):
         raise Refused(400, 'the body is a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
@@ -129,9 +130,7 @@ async def picture(request: Any) -> Response:
 async def video(request: Any) -> Response:
     """GET /api/streams/{name}/video: pictures for ever, as a browser's img shows them."""
     desk, view = _desk(request), _view(request)
-    _check_seats(desk)
-    kind = f"multipart/x-mixed-replace; boundary={FRAME.decode()}"
-    return StreamingResponse(_seated(desk, _frames(desk, view)), media_type=kind)
+    return _Seated(desk, _frames(desk, view), f"multipart/x-mixed-replace; boundary={FRAME.decode()}")
 
 
 async def _frames(desk: Desk, view: View) -> AsyncIterator[bytes]:
@@ -154,26 +153,24 @@ async def _frames(desk: Desk, view: View) -> AsyncIterator[bytes]:
 async def listen(request: Any) -> Response:
     """GET /events: what is found and what becomes of streams, as server-sent events."""
     desk = _desk(request)
-    _check_seats(desk)
     after = request.headers.get("last-event-id", "")
     told = events.sse(desk.bus, after=int(after) if after.isdecimal() and len(after) < 18 else None)
-    return StreamingResponse(_seated(desk, told), media_type="text/event-stream")
+    return _Seated(desk, told, "text/event-stream")
 
 
-def _check_seats(desk: Desk) -> None:
-    if desk.viewers >= desk.limits.viewers:
-        raise Refused(503, f"{desk.viewers} look and listen already; ask again later", 10)
+class _Seated(StreamingResponse):
+    """An answer that does not end of itself. A seat is taken before it begins, and left however it ends."""
 
+    def __init__(self, desk: Desk, pieces: Any, kind: str) -> None:
+        super().__init__(pieces, media_type=kind)
+        self._desk, self._pieces = desk, pieces
 
-async def _seated(desk: Desk, pieces: Any) -> AsyncIterator[Any]:
-    """An answer that does not end of itself, counted."""
-    desk.viewers += 1
-    try:
-        async for piece in pieces:
-            yield piece
-    finally:
-        desk.viewers -= 1
-        await pieces.aclose()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._desk.seat():
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                await self._pieces.aclose()
 
 
 async def metrics(request: Any) -> Response:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, Awaitable, Callable, List, MutableMapping, Optional
+from typing import Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple, cast
 
 from ..errors import Refused
+from .budget import Budget
 
 MOST_DISCARDED = 256 << 20  # bytes; this machine's own programs send more in a second
+DISCARDED_UNASKED = 1 << 20  # of a caller without a valid key
+JOINED_BYTES = 4 << 20
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,13 +31,20 @@ class Limits:
     idle: int = 200  # connections that have asked nothing yet, or nothing more; over it the oldest goes
     pixels: int = 50_000_000
     viewers: int = 64  # answers that do not end: pictures and events
+    # Of all callers together that have shown no valid key, where one is needed; an address has a part of each.
+    unknown: int = 64  # connections
+    unknown_of_address: int = 16
+    unknown_bytes: int = 8 << 20  # of bodies, beyond the first `unknown_free` of each
+    unknown_bytes_of_address: int = 4 << 20
+    unknown_free: int = 64 << 10
 
 
 class Body:
-    """A request's body as it comes: counted, and within its time."""
+    """A request's body as it comes: counted in a budget, and within its time."""
 
-    def __init__(self, hold: Callable[[int], None], receive: Receive, limits: Limits) -> None:
-        self._hold, self._receive, self._limits = hold, receive, limits
+    def __init__(self, budget: Budget, address: str, receive: Receive, limits: Limits) -> None:
+        self._budget, self._address = budget, address
+        self._receive, self._limits = receive, limits
         self._clock: Optional[asyncio.TimerHandle] = None
         self._waiting: Optional[asyncio.Task[Any]] = None
         self._late = False
@@ -63,13 +73,13 @@ class Body:
             size = len(message.get("body", b""))
             if self.size + size > self._limits.body_bytes:
                 raise Refused(413, too_large(self._limits))
-            self._hold(size)
+            self._budget.change(self._address, self.size, self.size + size)
             self.size += size
             self.whole = not message.get("more_body", False)
         else:
             self.whole = True
-        if self.whole:
-            self.close()
+        if self.whole and self._clock is not None:
+            self._clock.cancel()
         return message
 
     def _expire(self) -> None:
@@ -77,14 +87,22 @@ class Body:
         if self._waiting is not None:
             self._waiting.cancel()
 
+    def move(self, budget: Budget) -> None:
+        """Count it in another budget. Raises `Refused`."""
+        budget.change(self._address, 0, self.size)
+        self._budget.change(self._address, self.size, 0)
+        self._budget = budget
+
     def close(self) -> None:
-        """Stop the clock."""
+        """Stop the clock, and count its bytes no more."""
         if self._clock is not None:
             self._clock.cancel()
+        self._budget.change(self._address, self.size, 0)
+        self.size = 0
 
-    async def discard(self) -> None:
+    async def discard(self, most: int) -> None:
         """Take what still comes, for a second: whoever sends before reading would never see the answer."""
-        late, left = time.monotonic() + 1.0, MOST_DISCARDED
+        late, left = time.monotonic() + 1.0, most
         while not self.whole and left > 0 and time.monotonic() < late:
             try:
                 message = await asyncio.wait_for(self._receive(), max(0.001, late - time.monotonic()))
@@ -99,13 +117,29 @@ def too_large(limits: Limits) -> str:
     return f"the body is larger than {limits.body_bytes >> 20} MiB"
 
 
-async def read(receive: Receive) -> bytes:
-    """All of a body. Raises `Refused`, which nobody hears, when the caller goes before its end."""
+async def piece(receive: Receive) -> Tuple[bytes, bool]:
+    """The next piece of a body, and whether more follow.
+
+    Raises `Refused`, which nobody hears, when the caller goes before the body's end.
+    """
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Refused(400, "the connection was closed before the end of the body")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def read(receive: Receive, most: Optional[int] = None, hint: str = "") -> bytes:
+    """All of a body, of at most so many bytes; `hint` says what else would do. Raises `Refused`."""
     pieces: List[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "the connection was closed before the end of the body")
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(pieces)
+    large = bytearray()  # grows in place: pieces that are joined are there twice for a moment, which takes less time
+    size, more = 0, True
+    while more:
+        data, more = await piece(receive)
+        size += len(data)
+        if most is not None and size > most:
+            raise Refused(413, f"the body is larger than {most} bytes{hint}")
+        pieces.append(data)
+        if size > JOINED_BYTES:
+            large += b"".join(pieces)
+            pieces.clear()
+    return cast(bytes, large) if large else b"".join(pieces)

@@ -9,12 +9,13 @@ import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 from starlette.responses import Response
 
 from .. import __version__, draw
+from ..errors import Refused
 from ..pipeline import Settings
 from . import tensors
 from .batcher import Batcher
@@ -73,6 +74,17 @@ class Desk:
     async def encoded(self, view: View) -> Tuple[int, bytes]:
         """A view's picture, off the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._encoders, view.jpeg)
+
+    @contextmanager
+    def seat(self) -> Iterator[None]:
+        """A seat for a viewer, counted where it is checked. Raises `Refused`."""
+        if self.viewers >= self.limits.viewers:
+            raise Refused(503, f"{self.viewers} look and listen already; ask again later", 10)
+        self.viewers += 1
+        try:
+            yield
+        finally:
+            self.viewers -= 1
 
     def json(self, data: bytes, status: int = 200, retry_after_s: Optional[int] = None) -> Response:
         """Bytes of JSON as an answer."""

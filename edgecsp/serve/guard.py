@@ -8,21 +8,21 @@ by the cookie that it is exchanged for. A body is counted as it comes, and the c
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import json
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import Refused, UsageError
-from .body import Body, Limits, Message, Receive, Scope, Send, read, too_large
+from .body import DISCARDED_UNASKED, MOST_DISCARDED, Body, Limits, Message, Receive, Scope, Send, read, too_large
+from .budget import Budget, network
+from .key import COOKIE, Caller, Key, no_key
 
-COOKIE = "edgecsp"
 COOKIE_S = 30 * 86400
 LEAST_TOKEN = 16
 ALIVE = ("/v2/health/live", "/v2/health/ready")  # what watches over containers has no token, and learns nothing else
+LOGIN_BYTES = 4096  # of the login's form or query: a token, and what a browser adds
+LOGIN_FIELDS = 16
 SAFE = ("GET", "HEAD", "OPTIONS")
 BY_FIELD = "/v1/vision/"  # whose callers can send a key in a form's field only; see `pictures`
 # Scripts and styles are the page's own files, nothing comes from elsewhere, nobody may frame it.
@@ -62,10 +62,13 @@ class Guard:
 
     def __init__(self, app: App, *, token: Optional[str], limits: Limits, login: bytes) -> None:
         self._app = app
-        self._token = token
+        self._key = None if token is None else Key(token)
         self._limits = limits
         self._login = login  # the page that asks for the token
-        self._held = 0
+        self._bodies = Budget(limits.held_bytes, _too_many)
+        self._unknown_bodies = Budget(
+            limits.unknown_bytes, no_key, share=limits.unknown_bytes_of_address, free=limits.unknown_free
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -74,7 +77,12 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        body = Body(self.hold, receive, self._limits)
+        if self._key is None:
+            body, caller = Body(self._bodies, "", receive, self._limits), Caller(None)
+        else:
+            address = network((scope.get("client") or ("",))[0])
+            body = Body(self._unknown_bodies, address, receive, self._limits)
+            caller = Caller(self._key, lambda: self._welcome(scope, body))
         started = False
 
         async def answer(message: Message) -> None:
@@ -90,12 +98,14 @@ class Guard:
             else:
                 # Whoever sends all before reading would never see an answer that closes the connection at once.
                 await send({**message, "more_body": True})
-                await body.discard()
+                await body.discard(MOST_DISCARDED if caller.known else DISCARDED_UNASKED)
                 await send({"type": "http.response.body", "body": b""})
 
         try:
             headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-            if await self._admit(scope, headers, body, answer):
+            if self._key is not None and self._key.is_in(headers):
+                caller.admit()
+            if await self._admit(scope, headers, caller, body, answer):
                 await self._app(scope, body.receive, answer)
         except Refused as error:
             if started:
@@ -103,17 +113,15 @@ class Guard:
             await _say(answer, error.status, {"error": str(error)}, _retry(error))
         finally:
             body.close()
-            self._held -= body.size
 
-    def hold(self, size: int) -> None:
-        """Count bytes of a body that are kept. Raises `Refused`."""
-        if self._held + size > self._limits.held_bytes:
-            raise Refused(503, "too many large requests at the same time; ask again in a second", 1)
-        self._held += size
+    def _welcome(self, scope: Scope, body: Body) -> None:
+        """Count a caller that has shown the key among those who have it: its body here, its connection in `_wire`."""
+        body.move(self._bodies)
+        scope.get("state", {}).get("admit", _nobody)()
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
-    async def _admit(self, scope: Scope, headers: Mapping[str, str], body: Body, answer: Send) -> bool:
+    async def _admit(self, scope: Scope, headers: Mapping[str, str], caller: Caller, body: Body, answer: Send) -> bool:
         """Whether the request may go on; what is answered otherwise is answered here."""
         method, path = scope["method"], scope["path"]
         size = headers.get("content-length", "0")
@@ -122,23 +130,21 @@ class Guard:
         if int(size) > self._limits.body_bytes:
             raise Refused(413, too_large(self._limits))
         body.whole = int(size) == 0 and "transfer-encoding" not in headers
-        if self._token is None:
+        if self._key is None:
             _check_host(headers.get("host", ""))
         _check_site(method, path, headers)
-        if self._token is None or path in ALIVE or path.startswith("/page/"):
+        scope.setdefault("state", {})["caller"] = caller
+        if self._key is None or path in ALIVE or path.startswith("/page/"):
             return True
-        scope.setdefault("state", {})["token"] = self._token
-        if self._is_known(headers) or path.startswith(BY_FIELD):
-            scope["state"]["known"] = self._is_known(headers)
+        if caller.known or path.startswith(BY_FIELD):
             return True
         if path == "/" and method == "GET":
-            given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+            given = _token_in(scope["query_string"])
             if given:
-                await self._log_in(given, answer)
+                await self._log_in(self._key, given, answer)
                 return False
         if path == "/login" and method == "POST":
-            said = parse_qs((await read(body.receive)).decode("latin-1"))
-            await self._log_in(said.get("token", [""])[0], answer)
+            await self._log_in(self._key, _token_in(await read(body.receive, LOGIN_BYTES)), answer)
             return False
         if method == "GET" and "text/html" in headers.get("accept", ""):
             await _page(answer, 401, self._login)
@@ -150,39 +156,35 @@ class Guard:
         )  # fmt: skip
         return False
 
-    def _is_known(self, headers: Mapping[str, str]) -> bool:
-        assert self._token is not None
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and same(given.strip(), self._token):
-            return True
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return morsel is not None and same(morsel.value, cookie(self._token))
-
-    async def _log_in(self, given: str, answer: Send) -> None:
+    async def _log_in(self, key: Key, given: str, answer: Send) -> None:
         """Exchange a token for the cookie, and have the browser forget the address with the token."""
-        assert self._token is not None
-        if not same(given, self._token):
+        if not key.is_token(given):
             await _page(
                 answer, 401, self._login.replace(b"<!--wrong-->", b'<p role="alert">That is not the token.</p>')
             )
             return
-        said = f"{COOKIE}={cookie(self._token)}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Strict"
+        said = f"{COOKIE}={key.cookie}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Strict"
         headers = [(b"location", b"/"), (b"set-cookie", said.encode()), (b"content-length", b"0")]
         await answer({"type": "http.response.start", "status": 303, "headers": headers})
         await answer({"type": "http.response.body", "body": b""})
 
 
-def same(given: str, wanted: str) -> bool:
-    """Whether two words are the same, in a time that does not tell how far they are."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+def _nobody() -> None:
+    """Where no connection counts."""
 
 
-def cookie(token: str) -> str:
-    """What stands for a token in a browser: the token cannot be told from it."""
-    return hmac.new(token.encode(), b"edgecsp page", hashlib.sha256).hexdigest()
+def _too_many() -> Refused:
+    return Refused(503, "too many large requests at the same time; ask again in a second", 1)
+
+
+def _token_in(form: bytes) -> str:
+    """The field `token` of a form or a query. Raises `Refused`."""
+    if len(form) > LOGIN_BYTES:
+        raise Refused(413, f"the login has {len(form)} bytes; {LOGIN_BYTES} are taken")
+    try:
+        return parse_qs(form.decode("latin-1"), max_num_fields=LOGIN_FIELDS).get("token", [""])[0]
+    except ValueError as error:
+        raise Refused(400, f"the login has more than {LOGIN_FIELDS} fields; it needs one: token") from error
 
 
 def _check_host(host: str) -> None:

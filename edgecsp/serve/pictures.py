@@ -9,9 +9,8 @@ import json
 import math
 import time
 from dataclasses import replace
-from email.message import Message
 from email.utils import formatdate
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..core import Array, Detections, Frame, Model, Stream
 from ..errors import EdgecspError, Refused, SourceError, UsageError
@@ -19,8 +18,9 @@ from ..pipeline import Settings
 from ..sinks.rows import as_json
 from ..sources import pictures as decoding
 from .body import read
-from .guard import same
 from .header import check
+from .key import Caller
+from .multipart import Sent, receive_form
 from .turn import Turn
 
 LEAST_CONFIDENCE = 0.4  # CodeProject.AI's, when none is sent
@@ -37,64 +37,24 @@ def decoded(data: bytes, name: str) -> Array:
 # -- what was sent -------------------------------------------------------------------------------------------------
 
 
-class Sent(NamedTuple):
-    """A request's picture and the fields beside it."""
-
-    data: bytes
-    name: str
-    fields: Dict[str, str]
-
-
 async def sent(request: Any) -> Sent:
-    """The picture of a request: its body, or the field `image` of a form. Raises `Refused`."""
+    """The picture of a request: its body, or the field `image` of a form. Raises `Refused`.
+
+    Some programs can send a key in a form's field alone. Whoever has shown none yet sends nothing else.
+    """
+    caller: Caller = request.scope["state"]["caller"]
     kind = request.headers.get("content-type", "")
     word = kind.partition(";")[0].strip().lower()
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refused(415, "the body is compressed; pictures are already, send them as they are")
-    data = await read(request.receive)
     if word == "multipart/form-data":
-        return form(data, kind)
+        got = await receive_form(request.receive, kind, caller.field)
+        caller.check()
+        return got
+    caller.check()
     if word not in ("", "application/octet-stream") and not word.startswith("image/"):
         raise Refused(415, f"a body of {word[:60]!r}; send image/jpeg, or multipart/form-data with a field image")
-    return Sent(data, "picture", {})
-
-
-def form(data: bytes, kind: str) -> Sent:
-    """A multipart form that is here as a whole. Raises `Refused`. Source: RFC 7578."""
-    boundary = _parameters(kind).get("boundary", "")
-    if not 0 < len(boundary) <= 70:
-        raise Refused(400, "multipart/form-data without a boundary")
-    found: Optional[Tuple[bytes, str]] = None
-    fields: Dict[str, str] = {}
-    # Each part begins behind a line of the boundary; the first one may stand at the very beginning.
-    for part in (b"\r\n" + data).split(b"\r\n--" + boundary.encode("latin-1", "replace"))[1:17]:
-        head, separator, body = part.partition(b"\r\n\r\n")
-        if part.startswith(b"--") or not separator:
-            continue
-        said = _disposition(head)
-        if said.get("name") == "image":
-            found = body, said.get("filename") or "picture"
-        elif said.get("name"):
-            fields[said["name"]] = body[:1000].decode("utf-8", "replace")
-    if found is None:
-        raise Refused(400, f"the form has no field image; it has {', '.join(fields)[:100] or 'none'}")
-    return Sent(found[0], found[1][:200], fields)
-
-
-def _disposition(head: bytes) -> Dict[str, str]:
-    for line in head.decode("utf-8", "replace").split("\r\n"):
-        name, _, value = line.partition(":")
-        if name.strip().lower() == "content-disposition":
-            return _parameters(value)
-    return {}
-
-
-def _parameters(value: str) -> Dict[str, str]:
-    """The parameters of a header's value, in lower case and unquoted."""
-    message = Message()
-    message["content-type"] = value.replace("\r", " ").replace("\n", " ")
-    said = message.get_params([], unquote=True)
-    return {key.lower(): word for key, word in said if isinstance(word, str)}
+    return Sent(await read(request.receive), "picture", {})
 
 
 def number(text: Optional[str], name: str) -> Optional[float]:
@@ -156,7 +116,6 @@ async def vision(request: Any) -> Any:
     took: List[float] = []
     try:
         got = await sent(request)
-        _check_key(request, got.fields)
         check(got.data, desk.limits.pixels)
         least = number(got.fields.get("min_confidence"), "min_confidence")
         wanted = replace(desk.settings, conf=LEAST_CONFIDENCE if least is None else least)
@@ -175,13 +134,6 @@ async def vision(request: Any) -> Any:
         return desk.json(json.dumps(said).encode(), status, getattr(error, "retry_after_s", None))
     spent = (time.perf_counter() - begun) * 1e3
     return desk.json(json.dumps(_predictions(found, desk, took[0] * 1e3, spent)).encode())
-
-
-def _check_key(request: Any, fields: Dict[str, str]) -> None:
-    """Those programs can send a key in the form alone."""
-    state = request.scope.get("state", {})
-    if "token" in state and not state["known"] and not same(fields.get("api_key", ""), state["token"]):
-        raise Refused(401, "a token is needed: the form's field api_key, or the header  Authorization: Bearer TOKEN")
 
 
 def _predictions(found: Detections, desk: Any, inference_ms: float, spent_ms: float) -> Dict[str, Any]:

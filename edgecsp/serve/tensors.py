@@ -14,12 +14,15 @@ from .. import protobuf
 from ..core import Array, Model
 from ..errors import Refused
 from ..pipeline import Settings
-from . import pictures
+from . import _json, pictures
 
 HEADER = "Inference-Header-Content-Length"
 IMAGE = "image"
 VERSION = "1"
 NUMPY = {"FP32": "<f4", "INT32": "<i4"}
+JSON_BYTES = 4 << 20
+NUMBER_BYTES = 20  # of a float64 and its comma
+BINARY = "; send more as bytes behind the JSON (binary_data_size)"
 
 
 class Tensor(NamedTuple):
@@ -63,6 +66,16 @@ class Signature:
         self.picture = Tensor("picture" if taken else IMAGE, "BYTES", (1,))
 
     @property
+    def numbers(self) -> int:
+        """How many numbers its largest input has."""
+        return int(np.prod(self.raw.shape)) if self.raw else 0
+
+    @property
+    def json_bytes(self) -> int:
+        """Bytes of JSON that a request may have: a few MiB, or its own input as JSON."""
+        return max(JSON_BYTES, self.numbers * NUMBER_BYTES + NUMBER_BYTES * 1024)
+
+    @property
     def inputs(self) -> Tuple[Tensor, ...]:
         """Of which a request has one."""
         return (*([self.raw] if self.raw else []), self.picture)
@@ -104,8 +117,8 @@ def taken_apart(body: bytes, length: Optional[str], desk: Any) -> Asked:
             raise Refused(400, f"{HEADER} is {length[:20]!r} and the body has {len(body)} bytes")
         size = int(length)
     try:
-        said = json.loads(body[:size].decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        said = _json.parse(body[:size], desk.signature.json_bytes, desk.signature.numbers, BINARY)
+    except ValueError as error:
         raise Refused(400, f"the request is no JSON: {str(error)[:200]}; bytes behind it need {HEADER}") from error
     said = _object(said, "the request")
     name = said.get("id")

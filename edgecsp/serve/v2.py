@@ -80,8 +80,9 @@ async def infer(request: Any) -> Any:
     desk = _named(request)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refused(415, "the body is compressed; send it as it is")
-    body = await read(request.receive)
     length = request.headers.get(tensors.HEADER)
+    # Without that header all of it is JSON.
+    body = await read(request.receive, desk.signature.json_bytes if length is None else None, tensors.BINARY)
 
     def work(turn: Turn) -> Tuple[bytes, Optional[int]]:
         # Here and not on the loop: a tensor as JSON takes a tenth of a second to read.

@@ -19,7 +19,7 @@ from edgecsp import pipeline
 from edgecsp.core import Frame, Stream
 from edgecsp.errors import Refused
 from edgecsp.pipeline import Settings
-from edgecsp.serve import app, header, openapi, pictures
+from edgecsp.serve import app, header, multipart, openapi
 from edgecsp.serve.live import View
 from edgecsp.sinks.rows import as_json
 
@@ -125,7 +125,9 @@ def test_no_header_is_a_crash(rest: bytes, begin: bytes) -> None:
 @given(st.binary(max_size=200), st.text(max_size=40))
 def test_no_form_is_a_crash(data: bytes, boundary: str) -> None:
     try:
-        pictures.form(b"--" + boundary.encode() + b"\r\n" + data, f"multipart/form-data; boundary={boundary}")
+        form = multipart.Form(f"multipart/form-data; boundary={boundary}")
+        form.feed(b"--" + boundary.encode() + b"\r\n" + data)
+        form.close()
     except Refused as error:
         assert error.status == 400
 

@@ -1,0 +1,151 @@
+"""A multipart form as it comes: its fields, and the image in its field `image`. Source: RFC 7578.
+
+Whoever sends it may have no key yet, so its parser is linear in what comes, and small bounds hold before anything is
+kept: of a part's header, of a field's value, of the number of parts. The standard library's reading of a header's
+parameters (`email.message`) is quadratic.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Dict, NamedTuple, Optional, Tuple, cast
+
+from ..errors import Refused
+from .body import Receive, piece
+
+IMAGE = "image"
+HEAD_BYTES = 4096  # of a part's header
+VALUE_BYTES = 1000  # of a field's value; what is behind them is dropped
+PARTS = 16
+BOUNDARY = 70  # characters (RFC 2046, 5.1.1)
+
+# A parameter of a header's value. Each is matched where the one before ended, so nothing is read twice.
+_PARAMETER = re.compile(r'[;\s]+([^\s=;"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"]*)))?', re.DOTALL)
+_ESCAPED = re.compile(r'\\(["\\])')
+
+
+class Sent(NamedTuple):
+    """A request's image and the fields beside it."""
+
+    data: bytes
+    name: str
+    fields: Dict[str, str]
+
+
+def parameters(value: str) -> Dict[str, str]:
+    """The parameters of a header's value, unquoted, by their names in lower case."""
+    at, found = value.find(";"), {}
+    while at >= 0:
+        match = _PARAMETER.match(value, at)
+        if match is None:
+            break
+        name, quoted, plain = match.groups()
+        found[name.lower()] = (plain or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        at = match.end()
+    return found
+
+
+class Form:
+    """A parser of a form that comes in pieces. `field` is called with each field's name and value at the field's end.
+
+    Feed it, then close it. Raises `Refused` for what is no form.
+    """
+
+    def __init__(self, kind: str, field: Callable[[str, str], None] = lambda name, value: None) -> None:
+        boundary = parameters(kind).get("boundary", "")
+        if not 0 < len(boundary) <= BOUNDARY:
+            raise Refused(400, "multipart/form-data without a boundary")
+        self._delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
+        self._field = field
+        self._waiting = bytearray(b"\r\n")  # the first delimiter may stand at the very beginning
+        # No bound method: it would be a cycle, and what the form holds would stay until the collector comes.
+        self._read: Callable[[Form], bool] = Form._body
+        self._parts = 0
+        self._name, self._filename = "", ""
+        self._value = bytearray()  # of the part that is being read; it grows in place
+        self._image: Optional[Tuple[bytearray, str]] = None
+        self._fields: Dict[str, str] = {}
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece."""
+        self._waiting += data
+        while self._read(self):
+            pass
+
+    def close(self) -> Sent:
+        """What was sent, when all of it has come."""
+        if self._image is None and self._read is Form._ended:
+            raise Refused(400, f"the form has no field {IMAGE}; it has {', '.join(self._fields)[:100] or 'none'}")
+        if self._image is None or self._read is not Form._ended:
+            raise Refused(400, "the form ends before its last boundary")
+        return Sent(cast(bytes, self._image[0]), self._image[1][:200] or "picture", self._fields)
+
+    # -- what is read next: each takes something from what waits, and tells whether there may be more -----------------
+
+    def _body(self) -> bool:
+        at = self._waiting.find(self._delimiter)
+        # What is left is shorter than the delimiter: it may be the first bytes of one.
+        size = at if at >= 0 else len(self._waiting) - len(self._delimiter) + 1
+        if size > 0:
+            self._keep(self._waiting[:size])
+            del self._waiting[:size]
+        if at < 0:
+            return False
+        del self._waiting[: len(self._delimiter)]
+        self._end_part()
+        self._read = Form._head
+        return True
+
+    def _head(self) -> bool:
+        if self._waiting[:2] == b"--":
+            self._read = Form._ended
+            return True
+        size = self._waiting.find(b"\r\n\r\n", 0, HEAD_BYTES + 4)
+        if size < 0:
+            if len(self._waiting) >= HEAD_BYTES + 4:
+                raise Refused(400, f"the header of a part of the form is larger than {HEAD_BYTES} bytes")
+            return False
+        self._parts += 1
+        if self._parts > PARTS:
+            raise Refused(400, f"the form has more than {PARTS} parts")
+        said = _disposition(bytes(self._waiting[:size]))
+        self._name, self._filename = said.get("name", ""), said.get("filename", "")
+        del self._waiting[: size + 4]
+        self._read = Form._body
+        return True
+
+    def _ended(self) -> bool:
+        self._waiting.clear()
+        return False
+
+    def _keep(self, data: bytearray) -> None:
+        if self._name == IMAGE:
+            self._value += data
+        elif self._name:
+            self._value += data[: VALUE_BYTES - len(self._value)]
+
+    def _end_part(self) -> None:
+        data, self._value = self._value, bytearray()
+        if self._name == IMAGE:
+            self._image = data, self._filename
+        elif self._name:
+            value = data.decode("utf-8", "replace")
+            self._fields[self._name] = value
+            self._field(self._name, value)
+
+
+def _disposition(head: bytes) -> Dict[str, str]:
+    for line in head.decode("utf-8", "replace").split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "content-disposition":
+            return parameters(value)
+    return {}
+
+
+async def receive_form(receive: Receive, kind: str, field: Callable[[str, str], None]) -> Sent:
+    """A request's form; `field` may raise before the rest is read. Raises `Refused`."""
+    form, more = Form(kind, field), True
+    while more:
+        data, more = await piece(receive)
+        form.feed(data)
+    return form.close()
