@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -408,3 +409,43 @@ def test_rows_whose_folder_was_removed_are_told(tmp_path: Path) -> None:
         sink.write(frame("a.jpg"), DOG)
         shutil.rmtree(out)
     assert not out.exists()
+
+
+# ---- commands that write one file
+
+
+def test_import_replaces_none_of_its_sources(tmp_path: Path) -> None:
+    names = ["m.cfg", "m.weights", "m.names"]
+    (tmp_path / "m.cfg").write_text((REPO / "tests" / "data" / "yolov3-tiny.cfg").read_text())
+    (tmp_path / "m.weights").write_bytes(np.int32([0, 2, 0, 0, 0]).tobytes() + bytes(4 * 8_858_734))
+    (tmp_path / "m.names").write_text("\n".join(labels.COCO))
+    before = [files.sha256(tmp_path / name) for name in names]
+    for target in names:
+        done = edgecsp(
+            "import", *(tmp_path / name for name in names[:2]), "-n", tmp_path / "m.names", "-o", tmp_path / target
+        )
+        assert done.returncode == 2 and "would replace a source" in done.stderr
+    assert [files.sha256(tmp_path / name) for name in names] == before and len(os.listdir(tmp_path)) == 3
+
+
+def test_import_into_a_fifo(fifo: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Its digest is of what was written: a pipe cannot be read again."""
+    folder = tmp_path_factory.mktemp("model")
+    weights = folder / "m.weights"
+    weights.write_bytes(np.int32([0, 2, 0, 0, 0]).tobytes() + bytes(4 * 8_858_734))
+    done = edgecsp("import", REPO / "tests" / "data" / "yolov3-tiny.cfg", weights, "-o", fifo.path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["sha256"] == hashlib.sha256(fifo.read()).hexdigest()
+    assert stat.S_ISFIFO(fifo.path.stat().st_mode)
+
+
+def test_a_batch_whose_folder_is_removed(tmp_path: Path) -> None:
+    """The folder is made again by what comes after, but its manifest would name files that have gone."""
+    from edgecsp.batch.ledger import Ledger
+
+    ledger = Ledger(str(tmp_path / "out"))
+    ledger.settle({"model": "codes"})
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(OutputError, match="out was removed during the run"):
+        ledger.manifest({}, [])
+    assert not (tmp_path / "out").exists()
