@@ -7,6 +7,7 @@
     +-- BadModel                          3   a cfg or an ONNX graph that is not a model we can run
     |   +-- BadWeights                    3   a weights file that does not fit its cfg
     +-- OutputError                       5   a result that cannot be written
+    |   +-- ReaderGone                  141   nobody reads our output any more (`| head`): as after SIGPIPE, silent
     +-- EngineUnavailable                 6   the engine, its package or its device is not here
     +-- BuildFailed                       6   the engine refused the model
     +-- CalibrationError                  6   int8 ranges are missing or do not fit
@@ -15,6 +16,9 @@
     +-- Refused                           1   a request to the server that is not answered; `status` is HTTP's
     |   +-- Busy                          1   too many wait already
     +-- IntegrityError                    7   a file is not the one it claims to be
+
+Beside them: 0 all done, 4 partly done, 8 a limit that was set is passed; 129, 130 and 143 are 128 plus the number of
+the signal that ended it (SIGHUP, Ctrl-C, SIGTERM), whatever else went wrong on the way out.
 
 A message says what was asked, what was found, and what to type next. Anything that is not an
 `EdgecspError` is a bug of ours and may show its traceback.
@@ -69,6 +73,13 @@ class OutputError(EdgecspError):
     """A result that cannot be written."""
 
     exit_code = 5
+
+
+class ReaderGone(OutputError):
+    """Whoever read our output has stopped (`| head`): end quietly, as after SIGPIPE."""
+
+    exit_code = 141
+    silent = True
 
 
 class EngineUnavailable(EdgecspError):

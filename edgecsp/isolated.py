@@ -8,6 +8,7 @@ that is a child, its parent can still say what happened.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -64,7 +65,7 @@ def call(
 
 def serve(handle: int) -> None:
     """The child's side: read a request from stdin, write notes and one answer to the file `handle`, a line each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer, and it ends us
+    leave_signals_to_parent()
     said = json.load(sys.stdin)
     module, name = said["target"].split(":")
     with os.fdopen(handle, "wb", buffering=0) as file:
@@ -77,6 +78,17 @@ def serve(handle: int) -> None:
             tell("answer", function(said["request"], lambda text: tell("note", text)))
         except EdgecspError as raised:
             tell("error", [type(raised).__name__, str(raised)])
+
+
+def leave_signals_to_parent() -> None:
+    """In a child: leave Ctrl-C and a closed terminal to the parent, and die with it however it dies."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "prctl"):
+            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _listen(answers: BinaryIO, note: Note) -> Optional[Dict[str, Any]]:

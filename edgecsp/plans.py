@@ -86,8 +86,7 @@ def get(
         data = _found(place, facts, trust)
         if data is not None:
             return Plan(data, place, built=False)
-        for left in place.parent.glob(f".{place.stem}.*.part"):  # whoever wrote it was killed: the lock is ours
-            left.unlink()
+        files.remove_leftovers(place.parent)
         data = build()
         with files.atomic(place) as file:
             file.write(data)

@@ -93,7 +93,7 @@ def test_quantize_refuses_in_words(
     assert "was measured with percentile" in said(2, "tiny.onnx", "ranges.json", "--method", "entropy")
     assert "there is no nowhere" in said(3, "tiny.onnx", "nowhere")
     assert "lists no picture" in said(3, "tiny.onnx", _written(home / "empty.txt", "# nothing\n"))
-    assert "is the model to quantize" in said(2, "tiny.onnx", "ranges.json", "-o", "tiny.onnx")
+    assert "would replace a source" in said(2, "tiny.onnx", "ranges.json", "-o", "tiny.onnx")
     assert not (home / "x.onnx").exists()
     started = edgecsp(home, "quantize", "tiny.onnx", "--calib", "calib/?.png", rc=6)
     assert started.stderr.startswith("edgecsp: --calib calib/?.png: 10 pictures")

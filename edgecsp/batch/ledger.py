@@ -13,7 +13,7 @@ import hashlib
 import json
 from typing import Any, Dict, List, Optional, Sequence
 
-from ..errors import IntegrityError, UsageError
+from ..errors import IntegrityError, OutputError, UsageError
 from .parts import Cut, Item, Part
 from .places import Folder, stamp
 
@@ -137,15 +137,18 @@ class Ledger:
                 self.folder.remove(file)
             self.folder.remove(name)
         for under in ("rows", "state"):
-            for name in self.folder.names(under):
-                if name.endswith(".part"):
-                    self.folder.remove(name)
+            self.folder.remove_leftovers(under)
         return others
 
     # -- the end ------------------------------------------------------------------------------------------------
 
     def manifest(self, head: Dict[str, Any], records: Sequence[Record]) -> None:
-        """Write manifest.jsonl: a line for all, then a line a part, in the corpus's order."""
+        """Write manifest.jsonl: a line for all, then a line a part, in the corpus's order.
+
+        Raises `OutputError` when the folder was removed during the run: what the lines name is no longer there.
+        """
+        if self.settings() is None:
+            raise OutputError(f"{self.folder.shown} was removed during the run; run it again")
         lines: List[bytes] = [as_bytes({"schema": SCHEMA, **head})]
         for record in records:
             part = record["part"]

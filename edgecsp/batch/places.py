@@ -175,6 +175,16 @@ class Folder:
         except OSError as error:
             raise OutputError(f"cannot remove {self.shown}/{name}: {_why(error)}") from error
 
+    def remove_leftovers(self, under: str) -> None:
+        """Take away what writers that were killed left below a folder in it."""
+        parts = [name for name in self.names(under) if name.endswith(".part")]
+        if self._store is None:
+            for folder in {Path(self._root, name).parent for name in parts}:
+                files.remove_leftovers(folder)
+            return
+        for name in parts:
+            self.remove(name)
+
 
 def _why(error: OSError) -> str:
     return error.strerror or " ".join(str(error).split())[:200]

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
-from .. import memory, onnx_model, pipeline, sources, verify
+from .. import isolated, memory, onnx_model, pipeline, sources, verify
 from ..core import Array, Frame
 from ..errors import EdgecspError
 
@@ -41,7 +41,7 @@ class Subject:
 
 def serve(handle: int) -> None:
     """Answer on the file `handle` until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer, and it ends us
+    isolated.leave_signals_to_parent()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     with os.fdopen(handle, "wb", buffering=0) as file:
 

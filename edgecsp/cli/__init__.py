@@ -6,7 +6,6 @@ that `edgecsp --help` answers at once.
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import NoReturn, Optional
 
@@ -14,7 +13,25 @@ import typer
 
 from .. import __version__
 from ..errors import EdgecspError
-from . import batch, bench, build, doctor, engines, export, import_, models, quantize, run, serve, tune, up, val, verify
+from . import (
+    _signals,
+    _streams,
+    batch,
+    bench,
+    build,
+    doctor,
+    engines,
+    export,
+    import_,
+    models,
+    quantize,
+    run,
+    serve,
+    tune,
+    up,
+    val,
+    verify,
+)
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -58,18 +75,23 @@ def _root(
 
 
 def main() -> NoReturn:
-    """The `edgecsp` console script. Exit codes: see `edgecsp.errors`; 1 is a bug of ours, 130 and 143 signals."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+    """Run the command that was typed, and exit with its code (see `edgecsp.errors`)."""
+    _streams.secure()
+    _signals.leave_on_signals()
+    failed: Optional[EdgecspError] = None
+    code: object = 0
     try:
         app(prog_name="edgecsp")
+    except SystemExit as ended:
+        code = ended.code or 0
     except EdgecspError as error:
-        if not error.silent:
-            print(f"edgecsp: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    sys.exit(0)
-
-
-def _leave(number: int, frame: object) -> NoReturn:
-    # SystemExit unwinds the way an error does: what is half-written goes, and no traceback is shown.
-    sys.exit(128 + number)
+        failed, code = error, error.exit_code
+    _signals.end_on_signals()
+    if _signals.received:
+        code = 128 + _signals.received
+    if failed is not None and not failed.silent:
+        print(f"edgecsp: {failed}", file=sys.stderr)
+    code = _streams.flush(code if isinstance(code, int) else 1)
+    if _signals.received:
+        _signals.end(code)
+    sys.exit(code)

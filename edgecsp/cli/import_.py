@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json as json_module
 import sys
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print what was made as JSON."),
 ) -> None:
     """Make one self-describing ONNX file of a darknet cfg and its weights, or of another exporter's ONNX."""
-    from .. import onnx_model
+    from .. import files, onnx_model
 
     if source.suffix.lower() == ".onnx":
         if weights is not None:
@@ -68,8 +69,7 @@ def command(
             )
         made, target = _darknet(source, weights, names, imgsz, resize), Path(f"{source.stem}.onnx")
     target = out or target
-    if target.resolve() == source.resolve():
-        raise UsageError(f"{target} is the file to import; give -o another name")
+    files.refuse_sources(target, (source, weights, names))
     onnx_model.save(made.model, target)
     said = _described(made, target)
     if json:
@@ -124,8 +124,6 @@ def _other(
 
 def _described(made: _Made, target: Path) -> Dict[str, Any]:
     """What was made, as data."""
-    from .. import files
-
     model = made.model
     heads = [
         {
@@ -140,7 +138,7 @@ def _described(made: _Made, target: Path) -> Dict[str, Any]:
     ]
     return {
         "file": str(target),
-        "sha256": files.sha256(target),
+        "sha256": hashlib.sha256(model.onnx).hexdigest(),
         "model": model.name,
         **made.facts,
         "input": {

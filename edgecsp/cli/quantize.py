@@ -32,14 +32,14 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Make an int8 model: one file for onnxruntime, OpenVINO and TensorRT."""
-    from .. import onnx_model, precision, store
+    from .. import files, onnx_model, precision, store
 
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
     made = store.resolve(model, hw=_options.size(imgsz))
     target = out or Path(f"{made.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
-    if Path(model).is_file() and target.resolve() == Path(model).resolve():
-        raise UsageError(f"{target} is the model to quantize; give -o another name")
+    for written in filter(None, (target, save_ranges)):
+        files.refuse_sources(written, (model, *calib))
     precision.quantizable(made)
     ranges = ranges_of(made, calib, method, threads, quiet)
     small = precision.with_ranges(made, ranges, keep_heads=keep_heads)

@@ -45,7 +45,10 @@ def command(
     stride: int = typer.Option(1, "--stride", "--vid-stride", help="every Nth frame of a video"),
     max_frames: Optional[int] = typer.Option(None, "--max-frames", help="stop after so many frames"),
     out: Optional[Path] = typer.Option(
-        None, "--out", "-o", help="annotated copies: a folder, or a .mp4/.jpg/.png file [default: runs/N]"
+        None, "--out", "-o", help="annotated copies: a folder, or a .mp4/.jpg/.png file [default: a new runs/N]"
+    ),
+    overwrite: bool = typer.Option(
+        False, "--overwrite", help="let copies in a folder replace files that are there (never a source)"
     ),
     json: Optional[str] = typer.Option(None, "--json", help="JSON Lines, one object a frame; - for stdout"),
     csv: Optional[str] = typer.Option(None, "--csv", help="CSV, one row a box; - for stdout"),
@@ -72,7 +75,7 @@ def command(
         _said.unnamed(detector, model)
     summary = pipeline.Summary()
     with detector, sinks.open(
-        out=out, json=json, csv=csv, coco=save_json, sources=opened
+        out=out, json=json, csv=csv, coco=save_json, sources=opened, overwrite=overwrite
     ) as sink, _signals.until_signal() as stop, _progress(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = sink.write
         if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
@@ -80,6 +83,8 @@ def command(
         pipeline.run(detector, opened, write, summary, ended=sink.ended, tick=tick, stop=stop, max_frames=max_frames)
     if not quiet:
         _report(summary, sink.paths)
+        for note in sink.notes:
+            print(f"edgecsp: {note}", file=sys.stderr)
     for text in (*sources.told(summary.problems), *summary.failed):
         print(f"edgecsp: {text}", file=sys.stderr)
     if stop.signal:

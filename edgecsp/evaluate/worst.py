@@ -59,7 +59,8 @@ def save(bad: Sequence[Bad], folder: Path, names: Sequence[str]) -> List[Path]:
     written = []
     width = len(str(len(bad)))
     for i, each in enumerate(bad, 1):
-        path = folder / f"{i:0{width}d}-{Path(each.picture.path).stem}.jpg"
+        stem = files.shortened(Path(each.picture.path).stem, files.NAME_BYTES - width - len("-.jpg"))
+        path = folder / f"{i:0{width}d}-{stem}.jpg"
         done, data = cv2.imencode(".jpg", drawn(each, names), [cv2.IMWRITE_JPEG_QUALITY, 92])
         if not done:
             raise OutputError(f"cannot write {path}: OpenCV makes no JPEG of it")

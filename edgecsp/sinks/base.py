@@ -10,16 +10,9 @@ from typing import BinaryIO, List, Optional, Type, Union
 
 from .. import files
 from ..core import Frame, Result, Stream
-from ..errors import OutputError, SourceError
+from ..errors import OutputError, ReaderGone, SourceError
 
 Target = Union[str, Path]
-
-
-class ReaderGone(OutputError):
-    """Whoever read our standard output has stopped (`| head`): end quietly, as after SIGPIPE."""
-
-    exit_code = 141
-    silent = True
 
 
 class Sink:
@@ -46,6 +39,11 @@ class Sink:
     @property
     def paths(self) -> List[Path]:
         """The files that are finished."""
+        return []
+
+    @property
+    def notes(self) -> List[str]:
+        """What the user should know about them."""
         return []
 
     def __enter__(self) -> Sink:
@@ -93,16 +91,21 @@ class All(Sink):
         """The finished files of all."""
         return [path for sink in self.sinks for path in sink.paths]
 
+    @property
+    def notes(self) -> List[str]:
+        """The notes of all."""
+        return [note for sink in self.sinks for note in sink.notes]
+
 
 class _Abandoned(Exception):
     """How `atomic` is told to forget the file."""
 
 
 class Text:
-    """UTF-8 text into a file that gets its name on `close`, or ("-") to standard output, flushed at each write.
+    """UTF-8 text into a file that gets its name on `close`, or ("-") to standard output.
 
-    The file is begun at once, so a place that cannot be written shows before the work. Raises `OutputError`,
-    and `ReaderGone` when standard output is a pipe that nobody reads any more.
+    The file is begun at once, so a place that cannot be written shows before the work. Standard output and pipes are
+    flushed at each write. Raises `OutputError`, and `ReaderGone` for a pipe that nobody reads any more.
     """
 
     def __init__(self, target: Target) -> None:
@@ -115,6 +118,7 @@ class Text:
             self._file = sys.stdout.buffer
         else:
             self._file = self._stack.enter_context(files.atomic(self.path))
+        self._live = self.path is None or not self._file.seekable()
         self.closed = False
 
     def write(self, text: str) -> None:
@@ -122,10 +126,10 @@ class Text:
         try:
             # A file name that is no UTF-8 comes out as it went in.
             self._file.write(text.encode("utf-8", "surrogateescape"))
-            if self.path is None:
+            if self._live:
                 self._file.flush()
         except BrokenPipeError:
-            raise ReaderGone("nobody reads standard output any more") from None
+            raise ReaderGone(f"nobody reads {self.path or 'standard output'} any more") from None
         except OSError as error:
             where = self.path or "to standard output"
             raise OutputError(f"cannot write {where}: {error.strerror}") from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 import numpy as np
 
+from .. import files
 from ..core import Array
 from ..errors import OutputError
 
@@ -21,12 +21,15 @@ class Mp4:
     """A video file under way: pictures (H, W, 3) uint8 BGR with their time in seconds.
 
     The first picture decides the size (an odd side gets one more pixel); later ones are scaled to it. Times
-    keep their distances and begin at 0. Written beside as a `.part`, renamed on `close`. Raises `OutputError`.
+    keep their distances and begin at 0. It gets its name on `close`: `path`, or the first of `names` that is free,
+    where given. Raises `OutputError`.
     """
 
-    def __init__(self, path: Path, hw: Tuple[int, int], fps: Optional[float]) -> None:
-        self.path = path
-        self.part = path.with_name(f".{path.name[:64]}.{os.getpid()}.part")
+    def __init__(
+        self, path: Path, hw: Tuple[int, int], fps: Optional[float], names: Optional[Iterable[Path]] = None
+    ) -> None:
+        self.path, self._names = path, names
+        self._part: Optional[files.Part] = None
         self._hw = hw
         self._fps = Fraction(min(max(fps or 25.0, 1.0), 240.0)).limit_denominator(1001)
         self._zero_s: Optional[float] = None
@@ -40,8 +43,8 @@ class Mp4:
         import av
 
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._begin()
+            self._part = files.Part(path)
+            self._begin(self._part.path)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.abort()
             raise self._failure(error) from error
@@ -73,12 +76,11 @@ class Mp4:
         """Write what the encoder still holds and the index, and give the file its name."""
         import av
 
+        assert self._part is not None
         try:
             self._mux(None)
             self._container.close()
-            with open(self.part, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(self.part, self.path)
+            self.path = self._part.finish(self._names)
         except (av.error.FFmpegError, OSError) as error:
             self.abort()
             raise self._failure(error) from error
@@ -90,15 +92,16 @@ class Mp4:
         if self._container is not None:
             with suppress(av.error.FFmpegError, OSError):  # an index nobody will read may not fit the disk
                 self._container.close()
-        with suppress(OSError):  # it may never have come to be; an error is on its way already
-            self.part.unlink()
+        if self._part is not None:
+            with suppress(OSError):  # an error is on its way already
+                self._part.drop()
 
-    def _begin(self) -> None:
+    def _begin(self, part: Path) -> None:
         import av
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
-        self._container = av.open(f"file:{self.part}", "w", format="mp4", options={"movflags": "+faststart"})
+        self._container = av.open(f"file:{part}", "w", format="mp4", options={"movflags": "+faststart"})
         large = self._hw[0] * self._hw[1] > LARGE
         video = self._container.add_stream(CODEC, rate=self._fps, options={**_OPTIONS, **(_LEAN if large else {})})
         video.height, video.width = (side + side % 2 for side in self._hw)

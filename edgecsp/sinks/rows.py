@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
 from ..core import Detection, Detections, Frame, Result
 from ..errors import UsageError
 from ..labels import COCO, COCO_IDS
+from .annotated import ranks
 from .base import Target, TextSink
 
 SCHEMA = "edgecsp/1"
@@ -88,11 +90,15 @@ class CocoSink(TextSink):
     """COCO result JSON, as pycocotools loads it: [{image_id, category_id, bbox [x, y, w, h], score}, ...].
 
     `image_id` is the file's stem, a number if it is all digits; of a video, stem_frame. `category_id` is
-    COCO's own id when the labels are COCO's 80, else class id + 1. Raises `UsageError` for a classifier.
+    COCO's own id when the labels are COCO's 80, else class id + 1. Of `inputs`, the files that will be read, a second
+    one of the same stem is stem-2. Raises `UsageError` for a classifier.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, inputs: Iterable[str] = ()) -> None:
         super().__init__(target)
+        self._rank = ranks(inputs, lambda path: [Path(path).stem])
+        self._claimed: Dict[str, str] = {}  # stem -> source
+        self._stems: Dict[str, str] = {}  # source -> stem
         self._text.write("[")
         self._separator = "\n"
 
@@ -103,9 +109,20 @@ class CocoSink(TextSink):
         categories = category_ids(result.labels)
         for found in result:
             category = categories[found.class_id] if categories else found.class_id + 1
-            row = coco_row(image_id(frame), category, found)
+            row = coco_row(image_id(frame, self._stem(frame.stream.name)), category, found)
             self._text.write(self._separator + json.dumps(row, allow_nan=False))
             self._separator = ",\n"
+
+    def _stem(self, source: str) -> str:
+        """What images of a source are called after: its stem, numbered when it is another source's as well."""
+        if source not in self._stems:
+            stem = Path(source).stem
+            for number in itertools.count(self._rank.get((stem, source), 1)):
+                name = f"{stem}-{number}" if number > 1 else stem
+                if self._claimed.setdefault(name, source) == source:
+                    self._stems[source] = name
+                    break
+        return self._stems[source]
 
     def close(self) -> None:
         """End the list and finish the file."""
@@ -128,9 +145,9 @@ def category_ids(labels: Sequence[str]) -> Optional[Sequence[int]]:
     return COCO_IDS if len(labels) == len(COCO) and same >= 70 else None
 
 
-def image_id(frame: Frame) -> Any:
-    """What COCO calls the picture: 139 for 000000000139.jpg, else the stem; of a video, stem_frame."""
-    stem = Path(frame.stream.name).stem
+def image_id(frame: Frame, stem: Optional[str] = None) -> Any:
+    """What COCO calls the picture: 139 for 000000000139.jpg, else the stem (its source's); of a video, stem_frame."""
+    stem = Path(frame.stream.name).stem if stem is None else stem
     if frame.stream.kind != "image":
         return f"{stem}_{frame.index}"
     return int(stem) if stem.isascii() and stem.isdigit() else stem

@@ -72,7 +72,9 @@ class Bytes(Source):
 
 def from_stdin() -> Bytes:
     """The encoded picture that is piped to standard input."""
-    if sys.stdin is None or sys.stdin.isatty():
+    if sys.stdin is None:
+        raise SourceError("'-' reads a picture from standard input, which is closed; pipe one in: < dog.jpg")
+    if sys.stdin.isatty():
         raise SourceError("'-' reads a picture from standard input, which is a terminal here; pipe one in: < dog.jpg")
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if not data:

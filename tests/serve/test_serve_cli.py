@@ -27,7 +27,7 @@ TOKEN = "correct-horse-battery-staple"
 
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> Tuple[int, str]:
     monkeypatch.setattr(sys, "argv", ["edgecsp", "serve", *words])
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(SystemExit) as ended:
             cli.main()

@@ -105,8 +105,7 @@ def test_other_deaths() -> None:
 
 
 def test_ctrl_c_ends_the_child_too(tmp_path: Path) -> None:
-    code = "from edgecsp import isolated, cli; import signal, sys\n"
-    code += "signal.signal(signal.SIGINT, cli._leave)\n"
+    code = "from edgecsp import isolated; from edgecsp.cli import _signals; _signals.leave_on_signals()\n"
     code += f"isolated.call('childish:sleeps', {{'file': {str(tmp_path / 'pid')!r}}}, doing='', note=print)"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), str(tmp_path), *filter(None, sys.path)])}
     parent = subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True, stderr=subprocess.PIPE)

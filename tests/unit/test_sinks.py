@@ -214,7 +214,7 @@ def test_every_stream_has_its_file(tmp_path: Path) -> None:
         ("https://host/a%20b/dog.jpeg", "image", ("dog", ".jpg")),
         ("https://host/../../etc/clip.mp4", "video", ("clip", ".mp4")),
         ("rtsp://../../x", "live", ("x", ".mp4")),
-        ("x" * 250 + ".png", "image", ("x" * 120, ".png")),
+        ("x" * 250 + ".png", "image", ("x" * 240, ".png")),
     ],
 )
 def test_copy_names(name: str, kind: str, expected: Any) -> None:
