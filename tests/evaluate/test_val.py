@@ -199,7 +199,7 @@ def test_ap50_of_a_detector_whatever_its_threshold(home: Path) -> None:
 
 # -- real weights on real pictures ---------------------------------------------------------------------------
 
-REAL = (("yolov3-tiny", 0.5154, 0.5120), ("yolo-fastest-1.1-xl", 0.5513, 0.5527))  # the figures of the README
+REAL = (("yolov3-tiny", 0.5151, 0.5120), ("yolo-fastest-1.1-xl", 0.5513, 0.5532))  # the figures of the README
 
 
 def real(name: str, data: Path, folder: Path) -> Path:
