@@ -14,7 +14,24 @@ import typer
 
 from .. import __version__
 from ..errors import EdgecspError
-from . import batch, bench, build, doctor, engines, export, import_, models, quantize, run, serve, tune, up, val, verify
+from . import (
+    batch,
+    bench,
+    build,
+    doctor,
+    engines,
+    export,
+    import_,
+    models,
+    quantize,
+    run,
+    serve,
+    train,
+    tune,
+    up,
+    val,
+    verify,
+)
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -30,6 +47,7 @@ app.command("serve")(serve.command)
 app.command("up")(up.command)
 app.command("import")(import_.command)
 app.command("bench")(bench.command)
+app.command("train")(train.command)
 app.command("tune")(tune.command)
 app.command("export")(export.command)
 app.command("build")(build.command)
