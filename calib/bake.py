@@ -21,18 +21,19 @@ from edgecsp import files, zoo
 from edgecsp.core import Model
 from edgecsp.darknet import weights as darknet_weights
 from edgecsp.errors import BuildFailed, EdgecspError
+from edgecsp.train import anchors
+from edgecsp.train.network import Network
 from edgecsp.zoo._packed import PackedWeights, pack
 
-from . import CLASSES, TEST_SEEDS, anchors, test
-from .run import MODEL, SIDE, network
-from .tape import Tape
+from . import CLASSES, TEST_SEEDS, test
+from .run import MASKS, MODEL, SIDE, network
 
 CLOSE = 0.05  # of a logit: half-precision kernels through forty layers
 SHIPPED = Path(zoo.__file__).with_name("codes.npz")
 _TEXT: Dict[str, Any] = {"capture_output": True, "text": True, "check": False}
 
 
-def parts(tape: Tape) -> Iterator[Tuple[str, np.ndarray]]:
+def parts(tape: Network) -> Iterator[Tuple[str, np.ndarray]]:
     """Every array of a tape with its part's name, in darknet's order."""
     arrays = iter(tape.floats())
     for module in tape.convolutions.values():
@@ -40,7 +41,7 @@ def parts(tape: Tape) -> Iterator[Tuple[str, np.ndarray]]:
         yield from ((part, next(arrays)) for part in ("bias", *norm, "weights"))
 
 
-def furthest(model: Model, tape: Tape, pictures: np.ndarray) -> float:
+def furthest(model: Model, tape: Network, pictures: np.ndarray) -> float:
     """The largest difference of any raw value between the ONNX and the tape, over pictures (N, 3, s, s) float32."""
     import onnxruntime
 
@@ -55,11 +56,11 @@ def furthest(model: Model, tape: Tape, pictures: np.ndarray) -> float:
     return worst
 
 
-def packed(tape: Tape, sizes: anchors.Anchors, record: Mapping[str, Any], path: Path) -> Model:
+def packed(tape: Network, sizes: anchors.Anchors, record: Mapping[str, Any], path: Path) -> Model:
     """Pack a tape to `path` and read it back through the zoo, as the model in the box will be."""
     with path.open("wb") as file:
         pack(file, parts(tape), record)
-    return zoo.model(MODEL, PackedWeights(path), (SIDE, SIDE), CLASSES, anchors=sizes, masks=anchors.MASKS)
+    return zoo.model(MODEL, PackedWeights(path), (SIDE, SIDE), CLASSES, anchors=sizes, masks=MASKS)
 
 
 def from_run(run: Path, out: Path, count: int) -> None:
@@ -70,7 +71,7 @@ def from_run(run: Path, out: Path, count: int) -> None:
     began = json.loads((run / "run.json").read_text())
     held = torch.load(run / "last.pt", map_location="cpu", weights_only=True)
     sizes = tuple((w, h) for w, h in began["anchors"])
-    tape = Tape(network(sizes))
+    tape = Network(network(sizes))
     tape.load_state_dict(held["average"])
     with files.atomic(run / "codes.weights") as file:
         darknet_weights.write(file, tape.floats())
@@ -78,7 +79,7 @@ def from_run(run: Path, out: Path, count: int) -> None:
         "model": MODEL,
         "labels": CLASSES,
         "anchors": sizes,
-        "masks": anchors.MASKS,
+        "masks": MASKS,
         "licence": "Apache-2.0",
         "trained": f"{held['step']:,} steps of {began['asked']['batch']} synthetic scenes",
         "scenes": began["scenes"],

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from edgecsp import decode, nms
+from edgecsp.train.network import Network
 
 from . import TEST_SEEDS
 from .score import Found
-from .tape import Tape
 
 LOW = 0.01  # AP counts boxes down to here
 
@@ -25,7 +25,7 @@ def truth(count: int, side: int) -> Tuple[List[np.ndarray], List[Found]]:
 
 
 @torch.no_grad()
-def detect(tape: Tape, pictures: Iterable[np.ndarray], device: str = "cpu", conf: float = LOW) -> List[Found]:
+def detect(tape: Network, pictures: Iterable[np.ndarray], device: str = "cpu", conf: float = LOW) -> List[Found]:
     """Boxes of pictures (s, s, 3) uint8 BGR, all of one size."""
     tape.eval()
     heads = [head for _, head in tape.net.heads]

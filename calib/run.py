@@ -15,31 +15,33 @@ import torch
 from edgecsp import files, zoo
 from edgecsp.errors import UsageError
 from edgecsp.net import Net
+from edgecsp.train import anchors
+from edgecsp.train.network import Network
 
-from . import CLASSES, anchors, data, plot
+from . import CLASSES, data, plot
 from .loss import Terms, YoloLoss
-from .tape import Tape
 
 MODEL = "cspdensenetb-ref-prn"
 SIDE = 320
+MASKS = ((3, 4, 5), (0, 1, 2))  # which anchors each of the two heads has: the coarse one the three largest
 ASKED = ("steps", "batch", "lr", "box", "also", "smooth", "seed", "warmup", "decay")  # what a resumed run must keep
 
 
 def network(sizes: anchors.Anchors, side: int = SIDE) -> Net:
     """The zoo's net with the codes' classes and anchors."""
-    return zoo.net(MODEL, (side, side), classes=len(CLASSES), anchors=sizes, masks=anchors.MASKS)
+    return zoo.net(MODEL, (side, side), classes=len(CLASSES), anchors=sizes, masks=MASKS)
 
 
 class Average:
     """The exponential moving average of a tape, buffers too; quick at first, so that it is of use early."""
 
-    def __init__(self, tape: Tape, decay: float = 0.9995) -> None:
-        self.tape = Tape(tape.net).to(next(tape.parameters()).device)
+    def __init__(self, tape: Network, decay: float = 0.9995) -> None:
+        self.tape = Network(tape.net).to(next(tape.parameters()).device)
         self.tape.load_state_dict(tape.state_dict())
         self._decay = decay
 
     @torch.no_grad()
-    def update(self, tape: Tape, step: int) -> None:
+    def update(self, tape: Network, step: int) -> None:
         """Move towards `tape` after optimiser step `step`."""
         share = 1 - self._decay * (1 - math.exp(-(step + 1) / 400))
         mine, theirs = self.tape.state_dict(), tape.state_dict()
@@ -57,7 +59,7 @@ class Run:
         torch.backends.cudnn.benchmark = True  # a handful of sides: worth a search each
         net = network(self.sizes)
         torch.manual_seed(a.seed)
-        self.tape = Tape(net).start().to(self.device, memory_format=torch.channels_last)
+        self.tape = Network(net).start().to(self.device, memory_format=torch.channels_last)
         self.average = Average(self.tape)
         self.loss = YoloLoss([head for _, head in net.heads], a.box, a.also, a.smooth)
         self.optimiser = torch.optim.AdamW(_groups(self.tape, a.decay), a.lr, betas=(0.9, 0.999))
@@ -155,7 +157,7 @@ def rate(step: int, a: argparse.Namespace) -> float:
     return a.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, along))) / 2)
 
 
-def _groups(tape: Tape, decay: float) -> List[Dict[str, Any]]:
+def _groups(tape: Network, decay: float) -> List[Dict[str, Any]]:
     """Weights decay; biases and batch-norm do not."""
     kernels = [p for p in tape.parameters() if p.ndim > 1]
     others = [p for p in tape.parameters() if p.ndim <= 1]

@@ -27,6 +27,7 @@ from . import (
     quantize,
     run,
     serve,
+    train,
     tune,
     up,
     val,
@@ -47,6 +48,7 @@ app.command("serve")(serve.command)
 app.command("up")(up.command)
 app.command("import")(import_.command)
 app.command("bench")(bench.command)
+app.command("train")(train.command)
 app.command("tune")(tune.command)
 app.command("export")(export.command)
 app.command("build")(build.command)

@@ -29,7 +29,19 @@ from ._heads import Wh
 from ._packed import PackedWeights, record_of
 from ._record import Entry, Row, Weights
 
-__all__ = ["Entry", "Row", "Weights", "get", "made_from", "model", "names", "net", "record", "shipped"]
+__all__ = [
+    "Entry",
+    "Row",
+    "Weights",
+    "get",
+    "made_from",
+    "model",
+    "names",
+    "net",
+    "record",
+    "shipped",
+    "shipped_weights",
+]
 
 
 @functools.lru_cache(maxsize=None)
@@ -63,13 +75,14 @@ def net(
     *,
     anchors: Optional[Sequence[Wh]] = None,
     masks: Optional[Sequence[Sequence[int]]] = None,
+    scale_xy: Optional[Sequence[float]] = None,
 ) -> Net:
     """A model's layers with their shapes and costs; what is not given is as published.
 
-    `hw` is (height, width); `anchors` the whole list in input pixels, `masks` which of them each head has.
-    Raises `UnknownName` or `UsageError`.
+    `hw` is (height, width); `anchors` the whole list in input pixels, `masks` which of them each head has, `scale_xy`
+    one value a head. Raises `UnknownName` or `UsageError`.
     """
-    return get(name).net(hw, classes, anchors, masks)
+    return get(name).net(hw, classes, anchors, masks, scale_xy)
 
 
 def model(
@@ -125,6 +138,11 @@ def shipped(name: str) -> Model:
     weights = PackedWeights(_packed_file(name))
     told = {key: str(weights.record[key]) for key in ("trained", "scenes", "commit", "licence")}
     return model(name, weights, origin={"weights": "in the box", **told})
+
+
+def shipped_weights(name: str) -> PackedWeights:
+    """The floats of weights that come with the package, in darknet's order. Raises as `shipped` does."""
+    return PackedWeights(_packed_file(name))
 
 
 def made_from(name: str) -> str:

@@ -89,7 +89,9 @@ class Entry:
     `masks` which of them each head has. A detector of two stages has none but a `second`, which lays the graph
     that judges one of its `rois` proposals. Neither: a classifier. `resize` is OpenCV's stretch, the way the
     paper's CPU column was timed and the cheapest there is; darknet's own is `run --resize darknet`. `labels` when
-    they are not COCO's or ImageNet's; `shipped` are weights that come with the package (`_packed`).
+    they are not COCO's or ImageNet's; `start` names a model with
+    weights of the same backbone, with which training begins; `shipped` are weights that come with the package
+    (`_packed`).
     """
 
     name: str
@@ -107,6 +109,7 @@ class Entry:
     new_coords: bool = False
     second: Optional[Callable[[int], Net]] = None
     rois: int = 0
+    start: str = ""
     conf: float = 0.25
     iou: float = 0.45
     nms_beta: float = 0.0
@@ -142,10 +145,11 @@ class Entry:
         classes: Optional[int] = None,
         anchors: Optional[Sequence[Wh]] = None,
         masks: Optional[Sequence[Sequence[int]]] = None,
+        scale_xy: Optional[Sequence[float]] = None,
     ) -> Net:
         """The layers over an input of `hw` (height, width), with their costs.
 
-        `classes`, `anchors` and `masks` replace the published ones. Raises `UsageError`.
+        `classes`, `anchors`, `masks` and `scale_xy` replace the published ones. Raises `UsageError`.
         """
         hw = hw or (self.size, self.size)
         if any(side < self.stride or side % self.stride for side in hw):
@@ -156,11 +160,16 @@ class Entry:
         if classes < 1:
             raise UsageError(f"{self.name} with {classes} classes: at least 1")
         net = Net(3, *hw)
-        self.build(net, self._output(net, classes, anchors, masks))
+        self.build(net, self._output(net, classes, anchors, masks, scale_xy))
         return net
 
     def _output(
-        self, net: Net, classes: int, anchors: Optional[Sequence[Wh]], masks: Optional[Sequence[Sequence[int]]]
+        self,
+        net: Net,
+        classes: int,
+        anchors: Optional[Sequence[Wh]],
+        masks: Optional[Sequence[Sequence[int]]],
+        scale_xy: Optional[Sequence[float]],
     ) -> Output:
         if not self.anchors and (anchors or masks):
             raise UsageError(f"{self.name} has no YOLO heads: anchors cannot be given")
@@ -170,7 +179,7 @@ class Entry:
         anchors = self.anchors if anchors is None else anchors
         if len(masks) != len(self.masks):
             raise UsageError(f"{self.name} has {len(self.masks)} heads; {len(masks)} masks were given")
-        return Detect(net, classes, anchors, masks, self.scale_xy, self.new_coords)
+        return Detect(net, classes, anchors, masks, scale_xy or self.scale_xy, self.new_coords)
 
     def input(self, net: Net) -> Input:
         """How a picture becomes the input of this model's `net`."""

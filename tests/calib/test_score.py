@@ -8,8 +8,9 @@ import io
 import numpy as np
 import pytest
 
-from calib import anchors, score
+from calib import score
 from calib.score import Found
+from edgecsp.train import anchors
 
 
 def crowd(seed: int, pictures: int = 30):

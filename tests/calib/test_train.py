@@ -10,12 +10,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra train)")
 
-from calib import CLASSES, TEST_SEEDS, anchors, bake, data, detect, loss, plot, run, shards, train  # noqa: E402
+from calib import CLASSES, TEST_SEEDS, bake, data, detect, loss, plot, run, shards, train  # noqa: E402
 from calib.scenes.dice import Dice  # noqa: E402
-from calib.tape import Tape  # noqa: E402
 from edgecsp import zoo  # noqa: E402
 from edgecsp.errors import UsageError  # noqa: E402
 from edgecsp.export import RandomWeights, to_bytes  # noqa: E402
+from edgecsp.train import anchors  # noqa: E402
+from edgecsp.train.network import Network  # noqa: E402
 from edgecsp.zoo._packed import record_of  # noqa: E402
 
 SIZES = ((12.0, 12.0), (25.0, 30.0), (60.0, 40.0), (50.0, 120.0), (140.0, 60.0), (200.0, 190.0))
@@ -35,7 +36,7 @@ def test_the_tape_is_the_exported_net(name):
     import onnxruntime
 
     net = zoo.net(name, (96, 64))
-    tape = Tape(net).load(RandomWeights(3)).eval()
+    tape = Network(net).load(RandomWeights(3)).eval()
     session = onnxruntime.InferenceSession(to_bytes(net, RandomWeights(3), name), providers=["CPUExecutionProvider"])
     x = np.random.default_rng(0).random((1, 3, 96, 64), np.float32)
     with torch.no_grad():
@@ -47,7 +48,7 @@ def test_the_tape_is_the_exported_net(name):
 
 def test_weights_come_back_through_the_zoo(tmp_path):
     torch.manual_seed(1)
-    tape = Tape(run.network(SIZES)).start()
+    tape = Network(run.network(SIZES)).start()
     tape.train()
     for _ in range(8):  # batch-norms that have seen something
         tape(torch.rand(4, 3, 96, 96))

@@ -1,4 +1,4 @@
-"""The zoo's tape as a torch module: one architecture, not two. Weights leave and return in darknet's order."""
+"""A `Net` as a torch module: one architecture, not two. Weights leave and return in darknet's order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgecsp.export import BN_EPSILON, Weights
-from edgecsp.net import Layer, Net
+from ..core import Yolo
+from ..export import BN_EPSILON, Weights
+from ..net import Layer, Net
 
 # Where the running mean of a batch-norm stands after n steps: 0.97^n of what it began with.
 _MOMENTUM = 0.03
@@ -27,7 +28,7 @@ def _convolution(layer: Layer) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(a["filters"], BN_EPSILON, _MOMENTUM)) if a["bn"] else nn.Sequential(conv)
 
 
-class Tape(nn.Module):
+class Network(nn.Module):
     """Runs a `Net`'s layers: (N, c, h, w) pictures of any size that fits the strides -> the raw heads, in order."""
 
     def __init__(self, net: Net) -> None:
@@ -58,12 +59,13 @@ class Tape(nn.Module):
                 del maps[j]
         return [maps[x.layer] for x, _ in self.net.heads]
 
-    def start(self, objectness: float = 0.01) -> Tape:
+    def start(self, objectness: float = 0.01) -> Network:
         """Fresh weights by He's rule for leaky ReLU; heads that expect next to nothing to be there."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, 0.1, "fan_out", "leaky_relu")
         for x, head in self.net.heads:
+            assert isinstance(head, Yolo)
             conv = self.convolutions[str(x.layer)][0]
             nn.init.normal_(conv.weight, 0, 0.01)
             bias = torch.zeros(len(head.anchors_wh), 5 + head.classes)
@@ -84,7 +86,7 @@ class Tape(nn.Module):
             arrays.append(conv.weight)
         return tuple(a.detach().cpu().float().contiguous().numpy() for a in arrays)
 
-    def load(self, weights: Weights) -> Tape:
+    def load(self, weights: Weights) -> Network:
         """Take every array from a `.weights` file or another source of floats."""
         for key, module in self.convolutions.items():
             conv = module[0]

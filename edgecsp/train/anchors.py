@@ -7,14 +7,13 @@ from typing import Tuple
 import numpy as np
 
 Anchors = Tuple[Tuple[float, float], ...]
-MASKS = ((3, 4, 5), (0, 1, 2))
-"""Which anchors each of the two heads has: the coarse one the three largest."""
 
 
 def shape_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """IoU of sizes (N, 2) and (M, 2) as if the boxes shared a corner: (N, M)."""
     common = np.minimum(a[:, None], b[None]).prod(2)
-    return common / (a.prod(1)[:, None] + b.prod(1)[None] - common)
+    shared: np.ndarray = common / (a.prod(1)[:, None] + b.prod(1)[None] - common)
+    return shared
 
 
 def kmeans(wh: np.ndarray, k: int = 6, seed: int = 0, starts: int = 12) -> Anchors:

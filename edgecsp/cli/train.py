@@ -1,0 +1,139 @@
+"""`edgecsp train`: labelled images in, a detector out."""
+
+from __future__ import annotations
+
+import importlib.util
+import json as json_
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
+
+import typer
+
+from ..errors import EngineUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from ..train import Progress, TrainRun
+
+
+def command(
+    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list)"),
+    data: Path = typer.Option(
+        ..., "--data", "-d", help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with labels"
+    ),
+    epochs: int = typer.Option(100, "--epochs", help="passes over the images"),
+    batch: int = typer.Option(16, "--batch", help="images a step"),
+    imgsz: Optional[int] = typer.Option(None, "--imgsz", help="side of the network's input [default: the model's]"),
+    weights: Optional[str] = typer.Option(
+        None, "--weights", help="begin with: a run's folder, a .weights file, a model with weights, or none"
+    ),
+    device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, or a GPU's number"),
+    workers: int = typer.Option(1, "--workers", help="processes that read and augment images"),
+    lr: float = typer.Option(2e-3, "--lr", help="highest learning rate (AdamW)"),
+    freeze: int = typer.Option(0, "--freeze", help="epochs in which the weights it begins with stay as they are"),
+    patience: int = typer.Option(0, "--patience", help="end after so many epochs without a better AP [default: never]"),
+    seed: int = typer.Option(0, "--seed", help="of weights, order and augmentation"),
+    classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
+    single_cls: bool = typer.Option(False, "--single-cls", help="all classes as one"),
+    val_split: float = typer.Option(0.1, "--val-split", help="share kept to judge by, where the data has no val"),
+    no_flip: bool = typer.Option(False, "--no-flip", help="never mirror: text, arrows, left and right"),
+    multi_scale: bool = typer.Option(False, "--multi-scale", help="batches of several sizes"),
+    name: Optional[Path] = typer.Option(None, "--name", "-n", help="the run's folder [default: the next runs/train/N]"),
+    resume: Optional[Path] = typer.Option(None, "--resume", help="go on with the run in this folder"),
+    json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
+) -> None:
+    """Train a detector of the zoo on labelled images: a folder with best.onnx comes out."""
+    for package in ("torch", "faster_coco_eval"):
+        if importlib.util.find_spec(package) is None:
+            raise EngineUnavailable(f"training needs {package}, not installed here; type: pip install 'edgecsp[train]'")
+    from ..sinks.base import Text
+    from ..train import TrainSettings, train
+
+    if resume is not None and name is not None:
+        raise UsageError(f"--resume {resume} goes on in its own folder; leave out --name {name}")
+    settings = TrainSettings(
+        epochs=epochs,
+        batch=batch,
+        imgsz=imgsz,
+        lr=lr,
+        freeze=freeze,
+        patience=patience,
+        seed=seed,
+        flip=not no_flip,
+        multi_scale=multi_scale,
+    )
+    figures = Text(json) if json else None
+    with _watch(quiet) as (tell, watch):
+        run = train(
+            model,
+            data,
+            settings=settings,
+            weights=weights,
+            out=name,
+            classes=[each for word in classes or () for each in word.split(",")],
+            single_class=single_cls,
+            val_split=val_split,
+            device=device,
+            workers=workers,
+            resume=resume,
+            tell=tell,
+            watch=watch,
+        )
+    if figures is not None:
+        figures.write(json_.dumps(_figures(run), indent=1) + "\n")
+        figures.close()
+    if not quiet:
+        print(_summary(run, data), file=sys.stderr)
+
+
+@contextmanager
+def _watch(quiet: bool) -> Iterator[Any]:
+    """What prints a line, and what shows progress where somebody watches."""
+    if quiet:
+        yield (lambda text: None), (lambda progress: None)
+        return
+    if not sys.stderr.isatty():
+        yield (lambda text: print(text, file=sys.stderr, flush=True)), (lambda progress: None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, epoch="1", said="")
+
+        def watch(at: Progress) -> None:
+            ap50 = "" if at.ap50 is None else f", AP50 {at.ap50:.3f}"
+            said = f"loss {at.loss:.2f}{ap50}, {at.images_per_s:.0f} images/s, {at.waited:.0%} waiting for images"
+            bar.update(task, total=at.steps, completed=at.step, epoch=f"{at.epoch}/{at.epochs}", said=said)
+
+        tell: Callable[[str], None] = lambda text: bar.console.print(text, markup=False, highlight=False)  # noqa: E731
+        yield tell, watch
+
+
+def _figures(run: TrainRun) -> Any:
+    return {
+        "schema": "edgecsp-train/1",
+        "folder": str(run.folder),
+        "onnx": str(run.onnx),
+        "AP": run.ap,
+        "AP50": run.ap50,
+        "epoch": run.epoch,
+        "images_per_s": round(run.images_per_s, 1),
+        "engines": {each.engine: each.difference for each in run.agreements},
+    }
+
+
+def _summary(run: TrainRun, data: Path) -> str:
+    best = f"best AP50 {run.ap50:.3f}, AP {run.ap:.3f}" if run.ap is not None and run.ap50 is not None else "no AP"
+    same = ", ".join(f"{each.engine} {each.difference:.0e}" for each in run.agreements)
+    return (
+        f"{best} in epoch {run.epoch}; {run.images_per_s:.0f} images/s\n"
+        f"{run.onnx}: heads as torch's, as a share of their scale: {same}\n"
+        f"next: edgecsp run IMAGES --model {run.onnx}\n"
+        f"      edgecsp val {run.onnx} --data {data}\n"
+        f"      edgecsp quantize {run.onnx} --calib IMAGES; edgecsp build {run.onnx}; edgecsp serve --model {run.onnx}"
+    )

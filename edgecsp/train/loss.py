@@ -1,0 +1,208 @@
+"""The loss over raw YOLO heads: which predictions answer for which boxes, and what is punished.
+
+Two assigners. "shape" is darknet's: the anchors whose shape fits, in the cell of the box's middle. "dynamic" is
+SimOTA (YOLOX, Ge et al. 2021): of the predictions near the middle, the ones that fit best so far, as many as the
+sum of their best IoUs says. Boxes are punished by CIoU (Zheng et al. 2020), objectness and classes by binary
+cross entropy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import List, NamedTuple, Sequence, Tuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core import Yolo
+
+
+class Terms(NamedTuple):
+    """The loss of a batch, by what it punishes: scalars."""
+
+    box: Tensor
+    objectness: Tensor
+    classes: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The sum that is minimised."""
+        return self.box + self.objectness + self.classes
+
+
+class Predictions(NamedTuple):
+    """All places of all heads side by side; P is the sum of A * H * W over the heads.
+
+    `raw` (N, P, 5 + classes) float32, `boxes` (N, P, 4) cx, cy, w, h in input pixels, `centres` (P, 2) of the
+    cells, `strides` (P,) and `anchors` (P, 2) in input pixels.
+    """
+
+    raw: Tensor
+    boxes: Tensor
+    centres: Tensor
+    strides: Tensor
+    anchors: Tensor
+
+
+class Matches(NamedTuple):
+    """Which place of which image answers for which row of the targets; all (K,) int64."""
+
+    image: Tensor
+    place: Tensor
+    target: Tensor
+
+
+def predict(heads: Sequence[Yolo], outputs: Sequence[Tensor], side: Tuple[int, int]) -> Predictions:
+    """Decode raw heads (N, A * (5 + classes), H, W) of inputs of `side` (height, width) pixels."""
+    parts: List[Tuple[Tensor, ...]] = []
+    for head, out in zip(heads, outputs):
+        n, _, h, w = out.shape
+        count = len(head.anchors_wh)
+        raw = out.view(n, count, -1, h, w).permute(0, 1, 3, 4, 2).reshape(n, count * h * w, -1).float()
+        rows, columns = torch.meshgrid(
+            torch.arange(h, device=out.device), torch.arange(w, device=out.device), indexing="ij"
+        )
+        cells = torch.stack((columns, rows), -1).reshape(1, h * w, 2).expand(count, -1, -1).reshape(-1, 2).float()
+        stride = torch.tensor([side[1] / w, side[0] / h], device=out.device)
+        anchors = torch.tensor(head.anchors_wh, device=out.device).repeat_interleave(h * w, 0)
+        scale = head.scale_xy
+        xy = (raw[..., :2].sigmoid() * scale - (scale - 1) / 2 + cells) * stride
+        wh = raw[..., 2:4].clamp(max=8).exp() * anchors
+        strides = stride.max().expand(len(cells))
+        parts.append((raw, torch.cat((xy, wh), -1), (cells + 0.5) * stride, strides, anchors))
+    columns_ = list(zip(*parts))
+    return Predictions(*(torch.cat(c, 1) for c in columns_[:2]), *(torch.cat(c) for c in columns_[2:]))
+
+
+class Loss:
+    """The loss for a network's heads, means over the boxes of a batch.
+
+    `assigner` is "dynamic" or "shape". `smooth` is label smoothing of the classes; `weights` weighs box, objectness
+    and classes against each other.
+    """
+
+    def __init__(
+        self,
+        heads: Sequence[Yolo],
+        assigner: str = "dynamic",
+        smooth: float = 0.0,
+        weights: Tuple[float, float, float] = (5.0, 1.0, 1.0),
+        soft: bool = False,
+    ) -> None:
+        self.heads, self.assigner, self.smooth, self.weights, self.soft = heads, assigner, smooth, weights, soft
+
+    def __call__(self, outputs: Sequence[Tensor], targets: Tensor, side: Tuple[int, int]) -> Terms:
+        """`outputs` raw heads of N inputs of `side` (h, w) px; `targets` (M, 6): image, class, cx, cy, w, h in px."""
+        found = predict(self.heads, outputs, side)
+        match = assign_dynamic(found, targets) if self.assigner == "dynamic" else assign_shape(found, targets)
+        count = max(1, len(match.target))
+        rows = found.raw[match.image, match.place]
+        wanted = targets[match.target]
+        boxes = found.boxes[match.image, match.place]
+        overlap = ciou(boxes, wanted[:, 2:])
+        present = torch.zeros_like(found.raw[..., 4])
+        present[match.image, match.place] = iou(boxes, wanted[:, 2:]).detach() if self.soft else 1.0
+        classes = found.raw.shape[2] - 5
+        named = F.one_hot(wanted[:, 1].long(), classes).to(rows) * (1 - self.smooth) + self.smooth / classes
+        terms = (
+            (1 - overlap).sum(),
+            F.binary_cross_entropy_with_logits(found.raw[..., 4], present, reduction="sum"),
+            F.binary_cross_entropy_with_logits(rows[:, 5:], named, reduction="sum"),
+        )
+        return Terms(*(term * weight / count for term, weight in zip(terms, self.weights)))
+
+
+@torch.no_grad()
+def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, shape: float = 4.0) -> Matches:
+    """SimOTA over anchors: candidates are places near a box's middle whose anchor is within `shape` times its sides.
+
+    `radius` is in strides: a head with `scale_xy` 2 reaches a stride from its cell's middle, and only asymptotically.
+    A place answers for one box at most, the one that it costs least.
+    """
+    device = targets.device
+    images, places, chosen = [], [], []
+    for image in range(found.raw.shape[0]):
+        mine = (targets[:, 0] == image).nonzero()[:, 0]
+        if not len(mine):
+            continue
+        boxes = targets[mine, 2:]
+        away = (boxes[:, None, :2] - found.centres).abs().amax(2) / found.strides
+        ratio = boxes[:, None, 2:] / found.anchors
+        fits = torch.maximum(ratio, 1 / ratio).amax(2) < shape
+        fits |= ~fits.any(1, keepdim=True)  # a box that no anchor resembles takes what there is
+        near = away < radius
+        inside = (near & fits).any(0).nonzero()[:, 0]
+        if not len(inside):
+            continue
+        overlap = iou(boxes[:, None], found.boxes[image, inside])
+        rows = found.raw[image, inside]
+        named = targets[mine, 1].long()
+        score = (rows[:, 5:].sigmoid() * rows[:, 4:5].sigmoid()).sqrt().clamp(1e-6, 1 - 1e-6)
+        absent = torch.log1p(-score)
+        cost_class = -(absent.sum(1) + (score.log() - absent)[:, named].T)
+        cost = cost_class + 3.0 * -(overlap + 1e-8).log()
+        cost = cost + 1e5 * ~(near & fits)[:, inside]
+        counts = overlap.topk(min(10, len(inside)), 1).values.sum(1).int().clamp(min=1)
+        taken = torch.zeros_like(cost, dtype=torch.bool)
+        order = cost.argsort(1)
+        rank = torch.arange(cost.shape[1], device=device)
+        taken.scatter_(1, order, rank[None] < counts[:, None])
+        taken &= cost < 1e5
+        several = taken.sum(0) > 1
+        if several.any():
+            best = cost[:, several].argmin(0)
+            taken[:, several] = False
+            taken[best, several.nonzero()[:, 0]] = True
+        box, column = taken.nonzero(as_tuple=True)
+        images.append(torch.full_like(box, image))
+        places.append(inside[column])
+        chosen.append(mine[box])
+    if not images:
+        nothing = torch.zeros(0, dtype=torch.long, device=device)
+        return Matches(nothing, nothing, nothing)
+    return Matches(torch.cat(images), torch.cat(places), torch.cat(chosen))
+
+
+@torch.no_grad()
+def assign_shape(found: Predictions, targets: Tensor, also: float = 0.35) -> Matches:
+    """darknet's: the anchor of the best shape, and those of an IoU of shapes above `also`, in the middle's cell."""
+    wh = targets[:, 4:]
+    common = torch.minimum(wh[:, None], found.anchors).prod(2)
+    fit = common / (wh.prod(1)[:, None] + found.anchors.prod(1) - common)
+    here = (targets[:, None, 2:4] - found.centres).abs() <= found.strides[:, None] / 2 * (1 + 1e-6)
+    fit = torch.where(here.all(2), fit, torch.full_like(fit, -1.0))
+    if not len(targets):
+        nothing = torch.zeros(0, dtype=torch.long, device=targets.device)
+        return Matches(nothing, nothing, nothing)
+    best = fit.argmax(1, keepdim=True)
+    taken = fit > also
+    taken.scatter_(1, best, True)
+    target, place = taken.nonzero(as_tuple=True)
+    return Matches(targets[target, 0].long(), place, target)
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes cx, cy, w, h; broadcasts."""
+    return _overlap(a, b)[0]
+
+
+def _overlap(a: Tensor, b: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    low = torch.maximum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
+    high = torch.minimum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
+    inside = (high - low).clamp(min=0).prod(-1)
+    union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - inside
+    return inside / (union + 1e-9), low, high
+
+
+def ciou(a: Tensor, b: Tensor) -> Tensor:
+    """Complete IoU of boxes cx, cy, w, h (Zheng et al. 2020), the gradient of its aspect term as published."""
+    value = iou(a, b)
+    low = torch.minimum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
+    high = torch.maximum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
+    away = (a[..., :2] - b[..., :2]).square().sum(-1) / ((high - low).square().sum(-1) + 1e-9)
+    turn = torch.atan(b[..., 2] / (b[..., 3] + 1e-9)) - torch.atan(a[..., 2] / (a[..., 3] + 1e-9))
+    v = 4 / math.pi**2 * turn.square()
+    with torch.no_grad():
+        share = v / (1 - value + v + 1e-9)
+    return value - away - share * v

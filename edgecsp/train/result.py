@@ -1,0 +1,104 @@
+"""What a run leaves: `best.onnx`, compared with torch on every engine before it gets its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Tuple
+
+import numpy as np
+import torch
+
+from .. import backends, files, onnx_model, preprocess
+from ..core import Array, Input, Model
+from ..errors import BuildFailed
+from ..evaluate import Found
+from ..evaluate.confusion import matches
+from .network import Network
+
+CLOSE = 1e-3  # of a head's scale; float32 on two implementations is off by some millionths
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an engine's heads are from torch's, as a share of the heads' scale."""
+
+    engine: str
+    difference: float
+
+
+def save(model: Model, network: Network, images: List[Array], path: Path) -> Tuple[Agreement, ...]:
+    """Write the model's ONNX to `path` after every engine that is installed gave torch's heads on `images`.
+
+    Raises `BuildFailed` when one gives others; nothing is written then.
+    """
+    found = tuple(Agreement(name, compare(model, network, images, name)) for name in engines())
+    wrong = [each for each in found if not each.difference <= CLOSE]
+    if wrong:
+        shown = ", ".join(f"{each.engine} by {each.difference:.2g}" for each in wrong)
+        raise BuildFailed(f"the exported heads differ from torch's ({shown} of their scale; {CLOSE:g} is allowed)")
+    with files.atomic(path) as file:
+        file.write(model.onnx)
+    return found
+
+
+def engines() -> List[str]:
+    """The engines that compute heads here on the CPU."""
+    return [name for name in backends.names() if backends.is_real(name) and backends.why_not(name, "cpu") is None]
+
+
+@torch.no_grad()
+def compare(model: Model, network: Network, images: List[Array], engine: str) -> float:
+    """The largest difference between an engine's heads and torch's in float32, as a share of the heads' scale."""
+    network.eval()
+    device = next(network.parameters()).device
+    session = backends.open(model, engine, device="cpu")
+    worst = 0.0
+    try:
+        for image in images:
+            batch, _ = preprocess.prepare(image, model.input)
+            outputs = network(torch.from_numpy(batch).to(device))
+            for mine, other in zip(outputs, session.run(batch)):
+                mine = mine.float().cpu().numpy()
+                worst = max(worst, float(np.abs(mine - other).max() / max(1e-6, np.abs(mine).max())))
+    finally:
+        session.close()
+    return worst
+
+
+def best_threshold(found: Found) -> Tuple[float, float]:
+    """The confidence threshold of the best F1 at an IoU of 0.5, all classes together, and that F1."""
+    scores: List[Array] = []
+    hits: List[Array] = []
+    objects = 0
+    for picture, detections in zip(found.pictures, found.detections):
+        kept = detections[detections.scores >= 0.01]
+        boxes = picture.boxes
+        right = matches(boxes, kept).of_found
+        is_hit = right >= 0
+        is_hit[is_hit] = boxes.class_ids[right[is_hit]] == kept.class_ids[is_hit]
+        scores.append(kept.scores)
+        hits.append(is_hit)
+        objects += int((~boxes.crowd).sum())
+    every = np.concatenate(scores) if scores else np.zeros(0)
+    if not objects or not len(every):
+        return 0.25, 0.0
+    order = np.argsort(-every, kind="stable")
+    hit = np.cumsum(np.concatenate(hits)[order])
+    f1 = 2 * hit / (np.arange(1, len(hit) + 1) + objects)
+    at = int(f1.argmax())
+    # Between this detection and the next: the threshold must let this one through.
+    low = float(every[order[at + 1]]) if at + 1 < len(order) else 0.0
+    return round((float(every[order[at]]) + low) / 2, 3), float(f1[at])
+
+
+def input_of(model_input: Input, side: int) -> Input:
+    """A model's input at another side."""
+    return Input(
+        (side, side), model_input.resize, model_input.colour, model_input.scale, model_input.mean, model_input.std
+    )
+
+
+def reread(path: Path) -> Model:
+    """The written file as a user's `load` reads it."""
+    return onnx_model.load(path)

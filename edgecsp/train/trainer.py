@@ -1,0 +1,136 @@
+"""A network that learns: the optimiser, the moving average, one step at a time, and all of it as a checkpoint."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from typing import Any, Dict, FrozenSet, List, Mapping
+
+import torch
+from torch import Tensor
+
+from .. import cpu
+from ..core import Yolo
+from ..errors import UsageError
+from .loss import Loss, Terms
+from .model import Layout
+from .network import Network
+from .settings import TrainSettings
+
+CLIP = 10.0  # the largest norm of a step's gradient
+
+
+def use_kept_memory() -> None:
+    """Tell glibc to keep freed memory: a step that maps and faults in every tensor anew takes 1.6 times as long."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return  # no glibc
+    m_trim_threshold, m_mmap_max = -1, -4
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 itself; where it does not, float32 is faster."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported())
+    return bool({"AVX-512 BF16", "AMX BF16"} & set(cpu.isa()))
+
+
+class Trainer:
+    """The state of a run after `step` optimiser steps of `steps`.
+
+    `frozen` names parameters that stay as they are for the first `settings.freeze` of every `steps`.
+    """
+
+    def __init__(self, layout: Layout, settings: TrainSettings, steps: int, device: str = "cpu") -> None:
+        self.settings, self.steps, self.device = settings, steps, device
+        net = layout.net()
+        torch.manual_seed(settings.seed)
+        self.network = Network(net).start().to(device, memory_format=torch.channels_last)
+        self.average = Network(net).to(device, memory_format=torch.channels_last)
+        self.average.load_state_dict(self.network.state_dict())
+        self.loss = Loss([head for _, head in net.heads if isinstance(head, Yolo)], settings.assigner, settings.smooth)
+        self.optimiser = torch.optim.AdamW(_groups(self.network, settings.decay), settings.lr)
+        self.step = 0
+        self.frozen: FrozenSet[str] = frozenset()
+        self.freeze_steps = 0
+        self._bfloat16 = has_bfloat16(device)
+
+    def begin_with(self, state: Mapping[str, Tensor]) -> int:
+        """Take every tensor of another network that has its name and shape here; how many of ours that were."""
+        mine = self.network.state_dict()
+        taken = [key for key, value in state.items() if key in mine and mine[key].shape == value.shape]
+        with torch.no_grad():
+            for key in taken:
+                mine[key].copy_(state[key])
+        self.average.load_state_dict(mine)
+        self.frozen = frozenset(taken)
+        return len(taken)
+
+    def learn(self, images: Tensor, targets: Tensor) -> Terms:
+        """One optimiser step on a batch of `data.batches`. Raises `UsageError` when the loss is no number any more."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        self.network.train()
+        x = images.to(self.device, non_blocking=True).to(memory_format=torch.channels_last).float().div_(255)
+        targets = targets.to(self.device, non_blocking=True)
+        # bfloat16 has float32's range, so nothing is scaled; the loss itself is computed in float32.
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self._bfloat16):
+            outputs = self.network(x)
+        terms = self.loss(outputs, targets, (images.shape[2], images.shape[3]))
+        if not bool(torch.isfinite(terms.total)):
+            raise UsageError(
+                f"step {self.step + 1}: the loss is {terms.total.item():g}; "
+                f"try a lower --lr than {self.settings.lr:g}. What was saved before stays"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        terms.total.backward()
+        if self.step < self.freeze_steps:
+            for name, parameter in self.network.named_parameters():
+                if name in self.frozen:
+                    parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self.optimiser.step()
+        self._follow()
+        self.step += 1
+        return terms
+
+    def rate(self) -> float:
+        """The learning rate of the next step: a linear warm-up, then half a cosine down to a hundredth."""
+        rise = min(1.0, (self.step + 1) / self.settings.warmup)
+        fall = (1 + math.cos(math.pi * min(1.0, self.step / max(1, self.steps)))) / 2
+        return self.settings.lr * rise * (0.01 + 0.99 * fall)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the network; quick at first, so that it is of use early."""
+        share = 1 - self.settings.average * (1 - math.exp(-(self.step + 1) / 200))
+        mine, theirs = self.average.state_dict(), self.network.state_dict()
+        moving = [key for key, value in mine.items() if value.is_floating_point()]
+        torch._foreach_lerp_([mine[k] for k in moving], [theirs[k] for k in moving], share)
+
+    def state(self) -> Dict[str, Any]:
+        """All that a run needs to go on; tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "frozen": sorted(self.frozen),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.frozen = int(state["step"]), frozenset(state["frozen"])
+
+
+def _groups(network: Network, decay: float) -> List[Dict[str, Any]]:
+    """Kernels decay; biases and batch-norm do not."""
+    kernels = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
