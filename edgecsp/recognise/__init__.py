@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
+from .. import onnx_limits
 from ..anchors import SETS, AnchorSet
 from ..core import Input, Model, Scores
 from ..errors import BadModel, UnknownName, UsageError
@@ -81,7 +82,9 @@ def recognise(proto: Any, shown: str, said: Optional[Said] = None, *, folder: Op
     operators = reading.operators(proto)
     _refuse_plugins(shown, operators)
     graph.embed_external(proto, folder, shown)
+    onnx_limits.check(proto, shown)
     measure = graph.fix_input(proto, shown, said.hw, meta.hw)
+    onnx_limits.check_sizes(proto, shown)
     hw, channels = _size(proto, shown, meta.stride if measure else None)
     cast = graph.as_float32(proto)
     outputs = graph.outputs(proto, shown, measure=measure)
