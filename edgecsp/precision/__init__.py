@@ -5,6 +5,7 @@
     small = precision.with_ranges(model, ranges)     # int8 weights, quantised activations
     small = precision.quantized(model, batches)      # the two in one
     half = precision.half(model)                     # fp16 weights and arithmetic, float32 in and out
+    wide = precision.single(half)                    # the same weights, fp32 arithmetic
 
 The int8 graph is one file for every engine: symmetric int8 with zero points 0 (TensorRT takes no other), weights per
 output channel, a Q/DQ pair on each side of an activation (onnxruntime computes no convolution in int8 otherwise).
@@ -17,13 +18,13 @@ from .. import protobuf
 from ..core import Model
 from ..errors import BadModel
 from ._forms import biased, fused, unsigned
-from ._half import half
+from ._half import half, single
 from ._int8 import quantizable, quantized, with_ranges
 from ._ranges import LEAST, METHODS, Ranges, load, measured
 
 __all__ = [
     "LEAST", "METHODS", "Ranges", "biased", "fused", "half", "load", "measured", "of", "quantizable", "quantized",
-    "unsigned", "with_ranges",
+    "single", "unsigned", "with_ranges",
 ]  # fmt: skip
 
 _QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")

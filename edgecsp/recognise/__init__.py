@@ -79,6 +79,8 @@ def recognise(proto: Any, shown: str, said: Optional[Said] = None, *, folder: Op
     meta = props.read({prop.key: prop.value for prop in proto.metadata_props})
     kind = _kind(said.kind)
     _refuse_task(shown, kind, meta.task)
+    if kind and meta.kind and kind != meta.kind:
+        raise UsageError(f"--kind {kind} was asked for, and the metadata of {shown} says that it is {meta.kind}")
     operators = reading.operators(proto)
     _refuse_plugins(shown, operators)
     graph.embed_external(proto, folder, shown)
@@ -92,8 +94,8 @@ def recognise(proto: Any, shown: str, said: Optional[Said] = None, *, folder: Op
 
     classes = _classes(shown, said, meta)
     seen = Seen(outputs, hw, classes, said.anchors)
-    if kind is None and meta.task == "classify":
-        kind = "classify"
+    if kind is None:
+        kind = "classify" if meta.task == "classify" else meta.kind
     match = choose(shown, proto, seen, kind, operators)
     heads, shapes = _attach(proto, match.guess, outputs)
     labels, notes = _labels(said, meta, heads[0].classes, match.kind)
