@@ -245,6 +245,11 @@ class AnchorFree:
     multi_label: bool = False
 
 
+def _check_layout(box: str) -> None:
+    if box not in ("xywh", "xyxy"):
+        raise UnknownName("box layout", box, ("xywh", "xyxy"))
+
+
 @dataclass(frozen=True)
 class Decoded:
     """Boxes that the graph itself has decoded: output `name`, (1, N, 4 + classes), rows [box, class ...].
@@ -266,21 +271,26 @@ class Decoded:
     multi_label: bool = False
 
     def __post_init__(self) -> None:
-        if self.box not in ("xywh", "xyxy"):
-            raise UnknownName("box layout", self.box, ("xywh", "xyxy"))
+        _check_layout(self.box)
 
 
 @dataclass(frozen=True)
 class EndToEnd:
-    """Boxes that need no suppression: output `name`, (1, N, 6), rows [x0, y0, x1, y1, score, class].
+    """Boxes that need no suppression: output `name`, (1, N, 6), rows [box, score, class].
 
-    In network pixels; rows that hold nothing have a score near 0. Source: YOLOv10's one-to-one head.
+    `box` and `relative` are as of `Decoded`; rows that hold nothing have a score near 0. Source: YOLOv10's one-to-one
+    head (corners in network pixels); ultralytics' RT-DETR (centre and size, relative).
     """
 
     kind = "end-to-end"
     nms_free = True
     name: str
     classes: int
+    box: str = "xyxy"
+    relative: bool = False
+
+    def __post_init__(self) -> None:
+        _check_layout(self.box)
 
 
 @dataclass(frozen=True)

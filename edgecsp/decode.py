@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -126,16 +126,20 @@ def _decoded(head: Decoded, out: Array, input_hw: Tuple[int, int], conf: float) 
     rows = _rows(head, out.transpose(0, 2, 1) if head.channels_first else out, first + head.classes)
     objectness = rows[:, 4] if head.objectness else None
     row, class_id, scores = _passing(rows[:, first:], objectness, conf, head.multi_label)
-    box = rows[row, :4]
-    if head.relative:
-        box = box * np.array((input_hw[1], input_hw[0]) * 2, np.float32)
-    return _real(_corners(box) if head.box == "xywh" else box, scores, class_id)
+    return _real(_in_pixels(head, rows[row, :4], input_hw), scores, class_id)
 
 
 def _end_to_end(head: EndToEnd, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
     rows = _rows(head, out, 6)
     rows = rows[(rows[:, 4] > conf) & (rows[:, 5] > -0.5) & (rows[:, 5] < head.classes - 0.5)]
-    return _real(rows[:, :4], rows[:, 4], np.rint(rows[:, 5]))
+    return _real(_in_pixels(head, rows[:, :4], input_hw), rows[:, 4], np.rint(rows[:, 5]))
+
+
+def _in_pixels(head: Union[Decoded, EndToEnd], box: Array, input_hw: Tuple[int, int]) -> Array:
+    """Boxes as the head lays them out -> xyxy network pixels."""
+    if head.relative:
+        box = box * np.array((input_hw[1], input_hw[0]) * 2, np.float32)
+    return _corners(box) if head.box == "xywh" else box
 
 
 def _rows(head: Head, out: Array, fields: int, places: Optional[int] = None) -> Array:

@@ -16,12 +16,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union, get_args, get_origin, get_type_hints
 
-from . import files, protobuf
+from . import files, onnx_limits, protobuf
 from .core import HEADS, Head, Input, Model, Yolo
 from .errors import BadModel, EdgecspError, SourceError, UsageError
 from .export import Weights, field_head, to_bytes
@@ -79,6 +78,7 @@ def parse(
     described = _props_of(proto, shown)
     if KEY not in described:
         return _adopted(proto, data, shown, Said(hw=hw), folder).model
+    onnx_limits.check(proto, shown)
     try:
         model = _from_json(json.loads(described[KEY]))
         if SECOND in described:
@@ -87,6 +87,7 @@ def parse(
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, EdgecspError) as error:
         raise BadModel(f"{shown}: its {KEY!r} metadata cannot be used ({error})") from error
     _check_graph(proto.graph, model, shown)
+    onnx_limits.check_sizes(proto, shown, model.input.hw)
     return replace(model, onnx=data)
 
 
@@ -101,6 +102,12 @@ def described(data: bytes, shown: str = "the model") -> Model:
         if bytes(said.get(1, b"")) == KEY.encode():
             return replace(_from_json(json.loads(bytes(said.get(2, b"")))), onnx=data)
     raise BadModel(f"{shown} does not describe itself")
+
+
+def check(data: bytes, shown: str) -> bytes:
+    """The same bytes, if an engine may be given them: see `onnx_limits`. Raises `BadModel`."""
+    onnx_limits.check(_proto(data, shown), shown)
+    return data
 
 
 def graph_of(model: Model) -> Any:
@@ -220,22 +227,13 @@ def _maps(proto: Any, hw: Tuple[int, int]) -> Dict[str, List[int]]:
 
     Left out is what hangs on a mean over a whole map alone: it is 1x1 at any size.
     """
-    from onnx import helper, shape_inference
-
     graph = proto.graph
-    small = [const for const in graph.initializer if math.prod(const.dims) <= 64]
-    large = [const for const in graph.initializer if math.prod(const.dims) > 64]
-    picture = helper.make_tensor_value_info(graph.input[0].name, 1, [1, _dims(graph.input[0])[1], *hw])
-    inputs = [picture, *(helper.make_tensor_value_info(const.name, const.data_type, const.dims) for const in large)]
-    outputs = [helper.make_empty_tensor_value_info(value.name) for value in graph.output]
-    light = helper.make_graph(graph.node, "sizes", inputs, outputs, small)
-    known = shape_inference.infer_shapes(helper.make_model(light, opset_imports=proto.opset_import)).graph
+    known = onnx_limits.shapes(proto, [1, _dims(graph.input[0])[1], *hw])
     fixed = {const.name for const in graph.initializer}
     for node in graph.node:
         if node.op_type == "GlobalAveragePool" or fixed.issuperset(filter(None, node.input)):
             fixed.update(node.output)
-    maps = (picture, *known.value_info, *known.output)
-    return {value.name: _dims(value)[2:] for value in maps if value.name not in fixed}
+    return {name: dims[2:] for name, (dims, _) in known.items() if name not in fixed}
 
 
 def _dims(value: Any) -> List[int]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import backends, decode, flow, nms, onnx_model, preprocess, sources, store, tuned, two_stage
 from .core import Array, Detections, Frame, Geometry, Model, Result, Stream
-from .errors import SourceError, UsageError
+from .errors import EdgecspError, EngineFailed, SourceError, UsageError
 
 IN_THE_BOX = "codes"  # the model whose weights come with the package
 
@@ -81,9 +81,17 @@ class Detector:
         return self._prepare(image, self.model.input)
 
     def infer(self, batch: Array) -> List[Array]:
-        """Network input -> raw heads."""
+        """Network input -> raw heads. Raises `EngineFailed` for whatever the engine raises."""
         with self._places:
-            return self.session.run(batch)
+            try:
+                return self.session.run(batch)
+            except EdgecspError:
+                raise
+            except Exception as error:  # engines' errors share no class
+                said = " ".join(str(error).split())[:300]
+                raise EngineFailed(
+                    f"the engine failed on {self.model.name} ({type(error).__name__}: {said})"
+                ) from error
 
     def ready(self, batch: Array) -> None:
         """Have the session make itself ready for another kind of batch than `prepare`'s, which may take seconds."""

@@ -154,6 +154,7 @@ def open(
     engine, device, _ = choose(engine, device, precision)
     require(engine, device)
     precision = _precision(model, engine, precision)
+    model = _computing_in(model, precision)
     try:
         threads = threads or cpu.threads()
         backend, at_once = module(engine), min(at_once, threads)
@@ -178,6 +179,13 @@ def takes_pixels(session: Any) -> bool:
     return getattr(session, "pixels", False)
 
 
+def _computing_in(model: Model, precision: str) -> Model:
+    """An fp16 graph as an fp32 one where fp32 was asked for; any other as it is."""
+    from .. import precision as precisions
+
+    return precisions.single(model) if precision == "fp32" and precisions.of(model) == "fp16" else model
+
+
 def _precision(model: Model, engine: str, asked: Optional[str]) -> str:
     """What the engine is to compute in; raises when it cannot, or when the graph is not made for it."""
     from .. import precision
@@ -190,7 +198,8 @@ def _precision(model: Model, engine: str, asked: Optional[str]) -> str:
             f"engine {engine!r} computes in {', '.join(module(engine).PRECISIONS)}; {model.name} "
             f"{'was asked for in' if asked else 'is'} {wanted}; type: --engine {' or '.join(able)}"
         )
-    if wanted == found or (wanted, found) == ("fp16", "fp32"):  # whoever computes in fp16 rounds the weights itself
+    # Whoever computes in fp16 rounds the weights itself; for fp32 see `_computing_in`.
+    if wanted == found or {wanted, found} == {"fp16", "fp32"}:
         return wanted
     if wanted == "int8":
         raise UsageError(

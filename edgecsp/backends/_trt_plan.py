@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from .. import isolated, memory, plans, precision, recipes
+from .. import installed, isolated, memory, plans, precision, recipes
 from ..core import Model
 from ..errors import BuildFailed, EngineUnavailable, UsageError
 from ..recipes import Recipe
@@ -70,6 +70,7 @@ def facts(model: Model, recipe: Recipe, chip: Chip) -> Dict[str, Any]:
     return {
         "engine": "trt",
         "engine_version": trt.__version__,
+        "edgecsp": installed.own(),  # what the builder is told, and how a graph is halved, is our code
         "cuda": chip.cuda,
         "device": {"name": chip.name, "compute_capability": chip.compute_capability},
         "model": {"name": model.name, "sha256": hashlib.sha256(model.onnx).hexdigest()},

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
-from .. import plans, preprocess
+from .. import installed, plans, preprocess
 from ..core import Array, Input, Model
 from ..errors import BuildFailed
 
@@ -121,6 +121,7 @@ def _compiled(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Option
     facts = {
         "engine": "openvino",
         "version": ov.get_version(),
+        "edgecsp": installed.own(),  # `_scaled` lays the picture in
         "device": [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")],
         "graph": hashlib.sha256(graph).hexdigest(),
         "options": wanted,

@@ -6,11 +6,11 @@ import itertools
 import json as json_module
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 import typer
 
-from ..errors import SourceError
+from ..errors import EngineUnavailable, SourceError
 from . import _options, _pictures
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ def command(
     imgsz: Optional[str] = _options.IMGSZ,
     json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
-    """Compare every engine and precision with fp32 on onnxruntime. Exits with 8 when an fp32 engine disagrees."""
+    """Compare every engine and precision with fp32 on onnxruntime.
+
+    Exits with 8 when an fp32 engine disagrees, and with 6 when an engine of --engine did not run.
+    """
     from .. import store
     from .. import verify as verifying
 
@@ -43,10 +46,11 @@ def command(
     graphs = [store.resolve(other, hw=hw) for other in others or ()]
     pictures = _read(images) if images else verifying.drawn()
     rows = []
-    for row in verifying.rows(made, pictures, others=graphs, engines=_options.words(engine), threads=threads):
+    asked = _options.words(engine)
+    for row in verifying.rows(made, pictures, others=graphs, engines=asked, threads=threads):
         rows.append(row)
         if not json:
-            _show(row, first=len(rows) == 1)
+            _show(row, first=sum(not each.why for each in rows) == 1)
     wrong = [row for row in rows if row.precision == "fp32" and not row.why and not row.largest <= TOLERANCE]
     if json:
         said = {"model": made.name, "pictures": len(pictures), "drawn": not images, "tolerance": TOLERANCE}
@@ -62,8 +66,19 @@ def command(
             f"beyond {TOLERANCE:g}: it computes another network",
             file=sys.stderr,
         )
+    lacking = _lacking(rows, asked or ())
+    for why, names in _reasons([row for row in rows if row.engine in lacking]).items():
+        print(f"edgecsp: not verified: {', '.join(names)}: {why}", file=sys.stderr)
     if wrong:
         raise typer.Exit(DISAGREE)
+    if lacking:
+        raise typer.Exit(EngineUnavailable.exit_code)
+
+
+def _lacking(rows: Sequence[Row], asked: Sequence[str]) -> List[str]:
+    """The engines that were asked for by name and ran nowhere, in nothing."""
+    ran = {row.engine for row in rows if not row.why}
+    return [name for name in asked if name not in ran]
 
 
 def _read(given: List[str]) -> List[Array]:
@@ -74,7 +89,7 @@ def _read(given: List[str]) -> List[Array]:
 
 
 def _show(row: Row, first: bool) -> None:
-    if first:
+    if first and not row.why:
         print(f"{'engine':10} {'device':9} {'':5} {'largest':>9} {'mean':>9} {'IoU .99':>9} {'IoU .5':>9} {'ms':>8}")
     if row.why:
         return

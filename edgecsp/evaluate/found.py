@@ -61,18 +61,20 @@ def find(
     """
     of = classes(detector.model, data)
     low = pipeline.Detector(detector.model, detector.session, replace(detector.settings, conf=conf, max_det=max_det))
-    places = {picture.path: picture for picture in data.pictures}
+    places: Dict[str, List[Picture]] = {}
+    for picture in data.pictures:  # a file may be an image under several ids
+        places.setdefault(picture.path, []).append(picture)
     found = Found(data)
     others: Dict[str, int] = {}
 
     def take(frame: Frame, result: Result) -> None:
-        picture = places[frame.stream.name]
-        if picture.hw not in (None, frame.hw):
-            others[f"{picture.path} is {_size(frame.hw)}, and annotated as {_size(picture.hw)}"] = 1
-        if isinstance(result, Detections):
-            known = result[of[result.class_ids] >= 0]
-            ids = of[known.class_ids].astype(np.int32)
-            found.add(picture.sized(frame.hw), Detections(known.xyxy, known.scores, ids, data.names))
+        for picture in places[frame.stream.name]:
+            if picture.hw not in (None, frame.hw):
+                others[f"{picture.path} is {_size(frame.hw)}, and annotated as {_size(picture.hw)}"] = 1
+            if isinstance(result, Detections):
+                known = result[of[result.class_ids] >= 0]
+                ids = of[known.class_ids].astype(np.int32)
+                found.add(picture.sized(frame.hw), Detections(known.xyxy, known.scores, ids, data.names))
 
     summary = pipeline.Summary()
     pipeline.run(low, [sources.Pictures(list(places), forgive=True)], take, summary, tick=tick)

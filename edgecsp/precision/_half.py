@@ -1,4 +1,4 @@
-"""fp32 -> fp16: half the bytes, and on a GPU of that kind twice the speed."""
+"""fp32 -> fp16: half the bytes, and on a GPU of that kind twice the speed. And back, to compute in fp32."""
 
 from __future__ import annotations
 
@@ -50,6 +50,42 @@ def half(model: Model) -> Model:
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     return regraphed(replace(model, origin={**model.origin, "precision": "fp16"}), proto)
+
+
+def single(model: Model) -> Model:
+    """The same fp16 model with its weights and arithmetic in fp32; what was rounded away stays away.
+
+    Raises `BadModel`.
+    """
+    from onnx import TensorProto
+
+    from ..onnx_model import graph_of, regraphed
+
+    proto = graph_of(model)
+    for graph in (proto.graph, *proto.functions):
+        _widen(graph)
+    for value in (*proto.graph.input, *proto.graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    return regraphed(replace(model, origin={**model.origin, "precision": "fp32 of fp16"}), proto)
+
+
+def _widen(graph: Any) -> None:
+    """Every fp16 tensor of a graph or a function, and of its branches, becomes float32; so does what casts to fp16."""
+    from onnx import TensorProto, numpy_helper
+
+    tensors = [*getattr(graph, "initializer", ())]
+    for node in graph.node:
+        for attribute in node.attribute:
+            tensors += [attribute.t, *attribute.tensors]
+            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                _widen(inner)
+            if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT16:
+                attribute.i = TensorProto.FLOAT
+    for tensor in tensors:
+        if tensor.data_type == TensorProto.FLOAT16:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    del graph.value_info[:]  # it names types that are no longer
 
 
 def _retype(node: Any, name: str) -> None:

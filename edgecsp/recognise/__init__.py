@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
+from .. import onnx_limits
 from ..anchors import SETS, AnchorSet
 from ..core import Input, Model, Scores
 from ..errors import BadModel, UnknownName, UsageError
@@ -78,10 +79,14 @@ def recognise(proto: Any, shown: str, said: Optional[Said] = None, *, folder: Op
     meta = props.read({prop.key: prop.value for prop in proto.metadata_props})
     kind = _kind(said.kind)
     _refuse_task(shown, kind, meta.task)
+    if kind and meta.kind and kind != meta.kind:
+        raise UsageError(f"--kind {kind} was asked for, and the metadata of {shown} says that it is {meta.kind}")
     operators = reading.operators(proto)
     _refuse_plugins(shown, operators)
     graph.embed_external(proto, folder, shown)
+    onnx_limits.check(proto, shown)
     measure = graph.fix_input(proto, shown, said.hw, meta.hw)
+    onnx_limits.check_sizes(proto, shown)
     hw, channels = _size(proto, shown, meta.stride if measure else None)
     cast = graph.as_float32(proto)
     outputs = graph.outputs(proto, shown, measure=measure)
@@ -89,8 +94,8 @@ def recognise(proto: Any, shown: str, said: Optional[Said] = None, *, folder: Op
 
     classes = _classes(shown, said, meta)
     seen = Seen(outputs, hw, classes, said.anchors)
-    if kind is None and meta.task == "classify":
-        kind = "classify"
+    if kind is None:
+        kind = "classify" if meta.task == "classify" else meta.kind
     match = choose(shown, proto, seen, kind, operators)
     heads, shapes = _attach(proto, match.guess, outputs)
     labels, notes = _labels(said, meta, heads[0].classes, match.kind)

@@ -56,7 +56,7 @@ def _matches(proto: Any, seen: Seen, kind: Optional[str], operators: FrozenSet[s
     return [
         Match(name, guess)
         for name, family in KINDS.items()
-        if name != "classify"  # any (1, C) could be one: only a file or a user that says so
+        if not family.asked
         for guess in family.find(seen)
         if _fits(proto, family, guess, operators)
     ]

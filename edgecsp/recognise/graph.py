@@ -186,7 +186,7 @@ def serialised(proto: Any, shown: str) -> bytes:
 
 
 def joined(proto: Any, boxes: Output, scores: Output) -> Output:
-    """Boxes (1, N, 1, 4) and scores (1, N, C) become one new output (1, N, 4 + C)."""
+    """Boxes (1, N, 1, 4) or (1, N, 4) and scores (1, N, C) become one new output (1, N, 4 + C)."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = proto.graph

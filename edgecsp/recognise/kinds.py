@@ -27,10 +27,19 @@ class Seen:
     anchors: Optional[AnchorSet] = None
 
     def rows(self) -> Iterator[Tuple[str, int, int]]:
-        """Outputs (1, a, b) as (name, a, b)."""
+        """Outputs (1, a, b) as (name, a, b), without boxes and the scores that belong to them."""
+        apart = [each for pair in self.pairs() for each in pair]
         for output in self.outputs:
-            if len(output.shape) == 3 and output.shape[0] == 1:
+            if len(output.shape) == 3 and output.shape[0] == 1 and output not in apart:
                 yield output.name, output.shape[1], output.shape[2]
+
+    def pairs(self) -> Iterator[Tuple[Output, Output]]:
+        """Boxes (1, N, 4) and the scores (1, N, C) of the same N rows."""
+        for boxes in self.outputs:
+            for scores in self.outputs:
+                alike = len(scores.shape) == 3 and boxes.shape == (1, scores.shape[1], 4) and scores.shape[0] == 1
+                if alike and scores is not boxes:
+                    yield boxes, scores
 
     def strides(self, cells: int) -> Tuple[int, ...]:
         """The strides whose grids have so many cells together, () when none do."""
@@ -54,6 +63,7 @@ class Guess:
 class Kind:
     """One family of exports.
 
+    `asked`: never guessed by shapes, for others look the same; the file or the user says it.
     `input` are fields of `core.Input`. `raw` True: nothing is computed behind the convolutions; `exp`: the graph
     does or does not hold an Exp; None: no matter. `conf` and `iou` are what the family runs at. The head that `find`
     makes says by `multi_label` whether the family's own predictor gives a place several classes: none here does, but
@@ -67,6 +77,7 @@ class Kind:
     exp: Optional[bool] = None
     conf: float = 0.25
     iou: float = 0.45
+    asked: bool = False
 
 
 def _anchored(seen: Seen) -> Iterator[Guess]:
@@ -113,6 +124,26 @@ def _yolov4(seen: Seen) -> Iterator[Guess]:
             if len(scores.shape) == 3 and scores.shape[:2] == boxes.shape[:2]:
                 head = Decoded("detections", scores.shape[2], "xyxy", relative=True)
                 yield Guess((head,), join=(boxes, scores))
+
+
+def _detr(seen: Seen) -> Iterator[Guess]:
+    """Rows [centre and size in 0..1, score, class]; of exporters before 2026 [centre and size, class ...]."""
+    for name, rows, fields in seen.rows():
+        if rows > MOST_ROWS or fields < 5:
+            continue
+        if fields == 6 and seen.classes is not None:
+            yield Guess((EndToEnd(name, seen.classes, "xywh", relative=True),))
+        elif fields == 6:
+            yield Guess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
+        else:
+            yield Guess((Decoded(name, fields - 4, relative=True),))
+
+
+def _nas(seen: Seen) -> Iterator[Guess]:
+    for boxes, scores in seen.pairs():
+        # DAMO-YOLO's scores come first, and its pictures are laid in otherwise.
+        if seen.outputs.index(boxes) < seen.outputs.index(scores) and seen.strides(boxes.shape[1]):
+            yield Guess((Decoded("detections", scores.shape[2], "xyxy"),), join=(boxes, scores))
 
 
 def _darknet(seen: Seen) -> Iterator[Guess]:
@@ -168,10 +199,18 @@ KINDS: Dict[str, Kind] = {
     "yolox": Kind("YOLOX: (1, cells, 5 + C), raw", _yolox, _YOLOX, raw=True),
     "yolox-decoded": Kind("YOLOX with decode_in_inference", _objectness, _YOLOX, raw=False, exp=True),
     "yolov4": Kind("pytorch-YOLOv4: boxes (1, N, 1, 4) and confs (1, N, C)", _yolov4, {"resize": "stretch"}),
+    "rtdetr": Kind(
+        "RT-DETR of ultralytics: (1, N, 6) or (1, N, 4 + C), end to end",
+        _detr,
+        {"resize": "stretch"},
+        iou=1.0,  # none is suppressed
+        asked=True,
+    ),
+    "yolonas": Kind("YOLO-NAS: boxes (1, cells, 4) and scores (1, cells, C)", _nas, _ULTRALYTICS, raw=None, iou=0.7),
     "darknet": Kind("darknet's raw heads: (1, A x (5 + C), H, W) each", _darknet, {"resize": "darknet"}),
-    "classify": Kind("a classifier: (1, C)", _classes, {"resize": "crop"}),
+    "classify": Kind("a classifier: (1, C)", _classes, {"resize": "crop"}, asked=True),
 }
 ALIASES = {
     "yolov7": "yolov5", "yolov9": "yolov8", "yolov11": "yolov8", "yolo11": "yolov8", "yolov12": "yolov8",
-    "yolo12": "yolov8", "yolo26": "yolov10", "end2end": "yolov10",
+    "yolo12": "yolov8", "yolo26": "yolov10", "end2end": "yolov10", "yolo-nas": "yolonas", "rt-detr": "rtdetr",
 }  # fmt: skip

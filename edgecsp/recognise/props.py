@@ -17,12 +17,16 @@ MAX_CLASSES = 100_000
 
 @dataclass(frozen=True)
 class Props:
-    """What the file says of itself; None and "" where it says nothing. `odd` lists what could not be read."""
+    """What the file says of itself; None and "" where it says nothing.
+
+    `kind` is the family, where shapes alone would lead to another; `odd` lists what could not be read.
+    """
 
     names: Optional[Tuple[str, ...]] = None
     hw: Optional[Tuple[int, int]] = None
     stride: Optional[int] = None
     task: str = ""
+    kind: Optional[str] = None
     origin: Tuple[Tuple[str, str], ...] = ()
     odd: Tuple[str, ...] = ()
 
@@ -42,7 +46,13 @@ def read(said: Dict[str, str]) -> Props:
     names, hw, stride = value("names", _names), value("imgsz", _hw), value("stride", _stride)
     keys = (("licence", "license"), ("author", "author"), ("exporter", "version"), ("about", "description"))
     origin = tuple((key, said[theirs][:200]) for key, theirs in keys if said.get(theirs))
-    return Props(names, hw, stride, said.get("task", "").strip().lower()[:40], origin, tuple(odd))
+    return Props(names, hw, stride, said.get("task", "").strip().lower()[:40], _kind(said), origin, tuple(odd))
+
+
+def _kind(said: Dict[str, str]) -> Optional[str]:
+    """RT-DETR's rows are as long as YOLOv10's and mean something else: `head` (2026) or the description tells."""
+    detr = said.get("head", "") == "RTDETRDecoder" or "rtdetr" in said.get("description", "").lower().replace("-", "")
+    return "rtdetr" if detr else None
 
 
 def _literal(text: str) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, FrozenSet, Iterator, NamedTuple, Optional, Sequence
 
+from .. import onnx_limits
+
 # What lays numbers out anew and computes none; a sigmoid is part of a raw head.
 _LAYOUT = {"Cast", "Concat", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Sigmoid"}
 _LAYOUT |= {"Squeeze", "Transpose", "Unsqueeze"}
@@ -69,7 +71,7 @@ def cost(proto: Any) -> Cost:
     import onnx
 
     try:
-        full = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        full = onnx.shape_inference.infer_shapes(proto, data_prop=onnx_limits.can_propagate(proto))
     except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
         full = proto  # past 2 GB, or a node it cannot follow
     shapes = {tensor.name: list(tensor.dims) for tensor in proto.graph.initializer}

@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
-from .. import backends, cpu, files, installed, store
+from .. import backends, cpu, files, installed, onnx_model, store
 from ..core import Model
 from ..errors import OutputError
 
@@ -156,7 +156,7 @@ def graph(model: Model, place: Path, said: Mapping[str, Any], one: Candidate) ->
         data = _int8(place).read_bytes()
     if hashlib.sha256(data).hexdigest() != said["int8_sha256"]:
         raise Unfit(_unused(said, f"its int8 graph is missing or damaged, {_int8(place)}"))
-    return replace(model, onnx=data)
+    return replace(model, onnx=onnx_model.check(data, str(_int8(place))))
 
 
 def known() -> List[Kept]:

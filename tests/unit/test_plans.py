@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from conftest import REPO
+from conftest import REPO, Tiny
 
-from edgecsp import plans
+from edgecsp import backends, installed, plans
 from edgecsp.errors import IntegrityError, OutputError
 
 FACTS = {"engine": "toy", "model": {"name": "tiny", "sha256": "00"}, "options": {"precision": "fp16", "dla_core": None}}
@@ -340,3 +340,14 @@ def test_without_a_home_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert plans.folder() not in plans.key_path().parents
     begun = time.monotonic()
     assert made().built and time.monotonic() - begun < 10
+
+
+def test_a_plan_is_of_this_edgecsp_alone(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The code that lays a picture into OpenVINO's graph decides what a plan is, as much as the graph does."""
+    if backends.why_not("openvino"):
+        pytest.skip("no OpenVINO here")
+    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
+    for version in ("1.0", "1.0", "2.0"):
+        monkeypatch.setattr(installed, "own", lambda version=version: version)
+        backends.open(tiny.model, "openvino").close()
+    assert len(plans.known("openvino")) == 2
