@@ -17,6 +17,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tupl
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import Refused, UsageError
+from . import unexpected
 from .body import Body, Limits, Message, Receive, Scope, Send, read, too_large
 
 COOKIE = "edgecsp"
@@ -101,6 +102,11 @@ class Guard:
             if started:
                 raise
             await _say(answer, error.status, {"error": str(error)}, _retry(error))
+        except Exception as error:
+            reference = unexpected.report("request", error)
+            if started:  # half an answer cannot be taken back: the connection is closed
+                raise
+            await _say(answer, 500, {"error": f"internal error {reference}; search the server's log for it"})
         finally:
             body.close()
             self._held -= body.size

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from .. import store
 from ..errors import EngineUnavailable, OutputError, UsageError
-from . import homeassistant
+from . import homeassistant, unexpected
 from ._mqtt_link import FAREWELL_S, TIMEOUT_S, Link
 from .address import shown, split
 from .events import LIMIT, Bus, Event, now
@@ -129,7 +129,8 @@ class Mqtt:
     def start(self) -> None:
         """Listen and send, each in a thread; returns at once."""
         for target, name in ((self._listen, "edgecsp-mqtt-in"), (self._run, "edgecsp-mqtt")):
-            thread = threading.Thread(target=target, name=name, daemon=True)
+            words = ("mqtt", target, self.stop)
+            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 

@@ -26,6 +26,7 @@ from urllib.parse import unquote
 
 from .. import __version__
 from ..errors import UsageError
+from . import unexpected
 from .address import split
 from .events import LIMIT, Bus, Event
 from .notices import EVERY_S, Notices
@@ -119,7 +120,8 @@ class Webhooks:
         """Listen and send, in a thread for each hook and one more; returns at once."""
         targets = [(self._listen, "edgecsp-hooks-in")] + [(posts.run, "edgecsp-hook") for posts in self._posts]
         for target, name in targets:
-            thread = threading.Thread(target=target, name=name, daemon=True)
+            words = ("webhook", target, self._stop)
+            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -183,10 +185,12 @@ class _Posts:
                     return
                 event = self._waiting.popleft()
             self._backoff.reset()
-            if self._deliver(event):
-                self.sent += 1
-            else:
-                self.dropped += 1
+            taken = False
+            try:
+                taken = self._deliver(event)
+            finally:
+                self.sent += taken
+                self.dropped += not taken
 
     def _deliver(self, event: Event) -> bool:
         for left in range(self._tries - 1, -1, -1):
