@@ -32,6 +32,7 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
+UNFRAMED = (b"content-security-policy", b"frame-ancestors 'none'")  # what is no page may not be framed either
 FOR_PAGES = ((b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"same-origin"))
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -230,6 +231,8 @@ def _with_ours(headers: Any) -> List[Tuple[bytes, bytes]]:
         said.append((b"cache-control", b"no-store"))
     if kinds.get(b"content-type", b"").startswith(b"text/html"):
         said.extend(FOR_PAGES)
+    else:
+        said.append(UNFRAMED)
     return said
 
 

@@ -113,6 +113,7 @@ class Mqtt:
         self._reached = 0.0
         self._views = {view.name: view for view in views}
         self._labels = tuple(labels)
+        self._ids = homeassistant.Ids(target.prefix, list(self._views), self._labels)
         self._told, self._said = told, ""
         self._backoff = backoff or Backoff()
         self._lock = threading.Lock()
@@ -216,7 +217,7 @@ class Mqtt:
             for name in sorted(self._changed) if self.target.discovery else ():
                 title, labels = self._views[name].title, sorted(self._seen[name])
                 for topic, said in homeassistant.messages(
-                    self.target.discovery, self.target.prefix, name, title, labels
+                    self.target.discovery, self.target.prefix, name, title, labels, self._ids
                 ):
                     if topic not in self._announced:
                         self._announced.add(topic)
