@@ -131,7 +131,8 @@ def _item(source: str) -> Item:
         if os.path.isfile(place):
             picture = sources.is_picture(place)
         return Item(source, place, PICTURE if picture else VIDEO)
-    shown = sources.redact(source).partition("?")[0]  # options say how a store is reached, and not what is in it
+    # The path stays whole: rows and parts go by it. Options say how a store is reached, and not what is in it.
+    shown = sources.redact(source, in_path=False).partition("?")[0]
     extension = os.path.splitext(shown)[1].lower()
     return Item(shown, source, PICTURE if extension in sources.PICTURES else VIDEO)
 

@@ -106,8 +106,8 @@ def run(
             while not stop.is_set():  # a signal that another thread is given wakes nobody who waits for ever
                 time.sleep(0.1)
     finally:
-        held.close()
         _end(closers)
+        held.close()  # not before: the server's loop still has it
     if not quiet:
         print("edgecsp: ended", file=sys.stderr)
     raise typer.Exit(128 + stop.signal)

@@ -68,6 +68,7 @@ def _serve(site: Site, quiet: bool) -> None:
 
 def _tell(site: Site, file: Path) -> None:
     """What the file comes to, without logins."""
+    from ..serve import webhooks
     from ..serve.address import shown
 
     count = len(site.watched)
@@ -78,6 +79,6 @@ def _tell(site: Site, file: Path) -> None:
     for each in site.watched:
         print(f"  {each.name}: {shown(each.uri)}", file=sys.stderr)
     names = [site.broker.name] if site.broker is not None else []
-    names += [hook.name for hook in site.hooks]
+    names += webhooks.names(site.hooks)
     if names:
         print(f"  tells {_options.listed(names)}", file=sys.stderr)

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
 from ..errors import UsageError
+from . import unexpected
 from .body import Limits
 from .guard import check_token, is_loopback
 
@@ -121,11 +122,13 @@ class Server:
             asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - told to the one who started it
             self._broken.append(error)
+            unexpected.report("server", error)
         finally:
             self._ready.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_unhandled)
         serving = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._held]))
         while not self._uvicorn.started and not serving.done():
             await asyncio.sleep(0.01)
@@ -149,6 +152,12 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _unhandled(loop: asyncio.AbstractEventLoop, context: Dict[str, Any]) -> None:
+    """What asyncio could give to nobody: a callback's exception, or a task's that nobody awaits."""
+    error = context.get("exception")
+    unexpected.report("server", error if error is not None else RuntimeError(str(context.get("message"))))
 
 
 def _own_address() -> str:

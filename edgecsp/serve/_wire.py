@@ -66,6 +66,21 @@ class _Joined:
         return closing
 
 
+class _Unbounded(int):
+    """The length of a body that ends with its connection: uvicorn counts it down, and it is never too short."""
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    def __sub__(self, other: object) -> _Unbounded:
+        return self
+
+    __hash__ = int.__hash__
+
+
 def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
     """uvicorn's protocol for these limits, all its connections counted together.
 
@@ -151,6 +166,11 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
             cycle.transport = _Joined(self.transport, self.loop)
             if not self._known:
                 cycle.scope["state"]["admit"] = self._admit
+            if self.parser.get_http_version() == "1.0":
+                # Such a caller knows no chunks, and no 100 Continue (RFC 9112, 6.1 and RFC 9110, 10.1.1): an answer of
+                # unknown length ends with its connection.
+                cycle.chunked_encoding, cycle.expected_content_length = False, _Unbounded()
+                cycle.waiting_for_100_continue = False
 
         def on_body(self, body: bytes) -> None:
             # Chunks of a byte are five bytes of framing each: no body that anybody sends.
@@ -236,6 +256,7 @@ def _answer(why: _Refused) -> bytes:
         f"content-length: {len(body)}",
         "x-content-type-options: nosniff",
         "cache-control: no-store",
+        "content-security-policy: frame-ancestors 'none'",
         "connection: close",
     ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import UsageError
-from ..sources import redact
-from ..sources.base import SECRET_NAME
-
-_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@\"']*@")
-_FIELD = re.compile(rf"(?<![\w-])({SECRET_NAME}=)(\"[^\"]*\"|'[^']*'|\S+)", re.I)
+from ..redaction import redact, redact_text
 
 
 def shown(text: str) -> str:
-    """A source, or any text that may quote one, without logins: URLs, also within GStreamer's pipelines."""
-    if text.startswith(("gst:", "csi:")) or " " in text:
-        return _FIELD.sub(r"\1***", _LOGIN.sub(r"\1", text))
-    return redact(text)
+    """A source, or any text that may quote one, without logins and keys: URLs, also within GStreamer's pipelines."""
+    if "://" in text and not any(sign.isspace() for sign in text) and not text.startswith(("gst:", "csi:")):
+        return redact(text)
+    return redact_text(text)
 
 
 def short(uri: str) -> str:

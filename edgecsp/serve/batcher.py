@@ -20,12 +20,14 @@ import time
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
 from typing import Any, Callable, Deque, List, Optional
 
 from .. import backends, flow
 from ..core import Model, Result
-from ..errors import Busy, EngineFailed, SessionHung
+from ..errors import Busy, EdgecspError, EngineFailed, SessionHung
 from ..pipeline import Detector, Settings
+from . import unexpected
 from .turn import Picture, Turn
 
 PATIENCE_S = 1.0  # how long `close` waits for calls under way
@@ -82,6 +84,7 @@ class Batcher:
         self._broken = False
         self._given_up: List[_Worker] = []
         self._closed = False
+        self._ended = threading.Event()
         self._detector: Optional[Detector] = open_detector()
         self._known: Detector = self._detector
         self.model: Model = self._detector.model
@@ -91,7 +94,8 @@ class Batcher:
             # One more than in `flow`: Python's lock is the loop's as well, and who waits for it leaves a place empty.
             for _ in range(max(flow.workers(self.places), self.places + 1)):
                 self._hire()
-        self._watcher = threading.Thread(target=self._watch_all, name="edgecsp-watch", daemon=True)
+        words = ("worker", self._watch_all, self._ended)
+        self._watcher = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-watch", daemon=True)
         self._watcher.start()
 
     @property
@@ -140,6 +144,7 @@ class Batcher:
         """Fail what waits, wait a moment for what is under way, give the session back."""
         with self._lock:
             self._closed = True
+            self._ended.set()
             waiting = [*self._requests, *self._streams]
             self._requests.clear()
             self._streams.clear()
@@ -170,7 +175,8 @@ class Batcher:
 
     def _hire(self) -> None:
         worker = _Worker()
-        worker.thread = threading.Thread(target=self._run, args=(worker,), name="edgecsp-serve", daemon=True)
+        words = ("worker", partial(self._run, worker), self._ended)
+        worker.thread = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-serve", daemon=True)
         self._workers.append(worker)
         worker.thread.start()
 
@@ -182,9 +188,9 @@ class Batcher:
                     return
                 turn = worker.turn
             assert turn is not None
-            self.observe("wait", time.perf_counter() - job.asked)
             error: Optional[BaseException] = None
             try:
+                self.observe("wait", time.perf_counter() - job.asked)
                 value = job.work(turn)
             except BaseException as caught:  # noqa: BLE001 - carried to the one who waits for it
                 error = caught
@@ -272,6 +278,8 @@ class Batcher:
         try:
             detector = self._open()
         except BaseException as error:  # noqa: BLE001 - told to all who ask, and tried again
+            if not isinstance(error, EdgecspError):
+                unexpected.report("worker", error)
             self._break(f"the engine cannot be opened again: {error}", AGAIN_S)
             return
         with self._lock:

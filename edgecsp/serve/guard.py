@@ -14,6 +14,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tupl
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import Refused, UsageError
+from . import unexpected
 from .body import DISCARDED_UNASKED, MOST_DISCARDED, Body, Limits, Message, Receive, Scope, Send, read, too_large
 from .budget import Budget, network
 from .key import COOKIE, Caller, Key, no_key
@@ -31,6 +32,7 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
+UNFRAMED = (b"content-security-policy", b"frame-ancestors 'none'")  # what is no page may not be framed either
 FOR_PAGES = ((b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"same-origin"))
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -111,6 +113,11 @@ class Guard:
             if started:
                 raise
             await _say(answer, error.status, {"error": str(error)}, _retry(error))
+        except Exception as error:
+            reference = unexpected.report("request", error)
+            if started:  # half an answer cannot be taken back: the connection is closed
+                raise
+            await _say(answer, 500, {"error": f"internal error {reference}; search the server's log for it"})
         finally:
             body.close()
 
@@ -226,6 +233,8 @@ def _with_ours(headers: Any) -> List[Tuple[bytes, bytes]]:
         said.append((b"cache-control", b"no-store"))
     if kinds.get(b"content-type", b"").startswith(b"text/html"):
         said.extend(FOR_PAGES)
+    else:
+        said.append(UNFRAMED)
     return said
 
 

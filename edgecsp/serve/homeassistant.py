@@ -5,9 +5,10 @@ Source: home-assistant.io, "MQTT: MQTT discovery"; one message an entity, which 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from typing import Any, Dict, Iterable, Iterator, Tuple
+from typing import Any, Dict, Iterable, Iterator, Sequence, Set, Tuple
 
 from .. import __version__
 
@@ -15,15 +16,72 @@ PREFIX = "homeassistant"
 PROJECT = "edgecsp"
 
 
+class Ids:
+    """What each stream and each label is called in topics and ids: unique, and the same at every start.
+
+    A name that is plain and that nobody else has is its `slug`. One that differs from another by case, spaces or
+    punctuation alone, that is empty or not ASCII has a digest behind it. `streams` and `labels` are all that there are:
+    what is seen later does not change an id.
+    """
+
+    def __init__(self, prefix: str, streams: Sequence[str], labels: Sequence[str]) -> None:
+        nodes = _unique([f"{prefix}_{stream}" for stream in streams], set())
+        self._nodes = {stream: nodes[f"{prefix}_{stream}"] for stream in streams}
+        self._labels = _unique(labels, set())
+        self._taken = {f"{node}_signal" for node in self._nodes.values()}
+        self._sensors: Dict[Tuple[str, str], str] = {}
+        for stream in streams:
+            for label in labels:
+                self.sensor(stream, label)
+
+    def node(self, stream: str) -> str:
+        """A stream's part of a topic, and the id of its device."""
+        return self._nodes[stream]
+
+    def label(self, label: str) -> str:
+        """A label's part of a topic."""
+        return self._labels.get(label) or _marked(label, set(self._labels.values()))
+
+    def sensor(self, stream: str, label: str) -> str:
+        """The unique id of what counts a label in a stream."""
+        key = stream, label
+        if key not in self._sensors:
+            # "door" and "traffic light" joined are "door_traffic" and "light" joined.
+            plain = f"{self.node(stream)}_{self.label(label)}"
+            made = _marked(f"{stream}/{label}", self._taken, plain) if plain in self._taken else plain
+            self._taken.add(made)
+            self._sensors[key] = made
+        return self._sensors[key]
+
+
+def _unique(names: Iterable[str], taken: Set[str]) -> Dict[str, str]:
+    names = list(dict.fromkeys(names))
+    found = {name: name for name in names if name == slug(name)}
+    taken |= set(found)
+    for name in names:
+        if name not in found:
+            short = slug(name)
+            plain = name.isascii() and re.search(r"[A-Za-z0-9-]", name) and short not in taken
+            found[name] = short if plain else _marked(name, taken)
+            taken.add(found[name])
+    return found
+
+
+def _marked(name: str, taken: Set[str], short: str = "") -> str:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    marked = (f"{short or slug(name)}_{digest[:size]}" for size in range(6, 65))
+    return next(each for each in marked if each not in taken)
+
+
 def messages(
-    discovery: str, prefix: str, stream: str, title: str, labels: Iterable[str]
+    discovery: str, prefix: str, stream: str, title: str, labels: Iterable[str], ids: Ids
 ) -> Iterator[Tuple[str, Dict[str, Any]]]:
     """Topics and JSON objects: a connectivity sensor of a stream, and for each label a sensor that counts it.
 
     `discovery` is Home Assistant's prefix, `prefix` ours: under it lie "availability", and "STREAM/state" with
-    {"state", "counts": {label: n}}.
+    {"state", "counts": {label: n}}. `ids` are those of the server.
     """
-    node = slug(f"{prefix}_{stream}")
+    node = ids.node(stream)
     state_topic = f"{prefix}/{stream}/state"
     ours = {"topic": f"{prefix}/availability"}
     common = {
@@ -52,18 +110,17 @@ def messages(
     # A count of nothing from a camera that is dead would be a lie: without a picture the sensors are not available.
     live = {"topic": state_topic, "value_template": "{{ 'online' if value_json.state == 'live' else 'offline' }}"}
     for label in labels:
-        name = slug(label)
         yield (
-            f"{discovery}/sensor/{node}/{name}/config",
+            f"{discovery}/sensor/{node}/{ids.label(label)}/config",
             {
                 **common,
                 "availability": [ours, live],
                 "availability_mode": "all",
-                "name": label,
-                "unique_id": f"{node}_{name}",
+                "name": label or "no name",
+                "unique_id": ids.sensor(stream, label),
                 "state_class": "measurement",
                 "icon": "mdi:counter",
-                "value_template": f"{{{{ value_json.counts.get({json.dumps(label)}, 0) }}}}",
+                "value_template": f"{{{{ value_json.counts.get({json.dumps(label, ensure_ascii=False)}, 0) }}}}",
             },
         )
 

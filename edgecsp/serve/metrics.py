@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, Mappi
 from .. import __version__
 from ..board import Board
 from ..errors import EngineUnavailable
+from . import unexpected
 from .events import Bus
 from .live import View
 
@@ -81,6 +82,7 @@ class Metrics:
         yield from self._of_streams()
         yield from self._of_engine()
         yield from self._of_senders()
+        yield self._of_errors()
         yield from self._of_board()
 
     def _of_streams(self) -> Iterator[Any]:
@@ -128,6 +130,10 @@ class Metrics:
                 ("webhook_events_waiting", "Events that wait for a webhook", hooks.waiting, _gauge),
             ):
                 yield make(name, words, ["hook"], [((hook,), count) for hook, count in of.items()])
+
+    def _of_errors(self) -> Any:
+        rows = [((where,), count) for where, count in sorted(unexpected.counts().items())]
+        return _counter("unexpected_errors", "Exceptions that nobody expected, by what was at work", ["where"], rows)
 
     def _of_board(self) -> Iterator[Any]:
         temperatures = [((zone,), celsius) for zone, celsius in self._board.temperatures_c().items()]

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from .. import store
 from ..errors import EngineUnavailable, OutputError, UsageError
-from . import homeassistant
+from . import homeassistant, unexpected
 from ._mqtt_link import FAREWELL_S, TIMEOUT_S, Link
 from .address import shown, split
 from .events import LIMIT, Bus, Event, now
@@ -113,6 +113,7 @@ class Mqtt:
         self._reached = 0.0
         self._views = {view.name: view for view in views}
         self._labels = tuple(labels)
+        self._ids = homeassistant.Ids(target.prefix, list(self._views), self._labels)
         self._told, self._said = told, ""
         self._backoff = backoff or Backoff()
         self._lock = threading.Lock()
@@ -129,7 +130,8 @@ class Mqtt:
     def start(self) -> None:
         """Listen and send, each in a thread; returns at once."""
         for target, name in ((self._listen, "edgecsp-mqtt-in"), (self._run, "edgecsp-mqtt")):
-            thread = threading.Thread(target=target, name=name, daemon=True)
+            words = ("mqtt", target, self.stop)
+            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -215,7 +217,7 @@ class Mqtt:
             for name in sorted(self._changed) if self.target.discovery else ():
                 title, labels = self._views[name].title, sorted(self._seen[name])
                 for topic, said in homeassistant.messages(
-                    self.target.discovery, self.target.prefix, name, title, labels
+                    self.target.discovery, self.target.prefix, name, title, labels, self._ids
                 ):
                     if topic not in self._announced:
                         self._announced.add(topic)

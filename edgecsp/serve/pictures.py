@@ -23,6 +23,7 @@ from .key import Caller
 from .multipart import Sent, receive_form
 from .turn import Turn
 
+MOST_PREDICTIONS = 20  # Frigate's array has 20 rows, and it takes them in the order in which they come
 LEAST_CONFIDENCE = 0.4  # CodeProject.AI's, when none is sent
 
 
@@ -138,12 +139,13 @@ async def vision(request: Any) -> Any:
 
 def _predictions(found: Detections, desk: Any, inference_ms: float, spent_ms: float) -> Dict[str, Any]:
     """Source: CodeProject.AI Server's API reference, "Object Detector"; DeepStack's answer is a part of it."""
+    best = sorted(found, key=lambda each: -each.score)[:MOST_PREDICTIONS]
     corners = ("x_min", "y_min", "x_max", "y_max")
     rows = [
         {"confidence": round(each.score, 5), "label": each.label, **dict(zip(corners, map(round, each.xyxy)))}
-        for each in found
+        for each in best
     ]
-    names = ", ".join(dict.fromkeys(each.label for each in found))
+    names = ", ".join(dict.fromkeys(each.label for each in best))
     return {
         "success": True,
         "message": f"Found {names}" if names else "No objects found",

@@ -18,7 +18,7 @@ from ..core import Array, Frame, Result
 from ..errors import EdgecspError, SourceError, UsageError
 from ..pipeline import Settings
 from ..sources.network import SCHEMES
-from . import events
+from . import events, unexpected
 from ._paced import Paced
 from .address import shown
 from .live import View
@@ -92,7 +92,8 @@ class Streams:
         """Open all, each in its own thread; returns at once."""
         targets = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds] + [(self._look, "edgecsp-look")]
         for target, name in targets:
-            thread = threading.Thread(target=target, name=name, daemon=True)
+            words = ("stream", target, self._stop)
+            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -162,6 +163,7 @@ class _Feed:
                 why = str(error)
             except BaseException as error:  # noqa: BLE001 - a library that stumbles once must not end the stream for ever
                 why = f"{type(error).__name__}: {error}"
+                unexpected.report("stream", error)
             if self._stop.is_set():
                 return
             if film and not why:
@@ -207,6 +209,8 @@ class _Feed:
                         self._show(item.frame, item.result, last)
                     elif item.error is not None:
                         why = str(item.error) or type(item.error).__name__
+                        if not isinstance(item.error, EdgecspError):
+                            unexpected.report("stream", item.error)
                     del item
         finally:
             self._paced = None
@@ -223,6 +227,7 @@ class _Feed:
             why = str(error)
         except BaseException as error:  # noqa: BLE001 - shown to people; the next frame may be better
             why = f"{type(error).__name__}: {error}"
+            unexpected.report("stream", error)
         self.view.turn("failed", shown(why))
         self._stop.wait(1.0)
         return _Looked(came, None, why)

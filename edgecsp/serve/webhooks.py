@@ -26,6 +26,7 @@ from urllib.parse import unquote
 
 from .. import __version__
 from ..errors import UsageError
+from . import unexpected
 from .address import split
 from .events import LIMIT, Bus, Event
 from .notices import EVERY_S, Notices
@@ -70,6 +71,16 @@ def hook(url: str, *, secret: Optional[str] = None, streams: Sequence[str] = ())
     return Hook(host, port or (443 if tls else 80), tls, target, login, secret, tuple(streams))
 
 
+def names(hooks: Sequence[Hook]) -> List[str]:
+    """What to call each of several hooks: its server, and a number where that is not the first hook of a server."""
+    seen: Dict[str, int] = {}
+    found = []
+    for each in hooks:
+        seen[each.name] = seen.get(each.name, 0) + 1
+        found.append(each.name + (f" #{seen[each.name]}" if seen[each.name] > 1 else ""))
+    return found
+
+
 def signature(secret: str, body: bytes) -> str:
     """What stands in X-Edgecsp-Signature-256."""
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
@@ -79,7 +90,7 @@ class Webhooks:
     """Sends what happens on the bus to hooks, each at its own pace; `start` it, and `close` it in any case.
 
     At most `queue` events wait for each hook, then the oldest goes; one that fails is tried `tries` times. `sent` and
-    `dropped` count by the hook's name. `told` hears what people should know.
+    `dropped` count by the hook's name, as `names` has it. `told` hears what people should know.
     """
 
     def __init__(
@@ -95,7 +106,10 @@ class Webhooks:
         told: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._stop = threading.Event()
-        self._posts = [_Posts(each, self._stop, queue, tries, timeout_s, backoff(), told) for each in hooks]
+        self._posts = [
+            _Posts(each, name, self._stop, queue, tries, timeout_s, backoff(), told)
+            for each, name in zip(hooks, names(hooks))
+        ]
         self._events = bus.subscribe(LIMIT * 4)
         self._notices = Notices(self._events, every_s)
         self._threads: List[threading.Thread] = []
@@ -103,23 +117,24 @@ class Webhooks:
     @property
     def sent(self) -> Dict[str, int]:
         """Events that were taken, by hook."""
-        return {posts.hook.name: posts.sent for posts in self._posts}
+        return {posts.name: posts.sent for posts in self._posts}
 
     @property
     def dropped(self) -> Dict[str, int]:
         """Events that were given up, by hook."""
-        return {posts.hook.name: posts.dropped for posts in self._posts}
+        return {posts.name: posts.dropped for posts in self._posts}
 
     @property
     def waiting(self) -> Dict[str, int]:
         """Events that wait, by hook."""
-        return {posts.hook.name: posts.waiting for posts in self._posts}
+        return {posts.name: posts.waiting for posts in self._posts}
 
     def start(self) -> None:
         """Listen and send, in a thread for each hook and one more; returns at once."""
         targets = [(self._listen, "edgecsp-hooks-in")] + [(posts.run, "edgecsp-hook") for posts in self._posts]
         for target, name in targets:
-            thread = threading.Thread(target=target, name=name, daemon=True)
+            words = ("webhook", target, self._stop)
+            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -146,6 +161,7 @@ class _Posts:
     def __init__(
         self,
         target: Hook,
+        name: str,
         stop: threading.Event,
         queue: int,
         tries: int,
@@ -153,7 +169,7 @@ class _Posts:
         backoff: Backoff,
         told: Callable[[str], None],
     ) -> None:
-        self.hook = target
+        self.hook, self.name = target, name
         self.sent = self.dropped = 0
         self._stop, self._tries, self._timeout_s = stop, tries, timeout_s
         self._backoff, self._told, self._said = backoff, told, ""
@@ -183,10 +199,12 @@ class _Posts:
                     return
                 event = self._waiting.popleft()
             self._backoff.reset()
-            if self._deliver(event):
-                self.sent += 1
-            else:
-                self.dropped += 1
+            taken = False
+            try:
+                taken = self._deliver(event)
+            finally:
+                self.sent += taken
+                self.dropped += not taken
 
     def _deliver(self, event: Event) -> bool:
         for left in range(self._tries - 1, -1, -1):
@@ -195,7 +213,7 @@ class _Posts:
                 self._say("")
                 return True
             again = code == 0 or code in AGAIN or code >= 500
-            self._say(f"webhook {self.hook.name}: {why}; {'trying again' if again else 'events are lost'}")
+            self._say(f"webhook {self.name}: {why}; {'trying again' if again else 'events are lost'}")
             if not again or not left or self._stop.wait(self._backoff.next_s()):
                 return False
         return False

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core import Array
 from ..errors import SourceError
-from .base import SECRET_NAME, redact
+from ..redaction import SECRET_NAME, redact
 
 PROGRAM = "gst-launch-1.0"
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on

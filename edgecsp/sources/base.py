@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Counter as CounterOf
 from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ..core import Frame
 from ..errors import SourceError, UsageError
+from ..redaction import redact as redact
 
 
 class Source:
@@ -101,31 +101,6 @@ class Chain(Source):
 def told(problems: Mapping[str, int]) -> List[str]:
     """What was survived, a text each, with how often."""
     return [text + (f" ({count} times)" if count > 1 else "") for text, count in problems.items()]
-
-
-# What a GStreamer element, or a program that quotes one, calls what should not be read.
-SECRET_NAME = r"[\w-]*(?:user|login|pass|pwd|pw|token|key|auth|secret)[\w-]*"
-_SECRET = re.compile(
-    r"((?:^|[/?&;_])(?:user(?:name)?|usr|login|pass(?:word|wd)?|pwd|pw|\w*token|api_?key|key|auth|secret|sig(?:nature)?)"
-    r"=).*?(?=[&;#]|_\w+=|$)",
-    re.IGNORECASE,
-)
-
-
-def redact(url: str) -> str:
-    """A URL without what should not be read over a shoulder: user, password, and `password=`-like values."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    # A password with an unescaped / ? # or @ moves the end of the authority: better lose a path than show it.
-    if "@" in authority or ":" in authority.rpartition("]")[2]:
-        rest = rest.rpartition("@")[2]
-    return f"{scheme}://{_SECRET.sub(_star, rest)}"
-
-
-def _star(match: re.Match[str]) -> str:
-    return f"{match.group(1)}***"
 
 
 def credentials(url: str) -> Tuple[str, Optional[str], Optional[str]]:

@@ -142,7 +142,8 @@ def test_codeproject_ai(site: served.Site, tiny: Tiny, image: np.ndarray) -> Non
     said = answer.json
     decoded = cv2.imdecode(np.frombuffer(served.encoded(image, ".jpg"), np.uint8), 1)
     wanted = expected(tiny, decoded, conf=0.001)["detections"]
-    assert answer.status == 200 and said["success"] is True and said["count"] == len(wanted) > 3
+    assert answer.status == 200 and said["success"] is True
+    assert said["count"] == len(said["predictions"]) == min(20, len(wanted)) > 3
     for row, other in zip(said["predictions"], wanted):
         assert row["label"] == other["label"] and row["confidence"] == other["score"]
         assert [row[key] for key in ("x_min", "y_min", "x_max", "y_max")] == [round(v) for v in other["xyxy"]]
