@@ -147,6 +147,8 @@ def _opencv(data: bytes, name: str, flags: int = 1) -> Array:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         except cv2.error as error:
             reason = f" ({getattr(error, 'err', '') or error})"
+    if "MAX_IMAGE" in reason:
+        raise SourceError(f"{name} is larger than OpenCV may decode here{reason}; to allow it: run --max-pixels PIXELS")
     if image is None:
         raise _unreadable(data, name, reason)
     return np.asarray(image)
