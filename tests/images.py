@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from fractions import Fraction
 from typing import Any, List
 
 import cv2
@@ -124,10 +125,13 @@ def heic(image: Any, turns: List[bytes]) -> bytes:
 
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
-        stream = out.add_stream("libx265", rate=1, options={"x265-params": "log-level=none:crf=10:info=0"})
+        stream = out.add_stream("libx265", rate=1, options={"x265-params": "log-level=none:crf=10:info=0:bframes=0"})
         stream.height, stream.width = image.shape[:2]
         stream.pix_fmt, stream.codec_tag = "yuv420p", "hvc1"
-        for packet in [*stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")), *stream.encode(None)]:
+        frame = av.VideoFrame.from_ndarray(image, "bgr24")
+        frame.pts, frame.time_base = 0, Fraction(1)
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            packet.pts = packet.dts = 0  # libx265 through PyAV 12 leaves what no muxer takes
             out.mux(packet)
     data = file.getvalue()
     at = data.index(b"hvcC") - 4
