@@ -20,8 +20,8 @@ def check(data: bytes, most_pixels: int) -> None:
         raise Refused(
             400, "the body is empty; send a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg'"
         )
-    found = probe(data)
-    if found is None or found.kind not in TAKEN:
+    found = probe(data, TAKEN)
+    if found is None:
         raise Refused(415, f"the picture {decoding.looks_like(data)}; {KINDS} are taken")
     width, height = found.width, found.height
     if found.doubt and found.kind == "JPEG":

@@ -92,6 +92,17 @@ def test_a_deflated_tiff_with_a_wrong_checksum_is_named(tmp_path: Path) -> None:
     assert f"{path}: damaged" in said
 
 
+@pytest.mark.parametrize("kind", [".png", ".avif"])
+def test_what_has_a_checksum_of_its_own_is_refused_by_its_decoder(kind: str) -> None:
+    if kind == ".avif" and not cv2.haveImageWriter("x.avif"):
+        pytest.skip("this OpenCV writes no AVIF")
+    data = bytearray(images.encoded(kind, media.noise(1)))
+    for at in range(len(data) // 2, len(data) // 2 + 8):
+        data[at] ^= 0x55
+    with pytest.raises(SourceError, match="x is not a whole picture"):
+        decoding.decode(bytes(data), "x")
+
+
 @pytest.mark.parametrize("kind", [".png", ".webp", ".jp2", ".tif", ".bmp", ".ppm", ".avif"])
 def test_what_is_cut_short_is_never_read_in_silence(kind: str) -> None:
     if kind == ".avif" and not cv2.haveImageWriter("x.avif"):

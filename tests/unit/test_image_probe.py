@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edgecsp import sources
 from edgecsp.errors import SourceError, UsageError
 from edgecsp.sources import decoding
-from edgecsp.sources.image_probe import jpeg, png, probe, webp
+from edgecsp.sources.image_probe import jpeg, png, probe, tiff, webp
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".bmp", ".webp", ".tif", ".ppm", ".pgm", ".jp2", ".ras"])
@@ -173,3 +173,20 @@ def test_the_command_allows_more(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     done = subprocess.run([*words, "--max-pixels", "0"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "--max-pixels 0: at least 1" in done.stderr
+
+
+def test_directories_within_each_other_end() -> None:
+    """Directories of a TIFF may overlap, so that a small file holds very many entries."""
+    data = bytearray(b"II*\0" + struct.pack("<I", 8) + b"\0" * 402_000)
+    for at in range(8, 390_000, 14 * 2):  # 900 entries each, and the next one begins two entries on
+        struct.pack_into("<H", data, at, 900)
+        struct.pack_into("<I", data, at + 2 + 900 * 12, at + 28)
+    Counted.taken = 0
+    found = probe(Counted(bytes(data)))
+    assert found is not None and found.kind == "TIFF"
+    assert Counted.taken < 10 * tiff.ALL_ENTRIES
+
+
+def test_only_the_formats_that_are_asked_for_are_read() -> None:
+    assert probe(images.encoded(".tif"), ("JPEG", "PNG")) is None
+    assert probe(images.encoded(".png"), ("JPEG", "PNG")) is not None

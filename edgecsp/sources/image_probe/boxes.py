@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from .base import Probe, big
 
@@ -84,13 +84,13 @@ def _primary_properties(data: bytes) -> List[Tuple[bytes, _Span]]:
         return []
     primary = big(data, pitm[0] + 4, 2 if data[pitm[0]] == 0 else 4)
     known = list(_boxes(data, *ipco))
-    return [known[i - 1] for i in _associations(data, ipma).get(primary, []) if 0 < i <= len(known)]
+    return [known[i - 1] for i in _associations(data, ipma, primary) if 0 < i <= len(known)]
 
 
-def _associations(data: bytes, ipma: _Span) -> Dict[int, List[int]]:
-    """Each item's property numbers, from 1."""
+def _associations(data: bytes, ipma: _Span, wanted: int) -> List[int]:
+    """An item's property numbers, from 1."""
     version, wide = data[ipma[0]], big(data, ipma[0] + 1, 3) & 1
-    at, found = ipma[0] + 8, {}
+    at = ipma[0] + 8
     for _ in range(min(ITEMS, big(data, ipma[0] + 4, 4))):
         if at >= ipma[1]:
             break
@@ -98,10 +98,10 @@ def _associations(data: bytes, ipma: _Span) -> Dict[int, List[int]]:
         item, count = big(data, at, name), big(data, at + name, 1)
         at += name + 1
         step = 2 if wide else 1
-        # The highest bit says that the property is essential.
-        found[item] = [big(data, at + i * step, step) & (0x7FFF if wide else 0x7F) for i in range(count)]
+        if item == wanted:  # the highest bit says that the property is essential
+            return [big(data, at + i * step, step) & (0x7FFF if wide else 0x7F) for i in range(count)]
         at += count * step
-    return found
+    return []
 
 
 def probe_jp2(data: bytes) -> Probe:

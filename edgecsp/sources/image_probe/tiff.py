@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from typing import Dict, Iterator, List, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from .base import Probe
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PAGES = 10_000
 ENTRIES = 1000  # of a directory; TIFF 6.0 knows 80 tags
+ALL_ENTRIES = 200_000  # of all directories: some 15,000 pages
 STRIPS = 1_000_000
 
 _SIZES = {1: 1, 3: 2, 4: 4, 13: 4, 16: 8, 18: 8}
@@ -17,6 +17,7 @@ _SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _ORIENTATION = 254, 256, 257, 259, 274
 _PLACES = ((273, 279), (324, 325))  # strips and tiles: where each begins, and how many bytes it has
 _SMALLER_OR_MASK = 0b101  # of an image on another page
 _DEFLATE = (8, 32946)
+_PIXEL_BYTES = 32  # four channels of 64 bits
 
 _Tag = Tuple[int, int, int]  # its type, how many, where the values are
 
@@ -38,10 +39,12 @@ class _Directories:
         seen: Set[int] = set()
         at = self.number(8, 8) if wide else self.number(4, 4)
         place, entry, counted = (8, 20, 8) if wide else (4, 12, 2)
-        while 0 < at < len(self.data) - counted and at not in seen and len(seen) < PAGES:
+        left = ALL_ENTRIES
+        while 0 < at < len(self.data) - counted and at not in seen:
             seen.add(at)
             count = self.number(at, counted)
-            if count > ENTRIES:
+            left -= count + 1
+            if count > ENTRIES or left < 0:
                 return
             tags: Dict[int, _Tag] = {}
             for here in range(at + counted, at + counted + count * entry, entry):
@@ -62,7 +65,8 @@ class _Directories:
 
     def value(self, tags: Dict[int, _Tag], tag: int, default: int) -> int:
         """The first number of a tag."""
-        return next(iter(self.values(tags, tag)), default)
+        kind, many, at = tags.get(tag, (0, 0, 0))
+        return self.number(at, _SIZES[kind]) if many and kind in _SIZES and at < len(self.data) else default
 
 
 def probe(data: bytes) -> Probe:
@@ -91,17 +95,27 @@ def is_damaged(data: bytes) -> bool:
     if found.value(tags, _COMPRESSION, 1) not in _DEFLATE:
         return False
     begins, sizes = ([at for pair in _PLACES for at in found.values(tags, pair[i])] for i in (0, 1))
-    return not all(_inflates(data[at : at + size]) for at, size in zip(begins, sizes) if size)
+    left = _PIXEL_BYTES * (found.value(tags, _WIDTH, 0) * found.value(tags, _HEIGHT, 0) + 65536)
+    for at, size in zip(begins, sizes):
+        count = _inflate(data[at : at + size], left) if size else 0
+        if count is None:
+            return True
+        left -= count
+        if left <= 0:  # more than the image can hold: not what was asked about
+            return False
+    return False
 
 
-def _inflates(packed: bytes) -> bool:
-    stream = zlib.decompressobj()
+def _inflate(packed: bytes, most: int) -> Optional[int]:
+    """How many bytes come out, at least `most` when it is stopped there; None when the data is damaged."""
+    stream, count = zlib.decompressobj(), 0
     try:
-        while not stream.eof:
-            piece = stream.decompress(packed, 1 << 20)  # a piece at a time: a strip may be a bomb
+        while not stream.eof and count < most:
+            piece = stream.decompress(packed, 1 << 20)  # a piece at a time, which is thrown away
             packed = stream.unconsumed_tail
+            count += len(piece)
             if not piece and not packed and not stream.eof:
-                return False
+                return None
     except zlib.error:
-        return False
-    return True
+        return None
+    return count
