@@ -18,7 +18,8 @@ from typing import Dict, Iterable, List, Tuple
 
 from .. import sources
 from ..errors import SourceError
-from ..files import matching, nearby, walk
+from ..files import nearby
+from ..sources.paths import matching, walk
 from . import places
 from .parts import PICTURE, VIDEO, Item
 

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import SourceError, UsageError
-from ..files import matching, nearby
-from .base import Chain, Source, check_regular, redact, told
+from ..files import nearby
+from .base import Chain, Source, redact, told
 from .camera import Camera
 from .gstreamer import open_pipeline
 from .network import SCHEMES, TIMEOUT_S, open_url
+from .paths import check_regular, matching
 from .pictures import MAX_PIXELS, Bytes, Pictures, from_stdin, quiet_opencv
 from .video import Video
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections import Counter
 from typing import Counter as CounterOf
 from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -98,17 +96,6 @@ class Chain(Source):
         super().close()
         for part in self.parts:
             part.close()
-
-
-def check_regular(path: str) -> None:
-    """Refuse what is no regular file before it is opened: opening a FIFO waits for ever. Raises `SourceError`."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError) as error:
-        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise SourceError(f"{path} is {kind}; pipe a picture to '-', or give a file, a folder or a URL")
 
 
 def told(problems: Mapping[str, int]) -> List[str]:

@@ -7,8 +7,9 @@ from typing import Iterator, Optional, Sequence
 
 from ..core import Frame, Stream
 from ..errors import SourceError
-from .base import Source, check_regular
+from .base import Source
 from .decoding import MAX_BYTES, MAX_PIXELS, Decoded, decode, looks_like, quiet_opencv
+from .paths import check_regular
 
 __all__ = [
     "MAX_BYTES", "MAX_PIXELS", "Bytes", "Decoded", "Pictures", "decode", "from_stdin", "looks_like", "quiet_opencv",

@@ -12,7 +12,8 @@ import numpy as np
 from .. import cpu
 from ..core import Array, Frame, Stream
 from ..errors import SourceError
-from .base import Source, check_regular
+from .base import Source
+from .paths import check_regular
 from .pictures import looks_like
 
 Problems = Dict[str, int]
