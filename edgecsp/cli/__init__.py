@@ -15,7 +15,6 @@ import typer
 from .. import __version__
 from ..errors import EdgecspError
 from . import batch, bench, build, doctor, engines, export, import_, models, quantize, run, serve, tune, up, val, verify
-from ._options import limit_opencv
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -55,14 +54,15 @@ def _root(
         None, "--version", callback=_version, is_eager=True, help="Say it and exit."
     ),
 ) -> None:
-    pass
+    from . import _options
+
+    _options.limit_opencv(None)
 
 
 def main() -> NoReturn:
     """The `edgecsp` console script. Exit codes: see `edgecsp.errors`; 1 is a bug of ours, 130 and 143 signals."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
-    limit_opencv(None)
     try:
         app(prog_name="edgecsp")
     except EdgecspError as error:
