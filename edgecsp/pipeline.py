@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,8 @@ import numpy as np
 from . import backends, decode, flow, nms, onnx_model, preprocess, sources, store, tuned, two_stage
 from .core import Array, Detections, Frame, Geometry, Model, Result, Stream
 from .errors import EdgecspError, EngineFailed, SourceError, UsageError
+
+_log = logging.getLogger(__name__)
 
 IN_THE_BOX = "codes"  # the model whose weights come with the package
 
@@ -60,11 +63,13 @@ class Detector:
         session: backends.Session,
         settings: Optional[Settings] = None,
         chosen: Optional[tuned.Chosen] = None,
+        max_pixels: int = sources.MAX_PIXELS,
     ) -> None:
         self.model = model
         self.session = session
         self.settings = settings or Settings()
         self.chosen = chosen
+        self.max_pixels = max_pixels
         self._prepare = preprocess.pixels if backends.takes_pixels(session) else preprocess.prepare
         self._places = threading.BoundedSemaphore(backends.at_once(session))
 
@@ -73,7 +78,7 @@ class Detector:
 
         `settings` are for this picture, instead of the detector's.
         """
-        batch, geometry = self.prepare(picture(image))
+        batch, geometry = self.prepare(picture(image, self.max_pixels))
         return self.finish(self.infer(batch), geometry, settings)
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
@@ -139,7 +144,7 @@ class Detector:
         Of several videos and live sources the frames come in turns (`frame.stream` says whose one is); the error of
         a source ends all.
         """
-        with closing(self.results(sources.open_all(uris, stride=stride))) as results:
+        with closing(self.results(sources.open_all(uris, stride=stride, max_pixels=self.max_pixels))) as results:
             for item in results:
                 if isinstance(item, flow.Found):
                     yield item.frame, item.result
@@ -182,6 +187,7 @@ def load(
     agnostic: bool = False,
     plain_nms: bool = False,
     pixels: bool = True,
+    max_pixels: int = sources.MAX_PIXELS,
 ) -> Detector:
     """A detector of a model, an ONNX file or a name of the zoo (the model in the box), on an engine.
 
@@ -190,7 +196,8 @@ def load(
     `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
     `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
     way of laying pictures into it; `classes` names or numbers to keep; `pixels=False` gives an engine the float32
-    planes of `preprocess.prepare` also where it takes a picture's bytes. Raises an `EdgecspError`.
+    planes of `preprocess.prepare` also where it takes a picture's bytes. An image file of more than `max_pixels` is
+    refused by its header. Raises an `EdgecspError`.
     """
     hw = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
     made = resolved(model, weights, hw)
@@ -207,7 +214,7 @@ def load(
         )  # fmt: skip
 
     session = opened(made, pixels) if made.second is None else two_stage.opened(made, opened)
-    return Detector(made, session, settings, chosen)
+    return Detector(made, session, settings, chosen, max_pixels)
 
 
 def resolved(model: Union[str, Path, Model], weights: Optional[str], hw: Optional[Tuple[int, int]]) -> Model:
@@ -220,13 +227,15 @@ def class_ids(model: Model, classes: Optional[Sequence[Union[str, int]]]) -> Opt
     return None if classes is None else tuple(model.class_ids([str(name) for name in classes]))
 
 
-def picture(image: Any) -> Array:
-    """Whatever holds one picture -> (H, W, 3) uint8 BGR. Raises `SourceError`."""
+def picture(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
+    """Whatever holds one picture -> (H, W, 3) uint8 BGR. Raises `SourceError`; what is survived is logged."""
     if isinstance(image, Frame):
         return image.image
     if isinstance(image, (str, Path)):
-        with sources.open(str(image)) as source:
+        with sources.open(str(image), max_pixels=max_pixels) as source:
             for frame in source:
+                for text in sources.told(source.problems):
+                    _log.warning("%s", text)
                 return frame.image
         raise SourceError(f"{image} holds no picture")
     if hasattr(image, "convert"):  # PIL

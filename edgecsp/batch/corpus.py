@@ -19,6 +19,7 @@ from typing import Dict, Iterable, List, Tuple
 from .. import sources
 from ..errors import SourceError
 from ..files import nearby
+from ..sources.paths import matching, walk
 from . import places
 from .parts import PICTURE, VIDEO, Item
 
@@ -45,16 +46,13 @@ def _found(corpus: str) -> List[str]:
     if os.path.isfile(path):
         return _listed(path) if path.lower().endswith(LISTS) else [path]
     if glob.has_magic(path):
-        matching = (name for name in glob.iglob(path, recursive=True) if os.path.isfile(name))
-        return sorted((name for name in matching if sources.is_media(os.path.basename(name))), key=sources.natural)
+        found = (name for name in matching(path) if not os.path.isdir(name))
+        return sorted((name for name in found if sources.is_media(os.path.basename(name))), key=sources.natural)
     raise SourceError(f"there is no {corpus or 'corpus of an empty name'}{nearby(corpus or 'x')}")
 
 
 def _below(folder: str) -> List[str]:
-    found: List[str] = []
-    for here, inner, names in os.walk(folder, followlinks=True):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found += [os.path.join(here, name) for name in names if sources.is_media(name)]
+    found = [os.path.join(here, name) for here, names in walk(folder) for name in names if sources.is_media(name)]
     return sorted(found, key=sources.natural)
 
 

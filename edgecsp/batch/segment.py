@@ -108,7 +108,7 @@ def _begins(container: Any, track: Any, pts: int) -> bool:
 
 
 class Group(Source):
-    """Picture files, each a stream of its own; those that cannot be read are in `failed` with the reason."""
+    """Picture files, each a stream of its own; in `failed`, why one was not read, or what is wrong with it."""
 
     def __init__(self, part: Part) -> None:
         super().__init__(part.shown)
@@ -126,15 +126,17 @@ class Group(Source):
             if self.closed:
                 return
             try:
-                image = _picture(item)
+                image, warnings = _picture(item)
             except SourceError as error:
                 self.failed[item.source] = str(error)
                 continue
+            if warnings:
+                self.failed[item.source] = "; ".join(warnings)
             yield Frame(image, Stream(item.source, "image", frames=1))
             del image
 
 
-def _picture(item: Item) -> Any:
+def _picture(item: Item) -> pictures.Decoded:
     if not places.is_uri(item.place):
         return pictures.read(item.place)
     with places.opened(item.place) as file:

@@ -73,7 +73,9 @@ def _root(
         None, "--version", callback=_version, is_eager=True, help="Say it and exit."
     ),
 ) -> None:
-    pass
+    from . import _options
+
+    _options.limit_opencv(None)
 
 
 def main() -> NoReturn:

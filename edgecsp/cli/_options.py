@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -25,6 +26,20 @@ AGNOSTIC: Any = typer.Option(False, "--agnostic-nms", help="boxes of different c
 PLAIN_NMS: Any = typer.Option(False, "--plain-nms", help="NMS by IoU alone, whatever the cfg's nms_kind said")
 IMGSZ: Any = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]")
 RESIZE: Any = typer.Option(None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]")
+
+OPENCV_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
+MAX_PIXELS = 200_000_000  # sources.MAX_PIXELS, which a start does not import
+
+
+def limit_opencv(max_pixels: Optional[int]) -> None:
+    """Set OpenCV's own limit, which stands where a header is not understood; it reads it when it is imported.
+
+    Without `max_pixels` it is the default, and the user's own variable stays.
+    """
+    if max_pixels is not None:
+        os.environ[OPENCV_LIMIT] = str(max_pixels)
+    else:
+        os.environ.setdefault(OPENCV_LIMIT, str(MAX_PIXELS))
 
 
 def size(text: Optional[str]) -> Optional[Tuple[int, int]]:

@@ -44,6 +44,9 @@ def command(
     resize: Optional[str] = _options.RESIZE,
     stride: int = typer.Option(1, "--stride", "--vid-stride", help="every Nth frame of a video"),
     max_frames: Optional[int] = typer.Option(None, "--max-frames", help="stop after so many frames"),
+    max_pixels: Optional[int] = typer.Option(
+        None, "--max-pixels", help="largest image that is decoded, width x height [default: 200000000]"
+    ),
     out: Optional[Path] = typer.Option(
         None, "--out", "-o", help="annotated copies: a folder, or a .mp4/.jpg/.png file [default: a new runs/N]"
     ),
@@ -56,12 +59,16 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in pictures, videos, cameras and streams."""
+    if max_pixels is not None and max_pixels < 1:
+        raise UsageError(f"--max-pixels {max_pixels}: at least 1")
+    if max_pixels is not None:
+        _options.limit_opencv(max_pixels)  # before OpenCV is imported
     from .. import flow, pipeline, sinks, sources
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     _signals.return_large()
-    opened = sources.open_all(source, stride=stride)
+    opened = sources.open_all(source, stride=stride, max_pixels=max_pixels or sources.MAX_PIXELS)
     named, model = model is not None, model or pipeline.IN_THE_BOX
     detector = pipeline.load(
         model, engine, weights=weights, device=device, threads=threads, precision=precision,

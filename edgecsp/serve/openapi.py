@@ -60,6 +60,7 @@ SCHEMAS: Dict[str, Schema] = {
             class_id=_COUNT, label=_TEXT, score=_UNIT, xyxy=_list(_NUMBER, minItems=4, maxItems=4),
         )),
         classes=_list(_object(["class_id", "label", "score"], class_id=_COUNT, label=_TEXT, score=_UNIT)),
+        warnings=_list(_TEXT, description="what is wrong with the picture; absent when nothing is"),
     ),
     "Vision": _object(
         ["success"],

@@ -12,11 +12,11 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Any, Dict, List, Optional, Tuple
 
-from ..core import Array, Detections, Frame, Model, Stream
+from ..core import Detections, Frame, Model, Stream
 from ..errors import EdgecspError, Refused, SourceError, UsageError
 from ..pipeline import Settings
 from ..sinks.rows import as_json
-from ..sources import pictures as decoding
+from ..sources import decoding
 from .body import read
 from .header import check
 from .key import Caller
@@ -27,10 +27,14 @@ MOST_PREDICTIONS = 20  # Frigate's array has 20 rows, and it takes them in the o
 LEAST_CONFIDENCE = 0.4  # CodeProject.AI's, when none is sent
 
 
-def decoded(data: bytes, name: str) -> Array:
-    """A picture that was checked -> (H, W, 3) uint8 BGR. Raises `Refused`."""
+def decoded(data: bytes, name: str, most_pixels: int) -> decoding.Decoded:
+    """A picture, checked and then decoded to (H, W, 3) uint8 BGR, and warnings. Raises `Refused`.
+
+    For a worker, not for the loop: a header may have thousands of segments.
+    """
+    check(data, most_pixels)
     try:
-        return decoding.decode(data, name)
+        return decoding.decode(data, name, most_pixels)
     except SourceError as error:
         raise Refused(400, str(error)) from error
 
@@ -100,12 +104,13 @@ async def detect(request: Any) -> Any:
     desk, query = request.app.state.desk, request.query_params
     wanted = settings(desk.model, desk.settings, query.get("conf"), query.get("iou"), query.get("classes"))
     got = await sent(request)
-    check(got.data, desk.limits.pixels)
 
     def work(turn: Turn) -> bytes:
-        image = turn.timed("decode", decoded, got.data, got.name)
-        found = turn.detect(image, wanted)
-        return json.dumps(as_json(Frame(image, Stream(got.name)), found), allow_nan=False).encode()
+        image, warnings = turn.timed("decode", decoded, got.data, got.name, desk.limits.pixels)
+        found = as_json(Frame(image, Stream(got.name)), turn.detect(image, wanted))
+        if warnings:
+            found["warnings"] = list(warnings)
+        return json.dumps(found, allow_nan=False).encode()
 
     return desk.json(await desk.ask(work))
 
@@ -117,14 +122,13 @@ async def vision(request: Any) -> Any:
     took: List[float] = []
     try:
         got = await sent(request)
-        check(got.data, desk.limits.pixels)
         least = number(got.fields.get("min_confidence"), "min_confidence")
         wanted = replace(desk.settings, conf=LEAST_CONFIDENCE if least is None else least)
         if desk.model.task != "detect":
             raise Refused(400, f"{desk.model.name} tells what a picture shows, not where; ask /v1/detect")
 
         def work(turn: Turn) -> Any:
-            found = turn.detect(lambda: decoded(got.data, got.name), wanted)
+            found = turn.detect(lambda: decoded(got.data, got.name, desk.limits.pixels).image, wanted)
             took.append(turn.infer_s)
             return found
 

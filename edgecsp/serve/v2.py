@@ -16,7 +16,6 @@ from ..core import Detections
 from ..errors import Refused
 from . import pictures, tensors
 from .body import read
-from .header import check
 from .turn import Turn
 
 PLATFORM = "onnx_edgecsp"
@@ -88,8 +87,8 @@ async def infer(request: Any) -> Any:
         # Here and not on the loop: a tensor as JSON takes a tenth of a second to read.
         asked = tensors.taken_apart(body, length, desk)
         if asked.given.datatype == "BYTES":
-            check(asked.data, desk.limits.pixels)
-            found = turn.detect(lambda: pictures.decoded(asked.data, asked.given.name), asked.settings)
+            most, name = desk.limits.pixels, asked.given.name
+            found = turn.detect(lambda: pictures.decoded(asked.data, name, most).image, asked.settings)
             outputs = _columns(found)
         else:
             turn.detector.ready(asked.data)  # not watched as the engine's call is: a graph may be compiled

@@ -19,7 +19,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import stat
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence, Tuple
 
@@ -29,18 +28,19 @@ from .base import Chain, Source, redact, told
 from .camera import Camera
 from .gstreamer import open_pipeline
 from .network import SCHEMES, TIMEOUT_S, open_url
-from .pictures import Bytes, Pictures, from_stdin, quiet_opencv
+from .paths import check_regular, matching
+from .pictures import MAX_PIXELS, Bytes, Pictures, from_stdin, quiet_opencv
 from .video import Video
 
 __all__ = [
-    "Bytes", "Camera", "Chain", "Pictures", "Source", "Video", "is_media", "is_picture", "natural", "open", "open_all",
-    "redact", "told",
+    "MAX_PIXELS", "Bytes", "Camera", "Chain", "Pictures", "Source", "Video", "is_media", "is_picture", "natural",
+    "open", "open_all", "redact", "told",
 ]  # fmt: skip
 
 # fmt: off
 PICTURES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
-    ".jp2", ".avif", ".ras", ".sr",
+    ".jp2", ".avif", ".heic", ".heif", ".hif", ".ras", ".sr",
 ))
 VIDEOS = frozenset((
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv",
@@ -51,19 +51,30 @@ VIDEOS = frozenset((
 
 
 def open(
-    uri: str, *, stride: int = 1, timeout_s: float = TIMEOUT_S, options: Optional[Mapping[str, str]] = None
+    uri: str,
+    *,
+    stride: int = 1,
+    timeout_s: float = TIMEOUT_S,
+    options: Optional[Mapping[str, str]] = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Source:
     """One URI -> one `Source`, already known to be readable (of a folder or a pattern: to be there).
 
     `stride` N keeps frames 0, N, 2N of each video or stream; `timeout_s` bounds every wait for a network
-    stream, `options` are FFmpeg's for it. Raises `SourceError`.
+    stream, `options` are FFmpeg's for it; an image of more than `max_pixels` is refused by its header. Raises
+    `SourceError`.
     """
-    parts = open_all([uri], stride=stride, timeout_s=timeout_s, options=options)
+    parts = open_all([uri], stride=stride, timeout_s=timeout_s, options=options, max_pixels=max_pixels)
     return parts[0] if len(parts) == 1 else Chain(uri, parts)
 
 
 def open_all(
-    uris: Sequence[str], *, stride: int = 1, timeout_s: float = TIMEOUT_S, options: Optional[Mapping[str, str]] = None
+    uris: Sequence[str],
+    *,
+    stride: int = 1,
+    timeout_s: float = TIMEOUT_S,
+    options: Optional[Mapping[str, str]] = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> List[Source]:
     """URIs -> sources in the given order; pictures that follow each other are one source.
 
@@ -72,20 +83,22 @@ def open_all(
     """
     if stride < 1:
         raise UsageError(f"stride {stride}: at least 1 (every frame)")
+    if max_pixels < 1:
+        raise UsageError(f"max_pixels {max_pixels}: at least 1")
     opened: List[Source] = []
     run: List[str] = []
     many = len(uris) > 1
 
     def flush() -> None:
         if run:
-            opened.append(Pictures(list(run), forgive=many or len(run) > 1))
+            opened.append(Pictures(list(run), forgive=many or len(run) > 1, max_pixels=max_pixels))
             run.clear()
 
     try:
         for uri in uris:
             if _is_elsewhere(uri):
                 flush()
-                opened.append(_elsewhere(uri, stride, timeout_s, options))
+                opened.append(_elsewhere(uri, stride, timeout_s, options, max_pixels))
                 continue
             for path in _files(uri):
                 many = many or path != uri
@@ -109,9 +122,11 @@ def _is_elsewhere(uri: str) -> bool:
     return uri == "-" or "://" in uri or uri.startswith(("gst:", "csi:")) or device
 
 
-def _elsewhere(uri: str, stride: int, timeout_s: float, options: Optional[Mapping[str, str]]) -> Source:
+def _elsewhere(
+    uri: str, stride: int, timeout_s: float, options: Optional[Mapping[str, str]], max_pixels: int
+) -> Source:
     if uri == "-":
-        return from_stdin()
+        return from_stdin(max_pixels)
     if uri.startswith(("gst:", "csi:")):
         return open_pipeline(uri, stride=stride, timeout_s=timeout_s)
     if "://" not in uri:
@@ -121,15 +136,14 @@ def _elsewhere(uri: str, stride: int, timeout_s: float, options: Optional[Mappin
         raise SourceError(
             f"{redact(uri)}: no source speaks {scheme!r}; known: {', '.join((*SCHEMES, 'csi', 'gst:PIPELINE'))}"
         )
-    return open_url(uri, stride=stride, timeout_s=timeout_s, options=options)
+    return open_url(uri, stride=stride, timeout_s=timeout_s, options=options, max_pixels=max_pixels)
 
 
 def _files(uri: str) -> List[str]:
     if os.path.isdir(uri):
         return _folder(uri)
     if os.path.exists(uri):
-        if not stat.S_ISREG(os.stat(uri).st_mode):
-            raise SourceError(f"{uri} is no regular file; pipe a picture to '-', or give a file, a folder or a URL")
+        check_regular(uri)
         return [uri]
     if glob.has_magic(uri):
         return _pattern(uri)
@@ -143,7 +157,8 @@ def _folder(folder: str) -> List[str]:
         names = os.listdir(folder)
     except OSError as error:
         raise SourceError(f"cannot read the folder {folder}: {error.strerror}") from error
-    media = [n for n in names if is_media(n) and os.path.isfile(os.path.join(folder, n))]
+    # A FIFO or a link to nowhere bears a picture's name: it is told by that name when its turn comes.
+    media = [n for n in names if is_media(n) and not os.path.isdir(os.path.join(folder, n))]
     if not media:
         inner = sorted(n for n in names if os.path.isdir(os.path.join(folder, n)))
         hint = f"; for what lies deeper: '{os.path.join(folder, '**', '*.jpg')}'" if inner else ""
@@ -152,7 +167,7 @@ def _folder(folder: str) -> List[str]:
 
 
 def _pattern(pattern: str) -> List[str]:
-    found = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+    found = [path for path in matching(pattern) if not os.path.isdir(path)]
     if not found:
         # The part before the first wildcard is what the user may have got wrong.
         root = Path(re.split(r"[*?\[]", pattern, maxsplit=1)[0] + "x").parent
@@ -173,6 +188,7 @@ def is_picture(path: str) -> bool:
     extension = os.path.splitext(path)[1].lower()
     if extension in PICTURES or extension in VIDEOS:
         return extension in PICTURES
+    check_regular(path)
     import cv2
 
     with quiet_opencv():

@@ -12,7 +12,7 @@ from ..core import Frame
 from ..errors import SourceError
 from . import video
 from .base import Source, credentials, redact
-from .pictures import MAX_BYTES, Bytes
+from .pictures import MAX_BYTES, MAX_PIXELS, Bytes
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https")
 TIMEOUT_S = 10.0
@@ -111,7 +111,9 @@ class Network(Source):
             container.close()
 
 
-def open_url(url: str, *, stride: int, timeout_s: float, options: Optional[Mapping[str, str]]) -> Source:
+def open_url(
+    url: str, *, stride: int, timeout_s: float, options: Optional[Mapping[str, str]], max_pixels: int = MAX_PIXELS
+) -> Source:
     """A URL -> a picture, a video or a live stream; raises `SourceError`."""
     from . import PICTURES
 
@@ -122,11 +124,11 @@ def open_url(url: str, *, stride: int, timeout_s: float, options: Optional[Mappi
         raise SourceError(f"{redact(url)} is not a URL: brackets or characters that no host name has")
     web = url.lower().startswith("http")
     if web and PurePosixPath(unquote(path)).suffix.lower() in PICTURES:
-        return Bytes(download(url, timeout_s), redact(url))
+        return Bytes(download(url, timeout_s), redact(url), max_pixels)
     source = Network(url, stride=stride, timeout_s=timeout_s, options=options)
     if web and source.is_picture:
         source.close()
-        return Bytes(download(url, timeout_s), source.name)
+        return Bytes(download(url, timeout_s), source.name, max_pixels)
     return source
 
 

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from typing import Iterator, Optional, Sequence
 
-import numpy as np
-
-from ..core import Array, Frame, Stream
+from ..core import Frame, Stream
 from ..errors import SourceError
 from .base import Source
+from .decoding import MAX_BYTES, MAX_PIXELS, Decoded, decode, looks_like, quiet_opencv
+from .paths import check_regular
 
-MAX_BYTES = 1 << 30
+__all__ = [
+    "MAX_BYTES", "MAX_PIXELS", "Bytes", "Decoded", "Pictures", "decode", "from_stdin", "looks_like", "quiet_opencv",
+    "read",
+]  # fmt: skip
 
 
 class Pictures(Source):
     """Picture files in the given order, each a stream of its own with one frame (the stride passes them by).
 
     With `forgive`, a file that cannot be read is counted in `problems` and the others go on; when none can,
-    or without `forgive`, `SourceError`.
+    or without `forgive`, `SourceError`. What is damaged and was read all the same is counted there, too. An image of
+    more than `max_pixels` by its header is not read.
     """
 
-    def __init__(self, paths: Sequence[str], *, forgive: bool = False, name: Optional[str] = None) -> None:
+    def __init__(
+        self, paths: Sequence[str], *, forgive: bool = False, name: Optional[str] = None, max_pixels: int = MAX_PIXELS
+    ) -> None:
         super().__init__(name or (paths[0] if len(paths) == 1 else f"{len(paths)} pictures"), paths=paths)
         self.forgive = forgive
+        self.max_pixels = max_pixels
 
     @property
     def frames(self) -> Optional[int]:
@@ -34,7 +40,7 @@ class Pictures(Source):
     def check(self) -> None:
         """Read a single picture once; many are found out on the way."""
         if len(self.paths) == 1 and not self.forgive:
-            read(self.paths[0])
+            read(self.paths[0], self.max_pixels)
 
     def __iter__(self) -> Iterator[Frame]:
         failed = 0
@@ -42,13 +48,15 @@ class Pictures(Source):
             if self.closed:
                 return
             try:
-                image = read(path)
+                image, warnings = read(path, self.max_pixels)
             except SourceError as error:
                 if not self.forgive:
                     raise
                 failed += 1
                 self.problems[str(error)] += 1
                 continue
+            for text in warnings:
+                self.problems[f"{path}: {text}"] += 1
             yield Frame(image, Stream(path, "image", frames=1))
         if failed and failed == len(self.paths):
             raise SourceError(f"none of {self.name} can be read; first: {next(iter(self.problems))}")
@@ -57,9 +65,9 @@ class Pictures(Source):
 class Bytes(Source):
     """One encoded picture that is already in memory: (H, W, 3) uint8 BGR once decoded."""
 
-    def __init__(self, data: bytes, name: str) -> None:
+    def __init__(self, data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> None:
         super().__init__(name)
-        self._image = decode(data, name)
+        self._image, self._warnings = decode(data, name, max_pixels)
 
     @property
     def frames(self) -> Optional[int]:
@@ -67,10 +75,12 @@ class Bytes(Source):
         return 1
 
     def __iter__(self) -> Iterator[Frame]:
+        for text in self._warnings:
+            self.problems[f"{self.name}: {text}"] += 1
         yield Frame(self._image, Stream(self.name, "image", frames=1))
 
 
-def from_stdin() -> Bytes:
+def from_stdin(max_pixels: int = MAX_PIXELS) -> Bytes:
     """The encoded picture that is piped to standard input."""
     if sys.stdin is None:
         raise SourceError("'-' reads a picture from standard input, which is closed; pipe one in: < dog.jpg")
@@ -79,78 +89,16 @@ def from_stdin() -> Bytes:
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if not data:
         raise SourceError("'-' reads a picture from standard input, and nothing came; pipe one in: < dog.jpg")
-    return Bytes(data, "stdin")
+    return Bytes(data, "stdin", max_pixels)
 
 
-def read(path: str) -> Array:
-    """A picture file -> (H, W, 3) uint8 BGR, upright by its EXIF; raises `SourceError`."""
+def read(path: str, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """A picture file -> (H, W, 3) uint8 BGR, upright by its EXIF, and warnings; raises `SourceError`."""
+    check_regular(path)
     try:
         # Not cv2.imread: it does not take every file name, and says None for all that can go wrong.
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
-    return decode(data, path)
-
-
-def decode(data: bytes, name: str) -> Array:
-    """Encoded bytes -> (H, W, 3) uint8 BGR, upright by its EXIF; `name` is for the `SourceError`."""
-    import cv2
-
-    if not data:
-        raise SourceError(f"{name} is empty (0 bytes)")
-    if len(data) > MAX_BYTES:
-        raise SourceError(f"{name} is larger than {MAX_BYTES >> 20} MiB, no picture; name a video by its extension")
-    why = ""
-    image = None
-    with quiet_opencv():
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error as error:
-            why = f" ({getattr(error, 'err', '') or error})"
-    if image is None:
-        raise SourceError(
-            f"{name} is not a whole picture in a format OpenCV reads: {len(data)} bytes, {looks_like(data)}{why}; "
-            "make a new copy, or convert it to .jpg or .png"
-        )
-    return np.ascontiguousarray(image, np.uint8)
-
-
-_MAGIC = (
-    (b"\xff\xd8\xff", "begins like a JPEG"),
-    (b"\x89PNG", "begins like a PNG"),
-    (b"GIF8", "is a GIF"),
-    (b"%PDF", "is a PDF"),
-    (b"PK\x03\x04", "is a zip archive"),
-    (b"\x1f\x8b", "is gzip-compressed"),
-    (b"<", "is HTML or XML text"),
-)
-
-
-def looks_like(data: bytes) -> str:
-    """What the first bytes of a file say of it, for an error message."""
-    for magic, words in _MAGIC:
-        if data.startswith(magic):
-            return words
-    if data[4:8] == b"ftyp":
-        return f"is an ISO media file ({data[8:12].decode('ascii', 'replace').strip()}: mp4, mov, heic)"
-    head = data[:64]
-    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
-        return f"is text ({head[:24].decode('ascii')!r})"
-    return f"begins with {head[:8].hex(' ')}"
-
-
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's own log off stderr: what went wrong is told in our words."""
-    import cv2
-
-    log = getattr(getattr(cv2, "utils", None), "logging", None)
-    if log is None:
-        yield
-        return
-    before = log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        log.setLogLevel(before)
+    return decode(data, path, max_pixels)

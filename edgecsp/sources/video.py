@@ -13,6 +13,7 @@ from .. import cpu
 from ..core import Array, Frame, Stream
 from ..errors import SourceError
 from .base import Source
+from .paths import check_regular
 from .pictures import looks_like
 
 Problems = Dict[str, int]
@@ -52,6 +53,7 @@ def open_video(path: str) -> Any:
     """A file -> an open PyAV container that holds a video; raises `SourceError`."""
     import av
 
+    check_regular(path)
     try:
         with open(path, "rb") as file:
             head = file.read(64)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import cv2
+import images
 import labelled
 import media
 import numpy as np
@@ -150,6 +151,10 @@ def test_pictures_that_cannot_be_read_or_have_another_size(home: Path, tmp_path:
     assert "2.png is 64x64, and annotated as 96x80" in done.output
     (row,) = json.loads((tmp_path / "x.json").read_text())["rows"]
     assert row["pictures"] == 3
+    # Damaged, and read all the same; by its content a JPEG.
+    (tmp_path / "drawn/images/3.png").write_bytes(images.damaged_jpeg(media.noise(1, 96, 80)))
+    done = CliRunner().invoke(app, ["val", *words], catch_exceptions=False)
+    assert done.exit_code == 4 and "3.png: damaged" in done.output
     for i in range(4):
         (tmp_path / f"drawn/images/{i}.png").write_bytes(b"")
     assert "none of 4 pictures can be read" in refused(3, *words)

@@ -22,6 +22,7 @@ from edgecsp.pipeline import Settings
 from edgecsp.serve import app, header, multipart, openapi
 from edgecsp.serve.live import View
 from edgecsp.sinks.rows import as_json
+from edgecsp.sources.image_probe import Probe, probe
 
 LOW = "conf=0.001"
 
@@ -106,9 +107,10 @@ def test_half_a_picture_is_the_senders_fault(site: served.Site, image: np.ndarra
 def test_sizes_are_read_from_headers(kind: str) -> None:
     for width, height in ((1, 1), (83, 61), (300, 2)):
         data = served.encoded(np.full((height, width, 3), 90, np.uint8), kind)
-        assert header.size(data) == (width, height)
+        found = probe(data)
+        assert found is not None and (found.width, found.height, found.doubt) == (width, height, "")
     lossless = cv2.imencode(".webp", np.zeros((61, 83, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
-    assert lossless[12:16] == b"VP8L" and header.size(lossless) == (83, 61)
+    assert lossless[12:16] == b"VP8L" and probe(lossless) == Probe("WebP", 83, 61)
 
 
 @given(
@@ -153,7 +155,7 @@ def test_codeproject_ai(site: served.Site, tiny: Tiny, image: np.ndarray) -> Non
 
 
 def test_codeproject_ai_refuses_in_its_own_words(site: served.Site) -> None:
-    form, headers = served.multipart(min_confidence="lots", image=b"x")
+    form, headers = served.multipart(image=b"x")
     said = site.ask("/v1/vision/detection", form, headers=headers)
     assert said.status == 415 and said.json["success"] is False and said.json["predictions"] == []
     assert "text" in said.json["error"]

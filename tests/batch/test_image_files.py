@@ -1,0 +1,49 @@
+"""`edgecsp batch` over images that are damaged, no files, or reached by links in a circle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import images
+import pytest
+from corpora import batch, failures
+
+from edgecsp.batch import corpus
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in "abcdef":
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name}.jpg").write_bytes(images.encoded(".jpg"))
+    for here in "abcdef":
+        for there in "abcdef":
+            (folder / here / f"to-{there}").symlink_to(folder / there)
+    (folder / "up").symlink_to(folder)
+    expected = [str(folder / name / f"{name}.jpg") for name in "abcdef"]
+    assert [item.source for item in corpus.read(str(folder))] == expected
+    assert [item.source for item in corpus.read(f"{folder}/**/*.jpg")] == expected
+
+
+def test_a_folder_that_is_linked_from_elsewhere_is_read(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x.jpg").write_bytes(images.encoded(".jpg"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "other")
+    assert [item.source for item in corpus.read(str(tmp_path / "in"))] == [str(tmp_path / "in" / "link" / "x.jpg")]
+
+
+def test_what_is_damaged_or_no_file_is_a_failure_and_not_the_end(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "damaged.jpg").write_bytes(images.damaged_jpeg())
+    (folder / "whole.jpg").write_bytes(images.encoded(".jpg"))
+    for name in ("p.jpg", "v.mp4"):
+        os.mkfifo(folder / name)
+    batch(folder, "--out", tmp_path / "out", "-e", "ort", code=4)
+    said = {Path(row["source"]).name: row["reason"] for row in failures(tmp_path / "out")}
+    assert sorted(said) == ["damaged.jpg", "p.jpg", "v.mp4"]
+    assert said["damaged.jpg"].startswith("damaged") and "no regular file" in said["p.jpg"] + said["v.mp4"]
