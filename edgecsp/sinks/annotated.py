@@ -82,7 +82,8 @@ class AnnotatedSink(Sink):
     def _video(self, frame: Frame) -> Mp4:
         key = id(frame.stream)  # the stream is kept beside it, so the id stays its own
         if key not in self._videos:
-            self._videos[key] = (frame.stream, Mp4(self._claim(frame.stream), frame.hw, frame.stream.fps))
+            stream = frame.stream
+            self._videos[key] = (stream, Mp4(self._claim(stream), frame.hw, stream.fps, stream.pixel_aspect))
         return self._videos[key][1]
 
     def _finish(self, video: Mp4) -> None:
