@@ -1,4 +1,4 @@
-"""Whether a video file ends where its container says: from a few bytes, for containers whose demuxer does not look."""
+"""Whether a video file has all that its container says: from a few bytes, where FFmpeg's demuxer does not look."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _TAIL = 1 << 17  # more than an Ogg page
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
-def is_cut(path: str, container: str, end: int) -> bool:
-    """Whether a file ends too early, or its demuxer stopped too early, `end` bytes from its beginning.
+def is_incomplete(path: str, container: str, end: int) -> bool:
+    """Whether a file ends too early or has a hole, or its demuxer stopped too early, `end` bytes from its beginning.
 
     `container` is FFmpeg's name. False where nobody can know: raw streams, MPEG programs, and what was
     cut between two packets.
@@ -63,13 +63,17 @@ def _ogg(file: BinaryIO, size: int, end: int) -> bool:
 
 
 def _asf(file: BinaryIO, size: int, end: int) -> bool:
-    """The header has the size of the whole file, unless it was broadcast."""
-    head = file.read(1 << 16)
-    at = head.find(_ASF_FILE_PROPERTIES)
-    if at < 0:
-        return False
-    broadcast = head[at + 88] & 1
-    return not broadcast and size < int.from_bytes(head[at + 40 : at + 48], "little")
+    """The header has the whole file's size, unless it was broadcast; packets have one size and begin alike."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at, packets = data.find(_ASF_FILE_PROPERTIES, 0, 1 << 16), int.from_bytes(data[16:24], "little") + 50
+        if at < 0:
+            return False
+        if not data[at + 88] & 1 and size < int.from_bytes(data[at + 40 : at + 48], "little"):
+            return True
+        count = int.from_bytes(data[packets - 10 : packets - 2], "little")
+        step = int.from_bytes(data[at + 92 : at + 96], "little")
+        begins = data[packets : packets + count * step : step]
+        return bool(begins.strip(begins[:1]))
 
 
 def _mpegts(file: BinaryIO, size: int, end: int) -> bool:

@@ -14,6 +14,14 @@ from typing import Any, Iterator, List, Tuple
 
 Message = Tuple[int, str, str]  # FFmpeg's level, the name of who logs, the text
 
+# Damage that FFmpeg calls a warning; its other warnings are about files that are fine.
+_WARNINGS = (
+    ("hevc", "Skipping invalid undecodable NALU"),
+    ("hevc", "Error parsing NAL unit"),
+    ("jpeg2000", "End mismatch"),
+    ("mxf", "edit unit sync lost"),
+)
+
 
 class Watch:
     """The errors that FFmpeg logs about one video while it is read; a context manager.
@@ -80,7 +88,7 @@ def local_errors() -> Iterator[List[Message]]:
         yield errors
     if messages:
         _PROCESS.forward(messages)
-        errors += [one for one in messages if one[0] <= av.logging.ERROR]
+        errors += filter(_is_error, messages)
 
 
 @contextmanager
@@ -91,6 +99,13 @@ def log_kept() -> Iterator[None]:
         yield
     finally:
         _PROCESS.end()
+
+
+def _is_error(message: Message) -> bool:
+    import av
+
+    level, name, text = message
+    return level <= av.logging.ERROR or any(name == who and text.startswith(begin) for who, begin in _WARNINGS)
 
 
 def demuxer_errors(container: Any, messages: List[Message]) -> int:
@@ -119,8 +134,8 @@ class _Process:
                 return
             self._level, self._repeats = av.logging.get_level(), av.logging.get_skip_repeated()
             av.logging.set_skip_repeated(False)  # two videos may be damaged alike
-            if self._level is None or self._level < av.logging.ERROR:
-                av.logging.set_level(av.logging.ERROR)
+            if self._level is None or self._level < av.logging.WARNING:
+                av.logging.set_level(av.logging.WARNING)
             self._capture = av.logging.Capture(local=False)
             self._messages = self._capture.__enter__()
 
@@ -150,17 +165,14 @@ class _Process:
         """Give what decoders' threads have logged to the videos it may be about."""
         if not self._messages:
             return
-        import av
-
         with self._lock:
             count = len(self._messages)  # threads go on appending
             taken = self._messages[:count]
             del self._messages[:count]
-            for level, name, _ in taken:
-                about = [watch for watch in self._watches if watch.name == name]
-                if level <= av.logging.ERROR:
-                    for watch in about:
-                        watch.note(len(about) == 1)
+            for message in filter(_is_error, taken):
+                about = [watch for watch in self._watches if watch.name == message[1]]
+                for watch in about:
+                    watch.note(len(about) == 1)
         self.forward(taken)
 
     def forward(self, messages: List[Message]) -> None:

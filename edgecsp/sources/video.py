@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 from .. import cpu
 from ..core import Frame, Stream
 from ..errors import SourceError
-from ._ending import is_cut
+from ._ending import is_incomplete
 from ._upright import ToBgr
 from .base import Source
 from .ffmpeg_log import Message, Watch, demuxer_errors, local_errors, log_kept
@@ -260,8 +260,8 @@ def _note_missing(
     lost = _lost(container, video, stream, seen, progress)
     if lost > 0:
         problems[f"{stream.name}: frames missing, the file is cut short"] += lost
-    elif progress.is_cut or (path is not None and is_cut(path, container.format.name, progress.end_byte)):
-        problems[f"{stream.name}: the file is cut short, frames are missing"] += 1
+    elif progress.is_cut or (path is not None and is_incomplete(path, container.format.name, progress.end_byte)):
+        problems[f"{stream.name}: frames missing, the file is cut short or has a hole"] += 1
 
 
 def _lost(container: Any, video: Any, stream: Stream, seen: int, progress: _Progress) -> int:

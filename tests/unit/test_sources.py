@@ -30,8 +30,8 @@ from ports import free_port
 from edgecsp import sources
 from edgecsp.errors import SourceError, UsageError
 from edgecsp.sources import network
-from edgecsp.sources.base import redact
 from edgecsp.sources._upright import upright
+from edgecsp.sources.base import redact
 
 QUARTERS = {"red": (40, 40, 220), "green": (40, 200, 40), "blue": (220, 60, 40), "white": (230, 230, 230)}
 
