@@ -105,6 +105,8 @@ def _is_error(message: Message) -> bool:
     import av
 
     level, name, text = message
+    if text.startswith("warning:"):  # "first frame is no keyframe", of every H.261
+        return False
     return level <= av.logging.ERROR or any(name == who and text.startswith(begin) for who, begin in _WARNINGS)
 
 
