@@ -10,6 +10,7 @@ of the top-left pixel, so a box over the whole picture is (0, 0, width, height).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -27,13 +28,15 @@ class Stream:
 
     `name` is what results are filed under: a path, or a URL without its credentials. `kind` is "image"
     (one picture), "video" (a file: every frame counts) or "live" (a camera or network stream: only the
-    newest frame counts). `frames` is the expected number of frames, None when unknown.
+    newest frame counts). `frames` is the expected number of frames, None when unknown. `pixel_aspect` is a
+    pixel's width by its height where it is not square.
     """
 
     name: str
     kind: str = "image"
     fps: Optional[float] = None
     frames: Optional[int] = None
+    pixel_aspect: Optional[Fraction] = None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ Everything else is one piece. What a piece decodes to is held against the index 
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from typing import Any, List, NamedTuple
 
+from ..sources.ffmpeg_log import demuxer_errors, local_errors, log_kept
 from .parts import Cut, Item
 from .segment import opened_video
 
@@ -32,14 +34,19 @@ def index(item: Item) -> Index:
     """The index of a video. Raises `SourceError` when it cannot be read."""
     import av
 
-    with opened_video(item) as (container, video):
+    damage: Counter[str] = Counter()
+    with opened_video(item, damage) as (container, video):
         name, codec = container.format.name.split(",")[0], video.codec_context.name
         if name not in CONTAINERS:
             return Index(0, [], f"{name} has no index that tells the frames")
         if codec not in CODECS:
             return Index(0, [], f"packets of {codec} need not be frames")
+        if damage:
+            return Index(0, [], next(iter(damage)))
         try:
-            return _of_packets(container, video)
+            with log_kept(), local_errors() as errors:
+                found = _of_packets(container, video)
+            return Index(0, [], "its container is damaged") if demuxer_errors(container, errors) else found
         except av.error.FFmpegError as error:
             return Index(0, [], f"its packets cannot all be read ({error.strerror})")
 

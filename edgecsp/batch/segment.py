@@ -21,17 +21,20 @@ def source_of(part: Part, threads: int) -> Source:
 
 
 @contextmanager
-def opened_video(item: Item) -> Iterator[Opened]:
-    """An open container and its video track. Raises `SourceError`."""
+def opened_video(item: Item, problems: Dict[str, int]) -> Iterator[Opened]:
+    """An open container and its video track. Damage is counted in `problems`. Raises `SourceError`."""
     import av
 
     if not places.is_uri(item.place):
-        with video.open_video(item.place) as container:
+        with video.open_video(item.place, problems) as container:
             yield container, video.track(container, item.source)
         return
     with places.opened(item.place) as file:
         try:
-            container = av.open(file, container_options={"protocol_whitelist": ""}, metadata_errors="replace")
+            container = video.open_noting(
+                lambda: av.open(file, container_options={"protocol_whitelist": ""}, metadata_errors="replace"),
+                item.source, problems,
+            )  # fmt: skip
         except av.error.FFmpegError as error:
             raise SourceError(f"{item.source} is not a video FFmpeg can read ({error.strerror})") from error
         with container:
@@ -59,14 +62,16 @@ class Segment(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         part, self.seen = self.part, 0
-        with opened_video(part.items[0]) as (container, track):
+        item = part.items[0]
+        with opened_video(item, self.problems) as (container, track):
             stream = video.describe(container, self.name, "video", 1)
             begin_s, end_s = (_seconds(pts, track) for pts in (part.begin, part.end))
             if part.begin is not None:
                 _seek(container, track, part.begin)
             decoded = video.frames(
-                container, stream, self.problems, 1, lambda: self.closed, threads=self._decoder_threads
-            )
+                container, stream, self.problems, 1, lambda: self.closed, threads=self._decoder_threads,
+                path=None if places.is_uri(item.place) else item.place,
+            )  # fmt: skip
             for frame in decoded:
                 if begin_s is not None and (frame.pts_s is None or frame.pts_s < begin_s):
                     self.problems.clear()  # leading pictures refer to what was before the cut: no damage

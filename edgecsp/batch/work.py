@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from .. import flow, installed, pipeline, sources
 from ..core import Model
@@ -19,6 +19,7 @@ from ..errors import (
     UsageError,
 )
 from ..sinks.rows import as_json
+from ..sources import Source
 from . import cuts, rows
 from .ledger import DEATHS, Ledger, Record
 from .parts import Item, Part
@@ -95,17 +96,10 @@ class Worker:
         return _failed(part, reasons)
 
     def _done(self, part: Part) -> Record:
-        source = source_of(part, self.threads)
-        found = rows.Rows(self.detector().model.task, jsonl=self.task.jsonl)
-        labels: Counter[str] = Counter()
-        for item in self.detector().results([source]):
-            if isinstance(item, flow.Over):
-                if item.error is not None:
-                    raise item.error
-                continue
-            found.add(as_json(item.frame, item.result))
-            labels.update(item.result.counted())
-            del item
+        source, found, labels = self._detected(part, self.threads)
+        if isinstance(source, Segment) and source.problems and self.threads > 1 and not part.segment:
+            # What a decoder's threads make of damage is another thing each time.
+            source, found, labels = self._detected(part, 1)
         record: Record = {"name": part.name, "frames": found.count, "found": dict(labels), "failures": []}
         if isinstance(source, Group):
             record["failures"] = [[name, "decode", reason] for name, reason in source.failed.items()]
@@ -116,6 +110,21 @@ class Worker:
                 return {**record, "doubt": doubt}
             record["failures"] = [[source.name, "decode", text] for text in _counted(source)]
         return self.ledger.finish(part, record, found.contents())
+
+    def _detected(self, part: Part, decoder_threads: int) -> Tuple[Source, rows.Rows, Counter[str]]:
+        """A part's source, read to its end, its rows, and how often each label was found."""
+        source = source_of(part, decoder_threads)
+        found = rows.Rows(self.detector().model.task, jsonl=self.task.jsonl)
+        labels: Counter[str] = Counter()
+        for item in self.detector().results([source]):
+            if isinstance(item, flow.Over):
+                if item.error is not None:
+                    raise item.error
+                continue
+            found.add(as_json(item.frame, item.result))
+            labels.update(item.result.counted())
+            del item
+        return source, found, labels
 
     def close(self) -> None:
         """Give the session back."""

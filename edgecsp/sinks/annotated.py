@@ -99,9 +99,10 @@ class AnnotatedSink(Sink):
     def _video(self, frame: Frame) -> Mp4:
         key = id(frame.stream)  # the stream is kept beside it, so the id stays its own
         if key not in self._videos:
-            path = self._claim(frame.stream)
-            names = None if self._overwrite else self._free(path, frame.stream)
-            self._videos[key] = (frame.stream, Mp4(path, frame.hw, frame.stream.fps, names))
+            stream = frame.stream
+            path = self._claim(stream)
+            names = None if self._overwrite else self._free(path, stream)
+            self._videos[key] = (stream, Mp4(path, frame.hw, stream.fps, stream.pixel_aspect, names))
         return self._videos[key][1]
 
     def _finish(self, video: Mp4) -> None:

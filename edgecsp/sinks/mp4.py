@@ -15,22 +15,31 @@ from ..errors import OutputError
 
 CLOCK = 90000
 CODEC = "libx264"
+JUMP_S = 60.0
 
 
 class Mp4:
     """A video file under way: pictures (H, W, 3) uint8 BGR with their time in seconds.
 
     The first picture decides the size (an odd side gets one more pixel); later ones are scaled to it. Times
-    keep their distances and begin at 0. It gets its name on `close`: `path`, or the first of `names` that is free,
-    where given. Raises `OutputError`.
+    keep their distances and begin at 0; a jump of more than a minute is the clock's. `pixel_aspect` is a pixel's
+    width by its height. It gets its name on `close`: `path`, or the first of `names` that is free, where given.
+    Raises `OutputError`.
     """
 
     def __init__(
-        self, path: Path, hw: Tuple[int, int], fps: Optional[float], names: Optional[Iterable[Path]] = None
+        self,
+        path: Path,
+        hw: Tuple[int, int],
+        fps: Optional[float],
+        pixel_aspect: Optional[Fraction] = None,
+        names: Optional[Iterable[Path]] = None,
     ) -> None:
         self.path, self._names = path, names
         self._part: Optional[files.Part] = None
         self._hw = hw
+        self._pixel_aspect = pixel_aspect
+        self._jump = round(CLOCK * max(JUMP_S, 10 / fps if fps else 0.0))
         self._fps = Fraction(min(max(fps or 25.0, 1.0), 240.0)).limit_denominator(1001)
         self._zero_s: Optional[float] = None
         self._last = -1
@@ -103,7 +112,10 @@ class Mp4:
         self._reformatter = VideoReformatter()
         self._container = av.open(f"file:{part}", "w", format="mp4", options={"movflags": "+faststart"})
         large = self._hw[0] * self._hw[1] > LARGE
-        video = self._container.add_stream(CODEC, rate=self._fps, options={**_OPTIONS, **(_LEAN if large else {})})
+        options = {**_OPTIONS, **(_LEAN if large else {})}
+        if self._pixel_aspect:
+            options["aspect"] = f"{self._pixel_aspect.numerator}:{self._pixel_aspect.denominator}"
+        video = self._container.add_stream(CODEC, rate=self._fps, options=options)
         video.height, video.width = (side + side % 2 for side in self._hw)
         video.pix_fmt = "yuv420p"
         video.time_base = video.codec_context.time_base = Fraction(1, CLOCK)
@@ -144,7 +156,8 @@ class Mp4:
             if self._zero_s is None:
                 self._zero_s = pts_s
             tick = round((pts_s - self._zero_s) * CLOCK)
-            if tick < after - CLOCK:  # the clock was set back (a camera restarted): go on from here
+            # The clock was set back (a camera restarted), or far ahead (a damaged time): go on from here.
+            if tick < after - CLOCK or tick > after + self._jump:
                 tick = self._last + self._step
                 self._zero_s = pts_s - tick / CLOCK
         tick = max(tick, after)

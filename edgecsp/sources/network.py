@@ -12,6 +12,7 @@ from ..core import Frame
 from ..errors import SourceError
 from . import video
 from .base import Source, credentials, redact
+from .ffmpeg_log import local_errors
 from .pictures import MAX_BYTES, MAX_PIXELS, Bytes
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https")
@@ -65,9 +66,11 @@ class Network(Source):
         # FFmpeg's RTSP waits twice: when the first wait is cut it still hands out the packet it held back.
         wait_s = self._timeout_s / 2 if self._rtsp else self._timeout_s
         try:
-            return av.open(
-                self._url, timeout=(self._timeout_s, wait_s), container_options=self._options, metadata_errors="replace"
-            )
+            with local_errors():  # its first frames are decoded here: no other video's decoder logs these
+                return av.open(
+                    self._url, timeout=(self._timeout_s, wait_s), container_options=self._options,
+                    metadata_errors="replace",
+                )  # fmt: skip
         except (av.error.FFmpegError, UnicodeError, ValueError) as error:
             reason = self._reason(error, begun)
         # Outside of the except block: PyAV's message holds the URL, and a context would show it.
@@ -89,8 +92,9 @@ class Network(Source):
         reason, seen, count = "the server ended the stream", time.monotonic(), 0
         with container:
             pictures = video.frames(
-                container, self._stream, self.problems, self.stride, lambda: self.closed, self._timeout_s, self.threads
-            )
+                container, self._stream, self.problems, self.stride, lambda: self.closed, self._timeout_s, self.threads,
+                reopen=self._open,
+            )  # fmt: skip
             try:
                 for frame in pictures:
                     count += 1

@@ -5,18 +5,27 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, Optional
-
-import numpy as np
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .. import cpu
-from ..core import Array, Frame, Stream
+from ..core import Frame, Stream
 from ..errors import SourceError
+from ._ending import is_incomplete
+from ._upright import ToBgr
 from .base import Source
+from .ffmpeg_log import Message, Watch, demuxer_errors, local_errors, log_kept
 from .paths import check_regular
 from .pictures import looks_like
 
 Problems = Dict[str, int]
+
+# Demuxers whose header has the video's real length; the others estimate it from what they find.
+_WITH_DURATION = ("matroska", "flv", "live_flv", "asf")
+# Demuxers of streams without a clock, which take 25 frames a second for granted.
+_RAW = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu")
 
 
 class Video(Source):
@@ -44,13 +53,19 @@ class Video(Source):
             self._stream = describe(container, self.name, "video", self.stride)
 
     def __iter__(self) -> Iterator[Frame]:
-        with open_video(self.name) as container:
+        with open_video(self.name, self.problems) as container:
             stream = self._stream = describe(container, self.name, "video", self.stride)
-            yield from frames(container, stream, self.problems, self.stride, lambda: self.closed, threads=self.threads)
+            yield from frames(
+                container, stream, self.problems, self.stride, lambda: self.closed, threads=self.threads,
+                path=self.name, reopen=lambda: open_video(self.name),
+            )  # fmt: skip
 
 
-def open_video(path: str) -> Any:
-    """A file -> an open PyAV container that holds a video; raises `SourceError`."""
+def open_video(path: str, problems: Optional[Problems] = None) -> Any:
+    """A file -> an open PyAV container that holds a video; raises `SourceError`.
+
+    Damage that shows when it is opened is counted in `problems`.
+    """
     import av
 
     check_regular(path)
@@ -64,7 +79,12 @@ def open_video(path: str) -> Any:
     try:
         # "file:" because a name like 12:30.mp4 is a protocol to FFmpeg; the whitelist because a playlist in
         # disguise may name any URL.
-        container = av.open(f"file:{path}", container_options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        container = open_noting(
+            lambda: av.open(
+                f"file:{path}", container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
+            ),
+            path, problems,
+        )  # fmt: skip
     except av.error.FFmpegError as error:
         hint = "; an mp4 that was cut off or never finished has no index" if head[4:8] == b"ftyp" else ""
         raise SourceError(
@@ -76,6 +96,16 @@ def open_video(path: str) -> Any:
     except SourceError:
         container.close()
         raise
+    return container
+
+
+def open_noting(open_container: Callable[[], Any], name: str, problems: Optional[Problems]) -> Any:
+    """Open a container; damage that its demuxer finds is counted in `problems` where there are any."""
+    with log_kept(), local_errors() as errors:
+        container = open_container()
+    # The mov demuxer reads its index alone here, and complains of harmless ones.
+    if problems is not None and not container.format.name.startswith("mov"):
+        _note_container(container, name, errors, problems)
     return container
 
 
@@ -107,14 +137,20 @@ def _is_cover(container: Any, stream: Any) -> bool:
 def describe(container: Any, name: str, kind: str, stride: int) -> Stream:
     """An open container -> its `Stream`: frames per second, and the expected frames after the stride."""
     video = track(container, name)
-    rate = video.average_rate or video.guessed_rate
+    rates = (video.average_rate, video.guessed_rate)
+    rate = next(filter(None, reversed(rates) if container.format.name in _RAW else rates), None)
     fps = float(rate) if rate else None
     total: Optional[int] = None
     if kind == "video":
         total = video.frames or None
         if total is None and fps and container.duration:
             total = round(container.duration / 1e6 * fps)
-    return Stream(name, kind, fps, math.ceil(total / stride) if total else None)
+    return Stream(name, kind, fps, math.ceil(total / stride) if total else None, _pixel_aspect(video))
+
+
+def _pixel_aspect(video: Any) -> Optional[Fraction]:
+    aspect = video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio
+    return Fraction(aspect) if aspect and aspect != 1 else None
 
 
 def frames(
@@ -125,59 +161,160 @@ def frames(
     stopped: Callable[[], bool],
     patience_s: float = math.inf,
     threads: Optional[int] = None,
+    path: Optional[str] = None,
+    reopen: Optional[Callable[[], Any]] = None,
 ) -> Iterator[Frame]:
     """Decode an open container: every `stride`-th frame as (H, W, 3) uint8 BGR, upright, pts in seconds.
 
     What cannot be decoded is counted in `problems`. Raises PyAV's error when a live stream breaks, and
-    `SourceError` when it brings no frame for `patience_s`.
+    `SourceError` when it brings no frame for `patience_s`. `path` is the file, where it is one; `reopen` gives the
+    container once more, for when it is not clear which of several videos was damaged.
     """
     video = track(container, stream.name)
     # Frame threads hold back one frame each, which a live view would pay for in delay.
     video.thread_type = "SLICE" if stream.kind == "live" else "AUTO"
     # FFmpeg's own choice is a thread more than there are CPUs, and a frame's memory more.
     video.codec_context.thread_count = threads or cpu.threads()
-    to_bgr = _ToBgr()
-    index, end_s = -1, 0.0
-    for index, picture in enumerate(_decoded(container, video, stream, problems, stopped, patience_s)):
-        pts_s = picture.time
-        if pts_s is None and stream.fps:
-            pts_s = index / stream.fps  # a bare H.264 stream has no clock
-        end_s = max(end_s, pts_s or 0.0)
-        if picture.is_corrupt:
-            problems[f"{stream.name}: damaged frames"] += 1
-        if index % stride:
-            continue
-        image = to_bgr(picture)
-        if image is None:
-            problems[f"{stream.name}: frames of a kind that cannot be shown"] += 1
-            continue
-        frame = Frame(image, stream, index, pts_s)
-        del image
-        yield frame
-        del frame  # what nobody else keeps is gone before the next one is made
-    if not stopped() and stream.kind == "video":
-        _note_missing(container, video, stream, index + 1, end_s, problems)
+    to_bgr = ToBgr()
+    progress = _Progress(is_live=stream.kind == "live")
+    index = -1
+    with Watch(video.codec_context) as watch:
+        pictures = _decoded(container, video, stream, problems, stopped, patience_s, progress, watch)
+        for index, picture in enumerate(pictures):
+            pts_s = picture.time
+            if pts_s is None and stream.fps:
+                pts_s = index / stream.fps  # a bare H.264 stream has no clock
+            progress.see(pts_s or 0.0)
+            if not progress.is_begun:  # who joins a live stream does not have what its first frames refer to
+                progress.is_begun = picture.key_frame
+                watch.forget()
+            watch.flagged += picture.is_corrupt
+            _note_damaged(watch, stream, problems)
+            if index % stride:
+                continue
+            image = to_bgr(picture)
+            if image is None:
+                problems[f"{stream.name}: frames of a kind that cannot be shown"] += 1
+                continue
+            if not index and stream.pixel_aspect and to_bgr.is_sideways:
+                stream = replace(stream, pixel_aspect=1 / stream.pixel_aspect)
+            frame = Frame(image, stream, index, pts_s)
+            del image
+            yield frame
+            del frame  # what nobody else keeps is gone before the next one is made
+    if stopped() or stream.kind != "video":
+        return
+    if watch.is_unclear:  # who cannot look again says that it may be this one
+        watch.damaged = _recount(reopen(), stream.name) if reopen else max(1, watch.damaged)
+    _note_damaged(watch, stream, problems)
+    _note_missing(container, video, stream, index + 1, progress, problems, path)
 
 
-def _note_missing(container: Any, video: Any, stream: Stream, seen: int, end_s: float, problems: Problems) -> None:
+@dataclass
+class _Progress:
+    """How far a video was read: in frames' time, in time of all tracks, in bytes."""
+
+    is_live: bool
+    is_begun: bool = field(init=False)
+    is_cut: bool = False  # by the demuxer's word
+    frame_s: float = 0.0  # the latest frame's time
+    gap_s: float = 0.0  # the longest time between two frames
+    end_s: float = 0.0  # where the latest packet ends
+    end_byte: int = 0
+    ticks: Dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.is_begun = not self.is_live
+
+    def see(self, pts_s: float) -> None:
+        """A frame."""
+        self.gap_s = max(self.gap_s, pts_s - self.frame_s)
+        self.frame_s = max(self.frame_s, pts_s)
+
+    def read(self, packet: Any) -> None:
+        """A packet of any track."""
+        number = packet.stream_index
+        if number not in self.ticks:
+            self.ticks[number] = float(packet.stream.time_base or 0)
+        if packet.pts is not None:
+            self.end_s = max(self.end_s, (packet.pts + (packet.duration or 0)) * self.ticks[number])
+        if packet.pos is not None:
+            self.end_byte = max(self.end_byte, packet.pos + packet.size)
+
+
+def _note_damaged(watch: Watch, stream: Stream, problems: Problems) -> None:
+    more = watch.news()
+    if more:
+        problems[f"{stream.name}: damaged frames"] += more
+
+
+def _note_container(container: Any, name: str, errors: List[Message], problems: Problems) -> None:
+    count = demuxer_errors(container, errors)
+    if count:
+        problems[f"{name}: errors in the container, frames may be missing"] += count
+
+
+def _note_missing(
+    container: Any, video: Any, stream: Stream, seen: int, progress: _Progress, problems: Problems, path: Optional[str]
+) -> None:
     if not seen:
         raise SourceError(f"{stream.name} holds no frame that can be decoded ({video.codec_context.name})")
-    # Fewer frames than the index says is normal in a file that was trimmed; ending early as well is not.
-    short_s = (video.duration or 0) * video.time_base - end_s if video.duration else 0.0
-    lost = video.frames - seen
-    if lost > 0 and stream.fps and short_s > 2.5 / stream.fps:
+    lost = _lost(container, video, stream, seen, progress)
+    if lost > 0:
         problems[f"{stream.name}: frames missing, the file is cut short"] += lost
+    elif progress.is_cut or (path is not None and is_incomplete(path, container.format.name, progress.end_byte)):
+        problems[f"{stream.name}: frames missing, the file is cut short or has a hole"] += 1
+
+
+def _lost(container: Any, video: Any, stream: Stream, seen: int, progress: _Progress) -> int:
+    """How many frames the container promises after the last one."""
+    if not stream.fps:
+        return 0
+    kind = container.format.name.split(",")[0]
+    if kind in _WITH_DURATION and container.duration:
+        # By all tracks: sound may be longer than the video. The last frame may be as long as another one.
+        promised_s: float = container.duration / 1e6
+        short_s = promised_s - progress.end_s
+        if short_s <= max(0.5, 2.5 / stream.fps, 1.5 * progress.gap_s):
+            return 0
+        return max(round(short_s * stream.fps), round(promised_s * stream.fps) - seen)
+    # Fewer frames than the index says is normal in a file that was trimmed; ending early as well is not.
+    end_s = video.duration * video.time_base if video.duration else 0
+    if kind == "avi":  # its demuxer believes the file's size more than the header
+        end_s = video.frames / stream.fps
+    lost: int = video.frames - seen
+    return lost if end_s - progress.frame_s > 2.5 / stream.fps else 0
+
+
+def _recount(container: Any, name: str) -> int:
+    """How many packets are decoded with errors, by one thread, whose messages are surely about this video."""
+    import av
+
+    count = 0
+    with container, log_kept():
+        video = track(container, name)
+        video.thread_type, video.codec_context.thread_count = "SLICE", 1
+        for packet in _packets(container, Stream(name, "video"), Counter(), _Progress(is_live=False)):
+            if packet.stream is video:
+                with local_errors() as errors:
+                    try:
+                        packet.decode()
+                    except av.error.FFmpegError:
+                        continue
+                count += bool(errors)
+    return count
 
 
 def _decoded(
-    container: Any, video: Any, stream: Stream, problems: Problems, stopped: Callable[[], bool], patience_s: float
-) -> Iterator[Any]:
+    container: Any, video: Any, stream: Stream, problems: Problems, stopped: Callable[[], bool], patience_s: float,
+    progress: _Progress, watch: Watch,
+) -> Iterator[Any]:  # fmt: skip
     import av
 
     seen = time.monotonic()
     # In an mp4 it is the last packet of a file cut short; its error would cost the frames the threads still hold.
     cut_off = "mp4" in container.format.name
-    for packet in _packets(container, stream, problems):
+    for packet in _packets(container, stream, problems, progress):
         if stopped():
             return
         if packet.stream is video:
@@ -186,7 +323,8 @@ def _decoded(
                 if cut_off:
                     continue
             try:
-                pictures = packet.decode()
+                with watch.decoding():
+                    pictures = packet.decode()
             except av.error.FFmpegError:
                 problems[f"{stream.name}: packets that cannot be decoded"] += 1
                 pictures = []
@@ -198,95 +336,26 @@ def _decoded(
             raise SourceError(f"{stream.name} sends data, but no frame for {patience_s:g} s")
 
 
-def _packets(container: Any, stream: Stream, problems: Problems) -> Iterator[Any]:
+def _packets(container: Any, stream: Stream, problems: Problems, progress: _Progress) -> Iterator[Any]:
     import av
 
-    try:
-        # All tracks: with one chosen, PyAV would wait for it for ever while the others go on.
-        yield from container.demux()
-    except av.error.FFmpegError:
-        if stream.kind == "live":
-            raise
-        problems[f"{stream.name}: read errors, the rest is lost"] += 1
-
-
-class _ToBgr:
-    """PyAV frame -> (H, W, 3) uint8 BGR, upright, C-contiguous; None when swscale refuses."""
-
-    def __init__(self) -> None:
-        from av.video.reformatter import VideoReformatter
-
-        self._reformatter = VideoReformatter()  # kept: it remembers its tables from frame to frame
-        self._upright = _Upright()
-
-    def __call__(self, frame: Any) -> Optional[Array]:
-        import av
-
+    # All tracks: with one chosen, PyAV would wait for it for ever while the others go on.
+    demuxed = container.demux()
+    while True:
         try:
-            bgr = self._reformatter.reformat(frame, format="bgr24", **_colours(frame)).to_ndarray()
-        except (av.error.FFmpegError, ValueError):
-            return None
-        return np.ascontiguousarray(self._upright(bgr, frame))
-
-
-class _Upright:
-    """Turns pictures as their frames' display matrix says; it is looked up when the rotation is another than before.
-
-    Not for every frame: PyAV's frame and its side data hold each other, so that each frame asked is kept until Python
-    happens to collect what it finds in circles, which at 4K may be a gigabyte later.
-    """
-
-    def __init__(self) -> None:
-        self._rotation: Any = None
-        self._turned: Callable[[Array], Array] = np.asarray
-
-    def __call__(self, image: Array, frame: Any) -> Array:
-        rotation = getattr(frame, "rotation", 0)  # PyAV 12 does not tell: there the first frame decides
-        if rotation != self._rotation:
-            self._rotation, self._turned = rotation, _turn(frame, rotation)
-        return self._turned(image)
-
-
-def _turn(frame: Any, rotation: float) -> Callable[[Array], Array]:
-    try:
-        found = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV 18 stumbles over side data that is newer than itself, such as the EXIF of MJPEG
-        return lambda image: np.rot90(image, round(rotation / 90))
-    if found is None:
-        return np.asarray
-    matrix = bytes(found)
-    return lambda image: upright(image, matrix)
-
-
-def _colours(frame: Any) -> Dict[str, Any]:
-    name = frame.format.name
-    if not name.startswith(("yuv", "nv", "p0")):
-        return {}
-    full = int(frame.color_range) == 2 or name.startswith("yuvj")
-    # 1 is BT.709, 9 and 10 BT.2020; FFmpeg and OpenCV take what is not tagged for BT.601, and so do we.
-    source = {1: "itu709", 9: "bt2020", 10: "bt2020"}.get(int(frame.colorspace), "itu601")
-    names = _colourspaces()
-    source = source if source.upper() in names else "itu709"
-    # The destination means nothing for RGB, but PyAV 12 ignores the source unless the two differ.
-    return {
-        "src_colorspace": source,
-        "dst_colorspace": "itu709" if source == "itu601" else "itu601",
-        "src_color_range": 2 if full else 1,
-        "dst_color_range": 2,
-    }
-
-
-def _colourspaces() -> Any:
-    from av.video.reformatter import Colorspace
-
-    return [item.name for item in Colorspace]
-
-
-def upright(image: Array, matrix: bytes) -> Array:
-    """Turn and mirror a picture as a display matrix says (nine int32: a b u c d v x y w; quarter turns only)."""
-    a, b, _, c, d = np.frombuffer(matrix[:20], "<i4").tolist()
-    across, down = a, d
-    if abs(b) > abs(a):
-        image = image.transpose(1, 0, 2)
-        across, down = c, b
-    return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+            with local_errors() as errors:
+                packet = next(demuxed, None)
+        except av.error.FFmpegError:
+            if stream.kind == "live":
+                raise
+            problems[f"{stream.name}: read errors, the rest is lost"] += 1
+            return
+        if errors and stream.kind != "live":
+            ended = [one for one in errors if "ended prematurely" in one[2]]
+            progress.is_cut |= bool(ended)
+            _note_container(container, stream.name, [one for one in errors if one not in ended], problems)
+        if packet is None:
+            return
+        if stream.kind != "live":
+            progress.read(packet)
+        yield packet

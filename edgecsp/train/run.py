@@ -21,13 +21,14 @@ import torch
 from .. import __version__, files, memory, zoo
 from ..core import Array, Input
 from ..errors import SourceError, UsageError
-from ..evaluate import Data, Found, read, require
+from ..evaluate import Data, Found, require
 from . import result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
 from .data import SPARE, Images, Samples, Steps, batches, read_image
 from .model import Layout, masks_of, trainable
 from .settings import TrainSettings
+from .splits import digest, split
 from .trainer import Trainer, use_kept_memory
 from .validation import validate
 
@@ -93,7 +94,7 @@ def train(
     require()
     use_kept_memory()
     place = pick_device(device)
-    learn, judge = _splits(data, val, classes, single_class, val_split, settings.seed)
+    learn, judge = split(data, val, classes, single_class, val_split, settings.seed)
     folder = Path(resume) if resume is not None else _new_folder(out)
     record = _record(folder) if resume is not None else None
     if record is not None:
@@ -131,44 +132,6 @@ def pick_device(wanted: str) -> str:
     if name != "cpu" and not torch.cuda.is_available():
         raise UsageError(f"--device {wanted}: torch {torch.__version__} sees no CUDA device here; take --device cpu")
     return name
-
-
-def _splits(
-    data: Union[str, Path, Data], val: Optional[Data], classes: Sequence[str], single: bool, share: float, seed: int
-) -> Tuple[Data, Data]:
-    learn = data if isinstance(data, Data) else read(data, split="train")
-    if val is None and not isinstance(data, Data):
-        try:
-            val = read(data, split="val")
-        except SourceError:
-            val = None
-        if val is not None and {row.path for row in val.pictures} & {row.path for row in learn.pictures}:
-            val = None
-    if val is None:
-        if not 0 < share < 1:
-            raise UsageError(f"val_split {share:g}: above 0 and below 1, for {learn.name} has no validation images")
-        count = len(learn.pictures)
-        held = max(1, round(count * share))
-        if held >= count:
-            raise UsageError(f"{learn.name} has {count} image(s); training needs one to learn from and one to judge by")
-        chosen = set(np.random.default_rng((seed, 3)).permutation(count)[:held].tolist())
-        val = replace(learn, pictures=tuple(row for i, row in enumerate(learn.pictures) if i in chosen))
-        learn = replace(learn, pictures=tuple(row for i, row in enumerate(learn.pictures) if i not in chosen))
-    if classes:
-        learn, val = learn.only(classes), val.only(classes)
-    if learn.names != val.names:
-        raise UsageError(
-            f"the classes of train and val differ: {', '.join(learn.names)} against {', '.join(val.names)}"
-        )
-    return (_as_one(learn), _as_one(val)) if single else (learn, val)
-
-
-def _as_one(data: Data) -> Data:
-    """All classes as one, "object"."""
-    rows = tuple(
-        replace(row, boxes=replace(row.boxes, class_ids=np.zeros_like(row.boxes.class_ids))) for row in data.pictures
-    )
-    return replace(data, names=("object",), category_ids=(1,), pictures=rows)
 
 
 def _images(data: Data, side: int, tell: Tell) -> Images:
@@ -272,7 +235,7 @@ class _Run:
                 "name": self._learn.name,
                 "train_images": len(self._learn.pictures),
                 "val_images": len(self._judge.pictures),
-                "digest": _digest(self._learn, self._judge),
+                "digest": digest(self._learn, self._judge),
             },
             "versions": {"edgecsp": __version__, "torch": str(torch.__version__)},
         }
@@ -282,7 +245,7 @@ class _Run:
     def resume(self) -> None:
         """Go on from `last.pt`."""
         record = _record(self.folder)
-        if record["data"]["digest"] != _digest(self._learn, self._judge):
+        if record["data"]["digest"] != digest(self._learn, self._judge):
             raise UsageError(f"the data is not what {self.folder} was begun with; begin a new run from its weights")
         held = torch.load(self.folder / "last.pt", map_location=self.trainer.device, weights_only=True)
         self.trainer.load_state(held)
@@ -403,19 +366,6 @@ def _sides(layout: Layout, multi_scale: bool) -> Tuple[int, ...]:
         return (layout.side,)
     stride = zoo.get(layout.name).stride
     return tuple(max(stride, round(layout.side * share / stride) * stride) for share in (0.8, 0.9, 1.0, 1.0, 1.1))
-
-
-def _digest(*parts: Data) -> str:
-    """What the data is: every image's path below its folder, its size in bytes and its boxes."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for data in parts:
-        digest.update(repr(data.names).encode())
-        for row in data.pictures:
-            digest.update(Path(row.path).name.encode())
-            digest.update(row.boxes.xywh.tobytes() + row.boxes.class_ids.tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _shown(value: Optional[float]) -> str:

@@ -17,6 +17,8 @@ import pytest
 from conftest import REPO
 from corpora import batch, by_source, edgecsp, failures, lines, manifest, parts, tree
 
+from benchmarks import damage
+
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 
 CODES = REPO / "benchmarks" / "codes.mp4"
@@ -177,6 +179,21 @@ def test_a_damaged_video_is_done_in_one_piece_as_run_does_it(tmp_path: Path) -> 
     assert lines(out) == run.stdout.splitlines()
     assert len(manifest(out)) == 2 and failures(out)
     assert len(list(out.glob("rows/*/*.parquet"))) == 1, done.stderr
+
+
+def test_a_damaged_hevc_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
+    """Its decoder's threads conceal damage differently each time."""
+    path = tmp_path / "damaged.mkv"
+    if not damage.write(path, "libx265", flip=True):
+        pytest.skip("this FFmpeg writes no HEVC")
+    trees = []
+    for number in range(3):
+        out = tmp_path / f"rows{number}"
+        batch(path, "--out", out, "-e", "ort", "--conf", 0.01, "--segment", 20, code=4)
+        (failure,) = [row for row in failures(out) if "damaged frames" in row["reason"]]
+        assert failure["source"] == str(path) and failure["stage"] == "decode"
+        trees.append(tree(out))
+    assert trees[0] == trees[1] == trees[2]
 
 
 def test_a_video_whose_keyframes_are_none_is_done_in_one_piece(tmp_path: Path) -> None:

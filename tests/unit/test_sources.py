@@ -30,8 +30,8 @@ from ports import free_port
 from edgecsp import sources
 from edgecsp.errors import SourceError, UsageError
 from edgecsp.sources import network
+from edgecsp.sources._upright import upright
 from edgecsp.sources.base import redact
-from edgecsp.sources.video import upright
 
 QUARTERS = {"red": (40, 40, 220), "green": (40, 200, 40), "blue": (220, 60, 40), "white": (230, 230, 230)}
 
@@ -776,7 +776,8 @@ def test_packets_without_frames_are_no_stream(clip: Path, monkeypatch: pytest.Mo
 
     class Endless:
         format = SimpleNamespace(name="rtsp")
-        track = SimpleNamespace(thread_type="", average_rate=25, codec_context=SimpleNamespace(name="h264"))
+        codec = SimpleNamespace(name="h264", flush_buffers=lambda: None)
+        track = SimpleNamespace(thread_type="", average_rate=25, codec_context=codec)
         streams = SimpleNamespace(video=[track], audio=[])
 
         def demux(self) -> Any:

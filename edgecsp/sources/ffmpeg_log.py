@@ -1,0 +1,192 @@
+"""FFmpeg's error log, attributed to the video that each message is about.
+
+FFmpeg conceals damage and only logs it, and the log is one for the whole process. What the calling thread logs is
+about the video that it reads. What a decoder's own threads log bears the codec's name alone: with one decoder of that
+codec it is about that one; with several nobody knows, and the video has to be decoded once more by one thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Tuple
+
+Message = Tuple[int, str, str]  # FFmpeg's level, the name of who logs, the text
+
+# Damage that FFmpeg calls a warning; its other warnings are about files that are fine.
+_WARNINGS = (
+    ("hevc", "Skipping invalid undecodable NALU"),
+    ("hevc", "Error parsing NAL unit"),
+    ("jpeg2000", "End mismatch"),
+    ("mxf", "edit unit sync lost"),
+)
+
+
+class Watch:
+    """The errors that FFmpeg logs about one video while it is read; a context manager.
+
+    `codec` is the PyAV codec context. `damaged` counts the packets that were decoded with errors, `flagged` the frames
+    that the decoder marks (the reader counts them). `is_unclear`: a thread of some decoder of this codec logged an
+    error, and it may have been this one's.
+    """
+
+    def __init__(self, codec: Any) -> None:
+        self.damaged = self.flagged = self._reported = 0
+        self.is_unclear = False
+        self._codec = codec
+        self.name: str = codec.name
+        self._foreign = 0
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Around the decoding of one packet: errors count as one; a packet that raises is counted by the caller."""
+        with local_errors() as errors:
+            yield
+        _PROCESS.share_out()
+        self.damaged += bool(errors or self._foreign)
+        self._foreign = 0
+
+    def news(self) -> int:
+        """How many more frames are damaged than at the last call: a decoder marks them, or logs errors, or both."""
+        count = max(self.damaged, self.flagged)
+        more, self._reported = count - self._reported, max(count, self._reported)
+        return max(0, more)
+
+    def forget(self) -> None:
+        """Leave out what was logged up to now."""
+        _PROCESS.share_out()
+        self.damaged = self._foreign = 0
+        self.is_unclear = False
+
+    def note(self, is_sole: bool) -> None:
+        """An error of a thread of some decoder of this codec."""
+        if is_sole:
+            self._foreign += 1
+        else:
+            self.is_unclear = True
+
+    def __enter__(self) -> Watch:
+        _PROCESS.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Waits for the decoder's threads, without Python's lock. Freeing the decoder would wait for them with it, and
+        # a thread that logs waits for the lock.
+        self._codec.flush_buffers()
+        _PROCESS.remove(self)
+        self.damaged += bool(self._foreign)
+
+
+@contextmanager
+def local_errors() -> Iterator[List[Message]]:
+    """The errors that FFmpeg logs in this thread, complete when the block is left; only while a log is kept."""
+    import av
+
+    errors: List[Message] = []
+    with av.logging.Capture() as messages:
+        yield errors
+    if messages:
+        _PROCESS.forward(messages)
+        errors += filter(_is_error, messages)
+
+
+@contextmanager
+def log_kept() -> Iterator[None]:
+    """Have FFmpeg's log kept for a block."""
+    _PROCESS.begin()
+    try:
+        yield
+    finally:
+        _PROCESS.end()
+
+
+def _is_error(message: Message) -> bool:
+    import av
+
+    level, name, text = message
+    if text.startswith("warning:"):  # "first frame is no keyframe", of every H.261
+        return False
+    return level <= av.logging.ERROR or any(name == who and text.startswith(begin) for who, begin in _WARNINGS)
+
+
+def demuxer_errors(container: Any, messages: List[Message]) -> int:
+    """How many of the messages are the demuxer's own; what parsers log comes again from the decoder."""
+    return sum(name == container.format.name for _, name, _ in messages)
+
+
+class _Process:
+    """What is one for the process: FFmpeg's log level, and the log of all threads that nobody captures."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watches: List[Watch] = []
+        self._users = 0
+        self._level: Any = None
+        self._repeats = True
+        self._capture: Any = None
+        self._messages: List[Message] = []
+
+    def begin(self) -> None:
+        import av
+
+        with self._lock:
+            self._users += 1
+            if self._users > 1:
+                return
+            self._level, self._repeats = av.logging.get_level(), av.logging.get_skip_repeated()
+            av.logging.set_skip_repeated(False)  # two videos may be damaged alike
+            if self._level is None or self._level < av.logging.WARNING:
+                av.logging.set_level(av.logging.WARNING)
+            self._capture = av.logging.Capture(local=False)
+            self._messages = self._capture.__enter__()
+
+    def end(self) -> None:
+        import av
+
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            av.logging.set_level(self._level)
+            av.logging.set_skip_repeated(self._repeats)
+            self._capture.__exit__(None, None, None)
+
+    def add(self, watch: Watch) -> None:
+        self.begin()
+        with self._lock:
+            self._watches.append(watch)
+
+    def remove(self, watch: Watch) -> None:
+        self.share_out()
+        with self._lock:
+            self._watches.remove(watch)
+        self.end()
+
+    def share_out(self) -> None:
+        """Give what decoders' threads have logged to the videos it may be about."""
+        if not self._messages:
+            return
+        with self._lock:
+            count = len(self._messages)  # threads go on appending
+            taken = self._messages[:count]
+            del self._messages[:count]
+            for message in filter(_is_error, taken):
+                about = [watch for watch in self._watches if watch.name == message[1]]
+                for watch in about:
+                    watch.note(len(about) == 1)
+        self.forward(taken)
+
+    def forward(self, messages: List[Message]) -> None:
+        """Pass on what the program would have had in Python's log, had we not captured it."""
+        import av
+
+        if self._level is None:
+            return
+        for level, name, text in messages:
+            if level <= self._level:
+                logger = logging.getLogger(f"libav.{name}" if name else "libav.generic")
+                logger.log(av.logging.adapt_level(level), text.strip())
+
+
+_PROCESS = _Process()

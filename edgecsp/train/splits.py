@@ -1,0 +1,63 @@
+"""Which images a run learns from and which it is judged by, and a digest of both."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..errors import SourceError, UsageError
+from ..evaluate import Data, read
+
+
+def split(
+    data: Union[str, Path, Data], val: Optional[Data], classes: Sequence[str], single: bool, share: float, seed: int
+) -> Tuple[Data, Data]:
+    """What to learn from and what to judge by; without a split "val", `share` of the images. Raises `UsageError`."""
+    learn = data if isinstance(data, Data) else read(data, split="train")
+    if val is None and not isinstance(data, Data):
+        try:
+            val = read(data, split="val")
+        except SourceError:
+            val = None
+        if val is not None and {row.path for row in val.pictures} & {row.path for row in learn.pictures}:
+            val = None
+    if val is None:
+        if not 0 < share < 1:
+            raise UsageError(f"val_split {share:g}: above 0 and below 1, for {learn.name} has no validation images")
+        count = len(learn.pictures)
+        held = max(1, round(count * share))
+        if held >= count:
+            raise UsageError(f"{learn.name} has {count} image(s); training needs one to learn from and one to judge by")
+        chosen = set(np.random.default_rng((seed, 3)).permutation(count)[:held].tolist())
+        val = replace(learn, pictures=tuple(row for i, row in enumerate(learn.pictures) if i in chosen))
+        learn = replace(learn, pictures=tuple(row for i, row in enumerate(learn.pictures) if i not in chosen))
+    if classes:
+        learn, val = learn.only(classes), val.only(classes)
+    if learn.names != val.names:
+        raise UsageError(
+            f"the classes of train and val differ: {', '.join(learn.names)} against {', '.join(val.names)}"
+        )
+    return (_as_one(learn), _as_one(val)) if single else (learn, val)
+
+
+def _as_one(data: Data) -> Data:
+    """All classes as one, "object"."""
+    rows = tuple(
+        replace(row, boxes=replace(row.boxes, class_ids=np.zeros_like(row.boxes.class_ids))) for row in data.pictures
+    )
+    return replace(data, names=("object",), category_ids=(1,), pictures=rows)
+
+
+def digest(*parts: Data) -> str:
+    """What the data is: every image's path below its folder, its size in bytes and its boxes."""
+    made = hashlib.sha256()
+    for data in parts:
+        made.update(repr(data.names).encode())
+        for row in data.pictures:
+            made.update(Path(row.path).name.encode())
+            made.update(row.boxes.xywh.tobytes() + row.boxes.class_ids.tobytes())
+    return made.hexdigest()[:16]
