@@ -57,7 +57,7 @@ def ranges(
                 if count < precision.LEAST:
                     yield preprocess.prepare(np.ascontiguousarray(frame.image[:, ::-1]), model.input)[0]
 
-    return precision.measured(model, batches(), threads=threads)
+    return precision.best(model, batches(), threads=threads)
 
 
 def verdicts(

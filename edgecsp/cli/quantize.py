@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from ..precision import Ranges
 
 
+AUTO = "auto"
+
+
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     calib: List[str] = typer.Option(
         ..., "--calib", help="100 pictures or more: a folder, a glob, a .txt list, a video; or a saved ranges .json"
     ),
     out: Optional[Path] = typer.Option(None, "--out", "-o", help="the file to write [default: MODEL-int8.onnx here]"),
-    method: Optional[str] = typer.Option(None, "--method", help="percentile, entropy or minmax [default: percentile]"),
+    method: Optional[str] = typer.Option(
+        None, "--method", help="percentile, entropy, minmax; auto: the best of them on the pictures [default: auto]"
+    ),
     keep_heads: bool = typer.Option(
         True, "--keep-heads/--no-keep-heads", help="leave the convolutions that give the heads in float"
     ),
@@ -41,7 +46,7 @@ def command(
     if Path(model).is_file() and target.resolve() == Path(model).resolve():
         raise UsageError(f"{target} is the model to quantize; give -o another name")
     precision.quantizable(made)
-    ranges = ranges_of(made, calib, method, threads, quiet)
+    ranges = ranges_of(made, calib, method, threads, quiet, keep_heads=keep_heads)
     small = precision.with_ranges(made, ranges, keep_heads=keep_heads)
     if save_ranges:
         ranges.save(save_ranges)
@@ -55,13 +60,21 @@ def command(
         print(f"compare them: edgecsp verify {model} {target} --images FOLDER", file=sys.stderr)
 
 
-def ranges_of(model: Model, calib: List[str], method: Optional[str], threads: Optional[int], quiet: bool) -> Ranges:
+def ranges_of(
+    model: Model,
+    calib: List[str],
+    method: Optional[str],
+    threads: Optional[int],
+    quiet: bool,
+    *,
+    keep_heads: bool = True,
+) -> Ranges:
     """Measured on pictures, or read from a file where they were saved."""
     from .. import cpu, precision, preprocess
 
     if len(calib) == 1 and calib[0].lower().endswith(".json"):
         ranges = precision.load(calib[0])
-        if method not in (None, ranges.method):
+        if method not in (None, AUTO, ranges.method):
             raise UsageError(f"--method {method}: {calib[0]} was measured with {ranges.method}; leave the flag away")
         ranges.check(model)
         return ranges
@@ -80,14 +93,21 @@ def ranges_of(model: Model, calib: List[str], method: Optional[str], threads: Op
                 yield preprocess.prepare(image, model.input)[0]
                 tick()
 
-        return precision.measured(model, batches(), method or precision.METHODS[0], threads=threads or cpu.threads())
+        using = threads or cpu.threads()
+        if method not in (None, AUTO):
+            return precision.measured(model, batches(), str(method), threads=using)
+        return precision.best(model, batches(), keep_heads=keep_heads, threads=using)
 
 
 def _facts(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
     """What was made and what changed, for people."""
+    from .. import precision
+
     before, after = _convolutions(model), _convolutions(small)
     yield "model", f"{small.name}, {small.input.hw[1]}x{small.input.hw[0]}"
     yield "ranges", f"{ranges.method} of {ranges.pictures} pictures, {len(ranges.tensors)} tensors"
+    if ranges.tried:
+        yield "method", f"{ranges.method}, the best of {precision.told(ranges.tried)} (agreement with fp32, 1 the best)"
     yield "int8", f"{after['int8']} of {before['fp32']} convolutions, {after['fp32']} stay in float"
     sizes = len(model.onnx), len(small.onnx)
     yield "size", f"{sizes[0] / 1e6:.2f} MB -> {sizes[1] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.1f} times smaller)"

@@ -2,6 +2,7 @@
 
     precision.of(model)                              # "fp32", "fp16" or "int8"
     ranges = precision.measured(model, batches)      # what values pass through, on pictures
+    ranges = precision.best(model, batches)          # the same by the method whose int8 boxes are nearest to fp32's
     small = precision.with_ranges(model, ranges)     # int8 weights, quantised activations
     small = precision.quantized(model, batches)      # the two in one
     half = precision.half(model)                     # fp16 weights and arithmetic, float32 in and out
@@ -17,14 +18,15 @@ from __future__ import annotations
 from .. import protobuf
 from ..core import Model
 from ..errors import BadModel
+from ._choose import best
 from ._forms import biased, fused, unsigned
 from ._half import half, single
-from ._int8 import quantizable, quantized, with_ranges
+from ._int8 import quantizable, quantized, told, with_ranges
 from ._ranges import LEAST, METHODS, Ranges, load, measured
 
 __all__ = [
-    "LEAST", "METHODS", "Ranges", "biased", "fused", "half", "load", "measured", "of", "quantizable", "quantized",
-    "single", "unsigned", "with_ranges",
+    "LEAST", "METHODS", "Ranges", "best", "biased", "fused", "half", "load", "measured", "of", "quantizable",
+    "quantized", "single", "told", "unsigned", "with_ranges",
 ]  # fmt: skip
 
 _QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, Iterable, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -38,8 +38,10 @@ def quantized(
 def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Model:
     """The same model in int8: Q/DQ pairs, symmetric, zero points 0, weights per output channel.
 
-    `keep_heads` leaves the convolutions that give the heads in float. Raises `UsageError` for a graph that is not one
-    fp32 stage, `CalibrationError` for another graph's ranges.
+    What lies behind the last convolutions stays in float: it counts in pixels of the whole image, of which int8 has
+    127 steps, and joins boxes with scores. `keep_heads` leaves those convolutions in float as well.
+
+    Raises `UsageError` for a graph that is not one fp32 stage, `CalibrationError` for another graph's ranges.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
@@ -50,12 +52,11 @@ def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Mod
     quantizable(model)
     ranges.check(model)
     proto = _ready(model)
-    shared = _shared(proto.graph, ranges.tensors)
+    kept = [node.name for node in _behind(proto.graph, keep_heads)]
+    shared = _shared([node for node in proto.graph.node if node.name not in kept], ranges.tensors)
     tensors = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in shared.items()
     }
-    outputs = {value.name for value in proto.graph.output}
-    kept = [node.name for node in proto.graph.node if keep_heads and outputs.intersection(node.output)]
     maker = QDQQuantizer(
         proto, True, False, QuantType.QInt8, QuantType.QInt8, TensorsData(CalibrationMethod.MinMax, tensors), [], kept,
         list(OPS), _OPTIONS,
@@ -67,8 +68,14 @@ def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Mod
     origin = {
         **model.origin, "precision": "int8", "calibration": f"{ranges.method}, {ranges.pictures} pictures",
         "calibration_sha256": ranges.inputs,
+        **({"calibration_tried": told(ranges.tried)} if ranges.tried else {}),
     }  # fmt: skip
     return regraphed(replace(model, origin=origin), made)
+
+
+def told(tried: Dict[str, float]) -> str:
+    """How well each method did, best first, for people."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in sorted(tried.items(), key=lambda each: -each[1]))
 
 
 def quantizable(model: Model) -> None:
@@ -101,7 +108,38 @@ def _ready(model: Model) -> Any:
     return proto
 
 
-def _shared(graph: Any, ranges: Dict[str, Tuple[float, float]]) -> Dict[str, Tuple[float, float]]:
+def _behind(graph: Any, keep_heads: bool) -> List[Any]:
+    """The nodes that lead to no convolution; with `keep_heads` the last convolutions among them."""
+    makers = {name: node for node in graph.node for name in node.output}
+    known = {tensor.name for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if _weighs(node, makers, known)]
+    before: Set[str] = set()
+    todo = [name for node in convolutions for name in node.input]
+    while todo:
+        name = todo.pop()
+        if name not in before and name in makers:
+            before.add(name)
+            todo.extend(makers[name].input)
+    last = [] if keep_heads else [name for node in convolutions for name in node.output]
+    return [node for node in graph.node if not before.intersection(node.output) and not {*last} & {*node.output}]
+
+
+def _weighs(node: Any, makers: Dict[str, Any], known: Set[str]) -> bool:
+    """Whether a node is a convolution or a layer of weights, and not the mean of a distribution, as in YOLOv8's boxes.
+
+    There a softmax goes, moved at most, into a convolution that only adds up: it is part of decoding.
+    """
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return False
+    if node.op_type == "MatMul" and not known.intersection(node.input):
+        return False
+    before = makers.get(next(name for name in node.input if name not in known) if node.input else "")
+    while before is not None and before.op_type in _MOVES and before.input:
+        before = makers.get(before.input[0])
+    return before is None or before.op_type != "Softmax"
+
+
+def _shared(nodes: Sequence[Any], ranges: Dict[str, Tuple[float, float]]) -> Dict[str, Tuple[float, float]]:
     """One range for all tensors between which values only move: no engine has to rescale on the way.
 
     TensorRT and onnxruntime want it for their int8 kernels, and OpenVINO joins maps of one scale without arithmetic.
@@ -113,7 +151,7 @@ def _shared(graph: Any, ranges: Dict[str, Tuple[float, float]]) -> Dict[str, Tup
             name = group[name]
         return name
 
-    for node in graph.node:
+    for node in nodes:
         if node.op_type in _MOVES:
             inputs = node.input if node.op_type == "Concat" else node.input[:1]
             for name in (*inputs, *node.output):

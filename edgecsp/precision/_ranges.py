@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
@@ -34,7 +34,8 @@ class Ranges:
     """The lowest and highest value to represent, by tensor.
 
     `model` is the sha256 of the graph they were measured on (weights and sizes, not labels), `pictures` how many
-    there were, `inputs` the sha256 of the network's inputs in their order.
+    there were, `inputs` the sha256 of the network's inputs in their order. Where the method was chosen, `tried` is how
+    well each one's int8 boxes agree with fp32's, in 0..1 (see `best`).
     """
 
     model: str
@@ -42,6 +43,7 @@ class Ranges:
     pictures: int
     inputs: str
     tensors: Dict[str, Tuple[float, float]]
+    tried: Dict[str, float] = field(default_factory=dict)
 
     def save(self, path: Union[str, Path]) -> None:
         """Write them as JSON; the file appears whole or not at all. Raises `OutputError`."""
@@ -73,7 +75,8 @@ def load(path: Union[str, Path]) -> Ranges:
         tensors = {str(name): (float(low), float(high)) for name, (low, high) in said.pop("tensors").items()}
         if not all(math.isfinite(end) for pair in tensors.values() for end in pair):
             raise ValueError("a range in it is no number")
-        ranges = Ranges(tensors=tensors, **said)
+        tried = {str(name): float(value) for name, value in said.pop("tried", {}).items()}
+        ranges = Ranges(tensors=tensors, tried=tried, **said)
         if (type(ranges.model), type(ranges.pictures), type(ranges.method)) != (str, int, str):
             raise ValueError("a field in it is of another type")
     except OSError as error:
@@ -97,23 +100,52 @@ def measured(
     """
     if method not in METHODS:
         raise UnknownName("calibration method", method, METHODS)
-    session, names = _watching(model, threads)
-    source = session.get_inputs()[0].name
-    seen: Dict[str, _Histogram] = {name: _Histogram() for name in (source, *names)}
-    digest, count = hashlib.sha256(), 0
+    meter = Meter(model, threads)
     for batch in batches:
-        digest.update(np.ascontiguousarray(batch).data)
-        count += 1
-        seen[source].add(batch, source)
-        for name, values in zip(names, session.run(names, {source: batch})):
-            seen[name].add(values, name)
-    least = LEAST if least is None else least
-    if count < least:
-        raise CalibrationError(
-            f"{count} pictures are too few to measure ranges on: {least} at least, and like those the model will see"
-        )
-    tensors = {name: histogram.range(method) for name, histogram in seen.items()}
-    return Ranges(_digest(model), method, count, digest.hexdigest(), tensors)
+        meter.note(batch)
+        meter.add(batch)
+    meter.check(LEAST if least is None else least)
+    return meter.ranges(method)
+
+
+class Meter:
+    """What was seen of a graph's values so far: `note` every picture in its order, `add` those that ranges are of."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        self._session, self._names = _watching(model, threads)
+        self._source: str = self._session.get_inputs()[0].name
+        self._seen = {name: _Histogram() for name in (self._source, *self._names)}
+        self._heads = [head.name for head in model.heads]
+        self._model, self._inputs, self._count = _digest(model), hashlib.sha256(), 0
+
+    def note(self, batch: Array) -> None:
+        """Count a picture, (1, C, h, w) float32, and take it into the digest."""
+        self._inputs.update(np.ascontiguousarray(batch).data)
+        self._count += 1
+
+    def add(self, batch: Array) -> None:
+        """Run a picture and keep what each tensor holds. Raises `CalibrationError` for values that are no numbers."""
+        self._seen[self._source].add(batch, self._source)
+        for name, values in zip(self._names, self._session.run(self._names, {self._source: batch})):
+            self._seen[name].add(values, name)
+
+    def heads(self, batch: Array) -> List[Array]:
+        """The heads of a picture, in the model's order; nothing is kept."""
+        heads: List[Array] = self._session.run(self._heads, {self._source: batch})
+        return heads
+
+    def check(self, least: int) -> None:
+        """Raises `CalibrationError` when fewer than `least` pictures were noted."""
+        if self._count < least:
+            raise CalibrationError(
+                f"{self._count} pictures are too few to measure ranges on: {least} at least, and like those the model "
+                "will see"
+            )
+
+    def ranges(self, method: str) -> Ranges:
+        """The ranges by a method, of what was added so far."""
+        tensors = {name: histogram.range(method) for name, histogram in self._seen.items()}
+        return Ranges(self._model, method, self._count, self._inputs.hexdigest(), tensors)
 
 
 def _watching(model: Model, threads: int) -> Tuple[Any, List[str]]:
