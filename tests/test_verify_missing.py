@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
 
 import pytest
+import typer
 from conftest import Tiny
-from typer.testing import CliRunner
 
 from edgecsp import backends, onnx_model
 from edgecsp.cli import app
@@ -28,24 +28,34 @@ def missing(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / "tiny.onnx")
 
 
+def typed(capsys: Any, *words: str) -> Tuple[int, str, str]:
+    """The exit code, stdout and stderr of `edgecsp verify`."""
+    try:
+        code = app(["verify", *words, "--threads", "1"], standalone_mode=False)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    out, err = capsys.readouterr()
+    return code or 0, out, err
+
+
 @pytest.mark.parametrize("more", [(), ("--json",)])
-def test_an_engine_that_is_missing_is_said_and_fails(missing: str, more: Any) -> None:
-    done = CliRunner().invoke(app, ["verify", missing, "--engine", "trt,openvino", "--threads", "1", *more])
-    assert done.exit_code == 6
-    assert "not verified: trt on cuda: needs trt, not installed" in done.stderr
-    assert "not verified: openvino on cpu: needs openvino, not installed" in done.stderr
+def test_an_engine_that_is_missing_is_said_and_fails(missing: str, more: Any, capsys: Any) -> None:
+    code, out, err = typed(capsys, missing, "--engine", "trt,openvino", *more)
+    assert code == 6
+    assert "not verified: trt on cuda: needs trt, not installed" in err
+    assert "not verified: openvino on cpu: needs openvino, not installed" in err
     if more:
-        assert all(row["why"] for row in json.loads(done.stdout)["rows"])
+        assert all(row["why"] for row in json.loads(out)["rows"])
     else:
-        assert done.stdout == "", "a table without a row is none"
+        assert out == "", "a table without a row is none"
 
 
-def test_the_others_are_verified_all_the_same(missing: str) -> None:
-    done = CliRunner().invoke(app, ["verify", missing, "--engine", "ort,openvino", "--threads", "1"])
-    assert done.exit_code == 6 and "ort        cpu       fp32" in done.stdout and "openvino on cpu" in done.stderr
-    assert "cuda" not in done.stderr, "onnxruntime ran; nobody asked for its GPU"
+def test_the_others_are_verified_all_the_same(missing: str, capsys: Any) -> None:
+    code, out, err = typed(capsys, missing, "--engine", "ort,openvino")
+    assert code == 6 and "ort        cpu       fp32" in out and "openvino on cpu" in err
+    assert "cuda" not in err, "onnxruntime ran; nobody asked for its GPU"
 
 
-def test_nobody_asked_and_nothing_fails(missing: str) -> None:
-    done = CliRunner().invoke(app, ["verify", missing, "--threads", "1"])
-    assert done.exit_code == 0 and "ort        cpu       fp32" in done.stdout
+def test_nobody_asked_and_nothing_fails(missing: str, capsys: Any) -> None:
+    code, out, _ = typed(capsys, missing)
+    assert code == 0 and "ort        cpu       fp32" in out

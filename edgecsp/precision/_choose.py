@@ -7,9 +7,10 @@ from typing import Any, Callable, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
-from .. import decode, nms
+from .. import cpu, decode, nms
 from ..core import Array, Model
 from ..errors import BadModel
+from ._forms import biased, unsigned
 from ._int8 import quantizable, with_ranges
 from ._ranges import LEAST, METHODS, Meter, Ranges
 
@@ -82,6 +83,8 @@ def _session(model: Model, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if cpu.is_x86():  # as the engine does it
+        model = biased(unsigned(model))
     try:
         return ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:

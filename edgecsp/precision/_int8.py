@@ -38,9 +38,10 @@ def quantized(
 def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Model:
     """The same model in int8: Q/DQ pairs, symmetric, zero points 0, weights per output channel.
 
-    What lies behind the last convolutions stays in float: it joins boxes in pixels with scores up to 1, and one scale
-    for both leaves no scores. `keep_heads` leaves those convolutions in float as well. Raises `UsageError` for a graph
-    that is not one fp32 stage, `CalibrationError` for another graph's ranges.
+    What lies behind the last convolutions stays in float: it counts in pixels of the whole image, of which int8 has
+    127 steps, and joins boxes with scores. `keep_heads` leaves those convolutions in float as well.
+
+    Raises `UsageError` for a graph that is not one fp32 stage, `CalibrationError` for another graph's ranges.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData

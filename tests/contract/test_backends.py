@@ -236,8 +236,8 @@ def test_what_the_graph_is_not(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> N
         backends.open(tiny.model, "ort", precision="int8")
     with pytest.raises(UsageError, match=r"fp32 was asked for and tiny is a graph in int8.*--precision int8"):
         backends.open(relabelled(tiny.model, "int8", monkeypatch), "ort", precision="fp32")
-    with pytest.raises(UsageError, match="fp32 was asked for and tiny is a graph in fp16"):
-        backends.open(relabelled(tiny.model, "fp16", monkeypatch), "ort", precision="fp32")
+    with pytest.raises(UsageError, match="int8 was asked for and tiny is a graph in fp16"):
+        backends.open(relabelled(tiny.model, "fp16", monkeypatch), "ort", precision="int8")
 
 
 def test_what_the_engine_has_not(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,12 +27,21 @@ def test_each_id_has_its_detections(tmp_path: Path) -> None:
         "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": box, "area": 1024}],
     }
     (tmp_path / "two.json").write_text(json.dumps(data))
-    words = ("val", tmp_path / "model.onnx", "--data", tmp_path / "two.json", "-e", "ort", "--json", "-")
+    words = (
+        "val",
+        tmp_path / "model.onnx",
+        "--data",
+        tmp_path / "two.json",
+        "-e",
+        "ort",
+        "--json",
+        tmp_path / "said.json",
+    )
     results = tmp_path / "results.json"
     done = CliRunner().invoke(app, [*map(str, words), "--save-json", str(results)], catch_exceptions=False)
-    assert done.exit_code == 0, done.stderr
+    assert done.exit_code == 0, done.output
     rows = json.loads(results.read_text())
     found = {i: [(row["bbox"], row["score"]) for row in rows if row["image_id"] == i] for i in names}
     assert found[7] and found[7] == found[9] and not found[8]
-    averages = json.loads(done.stdout)["rows"][0]
+    averages = json.loads((tmp_path / "said.json").read_text())["rows"][0]
     assert averages["pictures"] == 3 and averages["AP"] is not None, averages

@@ -15,18 +15,18 @@ from conftest import Tiny
 from exports import Graph
 from typer.testing import CliRunner
 
-from edgecsp import backends, decode, nms, onnx_model, pipeline, precision
+from edgecsp import backends, onnx_model, pipeline, precision
 from edgecsp.cli import app
 from edgecsp.core import Array, Decoded, Input, Model
 from edgecsp.precision import _choose
 
-HW, CLASSES, REACH = (160, 160), 3, 16
+HW, STRIDE, CLASSES, REACH = (320, 320), 4, 3, 16
 
 
 def sees_colours() -> Model:
     """A net of YOLOv8's layout: two layers, then boxes by a distribution (DFL), scores by a sigmoid, one output.
 
-    At every cell of stride 16 the class of its strongest colour; its sides lie one to two cells away.
+    At every cell of stride 4 the class of its strongest colour; its sides lie a few cells away, of eighty.
     """
     rng = np.random.default_rng(3)
     g = Graph()
@@ -38,7 +38,6 @@ def sees_colours() -> Model:
             kernel[channel, channel] = 1 / 9
         x = g.node("Conv", x, g.const(kernel), g.const(np.zeros(out)), strides=[step, step], pads=[1, 1, 1, 1])
         x, before = g.node("Relu", x), out
-    x = g.node("MaxPool", x, kernel_shape=[4, 4], strides=[4, 4])
     kernel = rng.normal(0, 0.3, (4 * REACH, before, 1, 1))
     box = g.node("Conv", x, g.const(kernel), g.const(-0.5 * np.abs(np.arange(4 * REACH) % REACH - 2.0)))
     kernel = np.zeros((CLASSES, before, 1, 1))
@@ -46,7 +45,7 @@ def sees_colours() -> Model:
         kernel[k, :3] = -8
         kernel[k, k] = 12
     score = g.node("Conv", x, g.const(kernel), g.const(np.full(CLASSES, -3.0)))
-    cells = (HW[0] // 16) * (HW[1] // 16)
+    cells = (HW[0] // STRIDE) * (HW[1] // STRIDE)
     both = g.node("Reshape", g.node("Concat", box, score, axis=1), g.const([1, 4 * REACH + CLASSES, cells], np.int64))
     g.nodes.append(onnx.helper.make_node("Split", [both, g.const([4 * REACH, CLASSES], np.int64)], ["b", "s"], axis=1))
     b = g.node("Reshape", "b", g.const([1, 4, REACH, cells], np.int64))
@@ -54,11 +53,11 @@ def sees_colours() -> Model:
     b = g.node("Conv", b, g.const(np.arange(REACH).reshape(1, REACH, 1, 1)))
     b = g.node("Reshape", b, g.const([1, 4, cells], np.int64))
     g.nodes.append(onnx.helper.make_node("Split", [b, g.const([2, 2], np.int64)], ["lt", "rb"], axis=1))
-    y, at = np.mgrid[: HW[0] // 16, : HW[1] // 16].reshape(2, -1) + 0.5
+    y, at = np.mgrid[: HW[0] // STRIDE, : HW[1] // STRIDE].reshape(2, -1) + 0.5
     middles = g.const(np.stack([at, y])[None])
     low, high = g.node("Sub", middles, "lt"), g.node("Add", middles, "rb")
     centre = g.node("Div", g.node("Add", low, high), g.const(2.0))
-    boxes = g.node("Mul", g.node("Concat", centre, g.node("Sub", high, low), axis=1), g.const(16.0))
+    boxes = g.node("Mul", g.node("Concat", centre, g.node("Sub", high, low), axis=1), g.const(float(STRIDE)))
     g.node("Concat", boxes, g.node("Sigmoid", "s"), out="output0", axis=1)
     data = g.save({"output0": (1, 4 + CLASSES, cells)}, shape=(1, 3, *HW))
     head = Decoded("output0", CLASSES, channels_first=True)
@@ -90,22 +89,27 @@ def quantised(model: Model) -> List[str]:
 
 
 def agreeing(model: Model, small: Model, engine: str) -> float:
-    """The share of fp32's boxes that the int8 graph finds again, with as many others at most."""
-    wanted = found = others = 0
+    """The share of the places where fp32 has a box at which int8 has the same, IoU 0.9 or more."""
+    wanted = found = 0
     one, two = (backends.open(each, engine, threads=1) for each in (model, small))
     for batch in batches(8, first=500):
-        a, b = (boxes(session.run(batch)) for session in (one, two))
-        shared = nms.overlap(a.xyxy, b.xyxy) * (a.class_ids[:, None] == b.class_ids[None])
-        wanted, found = wanted + len(a.scores), found + int((shared.max(1, initial=0) > 0.5).sum())
-        others += int((shared.max(0, initial=0) <= 0.5).sum())
-    assert wanted > 100 and others < 0.1 * wanted, (wanted, found, others)
+        (a,), (b,) = (session.run(batch) for session in (one, two))
+        at = np.nonzero(a[0, 4:].max(0) > 0.25)[0]
+        same = (a[0, 4:].argmax(0) == b[0, 4:].argmax(0))[at] & (b[0, 4:].max(0) > 0.2)[at]
+        wanted, found = wanted + len(at), found + int((same & (overlap(a[0, :4, at], b[0, :4, at]) > 0.9)).sum())
+    assert wanted > 100
     return found / wanted
 
 
-def boxes(heads: List[Array]) -> decode.Candidates:
-    found = decode.boxes((Decoded("output0", CLASSES, channels_first=True),), heads, HW, 0.25)
-    rows = nms.keep(found, 0.7)
-    return decode.Candidates(*(column[rows] for column in found))
+def overlap(a: Array, b: Array) -> Array:
+    """The IoU of boxes [cx, cy, w, h], row by row."""
+    low, high = (
+        pick(a[:, :2] + s * a[:, 2:] / 2, b[:, :2] + s * b[:, 2:] / 2)
+        for pick, s in ((np.maximum, -1), (np.minimum, 1))
+    )
+    both = np.prod(np.maximum(0, high - low), axis=1)
+    shared: Array = both / (np.prod(a[:, 2:], axis=1) + np.prod(b[:, 2:], axis=1) - both)
+    return shared
 
 
 @pytest.mark.parametrize("engine", ["ort", "openvino"], indirect=True)
@@ -114,11 +118,11 @@ def test_it_finds_what_fp32_finds(engine: str, model: Model, ranges: precision.R
 
 
 def test_nothing_behind_the_last_convolutions_is_quantised(model: Model, ranges: precision.Ranges) -> None:
-    inside = ["conv0", "conv2", "images", "maxpool4", "relu1", "relu3"]
+    inside = ["conv0", "conv2", "images", "relu1", "relu3"]
     assert quantised(precision.with_ranges(model, ranges)) == inside
     # The convolution of a distribution's mean is none of the last: those are the two before.
     without = precision.with_ranges(model, ranges, keep_heads=False)
-    assert quantised(without) == sorted([*inside, "conv5", "conv6"])
+    assert quantised(without) == sorted([*inside, "conv4", "conv5"])
 
 
 # -- the method -----------------------------------------------------------------------------------------------------
@@ -129,7 +133,7 @@ def outliers() -> Iterator[Array]:
     for i, batch in enumerate(batches()):
         dark = batch * np.float32(0.5)
         if i % EVERY != EVERY - 1:  # not on those that are held out
-            dark[0, :, 5, 7] = 400
+            dark[0, :, 5, 7] = 40
         yield dark
 
 
