@@ -14,7 +14,25 @@ import typer
 
 from .. import __version__
 from ..errors import EdgecspError
-from . import batch, bench, build, doctor, engines, export, import_, models, quantize, run, serve, tune, up, val, verify
+from . import (
+    _print,
+    batch,
+    bench,
+    build,
+    doctor,
+    engines,
+    export,
+    import_,
+    models,
+    quantize,
+    run,
+    serve,
+    tune,
+    up,
+    val,
+    verify,
+)
+from ._print import print
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -54,7 +72,7 @@ def _root(
         None, "--version", callback=_version, is_eager=True, help="Say it and exit."
     ),
 ) -> None:
-    pass
+    _print.log_to_stderr()
 
 
 def main() -> NoReturn:
