@@ -23,6 +23,7 @@ from .body import Body, Limits, Message, Receive, Scope, Send, read, too_large
 COOKIE = "edgecsp"
 COOKIE_S = 30 * 86400
 LEAST_TOKEN = 16
+LEAST_SIGNS = 4  # different ones: random hex of 16 characters has fewer once in a billion
 ALIVE = ("/v2/health/live", "/v2/health/ready")  # what watches over containers has no token, and learns nothing else
 SAFE = ("GET", "HEAD", "OPTIONS")
 BY_FIELD = "/v1/vision/"  # whose callers can send a key in a form's field only; see `pictures`
@@ -55,6 +56,11 @@ def check_token(token: str, where: str) -> str:
         raise UsageError(
             f"the token in {where} has {len(token)} characters; it needs {LEAST_TOKEN} or more, ASCII without spaces: "
             "openssl rand -hex 16"
+        )
+    if len(set(token)) < LEAST_SIGNS:
+        raise UsageError(
+            f"the token in {where} is {len(set(token))} different characters again and again, which is easily guessed; "
+            "make one: openssl rand -hex 16"
         )
     return token
 
