@@ -224,7 +224,7 @@ def descriptor(path: Union[str, Path]) -> Optional[int]:
 def refuse_sources(target: Union[str, Path], sources: Iterable[Union[str, Path, None]]) -> None:
     """Raise `UsageError` when writing `target` would replace one of the files that are read."""
     if os.path.realpath(target) in {os.path.realpath(source) for source in sources if source is not None}:
-        raise UsageError(f"writing {target} would replace a source; give another name")
+        raise UsageError(f"writing {target} would replace a source; give -o another name")
 
 
 def shortened(name: str, most_bytes: int) -> str:

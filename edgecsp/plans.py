@@ -185,7 +185,7 @@ def _tag(said: Mapping[str, Any]) -> str:
 
 
 def _key() -> bytes:
-    """The user's key, made at first use. Raises `IntegrityError` when others can read it."""
+    """The user's key, made at first use. Raises `IntegrityError` when others can read it, or it is another's."""
     place = key_path()
     try:
         with nullcontext() if place.exists() else locked(place):
@@ -197,13 +197,19 @@ def _key() -> bytes:
                     file.flush()
                     os.fsync(file.fileno())
                 part.replace(place)
-            key, mode = place.read_bytes(), place.stat().st_mode
+            with place.open("rb") as file:
+                key, state = file.read(KEY_BYTES + 1), os.fstat(file.fileno())
     except OSError as error:
         raise OutputError(
             f"cannot make {place}, the key of your plans: {error.strerror or error}. Set EDGECSP_HOME to a folder of "
             "yours"
         ) from error
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+    if os.name == "posix" and state.st_uid != os.geteuid():
+        raise IntegrityError(
+            f"{place} belongs to user {state.st_uid}, who could make plans in your name; delete "
+            "it, or set EDGECSP_HOME to a folder of yours"
+        )
+    if os.name == "posix" and stat.S_IMODE(state.st_mode) & 0o077:
         raise IntegrityError(f"{place} can be read by others, who could make plans in your name: chmod 600 {place}")
     if len(key) != KEY_BYTES:
         raise IntegrityError(f"{place} is no key of ours; delete it, and plans are built anew")

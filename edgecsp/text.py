@@ -9,7 +9,6 @@ JSON escapes these characters itself and needs nothing from here.
 from __future__ import annotations
 
 import re
-import traceback
 from typing import Any, List, Match
 
 # C0, DEL and C1 move a terminal's cursor, clear its screen and answer for its user; the others end a line or turn the
@@ -46,5 +45,7 @@ def cell(value: Any) -> Any:
 
 def traceback_lines(error: BaseException) -> List[str]:
     """The traceback of an exception, a printable line each, indented: no text in it can pass for a line of its own."""
+    import traceback
+
     lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
     return [f"    {printable(line)}" for line in lines]

@@ -14,6 +14,7 @@ import typer
 from .. import __version__
 from ..errors import EdgecspError
 from . import (
+    _print,
     _signals,
     _streams,
     batch,
@@ -33,6 +34,7 @@ from . import (
     val,
     verify,
 )
+from ._print import print
 
 app = typer.Typer(
     help="CSP detectors on edge devices: a video goes in, boxes come out.",
@@ -76,6 +78,7 @@ def _root(
     from . import _options
 
     _options.limit_opencv(None)
+    _print.log_to_stderr()
 
 
 def main() -> NoReturn:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Callable, Iterator, Tuple
 
-from . import _said
+from . import _print, _said
+from ._print import print
 
 if TYPE_CHECKING:
     from ..batch import Progress, Summary, Task
@@ -57,11 +58,15 @@ def progress(quiet: bool) -> Iterator[Callable[[Progress], None]]:
     if not sys.stderr.isatty():
         yield _lines(pace)
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}", markup=False),
+    )
+    with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as bar:
         line = bar.add_task("listing", total=None, said="")
         yield lambda now: bar.update(
             line, description=now.stage, completed=now.parts, total=now.of, said=pace.said(now)

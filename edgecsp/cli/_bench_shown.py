@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
-from . import _options
+from . import _options, _print
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,10 +107,10 @@ def differences(found: Sequence[Difference], doubts: Sequence[str], *, to_stderr
 
 
 def console_on(to_stderr: bool) -> Console:
-    from rich.console import Console
-
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(stderr=to_stderr, width=None if stream.isatty() else WIDE, highlight=False, soft_wrap=False)
+    return _print.console(
+        to_stderr=to_stderr, width=None if stream.isatty() else WIDE, highlight=False, soft_wrap=False
+    )
 
 
 def _header(said: Dict[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, List, Sequence
 
 from ..errors import SourceError
+from ._print import print
 
 if TYPE_CHECKING:
     from ..core import Array

@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import Callable, Iterator, Optional
 
+from . import _print
+
 
 @contextmanager
 def bar(doing: str, total: Optional[int], quiet: bool = False) -> Iterator[Callable[[], None]]:
@@ -13,10 +15,9 @@ def bar(doing: str, total: Optional[int], quiet: bool = False) -> Iterator[Calla
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as progress:
         task = progress.add_task(doing, total=total)
         yield lambda: progress.advance(task)

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import _options
+from ._print import print
 
 if TYPE_CHECKING:
     from ..core import Model

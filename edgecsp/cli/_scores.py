@@ -6,6 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from ..text import cell
+
 if TYPE_CHECKING:
     from ..evaluate import Confusion, Row
 
@@ -82,5 +84,5 @@ def matrix(counted: Confusion) -> str:
     text = io.StringIO()
     lines: List[List[object]] = [["truth \\ found", *counted.labels]]
     lines += [[name, *row] for name, row in zip(counted.labels, counted.matrix.tolist())]
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, lineterminator="\n").writerows([cell(value) for value in line] for line in lines)
     return text.getvalue()

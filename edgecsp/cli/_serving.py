@@ -12,6 +12,7 @@ import typer
 
 from ..errors import EngineUnavailable, UsageError
 from . import _options, _signals, _states
+from ._print import print
 
 if TYPE_CHECKING:
     from ..pipeline import Detector

@@ -10,7 +10,8 @@ from typing import List, Optional, Sequence
 import typer
 
 from ..errors import UsageError
-from . import _batch_shown, _options, _signals
+from . import _batch_shown, _options, _print, _signals
+from ._print import print
 
 PARTLY_DONE = 4
 
@@ -114,7 +115,7 @@ def _summarise(place: str, *, check: bool, json: bool) -> None:
 
     told = batch.summary(place, check=check)
     if json:
-        print(json_module.dumps(asdict(told), indent=2))
+        _print.data(json_module.dumps(asdict(told), indent=2))
         return
     for name, value in _batch_shown.lines(told, check):
         print(f"{name:10} {value}")

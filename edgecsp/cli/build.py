@@ -10,6 +10,7 @@ import typer
 
 from ..errors import BuildFailed
 from . import _options
+from ._print import print
 
 if TYPE_CHECKING:
     from ..backends import trt

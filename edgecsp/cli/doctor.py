@@ -8,7 +8,8 @@ from typing import Any, Dict
 
 import typer
 
-from . import _survey
+from . import _print, _survey
+from ._print import print
 
 NO_ENGINE = 6
 
@@ -20,9 +21,9 @@ def command(json: bool = typer.Option(False, "--json", help="Print JSON instead 
     """
     found = examined()
     if json:
-        print(json_module.dumps(found, indent=2))
+        _print.data(json_module.dumps(found, indent=2))
     else:
-        print("\n".join(_told(found)))
+        print(*_told(found), sep="\n")
     if not any(row["runs"] and row["real"] for row in found["engines"]):
         raise typer.Exit(NO_ENGINE)
 

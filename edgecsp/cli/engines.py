@@ -6,13 +6,14 @@ import json as json_module
 
 import typer
 
-from . import _survey
+from . import _print, _survey
+from ._print import print
 
 
 def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
     """List the engines and say which of them can run here."""
     rows = _survey.engines()
     if json:
-        print(json_module.dumps(rows, indent=2))
+        _print.data(json_module.dumps(rows, indent=2))
         return
-    print("\n".join((*_survey.table(rows), _survey.auto_line(_survey.auto()), *_survey.tuned_lines())))
+    print(*_survey.table(rows), _survey.auto_line(_survey.auto()), *_survey.tuned_lines(), sep="\n")

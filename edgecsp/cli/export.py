@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UnknownName
 from . import _options
+from ._print import print
 
 FORMATS = ("triton",)
 

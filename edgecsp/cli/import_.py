@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 import typer
 
 from ..errors import UsageError
-from . import _options
+from . import _options, _print
+from ._print import print
 
 if TYPE_CHECKING:
     from ..core import Model
@@ -73,7 +74,7 @@ def command(
     onnx_model.save(made.model, target)
     said = _described(made, target)
     if json:
-        print(json_module.dumps(said, indent=2))
+        _print.data(json_module.dumps(said, indent=2))
         return
     _table(said)
     for note in made.notes:

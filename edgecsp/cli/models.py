@@ -11,7 +11,8 @@ from typing import Callable, Iterator, Optional, Tuple
 
 import typer
 
-from . import _options
+from . import _options, _print
+from ._print import print
 
 app = typer.Typer(help="The zoo: list and show its models, pull their weights.", no_args_is_help=True)
 NAME = typer.Argument(..., help="see: edgecsp models list")
@@ -25,7 +26,7 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
 
     rows = [_facts.brief(zoo.get(name)) for name in zoo.names()]
     if json:
-        print(json_module.dumps(rows, indent=2))
+        _print.data(json_module.dumps(rows, indent=2))
         return
     head = ("name", "input", "params", "BFLOPs", "AP50", "top-1", "provenance", "weights")
     cells = [
@@ -44,8 +45,10 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
     for line in _facts.aligned([head, *cells], right=(1, 2, 3, 4, 5)):
         print(line)
     print(
-        "\nparams (convolution weights) and BFLOPs are counted from the layers; AP50 on COCO and top-1 on ImageNet are "
-        "what\nthe authors printed, @ the input size if it is another. none: no public weights; see models show NAME."
+        "",
+        "params (convolution weights) and BFLOPs are counted from the layers; AP50 on COCO and top-1 on ImageNet are",
+        "what the authors printed, @ the input size if it is another. none: no public weights; see models show NAME.",
+        sep="\n",
     )
 
 
@@ -66,11 +69,11 @@ def show(
         _costs.plot(costs, f"{entry.title}, {said['input']['shown']}", _facts.subtitle(said), plot)
         print(f"wrote {plot}", file=sys.stderr)
     if json:
-        print(json_module.dumps({**said, "layers": [cost.said() for cost in costs]}, indent=2))
+        _print.data(json_module.dumps({**said, "layers": [cost.said() for cost in costs]}, indent=2))
         return
     for line in _facts.lines(said):
         print(line)
-    print(f"\nBFLOPs per layer, {said['bflops']:.3f} in all")
+    print("", f"BFLOPs per layer, {said['bflops']:.3f} in all", sep="\n")
     plain = "utf" not in (sys.stdout.encoding or "").lower()
     for line in _costs.bars(costs, min(132, shutil.get_terminal_size((100, 0)).columns), plain=plain):
         print(line)
@@ -118,12 +121,11 @@ def _progress(name: str) -> Iterator[Tuple[Callable[[int, Optional[int]], None],
     if not sys.stderr.isatty():
         yield (lambda done, total: None), (lambda text: print(f"edgecsp: {text}", file=sys.stderr))
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    console = Console(stderr=True, highlight=False)
+    console = _print.console(to_stderr=True, highlight=False)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import CalibrationError, UsageError
 from . import _options, _pictures, _progress
+from ._print import print
 
 if TYPE_CHECKING:
     from ..core import Array, Model

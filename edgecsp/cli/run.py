@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _options, _said, _signals
+from . import _options, _print, _said, _signals
+from ._print import print
 
 if TYPE_CHECKING:
     from ..core import Frame, Result
@@ -121,16 +122,15 @@ def _progress(opened: Sequence[Any], summary: Summary, quiet: bool) -> Iterator[
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     counts = [source.frames for source in opened]
     total = None if None in counts else sum(counts)
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]:.1f} fps"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[fps]:.1f} fps"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as bar:
         task = bar.add_task("detecting", total=total, fps=0.0)
         begun = time.monotonic()
         lines: Dict[Any, Any] = {}  # a bar and its beginning, of each source that has given a frame

@@ -105,13 +105,13 @@ def engine_facts(detector: Detector) -> Dict[str, Any]:
 
 def _token(place: Optional[Path]) -> Optional[str]:
     """The token of the file, or of the environment. Raises `UsageError` for one that is easily guessed."""
-    from ..serve import check_token
+    from ..serve import check_token, secret_files
 
     if place is None:
         said = os.environ.get("EDGECSP_TOKEN")
         return None if not said else check_token(said, "EDGECSP_TOKEN")
     try:
-        return check_token(place.read_text("utf-8"), str(place))
+        return check_token(secret_files.read(place), str(place))
     except OSError as error:
         raise SourceError(f"cannot read {place}: {error.strerror}{nearby(place)}") from error
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import EdgecspError, UsageError
 from . import _options, _signals, _tune_shown, bench, quantize
+from ._print import print
 
 if TYPE_CHECKING:
     from ..core import Model
@@ -111,7 +112,7 @@ def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
             texts["json"].close()
         return
     for kept in rows:
-        print("\n".join(_tune_shown.kept(kept)))
+        print(*_tune_shown.kept(kept), sep="\n")
     if not rows:
         print(f"nothing is kept{f' for {model}' if model else ''}; type: edgecsp tune MODEL", file=sys.stderr)
 

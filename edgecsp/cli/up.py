@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 import typer
 
 from ..errors import UsageError
-from . import _options, _said, _serving
+from . import _options, _print, _said, _serving
+from ._print import print
 from .serve import engine_facts
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def command(
     if schema:
         from ..serve import site_keys
 
-        print(json.dumps(site_keys.schema(), indent=2))
+        _print.data(json.dumps(site_keys.schema(), indent=2))
         return
     if file is None:
         raise UsageError(f"no file; type: {EXAMPLE}")

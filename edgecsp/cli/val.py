@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from . import _options, _outputs, _progress, _scores
+from ._print import print
 
 if TYPE_CHECKING:
     from ..evaluate import Data, Row, Way
@@ -118,7 +119,7 @@ def _said(data: Data) -> Dict[str, Any]:
 def _report(rows: Sequence[Row], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
     """The tables, the files, and what went wrong."""
     if not quiet:
-        print("\n".join(_scores.tables(rows)), file=sys.stderr if to_stderr else sys.stdout)
+        print(*_scores.tables(rows), sep="\n", file=sys.stderr if to_stderr else sys.stdout)
         for path in paths[:8]:
             print(f"wrote {path}", file=sys.stderr)
         if len(paths) > 8:

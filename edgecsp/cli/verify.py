@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 import typer
 
 from ..errors import EngineUnavailable, SourceError
-from . import _options, _pictures
+from . import _options, _pictures, _print
+from ._print import print
 
 if TYPE_CHECKING:
     from ..core import Array
@@ -54,7 +55,7 @@ def command(
     wrong = [row for row in rows if row.precision == "fp32" and not row.why and not row.largest <= TOLERANCE]
     if json:
         said = {"model": made.name, "pictures": len(pictures), "drawn": not images, "tolerance": TOLERANCE}
-        print(json_module.dumps({**said, "rows": [asdict(row) for row in rows]}, indent=2))
+        _print.data(json_module.dumps({**said, "rows": [asdict(row) for row in rows]}, indent=2))
     else:
         real = (
             f"on {len(pictures)} pictures" if images else f"on {len(pictures)} drawn pictures (--images for real ones)"

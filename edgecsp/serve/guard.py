@@ -21,6 +21,7 @@ from .key import COOKIE, Caller, Key, no_key
 
 COOKIE_S = 30 * 86400
 LEAST_TOKEN = 16
+LEAST_SIGNS = 4  # different ones: random hex of 16 characters has fewer once in a billion
 ALIVE = ("/v2/health/live", "/v2/health/ready")  # what watches over containers has no token, and learns nothing else
 LOGIN_BYTES = 4096  # of the login's form or query: a token, and what a browser adds
 LOGIN_FIELDS = 16
@@ -55,6 +56,11 @@ def check_token(token: str, where: str) -> str:
         raise UsageError(
             f"the token in {where} has {len(token)} characters; it needs {LEAST_TOKEN} or more, ASCII without spaces: "
             "openssl rand -hex 16"
+        )
+    if len(set(token)) < LEAST_SIGNS:
+        raise UsageError(
+            f"the token in {where} is {len(set(token))} different characters again and again, which is easily guessed; "
+            "make one: openssl rand -hex 16"
         )
     return token
 

@@ -30,7 +30,7 @@ from ..core import Model
 from ..errors import EdgecspError, SourceError, UnknownName, UsageError
 from ..files import nearby
 from ..pipeline import Settings
-from . import mqtt, webhooks
+from . import mqtt, secret_files, webhooks
 from .guard import check_token, is_loopback
 from .live import View
 from .site_keys import KEYS, LISTS, Key, line_of, shown_key, unfit
@@ -181,7 +181,9 @@ class _Reader:
             return found.strip()
         place = self._place.parent / name
         try:
-            found = place.read_text("utf-8").strip()
+            found = (secret_files.read(place) if what.secret else place.read_text("utf-8")).strip()
+        except UsageError as error:
+            raise self.error(key, str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "no text in UTF-8"
             raise self.error(key, f"cannot read {place}: {reason}{nearby(place)}") from error

@@ -19,16 +19,17 @@ from .address import shown
 LOG = logging.getLogger("edgecsp.serve")
 REPEAT_S = 60.0  # a traceback of the same place is written in full at most once in this time
 PLACES_MAX = 256
+WHERE = ("request", "stream", "worker", "mqtt", "webhook", "server")
 
 _lock = threading.Lock()
-_counts: CounterOf[str] = Counter()
+_counts: CounterOf[str] = Counter(dict.fromkeys(WHERE, 0))  # from 0 on, or the first would be no increase
 _logged: Dict[Tuple[object, ...], float] = {}
 
 
 def report(where: str, error: BaseException) -> str:
     """Log and count an exception; the reference that its log line carries.
 
-    `where` is what was at work: request, stream, worker, mqtt, webhook, server. Logins in the text are hidden.
+    `where` is what was at work, one of `WHERE`. Logins in the text are hidden.
     """
     reference = secrets.token_hex(4)
     with _lock:

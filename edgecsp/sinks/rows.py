@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
+from .. import text
 from ..core import Detection, Detections, Frame, Result
 from ..errors import UsageError
 from ..labels import COCO, COCO_IDS
@@ -81,7 +82,7 @@ class CsvSink(TextSink):
 
     def _rows(self, rows: Any) -> None:
         lines = io.StringIO()
-        csv.writer(lines, lineterminator="\n").writerows(rows)
+        csv.writer(lines, lineterminator="\n").writerows([text.cell(value) for value in row] for row in rows)
         if lines.getvalue():
             self._text.write(lines.getvalue())
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import Deque, List, NamedTuple, Optional
 
 import numpy as np
@@ -19,6 +22,7 @@ from ..errors import SourceError
 from ..redaction import SECRET_NAME, redact
 
 PROGRAM = "gst-launch-1.0"
+CHILD = Path(__file__).with_name("_gst_child.py")  # the same, for a pipeline with a secret
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 GRACE_S = 3.0
 
@@ -52,9 +56,12 @@ class Launched:
                 import fcntl
 
                 fcntl.fcntl(ours, F_SETPIPE_SZ, 1 << 20)
+            # Everybody may read a process's arguments: a secret goes through a pipe.
+            secret = any(shown(word) != word for word in words)
             self._process = subprocess.Popen(
-                [PROGRAM, "-v", *words, *sink],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(theirs,),
+                [sys.executable, "-I", "-S", str(CHILD), str(theirs)] if secret else [PROGRAM, "-v", *words, *sink],
+                stdin=subprocess.PIPE if secret else subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(theirs,),
                 env={**os.environ, "LC_ALL": "C", "LANGUAGE": ""},
                 start_new_session=True,  # Ctrl-C is for us: we finish the frame, then stop it
                 restore_signals=False,  # a reader that is gone is an error to it, not a death
@@ -68,6 +75,9 @@ class Launched:
             ) from error
         finally:
             os.close(theirs)
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError), self._process.stdin as stdin:  # when it is dead, its log says why
+                stdin.write(json.dumps(words).encode())
         assert self._process.stdout is not None
         self._frames, self._log = ours, self._process.stdout.fileno()
         self._said: Deque[str] = deque(maxlen=200)

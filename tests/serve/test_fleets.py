@@ -31,6 +31,7 @@ def test_its_site_file_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert f"env:{name}" in PAGE
         monkeypatch.setenv(name, value)
     (tmp_path / "token").write_text("0123456789abcdef")
+    (tmp_path / "token").chmod(0o600)
     (tmp_path / "broker.pem").write_text("")
     (text,) = blocks("toml")
     (tmp_path / "site.toml").write_text(text)

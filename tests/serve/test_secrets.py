@@ -49,6 +49,7 @@ def up(tmp_path: Path) -> Iterator[Tuple[int, Any, Path]]:
     port = free_port()
     media.video(tmp_path / "street.mp4", 15)
     (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
     (tmp_path / "site.toml").write_text(SITE.format(port=port))
     env = {
         **os.environ,

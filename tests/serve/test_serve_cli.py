@@ -89,6 +89,7 @@ def test_it_serves_a_film_and_ends_within_two_seconds(number: int) -> None:
 def test_a_token_from_a_file_and_from_the_environment(tmp_path: Path) -> None:
     place = tmp_path / "token"
     place.write_text(TOKEN + "\n")
+    place.chmod(0o600)
     with started("--token-file", str(place), "--host", "0.0.0.0") as (_, url, said):
         assert any("Authorization: Bearer" in line for line in said) and TOKEN not in "\n".join(said)
         assert get(url, "/v2")[0] == 401
@@ -117,6 +118,7 @@ def test_what_it_cannot_begin_with(monkeypatch: pytest.MonkeyPatch, capsys: Any,
         assert code == 2 and "--port" in said and "in use" in said
     short = tmp_path / "short"
     short.write_text("abc")
+    short.chmod(0o600)
     assert refused(monkeypatch, capsys, "--token-file", str(short))[0] == 2
     code, said = refused(monkeypatch, capsys, "--token-file", str(tmp_path / "shrt"))
     assert code == 3 and "did you mean" in said

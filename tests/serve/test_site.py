@@ -59,6 +59,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     media.video(tmp_path / "street.mp4", 3)
     (tmp_path / "token").write_text(TOKEN + "\n")
     (tmp_path / "secret").write_text("swordfish\n")
+    for name in ("token", "secret"):
+        (tmp_path / name).chmod(0o600)
     monkeypatch.setenv("DOOR_URL", "rtsp://eve:hunter2@10.0.0.9/live")
     monkeypatch.setenv("MQTT_PASSWORD", "opensesame")
     monkeypatch.setenv("HOOK", "https://hooks.example/services/xyzzy")
