@@ -59,7 +59,7 @@ WANTS: Dict[str, Dict[str, Any]] = {
 HARDWARE = ("_vaapi", "_nvenc", "_qsv", "_v4l2m2m", "_amf", "_vulkan", "_videotoolbox")
 # Left out: hardware, text, one picture a file, and what other programs read alone.
 LEFT_OUT = (
-    "msrle", "rpza", "smc", "roqvideo",  # encoders that end the process in FFmpeg 6
+    "msrle", "rpza", "smc", "roqvideo", "zmbv",  # encoders that end the process in FFmpeg 6
     "wrapped_avframe", "libopenh264", "a64multi", "xbm", "xface", "pam", "pbm", "pgm", "ppm", "pfm", "phm", "bmp",
     "dpx", "exr", "hdr", "jpegls", "pcx", "qoi", "sgi", "sunrast", "targa", "tiff", "xwd", "fits", "alias_pix",
     "vbn", "wbmp", "libwebp", "libwebp_anim", "yuv4", "bitpacked", "avrp", "avui", "ayuv", "r10k", "r210", "v308",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Dict, Iterator, Optional, Tuple
@@ -71,6 +72,7 @@ class Segment(Source):
             decoded = video.frames(
                 container, stream, self.problems, 1, lambda: self.closed, threads=self._decoder_threads,
                 path=None if places.is_uri(item.place) else item.place,
+                begin_s=-math.inf if begin_s is None else begin_s,
             )  # fmt: skip
             for frame in decoded:
                 if begin_s is not None and (frame.pts_s is None or frame.pts_s < begin_s):

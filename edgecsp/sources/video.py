@@ -163,12 +163,14 @@ def frames(
     threads: Optional[int] = None,
     path: Optional[str] = None,
     reopen: Optional[Callable[[], Any]] = None,
+    begin_s: float = -math.inf,
 ) -> Iterator[Frame]:
     """Decode an open container: every `stride`-th frame as (H, W, 3) uint8 BGR, upright, pts in seconds.
 
     What cannot be decoded is counted in `problems`. Raises PyAV's error when a live stream breaks, and
     `SourceError` when it brings no frame for `patience_s`. `path` is the file, where it is one; `reopen` gives the
-    container once more, for when it is not clear which of several videos was damaged.
+    container once more, for when it is not clear which of several videos was damaged. After a seek, what is shown
+    before `begin_s` may refer to what was not read, which is no damage.
     """
     video = track(container, stream.name)
     # Frame threads hold back one frame each, which a live view would pay for in delay.
@@ -176,32 +178,36 @@ def frames(
     # FFmpeg's own choice is a thread more than there are CPUs, and a frame's memory more.
     video.codec_context.thread_count = threads or cpu.threads()
     to_bgr = ToBgr()
-    progress = _Progress(is_live=stream.kind == "live")
+    progress = _Progress(stream.kind == "live", begin_s)
     index = -1
-    with Watch(video.codec_context) as watch:
-        pictures = _decoded(container, video, stream, problems, stopped, patience_s, progress, watch)
-        for index, picture in enumerate(pictures):
-            pts_s = picture.time
-            if pts_s is None and stream.fps:
-                pts_s = index / stream.fps  # a bare H.264 stream has no clock
-            progress.see(pts_s or 0.0)
-            if not progress.is_begun:  # who joins a live stream does not have what its first frames refer to
-                progress.is_begun = picture.key_frame
-                watch.forget()
-            watch.flagged += picture.is_corrupt
-            _note_damaged(watch, stream, problems)
-            if index % stride:
-                continue
-            image = to_bgr(picture)
-            if image is None:
-                problems[f"{stream.name}: frames of a kind that cannot be shown"] += 1
-                continue
-            if not index and stream.pixel_aspect and to_bgr.is_sideways:
-                stream = replace(stream, pixel_aspect=1 / stream.pixel_aspect)
-            frame = Frame(image, stream, index, pts_s)
-            del image
-            yield frame
-            del frame  # what nobody else keeps is gone before the next one is made
+    watch = Watch(video.codec_context)
+    try:
+        with watch:
+            pictures = _decoded(container, video, stream, problems, stopped, patience_s, progress, watch)
+            for index, picture in enumerate(pictures):
+                pts_s = picture.time
+                if pts_s is None and stream.fps:
+                    pts_s = index / stream.fps  # a bare H.264 stream has no clock
+                progress.see(pts_s or 0.0)
+                if not progress.is_begun:  # who joins a live stream does not have what its first frames refer to
+                    progress.is_begun = picture.key_frame if progress.is_live else (pts_s or 0.0) >= begin_s
+                    watch.forget()
+                watch.flagged += picture.is_corrupt
+                _note_damaged(watch, stream, problems)
+                if index % stride:
+                    continue
+                image = to_bgr(picture)
+                if image is None:
+                    problems[f"{stream.name}: frames of a kind that cannot be shown"] += 1
+                    continue
+                if not index and stream.pixel_aspect and to_bgr.is_sideways:
+                    stream = replace(stream, pixel_aspect=1 / stream.pixel_aspect)
+                frame = Frame(image, stream, index, pts_s)
+                del image
+                yield frame
+                del frame  # what nobody else keeps is gone before the next one is made
+    finally:
+        _note_damaged(watch, stream, problems)  # also of what was under way when the reader left
     if stopped() or stream.kind != "video":
         return
     if watch.is_unclear:  # who cannot look again says that it may be this one
@@ -215,6 +221,7 @@ class _Progress:
     """How far a video was read: in frames' time, in time of all tracks, in bytes."""
 
     is_live: bool
+    begin_s: float = -math.inf
     is_begun: bool = field(init=False)
     is_cut: bool = False  # by the demuxer's word
     frame_s: float = 0.0  # the latest frame's time
@@ -237,7 +244,10 @@ class _Progress:
         if number not in self.ticks:
             self.ticks[number] = float(packet.stream.time_base or 0)
         if packet.pts is not None:
-            self.end_s = max(self.end_s, (packet.pts + (packet.duration or 0)) * self.ticks[number])
+            begin_s = packet.pts * self.ticks[number]
+            self.end_s = max(self.end_s, begin_s + (packet.duration or 0) * self.ticks[number])
+            if begin_s < self.begin_s and packet.stream.type == "video":
+                self.is_begun = False
         if packet.pos is not None:
             self.end_byte = max(self.end_byte, packet.pos + packet.size)
 
