@@ -8,6 +8,7 @@ import sys
 from typing import Any, Optional, TextIO
 
 from ..errors import EdgecspError, OutputError, ReaderGone
+from ._print import print
 
 
 class _Output(io.FileIO):

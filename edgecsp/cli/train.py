@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 import typer
 
 from ..errors import EngineUnavailable, UsageError
+from . import _print
+from ._print import print
 
 if TYPE_CHECKING:
     from ..train import Progress, TrainRun
@@ -85,7 +87,7 @@ def command(
         figures.write(json_.dumps(_figures(run), indent=1) + "\n")
         figures.close()
     if not quiet:
-        print(_summary(run, data), file=sys.stderr)
+        print(*_summary(run, data).splitlines(), sep="\n", file=sys.stderr)
 
 
 @contextmanager
@@ -97,12 +99,11 @@ def _watch(quiet: bool) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield (lambda text: print(text, file=sys.stderr, flush=True)), (lambda progress: None)
         return
-    from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[said]}"))
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    with Bar(*columns, TimeRemainingColumn(), console=_print.console(to_stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, epoch="1", said="")
 
         def watch(at: Progress) -> None:
@@ -110,7 +111,7 @@ def _watch(quiet: bool) -> Iterator[Any]:
             said = f"loss {at.loss:.2f}{ap50}, {at.images_per_s:.0f} images/s, {at.waited:.0%} waiting for images"
             bar.update(task, total=at.steps, completed=at.step, epoch=f"{at.epoch}/{at.epochs}", said=said)
 
-        tell: Callable[[str], None] = lambda text: bar.console.print(text, markup=False, highlight=False)  # noqa: E731
+        tell: Callable[[str], None] = lambda text: bar.console.print(text)  # noqa: E731
         yield tell, watch
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from .. import cpu, decode, nms
 from ..core import Array, Model
 from ..errors import BadModel
+from . import _ranges
 from ._forms import biased, unsigned
 from ._int8 import quantizable, with_ranges
-from ._ranges import LEAST, METHODS, Meter, Ranges
+from ._ranges import METHODS, Meter, Ranges
 
 EVERY = 8  # of so many pictures one is held out
 MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in memory
@@ -45,7 +46,7 @@ def best(
             held.append(np.array(batch))
         else:
             meter.add(batch)
-    meter.check(LEAST)
+    meter.check(_ranges.LEAST)
     seen: _Seen = []
     for batch in held:
         heads = meter.heads(batch)
