@@ -183,6 +183,9 @@ def test_a_damaged_video_is_done_in_one_piece_as_run_does_it(tmp_path: Path) -> 
 
 def test_a_damaged_hevc_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
     """Its decoder's threads conceal damage differently each time."""
+    av = pytest.importorskip("av", reason="PyAV reads videos")
+    if int(av.__version__.split(".")[0]) < 13:
+        pytest.skip("FFmpeg 6 tells a part of HEVC's damage alone (docs/damage.md): such a video is not read again")
     path = tmp_path / "damaged.mkv"
     if not damage.write(path, "libx265", flip=True):
         pytest.skip("this FFmpeg writes no HEVC")

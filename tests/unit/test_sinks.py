@@ -403,8 +403,8 @@ def test_csv(tmp_path: Path) -> None:
     assert text.startswith("source,frame,pts_s,class_id,label,score,x0,y0,x1,y1\n")
     rows = list(csv.reader(io.StringIO(text)))[1:]
     assert rows == [
-        ['a,"b"\n.jpg', "0", "", "16", "dog", "0.98765", "10.13", "20.5", "50.0", "60.75"],
-        ['a,"b"\n.jpg', "0", "", "0", "person", "0.25", "0.0", "0.0", "5.0", "5.0"],
+        ['a,"b"\\n.jpg', "0", "", "16", "dog", "0.98765", "10.13", "20.5", "50.0", "60.75"],
+        ['a,"b"\\n.jpg', "0", "", "0", "person", "0.25", "0.0", "0.0", "5.0", "5.0"],
         ["a/dog.jpg", "0", "", "1", 'cat "tom"', "0.75", "", "", "", ""],
         ["a/dog.jpg", "0", "", "0", "dog, hot", "0.125", "", "", "", ""],
     ]
