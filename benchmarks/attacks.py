@@ -1,6 +1,6 @@
 """The server under attack: how long it is silent, what memory it takes, whom it refuses, whether the stream goes on.
 
-    python -m benchmarks.attacks [--only NAME ...] [--seconds 4] [--rounds 3] [--json FILE] [--engine NAME] [--threads N]
+    python -m benchmarks.attacks [--only NAME ...] [--seconds 4] [--rounds 3] [--json FILE] [--engine NAME]
 
 A server with a token watches `codes.mp4` at its own rate, a fresh one for each attack of `attack_table`. At first
 nobody disturbs it, then the attack runs for as long, in a process of its own (at a low priority, since attackers have
@@ -11,8 +11,8 @@ machines of their own). Meanwhile, at a steady rate and from the same address:
     refused    of one small image after the other those not answered with 200, by the header's token and by a form's
     stream     frames a second over those of the undisturbed time
 
-In brackets is the pause of the undisturbed time: what it says, other programs on the machine have added. An attack that
-is over one of the bounds (100 ms, 64 MiB, 0, 0.9) is tried again; the exit status is 1 when it is over in all rounds. Linux.
+In brackets is the pause of the undisturbed time: it is what other programs on the machine add. An attack that is over
+one of the bounds (100 ms, 64 MiB, 0, 0.9) is tried again; the exit status is 1 when it is over in all rounds. Linux.
 """
 
 from __future__ import annotations
@@ -77,10 +77,8 @@ def main() -> None:
         "cpu": cpu.name(), "isa": list(cpu.isa()), "cores": os.cpu_count(), "threads": args.threads,
         "model": args.model, "engine": args.engine, "seconds": args.seconds, "load": os.getloadavg()[0],
     }  # fmt: skip
-    print(
-        f"{about['cpu']} ({', '.join(cpu.isa())}), {about['cores']} cores, load {about['load']:.1f}; {args.model} on {args.engine}, ",
-        end="",
-    )
+    print(f"{about['cpu']} ({', '.join(cpu.isa())}), {about['cores']} cores, load {about['load']:.1f}; ", end="")
+    print(f"{args.model} on {args.engine}, ", end="")
     print(f"{args.threads} threads, {args.seconds:g} s undisturbed and {args.seconds:g} s of each attack")
     print(f"{'attack':28s}{'pause ms':>18s}{'memory MiB':>12s}{'refused':>12s}{'stream':>8s}  answers to the attack")
     rows = {name: _best(args, name) for name in args.only or ATTACKS}
