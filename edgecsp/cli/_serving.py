@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -97,6 +98,7 @@ def run(
             server = serve.Server(batcher, shown, bus, metrics, held=held, token=place.token, facts=said)
             server.start()
             closers.append(server.close)
+            gc.freeze()  # what is there now stays: the collector, which stops all threads, has less to look through
             closers.append(_states.told(bus, tell))
             closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, shown, bus, batcher.model.labels, tell))
             streams = Streams(shown, batcher, bus, loop=loop)

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 MOMENT_S = 0.1
+EVERY_S = 0.02  # those who have to go go a few at a time: the loop does nothing else meanwhile
 
 
 class _Member(NamedTuple):
@@ -50,7 +51,7 @@ class Crowd:
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         # What came while the loop was busy is read in the turn in which the timer ends, and answered in the next one.
-        self._next = loop.call_later(MOMENT_S, loop.call_soon, self._thin, loop)
+        self._next = loop.call_later(EVERY_S, loop.call_soon, self._thin, loop)
 
     def _thin(self, loop: asyncio.AbstractEventLoop) -> None:
         old = loop.time() - MOMENT_S
