@@ -8,28 +8,16 @@ without being responsible for it is not punished.
 from __future__ import annotations
 
 import math
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from edgecsp.core import Head
+from edgecsp.train.loss import Terms
 
 IGNORE = 0.7
-
-
-class Terms(NamedTuple):
-    """The loss of a batch, a picture's mean, by what it punishes."""
-
-    box: Tensor
-    objectness: Tensor
-    classes: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """What is minimised."""
-        return self.box + self.objectness + self.classes
 
 
 class YoloLoss:

@@ -88,9 +88,8 @@ class Loss:
         assigner: str = "dynamic",
         smooth: float = 0.0,
         weights: Tuple[float, float, float] = (5.0, 1.0, 1.0),
-        soft: bool = False,
     ) -> None:
-        self.heads, self.assigner, self.smooth, self.weights, self.soft = heads, assigner, smooth, weights, soft
+        self.heads, self.assigner, self.smooth, self.weights = heads, assigner, smooth, weights
 
     def __call__(self, outputs: Sequence[Tensor], targets: Tensor, side: Tuple[int, int]) -> Terms:
         """`outputs` raw heads of N inputs of `side` (h, w) px; `targets` (M, 6): image, class, cx, cy, w, h in px."""
@@ -102,7 +101,7 @@ class Loss:
         boxes = found.boxes[match.image, match.place]
         overlap = ciou(boxes, wanted[:, 2:])
         present = torch.zeros_like(found.raw[..., 4])
-        present[match.image, match.place] = iou(boxes, wanted[:, 2:]).detach() if self.soft else 1.0
+        present[match.image, match.place] = 1.0
         classes = found.raw.shape[2] - 5
         named = F.one_hot(wanted[:, 1].long(), classes).to(rows) * (1 - self.smooth) + self.smooth / classes
         terms = (
@@ -184,15 +183,10 @@ def assign_shape(found: Predictions, targets: Tensor, also: float = 0.35) -> Mat
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """IoU of boxes cx, cy, w, h; broadcasts."""
-    return _overlap(a, b)[0]
-
-
-def _overlap(a: Tensor, b: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
     low = torch.maximum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
     high = torch.minimum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
     inside = (high - low).clamp(min=0).prod(-1)
-    union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - inside
-    return inside / (union + 1e-9), low, high
+    return inside / (a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - inside + 1e-9)
 
 
 def ciou(a: Tensor, b: Tensor) -> Tensor:

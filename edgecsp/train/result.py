@@ -9,8 +9,8 @@ from typing import List, Tuple
 import numpy as np
 import torch
 
-from .. import backends, files, onnx_model, preprocess
-from ..core import Array, Input, Model
+from .. import backends, files, preprocess
+from ..core import Array, Model
 from ..errors import BuildFailed
 from ..evaluate import Found
 from ..evaluate.confusion import matches
@@ -90,15 +90,3 @@ def best_threshold(found: Found) -> Tuple[float, float]:
     # Between this detection and the next: the threshold must let this one through.
     low = float(every[order[at + 1]]) if at + 1 < len(order) else 0.0
     return round((float(every[order[at]]) + low) / 2, 3), float(f1[at])
-
-
-def input_of(model_input: Input, side: int) -> Input:
-    """A model's input at another side."""
-    return Input(
-        (side, side), model_input.resize, model_input.colour, model_input.scale, model_input.mean, model_input.std
-    )
-
-
-def reread(path: Path) -> Model:
-    """The written file as a user's `load` reads it."""
-    return onnx_model.load(path)

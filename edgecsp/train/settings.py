@@ -7,9 +7,6 @@ from typing import Any, Dict, Optional, Tuple
 
 from ..errors import UsageError
 
-# Sides of the batches, as shares of the image size: small batches are quick and teach scale.
-CPU_SIDES = (0.8, 0.9, 1.0, 1.0, 1.0)
-
 
 @dataclass(frozen=True)
 class TrainSettings:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Sequence
+from typing import Callable, Sequence, Tuple
 
 import numpy as np
 import torch
 
 from .. import decode, nms, preprocess
-from ..core import Detections, Input
+from ..core import Array, Detections, Input
 from ..evaluate import Found, Score, score
 from ..evaluate.found import CONF
 from ..evaluate.truth import Picture
@@ -36,18 +36,17 @@ def validate(
 
 
 @torch.no_grad()
-def detect(network: Network, rows: Sequence[object], spec: Input, device: str, found: Found) -> None:
+def detect(network: Network, rows: Sequence[Tuple[Picture, Array]], spec: Input, device: str, found: Found) -> None:
     """Add the boxes of some images, (picture, image) each, to `found`."""
     if not rows:
         return
     heads = [head for _, head in network.net.heads]
-    pairs: List[tuple[Picture, np.ndarray]] = list(rows)  # type: ignore[arg-type]
-    made = [preprocess.prepare(image, spec) for _, image in pairs]
+    made = [preprocess.prepare(image, spec) for _, image in rows]
     x = torch.from_numpy(np.concatenate([batch for batch, _ in made])).to(device, memory_format=torch.channels_last)
     with torch.autocast(device.split(":")[0], torch.bfloat16):
         outputs = network(x)
     arrays = [out.float().cpu().contiguous().numpy() for out in outputs]
-    for i, ((row, image), (_, geometry)) in enumerate(zip(pairs, made)):
+    for i, ((row, image), (_, geometry)) in enumerate(zip(rows, made)):
         candidates = decode.boxes(heads, [out[i : i + 1] for out in arrays], spec.hw, CONF)
         kept = nms.keep(candidates, 0.45, max_det=_MOST, input_hw=spec.hw)
         boxes = geometry.to_picture(candidates.xyxy[kept])
