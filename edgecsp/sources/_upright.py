@@ -41,11 +41,15 @@ class _Upright:
     def __init__(self) -> None:
         self._rotation: Any = None
         self._turned: Callable[[Array], Array] = np.asarray
+        self._asked: Any = None
 
     def __call__(self, image: Array, frame: Any) -> Array:
         rotation = getattr(frame, "rotation", 0)  # PyAV 12 does not tell: there the first frame decides
         if rotation != self._rotation:
             self._rotation, self._turned = rotation, _turn(frame, rotation)
+            # Held, because the collector would free its buffer at any time: a decoder that conceals damage shows what
+            # is left in the buffer that it gets next, so the same video would give other pixels in another run.
+            self._asked = frame
         return self._turned(image)
 
 

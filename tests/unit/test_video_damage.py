@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import subprocess
 import sys
 import threading
+import zlib
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import av
 import media
@@ -55,6 +57,27 @@ def test_a_truncated_video_is_reported(tmp_path: Path, codec: str, container: st
     path.write_bytes(damage.damaged(path.read_bytes(), "cut"))
     count, problems = seen(path)
     assert 10 < count < 45 and problems
+
+
+def test_one_thread_conceals_damage_the_same_way_whenever_the_collector_comes(tmp_path: Path) -> None:
+    """A frame that is freed at another time gives the decoder another buffer, which shows where it is damaged."""
+    path = made(tmp_path / "x.mkv", "libx265", flip=True)
+
+    def pixels(collect_after: int) -> List[int]:
+        source = sources.Video(str(path))
+        source.threads = 1
+        checksums = []
+        for frame in source:
+            checksums.append(zlib.crc32(frame.image))
+            if frame.index == collect_after:
+                gc.collect()
+        return checksums
+
+    gc.disable()
+    try:
+        assert all(pixels(index) == pixels(-1) for index in (11, 23, 35, 44, 47))
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("container", ["mkv", "webm"])
