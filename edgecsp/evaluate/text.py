@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from ..errors import SourceError
 from .truth import Boxes
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 SLACK = 0.01  # beyond 0..1: what rounding makes, not pixels
-
-
-def label_file(picture: str) -> Optional[Path]:
-    """Where a picture's labels are: its last folder `images` (or JPEGImages) turned into `labels`, else beside it."""
-    places = label_places(picture)
-    return next((place for place in places if place.is_file()), None)
-
-
-def label_places(picture: str) -> List[Path]:
-    """Where a picture's labels may be, the likeliest first."""
-    path = Path(picture)
-    beside = path.with_suffix(".txt")
-    parts = list(beside.parts)
-    for name in ("images", "JPEGImages"):
-        if name in parts[:-1]:
-            last = len(parts) - 1 - parts[::-1].index(name)
-            return [Path(*parts[:last], "labels", *parts[last + 1 :]), beside]
-    return [beside]
 
 
 def read(path: Path, names: int) -> Boxes:
@@ -47,13 +31,21 @@ def read(path: Path, names: int) -> Boxes:
 
 
 def lines(path: Path) -> List[str]:
-    """A text file's lines. Raises `SourceError`."""
+    """A text file's lines, as an editor counts them. Raises `SourceError`."""
     try:
-        return path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is no text: {error.reason} at byte {error.start}") from None
+        data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    if data.startswith(_UTF_16):
+        raise SourceError(f"{path} is no text in UTF-8 but in UTF-16; save it as UTF-8")
+    try:
+        found = re.split("\r\n|\r|\n", data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = 1 + data.count(b"\n", 0, error.start)
+        raise SourceError(
+            f"{path}, line {line} is no text in UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+        ) from None
+    return found if found[-1] else found[:-1]
 
 
 def _row(words: List[str], names: int) -> Tuple[float, ...]:
