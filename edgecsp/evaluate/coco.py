@@ -31,12 +31,12 @@ def read(path: Path, images: Optional[Path] = None, faults: Optional[List[str]] 
     places = {_field(path, "images", i, row, "id"): row for i, row in enumerate(said["images"])}
     if len(places) < len(said["images"]):
         seen: Dict[Any, int] = {}
-        i, first = next(
-            (i, seen[row["id"]]) for i, row in enumerate(said["images"]) if seen.setdefault(row["id"], i) != i
-        )
+        ids = [row["id"] for row in said["images"]]
+        ids = [row["id"] for row in said["images"]]
+        i, first = next((i, seen[each]) for i, each in enumerate(ids) if seen.setdefault(each, i) != i)
         raise SourceError(
             f"{path}: {len(said['images']) - len(places)} of its images have the id of another, the first "
-            f"images[{i}]: {said['images'][i]['id']!r}, the id of images[{first}]"
+            f"images[{i}]: {ids[i]!r}, the id of images[{first}]"
         )
     categories = {_field(path, "categories", i, row, "id"): row for i, row in enumerate(said["categories"])}
     numbers = {category: i for i, category in enumerate(sorted(categories))}

@@ -24,10 +24,9 @@ def label_places(image: str) -> List[Path]:
     path = Path(image)
     parts = path.parts
     above = [len(parts) - 2 - i for i, part in enumerate(reversed(parts[:-1])) if part in _IMAGES][:1]
-    made = []
+    made: List[Path] = []
     for folder, ending in _FOLDERS:
-        for at in above:
-            made.append(Path(*parts[:at], folder, *parts[at + 1 :]).with_suffix(ending))
+        made += [Path(*parts[:at], folder, *parts[at + 1 :]).with_suffix(ending) for at in above]
         if not above:
             made.append((path.parent / folder / path.name).with_suffix(ending))
         if folder == "labels":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import List, Tuple
 
@@ -20,14 +21,18 @@ def read(path: Path, names: int) -> Boxes:
     `SourceError` with file and line.
     """
     rows: List[Tuple[float, ...]] = []
+    cut = 0
     for number, line in enumerate(lines(path), 1):
         if not line.split():
             continue
         try:
-            rows.append(_row(line.split(), names))
+            class_id, corners = _row(line.split(), names)
         except ValueError as error:
             raise SourceError(f"{path}, line {number}: {error}") from None
-    return Boxes.of(rows)
+        cut += min(corners) < -SLACK or max(corners) > 1 + SLACK
+        x0, y0, x1, y1 = (min(1.0, max(0.0, value)) for value in corners)
+        rows.append((class_id, x0, y0, x1 - x0, y1 - y0))
+    return replace(Boxes.of(rows), cut=cut)
 
 
 def lines(path: Path) -> List[str]:
@@ -48,8 +53,8 @@ def lines(path: Path) -> List[str]:
     return found if found[-1] else found[:-1]
 
 
-def _row(words: List[str], names: int) -> Tuple[float, ...]:
-    """(class, left, top, width, height). Raises `ValueError` with what is wrong."""
+def _row(words: List[str], names: int) -> Tuple[float, Tuple[float, ...]]:
+    """Class and (left, top, right, bottom), which may reach beyond the picture. Raises `ValueError`."""
     shown = " ".join(words)
     shown = repr(shown if len(shown) < 60 else shown[:57] + "...")
     try:
@@ -71,5 +76,4 @@ def _row(words: List[str], names: int) -> Tuple[float, ...]:
         corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
     else:
         corners = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
-    x0, y0, x1, y1 = (min(1.0, max(0.0, value)) for value in corners)
-    return class_id, x0, y0, x1 - x0, y1 - y0
+    return class_id, corners

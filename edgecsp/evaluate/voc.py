@@ -94,9 +94,7 @@ def _parse(path: Path) -> _Node:
     if len(data) > MAX_BYTES:
         raise SourceError(f"{path} is larger than {MAX_BYTES >> 20} MiB, no label file of one image")
     if not data.strip():
-        raise SourceError(
-            f"{path}, line 1: the file is empty; an image without objects has an <annotation> without any"
-        )
+        raise SourceError(f"{path}, line 1: the file is empty; an image without objects has an empty <annotation>")
     parser = expat.ParserCreate()
     parser.buffer_text = True
     outer = _Node("", 1)

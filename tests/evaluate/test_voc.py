@@ -112,7 +112,7 @@ def test_the_lists_of_voc_are_its_parts(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"val\.txt, line 2: there is no image z in .*JPEGImages"):
         evaluate.read(root)
     shutil.copytree(str(root), str(tmp_path / "VOC2007"))
-    with pytest.raises(UsageError, match="several data sets; type one: --data .*VOC2007 or .*VOC2012"):
+    with pytest.raises(UsageError, match=r"several data sets; type one: --data .*VOC2007 or .*VOC2012"):
         evaluate.read(tmp_path)
 
 
@@ -144,7 +144,7 @@ def test_labelimgs_classes_lie_beside_its_labels(tmp_path: Path) -> None:
         (tmp_path / "labels" / part / "classes.txt").write_text("\n".join(labelled.NAMES))
     assert evaluate.read(tmp_path, split="train").names == labelled.NAMES
     (tmp_path / "labels" / "val" / "classes.txt").write_text("red\nblue\ngreen\n")
-    with pytest.raises(SourceError, match="has names in .* and in .*; one of them must go"):
+    with pytest.raises(SourceError, match=r"has names in .* and in .*; one of them must go"):
         evaluate.read(tmp_path, split="train")
 
 
