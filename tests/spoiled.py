@@ -111,6 +111,13 @@ def yaml(content: str) -> Callable[[Path], Any]:
     return lambda root: (root / "data.yaml").write_text(content)
 
 
+def unlabelled_test(root: Path) -> None:
+    (root / "images/test").mkdir()
+    (root / "images/test/0.jpg").write_bytes(media.jpeg(picture(500)))
+    parts = "".join(f"{part}: images/{part}\n" for part in ("train", "val", "test"))
+    (root / "data.yaml").write_text(f"{parts}names: [square, disc]\n")
+
+
 XML = (
     "<annotation>\n<size><width>96</width><height>64</height></size>\n<object>\n<name>disc</name>\n"
     "<bndbox><xmin>60</xmin><ymin>16</ymin><xmax>84</xmax><ymax>48</ymax></bndbox>\n</object>\n</annotation>\n"
@@ -191,8 +198,12 @@ SURVIVED: Dict[str, Kind] = {
     "class without boxes": Kind(label("square\ndisc\nring\n", "classes.txt"), r"1 classes have no box: ring"),
     "XML among text": Kind(xml(), CLEAN),
     "XML without size": Kind(xml("<size><width>96</width><height>64</height></size>"), CLEAN),
+    "XML of another size": Kind(xml("<width>96", "<width>64"), r"1\.jpg is 96x64, and labelled as 64x64"),
     "XML box outside": Kind(xml("<xmax>84", "<xmax>184"), r"1 boxes reach beyond their image: .*train/1\.jpg"),
     "XML box of no area": Kind(xml("<xmax>84", "<xmax>60"), r"1 boxes have no area and are not learned: .*1\.jpg"),
+    "yaml of a test part without labels": Kind(
+        unlabelled_test, r"test is left out: .*none of the 1 pictures has labels; looked for .*labels/test/0\.txt"
+    ),
     "COCO box outside": Kind(annotation(bbox=[90, 16, 24, 32]), r"1 boxes reach beyond their image: .*1\.jpg"),
     "COCO box of no area": Kind(annotation(bbox=[9, 16, 0, 32]), r"1 boxes have no area"),
 }

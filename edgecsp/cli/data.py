@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
@@ -48,12 +49,15 @@ def check(
         raise UsageError(f"--sheet {sheet}: a number of images, at least 1")
     faults: List[str] = []
     parts = checking.read_parts(data, images, faults)
-    figures = Text(json) if json else None
-    with _progress.bar("checking", sum(len(each.pictures) for each in parts.values()), quiet) as tick:
-        report = checking.check(parts, faults=faults, whole=not quick, tick=tick)
-    if figures is not None:
-        figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
-        figures.close()
+    with ExitStack() as stack:
+        figures = Text(json) if json else None
+        if figures is not None:
+            stack.callback(figures.abort)  # after close it does nothing
+        with _progress.bar("checking", sum(len(each.pictures) for each in parts.values()), quiet) as tick:
+            report = checking.check(parts, faults=faults, whole=not quick, tick=tick)
+        if figures is not None:
+            figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
+            figures.close()
     if html is not None:
         from ..evaluate import sheet as page
 

@@ -6,7 +6,7 @@ print(*report.lines(), sep="\n")
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -104,17 +104,22 @@ def read_parts(
     `UsageError`, with `faults` only where no part is left.
     """
     parts: Dict[str, Data] = {}
-    error: Optional[SourceError] = None
+    errors: Dict[str, SourceError] = {}
     for split in layouts.splits(path) or (WHOLE,):
         try:
             parts[split] = layouts.read(path, images=images, split="val" if split == WHOLE else split, faults=faults)
         except SourceError as failure:
             if faults is None:
                 raise
-            error = error or failure
-            faults.append(str(failure))
+            errors[split] = failure
     if not parts:
-        raise error or SourceError(f"{path} holds no part")
+        raise next(iter(errors.values()))
+    # What is published for a contest often has no labels for its test images.
+    unused = tuple(f"{split} is left out: {error}" for split, error in errors.items() if split == "test")
+    first = next(iter(parts))
+    parts[first] = replace(parts[first], notes=(*parts[first].notes, *unused))
+    if faults is not None:
+        faults += [str(error) for split, error in errors.items() if split != "test"]
     return parts
 
 
@@ -139,7 +144,14 @@ def check(
     first = next(iter(parts.values()))
     boxes = [each.boxes for part in images.values() for each in part]
     areas = np.concatenate([each.areas[~each.crowd] for each in boxes] or [np.zeros(0)])
-    found = [*_of_labels(parts, faults), *_of_files(seen), *_of_boxes(images), *twins.find(seen), *_of_classes(parts)]
+    found = [
+        *_of_labels(parts, faults),
+        *_of_files(seen),
+        *_of_sizes(parts, seen),
+        *_of_boxes(images),
+        *twins.find(seen),
+        *_of_classes(parts),
+    ]
     crowded = sorted(((len(each.boxes), each.path) for part in images.values() for each in part), reverse=True)
     return Report(
         first.name,
@@ -178,6 +190,17 @@ def _of_files(looks: Mapping[str, Sequence[Look]]) -> List[Problem]:
     some = "none of the {n} images can be read" if len(bad) == len(every) else "{n} images cannot be read"
     lost = problems("unreadable", some, bad, len(bad) == len(every))
     return lost + problems("damaged", "{n} images were read with warnings", damaged)
+
+
+def _of_sizes(parts: Mapping[str, Data], looks: Mapping[str, Sequence[Look]]) -> List[Problem]:
+    """Images of another size than their labels say, as after they were scaled or turned upright."""
+    others = [
+        f"{each.path} is {seen.hw[1]}x{seen.hw[0]}, and labelled as {each.hw[1]}x{each.hw[0]}"
+        for name, data in parts.items()
+        for each, seen in zip(data.pictures, looks[name])
+        if seen.hw is not None and each.hw is not None and seen.hw != each.hw
+    ]
+    return problems("size", "{n} images are of another size than their labels say", others)
 
 
 def _of_boxes(images: Mapping[str, Sequence[Picture]]) -> List[Problem]:

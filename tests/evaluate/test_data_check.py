@@ -150,6 +150,17 @@ def test_all_of_a_coco_file_is_one_part(tmp_path: Path) -> None:
     assert report.lines()[0] == "all: 3 images, 1 of them without a box; 4 boxes of 3 classes"
 
 
+def test_a_report_that_was_broken_off_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise SourceError("broken off")
+
+    monkeypatch.setattr(check, "check", fail)
+    root = spoiled.good(tmp_path / "data")
+    (tmp_path / "out").mkdir()
+    assert run(root, "--json", tmp_path / "out" / "report.json")[1] == "broken off"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_the_tick_comes_once_an_image(tmp_path: Path) -> None:
     ticks: List[int] = []
     check.check(check.read_parts(spoiled.good(tmp_path)), tick=lambda: ticks.append(1))
