@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 def command(
     model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list)"),
     data: Path = typer.Option(
-        ..., "--data", "-d", help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with labels"
+        ...,
+        "--data",
+        "-d",
+        help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with text or XML labels",
     ),
     epochs: int = typer.Option(100, "--epochs", help="passes over the images"),
     batch: int = typer.Option(16, "--batch", help="images a step"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -21,7 +22,7 @@ import torch
 from .. import __version__, files, memory, zoo
 from ..core import Array, Input
 from ..errors import SourceError, UsageError
-from ..evaluate import Data, Found, require
+from ..evaluate import Data, Found, check, require
 from . import result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
@@ -95,16 +96,17 @@ def train(
     use_kept_memory()
     place = pick_device(device)
     learn, judge = split(data, val, classes, single_class, val_split, settings.seed)
+    read = partial(_images, learn, judge, tell=tell)
     folder = Path(resume) if resume is not None else _new_folder(out)
     record = _record(folder) if resume is not None else None
     if record is not None:
         _check_same(folder, record, settings, model)
         layout = Layout.from_dict(record["layout"])
-        images = _images(learn, layout.side, tell)
+        images = read(layout.side)
     else:
         entry = trainable(model)
         side = settings.imgsz or entry.size
-        images = _images(learn, side, tell)
+        images = read(side)
         layout = _layout(entry, side, images, learn.names, tell)
     if len(images) < settings.batch:
         settings = replace(settings, batch=len(images))
@@ -134,19 +136,19 @@ def pick_device(wanted: str) -> str:
     return name
 
 
-def _images(data: Data, side: int, tell: Tell) -> Images:
+def _images(data: Data, judge: Data, side: int, tell: Tell) -> Images:
+    """What to learn from, and the report of what it and the validation images hold."""
     free = memory.free()
     wanted = len(data.pictures) * int(side * SPARE) ** 2 * 3
     keep = free is None or wanted < free.available * 0.4
     images = Images(data, side, keep)
-    for path in images.unreadable:
-        tell(f"{path} cannot be read and is left out")
+    report = check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False)
+    for line in report.lines():
+        tell(line)
     boxes = sum(map(len, images.sizes))
     if not boxes:
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
-    tell(
-        f"{len(images)} images with {boxes} boxes of {len(data.names)} classes, {'in memory' if keep else 'read anew'}"
-    )
+    tell(f"learns from {len(images)} images with {boxes} boxes, {'in memory' if keep else 'read anew'}")
     return images
 
 
