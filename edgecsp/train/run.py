@@ -22,6 +22,7 @@ from .. import __version__, files, memory, zoo
 from ..core import Array, Input
 from ..errors import BadModel, SourceError, UsageError
 from ..evaluate import Data, Found, require
+from ..pipeline import Detector, load
 from . import result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
@@ -52,6 +53,10 @@ class TrainRun:
     def onnx(self) -> Path:
         """The detector."""
         return self.folder / "best.onnx"
+
+    def load(self, **options: Any) -> Detector:
+        """The detector, opened: the options and the errors are those of `edgecsp.load`."""
+        return load(self.onnx, **options)
 
 
 @dataclass

@@ -102,7 +102,7 @@ def test_layers_that_darknet_lacks_leave_the_onnx_alone(
     assert [name for name in NAMES if (folder / name).exists()] == ["best.onnx"]
 
 
-def command(*arguments: Any, most_bytes: int) -> "subprocess.CompletedProcess[str]":
+def command(*arguments: Any, most_bytes: int) -> subprocess.CompletedProcess[str]:
     """`edgecsp train` where no file can be larger: a disk that is full, as the file sees it."""
     return subprocess.run(
         [sys.executable, "-m", "edgecsp", "train", MODEL, *map(str, arguments)],

@@ -13,7 +13,7 @@ from edgecsp import files
 from edgecsp.errors import BuildFailed, OutputError
 
 
-def contents(folder: Path) -> "dict[str, bytes]":
+def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -56,7 +56,7 @@ def test_a_full_disk_leaves_all_as_it_was(at: int, tmp_path: Path, monkeypatch: 
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=f"cannot write {(a, b)[at - 1]}: No space left on device"):
-        with files.together({a: b"one", b: b"two"}):
-            raise AssertionError("the block is not entered")
+    message = f"cannot write {(a, b)[at - 1]}: No space left on device"
+    with pytest.raises(OutputError, match=message), files.together({a: b"one", b: b"two"}):
+        raise AssertionError("the block is not entered")
     assert contents(tmp_path) == {"a": b"old a", "b": b"old b"}
