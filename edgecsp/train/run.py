@@ -122,7 +122,9 @@ def train(
     else:
         what, state = start.find(weights, layout)
         taken = trainer.begin_with(state) if state else 0
-        tell(f"begins with {what}" + (f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""))
+        advice = " (same backbone; --weights none begins anew)" if state and weights is None else ""
+        fit = f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""
+        tell(f"begins with {what}{advice}{fit}")
         run.begin(what)
     return run.go(images, workers)
 

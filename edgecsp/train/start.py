@@ -26,10 +26,7 @@ def find(wanted: Optional[str], layout: Layout) -> Tuple[str, Dict[str, Tensor]]
     weights that the model's record names. Raises
     `SourceError`, `BadWeights`, `UsageError`.
     """
-    if wanted is None and layout.entry.start:
-        what, state = find(layout.entry.start, layout)
-        return f"{what}, which has the same backbone (--weights none begins anew)", state
-    wanted = wanted or NONE
+    wanted = wanted or layout.entry.start or NONE
     if wanted == NONE:
         return "fresh weights", {}
     path = Path(wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -118,8 +119,8 @@ def test_a_run_begins_with_codes_and_opens_as_a_detector(tmp_path: Path, monkeyp
     data, lines = draw(tmp_path / "shapes", 4), []
     monkeypatch.chdir(tmp_path)
     run = edgecsp.train(MODEL, data, epochs=1, batch=4, imgsz=64, workers=0, tell=lines.append)
-    what = "the weights of codes, which has the same backbone (--weights none begins anew)"
-    assert f"begins with {what}: 240 of 244 tensors" in lines
+    assert "begins with the weights of codes (same backbone; --weights none begins anew): 240 of 244 tensors" in lines
+    assert json.loads((run.folder / "run.json").read_text())["start"] == "the weights of codes"
     assert (run.folder, run.onnx) == (Path("runs/train/1"), Path("runs/train/1/best.onnx")) and run.ap50 is not None
     with run.load(engine="ort", conf=0.001) as detector:
         found = detector(str(next((tmp_path / "shapes" / "images" / "val").iterdir())))

@@ -53,7 +53,7 @@ def test_an_installed_wheel_trains(wheel: Path, tmp_path: Path) -> None:
     # With no index, pip must find every package of the extra installed, in a version that the wheel allows.
     check(*pip, f"{wheel}[train]", folder=tmp_path)
     where = check(python, "-c", "import edgecsp; print(edgecsp.__file__)", folder=tmp_path).stdout
-    assert Path(where.strip()).is_relative_to(tmp_path / "venv"), where
+    assert where.startswith(str(tmp_path / "venv")), where
 
     data = draw(tmp_path / "shapes", 4)
     options = ("--epochs", 2, "--batch", 4, "--imgsz", 64, "--workers", 1, "--json", "-")
@@ -62,10 +62,9 @@ def test_an_installed_wheel_trains(wheel: Path, tmp_path: Path) -> None:
     assert "begins with the weights of codes" in done.stderr and 0 <= figures["AP50"] <= 1
     made = {path.name for path in (tmp_path / figures["folder"]).iterdir()}
     assert made >= {"best.onnx", "best.cfg", "best.weights", "last.pt", "run.json", "log.jsonl"}
-    found = check(
-        script, "run", tmp_path / "shapes/images/val", "--model", figures["onnx"], "--engine", "ort", folder=tmp_path
-    )
-    assert "4" in found.stdout + found.stderr
+    shown = tmp_path / "shapes" / "images" / "val"
+    check(script, "run", shown, "--model", figures["onnx"], "--engine", "ort", folder=tmp_path)
+    assert len(list((tmp_path / "runs" / "1").glob("*.*"))) >= 4
 
 
 def test_the_extra_holds_what_training_imports(wheel: Path) -> None:
