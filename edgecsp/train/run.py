@@ -99,6 +99,8 @@ def train(
     require()
     use_kept_memory()
     place = pick_device(device)
+    if resume is None:
+        trainable(model, settings.imgsz)  # before data is read and a folder made
     learn, judge = split(data, val, classes, single_class, val_split, settings.seed)
     folder = Path(resume) if resume is not None else _new_folder(out)
     record = _record(folder) if resume is not None else None

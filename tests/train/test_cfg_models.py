@@ -252,6 +252,12 @@ def test_layers_that_are_not_built_and_files_that_are_no_cfg(model: Path) -> Non
         trainable(str(model))
 
 
+def test_a_model_that_cannot_be_trained_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no cfg file at"):
+        train(str(tmp_path / "no.cfg"), tmp_path / "no.yaml", settings=QUICK, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_of_another_cfg_are_refused(model: Path, weights: Path) -> None:
     from edgecsp.train.model import Layout
     from edgecsp.train.start import find

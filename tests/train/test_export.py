@@ -119,6 +119,7 @@ def options(data: Path) -> List[str]:
     return ["--data", str(data), "--epochs", "1", "--batch", "4", "--imgsz", str(settings["imgsz"]), "--workers", "0"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_export_is_a_sentence(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     done = command(*options(data), "--weights", "none", "--name", folder, most_bytes=1 << 40)
@@ -133,6 +134,7 @@ def test_a_full_disk_at_the_export_is_a_sentence(data: Path, tmp_path: Path) -> 
     assert exported(folder).keys() == before.keys()
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_it_learns_is_a_sentence(data: Path, tmp_path: Path) -> None:
     done = command(*options(data), "--weights", "none", "--name", tmp_path / "run", most_bytes=1 << 20)
     assert done.returncode == 5, done.stderr

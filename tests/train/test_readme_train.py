@@ -55,6 +55,7 @@ def test_every_command_runs(desk: Path) -> None:
     assert (desk / "runs/train/1/best.weights").is_file() and (desk / "runs/train/2/best.cfg").is_file()
 
 
+@pytest.mark.slow
 def test_the_line_of_python_runs(desk: Path) -> None:
     assert SECTION is not None
     (line,) = re.findall(r"`(run = edgecsp\.train\(.*?)`", SECTION[0])
