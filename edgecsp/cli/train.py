@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json as json_
 import sys
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 
 import typer
 
-from ..errors import EngineUnavailable, UsageError
+from ..errors import UsageError
 from . import _print
 from ._print import print
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list)"),
+    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list), or a darknet .cfg"),
     data: Path = typer.Option(
         ...,
         "--data",
@@ -49,11 +48,11 @@ def command(
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
-    """Train a detector of the zoo on labelled images: a folder with best.onnx comes out."""
-    for package in ("torch", "faster_coco_eval"):
-        if importlib.util.find_spec(package) is None:
-            raise EngineUnavailable(f"training needs {package}, not installed here; type: pip install 'edgecsp[train]'")
+    """Train a zoo model or a darknet cfg on labelled images: a folder with best.onnx and best.weights comes out."""
     from ..sinks.base import Text
+    from ..train.api import check_installed
+
+    check_installed()
     from ..train import TrainSettings, train
 
     if resume is not None and name is not None:
@@ -131,12 +130,18 @@ def _figures(run: TrainRun) -> Any:
     }
 
 
+def _darknet(run: TrainRun) -> str:
+    cfg = run.folder / "best.cfg"
+    return f"{cfg} and best.weights: the same for darknet\n" if cfg.is_file() else ""
+
+
 def _summary(run: TrainRun, data: Path) -> str:
     best = f"best AP50 {run.ap50:.3f}, AP {run.ap:.3f}" if run.ap is not None and run.ap50 is not None else "no AP"
     same = ", ".join(f"{each.engine} {each.difference:.0e}" for each in run.agreements)
     return (
         f"{best} in epoch {run.epoch}; {run.images_per_s:.0f} images/s\n"
         f"{run.onnx}: heads as torch's, as a share of their scale: {same}\n"
+        f"{_darknet(run)}"
         f"next: edgecsp run IMAGES --model {run.onnx}\n"
         f"      edgecsp val {run.onnx} --data {data}\n"
         f"      edgecsp quantize {run.onnx} --calib IMAGES; edgecsp build {run.onnx}; edgecsp serve --model {run.onnx}"

@@ -4,7 +4,7 @@
     print(run.ap50, run.onnx)
 
 The folder: `run.json` (what was asked, the data, the versions), `log.jsonl`, `last.pt` (to go on), `best.pt`,
-`best.onnx`. A run that was killed goes on from `last.pt` and sees what it would have seen.
+`best.onnx`, `best.cfg` and `best.weights`. A run that was killed goes on from `last.pt` as if it had not been.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import torch
 
 from .. import __version__, files, memory, zoo
 from ..core import Array, Input
-from ..errors import SourceError, UsageError
+from ..errors import BadModel, SourceError, UsageError
 from ..evaluate import Data, Found, check, require
+from ..pipeline import Detector, load
 from . import result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
 from .data import SPARE, Images, Samples, Steps, batches, read_image
-from .model import Layout, masks_of, trainable
+from .model import Layout, cfg_text, masks_of, trainable
 from .settings import TrainSettings
 from .splits import digest, split
 from .trainer import Trainer, use_kept_memory
@@ -53,6 +54,10 @@ class TrainRun:
     def onnx(self) -> Path:
         """The detector."""
         return self.folder / "best.onnx"
+
+    def load(self, **options: Any) -> Detector:
+        """The detector, opened: the options and the errors are those of `edgecsp.load`."""
+        return load(self.onnx, **options)
 
 
 @dataclass
@@ -86,7 +91,7 @@ def train(
     tell: Tell = lambda text: None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> TrainRun:
-    """Train a zoo model on labelled images and export the best of what it was.
+    """Train a zoo model or a darknet cfg on labelled images and export the best of what it was.
 
     `data` is what `edgecsp val` reads; its split "train" is learned from and "val" decides which epoch is best. Data
     without a split "val" gives `val_split` of its images, chosen by the seed. Raises `UsageError`, `SourceError`,
@@ -95,6 +100,8 @@ def train(
     require()
     use_kept_memory()
     place = pick_device(device)
+    if resume is None:
+        trainable(model, settings.imgsz)  # before data is read and a folder made
     learn, judge = split(data, val, classes, single_class, val_split, settings.seed)
     read = partial(_images, learn, judge, tell=tell)
     folder = Path(resume) if resume is not None else _new_folder(out)
@@ -104,10 +111,10 @@ def train(
         layout = Layout.from_dict(record["layout"])
         images = read(layout.side)
     else:
-        entry = trainable(model)
+        entry = trainable(model, settings.imgsz)
         side = settings.imgsz or entry.size
         images = read(side)
-        layout = _layout(entry, side, images, learn.names, tell)
+        layout = replace(_layout(entry, side, images, learn.names, tell), cfg=cfg_text(model))
     if len(images) < settings.batch:
         settings = replace(settings, batch=len(images))
     each = max(1, len(images) // settings.batch)
@@ -119,7 +126,9 @@ def train(
     else:
         what, state = start.find(weights, layout)
         taken = trainer.begin_with(state) if state else 0
-        tell(f"begins with {what}" + (f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""))
+        advice = " (same backbone; --weights none begins anew)" if state and weights is None else ""
+        fit = f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""
+        tell(f"begins with {what}{advice}{fit}")
         run.begin(what)
     return run.go(images, workers)
 
@@ -198,8 +207,8 @@ def _record(folder: Path) -> Dict[str, Any]:
 
 def _check_same(folder: Path, record: Dict[str, Any], settings: TrainSettings, model: str) -> None:
     changed = settings.differing(record["settings"])
-    if record["layout"]["model"] != model:
-        changed["model"] = (record["layout"]["model"], model)
+    if other := Layout.from_dict(record["layout"]).differs_from(model):
+        changed["model"] = (record["layout"]["model"], other)
     if changed:
         shown = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
         raise UsageError(f"{folder} was begun with {shown}; give the same, or begin a new run with --weights {folder}")
@@ -223,7 +232,7 @@ class _Run:
         self._learn, self._judge, self._tell, self._watch = learn, judge, tell, watch
         self._log: List[Dict[str, Any]] = []
         self._best: Dict[str, Any] = {}
-        spec = zoo.get(layout.name).input(layout.net())
+        spec = layout.entry.input(layout.net())
         self._spec: Input = spec
 
     def begin(self, what: str) -> None:
@@ -326,13 +335,12 @@ class _Run:
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
             conf, f1 = result.best_threshold(found)
             self._best = {"epoch": epoch, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
-            with files.atomic(self.folder / "best.pt") as file:
-                torch.save({"average": self.trainer.average.state_dict(), "best": json.dumps(self._best)}, file)
+            best = {"average": self.trainer.average.state_dict(), "best": json.dumps(self._best)}
+            result.checkpoint(best, self.folder / "best.pt")
 
     def _save(self) -> None:
         held = {**self.trainer.state(), "log": json.dumps(self._log), "best": json.dumps(self._best)}
-        with files.atomic(self.folder / "last.pt") as file:
-            torch.save(held, file)
+        result.checkpoint(held, self.folder / "last.pt")
         with files.atomic(self.folder / "log.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
 
@@ -343,7 +351,6 @@ class _Run:
         best = self._best
         record = _record(self.folder)
         origin = {
-            "zoo": self.layout.name,
             "weights": "trained by edgecsp",
             "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}",
             "data": record["data"]["digest"],
@@ -354,8 +361,15 @@ class _Run:
         }
         model = self.layout.model(network, best["conf"], origin)
         images = _some_images(self._judge)
-        agreed = result.save(model, network, images, self.folder / "best.onnx")
+        agreed = result.save(model, network, self._cfg(), images, self.folder, self._tell)
         return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], speed, agreed)
+
+    def _cfg(self) -> str:
+        try:
+            return self.layout.darknet()
+        except BadModel as error:
+            self._tell(f"no best.cfg: {error}")
+            return ""
 
 
 def _some_images(data: Data, count: int = 4) -> List[Array]:
@@ -366,7 +380,7 @@ def _some_images(data: Data, count: int = 4) -> List[Array]:
 def _sides(layout: Layout, multi_scale: bool) -> Tuple[int, ...]:
     if not multi_scale:
         return (layout.side,)
-    stride = zoo.get(layout.name).stride
+    stride = layout.entry.stride
     return tuple(max(stride, round(layout.side * share / stride) * stride) for share in (0.8, 0.9, 1.0, 1.0, 1.1))
 
 

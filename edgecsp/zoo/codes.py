@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import csp_ref
 from ._packed import record_of
+from ._record import Trained
 
 SHIPPED = Path(__file__).with_name("codes.npz")
 _RECORD = record_of(SHIPPED)
@@ -26,5 +27,6 @@ MODELS = (
         masks=tuple(tuple(mask) for mask in _RECORD["masks"]),
         labels=tuple(_RECORD["labels"]),
         shipped=SHIPPED,
+        trained=Trained.of_packed(_RECORD),
     ),
 )
