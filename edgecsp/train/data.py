@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..core import Array
 from ..errors import SourceError
-from ..evaluate.truth import Data, Picture
+from ..evaluate.truth import Boxes, Data, Picture
 from .augment import Augment, Sample, sample
 
 SPARE = 1.25  # images are kept this much larger than the network's input, so that zooming in finds detail
@@ -38,7 +38,9 @@ class Images:
         self._side, self._rows = int(side * SPARE), list(data.pictures)
         self._kept: List[Sample] = []
         self.unreadable: List[str] = []
-        self.sizes: List[Array] = []  # (N, 2) each: widths and heights of its boxes in shares of the sides
+        self.sizes: List[
+            Array
+        ] = []  # (N, 2) each: widths and heights of its boxes in shares of the sides; no ignored regions
         readable = []
         for row in self._rows:
             sample = self._read(row)
@@ -48,7 +50,8 @@ class Images:
                 continue
             readable.append(row)
             h, w = sample.image.shape[:2]
-            self.sizes.append((sample.boxes[:, 2:] - sample.boxes[:, :2]) / np.array((w, h), np.float32))
+            boxes = sample.boxes[sample.confidence > 0]
+            self.sizes.append((boxes[:, 2:] - boxes[:, :2]) / np.array((w, h), np.float32))
             if keep:
                 self._kept.append(sample)
         self._rows = readable
@@ -76,11 +79,20 @@ class Images:
             sides = (max(1, round(w * factor)), max(1, round(h * factor)))
             image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
         scale = np.array([image.shape[1] / w, image.shape[0] / h] * 2)
-        return Sample(image, (boxes.xyxy * scale)[~boxes.crowd].astype(np.float32), boxes.class_ids[~boxes.crowd])
+        return Sample(image, (boxes.xyxy * scale).astype(np.float32), boxes.class_ids, _confidence(boxes))
+
+
+def _confidence(boxes: Boxes) -> Array:
+    """How sure each label is: 1 for people's, 0 for a crowd, where boxes count neither way."""
+    sure = np.ones(len(boxes), np.float32) if boxes.scores is None else boxes.scores
+    return np.where(boxes.crowd, 0, sure).astype(np.float32)
 
 
 class Samples(Dataset):
-    """Augmented samples by (k, side, mosaic): image (3, s, s) uint8 RGB, rows (N, 5) class, cx, cy, w, h in pixels."""
+    """Augmented samples by (k, side, mosaic): image (3, s, s) uint8 RGB, and rows (N, 6).
+
+    A row is class, cx, cy, w, h in pixels, confidence.
+    """
 
     def __init__(self, images: Images, seed: int, how: Augment) -> None:
         self._images, self._seed, self._how = images, seed, how
@@ -97,11 +109,11 @@ class Samples(Dataset):
 
 def _rows(made: Sample) -> Array:
     centre, size = (made.boxes[:, :2] + made.boxes[:, 2:]) / 2, made.boxes[:, 2:] - made.boxes[:, :2]
-    return np.concatenate((made.ids[:, None], centre, size), 1).astype(np.float32)
+    return np.concatenate((made.ids[:, None], centre, size, made.confidence[:, None]), 1).astype(np.float32)
 
 
 def join(samples: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Tensor, Tensor]:
-    """A batch: images (B, 3, s, s) uint8, targets (M, 6) with the image's number in front."""
+    """A batch: images (B, 3, s, s) uint8, targets (M, 7) with the image's number in front."""
     rows = [torch.cat((t.new_full((len(t), 1), i), t), 1) for i, (_, t) in enumerate(samples)]
     return torch.stack([x for x, _ in samples]), torch.cat(rows)
 

@@ -204,7 +204,7 @@ def test_boxes_follow_the_pixels() -> None:
     """Whatever is done to an image, a box still lies around what it lay around."""
     image = np.full((90, 140, 3), 100, np.uint8)
     image[30:60, 40:80] = (255, 255, 255)
-    one = Sample(image, np.array([[40, 30, 80, 60]], np.float32), np.array([3]))
+    one = Sample(image, np.array([[40, 30, 80, 60]], np.float32), np.array([3]), np.ones(1, np.float32))
     plain = stretch(one, 96)
     np.testing.assert_allclose(plain.boxes, [[40 * 96 / 140, 32, 80 * 96 / 140, 64]], atol=1e-4)
     seen = 0
