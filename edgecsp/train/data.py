@@ -6,7 +6,7 @@ seen.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -97,7 +97,14 @@ class Samples(Dataset):
     def __init__(self, images: Images, seed: int, how: Augment) -> None:
         self._images, self._seed, self._how = images, seed, how
 
-    def __getitem__(self, key: Tuple[int, int, bool]) -> Tuple[Tensor, Tensor]:
+    def __getitem__(self, key: Tuple[int, int, bool]) -> Union[Tuple[Tensor, Tensor], str]:
+        """One sample, or in words why there is none: an exception would leave a worker as a traceback's text."""
+        try:
+            return self._make(key)
+        except SourceError as error:
+            return str(error)
+
+    def _make(self, key: Tuple[int, int, bool]) -> Tuple[Tensor, Tensor]:
         k, side, mosaic = key
         count = len(self._images)
         epoch, place = divmod(k, count)
@@ -112,18 +119,36 @@ def _rows(made: Sample) -> Array:
     return np.concatenate((made.ids[:, None], centre, size, made.confidence[:, None]), 1).astype(np.float32)
 
 
-def join(samples: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Tensor, Tensor]:
-    """A batch: images (B, 3, s, s) uint8, targets (M, 7) with the image's number in front."""
-    rows = [torch.cat((t.new_full((len(t), 1), i), t), 1) for i, (_, t) in enumerate(samples)]
-    return torch.stack([x for x, _ in samples]), torch.cat(rows)
+def join(samples: Sequence[Union[Tuple[Tensor, Tensor], str]]) -> Union[Tuple[Tensor, Tensor], str]:
+    """A batch: images (B, 3, s, s) uint8, targets (M, 7) with the image's number in front. Or why there is none."""
+    made: List[Tuple[Tensor, Tensor]] = []
+    for each in samples:
+        if isinstance(each, str):
+            return each
+        made.append(each)
+    rows = [torch.cat((t.new_full((len(t), 1), i), t), 1) for i, (_, t) in enumerate(made)]
+    return torch.stack([x for x, _ in made]), torch.cat(rows)
 
 
 class Steps:
-    """The keys of the batches of steps `first` to `last` - 1: (k, side, mosaic) a sample."""
+    """The keys of the batches of steps `first` to `last` - 1: (k, side, mosaic) a sample.
 
-    def __init__(self, first: int, last: int, batch: int, sides: Sequence[int], seed: int, mosaic_until: int) -> None:
+    `among` is (rank, size) where several processes share a step: together they see what one with a `batch` of all of
+    theirs would.
+    """
+
+    def __init__(
+        self,
+        first: int,
+        last: int,
+        batch: int,
+        sides: Sequence[int],
+        seed: int,
+        mosaic_until: int,
+        among: Tuple[int, int] = (0, 1),
+    ) -> None:
         self._range, self._batch, self._sides, self._seed = range(first, last), batch, sides, seed
-        self._mosaic_until = mosaic_until
+        self._mosaic_until, (self._rank, self._size) = mosaic_until, among
 
     def __len__(self) -> int:
         return len(self._range)
@@ -131,11 +156,12 @@ class Steps:
     def __iter__(self) -> Iterator[List[Tuple[int, int, bool]]]:
         for step in self._range:
             side = self._sides[int(np.random.default_rng((self._seed, 2, step)).integers(len(self._sides)))]
-            yield [(step * self._batch + i, side, step < self._mosaic_until) for i in range(self._batch)]
+            begin = (step * self._size + self._rank) * self._batch
+            yield [(begin + i, side, step < self._mosaic_until) for i in range(self._batch)]
 
 
 def batches(samples: Samples, steps: Steps, workers: int) -> Iterator[Tuple[Tensor, Tensor]]:
-    """The batches, made ahead by `workers` processes."""
+    """The batches, made ahead by `workers` processes. Raises `SourceError` for an image that has vanished."""
     loader = DataLoader(
         samples,
         batch_sampler=steps,
@@ -144,4 +170,7 @@ def batches(samples: Samples, steps: Steps, workers: int) -> Iterator[Tuple[Tens
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
     )
-    return iter(loader)
+    for made in loader:
+        if isinstance(made, str):
+            raise SourceError(made)
+        yield made
