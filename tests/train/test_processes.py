@@ -61,7 +61,7 @@ def test_two_processes_learn_what_one_with_the_doubled_batch_does(tmp_path: Path
     for a, b in zip(one, two):
         for key in ("loss", "box", "objectness", "classes", "lr"):
             assert b[key] == pytest.approx(a[key], rel=1e-4), (a["step"], key)
-    assert one[0]["loss"] != pytest.approx(one[-1]["loss"], rel=1e-2)  # they learn
+    assert any((ours["average"][key] - value).abs().max() > 1e-3 for key, value in ours["network"].items())  # it moves
     for key, value in ours["network"].items():
         torch.testing.assert_close(theirs["network"][key], value, rtol=1e-3, atol=1e-4)
 
