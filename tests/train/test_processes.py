@@ -44,7 +44,22 @@ def start(code: str, *words: object, processes: int = 1) -> Any:
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_learn_what_one_with_the_doubled_batch_does(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", 16)
-    base = ("--data", data, "--epochs", 4, "--imgsz", 64, "--workers", 0, "--weights", "none", "--device", "cpu")
+    base = (
+        "--data",
+        data,
+        "--epochs",
+        4,
+        "--imgsz",
+        64,
+        "--workers",
+        0,
+        "--weights",
+        "none",
+        "--device",
+        "cpu",
+        "--lr",
+        0.02,
+    )
     held: Dict[int, Any] = {}
     for processes, batch in ((1, 8), (2, 4)):
         folder = tmp_path / f"of{processes}"
@@ -61,9 +76,10 @@ def test_two_processes_learn_what_one_with_the_doubled_batch_does(tmp_path: Path
     for a, b in zip(one, two):
         for key in ("loss", "box", "objectness", "classes", "lr"):
             assert b[key] == pytest.approx(a[key], rel=1e-4), (a["step"], key)
-    assert any((ours["average"][key] - value).abs().max() > 1e-3 for key, value in ours["network"].items())  # it moves
+    moved = max(float((ours["average"][key] - value).abs().max()) for key, value in ours["network"].items())
+    assert moved > 2e-3
     for key, value in ours["network"].items():
-        torch.testing.assert_close(theirs["network"][key], value, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(theirs["network"][key], value, rtol=1e-3, atol=2e-4)
 
     other = start(EXACT, *base, "--batch", 4, "--resume", tmp_path / "of2")
     assert other.returncode == 2 and "was begun with processes 2 (now 1)" in other.stderr

@@ -109,9 +109,9 @@ def test_no_common_class_prints_both_lists() -> None:
 
 
 def test_what_cannot_be_meant_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="who labels these images. Add --teacher"):
+    with pytest.raises(UsageError, match=r"who labels these images. Add --teacher"):
         Teaching((), ("folder",))
-    with pytest.raises(UsageError, match="has nothing to add: pets boxes all of its classes; give it .*--unlabelled"):
+    with pytest.raises(UsageError, match=r"has nothing to add: pets boxes all of its classes; give it .*--unlabelled"):
         teach(data([0, 1, 1, 5, 5]), [], [model("dog")], [], 0.3, tmp_path)
     with pytest.raises(UnknownName, match=r"no class of pets or its teacher .*bird"):
         widen(data(), data(), ["bird"], [model("dog")])
