@@ -99,7 +99,9 @@ def command(
             watch=watch,
         )
     if _is_other():
-        return
+        _signals.end(
+            0
+        )  # Python's own end may abort in one of torch's threads, and torchrun would end the first process
     if figures is not None:
         figures.write(json_.dumps(_figures(run), indent=1) + "\n")
         figures.close()
