@@ -10,10 +10,9 @@ The folder: `run.json` (what was asked, the data, the versions), `log.jsonl`, `l
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -21,21 +20,20 @@ import torch
 
 from .. import __version__, files, memory, zoo
 from ..core import Array, Input
-from ..errors import BadModel, SourceError, UsageError
+from ..errors import BadModel, Stopped, UsageError
 from ..evaluate import Data, Found, check, require
 from ..pipeline import Detector, load
-from . import result, start
+from . import checkpoint, distributed, folders, loop, result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
 from .data import SPARE, Images, Samples, Steps, batches, read_image
 from .model import Layout, cfg_text, masks_of, trainable
 from .settings import TrainSettings
-from .splits import digest, split
+from .splits import as_one, digest, split
+from .teacher import Teaching
 from .trainer import Trainer, use_kept_memory
 from .validation import validate
 
-SAVE_EVERY_S = 60.0
-LOG_EVERY = 20  # steps
 Tell = Callable[[str], None]
 
 
@@ -88,49 +86,79 @@ def train(
     device: str = "auto",
     workers: int = 1,
     resume: Union[str, Path, None] = None,
+    teacher: Sequence[str] = (),
+    unlabelled: Sequence[str] = (),
+    stop: Optional[Event] = None,
     tell: Tell = lambda text: None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> TrainRun:
     """Train a zoo model or a darknet cfg on labelled images and export the best of what it was.
 
     `data` is what `edgecsp val` reads; its split "train" is learned from and "val" decides which epoch is best. Data
-    without a split "val" gives `val_split` of its images, chosen by the seed. Raises `UsageError`, `SourceError`,
-    `BadWeights`, `BuildFailed`; what was saved before stays.
+    without a split "val" gives `val_split` of its images, chosen by the seed. `teacher` names detectors that label
+    `unlabelled` images (folders, lists, globs) and, on the data's images, those of `classes` that the data lacks.
+    `stop`, once set, has the run save and raise `Stopped`. Under torchrun several processes train together
+    (`distributed`), `settings.batch` images each. Raises `UsageError`, `SourceError`, `BadWeights`, `BuildFailed`,
+    `OutputError`; what was saved before stays.
     """
     require()
     use_kept_memory()
-    place = pick_device(device)
-    if resume is None:
-        trainable(model, settings.imgsz)  # before data is read and a folder made
-    learn, judge = split(data, val, classes, single_class, val_split, settings.seed)
-    read = partial(_images, learn, judge, tell=tell)
-    folder = Path(resume) if resume is not None else _new_folder(out)
-    record = _record(folder) if resume is not None else None
-    if record is not None:
-        _check_same(folder, record, settings, model)
-        layout = Layout.from_dict(record["layout"])
-        images = read(layout.side)
-    else:
-        entry = trainable(model, settings.imgsz)
-        side = settings.imgsz or entry.size
-        images = read(side)
-        layout = replace(_layout(entry, side, images, learn.names, tell), cfg=cfg_text(model))
-    if len(images) < settings.batch:
-        settings = replace(settings, batch=len(images))
-    each = max(1, len(images) // settings.batch)
-    trainer = Trainer(layout, settings, settings.epochs * each, place)
-    trainer.freeze_steps = settings.freeze * each
-    run = _Run(folder, layout, trainer, each, learn, judge, tell, watch)
-    if record is not None:
-        run.resume()
-    else:
-        what, state = start.find(weights, layout)
-        taken = trainer.begin_with(state) if state else 0
-        advice = " (same backbone; --weights none begins anew)" if state and weights is None else ""
-        fit = f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""
-        tell(f"begins with {what}{advice}{fit}")
-        run.begin(what)
-    return run.go(images, workers)
+    stop = stop or Event()
+    teaching = Teaching(tuple(teacher), tuple(unlabelled))
+    with distributed.processes(pick_device(device)) as place:
+        if distributed.rank():
+            tell, watch = (lambda text: None), (lambda progress: None)
+
+        def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data]:
+            learn, judge = split(
+                data, val, () if teaching else classes, single_class and not teaching, val_split, settings.seed
+            )
+            held = folders.record(Path(resume)) if resume is not None else None
+            if held is not None:
+                folders.check_same(Path(resume or "."), held, settings, model, teaching)
+            else:
+                trainable(model, settings.imgsz)  # before data is read and a folder made
+            folder = Path(resume) if resume is not None else folders.new(out)
+            if teaching:
+                learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, tell, stop)
+                learn, judge = (as_one(learn), as_one(judge)) if single_class else (learn, judge)
+            return folder, held, learn, judge
+
+        folder, record, learn, judge = distributed.from_first(prepare)
+        if record is not None:
+            layout = Layout.from_dict(record["layout"])
+            images = _images(learn, judge, layout.side, tell, stop)
+        else:
+            entry = trainable(model, settings.imgsz)
+            side = settings.imgsz or entry.size
+            images = _images(learn, judge, side, tell, stop)
+            cfg = cfg_text(model)
+            layout = distributed.from_first(lambda: replace(_layout(entry, side, images, learn.names, tell), cfg=cfg))
+        settings, each = _steps(settings, len(images))
+        trainer = Trainer(layout, settings, settings.epochs * each, place)
+        trainer.freeze_steps = settings.freeze * each
+        run = _Run(folder, layout, trainer, each, learn, judge, tell, watch)
+        if record is not None:
+            run.resume()
+        else:
+            what, state = distributed.from_first(lambda: start.find(weights, layout))
+            taken = trainer.begin_with(state) if state else 0
+            advice = " (same backbone; --weights none begins anew)" if state and weights is None else ""
+            fit = f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""
+            tell(f"begins with {what}{advice}{fit}")
+            distributed.from_first(lambda: run.begin(what, teaching))
+        return run.go(images, workers, stop)
+
+
+def _steps(settings: TrainSettings, images: int) -> Tuple[TrainSettings, int]:
+    """The settings with a batch that the images fill, and how many steps an epoch has."""
+    several = distributed.size()
+    if distributed.total(torch.tensor(images)) != images * several or images < several:
+        raise UsageError(
+            f"{several} processes share the images; each must read the same, and one at least. Here: {images}"
+        )
+    settings = replace(settings, batch=min(settings.batch, images // several))
+    return settings, max(1, images // (settings.batch * several))
 
 
 def pick_device(wanted: str) -> str:
@@ -145,19 +173,28 @@ def pick_device(wanted: str) -> str:
     return name
 
 
-def _images(data: Data, judge: Data, side: int, tell: Tell) -> Images:
+def _images(data: Data, judge: Data, side: int, tell: Tell, stop: Event) -> Images:
     """What to learn from, and the report of what it and the validation images hold."""
     free = memory.free()
-    wanted = len(data.pictures) * int(side * SPARE) ** 2 * 3
+    wanted = len(data.pictures) * int(side * SPARE) ** 2 * 3 * distributed.local_size()
+
+    def tick() -> None:
+        if stop.is_set():
+            raise Stopped("stopped while the images were read; training had not begun")
+
     keep = free is None or wanted < free.available * 0.4
-    images = Images(data, side, keep)
-    report = check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False)
-    for line in report.lines():
-        tell(line)
+    images = Images(data, side, keep, tick)
+    if not distributed.rank():
+        for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
+            tell(line)
     boxes = sum(map(len, images.sizes))
     if not boxes:
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
-    tell(f"learns from {len(images)} images with {boxes} boxes, {'in memory' if keep else 'read anew'}")
+    empty = sum(not len(sizes) for sizes in images.sizes)
+    tell(
+        f"learns from {len(images)} images with {boxes} boxes, {'in memory' if keep else 'read anew'}"
+        + (f"; {empty} without a box teach the background" if empty else "")
+    )
     return images
 
 
@@ -171,47 +208,6 @@ def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...],
     before, after = (float(shape_iou(wh, np.array(a)).max(1).mean()) for a in (entry.anchors, anchors))
     tell(f"anchors from the data: mean best IoU of shapes {before:.3f} -> {after:.3f}")
     return Layout(entry.name, side, tuple(names), anchors, masks)
-
-
-def _new_folder(out: Union[str, Path, None]) -> Path:
-    """The folder that was asked for, which must be new or empty, else the next runs/train/N."""
-    if out is not None:
-        folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(
-                f"{folder} is there and is not empty; take another --name, or go on with --resume {folder}"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    root = Path("runs") / "train"
-    root.mkdir(parents=True, exist_ok=True)
-    for number in range(1, 1_000_000):
-        try:
-            (root / str(number)).mkdir()
-        except FileExistsError:
-            continue
-        return root / str(number)
-    raise UsageError(f"{root} is full")
-
-
-def _record(folder: Path) -> Dict[str, Any]:
-    path = folder / "run.json"
-    if not path.is_file() or not (folder / "last.pt").is_file():
-        raise SourceError(f"{folder} is no run of edgecsp train that can go on: it lacks run.json or last.pt")
-    try:
-        record: Dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise SourceError(f"{path} is damaged: {error}") from error
-    return record
-
-
-def _check_same(folder: Path, record: Dict[str, Any], settings: TrainSettings, model: str) -> None:
-    changed = settings.differing(record["settings"])
-    if other := Layout.from_dict(record["layout"]).differs_from(model):
-        changed["model"] = (record["layout"]["model"], other)
-    if changed:
-        shown = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
-        raise UsageError(f"{folder} was begun with {shown}; give the same, or begin a new run with --weights {folder}")
 
 
 class _Run:
@@ -229,19 +225,21 @@ class _Run:
         watch: Callable[[Progress], None],
     ) -> None:
         self.folder, self.layout, self.trainer, self.each = folder, layout, trainer, each
-        self._learn, self._judge, self._tell, self._watch = learn, judge, tell, watch
+        self._learn, self._judge, self.tell, self._watch = learn, judge, tell, watch
         self._log: List[Dict[str, Any]] = []
         self._best: Dict[str, Any] = {}
         spec = layout.entry.input(layout.net())
         self._spec: Input = spec
 
-    def begin(self, what: str) -> None:
-        """Write the record."""
+    def begin(self, what: str, teaching: Teaching) -> None:
+        """Write the record, and a state to go on from."""
         record = {
             "schema": "edgecsp-train/1",
             "settings": asdict(self.trainer.settings),
             "layout": self.layout.to_dict(),
             "start": what,
+            "processes": distributed.size(),
+            "teacher": teaching.to_dict(),
             "data": {
                 "name": self._learn.name,
                 "train_images": len(self._learn.pictures),
@@ -252,61 +250,50 @@ class _Run:
         }
         with files.atomic(self.folder / "run.json") as file:
             file.write(json.dumps(record, indent=1).encode())
+        self.save()
 
     def resume(self) -> None:
         """Go on from `last.pt`."""
-        record = _record(self.folder)
+        record = folders.record(self.folder)
         if record["data"]["digest"] != digest(self._learn, self._judge):
             raise UsageError(f"the data is not what {self.folder} was begun with; begin a new run from its weights")
-        held = torch.load(self.folder / "last.pt", map_location=self.trainer.device, weights_only=True)
+        held = distributed.from_first(lambda: checkpoint.read(self.folder / "last.pt"))
         self.trainer.load_state(held)
         self._log, self._best = json.loads(held["log"]), json.loads(held["best"])
-        self._tell(f"goes on after step {self.trainer.step} of {self.trainer.steps}")
+        self.tell(f"goes on after step {self.trainer.step} of {self.trainer.steps}")
 
-    def go(self, images: Images, workers: int) -> TrainRun:
+    def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
         """All steps that are left, then the export."""
         trainer, settings = self.trainer, self.trainer.settings
         how = Augment(mosaic=settings.mosaic, scale=settings.scale, flip=0.5 if settings.flip else 0.0)
         sides = _sides(self.layout, settings.multi_scale)
-        keys = Steps(trainer.step, trainer.steps, settings.batch, sides, settings.seed, int(trainer.steps * 0.9))
+        among = (distributed.rank(), distributed.size())
+        mosaic_until = int(trainer.steps * 0.9)
+        keys = Steps(trainer.step, trainer.steps, settings.batch, sides, settings.seed, mosaic_until, among)
         queue = batches(Samples(images, settings.seed, how), keys, workers)
-        begun, first, judged, waited = time.monotonic(), trainer.step, 0.0, 0.0
-        saved, speed = begun, 0.0
-        seen: List[torch.Tensor] = []
-        asked = time.monotonic()
-        for batch in queue:
-            waited += time.monotonic() - asked
-            seen.append(torch.stack(trainer.learn(*batch)).detach())
-            now = time.monotonic()
-            took = max(1e-9, now - begun - judged)
-            speed = (trainer.step - first) * settings.batch / took
-            due = self._is_due()
-            if len(seen) == LOG_EVERY or due:
-                self._note(torch.stack(seen).mean(0).tolist(), speed, waited / took)
-                seen.clear()
-            if due:
-                self._judge_now()
-                judged += time.monotonic() - now
-            if due or now - saved > SAVE_EVERY_S:
-                self._save()
-                saved = time.monotonic()
-            if self._is_patient_no_more():
-                self._tell(f"no better AP for {settings.patience} epochs: the run ends")
-                break
-            asked = time.monotonic()
-        return self._finish(speed)
+        speed = loop.learn(trainer, queue, self, settings.batch * distributed.size(), stop)
+        return distributed.from_first(lambda: self._finish(speed))
 
-    def _is_due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether to validate: some twenty-five times a run, at the ends of epochs."""
         epoch, rest = divmod(self.trainer.step, self.each)
         every = max(1, self.trainer.settings.epochs // 25)
-        return self.trainer.step == self.trainer.steps or (not rest and not epoch % every)
+        return self.trainer.step > 0 and (self.trainer.step == self.trainer.steps or (not rest and not epoch % every))
 
-    def _is_patient_no_more(self) -> bool:
+    def has_validated(self) -> bool:
+        """Whether the average's AP after this step is known."""
+        return any("AP50" in row and row["step"] == self.trainer.step for row in self._log[-2:])
+
+    def is_enough(self) -> bool:
+        """Whether the AP has not risen for the epochs of `patience`."""
         patience = self.trainer.settings.patience
-        return bool(patience and self._best and self.trainer.step // self.each - self._best["epoch"] >= patience)
+        enough = bool(patience and self._best and self.trainer.step // self.each - self._best["epoch"] >= patience)
+        if enough:
+            self.tell(f"no better AP for {patience} epochs: the run ends")
+        return enough
 
-    def _note(self, terms: List[float], speed: float, waited: float) -> None:
+    def note(self, terms: Sequence[float], speed: float, waited: float) -> None:
+        """Log the means of some steps."""
         trainer = self.trainer
         row = {"step": trainer.step, "epoch": trainer.step / self.each, "lr": trainer.rate(), "loss": sum(terms)}
         row.update(zip(("box", "objectness", "classes"), terms))
@@ -324,32 +311,33 @@ class _Run:
             )
         )
 
-    def _judge_now(self) -> None:
+    def validate(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
         found = Found(self._judge)
         score = validate(self.trainer.average, found, self._spec, self.trainer.device)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
         epoch = self.trainer.step // self.each
         self._log.append({"step": self.trainer.step, "epoch": epoch, "AP": ap, "AP50": ap50})
-        self._tell(f"epoch {epoch}: AP {_shown(ap)}, AP50 {_shown(ap50)}")
+        self.tell(f"epoch {epoch}: AP {_shown(ap)}, AP50 {_shown(ap50)}")
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
             conf, f1 = result.best_threshold(found)
             self._best = {"epoch": epoch, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
-            best = {"average": self.trainer.average.state_dict(), "best": json.dumps(self._best)}
-            result.checkpoint(best, self.folder / "best.pt")
+            held = {"average": self.trainer.average.state_dict(), "best": json.dumps(self._best)}
+            checkpoint.write(self.folder / "best.pt", held)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write `last.pt` and the log."""
         held = {**self.trainer.state(), "log": json.dumps(self._log), "best": json.dumps(self._best)}
-        result.checkpoint(held, self.folder / "last.pt")
+        checkpoint.write(self.folder / "last.pt", held)
         with files.atomic(self.folder / "log.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
 
     def _finish(self, speed: float) -> TrainRun:
-        held = torch.load(self.folder / "best.pt", map_location="cpu", weights_only=True)
+        held = checkpoint.read(self.folder / "best.pt")
         network = type(self.trainer.average)(self.layout.net())
         network.load_state_dict(held["average"])
         best = self._best
-        record = _record(self.folder)
+        record = folders.record(self.folder)
         origin = {
             "weights": "trained by edgecsp",
             "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}",
@@ -361,14 +349,14 @@ class _Run:
         }
         model = self.layout.model(network, best["conf"], origin)
         images = _some_images(self._judge)
-        agreed = result.save(model, network, self._cfg(), images, self.folder, self._tell)
+        agreed = result.save(model, network, self._cfg(), images, self.folder, self.tell)
         return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], speed, agreed)
 
     def _cfg(self) -> str:
         try:
             return self.layout.darknet()
         except BadModel as error:
-            self._tell(f"no best.cfg: {error}")
+            self.tell(f"no best.cfg: {error}")
             return ""
 
 
