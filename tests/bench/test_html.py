@@ -13,7 +13,7 @@ import chromium
 import pytest
 
 from edgecsp import bench
-from edgecsp.bench import _html_svg as svg
+from edgecsp.html import svg
 from edgecsp.errors import UsageError
 
 browser = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")

@@ -1,4 +1,4 @@
-"""A little SVG as text: elements, scales with their ticks, marks. Colours are classes of `_html.css`."""
+"""A little SVG as text: elements, scales with their ticks, marks. Colours are classes of the page's style sheet."""
 
 from __future__ import annotations
 
