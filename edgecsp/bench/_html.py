@@ -186,4 +186,3 @@ def _machine(report: Row) -> str:
 
 def _file(name: str) -> str:
     return (HERE / name).read_text("utf-8")
-

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .settings import TrainSettings
 
 if TYPE_CHECKING:
-    from .run import Progress, TrainRun, train
+    from .progress import Progress
+    from .run import TrainRun, train
 
 __all__ = ["Progress", "TrainRun", "TrainSettings", "train"]
 

@@ -6,6 +6,7 @@ seen.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
@@ -15,9 +16,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..core import Array
-from ..errors import SourceError
+from ..errors import SourceError, UsageError
 from ..evaluate.truth import Data, Picture
 from .augment import Augment, Sample, sample
+from .cache import Store, open_store
+from .progress import ticker
 
 SPARE = 1.25  # images are kept this much larger than the network's input, so that zooming in finds detail
 
@@ -31,10 +34,13 @@ def read_image(path: str) -> Optional[Array]:
 class Images:
     """The images of a data set that can be read, at no more than `SPARE` times the input's side.
 
-    `keep` holds them in memory. `unreadable` are the paths of the others.
+    `store` keeps them; without one they are read anew each time. `unreadable` are the paths of the others.
     """
 
-    def __init__(self, data: Data, side: int, keep: bool = True, tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, data: Data, side: int, store: Optional[Store] = None, tick: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
         self._side, self._rows = int(side * SPARE), list(data.pictures)
         self._kept: List[Sample] = []
         self.unreadable: List[str] = []
@@ -49,9 +55,11 @@ class Images:
             readable.append(row)
             h, w = sample.image.shape[:2]
             self.sizes.append((sample.boxes[:, 2:] - sample.boxes[:, :2]) / np.array((w, h), np.float32))
-            if keep:
-                self._kept.append(sample)
+            if store is not None:
+                self._kept.append(sample._replace(image=store.put(sample.image)))
         self._rows = readable
+        if store is not None:
+            store.seal()
         if not readable:
             raise SourceError(f"none of the {len(data.pictures)} images of {data.name} can be read")
 
@@ -60,10 +68,18 @@ class Images:
 
     def get(self, index: int) -> Sample:
         """Image `index` with its boxes in pixels. Raises `SourceError` when it has vanished since it was looked at."""
-        sample = self._kept[index] if self._kept else self._read(self._rows[index])
+        if self._store is not None:
+            kept = self._kept[index]
+            return kept._replace(image=self._store.get(kept.image))
+        sample = self._read(self._rows[index])
         if sample is None:
             raise SourceError(f"cannot read {self._rows[index].path} any more; it was readable when training began")
         return sample
+
+    def close(self) -> None:
+        """Give back what the images take; `get` must not be called any more."""
+        if self._store is not None:
+            self._store.close()
 
     def _read(self, row: Picture) -> Optional[Sample]:
         image = read_image(row.path)
@@ -77,6 +93,20 @@ class Images:
             image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
         scale = np.array([image.shape[1] / w, image.shape[0] / h] * 2)
         return Sample(image, (boxes.xyxy * scale)[~boxes.crowd].astype(np.float32), boxes.class_ids[~boxes.crowd])
+
+
+def read_images(data: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None]) -> Images:
+    """The images to learn from, kept as `cache.open_store` has it. Raises `UsageError` when they have no box."""
+    store = open_store(cache, len(data.pictures), int(side * SPARE), folder)
+    images = Images(data, side, store, ticker(tell, "read", len(data.pictures)))
+    for path in images.unreadable:
+        tell(f"{path} cannot be read and is left out")
+    boxes = sum(map(len, images.sizes))
+    if not boxes:
+        raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
+    where = store.name if store is not None else "read anew each time"
+    tell(f"{len(images)} images with {boxes} boxes of {len(data.names)} classes, {where}")
+    return images
 
 
 class Samples(Dataset):

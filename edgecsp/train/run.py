@@ -4,7 +4,7 @@
     print(run.ap50, run.onnx)
 
 The folder: `run.json` (what was asked, the data, the versions), `log.jsonl`, `last.pt` (to go on), `best.pt`,
-`best.onnx`. A run that was killed goes on from `last.pt` and sees what it would have seen.
+`best.onnx`, `results.html` (`report`). A run that was killed goes on from `last.pt` and sees what it would have seen.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 import torch
 
-from .. import __version__, files, memory, zoo
+from .. import files, zoo
 from ..core import Array, Input
 from ..errors import SourceError, UsageError
 from ..evaluate import Data, Found, require
-from . import result, start
+from . import cache as caches
+from . import report, resources, result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
-from .data import SPARE, Images, Samples, Steps, batches, read_image
+from .curves import best_threshold
+from .data import Images, Samples, Steps, batches, read_image, read_images
 from .model import Layout, masks_of, trainable
+from .progress import Progress, duration, ticker
 from .settings import TrainSettings
 from .splits import digest, split
 from .trainer import Trainer, use_kept_memory
-from .validation import validate
+from .validation import BATCH, validate
 
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 20  # steps
@@ -47,25 +50,17 @@ class TrainRun:
     epoch: int
     images_per_s: float
     agreements: Tuple[result.Agreement, ...] = ()
+    waited: float = 0.0  # share of the time of training in which no image was ready
+
+    @property
+    def results(self) -> Path:
+        """The page that shows the run."""
+        return self.folder / report.NAME
 
     @property
     def onnx(self) -> Path:
         """The detector."""
         return self.folder / "best.onnx"
-
-
-@dataclass
-class Progress:
-    """Where a run is: `epoch` of `epochs`, `step` of `steps`, the last loss, images a second, the best AP50 so far."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    images_per_s: float
-    waited: float
-    ap50: Optional[float]
 
 
 def train(
@@ -80,7 +75,8 @@ def train(
     single_class: bool = False,
     val_split: float = 0.1,
     device: str = "auto",
-    workers: int = 1,
+    workers: Union[int, str] = resources.AUTO,
+    cache: Optional[str] = None,
     resume: Union[str, Path, None] = None,
     tell: Tell = lambda text: None,
     watch: Callable[[Progress], None] = lambda progress: None,
@@ -94,18 +90,24 @@ def train(
     require()
     use_kept_memory()
     place = pick_device(device)
+    caches.check(cache)
+    processes = resources.pick_workers(workers, place)
     learn, judge = split(data, val, classes, single_class, val_split, settings.seed)
     folder = Path(resume) if resume is not None else _new_folder(out)
     record = _record(folder) if resume is not None else None
     if record is not None:
+        settings = replace(settings, batch=resources.batch_of(settings.batch, record))
         _check_same(folder, record, settings, model)
         layout = Layout.from_dict(record["layout"])
-        images = _images(learn, layout.side, tell)
+        images = read_images(learn, layout.side, cache, folder, tell)
     else:
         entry = trainable(model)
         side = settings.imgsz or entry.size
-        images = _images(learn, side, tell)
+        images = read_images(learn, side, cache, folder, tell)
         layout = _layout(entry, side, images, learn.names, tell)
+    if settings.batch == 0:
+        settings = replace(settings, batch=resources.pick_batch(layout.net(), len(images), place))
+        tell(f"batches of {settings.batch} images")
     if len(images) < settings.batch:
         settings = replace(settings, batch=len(images))
     each = max(1, len(images) // settings.batch)
@@ -119,7 +121,10 @@ def train(
         taken = trainer.begin_with(state) if state else 0
         tell(f"begins with {what}" + (f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""))
         run.begin(what)
-    return run.go(images, workers)
+    try:
+        return run.go(images, processes)
+    finally:
+        images.close()
 
 
 def pick_device(wanted: str) -> str:
@@ -132,22 +137,6 @@ def pick_device(wanted: str) -> str:
     if name != "cpu" and not torch.cuda.is_available():
         raise UsageError(f"--device {wanted}: torch {torch.__version__} sees no CUDA device here; take --device cpu")
     return name
-
-
-def _images(data: Data, side: int, tell: Tell) -> Images:
-    free = memory.free()
-    wanted = len(data.pictures) * int(side * SPARE) ** 2 * 3
-    keep = free is None or wanted < free.available * 0.4
-    images = Images(data, side, keep)
-    for path in images.unreadable:
-        tell(f"{path} cannot be read and is left out")
-    boxes = sum(map(len, images.sizes))
-    if not boxes:
-        raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
-    tell(
-        f"{len(images)} images with {boxes} boxes of {len(data.names)} classes, {'in memory' if keep else 'read anew'}"
-    )
-    return images
 
 
 def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], tell: Tell) -> Layout:
@@ -221,6 +210,8 @@ class _Run:
         self._learn, self._judge, self._tell, self._watch = learn, judge, tell, watch
         self._log: List[Dict[str, Any]] = []
         self._best: Dict[str, Any] = {}
+        self._details: Dict[str, Any] = {}
+        self._last: Optional[Progress] = None
         spec = zoo.get(layout.name).input(layout.net())
         self._spec: Input = spec
 
@@ -236,8 +227,10 @@ class _Run:
                 "train_images": len(self._learn.pictures),
                 "val_images": len(self._judge.pictures),
                 "digest": digest(self._learn, self._judge),
+                "train_boxes": self._learn.counts,
             },
-            "versions": {"edgecsp": __version__, "torch": str(torch.__version__)},
+            "versions": report.versions(),
+            "command": report.command(),
         }
         with files.atomic(self.folder / "run.json") as file:
             file.write(json.dumps(record, indent=1).encode())
@@ -250,6 +243,7 @@ class _Run:
         held = torch.load(self.folder / "last.pt", map_location=self.trainer.device, weights_only=True)
         self.trainer.load_state(held)
         self._log, self._best = json.loads(held["log"]), json.loads(held["best"])
+        self._details = self._details_of_best()
         self._tell(f"goes on after step {self.trainer.step} of {self.trainer.steps}")
 
     def go(self, images: Images, workers: int) -> TrainRun:
@@ -271,7 +265,8 @@ class _Run:
             speed = (trainer.step - first) * settings.batch / took
             due = self._is_due()
             if len(seen) == LOG_EVERY or due:
-                self._note(torch.stack(seen).mean(0).tolist(), speed, waited / took)
+                left = (now - begun) / (trainer.step - first) * (trainer.steps - trainer.step)
+                self._note(torch.stack(seen).mean(0).tolist(), speed, waited / took, left)
                 seen.clear()
             if due:
                 self._judge_now()
@@ -279,11 +274,13 @@ class _Run:
             if due or now - saved > SAVE_EVERY_S:
                 self._save()
                 saved = time.monotonic()
+            if due:
+                self._report(finished=False)
             if self._is_patient_no_more():
                 self._tell(f"no better AP for {settings.patience} epochs: the run ends")
                 break
             asked = time.monotonic()
-        return self._finish(speed)
+        return self._finish(speed, waited / max(1e-9, time.monotonic() - begun - judged))
 
     def _is_due(self) -> bool:
         """Whether to validate: some twenty-five times a run, at the ends of epochs."""
@@ -295,37 +292,46 @@ class _Run:
         patience = self.trainer.settings.patience
         return bool(patience and self._best and self.trainer.step // self.each - self._best["epoch"] >= patience)
 
-    def _note(self, terms: List[float], speed: float, waited: float) -> None:
+    def _note(self, terms: List[float], speed: float, waited: float, left_s: float) -> None:
         trainer = self.trainer
         row = {"step": trainer.step, "epoch": trainer.step / self.each, "lr": trainer.rate(), "loss": sum(terms)}
         row.update(zip(("box", "objectness", "classes"), terms))
-        self._log.append({key: round(value, 6) for key, value in row.items()} | {"images_per_s": round(speed, 1)})
-        self._watch(
-            Progress(
-                min(trainer.settings.epochs, trainer.step // self.each + 1),
-                trainer.settings.epochs,
-                trainer.step,
-                trainer.steps,
-                row["loss"],
-                speed,
-                waited,
-                self._best.get("AP50"),
-            )
-        )
+        rates = {"images_per_s": round(speed, 1), "waited": round(waited, 4)}
+        self._log.append({**{key: round(value, 6) for key, value in row.items()}, **rates})
+        epochs = trainer.settings.epochs
+        epoch, ap50 = min(epochs, trainer.step // self.each + 1), self._best.get("AP50")
+        self._last = Progress(epoch, epochs, trainer.step, trainer.steps, row["loss"], speed, waited, ap50, left_s)
+        self._watch(self._last)
 
     def _judge_now(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
         found = Found(self._judge)
-        score = validate(self.trainer.average, found, self._spec, self.trainer.device)
+        tick = ticker(self._tell, "validated", len(self._judge.pictures), BATCH)
+        score = validate(self.trainer.average, found, self._spec, self.trainer.device, tick)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
         epoch = self.trainer.step // self.each
         self._log.append({"step": self.trainer.step, "epoch": epoch, "AP": ap, "AP50": ap50})
-        self._tell(f"epoch {epoch}: AP {_shown(ap)}, AP50 {_shown(ap50)}")
+        at = self._last
+        told = f", {at.images_per_s:.1f} images/s, {duration(at.left_s)} left" if at else ""
+        loss = f"loss {at.loss:.3f}, " if at else ""
+        self._tell(f"epoch {epoch} of {self.trainer.settings.epochs}: {loss}AP {_shown(ap)}, AP50 {_shown(ap50)}{told}")
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
-            conf, f1 = result.best_threshold(found)
+            conf, f1 = best_threshold(found)
             self._best = {"epoch": epoch, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
+            self._details = report.details(found, score, conf)
+            texts = {"best": json.dumps(self._best), "details": json.dumps(self._details)}
             with files.atomic(self.folder / "best.pt") as file:
-                torch.save({"average": self.trainer.average.state_dict(), "best": json.dumps(self._best)}, file)
+                torch.save({"average": self.trainer.average.state_dict(), **texts}, file)
+
+    def _details_of_best(self) -> Dict[str, Any]:
+        """What the report shows of the best epoch, from `best.pt`; {} before the first validation."""
+        path = self.folder / "best.pt"
+        held = torch.load(path, map_location="cpu", weights_only=True) if self._best else {}
+        details: Dict[str, Any] = json.loads(held.get("details", "{}"))
+        return details
+
+    def _report(self, *, finished: bool) -> None:
+        report.write(self.folder, _record(self.folder), self._log, self._details, finished=finished)
 
     def _save(self) -> None:
         held = {**self.trainer.state(), "log": json.dumps(self._log), "best": json.dumps(self._best)}
@@ -334,7 +340,7 @@ class _Run:
         with files.atomic(self.folder / "log.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
 
-    def _finish(self, speed: float) -> TrainRun:
+    def _finish(self, speed: float, waited: float) -> TrainRun:
         held = torch.load(self.folder / "best.pt", map_location="cpu", weights_only=True)
         network = type(self.trainer.average)(self.layout.net())
         network.load_state_dict(held["average"])
@@ -353,7 +359,8 @@ class _Run:
         model = self.layout.model(network, best["conf"], origin)
         images = _some_images(self._judge)
         agreed = result.save(model, network, images, self.folder / "best.onnx")
-        return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], speed, agreed)
+        self._report(finished=True)
+        return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], speed, agreed, waited)
 
 
 def _some_images(data: Data, count: int = 4) -> List[Array]:
