@@ -8,6 +8,7 @@ Everything on it follows from the run's record (`run.json`), its log (`log.jsonl
 from __future__ import annotations
 
 import base64
+import math
 import platform
 import shlex
 import string
@@ -26,7 +27,7 @@ from .charts import Axis, Line
 from .curves import GRID, at, curves, judge
 
 NAME = "results.html"
-WORST = 12  # images with the most mistakes
+WORST = 8  # images with the most mistakes
 COLOURED = 6  # classes with a colour of their own; of more, the weakest
 LARGEST = 100  # classes in a confusion matrix; of more, the mistakes are listed alone
 _WIDE = 960  # pixels of an image with its truth beside it
@@ -151,7 +152,7 @@ def _loss(learned: Sequence[Row]) -> str:
         Line(term, [(row["epoch"], row[term]) for row in learned if term in row], f"c{i % COLOURED}")
         for i, term in enumerate(terms)
     ]
-    epochs = Axis("epoch", (0, max(1.0, max(row["epoch"] for row in learned))))
+    epochs = Axis("epoch", (0, max(1.0, math.ceil(learned[-1]["epoch"]))))
     loss = charts.lines("Loss by epoch", drawn, epochs, Axis("loss", log=True))
     rates = [Line("learning rate", [(row["epoch"], row["lr"]) for row in learned], "c0")]
     top = max(row["lr"] for row in learned) * 1.05 or 1.0
@@ -274,7 +275,7 @@ def _image(bad: Bad, names: Sequence[str]) -> List[Row]:
 
 
 def _classes(record: Row, details: Row) -> str:
-    heads = ("class", "boxes to learn from", "images", "boxes", "AP50", "AP", "precision", "recall")
+    heads = ("class", "train boxes", "val images", "val boxes", "AP50", "AP", "precision", "recall")
     labels = record["layout"]["labels"]
     learned = record["data"].get("train_boxes") or [None] * len(labels)
     judged = details.get("classes") or [{"name": name} for name in labels]
@@ -286,7 +287,7 @@ def _classes(record: Row, details: Row) -> str:
         counts = [_count(value) for value in (count, row.get("images"), row.get("boxes"))]
         cells = "".join(tag("td", escape(value)) for value in [*counts, *figures])
         rows.append(tag("tr", tag("th", escape(row["name"]), scope="row"), cells))
-    head = "".join(tag("th", name, scope="col") for name in heads)
+    head = "".join(tag("th", name, scope="col", **({"class_": "text"} if name == "class" else {})) for name in heads)
     return tag("thead", tag("tr", head)) + tag("tbody", *rows)
 
 

@@ -107,7 +107,7 @@ def train(
         layout = _layout(entry, side, images, learn.names, tell)
     if settings.batch == 0:
         settings = replace(settings, batch=resources.pick_batch(layout.net(), len(images), place))
-        tell(f"batches of {settings.batch} images")
+        tell(f"--batch auto: {settings.batch}")
     if len(images) < settings.batch:
         settings = replace(settings, batch=len(images))
     each = max(1, len(images) // settings.batch)
