@@ -15,7 +15,7 @@ KNOWN = (
 OPTIONS = {
     name: option.default
     for option in inspect.signature(train.command).parameters.values()
-    for name in getattr(option.default, "param_decls", ())
+    for name in getattr(option.default, "param_decls", None) or ()
 }
 
 
@@ -29,4 +29,4 @@ def test_an_option_that_fingers_know_is_there_and_says_what_it_does(name: str) -
 def test_what_is_by_default_is_what_the_help_says() -> None:
     assert OPTIONS["--workers"].default == "auto" and "auto" in OPTIONS["--workers"].help
     assert OPTIONS["--batch"].default == "16" and "auto" in OPTIONS["--batch"].help
-    assert OPTIONS["--cache"].default is None and "[default: ram where it fits]" in OPTIONS["--cache"].help
+    assert OPTIONS["--cache"].default is None and "[default: ram where they fit]" in OPTIONS["--cache"].help
