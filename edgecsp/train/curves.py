@@ -46,9 +46,9 @@ def judge(found: Found) -> Judged:
     return Judged(every[order], np.concatenate(right)[order], np.concatenate(ids)[order], objects)
 
 
-def best_threshold(found: Found) -> Tuple[float, float]:
+def best_threshold(judged: Judged) -> Tuple[float, float]:
     """The confidence threshold of the best F1 at an IoU of 0.5, all classes together, and that F1."""
-    scores, right, _, objects = judge(found)
+    scores, right, _, objects = judged
     if not objects.sum() or not len(scores):
         return 0.25, 0.0
     hits = np.cumsum(right)

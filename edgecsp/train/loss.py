@@ -132,7 +132,7 @@ def _assign_dynamic(found: Predictions, targets: Tensor, radius: float, shape: f
         mine = (targets[:, 0] == image).nonzero()[:, 0]
         if not len(mine):
             continue
-        boxes = targets[mine, 2:]
+        boxes = targets[mine, 2:6]
         x, y, w, h = (column[:, None] for column in boxes.T)
         near = torch.maximum((x - centres[0]).abs_(), (y - centres[1]).abs_()).div_(found.strides) < radius
         ratios = w / anchors[0], h / anchors[1]

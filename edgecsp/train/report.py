@@ -24,7 +24,7 @@ from ..evaluate.worst import Bad, drawn
 from ..html.svg import short, tag
 from . import charts
 from .charts import Axis, Line
-from .curves import GRID, at, curves, judge
+from .curves import GRID, Judged, at, curves
 
 NAME = "results.html"
 WORST = 8  # images with the most mistakes
@@ -36,7 +36,7 @@ _NO_TERMS = {"step", "epoch", "lr", "loss", "images_per_s", "waited", "AP", "AP5
 Row = Dict[str, Any]
 
 
-def details(found: Found, score: Score, conf: float) -> Row:
+def details(found: Found, judged: Judged, score: Score, conf: float) -> Row:
     """What the page shows of an epoch's validation, as JSON has it; `conf` is the confidence threshold of best F1."""
     matrix = confusion(found, conf)
     return {
@@ -45,7 +45,7 @@ def details(found: Found, score: Score, conf: float) -> Row:
             {"name": each.name, "boxes": each.objects, "images": each.pictures, "AP": each.ap, "AP50": each.ap50}
             for each in score.classes
         ],
-        "curves": curves(judge(found)),
+        "curves": curves(judged),
         "confusion": matrix.matrix.tolist(),
         "mistakes": matrix.mistakes()[:10],
         "worst": [made for each in worst(found, conf, WORST) for made in _image(each, found.data.names)],

@@ -26,7 +26,7 @@ from . import cache as caches
 from . import report, resources, result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
-from .curves import best_threshold
+from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
 from .model import Layout, masks_of, trainable
 from .progress import Progress, duration, ticker
@@ -316,9 +316,10 @@ class _Run:
         loss = f"loss {at.loss:.3f}, " if at else ""
         self._tell(f"epoch {epoch} of {self.trainer.settings.epochs}: {loss}AP {_shown(ap)}, AP50 {_shown(ap50)}{told}")
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
-            conf, f1 = best_threshold(found)
+            judged = judge(found)
+            conf, f1 = best_threshold(judged)
             self._best = {"epoch": epoch, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
-            self._details = report.details(found, score, conf)
+            self._details = report.details(found, judged, score, conf)
             texts = {"best": json.dumps(self._best), "details": json.dumps(self._details)}
             with files.atomic(self.folder / "best.pt") as file:
                 torch.save({"average": self.trainer.average.state_dict(), **texts}, file)

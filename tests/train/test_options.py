@@ -9,9 +9,9 @@ import pytest
 from edgecsp.cli import train
 
 KNOWN = (
-    "--data --epochs --batch --imgsz --device --workers --lr --seed --freeze --patience --resume --name --classes "
-    "--single-cls --cache --val-split --weights --quiet --json"
-).split()
+    "--data", "--epochs", "--batch", "--imgsz", "--device", "--workers", "--lr", "--seed", "--freeze", "--patience",
+    "--resume", "--name", "--classes", "--single-cls", "--cache", "--val-split", "--weights", "--quiet", "--json",
+)  # fmt: skip
 OPTIONS = {
     name: option.default
     for option in inspect.signature(train.command).parameters.values()

@@ -89,7 +89,7 @@ def test_the_curves_are_what_is_counted_by_hand(found: Found) -> None:
     assert square["f1"][55] == pytest.approx(2 * 2 / (3 + 3), abs=1e-4)
     assert square["pr"][:34] == [1.0] * 34 and square["pr"][34] == pytest.approx(2 / 3, abs=1e-4)
     assert square["pr"][67:] == [0.0] * 34
-    conf, f1 = curves.best_threshold(found)
+    conf, f1 = curves.best_threshold(curves.judge(found))
     assert 0.5 < conf < 0.6 and f1 == pytest.approx(2 * 2 / (3 + 4))
 
 
@@ -101,7 +101,7 @@ def test_what_is_found_in_a_region_of_many_counts_nowhere(tmp_path: Path) -> Non
     crowd = Boxes(two.xywh, two.class_ids, np.array([False, True]), two.areas)
     found.pictures[0] = Picture(found.pictures[0].path, "a", crowd, (96, 128))
     assert curves.curves(curves.judge(found))["all"]["precision"][85] == 1.0
-    assert curves.best_threshold(found)[1] == 1.0
+    assert curves.best_threshold(curves.judge(found))[1] == 1.0
 
 
 def test_average_precision_is_the_area_under_the_curve() -> None:
@@ -127,7 +127,7 @@ def test_average_precision_is_the_area_under_the_curve() -> None:
 
 
 def page_of(found: Found, log: List[Dict[str, Any]], finished: bool = True, **data: Any) -> str:
-    details = report.details(found, score_of(found), 0.45)
+    details = report.details(found, curves.judge(found), score_of(found), 0.45)
     return report.page(record_of(found, **data), log, details, finished=finished)
 
 
@@ -189,7 +189,9 @@ def test_it_is_written_whole_or_not_at_all(found: Found, tmp_path: Path) -> None
 def test_a_vanished_image_is_left_out(tmp_path: Path) -> None:
     found = found_on(tmp_path, [("a.png", [(0, 10, 10, 20, 20)], []), ("b.png", [(0, 10, 10, 20, 20)], [])])
     (tmp_path / "a.png").unlink()
-    assert [each["file"] for each in report.details(found, score_of(found), 0.25)["worst"]] == ["b.png"]
+    assert [each["file"] for each in report.details(found, curves.judge(found), score_of(found), 0.25)["worst"]] == [
+        "b.png"
+    ]
 
 
 @browser
