@@ -16,7 +16,8 @@ from . import api
 from .settings import TrainSettings
 
 if TYPE_CHECKING:
-    from .run import Progress, TrainRun, train
+    from .progress import Progress
+    from .run import TrainRun, train
 
 __all__ = ["Progress", "TrainRun", "TrainSettings", "train"]
 

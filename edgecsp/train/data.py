@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
 from typing import Callable, Deque, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
@@ -18,10 +20,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from .. import cpu
 from ..core import Array
-from ..errors import SourceError
-from ..evaluate import look
+from ..errors import SourceError, Stopped, UsageError
+from ..evaluate import check, look
 from ..evaluate.truth import Boxes, Data, Picture
+from . import distributed
 from .augment import Augment, Sample, sample
+from .cache import Store, open_store
+from .progress import ticker
 
 SPARE = 1.25  # images are kept this much larger than the network's input, so that zooming in finds detail
 
@@ -37,10 +42,14 @@ _Read = Tuple[look.Look, Optional[Sample]]
 class Images:
     """The images of a data set that can be read, at no more than `SPARE` times the input's side.
 
-    `keep` holds them in memory. `looks` are what was seen of each file, of those that cannot be read as well.
+    `store` keeps them; without one they are read anew each time. `looks` are what was seen of each file, of those
+    that cannot be read as well.
     """
 
-    def __init__(self, data: Data, side: int, keep: bool = True, tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, data: Data, side: int, store: Optional[Store] = None, tick: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
         self._side, self._rows = int(side * SPARE), []
         self._kept: List[Sample] = []
         self.looks: List[look.Look] = []
@@ -55,8 +64,10 @@ class Images:
                 h, w = sample.image.shape[:2]
                 boxes = sample.boxes[sample.confidence > 0]  # no ignored regions
                 self.sizes.append((boxes[:, 2:] - boxes[:, :2]) / np.array((w, h), np.float32))
-                if keep:
-                    self._kept.append(sample)
+                if store is not None:
+                    self._kept.append(sample._replace(image=store.put(sample.image)))
+        if store is not None:
+            store.seal()
         if not self._rows:
             first = next((seen.problem for seen in self.looks), "")
             raise SourceError(f"none of the {len(data.pictures)} images of {data.name} can be read; the first: {first}")
@@ -66,12 +77,18 @@ class Images:
 
     def get(self, index: int) -> Sample:
         """Image `index` with its boxes in pixels. Raises `SourceError` when it has vanished since it was looked at."""
-        if self._kept:
-            return self._kept[index]
+        if self._store is not None:
+            kept = self._kept[index]
+            return kept._replace(image=self._store.get(kept.image))
         seen, sample = self._read(self._rows[index])
         if sample is None:
             raise SourceError(f"an image could be read when training began, and cannot any more: {seen.problem}")
         return sample
+
+    def close(self) -> None:
+        """Give back what the images take; `get` must not be called any more."""
+        if self._store is not None:
+            self._store.close()
 
     def _read(self, row: Picture) -> _Read:
         seen, image = look.read(row.path)
@@ -107,6 +124,35 @@ def _confidence(boxes: Boxes) -> Array:
     """How sure each label is: 1 for people's, 0 for a crowd, where boxes count neither way."""
     sure = np.ones(len(boxes), np.float32) if boxes.scores is None else boxes.scores
     return np.where(boxes.crowd, 0, sure).astype(np.float32)
+
+
+def read_images(
+    data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None], stop: Event
+) -> Images:
+    """The images to learn from, kept as `cache.open_store` has it; what they and those of `judge` hold is told.
+
+    Raises `UsageError` when they have no box, `Stopped` when `stop` is set meanwhile.
+    """
+    store = open_store(cache, len(data.pictures), int(side * SPARE), folder)
+    counted = ticker(tell, "read", len(data.pictures))
+
+    def tick() -> None:
+        if stop.is_set():
+            raise Stopped("stopped while the images were read; training had not begun")
+        counted()
+
+    images = Images(data, side, store, tick)
+    if not distributed.rank():
+        for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
+            tell(line)
+    boxes = sum(map(len, images.sizes))
+    if not boxes:
+        raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
+    empty = sum(not len(sizes) for sizes in images.sizes)
+    where = store.name if store is not None else "read anew each time"
+    background = f"; {empty} without a box teach the background" if empty else ""
+    tell(f"learns from {len(images)} images with {boxes} boxes, {where}{background}")
+    return images
 
 
 class Samples(Dataset):

@@ -14,8 +14,6 @@ from .. import backends, darknet, files, onnx_model, preprocess
 from ..core import Array, Model
 from ..darknet import weights
 from ..errors import BuildFailed
-from ..evaluate import Found
-from ..evaluate.confusion import matches
 from .network import Network
 
 CLOSE = 1e-3  # of a head's scale; float32 on two implementations is off by some millionths
@@ -98,29 +96,3 @@ def compare(model: Model, network: Network, images: List[Array], engine: str) ->
     finally:
         session.close()
     return worst
-
-
-def best_threshold(found: Found) -> Tuple[float, float]:
-    """The confidence threshold of the best F1 at an IoU of 0.5, all classes together, and that F1."""
-    scores: List[Array] = []
-    hits: List[Array] = []
-    objects = 0
-    for picture, detections in zip(found.pictures, found.detections):
-        kept = detections[detections.scores >= 0.01]
-        boxes = picture.boxes
-        right = matches(boxes, kept).of_found
-        is_hit = right >= 0
-        is_hit[is_hit] = boxes.class_ids[right[is_hit]] == kept.class_ids[is_hit]
-        scores.append(kept.scores)
-        hits.append(is_hit)
-        objects += int((~boxes.crowd).sum())
-    every = np.concatenate(scores) if scores else np.zeros(0)
-    if not objects or not len(every):
-        return 0.25, 0.0
-    order = np.argsort(-every, kind="stable")
-    hit = np.cumsum(np.concatenate(hits)[order])
-    f1 = 2 * hit / (np.arange(1, len(hit) + 1) + objects)
-    at = int(f1.argmax())
-    # Between this detection and the next: the threshold must let this one through.
-    low = float(every[order[at + 1]]) if at + 1 < len(order) else 0.0
-    return round((float(every[order[at]]) + low) / 2, 3), float(f1[at])
