@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json as json_
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 
 import typer
 
-from ..errors import EngineUnavailable, UsageError
+from ..errors import UsageError
 from . import _print
 from ._print import print
 
@@ -23,9 +22,12 @@ QUIET_S = 60.0  # without a line in a log
 
 
 def command(
-    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list)"),
+    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list), or a darknet .cfg"),
     data: Path = typer.Option(
-        ..., "--data", "-d", help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with labels"
+        ...,
+        "--data",
+        "-d",
+        help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with text or XML labels",
     ),
     epochs: int = typer.Option(100, "--epochs", help="passes over the images"),
     batch: str = typer.Option("16", "--batch", help="images a step; auto: what the memory is enough for"),
@@ -52,11 +54,11 @@ def command(
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
-    """Train a detector of the zoo on labelled images: a folder with best.onnx comes out."""
-    for package in ("torch", "faster_coco_eval"):
-        if importlib.util.find_spec(package) is None:
-            raise EngineUnavailable(f"training needs {package}, not installed here; type: pip install 'edgecsp[train]'")
+    """Train a zoo model or a darknet cfg on labelled images: a folder with best.onnx and best.weights comes out."""
     from ..sinks.base import Text
+    from ..train.api import check_installed
+
+    check_installed()
     from ..train import TrainSettings, train
     from ..train.resources import AUTO, whole
 
@@ -154,6 +156,11 @@ def _figures(run: TrainRun) -> Any:
     }
 
 
+def _darknet(run: TrainRun) -> str:
+    cfg = run.folder / "best.cfg"
+    return f"{cfg} and best.weights: the same for darknet\n" if cfg.is_file() else ""
+
+
 def _summary(run: TrainRun, data: Path) -> str:
     from ..train.progress import waiting
 
@@ -162,6 +169,7 @@ def _summary(run: TrainRun, data: Path) -> str:
     return (
         f"{best} in epoch {run.epoch}; {run.images_per_s:.0f} images/s, {waiting(run.waited)}\n"
         f"{run.onnx}: heads as torch's, as a share of their scale: {same}\n"
+        f"{_darknet(run)}"
         f"{run.results}: curves, confusion matrix, worst images\n"
         f"next: edgecsp run IMAGES --model {run.onnx}\n"
         f"      edgecsp val {run.onnx} --data {data}\n"

@@ -18,12 +18,14 @@ class Boxes:
     `xywh` (N, 4) float64: left, top, width, height in picture pixels, as COCO writes them and not once converted, so
     that an IoU of exactly 0.5 stays one. `class_ids` (N,) int64, numbers in `Data.names`. `crowd` (N,) bool: a region
     of many, where boxes count neither way. `areas` (N,) float64 px^2: what makes an object small, medium or large.
+    `cut` boxes reached beyond the picture and were cut off at its edge when they were read.
     """
 
     xywh: Array
     class_ids: Array
     crowd: Array
     areas: Array
+    cut: int = 0
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[float]]) -> Boxes:

@@ -6,8 +6,10 @@ seen.
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -15,8 +17,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from .. import cpu
 from ..core import Array
 from ..errors import SourceError, UsageError
+from ..evaluate import check, look
 from ..evaluate.truth import Data, Picture
 from .augment import Augment, Sample, sample
 from .cache import Store, open_store
@@ -26,42 +30,44 @@ SPARE = 1.25  # images are kept this much larger than the network's input, so th
 
 
 def read_image(path: str) -> Optional[Array]:
-    """An image as (h, w, 3) uint8 BGR, None where it cannot be read."""
-    image: Optional[Array] = cv2.imread(path)
-    return image
+    """An image as (h, w, 3) uint8 BGR, upright, the pixels that `run` and `val` see; None where it cannot be read."""
+    return look.read(path)[1]
+
+
+_Read = Tuple[look.Look, Optional[Sample]]
 
 
 class Images:
     """The images of a data set that can be read, at no more than `SPARE` times the input's side.
 
-    `store` keeps them; without one they are read anew each time. `unreadable` are the paths of the others.
+    `store` keeps them; without one they are read anew each time. `looks` are what was seen of each file, of those that
+    cannot be read as well.
     """
 
     def __init__(
         self, data: Data, side: int, store: Optional[Store] = None, tick: Callable[[], None] = lambda: None
     ) -> None:
         self._store = store
-        self._side, self._rows = int(side * SPARE), list(data.pictures)
+        self._side, self._rows = int(side * SPARE), []
         self._kept: List[Sample] = []
-        self.unreadable: List[str] = []
+        self.looks: List[look.Look] = []
         self.sizes: List[Array] = []  # (N, 2) each: widths and heights of its boxes in shares of the sides
-        readable = []
-        for row in self._rows:
-            sample = self._read(row)
-            tick()
-            if sample is None:
-                self.unreadable.append(row.path)
-                continue
-            readable.append(row)
-            h, w = sample.image.shape[:2]
-            self.sizes.append((sample.boxes[:, 2:] - sample.boxes[:, :2]) / np.array((w, h), np.float32))
-            if store is not None:
-                self._kept.append(sample._replace(image=store.put(sample.image)))
-        self._rows = readable
+        with ThreadPoolExecutor(cpu.threads()) as pool:
+            for row, (seen, sample) in zip(data.pictures, _ahead(pool, self._read, data.pictures)):
+                self.looks.append(seen)
+                tick()
+                if sample is None:
+                    continue
+                self._rows.append(row)
+                h, w = sample.image.shape[:2]
+                self.sizes.append((sample.boxes[:, 2:] - sample.boxes[:, :2]) / np.array((w, h), np.float32))
+                if store is not None:
+                    self._kept.append(sample._replace(image=store.put(sample.image)))
         if store is not None:
             store.seal()
-        if not readable:
-            raise SourceError(f"none of the {len(data.pictures)} images of {data.name} can be read")
+        if not self._rows:
+            first = next((seen.problem for seen in self.looks), "")
+            raise SourceError(f"none of the {len(data.pictures)} images of {data.name} can be read; the first: {first}")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -71,9 +77,9 @@ class Images:
         if self._store is not None:
             kept = self._kept[index]
             return kept._replace(image=self._store.get(kept.image))
-        sample = self._read(self._rows[index])
+        seen, sample = self._read(self._rows[index])
         if sample is None:
-            raise SourceError(f"cannot read {self._rows[index].path} any more; it was readable when training began")
+            raise SourceError(f"an image could be read when training began, and cannot any more: {seen.problem}")
         return sample
 
     def close(self) -> None:
@@ -81,10 +87,10 @@ class Images:
         if self._store is not None:
             self._store.close()
 
-    def _read(self, row: Picture) -> Optional[Sample]:
-        image = read_image(row.path)
+    def _read(self, row: Picture) -> _Read:
+        seen, image = look.read(row.path)
         if image is None:
-            return None
+            return seen, None
         h, w = image.shape[:2]
         boxes = row.sized((h, w)).boxes
         factor = min(1.0, self._side / max(h, w))
@@ -92,20 +98,40 @@ class Images:
             sides = (max(1, round(w * factor)), max(1, round(h * factor)))
             image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
         scale = np.array([image.shape[1] / w, image.shape[0] / h] * 2)
-        return Sample(image, (boxes.xyxy * scale)[~boxes.crowd].astype(np.float32), boxes.class_ids[~boxes.crowd])
+        corners = np.clip(boxes.xyxy, 0, (w, h, w, h))
+        real = ~boxes.crowd & (corners[:, 2:] > corners[:, :2]).all(1)
+        return seen, Sample(image, (corners * scale)[real].astype(np.float32), boxes.class_ids[real])
 
 
-def read_images(data: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None]) -> Images:
-    """The images to learn from, kept as `cache.open_store` has it. Raises `UsageError` when they have no box."""
+def _ahead(
+    pool: ThreadPoolExecutor, read: Callable[[Picture], _Read], rows: Sequence[Picture], count: int = 32
+) -> Iterator[_Read]:
+    """The rows read in their order, no more than `count` ahead: decoded images are large."""
+    waiting: Deque[Future[_Read]] = deque()
+    for row in rows:
+        waiting.append(pool.submit(read, row))
+        if len(waiting) == count:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def read_images(
+    data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None]
+) -> Images:
+    """What to learn from, and the report of what it and the validation images hold.
+
+    The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box.
+    """
     store = open_store(cache, len(data.pictures), int(side * SPARE), folder)
     images = Images(data, side, store, ticker(tell, "read", len(data.pictures)))
-    for path in images.unreadable:
-        tell(f"{path} cannot be read and is left out")
+    for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
+        tell(line)
     boxes = sum(map(len, images.sizes))
     if not boxes:
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
     where = store.name if store is not None else "read anew each time"
-    tell(f"{len(images)} images with {boxes} boxes of {len(data.names)} classes, {where}")
+    tell(f"learns from {len(images)} images with {boxes} boxes, {where}")
     return images
 
 

@@ -4,7 +4,8 @@
     print(run.ap50, run.onnx)
 
 The folder: `run.json` (what was asked, the data, the versions), `log.jsonl`, `last.pt` (to go on), `best.pt`,
-`best.onnx`, `results.html` (`report`). A run that was killed goes on from `last.pt` and sees what it would have seen.
+`best.onnx`, `best.cfg`, `best.weights`, `results.html`. A run that was killed goes on from `last.pt` as if it had not
+been.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -20,15 +22,16 @@ import torch
 
 from .. import files, zoo
 from ..core import Array, Input
-from ..errors import SourceError, UsageError
+from ..errors import BadModel, SourceError, UsageError
 from ..evaluate import Data, Found, require
+from ..pipeline import Detector, load
 from . import cache as caches
 from . import report, resources, result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
 from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
-from .model import Layout, masks_of, trainable
+from .model import Layout, cfg_text, masks_of, trainable
 from .progress import Progress, duration, ticker
 from .settings import TrainSettings
 from .splits import digest, split
@@ -62,6 +65,10 @@ class TrainRun:
         """The detector."""
         return self.folder / "best.onnx"
 
+    def load(self, **options: Any) -> Detector:
+        """The detector, opened: the options and the errors are those of `edgecsp.load`."""
+        return load(self.onnx, **options)
+
 
 def train(
     model: str,
@@ -81,7 +88,7 @@ def train(
     tell: Tell = lambda text: None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> TrainRun:
-    """Train a zoo model on labelled images and export the best of what it was.
+    """Train a zoo model or a darknet cfg on labelled images and export the best of what it was.
 
     `data` is what `edgecsp val` reads; its split "train" is learned from and "val" decides which epoch is best. Data
     without a split "val" gives `val_split` of its images, chosen by the seed. Raises `UsageError`, `SourceError`,
@@ -92,19 +99,22 @@ def train(
     place = pick_device(device)
     caches.check(cache)
     processes = resources.pick_workers(workers, place)
+    if resume is None:
+        trainable(model, settings.imgsz)  # before data is read and a folder made
     learn, judge = split(data, val, classes, single_class, val_split, settings.seed)
+    read = partial(read_images, learn, judge, tell=tell)
     folder = Path(resume) if resume is not None else _new_folder(out)
     record = _record(folder) if resume is not None else None
     if record is not None:
         settings = replace(settings, batch=resources.batch_of(settings.batch, record))
         _check_same(folder, record, settings, model)
         layout = Layout.from_dict(record["layout"])
-        images = read_images(learn, layout.side, cache, folder, tell)
+        images = read(layout.side, cache, folder)
     else:
-        entry = trainable(model)
+        entry = trainable(model, settings.imgsz)
         side = settings.imgsz or entry.size
-        images = read_images(learn, side, cache, folder, tell)
-        layout = _layout(entry, side, images, learn.names, tell)
+        images = read(side, cache, folder)
+        layout = replace(_layout(entry, side, images, learn.names, tell), cfg=cfg_text(model))
     if settings.batch == 0:
         settings = replace(settings, batch=resources.pick_batch(layout.net(), len(images), place))
         tell(f"--batch auto: {settings.batch}")
@@ -119,7 +129,9 @@ def train(
     else:
         what, state = start.find(weights, layout)
         taken = trainer.begin_with(state) if state else 0
-        tell(f"begins with {what}" + (f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""))
+        advice = " (same backbone; --weights none begins anew)" if state and weights is None else ""
+        fit = f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""
+        tell(f"begins with {what}{advice}{fit}")
         run.begin(what)
     try:
         return run.go(images, processes)
@@ -185,8 +197,8 @@ def _record(folder: Path) -> Dict[str, Any]:
 
 def _check_same(folder: Path, record: Dict[str, Any], settings: TrainSettings, model: str) -> None:
     changed = settings.differing(record["settings"])
-    if record["layout"]["model"] != model:
-        changed["model"] = (record["layout"]["model"], model)
+    if other := Layout.from_dict(record["layout"]).differs_from(model):
+        changed["model"] = (record["layout"]["model"], other)
     if changed:
         shown = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
         raise UsageError(f"{folder} was begun with {shown}; give the same, or begin a new run with --weights {folder}")
@@ -212,7 +224,7 @@ class _Run:
         self._best: Dict[str, Any] = {}
         self._details: Dict[str, Any] = {}
         self._last: Optional[Progress] = None
-        spec = zoo.get(layout.name).input(layout.net())
+        spec = layout.entry.input(layout.net())
         self._spec: Input = spec
 
     def begin(self, what: str) -> None:
@@ -321,8 +333,7 @@ class _Run:
             self._best = {"epoch": epoch, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
             self._details = report.details(found, judged, score, conf)
             texts = {"best": json.dumps(self._best), "details": json.dumps(self._details)}
-            with files.atomic(self.folder / "best.pt") as file:
-                torch.save({"average": self.trainer.average.state_dict(), **texts}, file)
+            result.checkpoint({"average": self.trainer.average.state_dict(), **texts}, self.folder / "best.pt")
 
     def _details_of_best(self) -> Dict[str, Any]:
         """What the report shows of the best epoch, from `best.pt`; {} before the first validation."""
@@ -336,8 +347,7 @@ class _Run:
 
     def _save(self) -> None:
         held = {**self.trainer.state(), "log": json.dumps(self._log), "best": json.dumps(self._best)}
-        with files.atomic(self.folder / "last.pt") as file:
-            torch.save(held, file)
+        result.checkpoint(held, self.folder / "last.pt")
         with files.atomic(self.folder / "log.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
 
@@ -348,7 +358,6 @@ class _Run:
         best = self._best
         record = _record(self.folder)
         origin = {
-            "zoo": self.layout.name,
             "weights": "trained by edgecsp",
             "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}",
             "data": record["data"]["digest"],
@@ -359,9 +368,16 @@ class _Run:
         }
         model = self.layout.model(network, best["conf"], origin)
         images = _some_images(self._judge)
-        agreed = result.save(model, network, images, self.folder / "best.onnx")
+        agreed = result.save(model, network, self._cfg(), images, self.folder, self._tell)
         self._report(finished=True)
         return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], speed, agreed, waited)
+
+    def _cfg(self) -> str:
+        try:
+            return self.layout.darknet()
+        except BadModel as error:
+            self._tell(f"no best.cfg: {error}")
+            return ""
 
 
 def _some_images(data: Data, count: int = 4) -> List[Array]:
@@ -372,7 +388,7 @@ def _some_images(data: Data, count: int = 4) -> List[Array]:
 def _sides(layout: Layout, multi_scale: bool) -> Tuple[int, ...]:
     if not multi_scale:
         return (layout.side,)
-    stride = zoo.get(layout.name).stride
+    stride = layout.entry.stride
     return tuple(max(stride, round(layout.side * share / stride) * stride) for share in (0.8, 0.9, 1.0, 1.0, 1.1))
 
 
