@@ -17,6 +17,7 @@
     +-- Refused                           1   a request to the server that is not answered; `status` is HTTP's
     |   +-- Busy                          1   too many wait already
     +-- IntegrityError                    7   a file is not the one it claims to be
+    +-- Stopped                         130   the caller asked for the end; the message says how to go on
 
 Beside them: 0 all done, 4 partly done, 8 a limit that was set is passed; 129, 130 and 143 are 128 plus the number of
 the signal that ended it (SIGHUP, Ctrl-C, SIGTERM), whatever else went wrong on the way out.
@@ -109,6 +110,12 @@ class IntegrityError(EdgecspError):
     """A file is not the one it claims to be."""
 
     exit_code = 7
+
+
+class Stopped(EdgecspError):
+    """The caller asked for the end before the work was done; the message says how to go on."""
+
+    exit_code = 130
 
 
 class EngineFailed(EdgecspError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_
+import os
+import shlex
 import sys
 import time
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 import typer
 
 from ..errors import UsageError
-from . import _print
+from . import _print, _signals
 from ._print import print
 
 if TYPE_CHECKING:
@@ -51,6 +53,13 @@ def command(
     multi_scale: bool = typer.Option(False, "--multi-scale", help="batches of several sizes"),
     name: Optional[Path] = typer.Option(None, "--name", "-n", help="the run's folder [default: the next runs/train/N]"),
     resume: Optional[Path] = typer.Option(None, "--resume", help="go on with the run in this folder"),
+    teacher: Optional[List[str]] = typer.Option(
+        None, "--teacher", help="a model whose boxes become labels: a name, X.onnx, or X.cfg with X.weights beside it"
+    ),
+    unlabelled: Optional[List[str]] = typer.Option(
+        None, "--unlabelled", help="images that the teacher labels: a folder, a list, a glob"
+    ),
+    teacher_conf: float = typer.Option(0.3, "--teacher-conf", help="score from which a teacher's box is a label"),
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
@@ -62,6 +71,8 @@ def command(
     from ..train import TrainSettings, train
     from ..train.resources import AUTO, whole
 
+    if "," in device:
+        raise UsageError(_several(device))
     if resume is not None and name is not None:
         raise UsageError(f"--resume {resume} goes on in its own folder; leave out --name {name}")
     settings = TrainSettings(
@@ -74,9 +85,10 @@ def command(
         seed=seed,
         flip=not no_flip,
         multi_scale=multi_scale,
+        teacher_conf=teacher_conf,
     )
     figures = Text(json) if json else None
-    with _watch(quiet) as (tell, watch):
+    with _signals.until_signal() as stop, _watch(quiet or _is_other()) as (tell, watch):
         run = train(
             model,
             data,
@@ -90,14 +102,37 @@ def command(
             workers=workers,
             cache=cache,
             resume=resume,
+            teacher=teacher or (),
+            unlabelled=unlabelled or (),
+            stop=stop,
             tell=tell,
             watch=watch,
         )
+    if _is_other():
+        _signals.end(
+            0
+        )  # Python's own end may abort in one of torch's threads, and torchrun would end the first process
     if figures is not None:
         figures.write(json_.dumps(_figures(run), indent=1) + "\n")
         figures.close()
     if not quiet:
         print(*_summary(run, data).splitlines(), sep="\n", file=sys.stderr)
+
+
+def _several(device: str) -> str:
+    """How to train on several GPUs: torchrun starts the processes."""
+    typed = [word for i, word in enumerate(sys.argv[1:], 1) if word != "--device" and sys.argv[i - 1] != "--device"]
+    rest = shlex.join(word for word in typed if not word.startswith("--device="))
+    count = len([each for each in device.split(",") if each])
+    return (
+        f"--device {device}: several GPUs are several processes; type: CUDA_VISIBLE_DEVICES={device} "
+        f"torchrun --nproc-per-node {count} -m edgecsp {rest}"
+    )
+
+
+def _is_other() -> bool:
+    """Whether torchrun started this process beside a first one, which prints and writes alone."""
+    return os.environ.get("RANK", "0") != "0" and "WORLD_SIZE" in os.environ
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Deque, Iterator, List, Optional, Sequence, Tuple
+from threading import Event
+from typing import Callable, Deque, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -19,9 +20,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from .. import cpu
 from ..core import Array
-from ..errors import SourceError, UsageError
+from ..errors import SourceError, Stopped, UsageError
 from ..evaluate import check, look
-from ..evaluate.truth import Data, Picture
+from ..evaluate.truth import Boxes, Data, Picture
+from . import distributed
 from .augment import Augment, Sample, sample
 from .cache import Store, open_store
 from .progress import ticker
@@ -60,7 +62,8 @@ class Images:
                     continue
                 self._rows.append(row)
                 h, w = sample.image.shape[:2]
-                self.sizes.append((sample.boxes[:, 2:] - sample.boxes[:, :2]) / np.array((w, h), np.float32))
+                boxes = sample.boxes[sample.confidence > 0]  # no ignored regions
+                self.sizes.append((boxes[:, 2:] - boxes[:, :2]) / np.array((w, h), np.float32))
                 if store is not None:
                     self._kept.append(sample._replace(image=store.put(sample.image)))
         if store is not None:
@@ -99,8 +102,9 @@ class Images:
             image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
         scale = np.array([image.shape[1] / w, image.shape[0] / h] * 2)
         corners = np.clip(boxes.xyxy, 0, (w, h, w, h))
-        real = ~boxes.crowd & (corners[:, 2:] > corners[:, :2]).all(1)
-        return seen, Sample(image, (corners * scale)[real].astype(np.float32), boxes.class_ids[real])
+        real = (corners[:, 2:] > corners[:, :2]).all(1)
+        sure = _confidence(boxes)[real]
+        return seen, Sample(image, (corners * scale)[real].astype(np.float32), boxes.class_ids[real], sure)
 
 
 def _ahead(
@@ -116,32 +120,62 @@ def _ahead(
         yield waiting.popleft().result()
 
 
+def _confidence(boxes: Boxes) -> Array:
+    """How sure each label is: 1 for people's, 0 for a crowd, where boxes count neither way."""
+    sure = np.ones(len(boxes), np.float32) if boxes.scores is None else boxes.scores
+    return np.where(boxes.crowd, 0, sure).astype(np.float32)
+
+
 def read_images(
-    data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None]
+    data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None], stop: Event
 ) -> Images:
     """What to learn from, and the report of what it and the validation images hold.
 
-    The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box.
+    The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box, `Stopped` once `stop`
+    is set.
     """
-    store = open_store(cache, len(data.pictures), int(side * SPARE), folder)
-    images = Images(data, side, store, ticker(tell, "read", len(data.pictures)))
-    for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
-        tell(line)
+    count = ticker(tell, "read", len(data.pictures))
+
+    def tick() -> None:
+        count()
+        if stop.is_set():
+            raise Stopped("stopped while the images were read; training had not begun")
+
+    store = open_store(
+        cache, len(data.pictures), int(side * SPARE), folder, distributed.rank(), distributed.local_size()
+    )
+    images = Images(data, side, store, tick)
+    if not distributed.rank():
+        for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
+            tell(line)
     boxes = sum(map(len, images.sizes))
     if not boxes:
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
-    where = store.name if store is not None else "read anew each time"
-    tell(f"learns from {len(images)} images with {boxes} boxes, {where}")
+    empty = sum(not len(sizes) for sizes in images.sizes)
+    tell(
+        f"learns from {len(images)} images with {boxes} boxes, {store.name if store is not None else 'read anew'}"
+        + (f"; {empty} without a box teach the background" if empty else "")
+    )
     return images
 
 
 class Samples(Dataset):
-    """Augmented samples by (k, side, mosaic): image (3, s, s) uint8 RGB, rows (N, 5) class, cx, cy, w, h in pixels."""
+    """Augmented samples by (k, side, mosaic): image (3, s, s) uint8 RGB, and rows (N, 6).
+
+    A row is class, cx, cy, w, h in pixels, confidence.
+    """
 
     def __init__(self, images: Images, seed: int, how: Augment) -> None:
         self._images, self._seed, self._how = images, seed, how
 
-    def __getitem__(self, key: Tuple[int, int, bool]) -> Tuple[Tensor, Tensor]:
+    def __getitem__(self, key: Tuple[int, int, bool]) -> Union[Tuple[Tensor, Tensor], str]:
+        """One sample, or in words why there is none: an exception would leave a worker as a traceback's text."""
+        try:
+            return self._make(key)
+        except SourceError as error:
+            return str(error)
+
+    def _make(self, key: Tuple[int, int, bool]) -> Tuple[Tensor, Tensor]:
         k, side, mosaic = key
         count = len(self._images)
         epoch, place = divmod(k, count)
@@ -153,21 +187,39 @@ class Samples(Dataset):
 
 def _rows(made: Sample) -> Array:
     centre, size = (made.boxes[:, :2] + made.boxes[:, 2:]) / 2, made.boxes[:, 2:] - made.boxes[:, :2]
-    return np.concatenate((made.ids[:, None], centre, size), 1).astype(np.float32)
+    return np.concatenate((made.ids[:, None], centre, size, made.confidence[:, None]), 1).astype(np.float32)
 
 
-def join(samples: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Tensor, Tensor]:
-    """A batch: images (B, 3, s, s) uint8, targets (M, 6) with the image's number in front."""
-    rows = [torch.cat((t.new_full((len(t), 1), i), t), 1) for i, (_, t) in enumerate(samples)]
-    return torch.stack([x for x, _ in samples]), torch.cat(rows)
+def join(samples: Sequence[Union[Tuple[Tensor, Tensor], str]]) -> Union[Tuple[Tensor, Tensor], str]:
+    """A batch: images (B, 3, s, s) uint8, targets (M, 7) with the image's number in front. Or why there is none."""
+    made: List[Tuple[Tensor, Tensor]] = []
+    for each in samples:
+        if isinstance(each, str):
+            return each
+        made.append(each)
+    rows = [torch.cat((t.new_full((len(t), 1), i), t), 1) for i, (_, t) in enumerate(made)]
+    return torch.stack([x for x, _ in made]), torch.cat(rows)
 
 
 class Steps:
-    """The keys of the batches of steps `first` to `last` - 1: (k, side, mosaic) a sample."""
+    """The keys of the batches of steps `first` to `last` - 1: (k, side, mosaic) a sample.
 
-    def __init__(self, first: int, last: int, batch: int, sides: Sequence[int], seed: int, mosaic_until: int) -> None:
+    `among` is (rank, size) where several processes share a step: together they see what one with a `batch` of all of
+    theirs would.
+    """
+
+    def __init__(
+        self,
+        first: int,
+        last: int,
+        batch: int,
+        sides: Sequence[int],
+        seed: int,
+        mosaic_until: int,
+        among: Tuple[int, int] = (0, 1),
+    ) -> None:
         self._range, self._batch, self._sides, self._seed = range(first, last), batch, sides, seed
-        self._mosaic_until = mosaic_until
+        self._mosaic_until, (self._rank, self._size) = mosaic_until, among
 
     def __len__(self) -> int:
         return len(self._range)
@@ -175,11 +227,12 @@ class Steps:
     def __iter__(self) -> Iterator[List[Tuple[int, int, bool]]]:
         for step in self._range:
             side = self._sides[int(np.random.default_rng((self._seed, 2, step)).integers(len(self._sides)))]
-            yield [(step * self._batch + i, side, step < self._mosaic_until) for i in range(self._batch)]
+            begin = (step * self._size + self._rank) * self._batch
+            yield [(begin + i, side, step < self._mosaic_until) for i in range(self._batch)]
 
 
 def batches(samples: Samples, steps: Steps, workers: int) -> Iterator[Tuple[Tensor, Tensor]]:
-    """The batches, made ahead by `workers` processes."""
+    """The batches, made ahead by `workers` processes. Raises `SourceError` for an image that has vanished."""
     loader = DataLoader(
         samples,
         batch_sampler=steps,
@@ -188,4 +241,7 @@ def batches(samples: Samples, steps: Steps, workers: int) -> Iterator[Tuple[Tens
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
     )
-    return iter(loader)
+    for made in loader:
+        if isinstance(made, str):
+            raise SourceError(made)
+        yield made

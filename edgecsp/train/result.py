@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, List, Mapping, Tuple
+from typing import Callable, List, Tuple
 
 import numpy as np
 import torch
@@ -26,15 +26,6 @@ class Agreement:
 
     engine: str
     difference: float
-
-
-def checkpoint(state: Mapping[str, Any], path: Path) -> None:
-    """Write tensors and plain values to a .pt file. Raises `OutputError`."""
-    # Not into the file itself: on a full disk torch raises an error of its own that does not name the reason.
-    data = io.BytesIO()
-    torch.save(dict(state), data)
-    with files.atomic(path) as file:
-        file.write(data.getbuffer())
 
 
 def save(

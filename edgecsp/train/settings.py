@@ -16,7 +16,8 @@ class TrainSettings:
     images a step (0: what the memory is enough for), `lr` the highest learning rate, `warmup` steps until it is
     reached, `decay` AdamW's weight decay, `average` the decay of the exponential moving average, `assigner` "dynamic"
     or "shape" (`loss`), `multi_scale` whether batches differ in size, `flip` whether images may be mirrored,
-    `patience` epochs without a better AP after which the run ends (0: never).
+    `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the score from which a
+    teacher's box is a label.
     """
 
     epochs: int = 100
@@ -35,6 +36,7 @@ class TrainSettings:
     freeze: int = 0
     patience: int = 0
     seed: int = 0
+    teacher_conf: float = 0.3
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "batch": 0, "warmup": 1, "freeze": 0, "patience": 0, "seed": 0}
@@ -48,6 +50,8 @@ class TrainSettings:
         for name in ("mosaic", "average", "smooth"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} {getattr(self, name):g}: a number from 0 to 1")
+        if not 0 < self.teacher_conf < 1:
+            raise UsageError(f"teacher_conf {self.teacher_conf:g}: above 0 and below 1")
         if self.assigner not in ("dynamic", "shape"):
             raise UsageError(f"assigner {self.assigner!r}: dynamic or shape")
 

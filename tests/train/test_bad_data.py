@@ -115,7 +115,9 @@ def test_difficult_and_flat_boxes_are_not_learned(tmp_path: Path) -> None:
     boxes = evaluate.Boxes.of(rows)
     boxes.crowd[4] = True
     data = evaluate.Data("", "", ("a",), (1,), (evaluate.Picture(str(tmp_path / "a.png"), 1, boxes),))
-    np.testing.assert_allclose(Images(data, 96).get(0).boxes, [[8, 8, 24, 24], [90, 8, 96, 24]])
+    sample = Images(data, 96).get(0)
+    np.testing.assert_allclose(sample.boxes, [[8, 8, 24, 24], [90, 8, 96, 24], [4, 4, 12, 12]])
+    np.testing.assert_array_equal(sample.confidence, [1, 1, 0])  # 0: neither an object nor background
 
 
 def test_images_come_in_their_order_whoever_is_fastest(tmp_path: Path) -> None:
