@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Union
 
 from ..errors import EngineUnavailable, UnknownName, UsageError
+from .resources import AUTO
 from .settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def train(model: Union[str, Path], data: Union[str, Path, Data], **options: Any)
     `model` is a zoo model with YOLO heads or a darknet .cfg, `data` what `edgecsp val` reads: a data.yaml, COCO
     annotations, darknet's .data or a folder with labels. The options are those of `edgecsp train`:
 
-    epochs (100): passes over the images. batch (16): images a step. imgsz (the model's): side of the network's input in
-    pixels. lr (0.002): highest learning rate. weights: a run's folder, a darknet .weights file, a zoo model with
-    weights, or "none". device ("auto"): auto, cpu, cuda, or a GPU's number. workers (1): processes that read images.
+    epochs (100): passes over the images. batch (16): images a step, or "auto". imgsz (the model's): side of the
+    network's input in pixels. lr (0.002): highest learning rate. weights: a run's folder, a darknet .weights file, a
+    zoo model with weights, or "none". device ("auto"): auto, cpu, cuda, or a GPU's number. workers ("auto"): processes
+    that read images. cache: "ram", "disk" or "none" [ram where the images fit].
     freeze (0): epochs in which the weights it begins with stay. patience (0): epochs without a better AP after which it
     ends; 0 never. seed (0). classes: names of the only classes to learn. single_cls (False): all classes as one.
     val_split (0.1): share of the images to judge by where the data has no val, 0..1. no_flip, multi_scale (False).
@@ -65,6 +67,8 @@ def _sorted(options: Dict[str, Any], known: set[str]) -> tuple[Dict[str, Any], D
             raise UnknownName("option of training", name, names)
         if name == "no_flip":
             name, value = "flip", not value
+        if (name, value) == ("batch", AUTO):
+            value = 0
         name = _ALIASES.get(name, name)
         kind = settings if name in of_settings else others
         if name in kind:

@@ -23,7 +23,6 @@ import numpy as np
 from .. import memory
 from ..core import Array
 from ..errors import OutputError, UsageError
-from . import distributed
 
 CHOICES = ("ram", "disk", "none")
 FILE = "images.cache"
@@ -136,19 +135,20 @@ def check(wanted: Optional[str]) -> None:
         raise UsageError(f"--cache {wanted}: {', '.join(CHOICES)}")
 
 
-def open_store(wanted: Optional[str], count: int, side: int, folder: Path) -> Optional[Store]:
+def open_store(
+    wanted: Optional[str], count: int, side: int, folder: Path, process: int = 0, processes: int = 1
+) -> Optional[Store]:
     """A store for `count` images of at most `side` x `side`, or None where they are to be read anew each time.
 
     `wanted` is "ram", "disk", "none", or None: in memory where they fit. Raises `UsageError` where "ram" does not fit,
-    `OutputError` where "disk" does not.
+    `OutputError` where "disk" does not. Of several training `processes` on this machine each keeps its own.
     """
     check(wanted)
     most = count * side * side * 3
     free = memory.free()
     if wanted == "disk":
-        several = f".{distributed.rank()}" if distributed.size() > 1 else ""
-        return Disk(folder / f"{FILE}{several}", most)
-    most *= distributed.local_size()
+        return Disk(folder / (FILE if processes == 1 else f"{FILE}.{process}"), most)
+    most *= processes
     if wanted == "ram" and free is not None and most > free.available * 0.9:
         raise UsageError(
             f"--cache ram: the images take up to {_size(most)}, and {_size(free.available)} of memory is free; "

@@ -42,8 +42,8 @@ _Read = Tuple[look.Look, Optional[Sample]]
 class Images:
     """The images of a data set that can be read, at no more than `SPARE` times the input's side.
 
-    `store` keeps them; without one they are read anew each time. `looks` are what was seen of each file, of those
-    that cannot be read as well.
+    `store` keeps them; without one they are read anew each time. `looks` are what was seen of each file, of those that
+    cannot be read as well.
     """
 
     def __init__(
@@ -129,18 +129,21 @@ def _confidence(boxes: Boxes) -> Array:
 def read_images(
     data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None], stop: Event
 ) -> Images:
-    """The images to learn from, kept as `cache.open_store` has it; what they and those of `judge` hold is told.
+    """What to learn from, and the report of what it and the validation images hold.
 
-    Raises `UsageError` when they have no box, `Stopped` when `stop` is set meanwhile.
+    The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box, `Stopped` once `stop`
+    is set.
     """
-    store = open_store(cache, len(data.pictures), int(side * SPARE), folder)
-    counted = ticker(tell, "read", len(data.pictures))
+    count = ticker(tell, "read", len(data.pictures))
 
     def tick() -> None:
+        count()
         if stop.is_set():
             raise Stopped("stopped while the images were read; training had not begun")
-        counted()
 
+    store = open_store(
+        cache, len(data.pictures), int(side * SPARE), folder, distributed.rank(), distributed.local_size()
+    )
     images = Images(data, side, store, tick)
     if not distributed.rank():
         for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
@@ -149,9 +152,10 @@ def read_images(
     if not boxes:
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
     empty = sum(not len(sizes) for sizes in images.sizes)
-    where = store.name if store is not None else "read anew each time"
-    background = f"; {empty} without a box teach the background" if empty else ""
-    tell(f"learns from {len(images)} images with {boxes} boxes, {where}{background}")
+    tell(
+        f"learns from {len(images)} images with {boxes} boxes, {store.name if store is not None else 'read anew'}"
+        + (f"; {empty} without a box teach the background" if empty else "")
+    )
     return images
 
 

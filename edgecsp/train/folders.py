@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Sequence, Union
 
 from ..errors import SourceError, UsageError
-from . import distributed
+from . import cache, distributed
 from .model import Layout
 from .settings import TrainSettings
 from .sightings import FILE
@@ -17,11 +17,11 @@ from .teacher import Teaching
 def new(out: Union[str, Path, None]) -> Path:
     """The folder that was asked for, else the next runs/train/N.
 
-    It must be new or hold nothing but what a teacher found. Raises `UsageError`.
+    It must be new or hold nothing but what a teacher found, and images that a killed run kept. Raises `UsageError`.
     """
     if out is not None:
         folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or any(each.name != FILE for each in folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(_counts(each) for each in folder.iterdir())):
             raise UsageError(
                 f"{folder} is there and is not empty; take another --name, or go on with --resume {folder}"
             )
@@ -36,6 +36,10 @@ def new(out: Union[str, Path, None]) -> Path:
             continue
         return root / str(number)
     raise UsageError(f"{root} is full")
+
+
+def _counts(path: Path) -> bool:
+    return path.name != FILE and not path.name.startswith(cache.FILE)
 
 
 def record(folder: Path) -> Dict[str, Any]:

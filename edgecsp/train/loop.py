@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Iterator, List, Protocol, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Protocol, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -19,13 +19,21 @@ SAVE_EVERY_S = 60.0
 LOG_EVERY = 20  # steps
 
 
+class Pace(NamedTuple):
+    """Images a second, the share of the time that waited for images, and the seconds that are left."""
+
+    images_per_s: float
+    waited: float
+    left_s: float
+
+
 class Keeper(Protocol):
     """What a run does between its steps. The first process does it alone."""
 
     folder: Path
 
-    def note(self, terms: Sequence[float], speed: float, waited: float, left_s: float) -> None:
-        """Log the mean terms of some steps, images a second, the share of the time without images, what is left."""
+    def note(self, terms: Sequence[float], pace: Pace) -> None:
+        """Log the mean terms of some steps and how fast they were."""
 
     def save(self) -> None:
         """Write `last.pt`."""
@@ -46,10 +54,8 @@ class Keeper(Protocol):
         """A line for people."""
 
 
-def learn(
-    trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event
-) -> Tuple[float, float]:
-    """All steps of `batches`, of `batch` images each; gives images a second and the share of the time without any.
+def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event) -> Pace:
+    """All steps of `batches`, of `batch` images each; gives how fast they were.
 
     A validation that was due when the run was killed is made first. Raises `Stopped` when `stop` is set, `SourceError`
     for an image that vanished or a reader that died, `UsageError` for a loss that stays no number, `EngineFailed` for
@@ -62,7 +68,7 @@ def learn(
         if distributed.from_first(lambda: keeper.is_due() and not keeper.has_validated()):
             _validate(trainer, keeper, clock)  # it was killed meanwhile
         if distributed.from_first(keeper.is_enough):
-            return 0.0, 0.0
+            return Pace(0.0, 0.0, 0.0)
         for images, targets in _saved_on_failure(batches, trainer, keeper):
             clock.has_waited()
             terms = torch.stack(trainer.learn(images, targets))
@@ -74,7 +80,7 @@ def learn(
             due = keeper.is_due()
             if seen and (len(seen) >= LOG_EVERY or due):
                 if first:
-                    keeper.note(torch.stack(seen).mean(0).tolist(), clock.speed(), clock.waiting(), clock.left())
+                    keeper.note(torch.stack(seen).mean(0).tolist(), clock.pace())
                 seen.clear()
             if due or time.monotonic() - saved > SAVE_EVERY_S:
                 _save(trainer, keeper)
@@ -86,7 +92,7 @@ def learn(
                 if distributed.from_first(keeper.is_enough):
                     break
             clock.asks()
-    return clock.speed(), clock.waiting()
+    return clock.pace()
 
 
 def _check(stop: Event, trainer: Trainer, keeper: Keeper) -> None:
@@ -172,12 +178,7 @@ class _Clock:
     def _took(self) -> float:
         return max(1e-9, time.monotonic() - self._begun - self.pause)
 
-    def speed(self) -> float:
-        return (self._trainer.step - self._first) * self._batch / self._took()
-
-    def left(self) -> float:
-        done = self._trainer.step - self._first
-        return (time.monotonic() - self._begun) / max(1, done) * (self._trainer.steps - self._trainer.step)
-
-    def waiting(self) -> float:
-        return self._waited / self._took()
+    def pace(self) -> Pace:
+        done, left = self._trainer.step - self._first, self._trainer.steps - self._trainer.step
+        took, whole = self._took(), time.monotonic() - self._begun
+        return Pace(done * self._batch / took, self._waited / took, whole / max(1, done) * left)

@@ -4,14 +4,15 @@
     print(run.ap50, run.onnx)
 
 The folder: `run.json` (what was asked, the data, the versions), `log.jsonl`, `last.pt` (to go on), `best.pt`,
-`best.onnx`, `best.cfg`, `best.weights`, `results.html` (`report`). A run that was killed goes on from `last.pt` as if
-it had not been.
+`best.onnx`, `best.cfg`, `best.weights`, `results.html`. A run that was killed goes on from `last.pt` as if it had not
+been.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
@@ -102,47 +103,48 @@ def train(
     use_kept_memory()
     stop = stop or Event()
     caches.check(cache)
+    resources.pick_workers(workers, "cpu")
     teaching = Teaching(tuple(teacher), tuple(unlabelled))
     with distributed.processes(pick_device(device)) as place:
-        readers = resources.pick_workers(workers, place)
         if distributed.rank():
             tell, watch = (lambda text: None), (lambda progress: None)
 
         def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data]:
-            learn, judging = split(
+            learn, judge = split(
                 data, val, () if teaching else classes, single_class and not teaching, val_split, settings.seed
             )
             held = folders.record(Path(resume)) if resume is not None else None
             if held is not None:
-                asked = replace(settings, batch=resources.batch_of(settings.batch, held))
-                folders.check_same(Path(resume or "."), held, asked, model, teaching)
+                same = replace(settings, batch=resources.batch_of(settings.batch, held))
+                folders.check_same(Path(resume or "."), held, same, model, teaching)
             else:
                 trainable(model, settings.imgsz)  # before data is read and a folder made
             folder = Path(resume) if resume is not None else folders.new(out)
             if teaching:
-                learn, judging = teaching.apply(learn, judging, classes, settings.teacher_conf, folder, tell, stop)
-                learn, judging = (as_one(learn), as_one(judging)) if single_class else (learn, judging)
-            return folder, held, learn, judging
+                learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, tell, stop)
+                learn, judge = (as_one(learn), as_one(judge)) if single_class else (learn, judge)
+            return folder, held, learn, judge
 
-        folder, record, learn, judging = distributed.from_first(prepare)
+        folder, record, learn, judge = distributed.from_first(prepare)
+        read = partial(read_images, learn, judge, cache=cache, folder=folder, tell=tell, stop=stop)
         if record is not None:
             settings = replace(settings, batch=resources.batch_of(settings.batch, record))
             layout = Layout.from_dict(record["layout"])
-            images = read_images(learn, judging, layout.side, cache, folder, tell, stop)
+            images = read(layout.side)
         else:
             entry = trainable(model, settings.imgsz)
             side = settings.imgsz or entry.size
-            images = read_images(learn, judging, side, cache, folder, tell, stop)
+            images = read(side)
             cfg = cfg_text(model)
             layout = distributed.from_first(lambda: replace(_layout(entry, side, images, learn.names, tell), cfg=cfg))
         if settings.batch == 0:
-            picked = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
-            settings = replace(settings, batch=picked)
-            tell(f"--batch auto: {settings.batch}")
+            batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
+            settings = replace(settings, batch=batch)
+            tell(f"--batch auto: {batch}")
         settings, each = _steps(settings, len(images))
         trainer = Trainer(layout, settings, settings.epochs * each, place)
         trainer.freeze_steps = settings.freeze * each
-        run = _Run(folder, layout, trainer, each, learn, judging, tell, watch)
+        run = _Run(folder, layout, trainer, each, learn, judge, tell, watch)
         if record is not None:
             run.resume()
         else:
@@ -153,7 +155,7 @@ def train(
             tell(f"begins with {what}{advice}{fit}")
             distributed.from_first(lambda: run.begin(what, teaching))
         try:
-            return run.go(images, readers, stop)
+            return run.go(images, resources.pick_workers(workers, place), stop)
         finally:
             images.close()
 
@@ -247,7 +249,8 @@ class _Run:
         held = distributed.from_first(lambda: checkpoint.read(self.folder / "last.pt"))
         self.trainer.load_state(held)
         self._log, self._best = json.loads(held["log"]), json.loads(held["best"])
-        self._details = self._details_of_best()
+        if self._best and not distributed.rank():
+            self._details = json.loads(checkpoint.read(self.folder / "best.pt").get("details", "{}"))
         self.tell(f"goes on after step {self.trainer.step} of {self.trainer.steps}")
 
     def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
@@ -259,8 +262,8 @@ class _Run:
         mosaic_until = int(trainer.steps * 0.9)
         keys = Steps(trainer.step, trainer.steps, settings.batch, sides, settings.seed, mosaic_until, among)
         queue = batches(Samples(images, settings.seed, how), keys, workers)
-        speed, waited = loop.learn(trainer, queue, self, settings.batch * distributed.size(), stop)
-        return distributed.from_first(lambda: self._finish(speed, waited))
+        pace = loop.learn(trainer, queue, self, settings.batch * distributed.size(), stop)
+        return distributed.from_first(lambda: self._finish(pace))
 
     def is_due(self) -> bool:
         """Whether to validate: some twenty-five times a run, at the ends of epochs."""
@@ -280,16 +283,16 @@ class _Run:
             self.tell(f"no better AP for {patience} epochs: the run ends")
         return enough
 
-    def note(self, terms: Sequence[float], speed: float, waited: float, left_s: float) -> None:
+    def note(self, terms: Sequence[float], pace: loop.Pace) -> None:
         """Log the means of some steps."""
-        trainer = self.trainer
+        trainer, epochs = self.trainer, self.trainer.settings.epochs
         row = {"step": trainer.step, "epoch": trainer.step / self.each, "lr": trainer.rate(), "loss": sum(terms)}
         row.update(zip(("box", "objectness", "classes"), terms))
-        rates = {"images_per_s": round(speed, 1), "waited": round(waited, 4)}
+        rates = {"images_per_s": round(pace.images_per_s, 1), "waited": round(pace.waited, 4)}
         self._log.append({**{key: round(value, 6) for key, value in row.items()}, **rates})
-        epochs = trainer.settings.epochs
         epoch, ap50 = min(epochs, trainer.step // self.each + 1), self._best.get("AP50")
-        self._last = Progress(epoch, epochs, trainer.step, trainer.steps, row["loss"], speed, waited, ap50, left_s)
+        rate, waited, left_s = pace
+        self._last = Progress(epoch, epochs, trainer.step, trainer.steps, row["loss"], rate, waited, ap50, left_s)
         self._watch(self._last)
 
     def validate(self) -> None:
@@ -313,12 +316,6 @@ class _Run:
             checkpoint.write(self.folder / "best.pt", {"average": self.trainer.average.state_dict(), **texts})
         self._report(finished=False)
 
-    def _details_of_best(self) -> Dict[str, Any]:
-        """What the report shows of the best epoch, from `best.pt`; {} before the first validation."""
-        held = checkpoint.read(self.folder / "best.pt") if self._best else {}
-        details: Dict[str, Any] = json.loads(held.get("details", "{}"))
-        return details
-
     def _report(self, *, finished: bool) -> None:
         report.write(self.folder, folders.record(self.folder), self._log, self._details, finished=finished)
 
@@ -329,7 +326,7 @@ class _Run:
         with files.atomic(self.folder / "log.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
 
-    def _finish(self, speed: float, waited: float) -> TrainRun:
+    def _finish(self, pace: loop.Pace) -> TrainRun:
         held = checkpoint.read(self.folder / "best.pt")
         network = type(self.trainer.average)(self.layout.net())
         network.load_state_dict(held["average"])
@@ -348,7 +345,8 @@ class _Run:
         images = _some_images(self._judge)
         agreed = result.save(model, network, self._cfg(), images, self.folder, self.tell)
         self._report(finished=True)
-        return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], speed, agreed, waited)
+        rate, waited, _ = pace
+        return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], rate, agreed, waited)
 
     def _cfg(self) -> str:
         try:

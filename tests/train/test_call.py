@@ -74,7 +74,7 @@ def test_defaults_are_the_commands(asked: Any) -> None:
 
     for name, parameter in inspect.signature(train.command).parameters.items():
         if hasattr(TrainSettings(), name):
-            assert parameter.default.default == getattr(TrainSettings(), name), name
+            assert str(parameter.default.default) == str(getattr(TrainSettings(), name)), name
 
 
 def test_what_is_no_option_is_named(asked: Any) -> None:

@@ -30,3 +30,10 @@ def test_what_is_by_default_is_what_the_help_says() -> None:
     assert OPTIONS["--workers"].default == "auto" and "auto" in OPTIONS["--workers"].help
     assert OPTIONS["--batch"].default == "16" and "auto" in OPTIONS["--batch"].help
     assert OPTIONS["--cache"].default is None and "[default: ram where they fit]" in OPTIONS["--cache"].help
+
+
+def test_auto_is_auto_from_python_as_well() -> None:
+    from edgecsp.train import TrainSettings, api
+
+    settings, others = api._sorted({"batch": "auto", "workers": "auto", "cache": "disk"}, {"workers", "cache"})
+    assert TrainSettings(**settings).batch == 0 and others == {"workers": "auto", "cache": "disk"}
