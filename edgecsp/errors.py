@@ -4,6 +4,7 @@
     +-- UsageError                        2   a flag or an argument that cannot be meant
     |   +-- UnknownName                   2   no engine, model, class or option of that name
     +-- SourceError                       3   a picture, video, camera or URL that cannot be read
+    |   +-- NoSplit                       3   a data set has no such part (train, val, test)
     +-- BadModel                          3   a cfg or an ONNX graph that is not a model we can run
     |   +-- BadWeights                    3   a weights file that does not fit its cfg
     +-- OutputError                       5   a result that cannot be written
@@ -16,6 +17,7 @@
     +-- Refused                           1   a request to the server that is not answered; `status` is HTTP's
     |   +-- Busy                          1   too many wait already
     +-- IntegrityError                    7   a file is not the one it claims to be
+    +-- Stopped                         130   the caller asked for the end; the message says how to go on
 
 Beside them: 0 all done, 4 partly done, 8 a limit that was set is passed; 129, 130 and 143 are 128 plus the number of
 the signal that ended it (SIGHUP, Ctrl-C, SIGTERM), whatever else went wrong on the way out.
@@ -57,6 +59,10 @@ class SourceError(EdgecspError):
     """A picture, video, camera or URL that cannot be read."""
 
     exit_code = 3
+
+
+class NoSplit(SourceError):
+    """A data set has no such part: train, val or test."""
 
 
 class BadModel(EdgecspError):
@@ -104,6 +110,12 @@ class IntegrityError(EdgecspError):
     """A file is not the one it claims to be."""
 
     exit_code = 7
+
+
+class Stopped(EdgecspError):
+    """The caller asked for the end before the work was done; the message says how to go on."""
+
+    exit_code = 130
 
 
 class EngineFailed(EdgecspError):

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json as json_
+import os
+import shlex
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 
 import typer
 
-from ..errors import EngineUnavailable, UsageError
-from . import _print
+from ..errors import UsageError
+from . import _print, _signals
 from ._print import print
 
 if TYPE_CHECKING:
     from ..train import Progress, TrainRun
 
+QUIET_S = 60.0  # without a line in a log
+
 
 def command(
-    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list)"),
+    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list), or a darknet .cfg"),
     data: Path = typer.Option(
-        ..., "--data", "-d", help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with labels"
+        ...,
+        "--data",
+        "-d",
+        help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with text or XML labels",
     ),
     epochs: int = typer.Option(100, "--epochs", help="passes over the images"),
-    batch: int = typer.Option(16, "--batch", help="images a step"),
+    batch: str = typer.Option("16", "--batch", help="images a step; auto: what the memory is enough for"),
     imgsz: Optional[int] = typer.Option(None, "--imgsz", help="side of the network's input [default: the model's]"),
     weights: Optional[str] = typer.Option(
         None, "--weights", help="begin with: a run's folder, a .weights file, a model with weights, or none"
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, or a GPU's number"),
-    workers: int = typer.Option(1, "--workers", help="processes that read and augment images"),
+    workers: str = typer.Option("auto", "--workers", help="processes that read and augment images; auto: by the CPU"),
+    cache: Optional[str] = typer.Option(
+        None, "--cache", help="keep decoded images: ram, disk or none [default: ram where they fit]"
+    ),
     lr: float = typer.Option(2e-3, "--lr", help="highest learning rate (AdamW)"),
     freeze: int = typer.Option(0, "--freeze", help="epochs in which the weights it begins with stay as they are"),
     patience: int = typer.Option(0, "--patience", help="end after so many epochs without a better AP [default: never]"),
@@ -43,21 +53,31 @@ def command(
     multi_scale: bool = typer.Option(False, "--multi-scale", help="batches of several sizes"),
     name: Optional[Path] = typer.Option(None, "--name", "-n", help="the run's folder [default: the next runs/train/N]"),
     resume: Optional[Path] = typer.Option(None, "--resume", help="go on with the run in this folder"),
+    teacher: Optional[List[str]] = typer.Option(
+        None, "--teacher", help="a model whose boxes become labels: a name, X.onnx, or X.cfg with X.weights beside it"
+    ),
+    unlabelled: Optional[List[str]] = typer.Option(
+        None, "--unlabelled", help="images that the teacher labels: a folder, a list, a glob"
+    ),
+    teacher_conf: float = typer.Option(0.3, "--teacher-conf", help="score from which a teacher's box is a label"),
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
-    """Train a detector of the zoo on labelled images: a folder with best.onnx comes out."""
-    for package in ("torch", "faster_coco_eval"):
-        if importlib.util.find_spec(package) is None:
-            raise EngineUnavailable(f"training needs {package}, not installed here; type: pip install 'edgecsp[train]'")
+    """Train a zoo model or a darknet cfg on labelled images: a folder with best.onnx and best.weights comes out."""
     from ..sinks.base import Text
-    from ..train import TrainSettings, train
+    from ..train.api import check_installed
 
+    check_installed()
+    from ..train import TrainSettings, train
+    from ..train.resources import AUTO, whole
+
+    if "," in device:
+        raise UsageError(_several(device))
     if resume is not None and name is not None:
         raise UsageError(f"--resume {resume} goes on in its own folder; leave out --name {name}")
     settings = TrainSettings(
         epochs=epochs,
-        batch=batch,
+        batch=0 if batch == AUTO else whole("batch", batch, 1),
         imgsz=imgsz,
         lr=lr,
         freeze=freeze,
@@ -65,9 +85,10 @@ def command(
         seed=seed,
         flip=not no_flip,
         multi_scale=multi_scale,
+        teacher_conf=teacher_conf,
     )
     figures = Text(json) if json else None
-    with _watch(quiet) as (tell, watch):
+    with _signals.until_signal() as stop, _watch(quiet or _is_other()) as (tell, watch):
         run = train(
             model,
             data,
@@ -79,15 +100,39 @@ def command(
             val_split=val_split,
             device=device,
             workers=workers,
+            cache=cache,
             resume=resume,
+            teacher=teacher or (),
+            unlabelled=unlabelled or (),
+            stop=stop,
             tell=tell,
             watch=watch,
         )
+    if _is_other():
+        _signals.end(
+            0
+        )  # Python's own end may abort in one of torch's threads, and torchrun would end the first process
     if figures is not None:
         figures.write(json_.dumps(_figures(run), indent=1) + "\n")
         figures.close()
     if not quiet:
         print(*_summary(run, data).splitlines(), sep="\n", file=sys.stderr)
+
+
+def _several(device: str) -> str:
+    """How to train on several GPUs: torchrun starts the processes."""
+    typed = [word for i, word in enumerate(sys.argv[1:], 1) if word != "--device" and sys.argv[i - 1] != "--device"]
+    rest = shlex.join(word for word in typed if not word.startswith("--device="))
+    count = len([each for each in device.split(",") if each])
+    return (
+        f"--device {device}: several GPUs are several processes; type: CUDA_VISIBLE_DEVICES={device} "
+        f"torchrun --nproc-per-node {count} -m edgecsp {rest}"
+    )
+
+
+def _is_other() -> bool:
+    """Whether torchrun started this process beside a first one, which prints and writes alone."""
+    return os.environ.get("RANK", "0") != "0" and "WORLD_SIZE" in os.environ
 
 
 @contextmanager
@@ -97,7 +142,7 @@ def _watch(quiet: bool) -> Iterator[Any]:
         yield (lambda text: None), (lambda progress: None)
         return
     if not sys.stderr.isatty():
-        yield (lambda text: print(text, file=sys.stderr, flush=True)), (lambda progress: None)
+        yield _log()
         return
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -115,6 +160,22 @@ def _watch(quiet: bool) -> Iterator[Any]:
         yield tell, watch
 
 
+def _log() -> Any:
+    """What prints a line, and what prints the progress where no line came for a minute."""
+    last = time.monotonic()
+
+    def tell(text: str) -> None:
+        nonlocal last
+        last = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
+
+    def watch(at: Progress) -> None:
+        if time.monotonic() - last >= QUIET_S:
+            tell(at.line())
+
+    return tell, watch
+
+
 def _figures(run: TrainRun) -> Any:
     return {
         "schema": "edgecsp-train/1",
@@ -124,16 +185,27 @@ def _figures(run: TrainRun) -> Any:
         "AP50": run.ap50,
         "epoch": run.epoch,
         "images_per_s": round(run.images_per_s, 1),
+        "waited": round(run.waited, 4),
+        "results": str(run.results),
         "engines": {each.engine: each.difference for each in run.agreements},
     }
 
 
+def _darknet(run: TrainRun) -> str:
+    cfg = run.folder / "best.cfg"
+    return f"{cfg} and best.weights: the same for darknet\n" if cfg.is_file() else ""
+
+
 def _summary(run: TrainRun, data: Path) -> str:
+    from ..train.progress import waiting
+
     best = f"best AP50 {run.ap50:.3f}, AP {run.ap:.3f}" if run.ap is not None and run.ap50 is not None else "no AP"
     same = ", ".join(f"{each.engine} {each.difference:.0e}" for each in run.agreements)
     return (
-        f"{best} in epoch {run.epoch}; {run.images_per_s:.0f} images/s\n"
+        f"{best} in epoch {run.epoch}; {run.images_per_s:.0f} images/s, {waiting(run.waited)}\n"
         f"{run.onnx}: heads as torch's, as a share of their scale: {same}\n"
+        f"{_darknet(run)}"
+        f"{run.results}: curves, confusion matrix, worst images\n"
         f"next: edgecsp run IMAGES --model {run.onnx}\n"
         f"      edgecsp val {run.onnx} --data {data}\n"
         f"      edgecsp quantize {run.onnx} --calib IMAGES; edgecsp build {run.onnx}; edgecsp serve --model {run.onnx}"

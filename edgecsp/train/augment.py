@@ -18,11 +18,16 @@ GREY = (114, 114, 114)
 
 
 class Sample(NamedTuple):
-    """An image (h, w, 3) uint8 BGR, its boxes (N, 4) float32 xyxy in pixels, their classes (N,) int64."""
+    """An image (h, w, 3) uint8 BGR, its boxes (N, 4) float32 xyxy in pixels, their classes (N,) int64.
+
+    `confidence` (N,) float32 is how sure the labels are: 1 for people's, a teacher's score, 0 for an ignored region,
+    which teaches neither that something is there nor that nothing is.
+    """
 
     image: Array
     boxes: Array
     ids: Array
+    confidence: Array
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ def sample(
         boxes = made.boxes[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32) + np.array(
             [side, 0, side, 0], np.float32
         )
-        made = Sample(np.ascontiguousarray(made.image[:, ::-1]), boxes, made.ids)
-    return Sample(_colour(made.image, how, rng), made.boxes, made.ids)
+        made = made._replace(image=np.ascontiguousarray(made.image[:, ::-1]), boxes=boxes)
+    return made._replace(image=_colour(made.image, how, rng))
 
 
 def stretch(one: Sample, side: int) -> Sample:
@@ -70,7 +75,7 @@ def stretch(one: Sample, side: int) -> Sample:
         return one
     smaller = side < h and side < w
     image = cv2.resize(one.image, (side, side), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    return Sample(image, one.boxes * np.array([side / w, side / h] * 2, np.float32), one.ids)
+    return one._replace(image=image, boxes=one.boxes * np.array([side / w, side / h] * 2, np.float32))
 
 
 def _single(one: Sample, side: int, how: Augment, rng: np.random.Generator) -> Sample:
@@ -110,6 +115,7 @@ def _placed(parts: Sequence[_Part], side: int) -> Sample:
     out = np.full((side, side, 3), GREY[0], np.uint8)
     boxes: List[Array] = []
     ids: List[Array] = []
+    confidence: List[Array] = []
     for one, sx, sy, left, top, (x0, y0, x1, y1) in parts:
         matrix = np.array([[sx, 0, left - x0 + (sx - 1) / 2], [0, sy, top - y0 + (sy - 1) / 2]])
         image = _shrunk(one.image, sx, sy, matrix)
@@ -118,10 +124,11 @@ def _placed(parts: Sequence[_Part], side: int) -> Sample:
         )
         moved = one.boxes * np.array([sx, sy] * 2, np.float32) + np.array([left, top] * 2, np.float32)
         clipped = np.clip(moved, (x0, y0) * 2, (x1, y1) * 2).astype(np.float32)
-        stays = _visible(moved, clipped)
+        stays = _visible(moved, clipped, one.confidence <= 0)
         boxes.append(clipped[stays])
         ids.append(one.ids[stays])
-    return Sample(out, np.concatenate(boxes), np.concatenate(ids))
+        confidence.append(one.confidence[stays])
+    return Sample(out, np.concatenate(boxes), np.concatenate(ids), np.concatenate(confidence))
 
 
 def _shrunk(image: Array, sx: float, sy: float, matrix: Array) -> Array:
@@ -140,11 +147,11 @@ def _shrunk(image: Array, sx: float, sy: float, matrix: Array) -> Array:
     return image
 
 
-def _visible(before: Array, after: Array) -> Array:
-    """Boxes of which enough is left to tell what they are."""
+def _visible(before: Array, after: Array, ignored: Array) -> Array:
+    """Boxes of which enough is left to tell what they are; of ignored regions any part counts."""
     old, new = (b[:, 2:] - b[:, :2] for b in (before, after))
     share = new.prod(1) / np.maximum(old.prod(1), 1e-9)
-    kept: Array = (new.min(1) >= 2) & (share >= 0.25)
+    kept: Array = (new.min(1) >= 2) & ((share >= 0.25) | ignored)
     return kept
 
 

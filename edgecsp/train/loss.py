@@ -3,19 +3,20 @@
 Two assigners. "shape" is darknet's: the anchors whose shape fits, in the cell of the box's middle. "dynamic" is
 SimOTA (YOLOX, Ge et al. 2021): of the predictions near the middle, the ones that fit best so far, as many as the
 sum of their best IoUs says. Boxes are punished by CIoU (Zheng et al. 2020), objectness and classes by binary
-cross entropy.
+cross entropy. Where a box is ignored (a crowd, something that a teacher is not sure of), nothing is punished.
 """
 
 from __future__ import annotations
 
 import math
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..core import Yolo
+from .threads import one_thread
 
 
 class Terms(NamedTuple):
@@ -75,6 +76,11 @@ def predict(heads: Sequence[Yolo], outputs: Sequence[Tensor], side: Tuple[int, i
     return Predictions(*(torch.cat(c, 1) for c in columns_[:2]), *(torch.cat(c) for c in columns_[2:]))
 
 
+def at_least_one(count: Tensor) -> Tensor:
+    """What the loss of a batch is divided by when one process computes all of it."""
+    return count.clamp(min=1)
+
+
 class Loss:
     """The loss for a network's heads, means over the boxes of a batch.
 
@@ -91,25 +97,54 @@ class Loss:
     ) -> None:
         self.heads, self.assigner, self.smooth, self.weights = heads, assigner, smooth, weights
 
-    def __call__(self, outputs: Sequence[Tensor], targets: Tensor, side: Tuple[int, int]) -> Terms:
-        """`outputs` raw heads of N inputs of `side` (h, w) px; `targets` (M, 6): image, class, cx, cy, w, h in px."""
+    def __call__(
+        self,
+        outputs: Sequence[Tensor],
+        targets: Tensor,
+        side: Tuple[int, int],
+        norm: Callable[[Tensor], Tensor] = at_least_one,
+    ) -> Terms:
+        """`outputs` raw heads of N inputs of `side` (h, w) px; `targets` (M, 6 or 7): image, class, cx, cy, w, h in px.
+
+        A seventh column is the label's confidence: what answers for it counts as much, and 0 is an ignored region.
+        `norm` makes of the sum of those confidences what the loss is divided by.
+        """
         found = predict(self.heads, outputs, side)
+        sure = targets[:, 6] if targets.shape[1] > 6 else torch.ones_like(targets[:, 0])
+        ignored, targets, sure = targets[sure <= 0], targets[sure > 0], sure[sure > 0]
         match = assign_dynamic(found, targets) if self.assigner == "dynamic" else assign_shape(found, targets)
-        count = max(1, len(match.target))
+        weight = sure[match.target]
+        count = norm(weight.sum())
         rows = found.raw[match.image, match.place]
         wanted = targets[match.target]
         boxes = found.boxes[match.image, match.place]
-        overlap = ciou(boxes, wanted[:, 2:])
+        overlap = ciou(boxes, wanted[:, 2:6])
         present = torch.zeros_like(found.raw[..., 4])
         present[match.image, match.place] = 1.0
+        counts = (~are_ignored(found.boxes, ignored)).to(present)
+        counts[match.image, match.place] = weight
         classes = found.raw.shape[2] - 5
         named = F.one_hot(wanted[:, 1].long(), classes).to(rows) * (1 - self.smooth) + self.smooth / classes
         terms = (
-            (1 - overlap).sum(),
-            F.binary_cross_entropy_with_logits(found.raw[..., 4], present, reduction="sum"),
-            F.binary_cross_entropy_with_logits(rows[:, 5:], named, reduction="sum"),
+            ((1 - overlap) * weight).sum(),
+            F.binary_cross_entropy_with_logits(found.raw[..., 4], present, counts, reduction="sum"),
+            F.binary_cross_entropy_with_logits(rows[:, 5:], named, weight[:, None], reduction="sum"),
         )
         return Terms(*(term * weight / count for term, weight in zip(terms, self.weights)))
+
+
+@torch.no_grad()
+def are_ignored(boxes: Tensor, regions: Tensor, share: float = 0.5) -> Tensor:
+    """Which of the boxes (N, P, 4) cx, cy, w, h lie in an ignored region with more than `share` of their area: (N, P).
+
+    `regions` (M, 6 or more) are rows as of the targets.
+    """
+    found = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+    for image in regions[:, 0].unique().long().tolist():
+        mine = regions[regions[:, 0] == image, 2:6]
+        own = boxes[image, :, None]
+        found[image] = (_common(own, mine) > share * own[..., 2:].prod(-1)).any(1)
+    return found
 
 
 @torch.no_grad()
@@ -119,19 +154,27 @@ def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, sh
     `radius` is in strides: a head with `scale_xy` 2 reaches a stride from its cell's middle, and only asymptotically.
     A place answers for one box at most, the one that it costs least.
     """
+    with one_thread(targets.device):
+        return _assign_dynamic(found, targets, radius, shape)
+
+
+def _assign_dynamic(found: Predictions, targets: Tensor, radius: float, shape: float) -> Matches:
     device = targets.device
     images, places, chosen = [], [], []
+    centres, anchors = found.centres.T.contiguous(), found.anchors.T.contiguous()
     for image in range(found.raw.shape[0]):
         mine = (targets[:, 0] == image).nonzero()[:, 0]
         if not len(mine):
             continue
-        boxes = targets[mine, 2:]
-        away = (boxes[:, None, :2] - found.centres).abs().amax(2) / found.strides
-        ratio = boxes[:, None, 2:] / found.anchors
-        fits = torch.maximum(ratio, 1 / ratio).amax(2) < shape
+        boxes = targets[mine, 2:6]
+        x, y, w, h = (column[:, None] for column in boxes.T)
+        near = torch.maximum((x - centres[0]).abs_(), (y - centres[1]).abs_()).div_(found.strides) < radius
+        ratios = w / anchors[0], h / anchors[1]
+        # Side by side in place of a reduction over two values, which torch does far more slowly.
+        fits = torch.maximum(*(torch.maximum(ratio, 1 / ratio) for ratio in ratios)) < shape
         fits |= ~fits.any(1, keepdim=True)  # a box that no anchor resembles takes what there is
-        near = away < radius
-        inside = (near & fits).any(0).nonzero()[:, 0]
+        able = near & fits
+        inside = able.any(0).nonzero()[:, 0]
         if not len(inside):
             continue
         overlap = iou(boxes[:, None], found.boxes[image, inside])
@@ -141,13 +184,12 @@ def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, sh
         absent = torch.log1p(-score)
         cost_class = -(absent.sum(1) + (score.log() - absent)[:, named].T)
         cost = cost_class + 3.0 * -(overlap + 1e-8).log()
-        cost = cost + 1e5 * ~(near & fits)[:, inside]
-        counts = overlap.topk(min(10, len(inside)), 1).values.sum(1).int().clamp(min=1)
+        cost = cost + 1e5 * ~able[:, inside]
+        most = min(10, len(inside))
+        counts = overlap.topk(most, 1).values.sum(1).int().clamp(min=1)
+        least, order = cost.topk(most, 1, largest=False)
         taken = torch.zeros_like(cost, dtype=torch.bool)
-        order = cost.argsort(1)
-        rank = torch.arange(cost.shape[1], device=device)
-        taken.scatter_(1, order, rank[None] < counts[:, None])
-        taken &= cost < 1e5
+        taken.scatter_(1, order, (torch.arange(most, device=device) < counts[:, None]) & (least < 1e5))
         several = taken.sum(0) > 1
         if several.any():
             best = cost[:, several].argmin(0)
@@ -166,7 +208,7 @@ def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, sh
 @torch.no_grad()
 def assign_shape(found: Predictions, targets: Tensor, also: float = 0.35) -> Matches:
     """darknet's: the anchor of the best shape, and those of an IoU of shapes above `also`, in the middle's cell."""
-    wh = targets[:, 4:]
+    wh = targets[:, 4:6]
     common = torch.minimum(wh[:, None], found.anchors).prod(2)
     fit = common / (wh.prod(1)[:, None] + found.anchors.prod(1) - common)
     here = (targets[:, None, 2:4] - found.centres).abs() <= found.strides[:, None] / 2 * (1 + 1e-6)
@@ -183,10 +225,15 @@ def assign_shape(found: Predictions, targets: Tensor, also: float = 0.35) -> Mat
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """IoU of boxes cx, cy, w, h; broadcasts."""
+    inside = _common(a, b)
+    return inside / (a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - inside + 1e-9)
+
+
+def _common(a: Tensor, b: Tensor) -> Tensor:
+    """Area that boxes cx, cy, w, h share; broadcasts."""
     low = torch.maximum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
     high = torch.minimum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
-    inside = (high - low).clamp(min=0).prod(-1)
-    return inside / (a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - inside + 1e-9)
+    return (high - low).clamp(min=0).prod(-1)
 
 
 def ciou(a: Tensor, b: Tensor) -> Tensor:

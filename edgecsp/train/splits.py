@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..errors import SourceError, UsageError
+from ..errors import NoSplit, UsageError
 from ..evaluate import Data, read
 
 
@@ -21,7 +22,7 @@ def split(
     if val is None and not isinstance(data, Data):
         try:
             val = read(data, split="val")
-        except SourceError:
+        except NoSplit:
             val = None
         if val is not None and {row.path for row in val.pictures} & {row.path for row in learn.pictures}:
             val = None
@@ -41,10 +42,10 @@ def split(
         raise UsageError(
             f"the classes of train and val differ: {', '.join(learn.names)} against {', '.join(val.names)}"
         )
-    return (_as_one(learn), _as_one(val)) if single else (learn, val)
+    return (as_one(learn), as_one(val)) if single else (learn, val)
 
 
-def _as_one(data: Data) -> Data:
+def as_one(data: Data) -> Data:
     """All classes as one, "object"."""
     rows = tuple(
         replace(row, boxes=replace(row.boxes, class_ids=np.zeros_like(row.boxes.class_ids))) for row in data.pictures
@@ -53,11 +54,15 @@ def _as_one(data: Data) -> Data:
 
 
 def digest(*parts: Data) -> str:
-    """What the data is: every image's path below its folder, its size in bytes and its boxes."""
+    """What the data is: every image's name, its boxes, and how sure those are."""
     made = hashlib.sha256()
     for data in parts:
         made.update(repr(data.names).encode())
         for row in data.pictures:
-            made.update(Path(row.path).name.encode())
+            made.update(os.fsencode(Path(row.path).name))
             made.update(row.boxes.xywh.tobytes() + row.boxes.class_ids.tobytes())
+            if row.boxes.crowd.any():
+                made.update(row.boxes.crowd.tobytes())
+            if row.boxes.scores is not None:
+                made.update(row.boxes.scores.tobytes())
     return made.hexdigest()[:16]

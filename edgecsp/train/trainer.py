@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import math
-from typing import Any, Dict, FrozenSet, List, Mapping
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import cpu
 from ..core import Yolo
 from ..errors import UsageError
+from . import distributed
 from .loss import Loss, Terms
 from .model import Layout
 from .network import Network
 from .settings import TrainSettings
 
 CLIP = 10.0  # the largest norm of a step's gradient
+MOST_SKIPPED = 10  # steps in a row whose loss is no number, after which a run has diverged
 
 
 def use_kept_memory() -> None:
@@ -38,10 +40,15 @@ def has_bfloat16(device: str) -> bool:
     return bool({"AVX-512 BF16", "AMX BF16"} & set(cpu.isa()))
 
 
+class Diverged(UsageError):
+    """The loss, or the network, is no number any more."""
+
+
 class Trainer:
     """The state of a run after `step` optimiser steps of `steps`.
 
-    `frozen` names parameters that stay as they are for the first `settings.freeze` of every `steps`.
+    `frozen` names tensors that stay as they are for the first `freeze_steps`, the statistics of batch-norms too; the
+    heads' own layers always learn. `skipped` counts the steps whose loss or gradient was no number.
     """
 
     def __init__(self, layout: Layout, settings: TrainSettings, steps: int, device: str = "cpu") -> None:
@@ -56,6 +63,10 @@ class Trainer:
         self.step = 0
         self.frozen: FrozenSet[str] = frozenset()
         self.freeze_steps = 0
+        self.skipped = 0
+        self._skipped_in_a_row = 0
+        self._several: Optional[nn.Module] = None  # the network as `distributed.wrap` has it
+        self._heads = {f"convolutions.{x.layer}." for x, _ in net.heads}
         self._bfloat16 = has_bfloat16(device)
 
     def begin_with(self, state: Mapping[str, Tensor]) -> int:
@@ -66,36 +77,78 @@ class Trainer:
             for key in taken:
                 mine[key].copy_(state[key])
         self.average.load_state_dict(mine)
-        self.frozen = frozenset(taken)
+        self.frozen = frozenset(key for key in taken if not any(key.startswith(head) for head in self._heads))
         return len(taken)
 
     def learn(self, images: Tensor, targets: Tensor) -> Terms:
-        """One optimiser step on a batch of `data.batches`. Raises `UsageError` when the loss is no number any more."""
+        """One optimiser step on a batch of `data.batches`; the loss of all processes' batches, without a gradient.
+
+        A step whose loss or gradient is no number changes nothing and is counted in `skipped`. Raises `Diverged`
+        after `MOST_SKIPPED` of them in a row.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
-        self.network.train()
+        if self._several is None:
+            self._several = distributed.wrap(self.network, self.device)
+        self._set_modes()
+        self.optimiser.zero_grad(set_to_none=True)
         x = images.to(self.device, non_blocking=True).to(memory_format=torch.channels_last).float().div_(255)
         targets = targets.to(self.device, non_blocking=True)
         # bfloat16 has float32's range, so nothing is scaled; the loss itself is computed in float32.
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self._bfloat16):
-            outputs = self.network(x)
-        terms = self.loss(outputs, targets, (images.shape[2], images.shape[3]))
-        if not bool(torch.isfinite(terms.total)):
-            raise UsageError(
-                f"step {self.step + 1}: the loss is {terms.total.item():g}; "
-                f"try a lower --lr than {self.settings.lr:g}. What was saved before stays"
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        terms.total.backward()
+            outputs = self._several(x)
+        own = self.loss(outputs, targets, (images.shape[2], images.shape[3]), distributed.share_of)
+        # The mean of the processes' is that of the whole batch: see `distributed.share_of`.
+        terms = Terms(*(distributed.total(torch.stack(own).detach()) / distributed.size()))
+        if bool(torch.isfinite(terms.total)) and self._descend(own.total):
+            self._skipped_in_a_row = 0
+            self._follow()
+        else:
+            self._skip(terms)
+        self.step += 1
+        return terms
+
+    def _set_modes(self) -> None:
+        """All layers learn, but for frozen batch-norms, which keep their statistics."""
+        self.network.train()
+        if self.step < self.freeze_steps:
+            for name, module in self.network.named_modules():
+                if isinstance(module, nn.BatchNorm2d) and f"{name}.running_mean" in self.frozen:
+                    module.eval()
+
+    def _descend(self, loss: Tensor) -> bool:
+        """Let the optimiser take a step, unless the gradient is no number; whether it did."""
+        loss.backward()
         if self.step < self.freeze_steps:
             for name, parameter in self.network.named_parameters():
                 if name in self.frozen:
                     parameter.grad = None
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        if not bool(torch.isfinite(norm)):
+            return False
         self.optimiser.step()
-        self._follow()
-        self.step += 1
-        return terms
+        return True
+
+    @torch.no_grad()
+    def _skip(self, terms: Terms) -> None:
+        """Count a step that changes nothing. Statistics that it has spoilt are the average's again."""
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= MOST_SKIPPED:
+            what = "loss" if not bool(torch.isfinite(terms.total)) else "gradient"
+            raise Diverged(
+                f"step {self.step + 1}: the {what} has been no number for {MOST_SKIPPED} steps, at a learning rate of "
+                f"{self.rate():.2g}; take a lower --lr than {self.settings.lr:g}"
+            )
+        theirs = dict(self.average.named_buffers())
+        for name, buffer in self.network.named_buffers():
+            if not bool(torch.isfinite(buffer).all()):
+                buffer.copy_(theirs[name])
+
+    def is_finite(self) -> bool:
+        """Whether the network and its average are numbers throughout."""
+        held = (*self.network.state_dict().values(), *self.average.state_dict().values())
+        return all(bool(torch.isfinite(value).all()) for value in held if value.is_floating_point())
 
     def rate(self) -> float:
         """The learning rate of the next step: a linear warm-up, then half a cosine down to a hundredth."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import csp_ref
 from ._packed import record_of
-from ._record import Entry
+from ._record import Entry, Trained
 
 SHIPPED = Path(__file__).with_name("codes.npz")
 
@@ -31,6 +31,7 @@ def entry(path: Path) -> Entry:
         scale_xy=tuple(record.get("scale_xy", ())),
         labels=tuple(record["labels"]),
         shipped=path,
+        trained=Trained.of_packed(record),
     )
 
 

@@ -82,6 +82,9 @@ def test_what_a_run_leaves(whole: Any, data: Path) -> None:
         "last.pt",
         "best.pt",
         "best.onnx",
+        "best.cfg",
+        "best.weights",
+        "results.html",
     }
     model = edgecsp.load(whole.onnx, engine="ort").model
     assert model.labels == ("square", "disc") and model.input.hw == (96, 96)
@@ -96,10 +99,10 @@ def test_what_a_run_leaves(whole: Any, data: Path) -> None:
 def test_a_killed_run_goes_on_to_the_same_weights(whole: Any, data: Path, tmp_path: Path) -> None:
     stopped = tmp_path / "stopped"
     code = (
-        "import sys, os; from edgecsp.train import *; from edgecsp.train import run\n"
-        "run.SAVE_EVERY_S = 0\n"
+        "import sys, os; from edgecsp.train import *; from edgecsp.train import loop\n"
+        "loop.SAVE_EVERY_S = 0\n"
         "def watch(at):\n    if at.step >= 3: os.kill(os.getpid(), 9)\n"
-        f"s = TrainSettings(epochs=2, batch=4, imgsz=96, warmup=4)\nrun.LOG_EVERY = 1\n"
+        f"s = TrainSettings(epochs=2, batch=4, imgsz=96, warmup=4)\nloop.LOG_EVERY = 1\n"
         f"train({MODEL!r}, sys.argv[1], settings=s, weights='none', out=sys.argv[2], workers=0, watch=watch)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(data), str(stopped)], capture_output=True, text=True)
@@ -204,7 +207,7 @@ def test_boxes_follow_the_pixels() -> None:
     """Whatever is done to an image, a box still lies around what it lay around."""
     image = np.full((90, 140, 3), 100, np.uint8)
     image[30:60, 40:80] = (255, 255, 255)
-    one = Sample(image, np.array([[40, 30, 80, 60]], np.float32), np.array([3]))
+    one = Sample(image, np.array([[40, 30, 80, 60]], np.float32), np.array([3]), np.ones(1, np.float32))
     plain = stretch(one, 96)
     np.testing.assert_allclose(plain.boxes, [[40 * 96 / 140, 32, 80 * 96 / 140, 64]], atol=1e-4)
     seen = 0

@@ -1,0 +1,70 @@
+"""The folder of a run: a new one, or one that goes on as it was begun."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, Sequence, Union
+
+from ..errors import SourceError, UsageError
+from . import distributed
+from .model import Layout
+from .settings import TrainSettings
+from .sightings import FILE
+from .teacher import Teaching
+
+
+def new(out: Union[str, Path, None]) -> Path:
+    """The folder that was asked for, else the next runs/train/N.
+
+    It must be new or hold nothing but what a teacher found. Raises `UsageError`.
+    """
+    if out is not None:
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(each.name != FILE for each in folder.iterdir())):
+            raise UsageError(
+                f"{folder} is there and is not empty; take another --name, or go on with --resume {folder}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    root = Path("runs") / "train"
+    root.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 1_000_000):
+        try:
+            (root / str(number)).mkdir()
+        except FileExistsError:
+            continue
+        return root / str(number)
+    raise UsageError(f"{root} is full")
+
+
+def record(folder: Path) -> Dict[str, Any]:
+    """What a run that can go on was begun with. Raises `SourceError`."""
+    path = folder / "run.json"
+    if not path.is_file() or not (folder / "last.pt").is_file():
+        raise SourceError(f"{folder} is no run of edgecsp train that can go on: it lacks run.json or last.pt")
+    try:
+        record: Dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise SourceError(f"{path} is damaged: {error}") from error
+    return record
+
+
+def check_same(folder: Path, record: Dict[str, Any], settings: TrainSettings, model: str, teaching: Teaching) -> None:
+    """Raise `UsageError` when a run is asked to go on otherwise than it was begun."""
+    changed = settings.differing(record["settings"])
+    if other := Layout.from_dict(record["layout"]).differs_from(model):
+        changed["model"] = (record["layout"]["model"], other)
+    before = record.get("teacher", Teaching().to_dict())
+    for name, value in teaching.to_dict().items():
+        if before[name] != value:
+            changed[name] = (_listed(before[name]), _listed(value))
+    if record.get("processes", 1) != distributed.size():
+        changed["processes"] = (record.get("processes", 1), distributed.size())
+    if changed:
+        shown = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
+        raise UsageError(f"{folder} was begun with {shown}; give the same, or begin a new run with --weights {folder}")
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " ".join(words) or "none"

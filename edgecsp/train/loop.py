@@ -1,0 +1,183 @@
+"""The steps of a run: when it saves, when it validates, and what ends it early; each end says how to go on."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Iterator, List, Protocol, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from ..errors import EngineFailed, SourceError, Stopped, UsageError
+from . import distributed
+from .trainer import Diverged, Trainer
+
+SAVE_EVERY_S = 60.0
+LOG_EVERY = 20  # steps
+
+
+class Keeper(Protocol):
+    """What a run does between its steps. The first process does it alone."""
+
+    folder: Path
+
+    def note(self, terms: Sequence[float], speed: float, waited: float, left_s: float) -> None:
+        """Log the mean terms of some steps, images a second, the share of the time without images, what is left."""
+
+    def save(self) -> None:
+        """Write `last.pt`."""
+
+    def is_due(self) -> bool:
+        """Whether to validate after the step that was just done; the same for all processes."""
+
+    def has_validated(self) -> bool:
+        """Whether that has been done after this step."""
+
+    def validate(self) -> None:
+        """Measure the average on the validation images, and keep it if it is the best."""
+
+    def is_enough(self) -> bool:
+        """Whether the run ends before its last step."""
+
+    def tell(self, text: str) -> None:
+        """A line for people."""
+
+
+def learn(
+    trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event
+) -> Tuple[float, float]:
+    """All steps of `batches`, of `batch` images each; gives images a second and the share of the time without any.
+
+    A validation that was due when the run was killed is made first. Raises `Stopped` when `stop` is set, `SourceError`
+    for an image that vanished or a reader that died, `UsageError` for a loss that stays no number, `EngineFailed` for
+    want of memory or of another process, `OutputError`; all say how to go on, from a `last.pt` that is whole.
+    """
+    clock = _Clock(trainer, batch)
+    seen: List[Tensor] = []
+    saved, skipped, first = time.monotonic(), trainer.skipped, not distributed.rank()
+    with _sentences(trainer, keeper):
+        if distributed.from_first(lambda: keeper.is_due() and not keeper.has_validated()):
+            _validate(trainer, keeper, clock)  # it was killed meanwhile
+        if distributed.from_first(keeper.is_enough):
+            return 0.0, 0.0
+        for images, targets in _saved_on_failure(batches, trainer, keeper):
+            clock.has_waited()
+            terms = torch.stack(trainer.learn(images, targets))
+            if trainer.skipped == skipped:
+                seen.append(terms)
+            else:
+                skipped = trainer.skipped
+                keeper.tell(f"step {trainer.step} is skipped: its loss or gradient is no number ({skipped} so far)")
+            due = keeper.is_due()
+            if seen and (len(seen) >= LOG_EVERY or due):
+                if first:
+                    keeper.note(torch.stack(seen).mean(0).tolist(), clock.speed(), clock.waiting(), clock.left())
+                seen.clear()
+            if due or time.monotonic() - saved > SAVE_EVERY_S:
+                _save(trainer, keeper)
+                saved = time.monotonic()
+            _check(stop, trainer, keeper)
+            if due:
+                _validate(trainer, keeper, clock)
+                _save(trainer, keeper)
+                if distributed.from_first(keeper.is_enough):
+                    break
+            clock.asks()
+    return clock.speed(), clock.waiting()
+
+
+def _check(stop: Event, trainer: Trainer, keeper: Keeper) -> None:
+    """Save and raise `Stopped` when one of the processes was asked to end."""
+    if distributed.any_of(stop.is_set()):
+        _save(trainer, keeper)
+        raise Stopped(f"stopped after step {trainer.step} of {trainer.steps}; to go on, add --resume {keeper.folder}")
+
+
+def _validate(trainer: Trainer, keeper: Keeper, clock: _Clock) -> None:
+    """On the first process, while the others wait."""
+
+    def validate() -> None:
+        if not trainer.is_finite():
+            raise Diverged(f"step {trainer.step}: the weights are no numbers; take a lower --lr")
+        keeper.validate()
+
+    begun = time.monotonic()
+    distributed.from_first(validate)
+    clock.pause += time.monotonic() - begun
+
+
+def _save(trainer: Trainer, keeper: Keeper) -> None:
+    """Unless something is no number any more: the last good state stays then."""
+    if not distributed.rank() and trainer.is_finite():
+        keeper.save()
+
+
+def _saved_on_failure(
+    batches: Iterator[Tuple[Tensor, Tensor]], trainer: Trainer, keeper: Keeper
+) -> Iterator[Tuple[Tensor, Tensor]]:
+    """The batches; the state between two steps is saved when one cannot be made."""
+    try:
+        yield from batches
+    except SourceError as error:
+        _save(trainer, keeper)
+        raise SourceError(f"{error}; put it back, and go on with --resume {keeper.folder}") from error
+
+
+@contextmanager
+def _sentences(trainer: Trainer, keeper: Keeper) -> Iterator[None]:
+    """Turn what torch raises for a lost process or too little memory into an `EdgecspError`."""
+    try:
+        yield
+    except Diverged as error:
+        if distributed.rank():
+            raise distributed.silently(error.exit_code) from error
+        good = [str(path) for path in (keeper.folder / "last.pt", keeper.folder / "best.pt") if path.is_file()]
+        raise UsageError(f"{error}. The last good weights are in {' and '.join(good)}") from error
+    except (RuntimeError, MemoryError) as error:
+        said = " ".join(str(error).split())[:300]
+        go_on = f"add --resume {keeper.folder} to go on from what was saved last"
+        if "DataLoader worker" in said:
+            raise SourceError(
+                f"a process that reads images died at step {trainer.step + 1} ({said.split('. ')[0]}), most often for "
+                f"want of memory; take fewer --workers, and {go_on}"
+            ) from error
+        if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "allocate memory" in said:
+            raise EngineFailed(
+                f"step {trainer.step + 1} needs more memory than {trainer.device} has; begin a run with a smaller "
+                "--batch or --imgsz"
+            ) from error
+        if distributed.is_lost(error):
+            raise EngineFailed(f"another process of this run has gone at step {trainer.step + 1}; {go_on}") from error
+        raise
+
+
+class _Clock:
+    """Images a second and how much of the time waits for images; validations do not count."""
+
+    def __init__(self, trainer: Trainer, batch: int) -> None:
+        self._trainer, self._batch = trainer, batch
+        self._begun, self._first = time.monotonic(), trainer.step
+        self._asked, self._waited = self._begun, 0.0
+        self.pause = 0.0
+
+    def asks(self) -> None:
+        self._asked = time.monotonic()
+
+    def has_waited(self) -> None:
+        self._waited += time.monotonic() - self._asked
+
+    def _took(self) -> float:
+        return max(1e-9, time.monotonic() - self._begun - self.pause)
+
+    def speed(self) -> float:
+        return (self._trainer.step - self._first) * self._batch / self._took()
+
+    def left(self) -> float:
+        done = self._trainer.step - self._first
+        return (time.monotonic() - self._begun) / max(1, done) * (self._trainer.steps - self._trainer.step)
+
+    def waiting(self) -> float:
+        return self._waited / self._took()

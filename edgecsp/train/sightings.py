@@ -1,0 +1,119 @@
+"""What a detector finds on many images, computed once on the fastest engine here and kept in a run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from threading import Event
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .. import cpu, files, pipeline, sources
+from ..core import Array, Detections, Frame, Model, Result
+from ..errors import Stopped
+
+FILE = "teacher.json"
+_TELL_EVERY_S = 10.0
+_SAVE_EVERY_S = 60.0
+
+
+class Sighting(NamedTuple):
+    """What is on an image of `hw` pixels: `xyxy` (N, 4) float32, `scores` (N,), `class_ids` (N,) of the detector."""
+
+    hw: Tuple[int, int]
+    xyxy: Array
+    scores: Array
+    class_ids: Array
+
+
+def look(
+    model: Model,
+    paths: Sequence[str],
+    conf: float,
+    folder: Path,
+    tell: Callable[[str], None] = lambda text: None,
+    stop: Optional[Event] = None,
+) -> Dict[str, Sighting]:
+    """The boxes of a score of `conf` or more on each image, by path; what cannot be read is left out and told.
+
+    Raises `SourceError` when none can be read, `Stopped` when `stop` is set; what was computed is kept.
+    """
+    kept = _Kept(folder / FILE, model, conf)
+    missing = [path for path in dict.fromkeys(paths) if path not in kept]
+    if missing:
+        _compute(model, missing, conf, kept, tell, stop or Event())
+    return {path: kept.get(path) for path in paths if path in kept}
+
+
+def _compute(
+    model: Model, paths: List[str], conf: float, kept: _Kept, tell: Callable[[str], None], stop: Event
+) -> None:
+    begun = told = saved = time.monotonic()
+    done = 0
+
+    def take(frame: Frame, result: Result) -> None:
+        if isinstance(result, Detections):
+            kept.add(frame.stream.name, frame.hw, result)
+
+    def tick() -> None:
+        nonlocal told, saved, done
+        done, now = done + 1, time.monotonic()
+        if now - told > _TELL_EVERY_S:
+            tell(f"teacher {model.name}: {done} of {len(paths)} images, {done / (now - begun):.0f} a second")
+            told = now
+        if now - saved > _SAVE_EVERY_S:
+            kept.save()
+            saved = now
+
+    summary = pipeline.Summary()
+    with pipeline.load(model, at_once=cpu.threads(), conf=conf) as detector:
+        on = f"{detector.chosen.engine} on {detector.chosen.device}" if detector.chosen else "an engine"
+        tell(f"teacher {model.name} looks at {len(paths)} images with {on}")
+        try:
+            pipeline.run(detector, [sources.Pictures(paths, forgive=True)], take, summary, tick=tick, stop=stop)
+        finally:
+            kept.save()
+    for text in summary.problems:
+        tell(text)
+    if stop.is_set():
+        raise Stopped(f"stopped after the teacher had looked at {done} of {len(paths)} images; training had not begun")
+    tell(f"teacher {model.name}: {done} images in {time.monotonic() - begun:.0f} s")
+
+
+class _Kept:
+    """The file: by detector, by the image's path, its size and rows of class, x0, y0, x1, y1, score."""
+
+    def __init__(self, path: Path, model: Model, conf: float) -> None:
+        self._path = path
+        self._all: Dict[str, Dict[str, Any]] = {}
+        if path.is_file():
+            try:
+                self._all = json.loads(path.read_text())
+            except ValueError:
+                self._all = {}  # damaged: computed anew
+        asked = hashlib.sha256(model.onnx + repr((model.input, model.iou, conf)).encode()).hexdigest()
+        self._own = self._all.setdefault(asked, {})
+
+    def __contains__(self, path: str) -> bool:
+        return os.path.abspath(path) in self._own
+
+    def get(self, path: str) -> Sighting:
+        held = self._own[os.path.abspath(path)]
+        table = np.array(held["boxes"], np.float32).reshape(-1, 6)
+        h, w = held["hw"]
+        return Sighting((h, w), table[:, 1:5], table[:, 5], table[:, 0].astype(np.int64))
+
+    def add(self, path: str, hw: Tuple[int, int], found: Detections) -> None:
+        rows = [
+            [int(class_id), *(round(float(v), 2) for v in box), round(float(score), 4)]
+            for class_id, box, score in zip(found.class_ids, found.xyxy, found.scores)
+        ]
+        self._own[os.path.abspath(path)] = {"hw": list(hw), "boxes": rows}
+
+    def save(self) -> None:
+        with files.atomic(self._path) as file:
+            file.write(json.dumps(self._all).encode())

@@ -1,0 +1,116 @@
+"""Two processes of torchrun learn what one with the doubled batch learns; the first alone writes and prints.
+
+Batch-norm takes its statistics from each process's own images, by design. For an exact comparison it goes by its
+running statistics in both runs here, its scales and biases learning as ever, in float32; all else is as in use.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
+
+import toy_run  # noqa: E402
+from test_training import draw  # noqa: E402
+
+from edgecsp.errors import UsageError  # noqa: E402
+from edgecsp.train import TrainSettings, distributed  # noqa: E402
+from edgecsp.train.data import Steps  # noqa: E402
+from edgecsp.train.run import pick_device  # noqa: E402
+
+EXACT = (
+    "import torch\n"
+    "torch.nn.BatchNorm2d.train = lambda self, mode=True: torch.nn.Module.train(self, False)\n"
+    "from edgecsp.train import loop, trainer\n"
+    "trainer.has_bfloat16 = lambda device: False\n"
+    "loop.LOG_EVERY = 1\n"
+)
+
+
+def start(code: str, *words: object, processes: int = 1) -> Any:
+    command = toy_run.command(code, *words)
+    if processes > 1:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        command = [sys.executable, *torchrun, *command[1:]]
+    return subprocess.run(command, capture_output=True, text=True, env=toy_run.environment(), timeout=400)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_two_processes_learn_what_one_with_the_doubled_batch_does(tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", 16)
+    base = (
+        "--data",
+        data,
+        "--epochs",
+        4,
+        "--imgsz",
+        64,
+        "--workers",
+        0,
+        "--weights",
+        "none",
+        "--device",
+        "cpu",
+        "--lr",
+        0.02,
+    )
+    held: Dict[int, Any] = {}
+    for processes, batch in ((1, 8), (2, 4)):
+        folder = tmp_path / f"of{processes}"
+        done = start(EXACT, *base, "--batch", batch, "--name", folder, processes=processes)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stderr.count("best AP50") == 1 and done.stderr.count("begins with") == 1
+        rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        state = torch.load(folder / "last.pt", weights_only=True)
+        assert json.loads((folder / "run.json").read_text())["processes"] == processes
+        assert (folder / "best.onnx").is_file()
+        held[processes] = ([row for row in rows if "loss" in row], state)
+    (one, ours), (two, theirs) = held[1], held[2]
+    assert len(one) == len(two) == 8 and ours["step"] == theirs["step"] == 8
+    for a, b in zip(one, two):
+        for key in ("loss", "box", "objectness", "classes", "lr"):
+            assert b[key] == pytest.approx(a[key], rel=1e-4), (a["step"], key)
+    moved = max(float((ours["average"][key] - value).abs().max()) for key, value in ours["network"].items())
+    assert moved > 2e-3
+    for key, value in ours["network"].items():
+        torch.testing.assert_close(theirs["network"][key], value, rtol=1e-3, atol=2e-4)
+
+    other = start(EXACT, *base, "--batch", 4, "--resume", tmp_path / "of2")
+    assert other.returncode == 2 and "was begun with processes 2 (now 1)" in other.stderr
+
+
+def test_an_error_is_said_once(tmp_path: Path) -> None:
+    done = start("", "--data", tmp_path / "nothing", "--device", "cpu", processes=2)
+    assert done.returncode != 0
+    assert done.stderr.count("edgecsp: there is no") == 1 and "exitcode  : 3" in done.stderr
+
+
+def test_what_two_see_is_what_one_sees() -> None:
+    sides, ends = (64, 96, 128), (3, 11)
+    one = list(Steps(*ends, 6, sides, 5, 7))
+    two = [list(Steps(*ends, 3, sides, 5, 7, (rank, 2))) for rank in range(2)]
+    assert [a + b for a, b in zip(*two)] == one
+
+
+def test_several_gpus_are_told_to_torchrun(tmp_path: Path) -> None:
+    done = toy_run.run("", "--data", "my data", "--device", "0,1", "--epochs", "3")
+    assert done.returncode == 2
+    command = "CUDA_VISIBLE_DEVICES=0,1 torchrun --nproc-per-node 2 -m edgecsp train toy --data 'my data' --epochs 3"
+    assert command in done.stderr
+    with pytest.raises(UsageError, match="cuda"):
+        pick_device("tpu")
+
+
+def test_one_process_needs_no_others() -> None:
+    count = torch.tensor(0.0)
+    assert distributed.size() == 1 and not distributed.rank()
+    assert float(distributed.share_of(count)) == 1.0 and distributed.from_first(lambda: 7) == 7
+    with distributed.processes("cpu") as device:
+        assert device == "cpu"
+    assert TrainSettings().batch == 16
