@@ -3,6 +3,7 @@
 # make check   set up, then lint, types and the import rules
 # make bench   set up, then time the ten detectors of the paper's Table 5 on every engine that is here
 # make bench-peers   other people's programs beside it, each in an environment of its own (MODEL_ONLY=1: the network alone)
+# make bench-train   edgecsp train beside ultralytics' YOLO11n, MINUTES=30 of training each on DATA=bccd
 # make check-image   build docker/cpu.Dockerfile for this machine and run it (root, buildah, debootstrap; some minutes);
 #                    check-arm64: for arm64, under qemu (slow); check-tx2: the TX2's, without NVIDIA's packages;
 #                    test-tx2: the tests with exactly its versions
@@ -19,7 +20,7 @@ SPREAD = -n 2 --dist loadfile
 PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 bench bench-peers clean
+.PHONY: check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 bench bench-peers bench-train clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +60,11 @@ version = $$($(BIN)/python -c 'import importlib.metadata as m; print("$(1)==" + 
 bench-peers: $(VENV)/ready .venv-opencv4/ready .venv-peers-openvino/ready .venv-peers-onnxruntime/ready \
 		.venv-peers-ultralytics/ready
 	$(BIN)/python -m benchmarks.peers $(if $(MODEL_ONLY),--model-only)
+
+MINUTES ?= 30
+DATA ?= bccd
+bench-train: $(VENV)/ready .venv-peers-ultralytics/ready
+	$(BIN)/python -m benchmarks.peers.train --data '$(DATA)' --minutes $(MINUTES)
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -94,7 +94,7 @@ def _load(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def _answer(detector: pipeline.Detector, data: bytes) -> bytes:
-    image = decode(data, "picture")
+    image = decode(data, "picture").image
     return json.dumps(as_json(Frame(image, Stream("picture")), detector(image)), allow_nan=False).encode()
 
 
@@ -105,7 +105,7 @@ def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, se
 
     def work(mine: int) -> None:
         while time.monotonic() < end:
-            detector(decode(taken[(counts[mine] + mine) % len(taken)], "picture"))
+            detector(decode(taken[(counts[mine] + mine) % len(taken)], "picture").image)
             counts[mine] += 1
 
     workers = [threading.Thread(target=work, args=(at,)) for at in range(threads)]

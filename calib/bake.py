@@ -1,4 +1,4 @@
-"""A run's average weights -> the zoo's `codes.npz`, the model in the box: `python -m calib.bake RUN`.
+"""A run of `edgecsp train` -> the zoo's `codes.npz`, the bundled model: `python -m calib.bake RUN`.
 
 What was packed is read back through the zoo and run beside the torch module before it gets its name: their raw heads
 must agree as far as half-precision kernels allow. RUN also gets `codes.weights`, the same in darknet's format.
@@ -17,92 +17,116 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 import numpy as np
 import torch
 
-from edgecsp import files, zoo
-from edgecsp.core import Model
+from edgecsp import files, onnx_model, zoo
+from edgecsp.core import Model, Yolo
 from edgecsp.darknet import weights as darknet_weights
-from edgecsp.errors import BuildFailed, EdgecspError
-from edgecsp.train import anchors
+from edgecsp.errors import BuildFailed, EdgecspError, SourceError, UsageError
+from edgecsp.train.model import Layout
 from edgecsp.train.network import Network
 from edgecsp.zoo._packed import PackedWeights, pack
 
 from . import CLASSES, TEST_SEEDS, test
-from .run import MASKS, MODEL, SIDE, network
 
 CLOSE = 0.05  # of a logit: half-precision kernels through forty layers
 SHIPPED = Path(zoo.__file__).with_name("codes.npz")
 _TEXT: Dict[str, Any] = {"capture_output": True, "text": True, "check": False}
 
 
-def parts(tape: Network) -> Iterator[Tuple[str, np.ndarray]]:
-    """Every array of a tape with its part's name, in darknet's order."""
-    arrays = iter(tape.floats())
-    for module in tape.convolutions.values():
+def parts(network: Network) -> Iterator[Tuple[str, np.ndarray]]:
+    """Every array of a network with its part's name, in darknet's order."""
+    arrays = iter(network.floats())
+    for module in network.convolutions.values():
         norm = ("scale", "mean", "variance") if len(module) == 2 else ()
         yield from ((part, next(arrays)) for part in ("bias", *norm, "weights"))
 
 
-def furthest(model: Model, tape: Network, pictures: np.ndarray) -> float:
-    """The largest difference of any raw value between the ONNX and the tape, over pictures (N, 3, s, s) float32."""
+def furthest(model: Model, network: Network, pictures: np.ndarray) -> float:
+    """The largest difference of any raw value between ONNX and torch, over pictures (N, 3, s, s) float32."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
     name, worst = session.get_inputs()[0].name, 0.0
-    tape.eval()
+    network.eval()
     with torch.no_grad():
         for x in pictures:
-            mine = tape(torch.from_numpy(x[None]))
+            mine = network(torch.from_numpy(x[None]))
             for a, b in zip(mine, session.run(None, {name: x[None]})):
                 worst = max(worst, float(np.abs(a.numpy() - b).max()))
     return worst
 
 
-def packed(tape: Network, sizes: anchors.Anchors, record: Mapping[str, Any], path: Path) -> Model:
-    """Pack a tape to `path` and read it back through the zoo, as the model in the box will be."""
+def packed(network: Network, layout: Layout, record: Mapping[str, Any], path: Path) -> Model:
+    """Pack a network to `path` and read it back through the zoo, as the bundled model will be."""
     with path.open("wb") as file:
-        pack(file, parts(tape), record)
-    return zoo.model(MODEL, PackedWeights(path), (SIDE, SIDE), CLASSES, anchors=sizes, masks=MASKS)
+        pack(file, parts(network), record)
+    entry, net = zoo.get(layout.name), layout.net()
+    return onnx_model.build(
+        net, PackedWeights(path), name="codes", labels=layout.labels, input=entry.input(net),
+        conf=entry.conf, iou=entry.iou,
+    )  # fmt: skip
+
+
+def read_run(run: Path) -> Tuple[Dict[str, Any], Layout, Network]:
+    """A run's record, its layout, and the average network of its best epoch.
+
+    Raises `SourceError` for what is no run of edgecsp train, `UsageError` for a run of another model or of other data.
+    """
+    try:
+        began = json.loads((run / "run.json").read_text())
+        layout = Layout.from_dict(began["layout"])
+        held = torch.load(run / "best.pt", map_location="cpu", weights_only=True)
+        average, best = held["average"], json.loads(held["best"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(
+            f"{run} is no run of edgecsp train with a best epoch ({type(error).__name__}: {error}); "
+            "calib/README.md has the command"
+        ) from None
+    if layout.labels != CLASSES:
+        raise UsageError(f"{run} learned {', '.join(layout.labels[:6])}; codes are {', '.join(CLASSES)}")
+    network = Network(layout.net())
+    network.load_state_dict(average)
+    return {**began, "best": best}, layout, network
 
 
 def from_run(run: Path, out: Path, count: int) -> None:
-    """Pack a run's last checkpoint to `out`, with its figures on `count` test scenes.
+    """Pack the best epoch of a run to `out`, with its figures on `count` test scenes.
 
     Raises `BuildFailed` if what comes back is not what was trained.
     """
-    began = json.loads((run / "run.json").read_text())
-    held = torch.load(run / "last.pt", map_location="cpu", weights_only=True)
-    sizes = tuple((w, h) for w, h in began["anchors"])
-    tape = Network(network(sizes))
-    tape.load_state_dict(held["average"])
+    began, layout, network = read_run(run)
     with files.atomic(run / "codes.weights") as file:
-        darknet_weights.write(file, tape.floats())
+        darknet_weights.write(file, network.floats())
+    heads = [head for _, head in network.net.heads if isinstance(head, Yolo)]
     record = {
-        "model": MODEL,
-        "labels": CLASSES,
-        "anchors": sizes,
-        "masks": MASKS,
+        "model": layout.name,
+        "imgsz": layout.side,
+        "labels": layout.labels,
+        "anchors": layout.anchors,
+        "masks": layout.masks,
+        "scale_xy": [head.scale_xy for head in heads],
         "licence": "Apache-2.0",
-        "trained": f"{held['step']:,} steps of {began['asked']['batch']} synthetic scenes",
-        "scenes": began["scenes"],
-        "asked": began["asked"],
-        **({"start": began["start"]} if "start" in began else {}),
+        "trained": f"epoch {began['best']['epoch']} of {began['settings']['epochs']}, begun with {began['start']}",
+        "scenes": f"{began['data']['train_images']:,}, digest {began['data']['digest']}",
+        "settings": began["settings"],
+        "versions": began["versions"],
         "commit": _commit(),
     }
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / out.name
-        model = packed(tape, sizes, record, path)
-        worst = furthest(model, tape, _pictures(4))
-        if worst > CLOSE:
+        model = packed(network, layout, record, path)
+        worst = furthest(model, network, _pictures(4, layout.side))
+        if not worst <= CLOSE:
             raise BuildFailed(f"the packed heads differ from the trained net's by {worst:.2g}; {CLOSE:g} is allowed")
-        packed(tape, sizes, {**record, "test": {"scenes": count, **test.measure(model, count)}}, path)
+        packed(network, layout, {**record, "test": {"scenes": count, **test.measure(model, count)}}, path)
         with files.atomic(out) as target:
             target.write(path.read_bytes())
-    print(f"{out}: step {held['step']}, heads within {worst:.1g} of the trained net's", file=sys.stderr)
+    print(f"{out}: epoch {began['best']['epoch']}, heads within {worst:.1g} of the trained net's", file=sys.stderr)
 
 
-def _pictures(count: int) -> np.ndarray:
+def _pictures(count: int, side: int) -> np.ndarray:
     from .scenes import scene
 
-    made = [scene(TEST_SEEDS + i, SIDE)[0][:, :, ::-1].transpose(2, 0, 1) for i in range(count)]
+    made = [scene(TEST_SEEDS + i, side)[0][:, :, ::-1].transpose(2, 0, 1) for i in range(count)]
     return np.ascontiguousarray(made, np.float32) / 255
 
 

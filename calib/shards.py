@@ -1,8 +1,8 @@
-"""Scenes made ahead, in parallel, in files: `python -m calib.shards OUT --seeds 0:40000 --size 320 --workers 2`.
+"""A labelled data set of scenes, written in parallel: `python -m calib.shards DIR --scenes 80000 --hard 40000`.
 
-A shard is `scenes-SIZE-FIRST-LAST.npz`: the scenes of the seeds FIRST to LAST - 1 as JPEGs, their boxes and class
-ids. It appears when it is whole, so an interrupted command is simply given again; shards that are there are kept,
-and shards whose seeds overlap are refused, so that no scene is met twice.
+DIR gets `data.yaml`, `train/` and `val/`, with YOLO labels beside the images: what `edgecsp train` and `edgecsp val`
+read. A shard is a folder `scenes-SIDE-FIRST-LAST` of the scenes of those seeds. It gets its name when it is whole, so
+an interrupted command is simply given again, and a larger one adds to what is there. No test scene is ever among them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Iterable, List, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -21,106 +22,87 @@ import numpy as np
 from edgecsp import files
 from edgecsp.errors import UsageError
 
-from . import TEST_SEEDS
+from . import CLASSES, HARD_SEEDS, TEST_SEEDS, VAL_SEEDS
 
 PER_SHARD = 500
 QUALITY = 92
-_NAME = re.compile(r"scenes-(\d+)-(\d+)-(\d+)\.npz")
+_NAME = re.compile(r"scenes-(\d+)-(\d+)-(\d+)")
 
 
 class Shard(NamedTuple):
-    """A shard's place and what its name says: the scenes' side in pixels, its first seed and the one after its last."""
+    """A shard's folder and what its name says: the side in pixels, its first seed and the one after its last."""
 
     path: Path
-    size: int
+    side: int
     first: int
     last: int
 
 
-class Scenes:
-    """The scenes of a shard, held as JPEGs: `scenes[i]` is (picture, boxes (N, 4) float32 xyxy, ids (N,) int64)."""
-
-    def __init__(self, path: Path) -> None:
-        with np.load(path) as held:
-            self._bytes, self._ends = held["jpegs"], held["ends"]
-            self._boxes, self._ids, self._rows = held["boxes"], held["ids"], held["rows"]
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, i: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if not 0 <= i < len(self):
-            raise IndexError(i)
-        rows = slice(self._rows[i], self._rows[i + 1])
-        picture = cv2.imdecode(self._bytes[self._ends[i] : self._ends[i + 1]], cv2.IMREAD_COLOR)
-        return picture, self._boxes[rows].astype(np.float32), self._ids[rows].astype(np.int64)
+def find(folder: Path) -> List[Shard]:
+    """The whole shards in a folder, by first seed."""
+    matches = [(path, _NAME.fullmatch(path.name)) for path in folder.glob("scenes-*")]
+    shards = [Shard(path, *(int(n) for n in match.groups())) for path, match in matches if match]
+    return sorted(shards, key=lambda shard: shard.first)
 
 
-def found(folder: Path) -> List[Shard]:
-    """The shards in a folder, by first seed. Raises `UsageError` when two hold the same seed."""
-    shards = []
-    for path in folder.glob("scenes-*.npz"):
-        match = _NAME.fullmatch(path.name)
-        if match:
-            shards.append(Shard(path, *(int(n) for n in match.groups())))
-    shards.sort(key=lambda s: s.first)
-    for one, other in zip(shards, shards[1:]):
-        if other.first < one.last:
-            raise UsageError(f"{one.path.name} and {other.path.name} hold the same seeds; remove one of them")
-    return shards
+def plan(folder: Path, scenes: int, hard: int, val: int, side: int = 320, per_shard: int = PER_SHARD) -> List[Shard]:
+    """The shards that are still to be written for so many scenes. Raises `UsageError`.
 
-
-def for_training(folder: Path) -> List[Shard]:
-    """The same, refusing test scenes and an empty folder. Raises `UsageError`."""
-    shards = found(folder)
-    if not shards:
-        raise UsageError(f"no shards in {folder}; make some: python -m calib.shards {folder} --seeds 0:20000")
-    if shards[-1].last > TEST_SEEDS:
-        raise UsageError(f"{shards[-1].path.name} holds test scenes (seeds from {TEST_SEEDS}); training refuses them")
-    return shards
+    `scenes` general training scenes, `hard` ones of the seeds from HARD_SEEDS on, `val` of the seeds from VAL_SEEDS
+    on, half of them hard.
+    """
+    half = (VAL_SEEDS + TEST_SEEDS) // 2
+    wanted = (
+        ("train", 0, HARD_SEEDS, scenes, "--scenes", per_shard),
+        ("train", HARD_SEEDS, VAL_SEEDS, hard, "--hard", per_shard),
+        ("val", VAL_SEEDS, half, val // 2, "--val", 2 * per_shard),
+        ("val", half, TEST_SEEDS, val // 2, "--val", 2 * per_shard),
+    )
+    todo = []
+    for split, first, end, count, option, step in wanted:
+        if count < 0 or count % per_shard or first + count > end:
+            most = (end - first) // per_shard * step
+            raise UsageError(f"{option} is a multiple of {step}, from 0 to {most:,}")
+        for begin in range(first, first + count, per_shard):
+            path = folder / split / f"scenes-{side}-{begin}-{begin + per_shard}"
+            todo.append(Shard(path, side, begin, begin + per_shard))
+    there = {shard for split in ("train", "val") for shard in find(folder / split)}
+    other = next((shard for shard in there if shard.side != side or shard.last - shard.first != per_shard), None)
+    if other is not None:
+        raise UsageError(
+            f"{other.path} is there, of another size; give {folder} the same --side, or take another folder"
+        )
+    return [shard for shard in todo if shard not in there]
 
 
 def write(shard: Shard) -> int:
-    """Make one shard's scenes and write it; returns how many."""
+    """Make one shard's scenes and write them; returns how many."""
     from .scenes import scene
 
-    jpegs, boxes, ids = [], [], []
+    part = shard.path.with_name(f".{shard.path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
     for seed in range(shard.first, shard.last):
-        image, xyxy, class_ids = scene(seed, shard.size)
-        jpegs.append(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].ravel())
-        boxes.append(xyxy)
-        ids.append(class_ids)
-    with files.atomic(shard.path) as file:
-        np.savez(
-            file,
-            jpegs=np.concatenate(jpegs),
-            ends=np.cumsum([0, *map(len, jpegs)]),
-            boxes=np.concatenate(boxes),
-            ids=np.concatenate(ids).astype(np.uint8),
-            rows=np.cumsum([0, *map(len, ids)]),
-        )
+        image, xyxy, class_ids = scene(seed, shard.side)
+        jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+        (part / f"{seed}.jpg").write_bytes(jpeg.tobytes())
+        (part / f"{seed}.txt").write_text(labels(xyxy, class_ids, shard.side))
+    part.rename(shard.path)
     return shard.last - shard.first
 
 
-def planned(folder: Path, seeds: range, size: int, per_shard: int = PER_SHARD) -> List[Shard]:
-    """The shards that hold `seeds`; those that are written already are left out. Raises `UsageError`.
+def labels(xyxy: np.ndarray, class_ids: np.ndarray, side: int) -> str:
+    """A YOLO label file: "class cx cy w h" a line, in shares of the sides."""
+    boxes = xyxy.astype(np.float64) / side
+    rows = np.concatenate(((boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]), 1)
+    return "".join(f"{c} " + " ".join(f"{v:.6f}" for v in row) + "\n" for c, row in zip(class_ids, rows.tolist()))
 
-    Shards begin at multiples of `per_shard`, so that ranges of seeds that meet do not overlap.
-    """
-    if seeds.start % per_shard or seeds.stop % per_shard or not len(seeds):
-        raise UsageError(f"--seeds goes from one multiple of {per_shard} to a later one; found {seeds}")
-    if seeds.start < TEST_SEEDS < seeds.stop:
-        raise UsageError(f"{seeds} mixes training scenes with test scenes, which begin at {TEST_SEEDS}")
-    have, todo = found(folder), []
-    for first in range(seeds.start, seeds.stop, per_shard):
-        last = first + per_shard
-        shard = Shard(folder / f"scenes-{size}-{first}-{last}.npz", size, first, last)
-        met = [h for h in have if h.first < last and first < h.last]
-        if met and met != [shard]:
-            raise UsageError(f"{met[0].path.name} is there and holds some of the seeds {first}:{last}; use other seeds")
-        if not met:
-            todo.append(shard)
-    return todo
+
+def describe(folder: Path) -> None:
+    """Write the data.yaml of a folder of shards."""
+    text = f"train: train\nval: val\nnc: {len(CLASSES)}\nnames: [{', '.join(CLASSES)}]\n"
+    with files.atomic(folder / "data.yaml") as file:
+        file.write(text.encode())
 
 
 def make(todo: Sequence[Shard], workers: int) -> Iterable[int]:
@@ -133,22 +115,19 @@ def make(todo: Sequence[Shard], workers: int) -> Iterable[int]:
         yield from pool.imap_unordered(write, todo)
 
 
-def seed_range(text: str) -> range:
-    """`A:B` -> the seeds A to B - 1."""
-    first, last = text.split(":")
-    return range(int(first), int(last))
-
-
 def main() -> None:
     """Parse the command line; prints a progress line to stderr."""
     parser = argparse.ArgumentParser(prog="python -m calib.shards", description=__doc__.split("\n")[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=seed_range, required=True, metavar="A:B")
-    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("out", type=Path, metavar="DIR")
+    parser.add_argument("--scenes", type=int, default=80_000, help="general training scenes [default: %(default)s]")
+    parser.add_argument("--hard", type=int, default=40_000, help="training scenes of Data Matrix and look-alikes")
+    parser.add_argument("--val", type=int, default=1000, help="scenes that choose the best epoch, half of them hard")
+    parser.add_argument("--side", type=int, default=320, help="of a scene, in pixels")
     parser.add_argument("--workers", type=int, default=2)
     a = parser.parse_args()
     try:
-        todo = planned(a.out, a.seeds, a.size)
+        todo = plan(a.out, a.scenes, a.hard, a.val, a.side)
+        describe(a.out)
     except UsageError as error:
         parser.error(str(error))
     done, total, begin = 0, sum(s.last - s.first for s in todo), time.perf_counter()
@@ -157,7 +136,7 @@ def main() -> None:
         rate = done / (time.perf_counter() - begin)
         left = (total - done) / rate
         print(f"\r{done:,} of {total:,} scenes, {rate:.0f} a second, {left:.0f} s left ", end="", file=sys.stderr)
-    print(f"\n{len(a.seeds):,} scenes in {a.out}", file=sys.stderr)
+    print(f"\n{a.scenes + a.hard + a.val:,} scenes in {a.out / 'data.yaml'}", file=sys.stderr)
 
 
 if __name__ == "__main__":

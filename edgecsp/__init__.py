@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .core import Classes, Detection, Detections, Frame
     from .errors import EdgecspError
     from .pipeline import Detector, load
+    from .train.api import train
 
 _HOMES = {
     "Classes": "core",
@@ -31,14 +32,16 @@ _HOMES = {
     "EdgecspError": "errors",
     "load": "pipeline",
 }
-__all__ = ["Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "__version__", "load"]
+__all__ = ["Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    if name == "train":  # a package that can be called
+        return importlib.import_module(".train", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
 
 

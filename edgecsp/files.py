@@ -11,10 +11,10 @@ import stat
 import struct
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Callable, Iterable, Iterator, Optional, Tuple, Union
+from typing import BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
 from .errors import OutputError, ReaderGone, UsageError
 
@@ -42,6 +42,28 @@ def atomic(path: Union[str, Path]) -> Iterator[BinaryIO]:
             with os.fdopen(os.dup(part.handle), "wb") as file:
                 yield file
             part.finish()
+
+
+@contextmanager
+def together(contents: Mapping[Path, bytes]) -> Iterator[Dict[Path, Part]]:
+    """Write several files that get their names when the block ends well; otherwise none does, and older ones stay.
+
+    Gives the files under way by the names that they will have: the block may read them, and `drop` what is not to be.
+    All are on the disk before the first gets its name. Raises `OutputError` for the file that cannot be written.
+    """
+    with ExitStack() as stack:
+        parts: Dict[Path, Part] = {}
+        for path, data in contents.items():
+            with _failures(path):
+                part = parts[path] = stack.enter_context(Part(path))
+                with os.fdopen(os.dup(part.handle), "wb") as file:
+                    file.write(data)
+                os.fsync(part.handle)
+        yield parts
+        for path, part in parts.items():
+            with _failures(path):
+                if part.is_open:
+                    part.finish()
 
 
 def write_new(names: Iterable[Path], data: bytes) -> Path:
@@ -102,6 +124,11 @@ class Part:
             self._target = next(name for name in names if _became(self.path, name))
         self._close()
         return self._target
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still under way: neither finished nor dropped."""
+        return self._open
 
     def drop(self) -> None:
         """Remove the file; after `finish` it does nothing."""

@@ -9,7 +9,7 @@ CPUs than threads. "same" is the share of boxes that edgecsp on onnxruntime find
 within 0.02). "times" is how many times as long as edgecsp's first engine a peer takes: the median of the rounds'
 ratios, by the clock and in CPU time. darknet resizes in its own way, which moves its scores.
 
-`codes` is the model in the box; darknet and OpenCV 4 get it as darknet's files (`as_darknet`), and its pictures are
+`codes` is the model in the box; darknet and OpenCV 4 get it as darknet's files (`darknet.writing`), and its images are
 frames of codes.mp4. A peer that reads no darknet network gets a YOLOv8n, of the size whose BFLOPs are nearest, which is
 made to find as many boxes; its row says so.
 

@@ -16,11 +16,12 @@ import numpy as np
 import edgecsp
 from edgecsp import darknet, onnx_model, precision, preprocess, store, zoo
 from edgecsp.core import Array, Model
+from edgecsp.darknet import writing
 from edgecsp.errors import CalibrationError
 from edgecsp.zoo._packed import PackedWeights
 
 from ..pictures import DATA, pictures
-from . import as_darknet, yolov8n
+from . import yolov8n
 
 CONF, IOU = 0.25, 0.45
 HW, COUNT = (720, 1280), 8
@@ -126,7 +127,7 @@ def _codes(name: str, folder: Path, alone: bool) -> Subject:
     entry, model = zoo.get(name), store.resolve(name)
     cfg, weights = folder / f"{name}.cfg", folder / f"{name}.weights"
     assert entry.shipped is not None
-    as_darknet.write(entry.net(), PackedWeights(entry.shipped), entry.anchors, cfg, weights)
+    writing.write(entry.net(), PackedWeights(entry.shipped), entry.anchors, cfg, weights)
     ranges = None if alone else precision.load(REPO / "calib" / "codes.json")
     files = {**_onnx(model, folder, name, ranges), "cfg": str(cfg), "weights": str(weights)}
     more = {"masks": entry.masks, "anchors": entry.anchors}

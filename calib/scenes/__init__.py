@@ -1,8 +1,9 @@
 """Labelled scenes with codes in them: `scene(seed)` gives the same bytes for the same seed on one machine.
 
 What a scene is made of, from the inside out: `symbols` (module bitmaps), `prints` (their ink), `paper`, `cards`
-and `plates` (what they are printed on), `warp` (bends and tilts), `backgrounds`, `lookalikes` and `patterns`,
-`picture` (what lies where, and the boxes), `compose` (what is in it), `camera` (light, lens, sensor, JPEG).
+and `plates` (what they are printed on), `warp` (bends and tilts), `backgrounds`, `lookalikes`, `negatives` and
+`patterns`, `picture` (what lies where, and the boxes), `compose` and `hard` (what is in it), `camera` (light, lens,
+sensor, JPEG).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Tuple
 import cv2
 import numpy as np
 
-from .. import CLASSES
+from .. import CLASSES, HARD_SEEDS, LOOKALIKE_SEEDS, TEST_SEEDS, VAL_SEEDS
+from . import hard
 from .compose import compose
 from .dice import Dice
 from .warp import Frame
@@ -34,11 +36,19 @@ def scene(seed: int, side: int = 320, natural: bool = False) -> Tuple[np.ndarray
     Every scene has an aspect ratio of its own. The picture is `side` x `side`, stretched as the network's input
     is (the pixels are drawn there, nothing is resized), or with `natural` its longer side is `side`.
     A box is the symbol's own, without quiet zone or human-readable line, clipped to the picture. Symbols of
-    which less than half is inside, or less than 60 % uncovered, have none.
+    which less than half is inside, or less than 60 % uncovered, have none. Which seeds are what: `calib.HARD_SEEDS`.
     """
     d = Dice(seed)
     aspect = d.pick(_ASPECTS) * d.uniform(0.95, 1.05)
     hw = (side, side)
     if natural:
         hw = (round(side / aspect), side) if aspect > 1 else (side, round(side * aspect))
+    if is_hard(seed):
+        return compose(d, Frame(hw, aspect), hard.scenes(held_out=seed >= VAL_SEEDS), hard.CLEAN)
     return compose(d, Frame(hw, aspect))
+
+
+def is_hard(seed: int) -> bool:
+    """Whether a seed makes a scene of `hard`: Data Matrix, and what is mistaken for codes."""
+    half = (VAL_SEEDS + TEST_SEEDS) // 2
+    return HARD_SEEDS <= seed < VAL_SEEDS or half <= seed < TEST_SEEDS or seed >= LOOKALIKE_SEEDS

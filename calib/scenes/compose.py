@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Tuple
+from typing import Callable, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def one(s: Scene) -> None:
         wanted = max(wanted, d.uniform(0.5, 1.1))
     if d.chance(0.1):
         _cut_out(s, card)
-    s.put(card, wanted, _centre(d, wanted))
+    s.put(card, wanted, centre_of(d, wanted))
 
 
 def _cut_out(s: Scene, card: Card) -> None:
@@ -38,7 +38,7 @@ def _cut_out(s: Scene, card: Card) -> None:
         s.frame = Frame(s.frame.hw, min(6.0, max(0.2, card.w / card.h * s.d.log(0.7, 1.4))))
 
 
-def _centre(d: Dice, wanted: float) -> Tuple[float, float]:
+def centre_of(d: Dice, wanted: float) -> Tuple[float, float]:
     """Where the middle goes so that the symbol is inside, or now and then cut off by a border."""
     room = max(0.0, 1 - wanted) / 2 + (0.12 if d.chance(0.15) else 0.0)
     return 0.5 + d.uniform(-room, room), 0.5 + d.uniform(-room, room)
@@ -94,15 +94,22 @@ def scan(s: Scene) -> None:
     s.put(card, d.uniform(0.5, 1.0), (0.5, 0.5), warp.pose(d, extent, angle, flat=True))
 
 
-SCENES = ((one, 0.55), (several, 0.12), (scan, 0.1), (without, 0.23))
+Kind = Callable[[Scene], None]
+SCENES: Sequence[Tuple[Kind, float]] = ((one, 0.55), (several, 0.12), (scan, 0.1), (without, 0.23))
+CLEAN: Mapping[Kind, float] = {scan: 0.6}
 
 
-def compose(d: Dice, frame: Frame) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A scene: (h, w, 3) uint8 BGR, boxes (N, 4) float32 xyxy, class ids (N,) int64."""
+def compose(
+    d: Dice, frame: Frame, scenes: Sequence[Tuple[Kind, float]] = SCENES, clean_share: Mapping[Kind, float] = CLEAN
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A scene: (h, w, 3) uint8 BGR, boxes (N, 4) float32 xyxy, class ids (N,) int64.
+
+    `scenes` are the kinds with their weights, `clean_share` how many of a kind no camera has seen.
+    """
     s = Scene(d, frame)
-    kind = d.pick(SCENES)
+    kind = d.pick(scenes)
     kind(s)
-    clean = kind is scan and d.chance(0.6)
+    clean = kind in clean_share and d.chance(clean_share[kind])
     if not clean and d.chance(0.14):
         for _ in range(d.randint(1, 2)):
             s.cover()

@@ -108,7 +108,7 @@ def table(d: Dice) -> Ink:
         for y in range(0, N - rows, rows):
             if not d.chance(0.15):
                 made = text.fitted(d, max(4, min(end, N) - x - 8), max(5, rows - 8))
-                ink[y + 4 : y + 4 + made.shape[0], x + 4 : x + 4 + made.shape[1]] = made[:, : N - x - 4]
+                ink[y + 4 : y + 4 + made.shape[0], x + 4 : x + 4 + made.shape[1]] = made[:, : max(0, N - x - 4)]
     return ink
 
 
@@ -191,7 +191,11 @@ KINDS: List[Callable[[Dice], Ink]] = [
 
 def picture(d: Dice) -> np.ndarray:
     """One look-alike as an (N, N, 3) uint8 picture in two colours."""
-    ink = d.choice(KINDS)(d)
+    return colour(d, d.choice(KINDS)(d))
+
+
+def colour(d: Dice, ink: Ink) -> np.ndarray:
+    """An ink (N, N) as an (N, N, 3) uint8 picture in two colours, now and then on its side or out of focus."""
     if d.chance(0.3):
         ink = np.ascontiguousarray(ink.T)
     if d.chance(0.3):

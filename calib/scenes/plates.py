@@ -117,8 +117,12 @@ _OWN: Dict[int, Sequence[Tuple[Callable[[Dice, Symbol], Card], float]]] = {
 
 def design(d: Dice, class_id: int, single: bool = False) -> Card:
     """A new card with a symbol of a class; unless `single`, perhaps with more."""
-    s = symbol(d, class_id)
+    return carry(d, symbol(d, class_id), single)
+
+
+def carry(d: Dice, s: Symbol, single: bool = False) -> Card:
+    """A new card with a symbol; unless `single`, perhaps with more of its class."""
     if not single and d.chance(0.14):
         return sheet_of(d, s)
-    kinds = [*_COMMON, *(pair for pair in _OWN.get(class_id, ()) if not (single and pair[0] is board))]
+    kinds = [*_COMMON, *(pair for pair in _OWN.get(s.class_id, ()) if not (single and pair[0] is board))]
     return d.pick(kinds)(d, s)

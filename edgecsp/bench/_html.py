@@ -6,16 +6,16 @@ model among the others. The page's own policy forbids it to load anything.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import string
 from html import escape
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
 from ..errors import UsageError
+from ..html import digest
+from ..html import style as page_style
+from ..html.svg import mark, short, tag
 from . import _html_plots as plots
-from ._html_svg import mark, short, tag
 from ._html_table import table
 from .report import SCHEMA
 
@@ -29,13 +29,13 @@ def html(report: Dict[str, Any]) -> str:
     if report.get("schema") != SCHEMA:
         raise UsageError(f"a report whose schema is {report.get('schema')!r}: {SCHEMA!r} is what edgecsp bench writes")
     rows = report["rows"]
-    script, style = _file("_html.js"), _file("_html.css")
+    script, style = _file("_html.js"), page_style(_file("_html.css"))
     machine = report["machine"]
     return string.Template(_file("_html.html")).substitute(
         script=script,
         style=style,
-        script_hash=_digest(script),
-        style_hash=_digest(style),
+        script_hash=digest(script),
+        style_hash=digest(style),
         title=escape(f"edgecsp bench: {machine['name']}"),
         name=escape(machine["name"]),
         lead=escape(_lead(report)),
@@ -186,7 +186,3 @@ def _machine(report: Row) -> str:
 
 def _file(name: str) -> str:
     return (HERE / name).read_text("utf-8")
-
-
-def _digest(said: str) -> str:
-    return base64.b64encode(hashlib.sha256(said.encode()).digest()).decode()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
+from ..html.svg import short, tag
 from . import _html_plots as plots
-from ._html_svg import short, tag
 
 Row = Dict[str, Any]
 

@@ -20,6 +20,7 @@ from . import (
     batch,
     bench,
     build,
+    data,
     doctor,
     engines,
     export,
@@ -61,6 +62,7 @@ app.command("engines")(engines.command)
 app.command("doctor")(doctor.command)
 models.app.command("import")(import_.command)  # the same by its other name
 app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -29,6 +29,7 @@ def brief(entry: Entry) -> Dict[str, Any]:
         "paper": _printed(entry),
         "provenance": entry.provenance,
         "weights": _state(entry, here),
+        "trained": entry.trained and vars(entry.trained),
     }
 
 
@@ -64,8 +65,14 @@ def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
         "heads": heads,
         "proposals": entry.rois,
         "weights": {"state": _state(entry, here), "public": public, "here": here and vars(here)},
+        "trained": entry.trained and vars(entry.trained),
         "in_the_box": zoo.record(entry.name) if entry.shipped else None,
     }
+
+
+def trained(record: Dict[str, Any]) -> str:
+    """How edgecsp's own weights were made, in a line."""
+    return f"{record['data']}; AP50 {record['ap50']:.3f} on {record['on']}; {record['command']}"
 
 
 def subtitle(said: Dict[str, Any]) -> str:
@@ -127,6 +134,8 @@ def _origin(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
 
 
 def _weights(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    if said["trained"]:
+        yield "trained", f"by edgecsp: {trained(said['trained'])}"
     public, here, boxed = said["weights"]["public"], said["weights"]["here"], said["in_the_box"]
     if boxed is not None:
         test = boxed["test"]

@@ -44,8 +44,10 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
     ]
     for line in _facts.aligned([head, *cells], right=(1, 2, 3, 4, 5)):
         print(line)
+    own = [f"{row['name']}: trained by edgecsp: {_facts.trained(row['trained'])}" for row in rows if row["trained"]]
     print(
         "",
+        *own,
         "params (convolution weights) and BFLOPs are counted from the layers; AP50 on COCO and top-1 on ImageNet are",
         "what the authors printed, @ the input size if it is another. none: no public weights; see models show NAME.",
         sep="\n",

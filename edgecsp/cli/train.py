@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json as json_
 import os
 import shlex
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 
 import typer
 
-from ..errors import EngineUnavailable, UsageError
+from ..errors import UsageError
 from . import _print, _signals
 from ._print import print
 
 if TYPE_CHECKING:
     from ..train import Progress, TrainRun
 
+QUIET_S = 60.0  # without a line in a log
+
 
 def command(
-    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list)"),
+    model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list), or a darknet .cfg"),
     data: Path = typer.Option(
-        ..., "--data", "-d", help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with labels"
+        ...,
+        "--data",
+        "-d",
+        help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with text or XML labels",
     ),
     epochs: int = typer.Option(100, "--epochs", help="passes over the images"),
-    batch: int = typer.Option(16, "--batch", help="images a step"),
+    batch: str = typer.Option("16", "--batch", help="images a step; auto: what the memory is enough for"),
     imgsz: Optional[int] = typer.Option(None, "--imgsz", help="side of the network's input [default: the model's]"),
     weights: Optional[str] = typer.Option(
         None, "--weights", help="begin with: a run's folder, a .weights file, a model with weights, or none"
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, or a GPU's number"),
-    workers: int = typer.Option(1, "--workers", help="processes that read and augment images"),
+    workers: str = typer.Option("auto", "--workers", help="processes that read and augment images; auto: by the CPU"),
+    cache: Optional[str] = typer.Option(
+        None, "--cache", help="keep decoded images: ram, disk or none [default: ram where they fit]"
+    ),
     lr: float = typer.Option(2e-3, "--lr", help="highest learning rate (AdamW)"),
     freeze: int = typer.Option(0, "--freeze", help="epochs in which the weights it begins with stay as they are"),
     patience: int = typer.Option(0, "--patience", help="end after so many epochs without a better AP [default: never]"),
@@ -55,12 +63,13 @@ def command(
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
-    """Train a detector of the zoo on labelled images: a folder with best.onnx comes out."""
-    for package in ("torch", "faster_coco_eval"):
-        if importlib.util.find_spec(package) is None:
-            raise EngineUnavailable(f"training needs {package}, not installed here; type: pip install 'edgecsp[train]'")
+    """Train a zoo model or a darknet cfg on labelled images: a folder with best.onnx and best.weights comes out."""
     from ..sinks.base import Text
+    from ..train.api import check_installed
+
+    check_installed()
     from ..train import TrainSettings, train
+    from ..train.resources import AUTO, whole
 
     if "," in device:
         raise UsageError(_several(device))
@@ -68,7 +77,7 @@ def command(
         raise UsageError(f"--resume {resume} goes on in its own folder; leave out --name {name}")
     settings = TrainSettings(
         epochs=epochs,
-        batch=batch,
+        batch=0 if batch == AUTO else whole("batch", batch, 1),
         imgsz=imgsz,
         lr=lr,
         freeze=freeze,
@@ -91,6 +100,7 @@ def command(
             val_split=val_split,
             device=device,
             workers=workers,
+            cache=cache,
             resume=resume,
             teacher=teacher or (),
             unlabelled=unlabelled or (),
@@ -132,7 +142,7 @@ def _watch(quiet: bool) -> Iterator[Any]:
         yield (lambda text: None), (lambda progress: None)
         return
     if not sys.stderr.isatty():
-        yield (lambda text: print(text, file=sys.stderr, flush=True)), (lambda progress: None)
+        yield _log()
         return
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -150,6 +160,22 @@ def _watch(quiet: bool) -> Iterator[Any]:
         yield tell, watch
 
 
+def _log() -> Any:
+    """What prints a line, and what prints the progress where no line came for a minute."""
+    last = time.monotonic()
+
+    def tell(text: str) -> None:
+        nonlocal last
+        last = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
+
+    def watch(at: Progress) -> None:
+        if time.monotonic() - last >= QUIET_S:
+            tell(at.line())
+
+    return tell, watch
+
+
 def _figures(run: TrainRun) -> Any:
     return {
         "schema": "edgecsp-train/1",
@@ -159,16 +185,27 @@ def _figures(run: TrainRun) -> Any:
         "AP50": run.ap50,
         "epoch": run.epoch,
         "images_per_s": round(run.images_per_s, 1),
+        "waited": round(run.waited, 4),
+        "results": str(run.results),
         "engines": {each.engine: each.difference for each in run.agreements},
     }
 
 
+def _darknet(run: TrainRun) -> str:
+    cfg = run.folder / "best.cfg"
+    return f"{cfg} and best.weights: the same for darknet\n" if cfg.is_file() else ""
+
+
 def _summary(run: TrainRun, data: Path) -> str:
+    from ..train.progress import waiting
+
     best = f"best AP50 {run.ap50:.3f}, AP {run.ap:.3f}" if run.ap is not None and run.ap50 is not None else "no AP"
     same = ", ".join(f"{each.engine} {each.difference:.0e}" for each in run.agreements)
     return (
-        f"{best} in epoch {run.epoch}; {run.images_per_s:.0f} images/s\n"
+        f"{best} in epoch {run.epoch}; {run.images_per_s:.0f} images/s, {waiting(run.waited)}\n"
         f"{run.onnx}: heads as torch's, as a share of their scale: {same}\n"
+        f"{_darknet(run)}"
+        f"{run.results}: curves, confusion matrix, worst images\n"
         f"next: edgecsp run IMAGES --model {run.onnx}\n"
         f"      edgecsp val {run.onnx} --data {data}\n"
         f"      edgecsp quantize {run.onnx} --calib IMAGES; edgecsp build {run.onnx}; edgecsp serve --model {run.onnx}"

@@ -25,10 +25,13 @@ def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
     others: Optional[List[str]] = typer.Argument(None, help="the same model in other precisions: MODEL-int8.onnx"),
     data: Path = typer.Option(
-        ..., "--data", "-d", help="COCO annotations (.json), data.yaml, darknet's .data, or a folder with labels"
+        ...,
+        "--data",
+        "-d",
+        help="COCO annotations (.json), data.yaml, darknet's .data, or a folder with text or XML labels",
     ),
     images: Optional[Path] = typer.Option(None, "--images", help="where the pictures of COCO annotations are"),
-    split: str = typer.Option("val", "--split", help="which part of a data.yaml: val, test or train"),
+    split: str = typer.Option("val", "--split", help="which part of the data: val, test or train"),
     engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: auto]"),
     device: str = _options.DEVICE,
     precision: Optional[List[str]] = typer.Option(

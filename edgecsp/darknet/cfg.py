@@ -83,6 +83,11 @@ class Section:
 
 def read(path: Path) -> List[Section]:
     """The sections of a cfg file, in order. Raises `SourceError` (no such file) or `BadModel` (not a cfg)."""
+    return parse(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a cfg file. Raises as `read` does."""
     if not path.is_file():
         raise SourceError(f"no cfg file at {path}{nearby(path)}")
     with open(path, "rb") as file:
@@ -91,7 +96,7 @@ def read(path: Path) -> List[Section]:
         raise BadModel(f"{path} is no cfg but a binary file; the order is: edgecsp import MODEL.cfg MODEL.weights")
     if len(data) > MAX_BYTES:
         raise BadModel(f"{path} is over {MAX_BYTES >> 20} MB; a darknet cfg has a few thousand lines at most")
-    return parse(data.decode("utf-8-sig", errors="replace"), str(path))
+    return data.decode("utf-8-sig", errors="replace")
 
 
 def parse(text: str, file: str = "cfg") -> List[Section]:

@@ -89,12 +89,29 @@ class Build:
 def build(sections: Sequence[Section], hw: Optional[Tuple[int, int]] = None) -> Tuple[Build, str]:
     """Sections of a cfg -> the finished `Build` and the resize mode. `hw` replaces [net]'s height and width."""
     net_section = sections[0]
-    if _kind(net_section) != "net":
+    if kind_of(net_section) != "net":
         raise net_section.wrong("comes first; a cfg begins with [net]")
     net, resize = _net(net_section, hw)
+    made = lay(net, sections[1:])
+    if not net.heads and made.last is not None and (made.last.h, made.last.w) == (1, 1) and made.outputs:
+        net.scores(made.last)
+        resize = "crop"
+    return made, resize
+
+
+def lay(net: Net, sections: Sequence[Section], head: Optional[Callable[[Tensor], None]] = None) -> Build:
+    """Lay the sections behind [net] on `net`.
+
+    With `head`, it is called with the map that the section in front of each [yolo] reads, and lays both of them: a
+    [convolutional], and a head with other classes and anchors. Raises `BadModel`.
+    """
     made = Build(net)
-    for section in sections[1:]:
+    for section, behind in zip(sections, [*sections[1:], None]):
         step = _step(section)
+        if head is not None and step is _yolo:
+            step = _nothing
+        elif head is not None and behind is not None and kind_of(behind) == "yolo":
+            step = _headed(head)
         index = len(made.outputs)
         net.at = f"layer {index} [{section.kind}] (line {section.line})"
         try:
@@ -103,20 +120,30 @@ def build(sections: Sequence[Section], hw: Optional[Tuple[int, int]] = None) -> 
             # The tape's own complaints know shapes, not lines.
             raise error if str(error).startswith(section.file) else section.wrong(f"layer {index}: {error}") from None
         made.outputs.append(made.last)
-    if not net.heads and made.last is not None and (made.last.h, made.last.w) == (1, 1) and made.outputs:
-        net.scores(made.last)
-        resize = "crop"
-    return made, resize
+    return made
 
 
-def _kind(section: Section) -> str:
+def _headed(head: Callable[[Tensor], None]) -> Callable[[Build, Section], Optional[Tensor]]:
+    def step(made: Build, section: Section) -> Optional[Tensor]:
+        head(made.incoming(section))
+        return made.net.heads[-1][0]
+
+    return step
+
+
+def _nothing(made: Build, section: Section) -> None:
+    """A [yolo] that was laid with the section in front of it."""
+
+
+def kind_of(section: Section) -> str:
+    """A section's kind by its first name: darknet knows several for some."""
     return _ALIASES.get(section.kind, section.kind)
 
 
 def _step(section: Section) -> Callable[[Build, Section], Optional[Tensor]]:
     import difflib
 
-    kind = _kind(section)
+    kind = kind_of(section)
     if kind in _STEPS:
         return _STEPS[kind]
     known = ", ".join(sorted(_STEPS))

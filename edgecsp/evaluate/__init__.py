@@ -1,6 +1,6 @@
 """How good a model's boxes are on labelled pictures: COCO's AP, confusions, the pictures it does worst on.
 
-data = evaluate.read("coco64")                    # COCO annotations, data.yaml, darknet's .data, a folder with labels
+data = evaluate.read("coco64")                    # COCO, data.yaml, darknet's .data, a folder with text or XML labels
 with edgecsp.load("yolov4-tiny.onnx", engine="ort") as detector:
     found = evaluate.find(detector, data)
 print(evaluate.score(found).averages["AP50"], evaluate.confusion(found, conf=0.25).mistakes()[:5])

@@ -22,20 +22,37 @@ def looks_like(path: Path) -> bool:
     return text.lstrip()[:1] == b"{" and all(f'"{key}"'.encode() in text for key in KEYS)
 
 
-def read(path: Path, images: Optional[Path] = None) -> Data:
-    """Annotations and the folder of their pictures (found beside them if not given). Raises `SourceError`."""
+def read(path: Path, images: Optional[Path] = None, faults: Optional[List[str]] = None) -> Data:
+    """Annotations and the folder of their pictures (found beside them if not given). Raises `SourceError`.
+
+    With `faults`, what is wrong with an annotation is put there, and the others are read.
+    """
     said = _json(path)
     places = {_field(path, "images", i, row, "id"): row for i, row in enumerate(said["images"])}
     if len(places) < len(said["images"]):
-        raise SourceError(f"{path}: {len(said['images']) - len(places)} of its images have the id of another")
+        seen: Dict[Any, int] = {}
+        ids = [row["id"] for row in said["images"]]
+        ids = [row["id"] for row in said["images"]]
+        i, first = next((i, seen[each]) for i, each in enumerate(ids) if seen.setdefault(each, i) != i)
+        raise SourceError(
+            f"{path}: {len(said['images']) - len(places)} of its images have the id of another, the first "
+            f"images[{i}]: {ids[i]!r}, the id of images[{first}]"
+        )
     categories = {_field(path, "categories", i, row, "id"): row for i, row in enumerate(said["categories"])}
     numbers = {category: i for i, category in enumerate(sorted(categories))}
     rows: Dict[Any, List[_Row]] = {image: [] for image in places}
     for i, each in enumerate(said["annotations"]):
-        image, row = _annotation(path, i, each, numbers)
-        if image not in rows:
-            raise SourceError(f"{_nth(path, 'annotations', i)} is on image {image!r}, which is not among the images")
-        rows[image].append(row)
+        try:
+            image, row = _annotation(path, i, each, numbers)
+            if image not in rows:
+                raise SourceError(
+                    f"{_nth(path, 'annotations', i)} is on image {image!r}, which is not among the images"
+                )
+            rows[image].append(row)
+        except SourceError as error:
+            if faults is None:
+                raise
+            faults.append(str(error))
     names = [_field(path, "images", i, row, "file_name") for i, row in enumerate(said["images"])]
     folder = _folder(path, [str(name) for name in names], images)
     pictures = [
@@ -86,7 +103,7 @@ def _annotation(path: Path, i: int, each: Dict[str, Any], numbers: Dict[int, int
     good = isinstance(box, list) and len(box) == 4 and all(_finite(v) for v in box) and box[2] >= 0 and box[3] >= 0
     if not good or not isinstance(box, list):
         raise SourceError(f"{_nth(path, 'annotations', i)} has bbox {box!r}; [left, top, width, height] is expected")
-    if category not in numbers:
+    if not isinstance(category, int) or category not in numbers:
         raise SourceError(f"{_nth(path, 'annotations', i)} has category_id {category!r}, which no category has")
     area = each.get("area", box[2] * box[3])
     if not _finite(area) or area < 0:
@@ -96,7 +113,8 @@ def _annotation(path: Path, i: int, each: Dict[str, Any], numbers: Dict[int, int
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    # The bound first: a whole number of a thousand digits is no float.
+    return isinstance(value, (int, float)) and abs(value) < 1e12 and math.isfinite(value)
 
 
 def _boxes(rows: List[_Row]) -> Boxes:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from ..errors import SourceError
 from .truth import Boxes
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 SLACK = 0.01  # beyond 0..1: what rounding makes, not pixels
-
-
-def label_file(picture: str) -> Optional[Path]:
-    """Where a picture's labels are: its last folder `images` (or JPEGImages) turned into `labels`, else beside it."""
-    places = label_places(picture)
-    return next((place for place in places if place.is_file()), None)
-
-
-def label_places(picture: str) -> List[Path]:
-    """Where a picture's labels may be, the likeliest first."""
-    path = Path(picture)
-    beside = path.with_suffix(".txt")
-    parts = list(beside.parts)
-    for name in ("images", "JPEGImages"):
-        if name in parts[:-1]:
-            last = len(parts) - 1 - parts[::-1].index(name)
-            return [Path(*parts[:last], "labels", *parts[last + 1 :]), beside]
-    return [beside]
 
 
 def read(path: Path, names: int) -> Boxes:
@@ -36,28 +21,40 @@ def read(path: Path, names: int) -> Boxes:
     `SourceError` with file and line.
     """
     rows: List[Tuple[float, ...]] = []
+    cut = 0
     for number, line in enumerate(lines(path), 1):
         if not line.split():
             continue
         try:
-            rows.append(_row(line.split(), names))
+            class_id, corners = _row(line.split(), names)
         except ValueError as error:
             raise SourceError(f"{path}, line {number}: {error}") from None
-    return Boxes.of(rows)
+        cut += min(corners) < -SLACK or max(corners) > 1 + SLACK
+        x0, y0, x1, y1 = (min(1.0, max(0.0, value)) for value in corners)
+        rows.append((class_id, x0, y0, x1 - x0, y1 - y0))
+    return replace(Boxes.of(rows), cut=cut)
 
 
 def lines(path: Path) -> List[str]:
-    """A text file's lines. Raises `SourceError`."""
+    """A text file's lines, as an editor counts them. Raises `SourceError`."""
     try:
-        return path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is no text: {error.reason} at byte {error.start}") from None
+        data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    if data.startswith(_UTF_16):
+        raise SourceError(f"{path} is no text in UTF-8 but in UTF-16; save it as UTF-8")
+    try:
+        found = re.split("\r\n|\r|\n", data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = 1 + data.count(b"\n", 0, error.start)
+        raise SourceError(
+            f"{path}, line {line} is no text in UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+        ) from None
+    return found if found[-1] else found[:-1]
 
 
-def _row(words: List[str], names: int) -> Tuple[float, ...]:
-    """(class, left, top, width, height). Raises `ValueError` with what is wrong."""
+def _row(words: List[str], names: int) -> Tuple[float, Tuple[float, ...]]:
+    """Class and (left, top, right, bottom), which may reach beyond the picture. Raises `ValueError`."""
     shown = " ".join(words)
     shown = repr(shown if len(shown) < 60 else shown[:57] + "...")
     try:
@@ -79,5 +76,4 @@ def _row(words: List[str], names: int) -> Tuple[float, ...]:
         corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
     else:
         corners = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
-    x0, y0, x1, y1 = (min(1.0, max(0.0, value)) for value in corners)
-    return class_id, x0, y0, x1 - x0, y1 - y0
+    return class_id, corners

@@ -18,6 +18,7 @@ class Boxes:
     `xywh` (N, 4) float64: left, top, width, height in picture pixels, as COCO writes them and not once converted, so
     that an IoU of exactly 0.5 stays one. `class_ids` (N,) int64, numbers in `Data.names`. `crowd` (N,) bool: a region
     of many, where boxes count neither way. `areas` (N,) float64 px^2: what makes an object small, medium or large.
+    `cut` boxes reached beyond the picture and were cut off at its edge when they were read.
     `scores` (N,) float32 in 0..1: how sure the labeller was, where that was a network; None for people's labels.
     """
 
@@ -25,6 +26,7 @@ class Boxes:
     class_ids: Array
     crowd: Array
     areas: Array
+    cut: int = 0
     scores: Optional[Array] = None
 
     @classmethod
@@ -100,7 +102,7 @@ class Data:
             rows = number[boxes.class_ids] >= 0
             ids = number[boxes.class_ids[rows]]
             scores = None if boxes.scores is None else boxes.scores[rows]
-            return Boxes(boxes.xywh[rows], ids, boxes.crowd[rows], boxes.areas[rows], scores)
+            return Boxes(boxes.xywh[rows], ids, boxes.crowd[rows], boxes.areas[rows], scores=scores)
 
         return replace(
             self,

@@ -105,9 +105,12 @@ _MEANING = {
     408: "The body came too slowly",
     413: "The body or the picture is too large",
     415: "The body is of another kind",
+    429: "Too many connections of this address without a valid token",
+    431: "The header, or its Cookie, is too large",
     500: "An error that the server did not expect; its log has the traceback",
     503: "Too much is asked at the moment, or the engine is being opened again; see Retry-After",
 }
+_ANYWHERE = (403, 429, 431, 500)  # decided before a request has a route, or in any of them
 
 
 def _param(name: str, where: str, schema: Schema, text: str) -> Schema:
@@ -142,9 +145,9 @@ def _operation(
         said["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind, schema in body.items()}}
     responses = {"200": {"description": "OK", "content": {kind: {"schema": schema} for kind, schema in answer.items()}}}
     # Whoever sends a body may send a wrong one; and anybody may be refused.
-    codes = {*refusals, 403, 500, *(() if open_to_all else (401,)), *((400, 408, 413, 503) if body else (400,))}
+    codes = {*refusals, *_ANYWHERE, *(() if open_to_all else (401,)), *((400, 408, 413, 503) if body else (400,))}
     for code in sorted(codes):
-        content = {JSON: {"schema": _ref(refusal if code not in (403, 401, 408, 500) else "Error")}}
+        content = {JSON: {"schema": _ref(refusal if code not in (401, 408, *_ANYWHERE) else "Error")}}
         if refusal != "Error":
             content[JSON] = {"schema": {"anyOf": [_ref(refusal), _ref("Error")]}}
         responses[str(code)] = {"description": _MEANING[code], "content": content}

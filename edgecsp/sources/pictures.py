@@ -12,8 +12,8 @@ from .decoding import MAX_BYTES, MAX_PIXELS, Decoded, decode, looks_like, quiet_
 from .paths import check_regular
 
 __all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "Bytes", "Decoded", "Pictures", "decode", "from_stdin", "looks_like", "quiet_opencv",
-    "read",
+    "MAX_BYTES", "MAX_PIXELS", "Bytes", "Decoded", "Pictures", "decode", "from_stdin", "load", "looks_like",
+    "quiet_opencv", "read",
 ]  # fmt: skip
 
 
@@ -94,11 +94,15 @@ def from_stdin(max_pixels: int = MAX_PIXELS) -> Bytes:
 
 def read(path: str, max_pixels: int = MAX_PIXELS) -> Decoded:
     """A picture file -> (H, W, 3) uint8 BGR, upright by its EXIF, and warnings; raises `SourceError`."""
+    return decode(load(path), path, max_pixels)
+
+
+def load(path: str) -> bytes:
+    """The bytes of a picture file, no more than `decode` takes and one; raises `SourceError`."""
     check_regular(path)
     try:
         # Not cv2.imread: it does not take every file name, and says None for all that can go wrong.
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
-    return decode(data, path, max_pixels)

@@ -1,17 +1,23 @@
-"""Training: a zoo model learns what is on labelled images, and leaves a self-describing ONNX (needs edgecsp[train]).
+"""Training: a zoo model or a darknet cfg learns what is on labelled images (needs edgecsp[train]).
 
-run = edgecsp.train.train("cspdensenetb-ref-prn", "cards/data.yaml", settings=TrainSettings(epochs=60))
+run = edgecsp.train("cspdensenetb-ref-prn", "cards/data.yaml", epochs=60)
 print(run.ap50, run.onnx)
+
+The package itself can be called: `edgecsp.train(...)` is `api.train`. `train` here takes its settings as one object.
 """
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from . import api
 from .settings import TrainSettings
 
 if TYPE_CHECKING:
-    from .run import Progress, TrainRun, train
+    from .progress import Progress
+    from .run import TrainRun, train
 
 __all__ = ["Progress", "TrainRun", "TrainSettings", "train"]
 
@@ -23,3 +29,12 @@ def __getattr__(name: str) -> Any:
 
         return getattr(run, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Callable(ModuleType):
+    """A package that is a function as well: once it is imported, Python binds `edgecsp.train` to it and to no other."""
+
+    __call__ = staticmethod(api.train)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -6,7 +6,11 @@ seen.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Callable, Deque, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -14,64 +18,82 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from .. import cpu
 from ..core import Array
-from ..errors import SourceError
+from ..errors import SourceError, Stopped, UsageError
+from ..evaluate import check, look
 from ..evaluate.truth import Boxes, Data, Picture
+from . import distributed
 from .augment import Augment, Sample, sample
+from .cache import Store, open_store
+from .progress import ticker
 
 SPARE = 1.25  # images are kept this much larger than the network's input, so that zooming in finds detail
 
 
 def read_image(path: str) -> Optional[Array]:
-    """An image as (h, w, 3) uint8 BGR, None where it cannot be read."""
-    image: Optional[Array] = cv2.imread(path)
-    return image
+    """An image as (h, w, 3) uint8 BGR, upright, the pixels that `run` and `val` see; None where it cannot be read."""
+    return look.read(path)[1]
+
+
+_Read = Tuple[look.Look, Optional[Sample]]
 
 
 class Images:
     """The images of a data set that can be read, at no more than `SPARE` times the input's side.
 
-    `keep` holds them in memory. `unreadable` are the paths of the others.
+    `store` keeps them; without one they are read anew each time. `looks` are what was seen of each file, of those
+    that cannot be read as well.
     """
 
-    def __init__(self, data: Data, side: int, keep: bool = True, tick: Callable[[], None] = lambda: None) -> None:
-        self._side, self._rows = int(side * SPARE), list(data.pictures)
+    def __init__(
+        self, data: Data, side: int, store: Optional[Store] = None, tick: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
+        self._side, self._rows = int(side * SPARE), []
         self._kept: List[Sample] = []
-        self.unreadable: List[str] = []
-        self.sizes: List[
-            Array
-        ] = []  # (N, 2) each: widths and heights of its boxes in shares of the sides; no ignored regions
-        readable = []
-        for row in self._rows:
-            sample = self._read(row)
-            tick()
-            if sample is None:
-                self.unreadable.append(row.path)
-                continue
-            readable.append(row)
-            h, w = sample.image.shape[:2]
-            boxes = sample.boxes[sample.confidence > 0]
-            self.sizes.append((boxes[:, 2:] - boxes[:, :2]) / np.array((w, h), np.float32))
-            if keep:
-                self._kept.append(sample)
-        self._rows = readable
-        if not readable:
-            raise SourceError(f"none of the {len(data.pictures)} images of {data.name} can be read")
+        self.looks: List[look.Look] = []
+        self.sizes: List[Array] = []  # (N, 2) each: widths and heights of its boxes in shares of the sides
+        with ThreadPoolExecutor(cpu.threads()) as pool:
+            for row, (seen, sample) in zip(data.pictures, _ahead(pool, self._read, data.pictures)):
+                self.looks.append(seen)
+                tick()
+                if sample is None:
+                    continue
+                self._rows.append(row)
+                h, w = sample.image.shape[:2]
+                boxes = sample.boxes[sample.confidence > 0]  # no ignored regions
+                self.sizes.append((boxes[:, 2:] - boxes[:, :2]) / np.array((w, h), np.float32))
+                if store is not None:
+                    self._kept.append(sample._replace(image=store.put(sample.image)))
+        if store is not None:
+            store.seal()
+        if not self._rows:
+            first = next((seen.problem for seen in self.looks), "")
+            raise SourceError(f"none of the {len(data.pictures)} images of {data.name} can be read; the first: {first}")
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def get(self, index: int) -> Sample:
         """Image `index` with its boxes in pixels. Raises `SourceError` when it has vanished since it was looked at."""
-        sample = self._kept[index] if self._kept else self._read(self._rows[index])
+        if self._store is not None:
+            kept = self._kept[index]
+            return kept._replace(image=self._store.get(kept.image))
+        seen, sample = self._read(self._rows[index])
         if sample is None:
-            raise SourceError(f"cannot read {self._rows[index].path} any more; it was readable when training began")
+            raise SourceError(f"an image could be read when training began, and cannot any more: {seen.problem}")
         return sample
 
-    def _read(self, row: Picture) -> Optional[Sample]:
-        image = read_image(row.path)
+    def close(self) -> None:
+        """Give back what the images take; `get` must not be called any more."""
+        if self._store is not None:
+            self._store.close()
+
+    def _read(self, row: Picture) -> _Read:
+        seen, image = look.read(row.path)
         if image is None:
-            return None
+            return seen, None
         h, w = image.shape[:2]
         boxes = row.sized((h, w)).boxes
         factor = min(1.0, self._side / max(h, w))
@@ -79,13 +101,58 @@ class Images:
             sides = (max(1, round(w * factor)), max(1, round(h * factor)))
             image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
         scale = np.array([image.shape[1] / w, image.shape[0] / h] * 2)
-        return Sample(image, (boxes.xyxy * scale).astype(np.float32), boxes.class_ids, _confidence(boxes))
+        corners = np.clip(boxes.xyxy, 0, (w, h, w, h))
+        real = (corners[:, 2:] > corners[:, :2]).all(1)
+        sure = _confidence(boxes)[real]
+        return seen, Sample(image, (corners * scale)[real].astype(np.float32), boxes.class_ids[real], sure)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, read: Callable[[Picture], _Read], rows: Sequence[Picture], count: int = 32
+) -> Iterator[_Read]:
+    """The rows read in their order, no more than `count` ahead: decoded images are large."""
+    waiting: Deque[Future[_Read]] = deque()
+    for row in rows:
+        waiting.append(pool.submit(read, row))
+        if len(waiting) == count:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _confidence(boxes: Boxes) -> Array:
     """How sure each label is: 1 for people's, 0 for a crowd, where boxes count neither way."""
     sure = np.ones(len(boxes), np.float32) if boxes.scores is None else boxes.scores
     return np.where(boxes.crowd, 0, sure).astype(np.float32)
+
+
+def read_images(
+    data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None], stop: Event
+) -> Images:
+    """The images to learn from, kept as `cache.open_store` has it; what they and those of `judge` hold is told.
+
+    Raises `UsageError` when they have no box, `Stopped` when `stop` is set meanwhile.
+    """
+    store = open_store(cache, len(data.pictures), int(side * SPARE), folder)
+    counted = ticker(tell, "read", len(data.pictures))
+
+    def tick() -> None:
+        if stop.is_set():
+            raise Stopped("stopped while the images were read; training had not begun")
+        counted()
+
+    images = Images(data, side, store, tick)
+    if not distributed.rank():
+        for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
+            tell(line)
+    boxes = sum(map(len, images.sizes))
+    if not boxes:
+        raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
+    empty = sum(not len(sizes) for sizes in images.sizes)
+    where = store.name if store is not None else "read anew each time"
+    background = f"; {empty} without a box teach the background" if empty else ""
+    tell(f"learns from {len(images)} images with {boxes} boxes, {where}{background}")
+    return images
 
 
 class Samples(Dataset):

@@ -8,6 +8,7 @@ from typing import Any, Dict, Sequence, Union
 
 from ..errors import SourceError, UsageError
 from . import distributed
+from .model import Layout
 from .settings import TrainSettings
 from .sightings import FILE
 from .teacher import Teaching
@@ -52,8 +53,8 @@ def record(folder: Path) -> Dict[str, Any]:
 def check_same(folder: Path, record: Dict[str, Any], settings: TrainSettings, model: str, teaching: Teaching) -> None:
     """Raise `UsageError` when a run is asked to go on otherwise than it was begun."""
     changed = settings.differing(record["settings"])
-    if record["layout"]["model"] != model:
-        changed["model"] = (record["layout"]["model"], model)
+    if other := Layout.from_dict(record["layout"]).differs_from(model):
+        changed["model"] = (record["layout"]["model"], other)
     before = record.get("teacher", Teaching().to_dict())
     for name, value in teaching.to_dict().items():
         if before[name] != value:

@@ -24,8 +24,8 @@ class Keeper(Protocol):
 
     folder: Path
 
-    def note(self, terms: Sequence[float], speed: float, waited: float) -> None:
-        """Log the mean terms of some steps, images a second and the share of the time that waited for images."""
+    def note(self, terms: Sequence[float], speed: float, waited: float, left_s: float) -> None:
+        """Log the mean terms of some steps, images a second, the share of the time without images, what is left."""
 
     def save(self) -> None:
         """Write `last.pt`."""
@@ -46,8 +46,10 @@ class Keeper(Protocol):
         """A line for people."""
 
 
-def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event) -> float:
-    """All steps of `batches`, of `batch` images each; gives images a second.
+def learn(
+    trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event
+) -> Tuple[float, float]:
+    """All steps of `batches`, of `batch` images each; gives images a second and the share of the time without any.
 
     A validation that was due when the run was killed is made first. Raises `Stopped` when `stop` is set, `SourceError`
     for an image that vanished or a reader that died, `UsageError` for a loss that stays no number, `EngineFailed` for
@@ -60,7 +62,7 @@ def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Ke
         if distributed.from_first(lambda: keeper.is_due() and not keeper.has_validated()):
             _validate(trainer, keeper, clock)  # it was killed meanwhile
         if distributed.from_first(keeper.is_enough):
-            return 0.0
+            return 0.0, 0.0
         for images, targets in _saved_on_failure(batches, trainer, keeper):
             clock.has_waited()
             terms = torch.stack(trainer.learn(images, targets))
@@ -72,7 +74,7 @@ def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Ke
             due = keeper.is_due()
             if seen and (len(seen) >= LOG_EVERY or due):
                 if first:
-                    keeper.note(torch.stack(seen).mean(0).tolist(), clock.speed(), clock.waiting())
+                    keeper.note(torch.stack(seen).mean(0).tolist(), clock.speed(), clock.waiting(), clock.left())
                 seen.clear()
             if due or time.monotonic() - saved > SAVE_EVERY_S:
                 _save(trainer, keeper)
@@ -84,7 +86,7 @@ def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Ke
                 if distributed.from_first(keeper.is_enough):
                     break
             clock.asks()
-    return clock.speed()
+    return clock.speed(), clock.waiting()
 
 
 def _check(stop: Event, trainer: Trainer, keeper: Keeper) -> None:
@@ -174,6 +176,10 @@ class _Clock:
 
     def speed(self) -> float:
         return (self._trainer.step - self._first) * self._batch / self._took()
+
+    def left(self) -> float:
+        done = self._trainer.step - self._first
+        return (time.monotonic() - self._begun) / max(1, done) * (self._trainer.steps - self._trainer.step)
 
     def waiting(self) -> float:
         return self._waited / self._took()

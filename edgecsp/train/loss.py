@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core import Yolo
+from .threads import one_thread
 
 
 class Terms(NamedTuple):
@@ -153,19 +154,27 @@ def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, sh
     `radius` is in strides: a head with `scale_xy` 2 reaches a stride from its cell's middle, and only asymptotically.
     A place answers for one box at most, the one that it costs least.
     """
+    with one_thread(targets.device):
+        return _assign_dynamic(found, targets, radius, shape)
+
+
+def _assign_dynamic(found: Predictions, targets: Tensor, radius: float, shape: float) -> Matches:
     device = targets.device
     images, places, chosen = [], [], []
+    centres, anchors = found.centres.T.contiguous(), found.anchors.T.contiguous()
     for image in range(found.raw.shape[0]):
         mine = (targets[:, 0] == image).nonzero()[:, 0]
         if not len(mine):
             continue
         boxes = targets[mine, 2:6]
-        away = (boxes[:, None, :2] - found.centres).abs().amax(2) / found.strides
-        ratio = boxes[:, None, 2:] / found.anchors
-        fits = torch.maximum(ratio, 1 / ratio).amax(2) < shape
+        x, y, w, h = (column[:, None] for column in boxes.T)
+        near = torch.maximum((x - centres[0]).abs_(), (y - centres[1]).abs_()).div_(found.strides) < radius
+        ratios = w / anchors[0], h / anchors[1]
+        # Side by side in place of a reduction over two values, which torch does far more slowly.
+        fits = torch.maximum(*(torch.maximum(ratio, 1 / ratio) for ratio in ratios)) < shape
         fits |= ~fits.any(1, keepdim=True)  # a box that no anchor resembles takes what there is
-        near = away < radius
-        inside = (near & fits).any(0).nonzero()[:, 0]
+        able = near & fits
+        inside = able.any(0).nonzero()[:, 0]
         if not len(inside):
             continue
         overlap = iou(boxes[:, None], found.boxes[image, inside])
@@ -175,13 +184,12 @@ def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, sh
         absent = torch.log1p(-score)
         cost_class = -(absent.sum(1) + (score.log() - absent)[:, named].T)
         cost = cost_class + 3.0 * -(overlap + 1e-8).log()
-        cost = cost + 1e5 * ~(near & fits)[:, inside]
-        counts = overlap.topk(min(10, len(inside)), 1).values.sum(1).int().clamp(min=1)
+        cost = cost + 1e5 * ~able[:, inside]
+        most = min(10, len(inside))
+        counts = overlap.topk(most, 1).values.sum(1).int().clamp(min=1)
+        least, order = cost.topk(most, 1, largest=False)
         taken = torch.zeros_like(cost, dtype=torch.bool)
-        order = cost.argsort(1)
-        rank = torch.arange(cost.shape[1], device=device)
-        taken.scatter_(1, order, rank[None] < counts[:, None])
-        taken &= cost < 1e5
+        taken.scatter_(1, order, (torch.arange(most, device=device) < counts[:, None]) & (least < 1e5))
         several = taken.sum(0) > 1
         if several.any():
             best = cost[:, several].argmin(0)

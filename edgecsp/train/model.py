@@ -1,16 +1,20 @@
-"""The network of a run: a zoo model's layers with the data's classes and anchors, and the ONNX that it becomes."""
+"""The network of a run: the layers of a zoo model or a cfg with the data's classes and anchors, and what it becomes."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Tuple
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from .. import onnx_model, zoo
+from .. import __version__, onnx_model, zoo
 from ..core import Array, Model
+from ..darknet import cfg, writing
 from ..errors import BadWeights, UsageError
 from ..net import Net
+from . import from_cfg
 from .anchors import Anchors
 from .network import Network
 
@@ -20,25 +24,32 @@ REACH = 2.0
 
 @dataclass(frozen=True)
 class Layout:
-    """What a run trains: a zoo model's name, the input's side, labels, anchors and which of them each head has."""
+    """What a run trains: the model's name, the input's side, labels, anchors and which of them each head has.
+
+    `cfg` is the text of the darknet cfg that the layers are of, "" for the zoo's.
+    """
 
     name: str
     side: int
     labels: Tuple[str, ...]
     anchors: Anchors
     masks: Tuple[Tuple[int, ...], ...]
+    cfg: str = ""
+
+    @property
+    def entry(self) -> zoo.Entry:
+        """The model's record. Raises `UnknownName`, `BadModel`."""
+        return from_cfg.entry(self.name, self.cfg) if self.cfg else zoo.get(self.name)
 
     def net(self, side: int = 0) -> Net:
         """The layers for inputs of `side` (the layout's own)."""
         side = side or self.side
         scale = (REACH,) * len(self.masks)
-        return zoo.net(
-            self.name, (side, side), len(self.labels), anchors=self.anchors, masks=self.masks, scale_xy=scale
-        )
+        return self.entry.net((side, side), len(self.labels), self.anchors, self.masks, scale)
 
     def model(self, network: Network, conf: float, origin: Mapping[str, Any]) -> Model:
         """The trained network as a self-describing ONNX."""
-        entry, net = zoo.get(self.name), self.net()
+        entry, net = self.entry, self.net()
         return onnx_model.build(
             net,
             TrainedWeights(network),
@@ -47,18 +58,40 @@ class Layout:
             input=entry.input(net),
             conf=conf,
             iou=entry.iou,
-            origin={str(key): str(value) for key, value in origin.items()},
+            origin={str(key): str(value) for key, value in {**self.origin(), **origin}.items()},
         )
+
+    def darknet(self) -> str:
+        """The network as a darknet cfg. Raises `BadModel` for a layer that darknet has no section for."""
+        comment = f"{self.name}, trained by edgecsp {__version__}; classes: {', '.join(self.labels)}"
+        return writing.text(self.net(), self.anchors, " ".join(comment.split()))
+
+    def origin(self) -> Dict[str, str]:
+        """Where the layers are from."""
+        if not self.cfg:
+            return {"zoo": self.name}
+        return {"cfg": f"{self.name}.cfg", "cfg_sha256": hashlib.sha256(self.cfg.encode()).hexdigest()}
+
+    def differs_from(self, model: str) -> str:
+        """What `model`, as a user types it, is other than this layout's; "" when it is the same."""
+        if not (self.cfg and from_cfg.is_cfg(model)):
+            return model if self.cfg or model != self.name else ""
+        path = Path(model)
+        if path.stem != self.name:
+            return model
+        # The record keeps the text: a run goes on without the file.
+        return f"{model} with other lines" if path.is_file() and cfg.read_text(path) != self.cfg else ""
 
     def to_dict(self) -> Dict[str, Any]:
         """As JSON keeps it."""
-        return {
+        record = {
             "model": self.name,
             "imgsz": self.side,
             "labels": list(self.labels),
             "anchors": [list(wh) for wh in self.anchors],
             "masks": [list(mask) for mask in self.masks],
         }
+        return {**record, "cfg": self.cfg} if self.cfg else record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Layout:
@@ -69,17 +102,35 @@ class Layout:
             tuple(record["labels"]),
             tuple((float(w), float(h)) for w, h in record["anchors"]),
             tuple(tuple(mask) for mask in record["masks"]),
+            record.get("cfg", ""),
         )
 
 
-def trainable(name: str) -> zoo.Entry:
-    """A zoo model that has YOLO heads. Raises `UnknownName`, and `UsageError` for one that has none."""
-    entry = zoo.get(name)
+def trainable(model: str, imgsz: Optional[int] = None) -> zoo.Entry:
+    """The record of a zoo model or of a darknet cfg that has YOLO heads.
+
+    Raises `UnknownName`, `SourceError` (no such cfg), `BadModel` (not a cfg), and `UsageError` for one that cannot be
+    trained, or that is not square while no `imgsz` says which side to take.
+    """
+    if from_cfg.is_cfg(model):
+        entry = from_cfg.entry(Path(model).stem, cfg_text(model))
+        if not (imgsz or entry.size):
+            width, height = from_cfg.sides(cfg_text(model))
+            raise UsageError(
+                f"{model} has an input of {width}x{height}, and training takes square ones; add --imgsz {height}"
+            )
+        return entry
+    entry = zoo.get(model)
     if not entry.anchors or entry.new_coords:
         why = "its heads are Scaled-YOLOv4's" if entry.anchors else "it has no YOLO heads"
         able = [each for each in zoo.names() if zoo.get(each).anchors and not zoo.get(each).new_coords]
-        raise UsageError(f"{name} cannot be trained here: {why}; these can: {', '.join(able)}")
+        raise UsageError(f"{model} cannot be trained here: {why}; these can: {', '.join(able)}; or a darknet .cfg")
     return entry
+
+
+def cfg_text(model: str) -> str:
+    """The text of a model that is a darknet cfg, "" for a name of the zoo. Raises `SourceError`, `BadModel`."""
+    return cfg.read_text(Path(model)) if from_cfg.is_cfg(model) else ""
 
 
 def masks_of(entry: zoo.Entry) -> Tuple[Tuple[int, ...], ...]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core import Yolo
+from ..errors import UsageError
 from ..export import BN_EPSILON, Weights
 from ..net import Layer, Net
 
@@ -98,6 +99,18 @@ class Network(nn.Module):
             for part, target in [*parts, ("weights", conv.weight)]:
                 target.data.copy_(torch.from_numpy(weights.take(part, tuple(target.shape), f"layer {key}")))
         return self
+
+
+def check(net: Net, name: str) -> None:
+    """Raise `UsageError`, with the layer, for one that is not computed here as darknet does."""
+    known = {"conv", "act", "maxpool", "avgpool", "concat", "slice", "add", "mul", "upsample", "global_avgpool"}
+    known |= {"maxout", "scale", "identity"}
+    for index, layer in enumerate(net.layers):
+        at = f"{name}, {layer.at or f'layer {index}'}"
+        if layer.op not in known:
+            raise UsageError(f"{at}: training does not know the layer {layer.op}; take it out")
+        if layer.op == "avgpool" and layer.attrs["pads"][:2] != layer.attrs["pads"][2:]:
+            raise UsageError(f"{at}: training averages over even padding only; write an odd size, or padding=0")
 
 
 def _run(layer: Layer, inputs: List[Tensor], alone: bool) -> Tensor:

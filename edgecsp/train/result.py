@@ -1,22 +1,23 @@
-"""What a run leaves: `best.onnx`, compared with torch on every engine before it gets its name."""
+"""What a run leaves: `best.onnx` and darknet's own files, compared with torch before they get their names."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Tuple
+from typing import Callable, List, Tuple
 
 import numpy as np
 import torch
 
-from .. import backends, files, preprocess
+from .. import backends, darknet, files, onnx_model, preprocess
 from ..core import Array, Model
+from ..darknet import weights
 from ..errors import BuildFailed
-from ..evaluate import Found
-from ..evaluate.confusion import matches
 from .network import Network
 
 CLOSE = 1e-3  # of a head's scale; float32 on two implementations is off by some millionths
+SAME = 1e-5  # the same floats on one engine, by way of darknet's files
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,55 @@ class Agreement:
     difference: float
 
 
-def save(model: Model, network: Network, images: List[Array], path: Path) -> Tuple[Agreement, ...]:
-    """Write the model's ONNX to `path` after every engine that is installed gave torch's heads on `images`.
+def save(
+    model: Model, network: Network, cfg: str, images: List[Array], folder: Path, tell: Callable[[str], None]
+) -> Tuple[Agreement, ...]:
+    """Write `best.onnx` to `folder`, and with a `cfg` text `best.cfg` and `best.weights` beside it.
 
-    Raises `BuildFailed` when one gives others; nothing is written then.
+    The ONNX gets its name after every engine that is installed gave torch's heads on `images`; raises `BuildFailed`
+    when one gives others. darknet's files must give the heads of the ONNX when they are read back, or are left out and
+    `tell` is called. Raises `OutputError` when the place cannot be written; files that were there before stay then.
     """
-    found = tuple(Agreement(name, compare(model, network, images, name)) for name in engines())
-    wrong = [each for each in found if not each.difference <= CLOSE]
-    if wrong:
-        shown = ", ".join(f"{each.engine} by {each.difference:.2g}" for each in wrong)
-        raise BuildFailed(f"the exported heads differ from torch's ({shown} of their scale; {CLOSE:g} is allowed)")
-    with files.atomic(path) as file:
-        file.write(model.onnx)
+    onnx, pair = folder / "best.onnx", (folder / "best.cfg", folder / "best.weights")
+    contents = {onnx: model.onnx}
+    if cfg:
+        floats = io.BytesIO()
+        weights.write(floats, network.floats())
+        contents.update(zip(pair, (cfg.encode(), floats.getvalue())))
+    with files.together(contents) as parts:
+        written = onnx_model.parse(parts[onnx].path.read_bytes())
+        found = tuple(Agreement(name, compare(written, network, images, name)) for name in engines())
+        wrong = [each for each in found if not each.difference <= CLOSE]
+        if wrong:
+            shown = ", ".join(f"{each.engine} by {each.difference:.2g}" for each in wrong)
+            raise BuildFailed(f"the exported heads differ from torch's ({shown} of their scale; {CLOSE:g} is allowed)")
+        if cfg:
+            off = difference(written, darknet.load(*(parts[each].path for each in pair)).model, images)
+            if not off <= SAME:
+                tell(f"no best.cfg: read back, its heads differ from best.onnx's by {off:.2g} of their scale")
+                for each in pair:
+                    parts[each].drop()
     return found
 
 
 def engines() -> List[str]:
     """The engines that compute heads here on the CPU."""
     return [name for name in backends.names() if backends.is_real(name) and backends.why_not(name, "cpu") is None]
+
+
+def difference(model: Model, other: Model, images: List[Array]) -> float:
+    """The largest difference between two models' heads on onnxruntime, as a share of the heads' scale."""
+    sessions = [backends.open(each, "ort", device="cpu") for each in (model, other)]
+    worst = 0.0
+    try:
+        for image in images:
+            batch, _ = preprocess.prepare(image, model.input)
+            for a, b in zip(*(session.run(batch) for session in sessions)):
+                worst = max(worst, float(np.abs(a - b).max() / max(1e-6, np.abs(a).max())))
+    finally:
+        for session in sessions:
+            session.close()
+    return worst
 
 
 @torch.no_grad()
@@ -64,29 +96,3 @@ def compare(model: Model, network: Network, images: List[Array], engine: str) ->
     finally:
         session.close()
     return worst
-
-
-def best_threshold(found: Found) -> Tuple[float, float]:
-    """The confidence threshold of the best F1 at an IoU of 0.5, all classes together, and that F1."""
-    scores: List[Array] = []
-    hits: List[Array] = []
-    objects = 0
-    for picture, detections in zip(found.pictures, found.detections):
-        kept = detections[detections.scores >= 0.01]
-        boxes = picture.boxes
-        right = matches(boxes, kept).of_found
-        is_hit = right >= 0
-        is_hit[is_hit] = boxes.class_ids[right[is_hit]] == kept.class_ids[is_hit]
-        scores.append(kept.scores)
-        hits.append(is_hit)
-        objects += int((~boxes.crowd).sum())
-    every = np.concatenate(scores) if scores else np.zeros(0)
-    if not objects or not len(every):
-        return 0.25, 0.0
-    order = np.argsort(-every, kind="stable")
-    hit = np.cumsum(np.concatenate(hits)[order])
-    f1 = 2 * hit / (np.arange(1, len(hit) + 1) + objects)
-    at = int(f1.argmax())
-    # Between this detection and the next: the threshold must let this one through.
-    low = float(every[order[at + 1]]) if at + 1 < len(order) else 0.0
-    return round((float(every[order[at]]) + low) / 2, 3), float(f1[at])

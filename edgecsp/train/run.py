@@ -4,7 +4,8 @@
     print(run.ap50, run.onnx)
 
 The folder: `run.json` (what was asked, the data, the versions), `log.jsonl`, `last.pt` (to go on), `best.pt`,
-`best.onnx`. A run that was killed goes on from `last.pt` and sees what it would have seen.
+`best.onnx`, `best.cfg`, `best.weights`, `results.html` (`report`). A run that was killed goes on from `last.pt` as if
+it had not been.
 """
 
 from __future__ import annotations
@@ -18,20 +19,24 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 import torch
 
-from .. import __version__, files, memory, zoo
+from .. import files, zoo
 from ..core import Array, Input
-from ..errors import Stopped, UsageError
+from ..errors import BadModel, UsageError
 from ..evaluate import Data, Found, require
-from . import checkpoint, distributed, folders, loop, result, start
+from ..pipeline import Detector, load
+from . import cache as caches
+from . import checkpoint, distributed, folders, loop, report, resources, result, start
 from .anchors import kmeans, shape_iou
 from .augment import Augment
-from .data import SPARE, Images, Samples, Steps, batches, read_image
-from .model import Layout, masks_of, trainable
+from .curves import best_threshold, judge
+from .data import Images, Samples, Steps, batches, read_image, read_images
+from .model import Layout, cfg_text, masks_of, trainable
+from .progress import Progress, duration, ticker
 from .settings import TrainSettings
 from .splits import as_one, digest, split
 from .teacher import Teaching
 from .trainer import Trainer, use_kept_memory
-from .validation import validate
+from .validation import BATCH, validate
 
 Tell = Callable[[str], None]
 
@@ -46,25 +51,21 @@ class TrainRun:
     epoch: int
     images_per_s: float
     agreements: Tuple[result.Agreement, ...] = ()
+    waited: float = 0.0  # share of the time of training in which no image was ready
+
+    @property
+    def results(self) -> Path:
+        """The page that shows the run."""
+        return self.folder / report.NAME
 
     @property
     def onnx(self) -> Path:
         """The detector."""
         return self.folder / "best.onnx"
 
-
-@dataclass
-class Progress:
-    """Where a run is: `epoch` of `epochs`, `step` of `steps`, the last loss, images a second, the best AP50 so far."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    images_per_s: float
-    waited: float
-    ap50: Optional[float]
+    def load(self, **options: Any) -> Detector:
+        """The detector, opened: the options and the errors are those of `edgecsp.load`."""
+        return load(self.onnx, **options)
 
 
 def train(
@@ -79,7 +80,8 @@ def train(
     single_class: bool = False,
     val_split: float = 0.1,
     device: str = "auto",
-    workers: int = 1,
+    workers: Union[int, str] = resources.AUTO,
+    cache: Optional[str] = None,
     resume: Union[str, Path, None] = None,
     teacher: Sequence[str] = (),
     unlabelled: Sequence[str] = (),
@@ -87,7 +89,7 @@ def train(
     tell: Tell = lambda text: None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> TrainRun:
-    """Train a zoo model on labelled images and export the best of what it was.
+    """Train a zoo model or a darknet cfg on labelled images and export the best of what it was.
 
     `data` is what `edgecsp val` reads; its split "train" is learned from and "val" decides which epoch is best. Data
     without a split "val" gives `val_split` of its images, chosen by the seed. `teacher` names detectors that label
@@ -99,47 +101,61 @@ def train(
     require()
     use_kept_memory()
     stop = stop or Event()
+    caches.check(cache)
     teaching = Teaching(tuple(teacher), tuple(unlabelled))
     with distributed.processes(pick_device(device)) as place:
+        readers = resources.pick_workers(workers, place)
         if distributed.rank():
             tell, watch = (lambda text: None), (lambda progress: None)
 
         def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data]:
-            learn, judge = split(
+            learn, judging = split(
                 data, val, () if teaching else classes, single_class and not teaching, val_split, settings.seed
             )
             held = folders.record(Path(resume)) if resume is not None else None
             if held is not None:
-                folders.check_same(Path(resume or "."), held, settings, model, teaching)
+                asked = replace(settings, batch=resources.batch_of(settings.batch, held))
+                folders.check_same(Path(resume or "."), held, asked, model, teaching)
             else:
-                trainable(model)
+                trainable(model, settings.imgsz)  # before data is read and a folder made
             folder = Path(resume) if resume is not None else folders.new(out)
             if teaching:
-                learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, tell, stop)
-                learn, judge = (as_one(learn), as_one(judge)) if single_class else (learn, judge)
-            return folder, held, learn, judge
+                learn, judging = teaching.apply(learn, judging, classes, settings.teacher_conf, folder, tell, stop)
+                learn, judging = (as_one(learn), as_one(judging)) if single_class else (learn, judging)
+            return folder, held, learn, judging
 
-        folder, record, learn, judge = distributed.from_first(prepare)
+        folder, record, learn, judging = distributed.from_first(prepare)
         if record is not None:
+            settings = replace(settings, batch=resources.batch_of(settings.batch, record))
             layout = Layout.from_dict(record["layout"])
-            images = _images(learn, layout.side, tell, stop)
+            images = read_images(learn, judging, layout.side, cache, folder, tell, stop)
         else:
-            entry = trainable(model)
+            entry = trainable(model, settings.imgsz)
             side = settings.imgsz or entry.size
-            images = _images(learn, side, tell, stop)
-            layout = distributed.from_first(lambda: _layout(entry, side, images, learn.names, tell))
+            images = read_images(learn, judging, side, cache, folder, tell, stop)
+            cfg = cfg_text(model)
+            layout = distributed.from_first(lambda: replace(_layout(entry, side, images, learn.names, tell), cfg=cfg))
+        if settings.batch == 0:
+            picked = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
+            settings = replace(settings, batch=picked)
+            tell(f"--batch auto: {settings.batch}")
         settings, each = _steps(settings, len(images))
         trainer = Trainer(layout, settings, settings.epochs * each, place)
         trainer.freeze_steps = settings.freeze * each
-        run = _Run(folder, layout, trainer, each, learn, judge, tell, watch)
+        run = _Run(folder, layout, trainer, each, learn, judging, tell, watch)
         if record is not None:
             run.resume()
         else:
             what, state = distributed.from_first(lambda: start.find(weights, layout))
             taken = trainer.begin_with(state) if state else 0
-            tell(f"begins with {what}" + (f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""))
+            advice = " (same backbone; --weights none begins anew)" if state and weights is None else ""
+            fit = f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""
+            tell(f"begins with {what}{advice}{fit}")
             distributed.from_first(lambda: run.begin(what, teaching))
-        return run.go(images, workers, stop)
+        try:
+            return run.go(images, readers, stop)
+        finally:
+            images.close()
 
 
 def _steps(settings: TrainSettings, images: int) -> Tuple[TrainSettings, int]:
@@ -163,29 +179,6 @@ def pick_device(wanted: str) -> str:
     if name != "cpu" and not torch.cuda.is_available():
         raise UsageError(f"--device {wanted}: torch {torch.__version__} sees no CUDA device here; take --device cpu")
     return name
-
-
-def _images(data: Data, side: int, tell: Tell, stop: Event) -> Images:
-    free = memory.free()
-    wanted = len(data.pictures) * int(side * SPARE) ** 2 * 3 * distributed.local_size()
-
-    def tick() -> None:
-        if stop.is_set():
-            raise Stopped("stopped while the images were read; training had not begun")
-
-    keep = free is None or wanted < free.available * 0.4
-    images = Images(data, side, keep, tick)
-    for path in images.unreadable:
-        tell(f"{path} cannot be read and is left out")
-    boxes = sum(map(len, images.sizes))
-    if not boxes:
-        raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
-    empty = sum(not len(sizes) for sizes in images.sizes)
-    tell(
-        f"{len(images)} images with {boxes} boxes of {len(data.names)} classes, {'in memory' if keep else 'read anew'}"
-        + (f"; {empty} without a box teach the background" if empty else "")
-    )
-    return images
 
 
 def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], tell: Tell) -> Layout:
@@ -218,7 +211,9 @@ class _Run:
         self._learn, self._judge, self.tell, self._watch = learn, judge, tell, watch
         self._log: List[Dict[str, Any]] = []
         self._best: Dict[str, Any] = {}
-        spec = zoo.get(layout.name).input(layout.net())
+        self._details: Dict[str, Any] = {}
+        self._last: Optional[Progress] = None
+        spec = layout.entry.input(layout.net())
         self._spec: Input = spec
 
     def begin(self, what: str, teaching: Teaching) -> None:
@@ -235,8 +230,10 @@ class _Run:
                 "train_images": len(self._learn.pictures),
                 "val_images": len(self._judge.pictures),
                 "digest": digest(self._learn, self._judge),
+                "train_boxes": self._learn.counts,
             },
-            "versions": {"edgecsp": __version__, "torch": str(torch.__version__)},
+            "versions": report.versions(),
+            "command": report.command(),
         }
         with files.atomic(self.folder / "run.json") as file:
             file.write(json.dumps(record, indent=1).encode())
@@ -250,6 +247,7 @@ class _Run:
         held = distributed.from_first(lambda: checkpoint.read(self.folder / "last.pt"))
         self.trainer.load_state(held)
         self._log, self._best = json.loads(held["log"]), json.loads(held["best"])
+        self._details = self._details_of_best()
         self.tell(f"goes on after step {self.trainer.step} of {self.trainer.steps}")
 
     def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
@@ -261,8 +259,8 @@ class _Run:
         mosaic_until = int(trainer.steps * 0.9)
         keys = Steps(trainer.step, trainer.steps, settings.batch, sides, settings.seed, mosaic_until, among)
         queue = batches(Samples(images, settings.seed, how), keys, workers)
-        speed = loop.learn(trainer, queue, self, settings.batch * distributed.size(), stop)
-        return distributed.from_first(lambda: self._finish(speed))
+        speed, waited = loop.learn(trainer, queue, self, settings.batch * distributed.size(), stop)
+        return distributed.from_first(lambda: self._finish(speed, waited))
 
     def is_due(self) -> bool:
         """Whether to validate: some twenty-five times a run, at the ends of epochs."""
@@ -282,38 +280,47 @@ class _Run:
             self.tell(f"no better AP for {patience} epochs: the run ends")
         return enough
 
-    def note(self, terms: Sequence[float], speed: float, waited: float) -> None:
+    def note(self, terms: Sequence[float], speed: float, waited: float, left_s: float) -> None:
         """Log the means of some steps."""
         trainer = self.trainer
         row = {"step": trainer.step, "epoch": trainer.step / self.each, "lr": trainer.rate(), "loss": sum(terms)}
         row.update(zip(("box", "objectness", "classes"), terms))
-        self._log.append({key: round(value, 6) for key, value in row.items()} | {"images_per_s": round(speed, 1)})
-        self._watch(
-            Progress(
-                min(trainer.settings.epochs, trainer.step // self.each + 1),
-                trainer.settings.epochs,
-                trainer.step,
-                trainer.steps,
-                row["loss"],
-                speed,
-                waited,
-                self._best.get("AP50"),
-            )
-        )
+        rates = {"images_per_s": round(speed, 1), "waited": round(waited, 4)}
+        self._log.append({**{key: round(value, 6) for key, value in row.items()}, **rates})
+        epochs = trainer.settings.epochs
+        epoch, ap50 = min(epochs, trainer.step // self.each + 1), self._best.get("AP50")
+        self._last = Progress(epoch, epochs, trainer.step, trainer.steps, row["loss"], speed, waited, ap50, left_s)
+        self._watch(self._last)
 
     def validate(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
         found = Found(self._judge)
-        score = validate(self.trainer.average, found, self._spec, self.trainer.device)
+        tick = ticker(self.tell, "validated", len(self._judge.pictures), BATCH)
+        score = validate(self.trainer.average, found, self._spec, self.trainer.device, tick)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
         epoch = self.trainer.step // self.each
         self._log.append({"step": self.trainer.step, "epoch": epoch, "AP": ap, "AP50": ap50})
-        self.tell(f"epoch {epoch}: AP {_shown(ap)}, AP50 {_shown(ap50)}")
+        at = self._last
+        told = f", {at.images_per_s:.1f} images/s, {duration(at.left_s)} left" if at else ""
+        loss = f"loss {at.loss:.3f}, " if at else ""
+        self.tell(f"epoch {epoch} of {self.trainer.settings.epochs}: {loss}AP {_shown(ap)}, AP50 {_shown(ap50)}{told}")
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
-            conf, f1 = result.best_threshold(found)
+            judged = judge(found)
+            conf, f1 = best_threshold(judged)
             self._best = {"epoch": epoch, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
-            held = {"average": self.trainer.average.state_dict(), "best": json.dumps(self._best)}
-            checkpoint.write(self.folder / "best.pt", held)
+            self._details = report.details(found, judged, score, conf)
+            texts = {"best": json.dumps(self._best), "details": json.dumps(self._details)}
+            checkpoint.write(self.folder / "best.pt", {"average": self.trainer.average.state_dict(), **texts})
+        self._report(finished=False)
+
+    def _details_of_best(self) -> Dict[str, Any]:
+        """What the report shows of the best epoch, from `best.pt`; {} before the first validation."""
+        held = checkpoint.read(self.folder / "best.pt") if self._best else {}
+        details: Dict[str, Any] = json.loads(held.get("details", "{}"))
+        return details
+
+    def _report(self, *, finished: bool) -> None:
+        report.write(self.folder, folders.record(self.folder), self._log, self._details, finished=finished)
 
     def save(self) -> None:
         """Write `last.pt` and the log."""
@@ -322,14 +329,13 @@ class _Run:
         with files.atomic(self.folder / "log.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
 
-    def _finish(self, speed: float) -> TrainRun:
+    def _finish(self, speed: float, waited: float) -> TrainRun:
         held = checkpoint.read(self.folder / "best.pt")
         network = type(self.trainer.average)(self.layout.net())
         network.load_state_dict(held["average"])
         best = self._best
         record = folders.record(self.folder)
         origin = {
-            "zoo": self.layout.name,
             "weights": "trained by edgecsp",
             "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}",
             "data": record["data"]["digest"],
@@ -340,8 +346,16 @@ class _Run:
         }
         model = self.layout.model(network, best["conf"], origin)
         images = _some_images(self._judge)
-        agreed = result.save(model, network, images, self.folder / "best.onnx")
-        return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], speed, agreed)
+        agreed = result.save(model, network, self._cfg(), images, self.folder, self.tell)
+        self._report(finished=True)
+        return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], speed, agreed, waited)
+
+    def _cfg(self) -> str:
+        try:
+            return self.layout.darknet()
+        except BadModel as error:
+            self.tell(f"no best.cfg: {error}")
+            return ""
 
 
 def _some_images(data: Data, count: int = 4) -> List[Array]:
@@ -352,7 +366,7 @@ def _some_images(data: Data, count: int = 4) -> List[Array]:
 def _sides(layout: Layout, multi_scale: bool) -> Tuple[int, ...]:
     if not multi_scale:
         return (layout.side,)
-    stride = zoo.get(layout.name).stride
+    stride = layout.entry.stride
     return tuple(max(stride, round(layout.side * share / stride) * stride) for share in (0.8, 0.9, 1.0, 1.0, 1.1))
 
 

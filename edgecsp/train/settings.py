@@ -13,10 +13,11 @@ class TrainSettings:
     """How a run learns. A resumed run must be given the same, but for `epochs` of a run that has ended.
 
     `imgsz` is the side of the network's input in pixels (None: the model's), `epochs` passes over the images, `batch`
-    images a step, `lr` the highest learning rate, `warmup` steps until it is reached, `decay` AdamW's weight decay,
-    `average` the decay of the exponential moving average, `assigner` "dynamic" or "shape" (`loss`), `multi_scale`
-    whether batches differ in size, `flip` whether images may be mirrored, `patience` epochs without a better AP after
-    which the run ends (0: never), `teacher_conf` the score from which a teacher's box is a label.
+    images a step (0: what the memory is enough for), `lr` the highest learning rate, `warmup` steps until it is
+    reached, `decay` AdamW's weight decay, `average` the decay of the exponential moving average, `assigner` "dynamic"
+    or "shape" (`loss`), `multi_scale` whether batches differ in size, `flip` whether images may be mirrored,
+    `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the score from which a
+    teacher's box is a label.
     """
 
     epochs: int = 100
@@ -38,7 +39,7 @@ class TrainSettings:
     teacher_conf: float = 0.3
 
     def __post_init__(self) -> None:
-        least = {"epochs": 1, "batch": 1, "warmup": 1, "freeze": 0, "patience": 0, "seed": 0}
+        least = {"epochs": 1, "batch": 0, "warmup": 1, "freeze": 0, "patience": 0, "seed": 0}
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise UsageError(f"{name} {getattr(self, name)}: at least {low}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..errors import SourceError, UsageError
+from ..errors import NoSplit, UsageError
 from ..evaluate import Data, read
 
 
@@ -21,7 +22,7 @@ def split(
     if val is None and not isinstance(data, Data):
         try:
             val = read(data, split="val")
-        except SourceError:
+        except NoSplit:
             val = None
         if val is not None and {row.path for row in val.pictures} & {row.path for row in learn.pictures}:
             val = None
@@ -58,7 +59,7 @@ def digest(*parts: Data) -> str:
     for data in parts:
         made.update(repr(data.names).encode())
         for row in data.pictures:
-            made.update(Path(row.path).name.encode())
+            made.update(os.fsencode(Path(row.path).name))
             made.update(row.boxes.xywh.tobytes() + row.boxes.class_ids.tobytes())
             if row.boxes.crowd.any():
                 made.update(row.boxes.crowd.tobytes())

@@ -22,10 +22,11 @@ def find(wanted: Optional[str], layout: Layout) -> Tuple[str, Dict[str, Tensor]]
     """What to begin with, as (what it is, tensors by name); no tensors for fresh weights.
 
     `wanted`: "none", a run's folder or its .pt file, a darknet .weights file of the same model (its heads may have
-    other classes), a zoo model whose weights come with the package, or None for the zoo's advice. Raises
+    other classes), a zoo model whose weights come with the package, or None for the
+    weights that the model's record names. Raises
     `SourceError`, `BadWeights`, `UsageError`.
     """
-    wanted = wanted or zoo.get(layout.name).start or NONE
+    wanted = wanted or layout.entry.start or NONE
     if wanted == NONE:
         return "fresh weights", {}
     path = Path(wanted)
@@ -60,7 +61,7 @@ def _of_darknet(path: Path, layout: Layout) -> Dict[str, Tensor]:
     """Arrays of a .weights file of the same model; how many classes its heads have follows from its length."""
     if not path.is_file():
         raise SourceError(f"no weights file at {path}{nearby(path)}")
-    entry = zoo.get(layout.name)
+    entry = layout.entry
     one, two = (entry.net(classes=n, anchors=layout.anchors, masks=layout.masks).floats for n in (1, 2))
     size = path.stat().st_size
     for header in (20, 16):

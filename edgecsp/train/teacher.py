@@ -86,7 +86,7 @@ def unlabelled_images(wanted: Sequence[str], known: Sequence[str]) -> List[str]:
     found: List[str] = []
     for each in wanted:
         if Path(each).exists():
-            files = pictures(Path(each))
+            files = list(pictures(Path(each)).files)
         else:
             files = sorted(glob.glob(each, recursive=True))
         if not files:
@@ -199,7 +199,7 @@ def _taught(row: Picture, seen: Optional[Sighting], ids: Array, floor: float, co
         np.concatenate((before.class_ids, classes[new])),
         np.concatenate((before.crowd, ~sure)),
         np.concatenate((before.areas, xywh[:, 2] * xywh[:, 3])),
-        np.concatenate((certain, scores)).astype(np.float32),
+        scores=np.concatenate((certain, scores)).astype(np.float32),
     )
     return replace(own, boxes=boxes)
 

@@ -15,21 +15,22 @@ from ..evaluate.truth import Picture
 from .data import read_image
 from .network import Network
 
-_BATCH = 16
+BATCH = 16
 _MOST = 300  # boxes an image: COCO counts 100 of each class
 
 
 def validate(
     network: Network, found: Found, spec: Input, device: str, tick: Callable[[], None] = lambda: None
 ) -> Score:
-    """The score of `network` on the images of `found.data`; `found` is filled. Images that cannot be read are left out.
+    """The score of `network` on the images of `found.data`; `found` is filled. Images that cannot be read are left out;
+    `tick` is called after every `BATCH` images.
 
     `spec` says how an image becomes the network's input. The score is what `edgecsp val` gives for the exported
     model, as far as bfloat16 allows.
     """
     network.eval()
-    for begin in range(0, len(found.data.pictures), _BATCH):
-        rows = [(row, read_image(row.path)) for row in found.data.pictures[begin : begin + _BATCH]]
+    for begin in range(0, len(found.data.pictures), BATCH):
+        rows = [(row, read_image(row.path)) for row in found.data.pictures[begin : begin + BATCH]]
         detect(network, [(row, image) for row, image in rows if image is not None], spec, device, found)
         tick()
     return score(found)

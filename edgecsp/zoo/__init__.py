@@ -27,11 +27,12 @@ from ..labels import COCO
 from ..net import Net
 from ._heads import Wh
 from ._packed import PackedWeights, record_of
-from ._record import Entry, Row, Weights
+from ._record import Entry, Row, Trained, Weights
 
 __all__ = [
     "Entry",
     "Row",
+    "Trained",
     "Weights",
     "get",
     "made_from",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..core import Input
 from ..errors import UsageError
@@ -80,6 +80,26 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """Weights trained by edgecsp: the `data` they learned from, their AP50 (0..1) `on` which images, and the `command`.
+
+    The weights themselves are the entry's `shipped` ones or those at its `weights`' url.
+    """
+
+    data: str
+    ap50: float
+    on: str
+    command: str
+
+    @classmethod
+    def of_packed(cls, record: Mapping[str, Any]) -> Trained:
+        """Of the record in a packed file (`_packed`)."""
+        on = f"{record['test']['scenes']:,} unseen scenes"
+        data = f"synthetic scenes: {record['scenes']}"
+        return cls(data, float(record["test"]["ap50"]), on, str(record.get("command", "see calib/README.md")))
+
+
+@dataclass(frozen=True)
 class Entry:
     """One model of the zoo: a record of facts and a `build(net, head)` that lays its layers.
 
@@ -91,7 +111,7 @@ class Entry:
     paper's CPU column was timed and the cheapest there is; darknet's own is `run --resize darknet`. `labels` when
     they are not COCO's or ImageNet's; `start` names a model with
     weights of the same backbone, with which training begins; `shipped` are weights that come with the package
-    (`_packed`).
+    (`_packed`), `trained` how weights were made that are edgecsp's own.
     """
 
     name: str
@@ -120,6 +140,7 @@ class Entry:
     weights: Optional[Weights] = None
     labels: Tuple[str, ...] = ()
     shipped: Optional[Path] = None
+    trained: Optional[Trained] = None
     stride: int = 32
 
     @property

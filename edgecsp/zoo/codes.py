@@ -1,6 +1,6 @@
 """The model in the box: the paper's fastest detector, trained to find machine-readable codes.
 
-`codes.npz` beside this file holds its weights and how they were made (`python -m calib.train`, seeds and commit).
+`codes.npz` beside this file holds its weights and how they were made (calib/README.md has the recipe).
 """
 
 from __future__ import annotations
@@ -10,21 +10,29 @@ from pathlib import Path
 
 from . import csp_ref
 from ._packed import record_of
+from ._record import Entry, Trained
 
 SHIPPED = Path(__file__).with_name("codes.npz")
-_RECORD = record_of(SHIPPED)
-_BASE = next(entry for entry in csp_ref.MODELS if entry.name == _RECORD["model"])
 
-MODELS = (
-    replace(
-        _BASE,
+
+def entry(path: Path) -> Entry:
+    """The model whose weights and record are in the packed file `path`."""
+    record = record_of(path)
+    base = next(each for each in csp_ref.MODELS if each.name == record["model"])
+    return replace(
+        base,
         name="codes",
-        title=f"{_BASE.title}, trained to find codes",
+        title=f"{base.title}, trained to find codes",
+        size=int(record.get("imgsz", base.size)),
         rows=(),
-        source="the layers of " + _BASE.name + "; weights: calib/ of this project, Apache-2.0",
-        anchors=tuple((w, h) for w, h in _RECORD["anchors"]),
-        masks=tuple(tuple(mask) for mask in _RECORD["masks"]),
-        labels=tuple(_RECORD["labels"]),
-        shipped=SHIPPED,
-    ),
-)
+        source="the layers of " + base.name + "; weights: calib/ of this project, Apache-2.0",
+        anchors=tuple((w, h) for w, h in record["anchors"]),
+        masks=tuple(tuple(mask) for mask in record["masks"]),
+        scale_xy=tuple(record.get("scale_xy", ())),
+        labels=tuple(record["labels"]),
+        shipped=path,
+        trained=Trained.of_packed(record),
+    )
+
+
+MODELS = (entry(SHIPPED),)

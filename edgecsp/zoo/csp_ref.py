@@ -6,7 +6,7 @@ README.md in this folder says which parts the tables force and which are one cho
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Dict
 
 from ..anchors import A6, A9
 from ..net import Net, Tensor
@@ -65,6 +65,7 @@ HEAD = "the PRN heads unchanged"
 STAGES = "stem and stages: widths, layer counts and wiring, chosen to meet the remaining budget"
 FUSION = "EFM: its cost is forced, its wiring is not"
 
+_START: Dict[Stage, str] = {densenet: "codes"}  # has these stages, and trained weights
 _EFM = "EFM: its cost, three heads, Maxout before every join"
 
 
@@ -80,6 +81,7 @@ def _with_prn(name: str, title: str, layers: Stage, row: Row, *, top: int = 3) -
         fitted=(STAGES,),
         anchors=A6,
         masks=TINY,
+        start=_START.get(layers, ""),
     )
 
 
@@ -95,6 +97,7 @@ def _with_efm(name: str, title: str, layers: Stage, row: Row) -> Entry:
         fitted=(STAGES, FUSION),
         anchors=A9,
         masks=COARSE_FIRST,
+        start=_START.get(layers, ""),
     )
 
 

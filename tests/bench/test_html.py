@@ -13,8 +13,8 @@ import chromium
 import pytest
 
 from edgecsp import bench
-from edgecsp.bench import _html_svg as svg
 from edgecsp.errors import UsageError
+from edgecsp.html import svg
 
 browser = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
 MODELS = ("yolov3-tiny", "cspdensenetb-ref-prn")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import av
 import cv2
@@ -14,27 +17,41 @@ pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is 
 
 from conftest import REPO
 
-from calib import CLASSES, film, test
-from calib.score import Found
+from calib import CLASSES, LOOKALIKE_SEEDS, TEST_SEEDS, film, test
+from edgecsp import evaluate, onnx_model, zoo
+from edgecsp.core import Detections
+from edgecsp.errors import EdgecspError
+from edgecsp.export import RandomWeights
 
 
 def found(boxes, ids, scores=None):
-    return Found(
+    return Detections(
         np.array(boxes, np.float32).reshape(-1, 4),
-        np.array(ids, np.int64),
         np.array(scores if scores is not None else [1.0] * len(ids), np.float32),
+        np.array(ids, np.int32),
+        CLASSES,
     )
 
 
 def taken(truth, clear, hits):
-    return test.Taken((480, 640), truth, np.array(clear, bool), hits)
+    """(picture, detections) of one scene: which of the true boxes are legible, and what was found."""
+    rows = np.column_stack([truth.class_ids, truth.xyxy[:, :2], truth.xyxy[:, 2:] - truth.xyxy[:, :2]])
+    boxes = replace(evaluate.Boxes.of(rows.tolist()), crowd=~np.array(clear, bool))
+    return evaluate.Picture("x.png", 0, boxes, (480, 640)), hits
+
+
+def figures(scenes):
+    held = test.empty_data()
+    for i, (picture, hits) in enumerate(scenes):
+        held.add(replace(picture, path=f"{i}.png", image_id=i), hits)
+    return test.figures(held)
 
 
 EACH = [taken(found([[10, 10, 110, 90]], [c]), [True], found([[10, 10, 110, 90]], [c], [0.9])) for c in range(6)]
 
 
 def test_all_found_is_one():
-    got = test.figures([*EACH, taken(found([], []), [], found([], []))])
+    got = figures([*EACH, taken(found([], []), [], found([], []))])
     assert [got[key] for key in ("ap", "ap50", "recall", "all_ap50")] == pytest.approx([1] * 4)
     assert set(got["ap50_by_class"]) == set(CLASSES) and got["false_alarms"] == 0
     assert got["symbols"] == got["legible"] == 6
@@ -43,18 +60,47 @@ def test_all_found_is_one():
 def test_what_is_not_legible_counts_neither_way_but_for_all_ap50():
     blurred = found([[300, 300, 340, 340]], [0])
     for hits in (found([], []), found([[300, 300, 340, 340]], [0], [0.95])):
-        got = test.figures([*EACH, taken(blurred, [False], hits)])
+        got = figures([*EACH, taken(blurred, [False], hits)])
         assert [got["ap50"], got["recall"]] == pytest.approx([1, 1])
         assert (got["all_ap50"] < 0.95) == (len(hits.scores) == 0)
         assert (got["symbols"], got["legible"]) == (7, 6)
 
 
 def test_misses_and_false_alarms_cost():
-    got = test.figures([*EACH[1:], taken(EACH[0].truth, [True], found([], []))])
+    got = figures([*EACH[1:], (EACH[0][0], found([], []))])
     assert got["ap50"] == pytest.approx(5 / 6) and got["recall"] == pytest.approx(5 / 6)
     assert got["ap50_by_class"]["qr"] == 0
     noisy = taken(found([], []), [], found([[0, 0, 9, 9]] * 3, [0, 1, 2], [0.9, 0.25, 0.24]))
-    assert test.figures([*EACH, noisy])["false_alarms"] == 2
+    assert figures([*EACH, noisy])["false_alarms"] == 2
+
+
+def test_recall_and_false_alarms_are_at_the_score_that_run_keeps():
+    box = [[0, 0, 10, 10]]
+    scenes = [
+        taken(found(box, [1]), [True], found(box, [1], [0.9])),
+        taken(found(box, [1]), [True], found(box, [1], [0.2])),
+        taken(found([], []), [], found(box * 3, [0, 1, 1], [0.3, 0.6, 0.1])),
+    ]
+    got = figures(scenes)
+    assert (got["recall"], got["false_alarms"]) == (0.5, 2.0)
+    # A recall of 0.91 of two symbols needs both, the second at 0.2; two false alarms lie above that, one below.
+    assert got["false_alarms_at_recall"] == 2.0
+    assert figures([*scenes, taken(found(box, [2]), [True], found([], []))])["false_alarms_at_recall"] is None
+
+
+def test_data_matrix_is_what_the_best_box_on_it_says():
+    box, beside = [[0, 0, 100, 100]], [[0, 0, 100, 96]]
+    scenes = [
+        taken(found(box, [1]), [True], found(box, [1], [0.9])),
+        taken(found(box, [1]), [True], found(box + beside, [1, 0], [0.4, 0.6])),  # also found, but called qr
+        taken(found(box, [1]), [True], found(box + beside, [1, 3], [0.2, 0.5])),
+        taken(found(box, [1]), [True], found([[200, 0, 300, 100]], [1], [0.9])),
+        taken(found(box, [1]), [False], found(box, [0], [0.9])),
+        taken(found(box, [0]), [True], found(box, [1], [0.9])),
+    ]
+    assert figures(scenes)["datamatrix"] == {"qr": 0.25, "datamatrix": 0.25, "pdf417": 0.25, "missed": 0.25}
+    assert figures(EACH[:1])["datamatrix"] == {}
+    assert "Data Matrix is found as:  qr 0.250" in test.shown(figures(scenes))
 
 
 def test_legible():
@@ -78,6 +124,22 @@ def test_the_figures_of_a_model_end_to_end(tmp_path):
         hw = cv2.imread(str(tmp_path / held["images"][row["image_id"]]["file_name"])).shape[:2]
         x, y, w, h = row["bbox"]
         assert x >= 0 and y >= 0 and x + w <= hw[1] + 0.01 and y + h <= hw[0] + 0.01
+
+
+def test_look_alikes_are_other_scenes():
+    pair = [test.measure("codes", 8, first=first, engine="ort") for first in (TEST_SEEDS, LOOKALIKE_SEEDS)]
+    assert json.dumps(pair[0]) != json.dumps(pair[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "calib.test", "--lookalikes", "--count", "8", "--json"],
+        cwd=REPO, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.dumps(json.loads(done.stdout)) == json.dumps(pair[1])
+
+
+def test_a_model_of_other_classes_is_refused(tmp_path):
+    onnx_model.save(zoo.model("cspdensenetb-ref-prn", RandomWeights(0), (96, 96), ["a"]), tmp_path / "x.onnx")
+    with pytest.raises(EdgecspError, match=r"finds a .*: not codes"):
+        test.measure(str(tmp_path / "x.onnx"), 1, engine="ort")
 
 
 def test_the_films_boxes_lie_on_codes(tmp_path):

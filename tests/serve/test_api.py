@@ -273,6 +273,13 @@ def test_openapi_lists_every_route_and_nothing_else() -> None:
     assert described == routed
 
 
+def test_openapi_lists_what_any_request_may_be_refused_with() -> None:
+    """Too many connections, too large a header: refused before the route is known."""
+    for path, operations in openapi.document("x")["paths"].items():
+        for method, operation in operations.items():
+            assert {"429", "431"} <= set(operation["responses"]), f"{method} {path}"
+
+
 def test_openapi_is_served_and_its_references_hold(site: served.Site) -> None:
     said = site.ask("/openapi.json").json
     text = json.dumps(said)

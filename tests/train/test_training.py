@@ -82,6 +82,9 @@ def test_what_a_run_leaves(whole: Any, data: Path) -> None:
         "last.pt",
         "best.pt",
         "best.onnx",
+        "best.cfg",
+        "best.weights",
+        "results.html",
     }
     model = edgecsp.load(whole.onnx, engine="ort").model
     assert model.labels == ("square", "disc") and model.input.hw == (96, 96)

@@ -1,4 +1,4 @@
-"""A little SVG as text: elements, scales with their ticks, marks. Colours are classes of `_html.css`."""
+"""A little SVG as text: elements, scales with their ticks, marks. Colours are classes of the page's style sheet."""
 
 from __future__ import annotations
 
@@ -65,8 +65,9 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """Where a value lies; what is out of range lies at the end."""
-        low, high, value = (math.log(each) if self.log else each for each in (self.low, self.high, value))
-        share = (min(max(value, low), high) - low) / (high - low)
+        inside = min(max(value, self.low), self.high)
+        low, high, inside = (math.log(each) if self.log else each for each in (self.low, self.high, inside))
+        share = (inside - low) / (high - low)
         return self.start + share * (self.end - self.start)
 
     def ticks(self, most: int = 8) -> List[float]:

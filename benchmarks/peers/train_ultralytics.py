@@ -1,0 +1,136 @@
+"""ultralytics' YOLO11n from its yaml as a process that is timed. Licensed AGPL-3.0: it stays in its own environment.
+
+Its argument is `train.py`'s request, its answer one line of JSON. Nothing leaves the machine: its settings forbid
+telemetry, it is told that it is offline, its font is put where it looks for it, and sockets refuse to connect.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any, Dict, List
+
+from serve import asked, tell
+
+OFF = ("sync", "clearml", "comet", "dvc", "mlflow", "neptune", "raytune", "tensorboard", "wandb", "hub", "vscode_msg")
+
+
+def isolate(folder: Path, threads: int) -> None:
+    """Before it is imported: a configuration of this run alone, no network."""
+    (folder / "config").mkdir(parents=True)
+    os.environ.update(
+        YOLO_OFFLINE="true",
+        YOLO_AUTOINSTALL="false",
+        YOLO_CONFIG_DIR=str(folder / "config"),
+        MPLCONFIGDIR=str(folder / "config" / "matplotlib"),
+        OMP_NUM_THREADS=str(threads),
+    )
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError("a benchmark has no network")
+
+    socket.getaddrinfo = refuse
+    socket.socket.connect = refuse  # type: ignore[method-assign,assignment]
+
+
+def prepare(folder: Path) -> str:
+    """Once it can be imported: settings, font. Returns what must be said of its NMS."""
+    import matplotlib
+    import ultralytics
+    from ultralytics.utils import USER_CONFIG_DIR
+    from ultralytics.utils.nms import TorchNMS
+
+    places = {f"{name}_dir": str(folder / name) for name in ("datasets", "weights", "runs")}
+    known = set(ultralytics.settings)
+    ultralytics.settings.update({**dict.fromkeys(sorted(known.intersection(OFF)), False), **places})
+    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    for name in ("Arial.ttf", "Arial.Unicode.ttf"):
+        shutil.copyfile(font, Path(USER_CONFIG_DIR) / name)
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:  # there is no CPU build of it here; of all that it has, NMS alone is needed
+        stand_in: Any = types.ModuleType("torchvision")
+        stand_in.ops = types.SimpleNamespace(nms=TorchNMS.nms)
+        sys.modules["torchvision"] = stand_in
+        return ", its own NMS"
+    return ""
+
+
+class Watch:
+    """The seconds of steps and of validations, by its callbacks."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads, self.steps_s, self.images = threads, 0.0, 0
+        self.validations: List[float] = []
+        self._begun = self._ended = 0.0
+
+    def on_train_start(self, _: Any) -> None:
+        """Use as many threads as the other side: by itself it takes one less than the machine has."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+
+    def on_train_epoch_start(self, _: Any) -> None:
+        """Steps begin."""
+        self._begun = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Any) -> None:
+        """Steps end, a validation begins."""
+        self._ended = time.perf_counter()
+        self.steps_s += self._ended - self._begun
+        self.images += len(trainer.train_loader.dataset)
+
+    def on_fit_epoch_end(self, _: Any) -> None:
+        """A validation ends; it is said once more at the very end, for the best weights."""
+        if self._ended:
+            self.validations.append(time.perf_counter() - self._ended)
+        self._ended = 0.0
+
+
+def learn(said: Dict[str, Any]) -> Dict[str, Any]:
+    """Train, then export the best epoch; the answer."""
+    folder = Path(said["folder"])
+    isolate(folder, said["threads"])
+    import ultralytics
+
+    nms = prepare(folder)
+    watch, begun = Watch(said["threads"]), time.perf_counter()
+    model = ultralytics.YOLO("yolo11n.yaml")
+    for name in ("on_train_start", "on_train_epoch_start", "on_train_epoch_end", "on_fit_epoch_end"):
+        model.add_callback(name, getattr(watch, name))
+    figures = model.train(
+        data=said["data"],
+        epochs=said["epochs"],
+        imgsz=said["imgsz"],
+        batch=said["batch"],
+        seed=said["seed"],
+        device="cpu",
+        pretrained=False,
+        cache="ram",
+        plots=False,
+        patience=0,
+        project=str(folder),
+        name="run",
+        amp="bf16" if said["amp"] == "bf16" else True,
+    )
+    minutes = (time.perf_counter() - begun) / 60
+    best = ultralytics.YOLO(str(model.trainer.best))
+    exported = best.export(format="onnx", imgsz=said["imgsz"], opset=13, simplify=False)
+    return {
+        "name": f"ultralytics {ultralytics.__version__}, yolo11n{', bf16' if said['amp'] == 'bf16' else ''}{nms}",
+        "images_per_s": watch.images / watch.steps_s,
+        "val_s": sum(watch.validations) / max(1, len(watch.validations)),
+        "minutes": minutes,
+        "own_AP": float(figures.box.map),
+        "own_AP50": float(figures.box.map50),
+        "onnx": str(exported),
+    }
+
+
+if __name__ == "__main__":
+    tell(learn(asked()))

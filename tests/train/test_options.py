@@ -1,0 +1,32 @@
+"""The options of `edgecsp train`: those that fingers know from other trainers, each with one line of help. No torch."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from edgecsp.cli import train
+
+KNOWN = (
+    "--data", "--epochs", "--batch", "--imgsz", "--device", "--workers", "--lr", "--seed", "--freeze", "--patience",
+    "--resume", "--name", "--classes", "--single-cls", "--cache", "--val-split", "--weights", "--quiet", "--json",
+)  # fmt: skip
+OPTIONS = {
+    name: option.default
+    for option in inspect.signature(train.command).parameters.values()
+    for name in getattr(option.default, "param_decls", None) or ()
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_an_option_that_fingers_know_is_there_and_says_what_it_does(name: str) -> None:
+    assert name in OPTIONS
+    text = OPTIONS[name].help
+    assert text and len(text) <= 100 and "\n" not in text
+
+
+def test_what_is_by_default_is_what_the_help_says() -> None:
+    assert OPTIONS["--workers"].default == "auto" and "auto" in OPTIONS["--workers"].help
+    assert OPTIONS["--batch"].default == "16" and "auto" in OPTIONS["--batch"].help
+    assert OPTIONS["--cache"].default is None and "[default: ram where they fit]" in OPTIONS["--cache"].help
