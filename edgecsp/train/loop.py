@@ -99,6 +99,8 @@ def _check(stop: Event, trainer: Trainer, keeper: Keeper) -> None:
     """Save and raise `Stopped` when one of the processes was asked to end."""
     if distributed.any_of(stop.is_set()):
         _save(trainer, keeper)
+        if distributed.rank():
+            raise distributed.silently(Stopped.exit_code)
         raise Stopped(f"stopped after step {trainer.step} of {trainer.steps}; to go on, add --resume {keeper.folder}")
 
 
