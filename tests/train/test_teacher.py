@@ -177,7 +177,7 @@ def test_a_taught_run_goes_on_without_looking_again(tmp_path: Path, monkeypatch:
     folder = tmp_path / "run"
     words: Any = {"settings": settings, "teacher": ["knows"], "unlabelled": [str(more)], "workers": 0}
     run = train("toy", path, weights="none", out=folder, tell=told.append, **words)
-    assert run.onnx.is_file() and any(line.startswith("11 images with") for line in told)
+    assert run.onnx.is_file() and any(line.startswith("learns from 11 images with") for line in told)
     record = json.loads((folder / "run.json").read_text())
     assert record["teacher"] == {"teacher": ["knows"], "unlabelled": [str(more)]}
     assert train("toy", path, resume=folder, **words).onnx.is_file() and len(asked) == 2
@@ -201,7 +201,7 @@ def test_images_without_the_wanted_classes_are_background(tmp_path: Path) -> Non
     learn = evaluate.read(path, split="train").only(["disc"])
     empty = sum(not len(row.boxes) for row in learn.pictures)
     assert empty and len(Images(learn, 64)) == 8
-    assert any(f"8 images with {sum(learn.counts)} boxes of 1 classes" in line for line in told)
+    assert any(f"learns from 8 images with {sum(learn.counts)} boxes" in line for line in told)
     assert any(f"{empty} without a box teach the background" in line for line in told)
     assert run.onnx.is_file()
 
