@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,10 +146,12 @@ def _sentences(trainer: Trainer, keeper: Keeper) -> Iterator[None]:
             raise distributed.silently(error.exit_code) from error
         good = [str(path) for path in (keeper.folder / "last.pt", keeper.folder / "best.pt") if path.is_file()]
         raise UsageError(f"{error}. The last good weights are in {' and '.join(good)}") from error
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, EOFError, ConnectionError) as error:
         said = " ".join(str(error).split())[:300]
         go_on = f"add --resume {keeper.folder} to go on from what was saved last"
-        if "DataLoader worker" in said:
+        # EOFError, ConnectionError: it had announced a batch that nobody holds any more.
+        if "DataLoader worker" in said or isinstance(error, (EOFError, ConnectionError)):
+            _leave_readers_alone()
             raise SourceError(
                 f"a process that reads images died at step {trainer.step + 1} ({said.split('. ')[0]}), most often for "
                 f"want of memory; take fewer --workers, and {go_on}"
@@ -160,6 +164,12 @@ def _sentences(trainer: Trainer, keeper: Keeper) -> Iterator[None]:
         if distributed.is_lost(error):
             raise EngineFailed(f"another process of this run has gone at step {trainer.step + 1}; {go_on}") from error
         raise
+
+
+def _leave_readers_alone() -> None:
+    """Take away torch's signal handler, which raises wherever Python is once more for every reader that ends."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 class _Clock:

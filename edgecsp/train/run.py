@@ -110,15 +110,15 @@ def train(
             tell, watch = (lambda text: None), (lambda progress: None)
 
         def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data]:
-            learn, judge = split(
-                data, val, () if teaching else classes, single_class and not teaching, val_split, settings.seed
-            )
             held = folders.record(Path(resume)) if resume is not None else None
             if held is not None:
                 same = replace(settings, batch=resources.batch_of(settings.batch, held))
                 folders.check_same(Path(resume or "."), held, same, model, teaching)
             else:
                 trainable(model, settings.imgsz)  # before data is read and a folder made
+            learn, judge = split(
+                data, val, () if teaching else classes, single_class and not teaching, val_split, settings.seed
+            )
             folder = Path(resume) if resume is not None else folders.new(out)
             if teaching:
                 learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, tell, stop)
