@@ -32,7 +32,8 @@ from typing import Any, Callable, Dict, List, NamedTuple
 import cv2
 import numpy as np
 
-from edgecsp import cpu, pipeline
+from edgecsp import pipeline
+from edgecsp.system import cpu
 
 from . import attack_table, proc
 from .attack_table import ATTACKS, FORM, HOST, JPEG, form, part

@@ -23,8 +23,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import av
 import numpy as np
 
-from edgecsp import sources
 from edgecsp.errors import SourceError
+from edgecsp.media import sources
 
 FRAMES = 60
 LAVC = av.library_versions["libavcodec"][0]

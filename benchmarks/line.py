@@ -25,7 +25,8 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import cv2
 import numpy as np
 
-from edgecsp import darknet, pipeline
+from edgecsp import pipeline
+from edgecsp.importers import darknet
 
 from .pictures import DATA, pictures
 

@@ -14,8 +14,10 @@ from typing import List
 
 import numpy as np
 
-from edgecsp import flow, memory, pipeline, sinks, sources
+from edgecsp import pipeline
 from edgecsp.cli._signals import return_large
+from edgecsp.media import scheduler, sinks, sources
+from edgecsp.system import memory
 
 
 def main() -> None:
@@ -31,7 +33,7 @@ def main() -> None:
     opened, summary, held = sources.open_all([args.video]), pipeline.Summary(), []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "x.mp4" if args.out else None
-        with pipeline.load(args.model, args.engine, at_once=flow.at_once(opened)) as detector, sinks.open(
+        with pipeline.load(args.model, args.engine, at_once=scheduler.at_once(opened)) as detector, sinks.open(
             out=out, json=Path(folder) / "x.jsonl", sources=opened
         ) as sink:
             pipeline.run(

@@ -35,10 +35,11 @@ from typing import Any, Dict, List, Sequence, Tuple
 import cv2
 import numpy as np
 
-from edgecsp import cpu, pipeline
-from edgecsp.core import Frame, Stream
-from edgecsp.sinks.rows import as_json
-from edgecsp.sources.pictures import decode
+from edgecsp import pipeline
+from edgecsp.media.sinks.rows import as_json
+from edgecsp.media.sources.pictures import decode
+from edgecsp.system import cpu
+from edgecsp.types import Frame, Stream
 
 from . import proc
 from .pictures import pictures

@@ -19,8 +19,10 @@ from typing import Any, Callable, Dict, List
 
 import numpy as np
 
-from edgecsp import darknet, draw, pipeline, sinks, sources
-from edgecsp.sinks.mp4 import Mp4
+from edgecsp import pipeline
+from edgecsp.importers import darknet
+from edgecsp.media import draw, sinks, sources
+from edgecsp.media.sinks.mp4 import Mp4
 
 from .pictures import DATA, pictures, video
 

@@ -21,9 +21,11 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from edgecsp import cpu, draw, flow, pipeline, sinks, sources
-from edgecsp.sinks.mp4 import Mp4
-from edgecsp.sinks.rows import as_json
+from edgecsp import pipeline
+from edgecsp.media import draw, scheduler, sinks, sources
+from edgecsp.media.sinks.mp4 import Mp4
+from edgecsp.media.sinks.rows import as_json
+from edgecsp.system import cpu
 
 from .pictures import pictures, video
 
@@ -105,7 +107,7 @@ def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tu
     """`run` on some videos -> frames a second, CPU seconds a frame, and the source of each frame as it was written."""
     opened = sources.open_all([str(path) for path in paths])
     summary, order = pipeline.Summary(), []
-    with _detector(args, at_once=flow.at_once(opened)) as detector:
+    with _detector(args, at_once=scheduler.at_once(opened)) as detector:
         detector(np.zeros((720, 1280, 3), np.uint8))
         out = scratch / "run" if args.out else None
         with sinks.open(out=out, json=scratch / "run.jsonl", sources=opened) as sink:

@@ -21,9 +21,10 @@ SECONDS, TIMES = 2.0, 4.0
 
 def measure(name: str) -> Dict[str, float]:
     """Build one model in this process: seconds, the weights' bytes and the growth of the peak memory."""
-    from edgecsp import onnx_model, zoo
-    from edgecsp.export import RandomWeights
-    from edgecsp.net import Net
+    from edgecsp import zoo
+    from edgecsp.graph import onnx_model
+    from edgecsp.graph.export import RandomWeights
+    from edgecsp.graph.layers import Net
 
     # What the first build of a process costs once (imports, the generator) is not the model's.
     once = Net(3, 32, 32)

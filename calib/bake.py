@@ -17,12 +17,14 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 import numpy as np
 import torch
 
-from edgecsp import files, onnx_model, zoo
-from edgecsp.core import Model, Yolo
-from edgecsp.darknet import weights as darknet_weights
+from edgecsp import zoo
+from edgecsp.cache import files
 from edgecsp.errors import BuildFailed, EdgecspError, SourceError, UsageError
+from edgecsp.graph import onnx_model
+from edgecsp.importers.darknet import weights as darknet_weights
 from edgecsp.train.model import Layout
 from edgecsp.train.network import Network
+from edgecsp.types import Model, Yolo
 from edgecsp.zoo._packed import PackedWeights, pack
 
 from . import CLASSES, TEST_SEEDS, test

@@ -14,8 +14,10 @@ from typing import Iterator
 
 import numpy as np
 
-from edgecsp import precision, preprocess, store
-from edgecsp.core import Model
+from edgecsp.graph import precision
+from edgecsp.processing import preprocess
+from edgecsp.types import Model
+from edgecsp.zoo import store
 
 from . import TEST_SEEDS
 from .scenes import scene

@@ -19,7 +19,7 @@ from typing import Iterable, List, NamedTuple, Sequence
 import cv2
 import numpy as np
 
-from edgecsp import files
+from edgecsp.cache import files
 from edgecsp.errors import UsageError
 
 from . import CLASSES, HARD_SEEDS, TEST_SEEDS, VAL_SEEDS

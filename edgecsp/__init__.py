@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, List
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .core import Classes, Detection, Detections, Frame
     from .errors import EdgecspError
     from .pipeline import Detector, load
     from .train.api import train
+    from .types import Classes, Detection, Detections, Frame
 
 _HOMES = {
-    "Classes": "core",
-    "Detection": "core",
-    "Detections": "core",
-    "Frame": "core",
+    "Classes": "types",
+    "Detection": "types",
+    "Detections": "types",
+    "Frame": "types",
     "Detector": "pipeline",
     "EdgecspError": "errors",
     "load": "pipeline",

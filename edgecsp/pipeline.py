@@ -16,9 +16,14 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Seq
 
 import numpy as np
 
-from . import backends, decode, flow, nms, onnx_model, preprocess, sources, store, tuned, two_stage
-from .core import Array, Detections, Frame, Geometry, Model, Result, Stream
+from . import backends
+from .backends import tuning
 from .errors import EdgecspError, EngineFailed, SourceError, UsageError
+from .graph import onnx_model
+from .media import scheduler, sources
+from .processing import decode, nms, preprocess, two_stage
+from .types import Array, Detections, Frame, Geometry, Model, Result, Stream
+from .zoo import store
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +67,7 @@ class Detector:
         model: Model,
         session: backends.Session,
         settings: Optional[Settings] = None,
-        chosen: Optional[tuned.Chosen] = None,
+        chosen: Optional[tuning.Chosen] = None,
         max_pixels: int = sources.MAX_PIXELS,
     ) -> None:
         self.model = model
@@ -146,17 +151,17 @@ class Detector:
         """
         with closing(self.results(sources.open_all(uris, stride=stride, max_pixels=self.max_pixels))) as results:
             for item in results:
-                if isinstance(item, flow.Found):
+                if isinstance(item, scheduler.Found):
                     yield item.frame, item.result
                 elif item.error is not None:
                     raise item.error
 
     def results(
         self, opened: Sequence[sources.Source], stop: Optional[threading.Event] = None
-    ) -> Generator[Union[flow.Found, flow.Over], None, None]:
+    ) -> Generator[Union[scheduler.Found, scheduler.Over], None, None]:
         """Every frame of opened sources with what is in it, and each source's end: see `flow.results`."""
         places = backends.at_once(self.session)
-        return flow.results(opened, lambda frame: self(frame.image), at_once=places, stop=stop)
+        return scheduler.results(opened, lambda frame: self(frame.image), at_once=places, stop=stop)
 
     def close(self) -> None:
         """Give the session back."""
@@ -204,7 +209,7 @@ def load(
     if resize is not None:
         made = replace(made, input=replace(made.input, resize=resize))
     settings = Settings(conf, iou, class_ids(made, classes), max_det, agnostic, plain_nms)
-    chosen = tuned.choose(made, engine, device=device, threads=threads, precision=precision, at_once=at_once)
+    chosen = tuning.choose(made, engine, device=device, threads=threads, precision=precision, at_once=at_once)
     made = chosen.model
 
     def opened(stage: Model, pixels: bool = False) -> backends.Session:
@@ -293,7 +298,7 @@ def run(
     try:
         with closing(detector.results(opened, stop)) as results:
             for item in results:
-                if isinstance(item, flow.Found):
+                if isinstance(item, scheduler.Found):
                     turn(item.source, item.frame.stream)
                     write(item.frame, item.result)
                     summary.add(item.result, item.source)

@@ -7,16 +7,16 @@ from typing import Mapping
 
 import pytest
 
-from edgecsp import evaluate
-from edgecsp.core import Detections
+from edgecsp.bench import accuracy
+from edgecsp.types import Detections
 
 
 def ap50(found: Mapping[str, Detections], data: Path) -> float:
     """`found` by picture's file name, of a model of COCO's 80 classes in their order."""
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
-    held = evaluate.Found(evaluate.read(data / "data" / "coco64"))
+    held = accuracy.Found(accuracy.read(data / "data" / "coco64"))
     for picture in held.data.pictures:
         held.add(picture, found[Path(picture.path).name])
-    average = evaluate.score(held).averages["AP50"]
+    average = accuracy.score(held).averages["AP50"]
     assert average is not None
     return average

@@ -14,7 +14,7 @@ from effort import EFFORT
 from hypothesis import HealthCheck, settings
 
 from edgecsp import backends
-from edgecsp.core import Model
+from edgecsp.types import Model
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -170,7 +170,7 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    from edgecsp import darknet
+    from edgecsp.importers import darknet
 
     folder = tmp_path_factory.mktemp("tiny")
     cfg, weights = folder / "tiny.cfg", folder / "tiny.weights"

@@ -19,8 +19,8 @@ import media
 import numpy as np
 import pytest
 
-from edgecsp import sinks
-from edgecsp.core import Detections, Frame, Stream
+from edgecsp.media import sinks
+from edgecsp.types import Detections, Frame, Stream
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)")

@@ -13,7 +13,9 @@ import media
 import pytest
 from conftest import REPO, Tiny
 
-from edgecsp import backends, cpu, onnx_model
+from edgecsp import backends
+from edgecsp.graph import onnx_model
+from edgecsp.system import cpu
 
 # Everything that computes hides itself; null and the command line stay.
 BARE = """

@@ -19,8 +19,8 @@ import media
 import numpy as np
 import pytest
 
-from edgecsp import sources
 from edgecsp.errors import SourceError
+from edgecsp.media import sources
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("gst-launch-1.0"), reason="no gst-launch-1.0 here; Debian: see the top of this file"

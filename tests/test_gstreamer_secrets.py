@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from ports import free_port
 
-from edgecsp import sources
 from edgecsp.errors import SourceError
-from edgecsp.sources import _gst_launch
+from edgecsp.media import sources
+from edgecsp.media.sources import _gst_launch
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("gst-launch-1.0"), reason="no gst-launch-1.0 here; Debian: see tests/test_gstreamer.py"

@@ -20,10 +20,12 @@ import media
 import numpy as np
 import pytest
 
-from edgecsp import files, labels, sinks
-from edgecsp.core import Detections, Frame, Stream
+from edgecsp.cache import files
 from edgecsp.errors import OutputError, ReaderGone, UsageError
-from edgecsp.sinks.mp4 import Mp4
+from edgecsp.graph import labels
+from edgecsp.media import sinks
+from edgecsp.media.sinks.mp4 import Mp4
+from edgecsp.types import Detections, Frame, Stream
 
 REPO = Path(__file__).resolve().parents[1]
 DOG = Detections(np.float32([[10, 20, 60, 90]]), np.float32([0.9]), np.int64([16]), labels.COCO)
@@ -295,7 +297,7 @@ def test_a_file_of_the_longest_name_can_be_written(tmp_path: Path, stem: str) ->
 
 RUNNER = """
 import sys
-from edgecsp import sinks
+from edgecsp.media import sinks
 print("ready", flush=True)
 sys.stdin.readline()
 print(sinks._next_run().name, flush=True)
@@ -335,8 +337,8 @@ def test_a_run_that_looked_at_the_same_moment_makes_the_next_folder(
 WRITER = """
 import sys, time
 import numpy as np
-from edgecsp import files
-from edgecsp.sinks.mp4 import Mp4
+from edgecsp.cache import files
+from edgecsp.media.sinks.mp4 import Mp4
 video = Mp4(__import__("pathlib").Path(sys.argv[1]) / "clip.mp4", (48, 64), 25)
 video.write(np.zeros((48, 64, 3), np.uint8), 0.0)
 with files.atomic(sys.argv[1] + "/rows.jsonl") as file:

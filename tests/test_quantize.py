@@ -16,11 +16,13 @@ import typer
 from conftest import REPO, Tiny
 from typer.testing import CliRunner
 
-from edgecsp import backends, onnx_model, precision, verify
+from edgecsp import backends, importers
+from edgecsp.bench import verify
 from edgecsp.cli import app
 from edgecsp.cli import verify as verify_command
-from edgecsp.core import Classes, Detections
 from edgecsp.errors import EdgecspError, UsageError
+from edgecsp.graph import onnx_model, precision
+from edgecsp.types import Classes, Detections
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_quantize_says_what_changed(made: subprocess.CompletedProcess[str], home
     assert "ranges      percentile of 100 pictures" in made.stdout and "6 of 8 convolutions, 2 stay" in made.stdout
     assert "written     tiny-int8.onnx" in made.stdout and "MB ->" in made.stdout
     assert "edgecsp verify tiny.onnx tiny-int8.onnx" in made.stderr
-    model = onnx_model.load(home / "tiny-int8.onnx")
+    model = importers.load(home / "tiny-int8.onnx")
     assert precision.of(model) == "int8" and model.origin["calibration"] == "percentile, 100 pictures"
 
 
@@ -76,7 +78,7 @@ def test_saved_ranges_and_a_list_give_the_same_file(made: subprocess.CompletedPr
     edgecsp(home, "quantize", "tiny.onnx", "--calib", "ranges.json", "-o", "again.onnx", "-q")
     assert (home / "again.onnx").read_bytes() == wanted
     edgecsp(home, "quantize", "tiny.onnx", "--calib", "list.txt", "--method", "minmax", "-o", "listed.onnx", "-q")
-    listed = onnx_model.load(home / "listed.onnx")
+    listed = importers.load(home / "listed.onnx")
     assert listed.origin["calibration_sha256"] == json.loads((home / "ranges.json").read_text())["inputs"]
 
 

@@ -18,9 +18,9 @@ import av
 import numpy as np
 import pytest
 
-from edgecsp import sinks, sources
-from edgecsp.core import Detections
 from edgecsp.errors import SourceError
+from edgecsp.media import sinks, sources
+from edgecsp.types import Detections
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 USER, PASSWORD = "watcher", "hunter2"

@@ -110,7 +110,9 @@ def test_ctrl_c_twice(clip: Path, tmp_path: Path, wait_s: float, between_s: floa
     assert after.returncode == 0 and not list(tmp_path.glob(".*"))
 
 
-SWEEP = "import sys; from edgecsp import files\nwith files.atomic(sys.argv[1] + '/next') as file: file.write(b'x')"
+SWEEP = (
+    "import sys; from edgecsp.cache import files\nwith files.atomic(sys.argv[1] + '/next') as file: file.write(b'x')"
+)
 
 
 @linux

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from conftest import REPO, Tiny
 
-from edgecsp import backends, plans
+from edgecsp import backends
 from edgecsp.backends import openvino as adapter
+from edgecsp.cache import plans
 
 HELP_CPU_S = 0.75  # three times what it should take, for a machine three times as slow
 RUN = """
@@ -26,7 +27,7 @@ try:
     main()
 except SystemExit as stop:
     assert not stop.code, stop.code
-print(json.dumps([name for name in ("onnx", "edgecsp.fetch", "av", "rich", "numpy") if name in sys.modules]))
+print(json.dumps([name for name in ("onnx", "edgecsp.cache.download", "av", "rich", "numpy") if name in sys.modules]))
 """
 
 

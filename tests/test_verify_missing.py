@@ -10,8 +10,9 @@ import pytest
 import typer
 from conftest import Tiny
 
-from edgecsp import backends, onnx_model
+from edgecsp import backends
 from edgecsp.cli import app
+from edgecsp.graph import onnx_model
 
 
 @pytest.fixture

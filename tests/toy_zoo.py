@@ -14,7 +14,7 @@ from typing import Any, Dict, Mapping, Optional
 import numpy as np
 
 from edgecsp import zoo
-from edgecsp.net import Net
+from edgecsp.graph.layers import Net
 from edgecsp.zoo import Entry, Weights
 
 

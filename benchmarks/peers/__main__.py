@@ -27,7 +27,7 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from edgecsp import cpu
+from edgecsp.system import cpu
 
 from . import alone
 from .processes import Peer, Process, opened, peers, seconds_each

@@ -14,10 +14,14 @@ import cv2
 import numpy as np
 
 import edgecsp
-from edgecsp import darknet, onnx_model, precision, preprocess, store, zoo
-from edgecsp.core import Array, Model
-from edgecsp.darknet import writing
+from edgecsp import zoo
 from edgecsp.errors import CalibrationError
+from edgecsp.graph import onnx_model, precision
+from edgecsp.importers import darknet
+from edgecsp.importers.darknet import writing
+from edgecsp.processing import preprocess
+from edgecsp.types import Array, Model
+from edgecsp.zoo import store
 from edgecsp.zoo._packed import PackedWeights
 
 from ..pictures import DATA, pictures

@@ -31,8 +31,9 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 import numpy as np
 
 import edgecsp
-from edgecsp import cpu, evaluate
+from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError, UsageError
+from edgecsp.system import cpu
 
 from ..pictures import DATA
 from .processes import HERE, start
@@ -89,18 +90,18 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def judge(onnx: str, data: evaluate.Data) -> Dict[str, float]:
+def judge(onnx: str, data: accuracy.Data) -> Dict[str, float]:
     """AP and AP50 as `edgecsp val` counts them, at the NMS threshold that gives the higher AP."""
     scored = []
     for iou in IOUS:
         with edgecsp.load(onnx, "ort", iou=iou) as detector:
-            averages = evaluate.score(evaluate.find(detector, data)).averages
+            averages = accuracy.score(accuracy.find(detector, data)).averages
         scored.append({"AP": averages["AP"] or 0.0, "AP50": averages["AP50"] or 0.0, "nms_iou": iou})
     return max(scored, key=lambda each: each["AP"])
 
 
 def compare(
-    args: argparse.Namespace, pythons: Dict[str, str], folder: Path, data: Path, images: int, held: evaluate.Data
+    args: argparse.Namespace, pythons: Dict[str, str], folder: Path, data: Path, images: int, held: accuracy.Data
 ) -> List[Dict[str, Any]]:
     """A row a seed and side, ultralytics first."""
     rows: List[Dict[str, Any]] = []
@@ -213,9 +214,9 @@ def main() -> int:
     if not Path(theirs).is_file():
         parser.error(f"{theirs} is not there; make bench-train makes it, --venvs PREFIX names another")
     try:
-        evaluate.require()
+        accuracy.require()
         path = find_data(args.data)
-        train, val = (evaluate.read(path, split=split) for split in ("train", "val"))
+        train, val = (accuracy.read(path, split=split) for split in ("train", "val"))
         print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads")
         print(
             f"{args.data}: {len(train.pictures)} images to learn from, {len(val.pictures)} to judge by, "

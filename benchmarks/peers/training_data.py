@@ -11,7 +11,7 @@ from typing import List, Tuple
 
 import cv2
 
-from edgecsp.evaluate import Data, Picture, read
+from edgecsp.bench.accuracy import Data, Picture, read
 
 
 def lay(train: Data, val: Data, folder: Path, probe: int) -> Tuple[Path, Data]:

@@ -33,7 +33,7 @@ def exported(peer: Any, target: Path, shown: Path, hw: Tuple[int, int], boxes: i
 
 
 def bflops_of(path: Path) -> float:
-    """BFLOPs of an ONNX file by the paper's rule: its convolutions' and max-pools' (see `edgecsp.net`)."""
+    """BFLOPs of an ONNX file by the paper's rule: its convolutions' and max-pools' (see `edgecsp.graph.layers`)."""
     graph = shape_inference.infer_shapes(onnx.load(str(path))).graph
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]

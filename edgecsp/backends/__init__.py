@@ -18,9 +18,10 @@ import pkgutil
 from types import ModuleType
 from typing import Any, List, NamedTuple, Optional, Protocol, Tuple
 
-from .. import cpu, preprocess
-from ..core import Array, Model
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
+from ..processing import preprocess
+from ..system import cpu
+from ..types import Array, Model
 
 PRECISIONS = ("fp32", "fp16", "int8")
 # What "auto" tries, in this order, and why it is the choice.
@@ -52,9 +53,13 @@ class Choice(NamedTuple):
     why: str
 
 
+_NO_ENGINES = ("recipes",)  # files of this folder that are no engine
+
+
 def names() -> Tuple[str, ...]:
     """Every engine edgecsp has a backend for, installed or not."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")))
+    files = (module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    return tuple(sorted(name for name in files if not name.startswith("_") and name not in _NO_ENGINES))
 
 
 def module(engine: str) -> ModuleType:
@@ -181,14 +186,14 @@ def takes_pixels(session: Any) -> bool:
 
 def _computing_in(model: Model, precision: str) -> Model:
     """An fp16 graph as an fp32 one where fp32 was asked for; any other as it is."""
-    from .. import precision as precisions
+    from ..graph import precision as precisions
 
     return precisions.single(model) if precision == "fp32" and precisions.of(model) == "fp16" else model
 
 
 def _precision(model: Model, engine: str, asked: Optional[str]) -> str:
     """What the engine is to compute in; raises when it cannot, or when the graph is not made for it."""
-    from .. import precision
+    from ..graph import precision
 
     found = precision.of(model)
     wanted = asked or found

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping
 
-from .. import files
+from ..cache import files
 from ..errors import BuildFailed
 from . import _trt_chip, _trt_log
 

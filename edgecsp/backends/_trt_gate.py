@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterator, Tuple
 
-from ..core import Model
 from ..errors import BuildFailed, UnknownName
+from ..types import Model
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from .. import installed, isolated, memory, plans, precision, recipes
-from ..core import Model
+from ..cache import plans
 from ..errors import BuildFailed, EngineUnavailable, UsageError
-from ..recipes import Recipe
-from . import _trt_build, _trt_chip, _trt_gate
+from ..graph import precision
+from ..system import isolation, memory, versions
+from ..types import Model
+from . import _trt_build, _trt_chip, _trt_gate, recipes
 from ._trt_chip import Chip
+from .recipes import Recipe
 
 Note = Callable[[str], None]
 OPTIONS = ("precision", "workspace_mb", "tf32", "dla_core", "gpu_fallback")  # of a recipe: what the plan depends on
@@ -70,7 +72,7 @@ def facts(model: Model, recipe: Recipe, chip: Chip) -> Dict[str, Any]:
     return {
         "engine": "trt",
         "engine_version": trt.__version__,
-        "edgecsp": installed.own(),  # what the builder is told, and how a graph is halved, is our code
+        "edgecsp": versions.own(),  # what the builder is told, and how a graph is halved, is our code
         "cuda": chip.cuda,
         "device": {"name": chip.name, "compute_capability": chip.compute_capability},
         "model": {"name": model.name, "sha256": hashlib.sha256(model.onnx).hexdigest()},
@@ -107,7 +109,7 @@ def _built(model: Model, recipe: Recipe, chip: Chip, note: Note) -> bytes:
     with tempfile.TemporaryDirectory(prefix="edgecsp-") as folder:
         onnx, plan = Path(folder) / "graph.onnx", Path(folder) / "plan"
         onnx.write_bytes(graph)
-        isolated.call(
+        isolation.call(
             f"{_trt_build.__name__}:{_trt_build.serve.__name__}",
             {
                 "onnx": str(onnx),

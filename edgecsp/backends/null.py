@@ -6,8 +6,8 @@ from typing import List
 
 import numpy as np
 
-from ..core import Array, Model, Yolo
 from ..errors import BuildFailed
+from ..types import Array, Model, Yolo
 
 REQUIRES = ("onnx",)
 EXTRA = ""

@@ -7,8 +7,8 @@ from typing import Any, Iterator, List
 
 import numpy as np
 
-from ..core import Array, Model
 from ..errors import BuildFailed
+from ..types import Array, Model
 
 REQUIRES = ("cv2",)
 EXTRA = ""

@@ -11,9 +11,11 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
-from .. import installed, plans, preprocess
-from ..core import Array, Input, Model
+from ..cache import plans
 from ..errors import BuildFailed
+from ..processing import preprocess
+from ..system import versions
+from ..types import Array, Input, Model
 
 REQUIRES = ("openvino",)
 EXTRA = "openvino"
@@ -121,7 +123,7 @@ def _compiled(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Option
     facts = {
         "engine": "openvino",
         "version": ov.get_version(),
-        "edgecsp": installed.own(),  # `_scaled` lays the picture in
+        "edgecsp": versions.own(),  # `_scaled` lays the picture in
         "device": [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")],
         "graph": hashlib.sha256(graph).hexdigest(),
         "options": wanted,
@@ -164,6 +166,6 @@ def _graph(model: Model, precision: str) -> bytes:
     """The graph as OpenVINO is fast and right with it: in int8 it takes activations along, and uint8 alone as it is."""
     if precision != "int8":
         return model.onnx
-    from .. import precision as precisions
+    from ..graph import precision as precisions
 
     return precisions.unsigned(precisions.fused(model)).onnx

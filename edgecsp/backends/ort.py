@@ -8,8 +8,8 @@ import io
 import os
 from typing import Any, Dict, List, Optional
 
-from ..core import Array, Model
 from ..errors import BuildFailed, EngineUnavailable
+from ..types import Array, Model
 
 REQUIRES = ("onnxruntime",)
 EXTRA = ""
@@ -100,8 +100,8 @@ def _loaded(ort: Any) -> str:
 
 
 def _graph(model: Model, device: str, precision: str) -> bytes:
-    from .. import cpu
-    from .. import precision as precisions
+    from ..graph import precision as precisions
+    from ..system import cpu
 
     if precision == "fp16" and precisions.of(model) == "fp32":
         return precisions.half(model).onnx

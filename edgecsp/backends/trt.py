@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from .. import plans
-from ..core import Array, Model
+from ..cache import plans
 from ..errors import BuildFailed, EngineUnavailable, UsageError
-from ..recipes import Recipe
+from ..types import Array, Model
 from . import _trt_chip, _trt_log, _trt_plan
+from .recipes import Recipe
 
 if TYPE_CHECKING:
     import pycuda.driver as cuda

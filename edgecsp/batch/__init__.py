@@ -15,8 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
-from .. import cpu, flow, installed, pipeline, tuned
-from ..core import Model
+from .. import pipeline
+from ..backends import tuning
+from ..media import scheduler
+from ..system import cpu, versions
+from ..types import Model
 from .corpus import read
 from .job import GROUP, SEGMENT, Crew, Here, Progress, Tell, run
 from .ledger import sha256
@@ -54,11 +57,11 @@ def task(
     made = pipeline.resolved(model, weights, imgsz)
     wanted = pipeline.class_ids(made, classes)
     kept = pipeline.Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
-    chosen = tuned.choose(made, engine, device=device, precision=precision, at_once=flow.beside(cpu.threads()))
+    chosen = tuning.choose(made, engine, device=device, precision=precision, at_once=scheduler.beside(cpu.threads()))
     told = Task(
         chosen.model, chosen.engine, chosen.device, chosen.precision, kept, resize, Folder(str(out)).place,
         uuid.uuid4().hex,
-        jsonl=jsonl, retries=retries, version=installed.own(),
+        jsonl=jsonl, retries=retries, version=versions.own(),
     )  # fmt: skip
     said = {
         "model": made.name, "sha256": sha256(chosen.model.onnx), "engine": chosen.engine,

@@ -20,8 +20,8 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
-from .. import cpu
 from ..errors import EdgecspError, EngineFailed, EngineUnavailable, UsageError
+from ..system import cpu
 from . import work
 from .job import Tell
 from .ledger import Record

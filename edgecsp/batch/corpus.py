@@ -16,10 +16,10 @@ import os
 from pathlib import Path
 from typing import Dict, Iterable, List, Tuple
 
-from .. import sources
+from ..cache.files import nearby
 from ..errors import SourceError
-from ..files import nearby
-from ..sources.paths import matching, walk
+from ..media import sources
+from ..media.sources.paths import matching, walk
 from . import places
 from .parts import PICTURE, VIDEO, Item
 

@@ -14,7 +14,7 @@ import bisect
 from collections import Counter
 from typing import Any, List, NamedTuple
 
-from ..sources.ffmpeg_log import demuxer_errors, local_errors, log_kept
+from ..media.sources.ffmpeg_log import demuxer_errors, local_errors, log_kept
 from .parts import Cut, Item
 from .segment import opened_video
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence
 
-from .. import files
+from ..cache import files
 from . import corpus, places, rows, work
 from .ledger import Ledger, Record, cuts_of
 from .parts import Item, Part, groups, segments, whole

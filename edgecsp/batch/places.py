@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
-from .. import files
+from ..cache import files
 from ..errors import EngineUnavailable, OutputError, SourceError, UsageError
-from ..sources import redact
-from ..sources.network import SCHEMES
+from ..media.sources import redact
+from ..media.sources.network import SCHEMES
 
 INSTALL = "pip install 'edgecsp[ray]'"
 FLAT = ("s3", "gcs")  # stores that know no folders: to make one is a request for nothing

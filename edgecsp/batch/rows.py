@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any, Dict, List, Sequence, Tuple
 
-from ..sinks.rows import line
+from ..media.sinks.rows import line
 from . import places
 
 Row = Dict[str, Any]

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from ..core import Frame, Stream
 from ..errors import SourceError
-from ..sources import Source, pictures, video
+from ..media.sources import Source, pictures, video
+from ..types import Frame, Stream
 from . import places
 from .parts import PICTURE, Item, Part
 

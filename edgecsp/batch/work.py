@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
-from .. import flow, installed, pipeline, sources
-from ..core import Model
+from .. import pipeline
 from ..errors import (
     BadModel,
     EdgecspError,
@@ -18,8 +17,11 @@ from ..errors import (
     SourceError,
     UsageError,
 )
-from ..sinks.rows import as_json
-from ..sources import Source
+from ..media import scheduler, sources
+from ..media.sinks.rows import as_json
+from ..media.sources import Source
+from ..system import versions
+from ..types import Model
 from . import cuts, rows
 from .ledger import DEATHS, Ledger, Record
 from .parts import Item, Part
@@ -56,9 +58,9 @@ class Worker:
     """
 
     def __init__(self, task: Task, threads: int) -> None:
-        if task.version != installed.own():
+        if task.version != versions.own():
             raise EngineUnavailable(
-                f"a worker has edgecsp {installed.own()} and the command {task.version}; install one on all"
+                f"a worker has edgecsp {versions.own()} and the command {task.version}; install one on all"
             )
         self.task = task
         self.threads = threads
@@ -71,7 +73,7 @@ class Worker:
             task = self.task
             opened = pipeline.load(
                 task.model, task.engine, device=task.device, precision=task.precision, threads=self.threads,
-                at_once=flow.beside(self.threads), resize=task.resize,
+                at_once=scheduler.beside(self.threads), resize=task.resize,
             )  # fmt: skip
             self._detector = pipeline.Detector(opened.model, opened.session, task.settings, opened.chosen)
         return self._detector
@@ -117,7 +119,7 @@ class Worker:
         found = rows.Rows(self.detector().model.task, jsonl=self.task.jsonl)
         labels: Counter[str] = Counter()
         for item in self.detector().results([source]):
-            if isinstance(item, flow.Over):
+            if isinstance(item, scheduler.Over):
                 if item.error is not None:
                     raise item.error
                 continue

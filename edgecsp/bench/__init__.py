@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence
 
-from .. import board
 from ..errors import EngineUnavailable
-from . import accuracy, machine, paper, peak, pictures, report, ways
+from ..system import jetson
+from . import ap50, machine, paper, peak, pictures, report, ways
 from ._process import Stopped
 from ._rounds import Bench, Measured, Tell
 from .compare import Difference, compared
@@ -53,7 +53,7 @@ def run(
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     engines = _engines(settings)
     subjects = [ways.subject(spec, settings) for spec in dict.fromkeys(specs or paper.table5())]
-    labelled = accuracy.check(subjects, data) if data else {}
+    labelled = ap50.check(subjects, data) if data else {}
     pictures.given(settings.sources)
     header = machine.described(settings.using)
     rows = [Measured(way) for way in ways.ways(subjects, engines, settings)]
@@ -63,7 +63,7 @@ def run(
         usable = [name for name, why in engines.items() if why is None]
         header["peak_gflops"] = peak.measured(usable, settings.on, settings.using, tick=tick)
         _measure(rows, settings, Path(scratch), tell, tick)
-        accuracy.measure(rows, labelled, settings, tell, tick)
+        ap50.measure(rows, labelled, settings, tell, tick)
         finished = True
     said = report.rows_said(rows, settings, header)
     return {
@@ -74,7 +74,7 @@ def run(
 
 
 def _engines(settings: Settings) -> Dict[str, Optional[str]]:
-    if settings.device == JETSON and board.find() is None:
+    if settings.device == JETSON and jetson.find() is None:
         raise EngineUnavailable(
             "device 'jetson' was asked for and this is no Jetson (no /etc/nv_tegra_release, and the device tree names "
             "no Tegra); for another NVIDIA GPU: --device cuda"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from .. import backends, cpu, flow, precision
-from ..core import Model
+from .. import backends
+from ..backends.tuning import Candidate
 from ..errors import EngineUnavailable, UnknownName, UsageError
-from ..tuned import Candidate
+from ..graph import precision
+from ..media import scheduler
+from ..system import cpu
+from ..types import Model
 from ._contest import FAR, Row
 from ._judged import Place
 
@@ -139,7 +142,7 @@ def _at_once(kind: str, engine: str, device: str, threads: int) -> List[int]:
     """How many frames side by side to try: one, half as many as there are threads, as many."""
     if kind == "latency" or device not in getattr(backends.module(engine), "SHARED", ()):
         return [1]
-    most = flow.beside(threads)
+    most = scheduler.beside(threads)
     return sorted({1, max(1, most // 2), most})
 
 

@@ -14,10 +14,10 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .. import memory
-from ..core import Array
+from ..backends.tuning import Candidate
 from ..errors import EdgecspError
-from ..tuned import Candidate
+from ..system import memory
+from ..types import Array
 from . import stats
 from ._process import Process
 from ._rounds import PAUSE_S, SHARE, SILENCE_S, process_bytes

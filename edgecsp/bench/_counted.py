@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, Dict, List, Optional, Tuple
 
-from ..core import Model
+from ..types import Model
 
 
 def counted(model: Model) -> Tuple[float, int]:
     """BFLOPs of one picture and parameters, of convolutions and matrix products alone."""
     from onnx import shape_inference
 
-    from ..onnx_model import graph_of
+    from ..graph.onnx_model import graph_of
 
     graph = shape_inference.infer_shapes(graph_of(model)).graph
     shapes: Dict[str, List[int]] = {

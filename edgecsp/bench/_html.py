@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Dict, Sequence
 
 from ..errors import UsageError
-from ..html import digest
-from ..html import style as page_style
-from ..html.svg import mark, short, tag
+from ..media.html import digest
+from ..media.html import style as page_style
+from ..media.html.svg import mark, short, tag
 from . import _html_plots as plots
 from ._html_table import table
 from .report import SCHEMA

@@ -11,8 +11,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from ..html import svg
-from ..html.svg import Scale
+from ..media.html import svg
+from ..media.html.svg import Scale
 
 WIDTH = 760.0
 SHAPES = {"fp32": "circle", "fp16": "square", "int8": "diamond"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from ..html.svg import short, tag
+from ..media.html.svg import short, tag
 from . import _html_plots as plots
 
 Row = Dict[str, Any]

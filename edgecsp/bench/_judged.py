@@ -8,9 +8,13 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 import numpy as np
 
-from .. import evaluate, pipeline, precision, preprocess, sources
-from ..core import Array, Model
+from .. import pipeline
 from ..errors import CalibrationError, EdgecspError
+from ..graph import precision
+from ..media import sources
+from ..processing import preprocess
+from ..types import Array, Model
+from . import accuracy
 
 SCORED = 128  # pictures, at most: enough to see int8 gone wrong, few enough to wait for
 Place = Tuple[str, str]  # an engine and one of its devices
@@ -28,7 +32,7 @@ class Verdict:
     refused: Optional[str] = None
 
 
-def split(data: evaluate.Data) -> Tuple[evaluate.Data, Tuple[evaluate.Picture, ...]]:
+def split(data: accuracy.Data) -> Tuple[accuracy.Data, Tuple[accuracy.Picture, ...]]:
     """Pictures to score, and others to measure int8's ranges on: all of them where there are too few to part."""
     every = data.pictures
     picked = {int(place) for place in np.linspace(0, len(every) - 1, min(SCORED, len(every)))}
@@ -38,7 +42,7 @@ def split(data: evaluate.Data) -> Tuple[evaluate.Data, Tuple[evaluate.Picture, .
 
 
 def ranges(
-    model: Model, pictures: Sequence[evaluate.Picture], threads: int, tick: Callable[[], None]
+    model: Model, pictures: Sequence[accuracy.Picture], threads: int, tick: Callable[[], None]
 ) -> precision.Ranges:
     """int8's ranges on some pictures, and on their mirror images where they are few. Raises `CalibrationError`."""
     count = min(len(pictures), SCORED)
@@ -64,7 +68,7 @@ def verdicts(
     model: Model,
     int8: Optional[Model],
     wanted: Dict[Place, List[str]],
-    data: evaluate.Data,
+    data: accuracy.Data,
     most_drop: float,
     tell: Callable[[str], None],
     tick: Callable[[], None],
@@ -105,20 +109,20 @@ def _ap(
     model: Model,
     verdict: Verdict,
     name: str,
-    data: evaluate.Data,
+    data: accuracy.Data,
     tell: Callable[[str], None],
     tick: Callable[[], None],
 ) -> Optional[float]:
     tell(f"boxes of {verdict.engine} on {verdict.device} in {name}, {len(data.pictures)} pictures")
     with pipeline.load(model, verdict.engine, device=verdict.device, precision=name) as detector:
-        return evaluate.score(evaluate.find(detector, data, tick=tick)).averages["AP"]
+        return accuracy.score(accuracy.find(detector, data, tick=tick)).averages["AP"]
 
 
-def read(data: Path, model: Model) -> evaluate.Data:
+def read(data: Path, model: Model) -> accuracy.Data:
     """The labelled pictures, checked before anything is timed. Raises `UsageError`, `SourceError`."""
-    from ..evaluate.found import classes
+    from .accuracy.found import classes
 
-    evaluate.require()
-    held = evaluate.read(data, labels=model.labels)
+    accuracy.require()
+    held = accuracy.read(data, labels=model.labels)
     classes(model, held)
     return held

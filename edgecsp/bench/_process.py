@@ -13,8 +13,8 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Dict, Mapping
 
-from .. import isolated, memory
 from ..errors import BuildFailed
+from ..system import isolation, memory
 
 CHILD = "import sys; from edgecsp.bench import _worker; _worker.serve(int(sys.argv[1]))"
 OPEN_S = 600.0  # a TensorRT plan takes minutes to build
@@ -77,7 +77,7 @@ class Process:
             self._child.stdin.flush()
         answer: Dict[str, Any] = json.loads(self._line(most_s) or "{}")
         if "error" in answer:
-            raise isolated.error(*answer["error"])
+            raise isolation.error(*answer["error"])
         if not answer:
             raise BuildFailed(self._death())
         return answer
@@ -100,7 +100,7 @@ class Process:
     def _death(self) -> str:
         code = self._child.wait()
         if code < 0:
-            return isolated.died(self.doing, -code, self._kills)
+            return isolation.died(self.doing, -code, self._kills)
         self._said.seek(0)
         lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
         return f"{self.doing} ended with code {code}: {lines[-1] if lines else 'it said nothing'}"

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .. import board, memory
 from ..errors import EdgecspError
+from ..system import jetson, memory
 from . import disturbed
 from ._process import Process
 from .settings import Settings
@@ -69,8 +69,8 @@ class Bench:
     def __init__(self, settings: Settings, files: Files, tell: Tell, tick: Callable[[], None]) -> None:
         self._settings, self._files, self._tell = settings, files, tell
         self._stop = tick
-        self._board = board.find()
-        self._meter = board.Meter(self._board)
+        self._board = jetson.find()
+        self._meter = jetson.Meter(self._board)
         self._done = self._total = 0
 
     def run(self, rows: Sequence[Measured]) -> None:
@@ -135,7 +135,7 @@ class Bench:
             return
         own = said["own_s"] + time.process_time() - spent
         row.add(said)
-        events = board.throttled(throttling, self._throttling())
+        events = jetson.throttled(throttling, self._throttling())
         row.around.append(disturbed.between(before, disturbed.look(), own, events))
         if self._meter.watts is not None:
             row.watts.append(self._meter.watts)

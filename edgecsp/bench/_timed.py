@@ -6,8 +6,10 @@ import itertools
 import os
 from typing import Any, Dict, Iterator
 
-from .. import backends, flow, onnx_model, pipeline, sources, verify
-from ..core import Frame, Stream
+from .. import backends, importers, pipeline
+from ..media import scheduler, sources
+from ..types import Frame, Stream
+from . import verify
 from ._worker import PICTURES, Subject
 
 
@@ -16,7 +18,7 @@ def subject(request: Dict[str, Any]) -> Subject:
     if request["home"]:  # what an engine keeps of a candidate that loses would take the place of what is used
         os.environ["EDGECSP_HOME"] = request["home"]
     detector = pipeline.load(
-        onnx_model.load(request["path"]), request["engine"], device=request["device"], threads=request["threads"],
+        importers.load(request["path"]), request["engine"], device=request["device"], threads=request["threads"],
         precision=request["precision"], at_once=request["at_once"],
     )  # fmt: skip
     if request["kind"] == "throughput":
@@ -44,12 +46,12 @@ class Drawn(sources.Source):
 
 def backlog(at_once: int) -> int:
     """How many pictures `flow` has done or begun when nobody takes them."""
-    return flow.workers(at_once) + flow.READY
+    return scheduler.workers(at_once) + scheduler.READY
 
 
 def _side_by_side(detector: pipeline.Detector) -> Subject:
     """A sample is as many pictures as can lie ready: the calls before a round, which do not count, take those away."""
-    line = flow.results([Drawn("drawn pictures")], lambda frame: detector(frame.image), at_once=_places(detector))
+    line = scheduler.results([Drawn("drawn pictures")], lambda frame: detector(frame.image), at_once=_places(detector))
     count = backlog(_places(detector))
 
     def some() -> None:

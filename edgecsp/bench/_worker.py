@@ -18,9 +18,12 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
-from .. import isolated, memory, onnx_model, pipeline, sources, verify
-from ..core import Array, Frame
+from .. import importers, pipeline
 from ..errors import EdgecspError
+from ..media import sources
+from ..system import isolation, memory
+from ..types import Array, Frame
+from . import verify
 
 PICTURES = 8  # different ones, so that no engine can know the answer
 AGAIN = 2  # calls before a round that do not count: another process had the caches
@@ -41,7 +44,7 @@ class Subject:
 
 def serve(handle: int) -> None:
     """Answer on the file `handle` until stdin ends."""
-    isolated.leave_signals_to_parent()
+    isolation.leave_signals_to_parent()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     with os.fdopen(handle, "wb", buffering=0) as file:
 
@@ -66,7 +69,7 @@ def _opened(request: Dict[str, Any]) -> Subject:
         module, name = request["make"].split(":")
         made: Subject = getattr(importlib.import_module(module), name)(request)
         return made
-    model = onnx_model.load(request["path"])
+    model = importers.load(request["path"])
     detector = pipeline.load(
         model, request["engine"], device=request["device"], threads=request["threads"],
         precision=request["precision"], pixels=request["mode"] == "pipeline",

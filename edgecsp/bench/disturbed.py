@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, TypeVar
 
-from .. import cpu
+from ..system import cpu
 
 Number = TypeVar("Number", int, float)
 ROOT = Path("/")

@@ -7,14 +7,15 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from .. import __version__, board, cpu, installed, memory
+from .. import __version__
+from ..system import cpu, jetson, memory, versions
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def described(threads: int) -> Dict[str, Any]:
     """CPU, cores, governor, memory, system, versions, commit and board; `threads` are those in use."""
-    here = board.find()
+    here = jetson.find()
     return {
         **dict(cpu.described()),
         "threads": threads,
@@ -22,7 +23,7 @@ def described(threads: int) -> Dict[str, Any]:
         "memory_bytes": memory.total(),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "versions": {"edgecsp": __version__, **{name: said for name, said in installed.versions().items() if said}},
+        "versions": {"edgecsp": __version__, **{name: said for name, said in versions.versions().items() if said}},
         "commit": commit(),
         "peak_gflops": {},
         "board": here.described() if here else None,

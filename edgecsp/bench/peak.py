@@ -11,8 +11,8 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import numpy as np
 
 from .. import backends
-from ..core import Input, Model, Raw
 from ..errors import EdgecspError
+from ..types import Input, Model, Raw
 from ._process import Process
 from ._worker import Subject, alone
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Tuple
 
-from .. import sources, verify
 from ..errors import UsageError
+from ..media import sources
+from . import verify
 
 HW = (720, 1280)  # what a camera gives
 COUNT = 8

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from .. import files
+from ..cache import files
 from ..errors import BadModel, SourceError
 from . import disturbed, paper, stats
 from ._rounds import Measured

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
-from .. import backends, cpu
+from .. import backends
 from ..errors import UnknownName, UsageError
+from ..system import cpu
 
 # MLPerf's words. A query is what is timed as one: SingleStream sends one picture and is judged by p90, MultiStream
 # sends eight and is judged by p99, Offline has all its pictures at once and is judged by how many it does a second.

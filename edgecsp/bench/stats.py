@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..core import Array
+from ..types import Array
 
 Rounds = Sequence[Sequence[float]]
 TAILS = {"p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}

@@ -15,11 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from .. import backends, cpu, evaluate, onnx_model, precision, tuned
-from ..core import Model
+from .. import backends
+from ..backends import tuning as tuned
+from ..backends.tuning import KINDS, Candidate
 from ..errors import BuildFailed, EdgecspError
-from ..tuned import KINDS, Candidate
-from . import _candidates, _judged
+from ..graph import onnx_model, precision
+from ..system import cpu
+from ..types import Model
+from . import _candidates, _judged, accuracy
 from ._candidates import Offer, Tuning
 from ._contest import WARM_S, Contest, Row, winner
 from ._judged import Place, Verdict
@@ -98,7 +101,7 @@ def run(
 def _others(
     model: Model,
     wanted: Dict[Place, List[str]],
-    held: Optional[evaluate.Data],
+    held: Optional[accuracy.Data],
     ranges: Optional[precision.Ranges],
     tuning: Tuning,
     notes: List[str],
@@ -188,5 +191,5 @@ def _choices(rows: Sequence[Row]) -> Tuple[Dict[str, Candidate], Dict[str, Any]]
     return choices, said
 
 
-def _data_said(held: Optional[evaluate.Data]) -> Optional[Dict[str, Any]]:
+def _data_said(held: Optional[accuracy.Data]) -> Optional[Dict[str, Any]]:
     return {"name": held.name, "layout": held.layout, "pictures": len(held.pictures)} if held else None

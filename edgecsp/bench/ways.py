@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .. import backends, onnx_model, precision, preprocess, store, verify, zoo
-from ..core import Array, Model
+from .. import backends, zoo
 from ..errors import EdgecspError, EngineUnavailable
-from . import _counted
+from ..graph import onnx_model, precision
+from ..processing import preprocess
+from ..types import Array, Model
+from ..zoo import store
+from . import _counted, verify
 from .settings import JETSON, Settings
 
 CALIBRATION = 8  # drawn pictures: an int8 graph is as fast with one range as with another

@@ -8,10 +8,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .. import draw, files
-from ..core import Array
+from ..cache import files
 from ..errors import OutputError, UsageError
-from ..net import Layer, Net
+from ..graph.layers import Layer, Net
+from ..media import draw
+from ..types import Array
 from ..zoo import Entry
 
 RGB = int

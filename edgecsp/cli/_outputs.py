@@ -11,8 +11,8 @@ from ..errors import OutputError, UsageError
 from . import _scores
 
 if TYPE_CHECKING:
-    from ..evaluate import Data, Row, Way
-    from ..sinks.base import Text
+    from ..bench.accuracy import Data, Row, Way
+    from ..media.sinks.base import Text
 
 
 class Outputs:
@@ -32,7 +32,7 @@ class Outputs:
         self._rows: List[Row] = []
 
     def __enter__(self) -> Outputs:
-        from ..sinks.base import Text
+        from ..media.sinks.base import Text
 
         if self._out is not None:
             try:
@@ -61,7 +61,8 @@ class Outputs:
 
     def take(self, row: Row, worst: int) -> None:
         """Write what belongs to one row, and draw the `worst` pictures."""
-        from .. import evaluate, files
+        from ..bench import accuracy
+        from ..cache import files
 
         number = len(self._rows)
         self._rows.append(row)
@@ -75,8 +76,8 @@ class Outputs:
             with files.atomic(folder / "confusion.csv") as file:
                 file.write(_scores.matrix(row.confusion).encode())
             self.paths.append(folder / "confusion.csv")
-            bad = evaluate.worst(row.found, row.confusion.conf, worst)
-            self.paths += evaluate.save(bad, folder / "worst", row.found.data.names)
+            bad = accuracy.worst(row.found, row.confusion.conf, worst)
+            self.paths += accuracy.save(bad, folder / "worst", row.found.data.names)
 
     def finish(self, said: Dict[str, Any]) -> None:
         """Write the figures of all rows."""

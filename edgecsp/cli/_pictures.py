@@ -10,13 +10,13 @@ from ..errors import SourceError
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..core import Array
-    from ..sources import Source
+    from ..media.sources import Source
+    from ..types import Array
 
 
 def opened(given: Sequence[str]) -> List[Source]:
     """Folders, globs, pictures, videos, and .txt lists of such (a line each, from the list's folder) -> sources."""
-    from .. import sources
+    from ..media import sources
 
     uris: List[str] = []
     for word in given:
@@ -33,7 +33,7 @@ def opened(given: Sequence[str]) -> List[Source]:
 
 def images(given: Sequence[Source]) -> Iterator[Array]:
     """Their pictures, one after the other: (H, W, 3) uint8 BGR. What could not be read is told on stderr."""
-    from .. import sources
+    from ..media import sources
 
     for source in given:
         with source:

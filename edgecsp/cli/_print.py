@@ -12,8 +12,8 @@ import builtins
 import sys
 from typing import TYPE_CHECKING, Any, Iterable, Optional, TextIO
 
-from ..redaction import redact_text
-from ..text import printable, traceback_lines
+from ..system.redaction import redact_text
+from ..system.text import printable, traceback_lines
 
 if TYPE_CHECKING:
     from rich.console import Console

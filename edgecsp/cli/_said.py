@@ -9,8 +9,8 @@ from . import _options
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..core import Model
     from ..pipeline import Detector
+    from ..types import Model
 
 MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --model yolov3-tiny"
 

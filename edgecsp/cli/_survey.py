@@ -56,10 +56,10 @@ def auto() -> Dict[str, Optional[str]]:
 
 def tuned_lines() -> List[str]:
     """For which models "auto" is something else, or would be if what was tuned still fitted."""
-    from .. import tuned
+    from ..backends import tuning
 
     lines = []
-    for kept in tuned.known():
+    for kept in tuning.known():
         state = "in use" if kept.unfit is None else kept.unfit
         lines.append(f"{'tuned':10} {kept.said['spec']}: {state}" if kept.said else f"{'tuned':10} {state}")
     return lines

@@ -9,7 +9,7 @@ from . import _bench_shown
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..tuned import Kept
+    from ..backends.tuning import Kept
 
 TITLES = {
     "latency": "latency: one picture in, boxes out, one after the other",

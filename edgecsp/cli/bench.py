@@ -16,7 +16,7 @@ from ._print import print
 
 if TYPE_CHECKING:
     from ..bench import Gate
-    from ..sinks.base import Text
+    from ..media.sinks.base import Text
 
 PARTLY_DONE, GATE = 4, 8
 COMPARED = "edgecsp-bench-compared/1"
@@ -145,7 +145,7 @@ def _tuple(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
 @contextmanager
 def written(json: Optional[str], html: Optional[Path]) -> Iterator[Dict[str, Text]]:
     """The files that were asked for, begun before the work: a place that cannot be written shows at once."""
-    from ..sinks.base import Text
+    from ..media.sinks.base import Text
 
     if html is not None and str(html) in (json, "-"):
         raise UsageError(f"--html {html}: a file of its own; stdout is for --json -")

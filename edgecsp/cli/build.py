@@ -14,9 +14,9 @@ from ._print import print
 
 if TYPE_CHECKING:
     from ..backends import trt
-    from ..core import Model
+    from ..backends.recipes import Recipe
     from ..pipeline import Detector
-    from ..recipes import Recipe
+    from ..types import Model
 
 
 def command(
@@ -34,7 +34,8 @@ def command(
     check: bool = typer.Option(False, "--check", help="only say whether the board could build it; no GPU is needed"),
 ) -> None:
     """Build a TensorRT plan for this board and compare it with onnxruntime."""
-    from .. import recipes, store
+    from ..backends import recipes
+    from ..zoo import store
 
     said = recipes.changed(recipes.load(recipe), workspace_mb=workspace)
     if imgsz:
@@ -56,7 +57,8 @@ def command(
 
 def _in_precision(recipe: Recipe, model: Model, asked: Optional[str]) -> Recipe:
     """The recipe in the precision asked for; without one, in the graph's own if that is no float32."""
-    from .. import precision, recipes
+    from ..backends import recipes
+    from ..graph import precision
 
     carried = precision.of(model)
     return recipes.changed(recipe, precision=asked or (carried if carried != "fp32" else None))
@@ -95,7 +97,8 @@ def _built(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
 
 def _opened(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[trt.Session]]:
     """The model on its plans, one a stage: built here or found."""
-    from .. import backends, pipeline, two_stage
+    from .. import backends, pipeline
+    from ..processing import two_stage
 
     backends.require("trt")
     from ..backends import trt

@@ -15,7 +15,7 @@ from . import _progress
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..evaluate.check import Report
+    from ..bench.accuracy.check import Report
 
 app = typer.Typer(help="Labelled images: what they hold and what is wrong with them.", no_args_is_help=True)
 
@@ -41,9 +41,9 @@ def check(
 
     The exit code is 0 also with warnings, 3 where a label file is wrong or no image can be read.
     """
-    from .. import files
-    from ..evaluate import check as checking
-    from ..sinks.base import Text
+    from ..bench.accuracy import check as checking
+    from ..cache import files
+    from ..media.sinks.base import Text
 
     if sheet < 1:
         raise UsageError(f"--sheet {sheet}: a number of images, at least 1")
@@ -59,7 +59,7 @@ def check(
             figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
             figures.close()
     if html is not None:
-        from ..evaluate import sheet as page
+        from ..bench.accuracy import sheet as page
 
         with files.atomic(html) as file:
             file.write(page.html(report, sheet).encode("utf-8"))

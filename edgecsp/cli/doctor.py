@@ -30,14 +30,15 @@ def command(json: bool = typer.Option(False, "--json", help="Print JSON instead 
 
 def examined() -> Dict[str, Any]:
     """Versions, CPU, memory, engines and the automatic choice."""
-    from .. import __version__, cpu, installed, memory
+    from .. import __version__
+    from ..system import cpu, memory, versions
 
     free = memory.free()
     return {
         "edgecsp": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": installed.versions(),
+        "packages": versions.versions(),
         "cpu": dict(cpu.described()),
         "memory": {
             "total": memory.total(),

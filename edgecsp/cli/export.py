@@ -26,7 +26,8 @@ def command(
     imgsz: Optional[str] = _options.IMGSZ,
 ) -> None:
     """Write a model for another server: Triton's model repository."""
-    from .. import store, triton
+    from ..serve import triton
+    from ..zoo import store
 
     if format not in FORMATS:
         raise UnknownName("format", format, FORMATS)

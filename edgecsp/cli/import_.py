@@ -16,9 +16,9 @@ from . import _options, _print
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..core import Model
-    from ..darknet import Imported
-    from ..recognise import Recognised
+    from ..importers.darknet import Imported
+    from ..importers.onnx import Recognised
+    from ..types import Model
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print what was made as JSON."),
 ) -> None:
     """Make one self-describing ONNX file of a darknet cfg and its weights, or of another exporter's ONNX."""
-    from .. import files, onnx_model
+    from ..cache import files
+    from ..graph import onnx_model
 
     if source.suffix.lower() == ".onnx":
         if weights is not None:
@@ -82,7 +83,7 @@ def command(
 
 
 def _darknet(cfg: Path, weights: Path, names: Optional[Path], imgsz: Optional[str], resize: Optional[str]) -> _Made:
-    from .. import darknet
+    from ..importers import darknet
 
     imported: Imported = darknet.load(cfg, weights, names, hw=_options.size(imgsz), resize=resize)
     net = imported.net
@@ -105,12 +106,14 @@ def _other(
     classes: Optional[int],
     anchors: Optional[str],
 ) -> _Made:
-    from .. import darknet, onnx_model, recognise
+    from .. import importers
+    from ..importers import darknet
+    from ..importers import onnx as recognise
 
     labels = None if names is None else darknet.read_names(names)
     anchor_set = None if anchors is None else recognise.anchor_set(anchors)
     said = recognise.Said(kind, labels, classes, anchor_set, _options.size(imgsz), resize)
-    found: Recognised = onnx_model.adopt(path, said)
+    found: Recognised = importers.import_foreign(path, said)
     cost = found.cost
     facts = {
         "recognised": found.kind,

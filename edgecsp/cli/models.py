@@ -92,7 +92,8 @@ def pull(
     ),
 ) -> None:
     """Download a model's public weights, check them, and make the model that its name stands for."""
-    from .. import darknet, store
+    from ..importers import darknet
+    from ..zoo import store
 
     labels = darknet.read_names(names) if names else None
     with _progress(name) as (progress, note):
@@ -111,7 +112,7 @@ def pull(
 @app.command("rm")
 def rm(name: str = typer.Argument(..., help="what to remove; it can be pulled again")) -> None:
     """Remove a pulled model."""
-    from .. import store
+    from ..zoo import store
 
     store.remove(name)
     print(f"removed {name}", file=sys.stderr)

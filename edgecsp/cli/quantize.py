@@ -13,8 +13,8 @@ from . import _options, _pictures, _progress
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..core import Array, Model
-    from ..precision import Ranges
+    from ..graph.precision import Ranges
+    from ..types import Array, Model
 
 
 AUTO = "auto"
@@ -38,7 +38,9 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Make an int8 model: one file for onnxruntime, OpenVINO and TensorRT."""
-    from .. import files, onnx_model, precision, store
+    from ..cache import files
+    from ..graph import onnx_model, precision
+    from ..zoo import store
 
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
@@ -71,7 +73,9 @@ def ranges_of(
     keep_heads: bool = True,
 ) -> Ranges:
     """Measured on pictures, or read from a file where they were saved."""
-    from .. import cpu, precision, preprocess
+    from ..graph import precision
+    from ..processing import preprocess
+    from ..system import cpu
 
     if len(calib) == 1 and calib[0].lower().endswith(".json"):
         ranges = precision.load(calib[0])
@@ -102,7 +106,7 @@ def ranges_of(
 
 def _facts(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
     """What was made and what changed, for people."""
-    from .. import precision
+    from ..graph import precision
 
     before, after = _convolutions(model), _convolutions(small)
     yield "model", f"{small.name}, {small.input.hw[1]}x{small.input.hw[0]}"
@@ -116,7 +120,7 @@ def _facts(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, st
 
 def _convolutions(model: Model) -> Dict[str, int]:
     """How many compute in fp32 and how many in int8."""
-    from ..onnx_model import graph_of
+    from ..graph.onnx_model import graph_of
 
     graph = graph_of(model).graph
     back = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}

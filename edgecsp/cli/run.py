@@ -15,8 +15,8 @@ from . import _options, _print, _said, _signals
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..core import Frame, Result
     from ..pipeline import Summary
+    from ..types import Frame, Result
 
 PARTLY_DONE = 4
 
@@ -64,7 +64,8 @@ def command(
         raise UsageError(f"--max-pixels {max_pixels}: at least 1")
     if max_pixels is not None:
         _options.limit_opencv(max_pixels)  # before OpenCV is imported
-    from .. import flow, pipeline, sinks, sources
+    from .. import pipeline
+    from ..media import scheduler, sinks, sources
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
@@ -74,7 +75,7 @@ def command(
     detector = pipeline.load(
         model, engine, weights=weights, device=device, threads=threads, precision=precision,
         imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
-        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=flow.at_once(opened),
+        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=scheduler.at_once(opened),
     )  # fmt: skip
     if engine == "auto" and not quiet:
         _said.engine(detector)

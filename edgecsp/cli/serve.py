@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
+from ..cache.files import nearby
 from ..errors import SourceError, UsageError
-from ..files import nearby
 from . import _options, _said, _serving
 
 if TYPE_CHECKING:
@@ -55,9 +55,11 @@ def command(
 ) -> None:
     """Serve a page of what is watched, and an API for pictures, from this machine."""
     _serving.require()
-    from .. import cpu, flow, pipeline
+    from .. import pipeline
+    from ..media import scheduler
     from ..serve import mqtt as mqtt_module
     from ..serve import streams, webhooks
+    from ..system import cpu
 
     place = _serving.Place(host, port, _token(token_file))
     broker = None if mqtt is None else mqtt_module.broker(mqtt)
@@ -71,7 +73,7 @@ def command(
         return pipeline.load(
             name, engine, weights=weights, device=device, threads=threads, precision=precision,
             imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
-            max_det=max_det, at_once=flow.beside(threads or cpu.threads()),
+            max_det=max_det, at_once=scheduler.beside(threads or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
@@ -90,8 +92,8 @@ def command(
 
 def engine_facts(detector: Detector) -> Dict[str, Any]:
     """What the page and the metrics say of the engine."""
-    from .. import cpu
-    from .. import precision as precisions
+    from ..graph import precision as precisions
+    from ..system import cpu
 
     chosen = detector.chosen
     assert chosen is not None

@@ -64,7 +64,7 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Train a zoo model or a darknet cfg on labelled images: a folder with best.onnx and best.weights comes out."""
-    from ..sinks.base import Text
+    from ..media.sinks.base import Text
     from ..train.api import check_installed
 
     check_installed()

@@ -14,8 +14,8 @@ from . import _options, _signals, _tune_shown, bench, quantize
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..core import Model
-    from ..precision import Ranges
+    from ..graph.precision import Ranges
+    from ..types import Model
 
 JSON_LIST = "edgecsp-tuned-list/1"
 
@@ -49,8 +49,9 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Find the fastest engine, precision and threads for a model here, and have `--engine auto` use it."""
-    from .. import pipeline, store
+    from .. import pipeline
     from ..bench import tune
+    from ..zoo import store
 
     if list_ or forget:
         _kept(model, forget, json)
@@ -91,7 +92,7 @@ def command(
 
 def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
     """Show or remove what is kept."""
-    from .. import tuned
+    from ..backends import tuning as tuned
 
     if forget:
         if model is None:
@@ -119,7 +120,7 @@ def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
 
 def _resolved(spec: str) -> Optional[Model]:
     """The model that is to be forgotten, if it is still here: another name may have been tuned for the same file."""
-    from .. import store
+    from ..zoo import store
 
     try:
         return store.resolve(spec)

@@ -46,13 +46,15 @@ def command(
 
 def _serve(site: Site, quiet: bool) -> None:
     _serving.require()
-    from .. import cpu, flow, pipeline
+    from .. import pipeline
+    from ..media import scheduler
+    from ..system import cpu
 
     def opened() -> Detector:
         return pipeline.load(
             site.model, site["engine"], device=site["device"], threads=site["threads"], precision=site["precision"],
             imgsz=site["imgsz"], conf=site["conf"], iou=site["iou"], classes=site["classes"],
-            at_once=flow.beside(site["threads"] or cpu.threads()),
+            at_once=scheduler.beside(site["threads"] or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:

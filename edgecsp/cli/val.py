@@ -15,7 +15,7 @@ from . import _options, _outputs, _progress, _scores
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..evaluate import Data, Row, Way
+    from ..bench.accuracy import Data, Row, Way
 
 PARTLY_DONE = 4
 SCHEMA = "edgecsp-val/1"
@@ -56,9 +56,11 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Measure boxes on labelled pictures: COCO's AP, each class, what is confused, the worst pictures."""
-    from .. import evaluate, pipeline, store
+    from .. import pipeline
+    from ..bench import accuracy
+    from ..zoo import store
 
-    evaluate.require()
+    accuracy.require()
     if save_worst < 0 or (save_worst and out is None):
         raise UsageError(f"--save-worst {save_worst}: a number of pictures, and --out FOLDER for them")
     pipeline.Settings(conf, iou, max_det=max_det)  # what cannot be meant shows before the work
@@ -69,10 +71,10 @@ def command(
         replace(store.resolve(word, hw=hw), name=re.sub(r"\.onnx$", "", Path(word).name))
         for word in (model, *(others or ()))
     ]
-    held = evaluate.read(data, labels=models[0].labels, images=images, split=split)
+    held = accuracy.read(data, labels=models[0].labels, images=images, split=split)
     if classes:
         held = held.only(_options.words(classes) or ())
-    asked = evaluate.ways(
+    asked = accuracy.ways(
         models, _options.words(engine) or ("auto",), device=device, precisions=_options.words(precision)
     )
     if not quiet:
@@ -80,7 +82,7 @@ def command(
     outputs = _outputs.Outputs(held, asked, out, save_json, json)
     rows: List[Row] = []
     with outputs, _progress.bar("measuring", len(held.pictures) * len(asked), quiet) as tick:
-        for row in evaluate.measured(
+        for row in accuracy.measured(
             asked, held, shown=shown, conf=conf, max_det=max_det, threads=threads, tick=tick, iou=iou,
             agnostic=agnostic, plain_nms=plain_nms, resize=resize,
         ):  # fmt: skip

@@ -15,8 +15,8 @@ from . import _options, _pictures, _print
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..core import Array
-    from ..verify import Row
+    from ..bench.verify import Row
+    from ..types import Array
 
 DISAGREE = 8
 TOLERANCE = 1e-3  # of a head's largest value: beyond it an fp32 engine computes another network
@@ -39,8 +39,8 @@ def command(
 
     Exits with 8 when an fp32 engine disagrees, and with 6 when an engine of --engine did not run.
     """
-    from .. import store
-    from .. import verify as verifying
+    from ..bench import verify as verifying
+    from ..zoo import store
 
     hw = _options.size(imgsz)
     made = store.resolve(model, weights, hw=hw)

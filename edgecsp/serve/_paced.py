@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import replace
 from typing import Deque, Iterator, Optional, Tuple
 
-from ..core import Frame
-from ..sources import Source
+from ..media.sources import Source
+from ..types import Frame
 
 PICTURE_S = 1.0  # how long a still picture is looked at
 LATE_S = 1.0  # a film that is so far behind goes on from where it is

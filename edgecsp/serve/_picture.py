@@ -6,8 +6,8 @@ from typing import List, Tuple
 
 import numpy as np
 
-from .. import draw
-from ..core import Array, Detections, Frame, Result
+from ..media import draw
+from ..types import Array, Detections, Frame, Result
 
 SIDE_PX = 1280  # the page's pictures are no larger: a 4K frame takes 60 ms to encode, and no phone shows it
 QUALITY = 80

@@ -7,7 +7,7 @@ from typing import Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import UsageError
-from ..redaction import redact, redact_text
+from ..system.redaction import redact, redact_text
 
 
 def shown(text: str) -> str:

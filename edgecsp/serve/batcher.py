@@ -23,10 +23,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Callable, Deque, List, Optional
 
-from .. import backends, flow
-from ..core import Model, Result
+from .. import backends
 from ..errors import Busy, EdgecspError, EngineFailed, SessionHung
+from ..media import scheduler
 from ..pipeline import Detector, Settings
+from ..types import Model, Result
 from . import unexpected
 from .turn import Picture, Turn
 
@@ -92,7 +93,7 @@ class Batcher:
         self._workers: List[_Worker] = []
         with self._lock:
             # One more than in `flow`: Python's lock is the loop's as well, and who waits for it leaves a place empty.
-            for _ in range(max(flow.workers(self.places), self.places + 1)):
+            for _ in range(max(scheduler.workers(self.places), self.places + 1)):
                 self._hire()
         words = ("worker", self._watch_all, self._ended)
         self._watcher = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-watch", daemon=True)

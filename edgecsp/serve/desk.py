@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Option
 
 from starlette.responses import Response
 
-from .. import __version__, draw
+from .. import __version__
 from ..errors import Refused
+from ..media import draw
 from ..pipeline import Settings
 from . import tensors
 from .batcher import Batcher

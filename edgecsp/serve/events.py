@@ -15,8 +15,8 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterator, List, Optional
 
-from ..core import Frame, Result
-from ..sinks.rows import as_json
+from ..media.sinks.rows import as_json
+from ..types import Frame, Result
 
 LIMIT = 256
 HEARTBEAT_S = 15.0

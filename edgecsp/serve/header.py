@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..errors import Refused
-from ..sources import decoding
-from ..sources.image_probe import probe
+from ..media.sources import decoding
+from ..media.sources.image_probe import probe
 
 TAKEN = ("JPEG", "PNG", "WebP", "BMP")
 KINDS = "JPEG, PNG, WebP and BMP"

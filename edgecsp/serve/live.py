@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 from typing import Counter as CounterOf
 
-from ..core import Frame, Result
 from ..pipeline import Settings
+from ..types import Frame, Result
 from . import _picture
 from .address import short, shown
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from .. import __version__
-from ..board import Board
 from ..errors import EngineUnavailable
+from ..system.jetson import Board
 from . import unexpected
 from .events import Bus
 from .live import View

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Set
 from urllib.parse import unquote
 
-from .. import store
 from ..errors import EngineUnavailable, OutputError, UsageError
+from ..zoo import store
 from . import homeassistant, unexpected
 from ._mqtt_link import FAREWELL_S, TIMEOUT_S, Link
 from .address import shown, split

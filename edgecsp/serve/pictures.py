@@ -12,11 +12,11 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Any, Dict, List, Optional, Tuple
 
-from ..core import Detections, Frame, Model, Stream
 from ..errors import EdgecspError, Refused, SourceError, UsageError
+from ..media.sinks.rows import as_json
+from ..media.sources import decoding
 from ..pipeline import Settings
-from ..sinks.rows import as_json
-from ..sources import decoding
+from ..types import Detections, Frame, Model, Stream
 from .body import read
 from .header import check
 from .key import Caller

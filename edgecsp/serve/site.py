@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from ..core import Model
+from ..cache.files import nearby
 from ..errors import EdgecspError, SourceError, UnknownName, UsageError
-from ..files import nearby
 from ..pipeline import Settings
+from ..types import Model
 from . import mqtt, secret_files, webhooks
 from .guard import check_token, is_loopback
 from .live import View

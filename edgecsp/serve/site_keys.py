@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-from .. import recipes
+from ..backends import recipes
 from ..pipeline import IN_THE_BOX
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"

@@ -13,11 +13,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Protocol, Sequence, Tuple
 
-from .. import cpu, flow, sources
-from ..core import Array, Frame, Result
 from ..errors import EdgecspError, SourceError, UsageError
+from ..media import scheduler, sources
+from ..media.sources.network import SCHEMES
 from ..pipeline import Settings
-from ..sources.network import SCHEMES
+from ..system import cpu
+from ..types import Array, Frame, Result
 from . import events, unexpected
 from ._paced import Paced
 from .address import shown
@@ -203,9 +204,9 @@ class _Feed:
         why = ""
         last: List[int] = [-1]
         try:
-            with closing(flow.results([paced], self._detect, stop=self._stop)) as results:
+            with closing(scheduler.results([paced], self._detect, stop=self._stop)) as results:
                 for item in results:
-                    if isinstance(item, flow.Found):
+                    if isinstance(item, scheduler.Found):
                         self._show(item.frame, item.result, last)
                     elif item.error is not None:
                         why = str(item.error) or type(item.error).__name__

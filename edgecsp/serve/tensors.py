@@ -10,10 +10,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .. import protobuf
-from ..core import Array, Model
 from ..errors import Refused
+from ..graph import wire
 from ..pipeline import Settings
+from ..types import Array, Model
 from . import _json, pictures
 
 HEADER = "Inference-Header-Content-Length"
@@ -55,10 +55,10 @@ class Signature:
         if model.second is None:
             ours = {head.name for head in model.heads}
             # Field numbers are onnx.proto's: ModelProto.graph 7, GraphProto.input 11 and output 12.
-            graph = next(protobuf.parts(model.onnx, 7))
-            name = next(_value(each)[0] for each in protobuf.parts(graph, 11))
+            graph = next(wire.parts(model.onnx, 7))
+            name = next(_value(each)[0] for each in wire.parts(graph, 11))
             self.raw = Tensor(name, "FP32", (1, model.input.channels, *model.input.hw))
-            known = dict(_value(each) for each in protobuf.parts(graph, 12))
+            known = dict(_value(each) for each in wire.parts(graph, 12))
             self.heads = tuple(Tensor(head.name, "FP32", known[head.name]) for head in model.heads if head.name in ours)
 
         # Some exporters call the network's own input so.
@@ -88,13 +88,13 @@ class Signature:
 
 def _value(info: memoryview) -> Tuple[str, Tuple[int, ...]]:
     """ValueInfoProto -> name and shape. TypeProto.tensor_type 1, its shape 2, dim 1, dim_value 1."""
-    name = bytes(next(protobuf.parts(info, 1))).decode("utf-8", "replace")
+    name = bytes(next(wire.parts(info, 1))).decode("utf-8", "replace")
     dims: List[int] = []
-    for kind in protobuf.parts(info, 2):
-        for tensor in protobuf.parts(kind, 1):
-            for shape in protobuf.parts(tensor, 2):
-                for dim in protobuf.parts(shape, 1):
-                    size = next((value for number, value in protobuf.fields(dim) if number == 1), 0)
+    for kind in wire.parts(info, 2):
+        for tensor in wire.parts(kind, 1):
+            for shape in wire.parts(tensor, 2):
+                for dim in wire.parts(shape, 1):
+                    size = next((value for number, value in wire.fields(dim) if number == 1), 0)
                     dims.append(size if isinstance(size, int) and size > 0 else -1)
     return name, tuple(dims)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, List, Optional, Union
 
-from ..core import Array, Result
 from ..errors import EdgecspError, EngineFailed
 from ..pipeline import Detector, Settings
+from ..types import Array, Result
 
 Picture = Union[Array, Callable[[], Array]]
 

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Callable, Dict, Tuple
 from typing import Counter as CounterOf
 
-from .. import text
+from ..system import text
 from .address import shown
 
 LOG = logging.getLogger("edgecsp.serve")

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Tuple
 
 from .. import __version__
-from ..core import Detections
 from ..errors import Refused
+from ..types import Detections
 from . import pictures, tensors
 from .body import read
 from .turn import Turn

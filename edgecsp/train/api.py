@@ -12,7 +12,7 @@ from .resources import AUTO
 from .settings import TrainSettings
 
 if TYPE_CHECKING:
-    from ..evaluate import Data
+    from ..bench.accuracy import Data
     from .run import TrainRun
 
 _ALIASES = {"name": "out", "single_cls": "single_class"}

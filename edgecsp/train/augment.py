@@ -12,7 +12,7 @@ from typing import Callable, List, NamedTuple, Sequence, Tuple
 import cv2
 import numpy as np
 
-from ..core import Array
+from ..types import Array
 
 GREY = (114, 114, 114)
 

@@ -20,9 +20,9 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from .. import memory
-from ..core import Array
 from ..errors import OutputError, UsageError
+from ..system import memory
+from ..types import Array
 
 CHOICES = ("ram", "disk", "none")
 FILE = "images.cache"

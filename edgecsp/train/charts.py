@@ -7,8 +7,8 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..html import svg
-from ..html.svg import Scale
+from ..media.html import svg
+from ..media.html.svg import Scale
 
 POINTS = 240  # of a line; more are means of neighbours
 Point = Tuple[float, float]

@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping
 
 import torch
 
-from .. import files
+from ..cache import files
 from ..errors import BadWeights
 
 

@@ -6,9 +6,9 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from ..core import Array
-from ..evaluate import Found
-from ..evaluate.confusion import IGNORED, matches
+from ..bench.accuracy import Found
+from ..bench.accuracy.confusion import IGNORED, matches
+from ..types import Array
 
 GRID = np.linspace(0, 1, 101)
 LEAST = 0.01  # scores below are of no use to anybody

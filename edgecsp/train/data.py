@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .. import cpu
-from ..core import Array
+from ..bench.accuracy import check, look
+from ..bench.accuracy.truth import Boxes, Data, Picture
 from ..errors import SourceError, Stopped, UsageError
-from ..evaluate import check, look
-from ..evaluate.truth import Boxes, Data, Picture
+from ..system import cpu
+from ..types import Array
 from . import distributed
 from .augment import Augment, Sample, sample
 from .cache import Store, open_store

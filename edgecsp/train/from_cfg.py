@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Callable, List, Tuple, Union
 
 from .. import zoo
-from ..core import Yolo
-from ..darknet import cfg, layers
 from ..errors import UsageError
-from ..net import Net, Tensor
+from ..graph.layers import Net, Tensor
+from ..importers.darknet import cfg, layers
+from ..types import Yolo
 from .network import check
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core import Yolo
+from ..types import Yolo
 from .threads import one_thread
 
 

@@ -9,11 +9,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from .. import __version__, onnx_model, zoo
-from ..core import Array, Model
-from ..darknet import cfg, writing
+from .. import __version__, zoo
 from ..errors import BadWeights, UsageError
-from ..net import Net
+from ..graph import onnx_model
+from ..graph.layers import Net
+from ..importers.darknet import cfg, writing
+from ..types import Array, Model
 from . import from_cfg
 from .anchors import Anchors
 from .network import Network

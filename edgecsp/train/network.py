@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Yolo
 from ..errors import UsageError
-from ..export import BN_EPSILON, Weights
-from ..net import Layer, Net
+from ..graph.export import BN_EPSILON, Weights
+from ..graph.layers import Layer, Net
+from ..types import Yolo
 
 # Where the running mean of a batch-norm stands after n steps: 0.97^n of what it began with.
 _MOMENTUM = 0.03

@@ -17,11 +17,13 @@ from html import escape
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from .. import files, html, installed
+from ..bench.accuracy import Found, Score, confusion, worst
+from ..bench.accuracy.worst import Bad, drawn
+from ..cache import files
 from ..errors import SourceError
-from ..evaluate import Found, Score, confusion, worst
-from ..evaluate.worst import Bad, drawn
-from ..html.svg import short, tag
+from ..media import html
+from ..media.html.svg import short, tag
+from ..system import versions as installed
 from . import charts
 from .charts import Axis, Line
 from .curves import GRID, Judged, at, curves

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Optional, Union
 
-from .. import cpu, memory
 from ..errors import UsageError
-from ..net import Net
+from ..graph.layers import Net
+from ..system import cpu, memory
 
 AUTO = "auto"
 BATCHES = (64, 48, 32, 24, 16, 12, 8, 6, 4, 2, 1)  # more than 64 images a step gain nothing at these learning rates

@@ -10,10 +10,13 @@ from typing import Callable, List, Tuple
 import numpy as np
 import torch
 
-from .. import backends, darknet, files, onnx_model, preprocess
-from ..core import Array, Model
-from ..darknet import weights
+from .. import backends, importers
+from ..cache import files
 from ..errors import BuildFailed
+from ..importers import darknet
+from ..importers.darknet import weights
+from ..processing import preprocess
+from ..types import Array, Model
 from .network import Network
 
 CLOSE = 1e-3  # of a head's scale; float32 on two implementations is off by some millionths
@@ -44,7 +47,7 @@ def save(
         weights.write(floats, network.floats())
         contents.update(zip(pair, (cfg.encode(), floats.getvalue())))
     with files.together(contents) as parts:
-        written = onnx_model.parse(parts[onnx].path.read_bytes())
+        written = importers.parse(parts[onnx].path.read_bytes())
         found = tuple(Agreement(name, compare(written, network, images, name)) for name in engines())
         wrong = [each for each in found if not each.difference <= CLOSE]
         if wrong:

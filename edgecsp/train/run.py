@@ -20,11 +20,12 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 import torch
 
-from .. import files, zoo
-from ..core import Array, Input
+from .. import zoo
+from ..bench.accuracy import Data, Found, require
+from ..cache import files
 from ..errors import BadModel, UsageError
-from ..evaluate import Data, Found, require
 from ..pipeline import Detector, load
+from ..types import Array, Input
 from . import cache as caches
 from . import checkpoint, distributed, folders, loop, report, resources, result, start
 from .anchors import kmeans, shape_iou

@@ -12,9 +12,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from .. import cpu, files, pipeline, sources
-from ..core import Array, Detections, Frame, Model, Result
+from .. import pipeline
+from ..cache import files
 from ..errors import Stopped
+from ..media import sources
+from ..system import cpu
+from ..types import Array, Detections, Frame, Model, Result
 
 FILE = "teacher.json"
 _TELL_EVERY_S = 10.0

@@ -10,8 +10,8 @@ from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ..bench.accuracy import Data, read
 from ..errors import NoSplit, UsageError
-from ..evaluate import Data, read
 
 
 def split(

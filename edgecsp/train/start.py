@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from .. import zoo
-from ..darknet.weights import WeightsFile
+from ..cache.files import nearby
 from ..errors import BadWeights, SourceError, UsageError
-from ..files import nearby
+from ..importers.darknet.weights import WeightsFile
 from .model import Layout
 from .network import Network
 

@@ -15,12 +15,13 @@ from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from .. import darknet, store
-from ..core import Array, Model
+from ..bench.accuracy import Boxes, Data, Picture
+from ..bench.accuracy.lists import pictures
+from ..bench.accuracy.names import key
 from ..errors import SourceError, UnknownName, UsageError
-from ..evaluate import Boxes, Data, Picture
-from ..evaluate.lists import pictures
-from ..evaluate.names import key
+from ..importers import darknet
+from ..types import Array, Model
+from ..zoo import store
 from .sightings import Sighting, look
 
 SAME = 0.5  # from this IoU on a teacher's box is the labelled one of its class

@@ -9,9 +9,9 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 import torch
 from torch import Tensor, nn
 
-from .. import cpu
-from ..core import Yolo
 from ..errors import UsageError
+from ..system import cpu
+from ..types import Yolo
 from . import distributed
 from .loss import Loss, Terms
 from .model import Layout

@@ -7,11 +7,11 @@ from typing import Callable, Sequence, Tuple
 import numpy as np
 import torch
 
-from .. import decode, nms, preprocess
-from ..core import Array, Detections, Input
-from ..evaluate import Found, Score, score
-from ..evaluate.found import CONF
-from ..evaluate.truth import Picture
+from ..bench.accuracy import Found, Score, score
+from ..bench.accuracy.found import CONF
+from ..bench.accuracy.truth import Picture
+from ..processing import decode, nms, preprocess
+from ..types import Array, Detections, Input
 from .data import read_image
 from .network import Network
 

@@ -18,13 +18,13 @@ import pkgutil
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-from .. import onnx_model
-from ..core import Model
 from ..errors import UnknownName, UsageError
-from ..export import RandomWeights
-from ..export import Weights as Floats
-from ..labels import COCO
-from ..net import Net
+from ..graph import onnx_model
+from ..graph.export import RandomWeights
+from ..graph.export import Weights as Floats
+from ..graph.labels import COCO
+from ..graph.layers import Net
+from ..types import Model
 from ._heads import Wh
 from ._packed import PackedWeights, record_of
 from ._record import Entry, Row, Trained, Weights
@@ -49,7 +49,7 @@ __all__ = [
 def _entries() -> Mapping[str, Entry]:
     found: Dict[str, Entry] = {}
     for module in pkgutil.iter_modules(__path__):
-        if module.name.startswith("_"):
+        if module.ispkg or module.name.startswith("_"):
             continue
         for entry in importlib.import_module(f"{__name__}.{module.name}").MODELS:
             assert entry.name not in found, f"two models are called {entry.name}"
@@ -153,7 +153,7 @@ def made_from(name: str) -> str:
     """
     digest = hashlib.sha256(_packed_file(name).read_bytes())
     here = Path(__file__).parent
-    code = ("anchors", "core", "export", "labels", "net", "onnx_model")
+    code = ("graph/anchors", "types", "graph/export", "graph/labels", "graph/layers", "graph/onnx_model")
     for file in (*sorted(here.glob("*.py")), *(here.parent / f"{each}.py" for each in code)):
         digest.update(file.read_bytes())
     return digest.hexdigest()

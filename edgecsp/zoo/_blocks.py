@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Callable, Sequence, Tuple
 
-from ..net import Net, Tensor
+from ..graph.layers import Net, Tensor
 
 Block = Callable[[Tensor], Tensor]
 Taps = Tuple[Tensor, Tensor, Tensor]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, Sequence, Tuple
 
 from ..errors import UsageError
-from ..net import Net, Tensor
+from ..graph.layers import Net, Tensor
 from ._blocks import Taps, alternate
 
 Wh = Tuple[float, float]

@@ -12,8 +12,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ..core import Array
 from ..errors import BadWeights
+from ..types import Array
 
 
 class PackedWeights:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..core import Input
 from ..errors import UsageError
-from ..net import Net
+from ..graph.layers import Net
+from ..types import Input
 from ._heads import Classify, Detect, Output, Wh
 
 PUBLIC_DOMAIN = "darknet's: public domain; the weights carry no notice of their own"

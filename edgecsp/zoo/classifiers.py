@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ..net import Net
+from ..graph.layers import Net
 from ._blocks import Taps, cspresnext50, plain
 from ._heads import Output
 from ._record import PUBLIC_DOMAIN, Entry, Row, Weights

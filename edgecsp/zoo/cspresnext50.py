@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..anchors import A9
-from ..net import Net
+from ..graph.anchors import A9
+from ..graph.layers import Net
 from ._blocks import cspresnext50
 from ._heads import Output, panet
 from ._record import FINE_FIRST, Entry, Row, Weights

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Callable, List
 
-from ..anchors import A6, A9
-from ..net import Net, Tensor
+from ..graph.anchors import A6, A9
+from ..graph.layers import Net, Tensor
 from ._blocks import Taps, csp_half, pool, two_way
 from ._heads import Output, efm, prn
 from ._record import COARSE_FIRST, TINY, Entry, Row

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from ..anchors import A6, A9
-from ..net import Net, Tensor
+from ..graph.anchors import A6, A9
+from ..graph.layers import Net, Tensor
 from ._blocks import darknet53, plain
 from ._heads import Output, fpn, prn
 from ._record import COARSE_FIRST, PUBLIC_DOMAIN, TINY, Entry, Row, Weights

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from ..anchors import A6, A9, A9_V4
-from ..net import Net, Tensor
+from ..graph.anchors import A6, A9, A9_V4
+from ..graph.layers import Net, Tensor
 from ._blocks import cspdarknet53, pool
 from ._heads import Output, panet
 from ._record import FINE_FIRST, PUBLIC_DOMAIN, TINY, Entry, Row, Weights

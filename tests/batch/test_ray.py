@@ -22,7 +22,7 @@ from conftest import REPO, Tiny
 from corpora import batch, by_source, edgecsp, lines, parts, tree
 from ports import free_port
 
-from edgecsp import onnx_model
+from edgecsp.graph import onnx_model
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 if not shutil.which("ray", path=str(Path(sys.executable).parent)):

@@ -12,10 +12,10 @@ import av
 import media
 import pytest
 
-from edgecsp import sources
 from edgecsp.batch import cuts
 from edgecsp.batch.parts import VIDEO, Item, segments, whole
 from edgecsp.batch.segment import Segment
+from edgecsp.media import sources
 
 Told = List[Tuple[int, Optional[float], str]]
 X264: Dict[str, str] = {"preset": "veryfast"}

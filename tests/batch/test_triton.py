@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from conftest import REPO, Tiny
 
-from edgecsp import onnx_model, store, triton
-from edgecsp.core import Model
+from edgecsp import importers
 from edgecsp.errors import BadModel, UsageError
+from edgecsp.graph import onnx_model
+from edgecsp.serve import triton
+from edgecsp.types import Model
+from edgecsp.zoo import store
 
 
 def read(path: Path) -> Any:
@@ -45,7 +48,7 @@ def test_a_detector(tiny: Tiny, tmp_path: Path) -> None:
     check(config, tiny.model)
     assert (config.name, config.platform) == (folder.name, "onnxruntime_onnx")
     assert config.instance_group[0].count == 2
-    assert onnx_model.load(folder / "1" / "model.onnx") == tiny.model
+    assert importers.load(folder / "1" / "model.onnx") == tiny.model
     assert (folder / "labels.txt").read_text().splitlines() == list(tiny.model.labels)
 
 

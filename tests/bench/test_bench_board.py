@@ -12,15 +12,15 @@ from typing import Dict
 import pytest
 from conftest import REPO
 
-from edgecsp import board
+from edgecsp.system import jetson
 
 
-def laid(root: Path, name: str, **changed: str) -> board.Board:
+def laid(root: Path, name: str, **changed: str) -> jetson.Board:
     said: Dict[str, str] = json.loads((REPO / "tests" / "data" / f"{name}.json").read_text())
     for path, text in {**said, **changed}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
-    found = board.find(root)
+    found = jetson.find(root)
     assert found is not None
     return found
 
@@ -32,7 +32,7 @@ def test_a_tx2(tmp_path: Path) -> None:
     assert said["temperatures_c"] == {"BCPU-therm": 41.5, "MCPU-therm": 41.5, "GPU-therm": 39.0}, "the PMIC says 100"
     assert said["rails_w"]["VDD_SYS_GPU"] == 3.051 and len(said["rails_w"]) == 6
     assert said["throttling"] == {}, "a fan at work is no throttling"
-    assert board.Board(tmp_path).watts() == 8.442, "VDD_IN feeds the others: they are not added to it"
+    assert jetson.Board(tmp_path).watts() == 8.442, "VDD_IN feeds the others: they are not added to it"
 
 
 def test_an_orin(tmp_path: Path) -> None:
@@ -47,21 +47,21 @@ def test_an_orin(tmp_path: Path) -> None:
     assert said["rails_w"]["VDD_GPU_SOC"] == pytest.approx(19.880 * 0.200)
     assert said["throttling"] == {"oc3 over-current events": 17, "gpu-throttle-alert state": 2}
     # The memory's rail hangs on VIN_SYS_5V0.
-    assert board.Board(tmp_path).watts() == pytest.approx(19.880 * 0.2 + 19.872 * 0.1 + 4.960 * 0.5)
+    assert jetson.Board(tmp_path).watts() == pytest.approx(19.880 * 0.2 + 19.872 * 0.1 + 4.960 * 0.5)
 
 
 def test_what_throttled_in_between() -> None:
     before = {"oc3 over-current events": 17, "oc1 over-current events": 2}
     after = {"oc3 over-current events": 18, "oc1 over-current events": 2, "gpu-throttle-alert state": 1}
-    assert board.throttled(before, after) == ("oc3 over-current events", "gpu-throttle-alert state")
-    assert board.throttled(before, before) == ()
+    assert jetson.throttled(before, after) == ("oc3 over-current events", "gpu-throttle-alert state")
+    assert jetson.throttled(before, before) == ()
 
 
 def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
-    assert board.find(tmp_path) is None
+    assert jetson.find(tmp_path) is None
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "nv_tegra_release").write_text("something new\n")
-    found = board.find(tmp_path)
+    found = jetson.find(tmp_path)
     assert found is not None
     assert found.described() == {
         "model": "", "l4t": None, "mode": None, "clocks_mhz": {}, "temperatures_c": {}, "rails_w": {}, "throttling": {},
@@ -77,8 +77,8 @@ def test_a_mode_that_the_list_does_not_name(tmp_path: Path) -> None:
 def test_the_meter_weighs_readings_by_how_long_they_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tx2, rail = laid(tmp_path, "jetson-tx2"), "sys/bus/i2c/drivers/ina3221x/0-0041/iio:device1/in_power0_input"
     now = [100.0]
-    monkeypatch.setattr(board.time, "monotonic", lambda: now[0])
-    meter = board.Meter(tx2)
+    monkeypatch.setattr(jetson.time, "monotonic", lambda: now[0])
+    meter = jetson.Meter(tx2)
     assert meter.watts is None
     meter.start()
     assert meter.watts == 8.442
@@ -92,6 +92,6 @@ def test_the_meter_weighs_readings_by_how_long_they_stood(tmp_path: Path, monkey
     now[0] += 3
     meter.tick()
     assert meter.watts == pytest.approx((1 * 9.442 + 3 * 10.442) / 4)
-    nobody = board.Meter(None)
+    nobody = jetson.Meter(None)
     nobody.start()
     assert nobody.watts is None

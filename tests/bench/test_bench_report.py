@@ -16,8 +16,8 @@ from edgecsp.bench import Settings, gate, paper, report, stats
 from edgecsp.bench._rounds import Measured
 from edgecsp.bench.disturbed import Around
 from edgecsp.bench.ways import Subject, Way
-from edgecsp.core import Input, Model, Raw
 from edgecsp.errors import BadModel, SourceError, UnknownName, UsageError
+from edgecsp.types import Input, Model, Raw
 
 MACHINE = {
     "name": "a machine", "threads": 2, "governor": "performance", "versions": {"onnxruntime": "1.0"},

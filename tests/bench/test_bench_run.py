@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 from conftest import REPO, Tiny
 
-from edgecsp import backends, bench, onnx_model, store, zoo
+from edgecsp import backends, bench, zoo
 from edgecsp.bench import Settings, _counted, _rounds, peak
 from edgecsp.bench._process import Process, Stopped
 from edgecsp.errors import BuildFailed, EngineUnavailable, OutputError, SourceError, UsageError
+from edgecsp.graph import onnx_model
+from edgecsp.zoo import store
 
 ENGINES = [name for name in backends.names() if backends.is_real(name) and backends.why_not(name, "cpu") is None]
 SHORT = {"duration_s": 0.2, "rounds": 2, "threads": 1}
@@ -112,7 +114,7 @@ def test_int8_and_what_an_engine_does_not_offer(quick: None, tiny_file: str) -> 
 
 
 def test_a_graph_in_int8_has_no_fp32(quick: None, tiny: Tiny, tmp_path: Path) -> None:
-    from edgecsp import precision
+    from edgecsp.graph import precision
 
     path = tmp_path / "small.onnx"
     ranges = precision.measured(tiny.model, [tiny.batch], "minmax", threads=1, least=1)
@@ -130,8 +132,8 @@ def test_two_stages_run_as_run_runs_them(quick: None) -> None:
 
 
 def test_memory_decides_how_many_are_open_at_once(monkeypatch: pytest.MonkeyPatch, tiny: Tiny, tiny_file: str) -> None:
-    from edgecsp import memory
     from edgecsp.bench import ways
+    from edgecsp.system import memory
 
     settings = Settings(**SHORT)
     subjects = [ways.subject(tiny_file, settings), ways.subject("codes", settings)]
@@ -471,7 +473,9 @@ def test_ctrl_c_keeps_what_was_measured(tiny_file: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ap50_beside_the_speed(quick: None, test_data: Path, tmp_path: Path) -> None:
     """In percent, as the paper's, and the same as `edgecsp val` says; not for an int8 graph made for timing."""
-    from edgecsp import darknet, evaluate, pipeline
+    from edgecsp import pipeline
+    from edgecsp.bench import accuracy
+    from edgecsp.importers import darknet
 
     weights, data = test_data / "weights" / "yolo-fastest-1.1-xl.weights", test_data / "data" / "coco64"
     made, path = darknet.load(weights.with_suffix(".cfg"), weights).model, tmp_path / "fastest.onnx"
@@ -479,6 +483,6 @@ def test_ap50_beside_the_speed(quick: None, test_data: Path, tmp_path: Path) -> 
     settings = Settings(engines=("ort",), precisions=("fp32", "int8"), **SHORT)
     fp32, int8 = bench.run([str(path)], settings, data=data)["rows"]
     with pipeline.load(made, "ort", device="cpu", threads=1) as detector:
-        expected = evaluate.ap50(detector, data)
+        expected = accuracy.ap50(detector, data)
     assert expected is not None and fp32["ap50"] == pytest.approx(100 * expected)
     assert 50 < fp32["ap50"] < 60 and int8["ms"] and int8["ap50"] is None

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecsp import cpu, memory
 from edgecsp.bench import disturbed, stats
 from edgecsp.bench.disturbed import Around
+from edgecsp.system import cpu, memory
 
 
 def test_percentiles_are_samples() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from edgecsp import bench
 from edgecsp.errors import UsageError
-from edgecsp.html import svg
+from edgecsp.media.html import svg
 
 browser = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
 MODELS = ("yolov3-tiny", "cspdensenetb-ref-prn")

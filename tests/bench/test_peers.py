@@ -12,8 +12,9 @@ from benchmarks.peers import __main__ as table
 from benchmarks.peers import processes, subjects, yolov8n
 from benchmarks.peers.processes import Peer
 from benchmarks.peers.subjects import Subject
-from edgecsp import backends, onnx_model, zoo
-from edgecsp.export import RandomWeights
+from edgecsp import backends, zoo
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
 
 
 @pytest.mark.slow

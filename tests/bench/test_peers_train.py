@@ -17,14 +17,16 @@ import pytest
 from conftest import REPO
 
 from benchmarks.peers import train, training_data
-from edgecsp import evaluate, onnx_model, zoo
+from edgecsp import zoo
+from edgecsp.bench import accuracy
 from edgecsp.errors import UsageError
-from edgecsp.export import RandomWeights
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
 
 PEERS = REPO / "benchmarks" / "peers"
 
 
-def coco(folder: Path, count: int, first: int = 0) -> evaluate.Data:
+def coco(folder: Path, count: int, first: int = 0) -> accuracy.Data:
     """Images with a box each (and a region of many on the first), as COCO annotations."""
     folder.mkdir()
     rng = np.random.default_rng(first)
@@ -38,20 +40,20 @@ def coco(folder: Path, count: int, first: int = 0) -> evaluate.Data:
     rows.append({"id": 99, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 1})
     names = [{"id": 1, "name": "cat"}, {"id": 2, "name": "hot dog"}]
     (folder / "a.json").write_text(json.dumps({"images": images, "annotations": rows, "categories": names}))
-    return evaluate.read(folder / "a.json", images=folder)
+    return accuracy.read(folder / "a.json", images=folder)
 
 
 def test_both_get_the_same_images_and_boxes_whatever_the_layout(tmp_path: Path) -> None:
     learn, val = coco(tmp_path / "a", 5), coco(tmp_path / "b", 3, 7)
     (tmp_path / "a" / "4.png").write_bytes(b"no image")
     path, held = training_data.lay(learn, val, tmp_path / "laid", 2)
-    again = evaluate.read(path, split="train")
+    again = accuracy.read(path, split="train")
     assert again.names == held.names == ("cat", "hot dog")
     assert [len(again.pictures), len(held.pictures)] == [4, 3], "what cannot be read is left out of both"
     row = again.pictures[2].sized((62, 90))
     assert row.boxes.xywh == pytest.approx(np.array([[10, 20, 30, 16]]), abs=1e-3)
     assert row.boxes.class_ids.tolist() == [1]
-    assert len(evaluate.read(path.with_name("probe.yaml"), split="train").pictures) == 2
+    assert len(accuracy.read(path.with_name("probe.yaml"), split="train").pictures) == 2
     copied = Path(again.pictures[0].path)
     assert copied.read_bytes() == (tmp_path / "a" / "0.png").read_bytes() and not copied.is_symlink()
 

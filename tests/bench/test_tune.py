@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 from conftest import Tiny
 
-from edgecsp import backends, cpu, darknet, onnx_model, pipeline, precision, tuned
+from edgecsp import backends, pipeline
+from edgecsp.backends import tuning as tuned
+from edgecsp.backends.tuning import Candidate
 from edgecsp.bench import _candidates, _contest, _judged, tune
 from edgecsp.bench._contest import Contest, Row
 from edgecsp.errors import BuildFailed, CalibrationError, EngineUnavailable, UnknownName, UsageError
-from edgecsp.precision import _ranges
-from edgecsp.tuned import Candidate
+from edgecsp.graph import onnx_model, precision
+from edgecsp.graph.precision import calibration
+from edgecsp.importers import darknet
+from edgecsp.system import cpu
 
 SHARED = [name for name in ("ort", "openvino") if backends.why_not(name) is None]
 
@@ -265,7 +269,7 @@ def test_int8_is_taken_where_ap_allows_it(test_data: Path, monkeypatch: pytest.M
     scored, rest = _judged.split(_judged.read(data, model))
     assert len(scored.pictures) == len(rest) == 64
     monkeypatch.setattr(cpu, "threads", lambda *given: 1)
-    for module in (precision, _ranges):
+    for module in (precision, calibration):
         monkeypatch.setattr(module, "LEAST", 24)
     ranges = _judged.ranges(model, rest[:12], 2, lambda: None)
     assert ranges.pictures == 24, "few pictures: their mirror images, too"

@@ -18,10 +18,12 @@ pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is 
 from conftest import REPO
 
 from calib import CLASSES, LOOKALIKE_SEEDS, TEST_SEEDS, film, test
-from edgecsp import evaluate, onnx_model, zoo
-from edgecsp.core import Detections
+from edgecsp import zoo
+from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError
-from edgecsp.export import RandomWeights
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
+from edgecsp.types import Detections
 
 
 def found(boxes, ids, scores=None):
@@ -36,8 +38,8 @@ def found(boxes, ids, scores=None):
 def taken(truth, clear, hits):
     """(picture, detections) of one scene: which of the true boxes are legible, and what was found."""
     rows = np.column_stack([truth.class_ids, truth.xyxy[:, :2], truth.xyxy[:, 2:] - truth.xyxy[:, :2]])
-    boxes = replace(evaluate.Boxes.of(rows.tolist()), crowd=~np.array(clear, bool))
-    return evaluate.Picture("x.png", 0, boxes, (480, 640)), hits
+    boxes = replace(accuracy.Boxes.of(rows.tolist()), crowd=~np.array(clear, bool))
+    return accuracy.Picture("x.png", 0, boxes, (480, 640)), hits
 
 
 def figures(scenes):

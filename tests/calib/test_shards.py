@@ -14,7 +14,7 @@ pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra trai
 
 from calib import CLASSES, HARD_SEEDS, TEST_SEEDS, VAL_SEEDS, shards
 from calib.scenes import scene
-from edgecsp import evaluate
+from edgecsp.bench import accuracy
 from edgecsp.errors import UsageError
 
 REPO = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 def test_a_folder_of_shards_is_a_data_set_of_the_scenes_of_its_seeds(folder):
     pytest.importorskip("yaml", reason="a data.yaml needs PyYAML (extra val)")
-    train, val = (evaluate.read(folder / "data.yaml", split=split) for split in ("train", "val"))
+    train, val = (accuracy.read(folder / "data.yaml", split=split) for split in ("train", "val"))
     assert train.names == val.names == CLASSES and not train.notes and not val.notes
     held = {int(Path(row.path).stem): row for row in (*train.pictures, *val.pictures)}
     half = (VAL_SEEDS + TEST_SEEDS) // 2

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from edgecsp.backends.opencv import Session
-from edgecsp.core import Input, Model, Raw
+from edgecsp.types import Input, Model, Raw
 
 assert cv2.__version__.startswith("4."), cv2.__version__
 for path in sorted(Path(sys.argv[1]).glob("*.onnx")):

@@ -14,9 +14,12 @@ import onnx
 import pytest
 from conftest import Tiny
 
-from edgecsp import backends, cpu, onnx_model, precision, preprocess
-from edgecsp.core import Model
+from edgecsp import backends
 from edgecsp.errors import BadModel, BuildFailed, EngineUnavailable, UnknownName, UsageError
+from edgecsp.graph import onnx_model, precision
+from edgecsp.processing import preprocess
+from edgecsp.system import cpu
+from edgecsp.types import Model
 
 
 @pytest.fixture(params=backends.names())

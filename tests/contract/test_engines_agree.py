@@ -15,9 +15,11 @@ import pytest
 from coco import ap50
 from conftest import REPO
 
-from edgecsp import backends, darknet, onnx_model, pipeline, zoo
-from edgecsp.core import Array, Detections, Model
-from edgecsp.export import RandomWeights
+from edgecsp import backends, pipeline, zoo
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
+from edgecsp.importers import darknet
+from edgecsp.types import Array, Detections, Model
 
 ENGINES = [name for name in backends.names() if name != "ort" and backends.is_real(name)]
 OF_SCALE = 1e-3

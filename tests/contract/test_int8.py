@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from conftest import REPO
 
-from edgecsp import backends, darknet, evaluate, onnx_model, pipeline, precision, preprocess, zoo
-from edgecsp.core import Array
-from edgecsp.export import RandomWeights
-from edgecsp.precision import _ranges
+from edgecsp import backends, importers, pipeline, zoo
+from edgecsp.bench import accuracy
+from edgecsp.graph import onnx_model, precision
+from edgecsp.graph.export import RandomWeights
+from edgecsp.graph.precision import calibration
+from edgecsp.importers import darknet
+from edgecsp.processing import preprocess
+from edgecsp.types import Array
 
 ENGINES = [name for name in backends.names() if backends.is_real(name) and "int8" in backends.module(name).PRECISIONS]
 COST = 0.010  # of AP50
@@ -42,10 +46,10 @@ def files(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Dict[str
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_yolov3_tiny_in_int8_loses_less_than_a_hundredth(engine: str, files: Dict[str, Path], test_data: Path) -> None:
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
-    coco, found = evaluate.read(test_data / "data" / "coco64"), {}
+    coco, found = accuracy.read(test_data / "data" / "coco64"), {}
     for kind, path in files.items():
         with pipeline.load(path, engine, plain_nms=True) as detector:
-            found[kind] = evaluate.ap50(detector, coco) or 0.0
+            found[kind] = accuracy.ap50(detector, coco) or 0.0
     assert found["fp32"] == pytest.approx(0.512, abs=0.002)
     assert found["int8"] > found["fp32"] - COST, found
     assert found["int8"] != found["fp32"]  # it did compute in int8
@@ -58,12 +62,12 @@ GRAPHS = ("yolov4-tiny", "csppeleenet-ref-efm-sam", "yolov3-tiny-prn", "cspresne
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GRAPHS)
 def test_graphs_of_the_zoo_in_int8(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ranges, "LEAST", 3)
+    monkeypatch.setattr(calibration, "LEAST", 3)
     model = zoo.model(name, RandomWeights(1), (96, 96))
     rng = np.random.default_rng(0)
     pictures = [rng.random((1, 3, 96, 96), np.float32) for _ in range(3)]
     int8, batch = precision.quantized(model, pictures, threads=1), pictures[0]
-    assert onnx_model.parse(int8.onnx) == int8
+    assert importers.parse(int8.onnx) == int8
     wanted = backends.open(model, "ort", device="cpu").run(batch)
     for engine in ENGINES:
         if backends.why_not(engine):

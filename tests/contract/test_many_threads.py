@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from conftest import REPO, Tiny
 
-from edgecsp import backends, pipeline, sinks, sources
-from edgecsp.core import Frame, Result
+from edgecsp import backends, pipeline
 from edgecsp.errors import OutputError, SourceError
+from edgecsp.media import sinks, sources
+from edgecsp.types import Frame, Result
 
 SETTINGS = pipeline.Settings(conf=0.3, max_det=20)
 
@@ -98,7 +99,7 @@ def test_a_session_is_for_as_many_threads_as_it_says(engine: str, tiny: Tiny) ->
 import sys, threading
 sys.path[:0] = [{str(REPO)!r}]
 import numpy as np
-from edgecsp import backends, darknet
+from edgecsp import backends; from edgecsp.importers import darknet
 model = darknet.load({str(tiny.cfg)!r}, {str(tiny.weights)!r}).model
 session = backends.open(model, {engine!r}, threads=2, at_once=2)
 count = backends.at_once(session)

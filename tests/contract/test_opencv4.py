@@ -14,7 +14,8 @@ import oracle
 import pytest
 from conftest import REPO, TINY_CFG
 
-from edgecsp import backends, darknet
+from edgecsp import backends
+from edgecsp.importers import darknet
 
 CHILD = REPO / "tests" / "zoo" / "opencv4_heads.py"
 

@@ -11,11 +11,14 @@ import numpy as np
 import onnx
 import pytest
 
-from edgecsp import backends, darknet, decode, onnx_model, two_stage, zoo
-from edgecsp.core import Model, Yolo
+from edgecsp import backends, importers, zoo
 from edgecsp.errors import UnknownName, UsageError
-from edgecsp.export import RandomWeights
-from edgecsp.labels import COCO
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
+from edgecsp.graph.labels import COCO
+from edgecsp.importers import darknet
+from edgecsp.processing import decode, two_stage
+from edgecsp.types import Model, Yolo
 
 WITH_EDGECSP = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 PARAMS, BFLOPS = 0.005, 0.01  # what may be off, as a share of the printed number
@@ -68,7 +71,7 @@ def test_graph(name: str) -> None:
     model = zoo.model(name, RandomWeights())
     onnx.checker.check_model(model.onnx, full_check=True)
     assert onnx.load_model_from_string(model.onnx).opset_import[0].version <= 13
-    assert onnx_model.parse(model.onnx) == model
+    assert importers.parse(model.onnx) == model
     assert model.origin == {"zoo": name, "provenance": entry.provenance, "weights": "random"}
     assert shapes(zoo.net(name)) == expected(name, model.input.hw)
     hw = (64, 96)

@@ -12,8 +12,8 @@ from effort import EFFORT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecsp.core import Detections
-from edgecsp.evaluate import AVERAGES, Boxes, Data, Found, Picture, score
+from edgecsp.bench.accuracy import AVERAGES, Boxes, Data, Found, Picture, score
+from edgecsp.types import Detections
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 oracle = pytest.importorskip("pycocotools.coco", reason="pycocotools, the oracle, is not installed")

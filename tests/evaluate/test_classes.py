@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from edgecsp import labels
+from edgecsp.bench.accuracy import Boxes, Data, Picture
+from edgecsp.bench.accuracy.names import mapping
 from edgecsp.errors import UsageError
-from edgecsp.evaluate import Boxes, Data, Picture
-from edgecsp.evaluate.names import mapping
+from edgecsp.graph import labels
 
 OFFICIAL = {"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant"}
 OFFICIAL.update(diningtable="dining table", tvmonitor="tv")

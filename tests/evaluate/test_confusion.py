@@ -12,10 +12,10 @@ from effort import EFFORT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecsp import evaluate
-from edgecsp.core import Detections
-from edgecsp.evaluate import Boxes, Data, Found, Picture
-from edgecsp.evaluate.confusion import IGNORED, NOTHING, matches
+from edgecsp.bench import accuracy
+from edgecsp.bench.accuracy import Boxes, Data, Found, Picture
+from edgecsp.bench.accuracy.confusion import IGNORED, NOTHING, matches
+from edgecsp.types import Detections
 
 NAMES = ("cat", "dog", "cow")
 Row = Tuple[int, float, float, float, float]
@@ -53,13 +53,13 @@ SEEN = detections(
 
 
 def test_matrix() -> None:
-    counted = evaluate.confusion(held((TRUTH, SEEN)), 0.25)
+    counted = accuracy.confusion(held((TRUTH, SEEN)), 0.25)
     assert counted.matrix.tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 1, 0]]
     assert counted.labels == (*NAMES, "background")
     assert counted.mistakes() == [
         ("dog", "cat", 1), ("cow", "background", 1), ("background", "dog", 1), ("background", "cow", 1),
     ]  # fmt: skip
-    assert evaluate.confusion(held((TRUTH, SEEN)), 0.1).matrix[2].tolist() == [0, 0, 1, 0]
+    assert accuracy.confusion(held((TRUTH, SEEN)), 0.1).matrix[2].tolist() == [0, 0, 1, 0]
 
 
 def test_matches() -> None:
@@ -98,7 +98,7 @@ def test_nobody_is_counted_twice_and_nobody_is_lost(seed: int, n: int, m: int) -
     for i in np.nonzero(match.of_objects == NOTHING)[0]:
         for j in np.nonzero(match.of_found == NOTHING)[0]:
             assert overlap(truth.xyxy[i], seen.xyxy[j]) < 0.5 + 1e-6
-    matrix = evaluate.confusion(held((truth, seen)), 0.0).matrix
+    matrix = accuracy.confusion(held((truth, seen)), 0.0).matrix
     assert matrix[:3].sum(1).tolist() == np.bincount(truth.class_ids[~truth.crowd], minlength=3).tolist()
     counted = seen.class_ids[match.of_found != IGNORED]
     assert matrix[:, :3].sum(0).tolist() == np.bincount(counted, minlength=3).tolist()
@@ -110,12 +110,12 @@ def test_the_worst_are_drawn_side_by_side(tmp_path: Path) -> None:
     good = boxes((0, 10, 10, 50, 50)), detections((0, 0.9, 10, 10, 50, 50))
     false = boxes(), detections((1, 0.4, 10, 10, 50, 50))
     found = held(good, (TRUTH, SEEN), false, folder=tmp_path)
-    bad = evaluate.worst(found, 0.25, 20)
+    bad = accuracy.worst(found, 0.25, 20)
     assert [Path(each.picture.path).name for each in bad] == ["1.png", "2.png"]  # the good one is not among them
     assert (bad[0].missed, bad[0].confused, bad[0].false) == (1, 1, 2)
     assert abs(bad[0].cost - (1 + 1 + 0.8 + 0.5)) < 1e-6 and abs(bad[1].cost - 0.4) < 1e-6
-    assert len(evaluate.worst(found, 0.25, 1)) == 1 and not evaluate.worst(found, 0.95, 0)
-    files = evaluate.save(bad, tmp_path / "out", NAMES)
+    assert len(accuracy.worst(found, 0.25, 1)) == 1 and not accuracy.worst(found, 0.95, 0)
+    files = accuracy.save(bad, tmp_path / "out", NAMES)
     assert [file.name for file in files] == ["1-1.jpg", "2-2.jpg"]
     image = cv2.imread(str(files[0]))
     assert image.shape[1] >= 2 * 160 and image.shape[0] > 120

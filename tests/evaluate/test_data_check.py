@@ -16,10 +16,10 @@ import pytest
 import spoiled
 from typer.testing import CliRunner
 
+from edgecsp.bench.accuracy import check, look
 from edgecsp.cli import app
-from edgecsp.core import Array
 from edgecsp.errors import EdgecspError, SourceError, UsageError
-from edgecsp.evaluate import check, look
+from edgecsp.types import Array
 
 KINDS = {**spoiled.SURVIVED, **spoiled.FATAL}
 

@@ -10,7 +10,7 @@ import labelled
 import numpy as np
 import pytest
 
-from edgecsp import evaluate
+from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError, SourceError, UsageError
 
 
@@ -18,7 +18,7 @@ from edgecsp.errors import EdgecspError, SourceError, UsageError
 def test_every_layout_holds_the_same(layout: Callable[[Path], Path], tmp_path: Path) -> None:
     if layout in (labelled.yolo, labelled.ultralytics):
         pytest.importorskip("yaml", reason="PyYAML (extra val) is not installed")
-    data = evaluate.read(layout(tmp_path), labels=labelled.NAMES)
+    data = accuracy.read(layout(tmp_path), labels=labelled.NAMES)
     assert data.names == labelled.NAMES and data.counts == [2, 1, 1]
     assert data.category_ids == ((1, 4, 7) if layout is labelled.coco else (1, 2, 3))
     assert [Path(each.path).name for each in data.pictures] == ["a.png", "b.png", "c.png"]
@@ -35,17 +35,17 @@ def test_every_layout_holds_the_same(layout: Callable[[Path], Path], tmp_path: P
 
 def test_a_folder_and_its_file_are_the_same(tmp_path: Path) -> None:
     labelled.coco(tmp_path)
-    assert evaluate.read(tmp_path).name == str(tmp_path / "instances.json")
+    assert accuracy.read(tmp_path).name == str(tmp_path / "instances.json")
     folder = tmp_path / "annotations"
     folder.mkdir()
     (tmp_path / "instances.json").rename(folder / "instances_val2017.json")
     (tmp_path / "images").rename(tmp_path / "val2017")
-    assert len(evaluate.read(tmp_path).pictures) == 3
+    assert len(accuracy.read(tmp_path).pictures) == 3
     (folder / "instances_train2017.json").write_text((folder / "instances_val2017.json").read_text())
-    assert "val2017" in evaluate.read(tmp_path).name
+    assert "val2017" in accuracy.read(tmp_path).name
     with pytest.raises(SourceError, match=r"a\.png, are not in .*train2017.*type: --images FOLDER"):
-        evaluate.read(tmp_path, split="train")
-    assert len(evaluate.read(tmp_path, split="train", images=tmp_path / "val2017").pictures) == 3
+        accuracy.read(tmp_path, split="train")
+    assert len(accuracy.read(tmp_path, split="train", images=tmp_path / "val2017").pictures) == 3
 
 
 BAD_LINES = [
@@ -69,14 +69,14 @@ def test_a_label_file_that_is_wrong(content: bytes, said: str, tmp_path: Path) -
     labelled.beside(tmp_path)
     (tmp_path / "b.txt").write_bytes(content)
     with pytest.raises(SourceError) as error:
-        evaluate.read(tmp_path)
+        accuracy.read(tmp_path)
     assert str(tmp_path / "b.txt") in str(error.value) and said in str(error.value)
 
 
 def test_boxes_are_clipped_and_polygons_boxed(tmp_path: Path) -> None:
     labelled.beside(tmp_path)
     (tmp_path / "b.txt").write_text("1 1.0 0.5 0.5 1.0\n2 0.1 0.2 0.3 0.2 0.3 0.6\n")
-    boxes = evaluate.read(tmp_path).pictures[1].boxes
+    boxes = accuracy.read(tmp_path).pictures[1].boxes
     np.testing.assert_allclose(boxes.xywh, [[0.75, 0, 0.25, 1], [0.1, 0.2, 0.2, 0.4]])
 
 
@@ -158,22 +158,22 @@ def test_a_data_set_that_is_wrong(case: str, tmp_path: Path) -> None:
         pytest.importorskip("yaml", reason="PyYAML (extra val) is not installed")
     make, said = BAD[case]
     with pytest.raises(EdgecspError, match=said) as error:
-        evaluate.read(make(tmp_path), labels=labelled.NAMES)
+        accuracy.read(make(tmp_path), labels=labelled.NAMES)
     assert error.value.exit_code in (2, 3) and "\n" not in str(error.value)
 
 
 def test_what_flags_cannot_mean(tmp_path: Path) -> None:
     labelled.beside(tmp_path)
     with pytest.raises(UsageError, match=r"no split is called 'vall'. Did you mean 'val'"):
-        evaluate.read(tmp_path, split="vall")
+        accuracy.read(tmp_path, split="vall")
     with pytest.raises(UsageError, match="is for COCO annotations"):
-        evaluate.read(tmp_path, images=tmp_path)
+        accuracy.read(tmp_path, images=tmp_path)
     with pytest.raises(UsageError, match=r"no class of .* is called 'blue'. Did you mean 'dark blue'"):
-        evaluate.read(tmp_path).only(["blue"])
+        accuracy.read(tmp_path).only(["blue"])
 
 
 def test_only_some_classes(tmp_path: Path) -> None:
-    data = evaluate.read(labelled.coco(tmp_path)).only(["dark blue", "RED"])
+    data = accuracy.read(labelled.coco(tmp_path)).only(["dark blue", "RED"])
     assert data.names == ("red", "dark blue") and data.category_ids == (1, 7) and data.counts == [2, 1]
     assert [each.boxes.class_ids.tolist() for each in data.pictures] == [[0, 1, 0], [], []]
 
@@ -182,5 +182,5 @@ def test_a_stem_that_two_pictures_have(tmp_path: Path) -> None:
     for name in ("x", "y"):
         labelled.pictures(tmp_path / "images" / name)
         labelled.labels(tmp_path / "labels" / name)
-    ids = [each.image_id for each in evaluate.read(tmp_path, labels=labelled.NAMES).pictures]
+    ids = [each.image_id for each in accuracy.read(tmp_path, labels=labelled.NAMES).pictures]
     assert len(set(ids)) == 6

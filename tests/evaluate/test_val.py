@@ -19,10 +19,13 @@ from conftest import REPO, Tiny
 from typer.testing import CliRunner
 
 import edgecsp
-from edgecsp import backends, darknet, evaluate, onnx_model, zoo
+from edgecsp import backends, zoo
+from edgecsp.bench import accuracy
 from edgecsp.cli import app
 from edgecsp.errors import EdgecspError
-from edgecsp.export import RandomWeights
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
+from edgecsp.importers import darknet
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 ENGINES = [name for name in backends.names() if backends.is_real(name)]
@@ -109,7 +112,7 @@ def test_json_to_stdout_leaves_the_table_to_stderr(home: Path, capsys: Any) -> N
 def test_classes_that_differ_in_their_numbers(home: Path, tmp_path: Path) -> None:
     """The same truth as text labels under other numbers and one more class, which has no object."""
     pytest.importorskip("yaml", reason="PyYAML (extra val) is not installed")
-    data = evaluate.read(home / "drawn")
+    data = accuracy.read(home / "drawn")
     shutil.copytree(str(home / "drawn/images"), str(tmp_path / "images"))
     (tmp_path / "labels").mkdir()
     for picture in data.pictures:
@@ -198,7 +201,7 @@ def test_a_way_that_does_not_work_is_a_row_that_says_so(home: Path, tmp_path: Pa
 
 def test_ap50_of_a_detector_whatever_its_threshold(home: Path) -> None:
     with edgecsp.load(home / "tiny.onnx", engine="ort", conf=0.9, max_det=1) as detector:
-        assert evaluate.ap50(detector, home / "drawn") == pytest.approx(1, abs=0.01)
+        assert accuracy.ap50(detector, home / "drawn") == pytest.approx(1, abs=0.01)
         assert detector.settings.conf == 0.9 and detector.settings.max_det == 1
 
 
@@ -236,7 +239,7 @@ def pycocotools_says_the_same(row: Dict[str, Any], results: Path, annotations: P
     judge.accumulate()
     judge.summarize()
     capsys.readouterr()
-    mine = [-1 if row[name] is None else row[name] for name in evaluate.AVERAGES]
+    mine = [-1 if row[name] is None else row[name] for name in accuracy.AVERAGES]
     np.testing.assert_allclose(mine, judge.stats, atol=1e-6)
 
 

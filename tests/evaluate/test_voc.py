@@ -10,9 +10,9 @@ import labelled
 import numpy as np
 import pytest
 
-from edgecsp import evaluate
+from edgecsp.bench import accuracy
+from edgecsp.bench.accuracy import layouts
 from edgecsp.errors import NoSplit, SourceError, UsageError
-from edgecsp.evaluate import layouts
 
 
 def xml(name: str, database: str = "Unknown", difficult: int = 0) -> str:
@@ -74,7 +74,7 @@ def test_every_layout_of_xml_holds_the_same(layout: Callable[[Path], Path], name
     path = layout(tmp_path)
     if named and layout is not kit:
         (tmp_path / "classes.txt").write_text("\n".join(labelled.NAMES) + "\n")
-    data = evaluate.read(path)
+    data = accuracy.read(path)
     order = labelled.NAMES if named and layout is not kit else ("dark blue", "green", "red")
     assert data.names == order and data.layout == "Pascal VOC XML"
     assert [Path(each.path).name for each in data.pictures] == ["a.png", "b.png", "c.png"]
@@ -90,7 +90,7 @@ def test_every_layout_of_xml_holds_the_same(layout: Callable[[Path], Path], name
 def test_difficult_objects_count_neither_way(tmp_path: Path) -> None:
     beside(tmp_path)
     (tmp_path / "b.xml").write_text(xml("b", difficult=1))
-    data = evaluate.read(tmp_path)
+    data = accuracy.read(tmp_path)
     assert data.pictures[1].boxes.crowd.tolist() == [True]
     assert dict(zip(data.names, data.counts)) == {"red": 2, "green": 0, "dark blue": 1}
 
@@ -103,17 +103,17 @@ def test_the_lists_of_voc_are_its_parts(tmp_path: Path) -> None:
     (sets / "val.txt").write_text("b  1\n")
     for path in (tmp_path, root):
         assert layouts.splits(path) == ("train", "val")
-        parts = [evaluate.read(path, split=split) for split in ("train", "val")]
+        parts = [accuracy.read(path, split=split) for split in ("train", "val")]
         assert [[Path(each.path).stem for each in part.pictures] for part in parts] == [["a", "c"], ["b"]]
         assert parts[0].names == parts[1].names == ("dark blue", "green", "red")
         with pytest.raises(NoSplit, match="has no 'test'; it has train, val"):
-            evaluate.read(path, split="test")
+            accuracy.read(path, split="test")
     (sets / "val.txt").write_text("b\nz\n")
     with pytest.raises(SourceError, match=r"val\.txt, line 2: there is no image z in .*JPEGImages"):
-        evaluate.read(root)
+        accuracy.read(root)
     shutil.copytree(str(root), str(tmp_path / "VOC2007"))
     with pytest.raises(UsageError, match=r"several data sets; type one: --data .*VOC2007 or .*VOC2012"):
-        evaluate.read(tmp_path)
+        accuracy.read(tmp_path)
 
 
 def test_folders_of_parts(tmp_path: Path) -> None:
@@ -123,18 +123,18 @@ def test_folders_of_parts(tmp_path: Path) -> None:
     (tmp_path / "valid" / "a.png").unlink()
     (tmp_path / "valid" / "a.xml").unlink()
     assert layouts.splits(tmp_path) == ("train", "val")
-    assert len(evaluate.read(tmp_path, split="train").pictures) == 3
-    val = evaluate.read(tmp_path, split="val")
+    assert len(accuracy.read(tmp_path, split="train").pictures) == 3
+    val = accuracy.read(tmp_path, split="val")
     assert len(val.pictures) == 2 and val.names == ("dark blue", "green", "red")
 
 
 def test_the_parts_of_darknets_data_file(tmp_path: Path) -> None:
     path = labelled.darknet(tmp_path)
     with pytest.raises(NoSplit, match="has no line 'test = FILE'"):
-        evaluate.read(path, split="test")
+        accuracy.read(path, split="test")
     (tmp_path / "data" / "train.txt").write_text("data/obj/a.png\n")
     assert layouts.splits(path) == ("train", "val")
-    assert len(evaluate.read(path, split="train").pictures) == 1 and len(evaluate.read(path).pictures) == 3
+    assert len(accuracy.read(path, split="train").pictures) == 1 and len(accuracy.read(path).pictures) == 3
 
 
 def test_labelimgs_classes_lie_beside_its_labels(tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ def test_labelimgs_classes_lie_beside_its_labels(tmp_path: Path) -> None:
         labelled.pictures(tmp_path / "images" / part)
         labelled.labels(tmp_path / "labels" / part)
         (tmp_path / "labels" / part / "classes.txt").write_text("\n".join(labelled.NAMES))
-    assert evaluate.read(tmp_path, split="train").names == labelled.NAMES
+    assert accuracy.read(tmp_path, split="train").names == labelled.NAMES
     (tmp_path / "labels" / "val" / "classes.txt").write_text("red\nblue\ngreen\n")
     with pytest.raises(SourceError, match=r"has names in .* and in .*; one of them must go"):
-        evaluate.read(tmp_path, split="train")
+        accuracy.read(tmp_path, split="train")
 
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>{}</xmax><ymax>9</ymax></bndbox>"
@@ -192,17 +192,17 @@ def test_an_xml_file_that_is_wrong(case: str, tmp_path: Path) -> None:
     content, said = BAD[case]
     (tmp_path / "b.xml").write_text(content)
     with pytest.raises(SourceError) as error:
-        evaluate.read(tmp_path)
+        accuracy.read(tmp_path)
     assert str(error.value).startswith(f"{tmp_path / 'b.xml'}, {said}"), error.value
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgecsp.evaluate import voc
+    from edgecsp.bench.accuracy import voc
 
     beside(tmp_path)
     monkeypatch.setattr(voc, "MAX_BYTES", 100)
     with pytest.raises(SourceError, match=r"a\.xml is larger than"):
-        evaluate.read(tmp_path)
+        accuracy.read(tmp_path)
 
 
 def hostile() -> Tuple[str, ...]:
@@ -215,7 +215,7 @@ def test_a_hostile_file_is_read_in_little_memory(content: str, tmp_path: Path) -
     beside(tmp_path)
     (tmp_path / "b.xml").write_text(content)
     try:
-        assert len(evaluate.read(tmp_path).pictures[1].boxes) == 0
+        assert len(accuracy.read(tmp_path).pictures[1].boxes) == 0
     except SourceError as error:
         assert "b.xml, line 1: no element found" in str(error)
 
@@ -225,5 +225,5 @@ def test_all_that_is_wrong_is_collected(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.xml").write_text("<annotation>")
     faults: list = []
-    data = evaluate.read(tmp_path, faults=faults)
+    data = accuracy.read(tmp_path, faults=faults)
     assert len(data.pictures) == 3 and {Path(text.split(",")[0]).name for text in faults} == {"a.xml", "b.xml"}

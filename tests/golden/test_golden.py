@@ -19,8 +19,10 @@ import oracle
 import pytest
 from conftest import REPO
 
-from edgecsp import backends, darknet, decode, nms, preprocess
-from edgecsp.core import Detections, Geometry, Model
+from edgecsp import backends
+from edgecsp.importers import darknet
+from edgecsp.processing import decode, nms, preprocess
+from edgecsp.types import Detections, Geometry, Model
 
 GOLDEN = {"yolov3-tiny": "yolov3-tiny-416.json", "yolo-fastest-1.1-xl": "yolo-fastest-1.1-xl-320.json"}
 COUNT = {"yolov3-tiny": 130, "yolo-fastest-1.1-xl": 286}  # golden objects with score >= 0.30

@@ -14,7 +14,9 @@ import oracle
 import pytest
 from conftest import REPO
 
-from edgecsp import backends, darknet, preprocess
+from edgecsp import backends
+from edgecsp.importers import darknet
+from edgecsp.processing import preprocess
 
 
 @pytest.mark.parametrize("name", ["yolov3-tiny", "yolo-fastest-1.1-xl"])

@@ -25,11 +25,13 @@ import onnxruntime
 import oracle
 from conftest import TINY_CFG
 
-from edgecsp import darknet, decode, onnx_model
-from edgecsp.core import Model, Yolo
-from edgecsp.darknet.cfg import read
-from edgecsp.darknet.layers import build
+from edgecsp import importers
 from edgecsp.errors import BadModel, EdgecspError
+from edgecsp.importers import darknet
+from edgecsp.importers.darknet.cfg import read
+from edgecsp.importers.darknet.layers import build
+from edgecsp.processing import decode
+from edgecsp.types import Model, Yolo
 
 SECONDS = 10
 GIGABYTES = 3
@@ -249,7 +251,7 @@ def fitting(rng: random.Random, cfg: Path, data: bytes) -> bytes:
 def judge(model: Model, flops: float) -> str:
     proto = onnx.load_model_from_string(model.onnx)
     onnx.checker.check_model(proto, full_check=True)
-    assert onnx_model.parse(model.onnx) == model
+    assert importers.parse(model.onnx) == model
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
@@ -299,7 +301,7 @@ def main(seed: int, cases: int, folder: Path) -> None:
                 damaged[rng.randrange(len(damaged))] = rng.randrange(256)
             out.write_bytes(damaged[: rng.randrange(len(damaged))] if rng.random() < 0.3 else damaged)
             try:
-                onnx_model.load(out)
+                importers.load(out)
                 counts["damaged onnx read"] += 1
             except EdgecspError:
                 counts["damaged onnx refused"] += 1

@@ -15,9 +15,9 @@ from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecsp import darknet
-from edgecsp.core import Model
-from edgecsp.darknet.layers import _STEPS
+from edgecsp.importers import darknet
+from edgecsp.importers.darknet.layers import _STEPS
+from edgecsp.types import Model
 
 ACTIVATIONS = ("linear", "leaky", "relu", "relu6", "mish", "swish", "silu", "logistic", "tanh")
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgecsp import decode
-from edgecsp.core import Yolo
+from edgecsp.processing import decode
+from edgecsp.types import Yolo
 
 
 @dataclass

@@ -65,8 +65,8 @@ HEAVY = {
 def test_small_files_that_ask_for_too_much(what: str, tmp_path: Path) -> None:
     import time
 
-    from edgecsp import darknet
     from edgecsp.errors import BadModel
+    from edgecsp.importers import darknet
 
     cfg, weights = tmp_path / "a.cfg", tmp_path / "a.weights"
     cfg.write_text(f"[net]\nwidth=32\nheight=32\n[convolutional]\nfilters=2\nactivation=linear\n{HEAVY[what]}")

@@ -9,8 +9,8 @@ from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecsp.core import RESIZES, Input
-from edgecsp.preprocess import GREY, prepare
+from edgecsp.processing.preprocess import GREY, prepare
+from edgecsp.types import RESIZES, Input
 
 sides = st.integers(1, 90)
 hws = st.tuples(sides, sides)

@@ -11,8 +11,8 @@ from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecsp.core import Input
-from edgecsp.preprocess import prepare
+from edgecsp.processing.preprocess import prepare
+from edgecsp.types import Input
 
 sides = st.integers(1, 700)
 networks = st.sampled_from([(64, 64), (64, 96), (128, 32), (80, 80), (160, 96)])

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_darknet_equals_oracle import Case, assert_close, cases, run
 
-from edgecsp import backends, onnx_model
-from edgecsp.core import RESIZES, Input, Model, Scores, Yolo
+from edgecsp import backends, importers
 from edgecsp.errors import BadModel, EdgecspError, UsageError
-from edgecsp.export import RandomWeights
-from edgecsp.net import Net
-from edgecsp.preprocess import prepare
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
+from edgecsp.graph.layers import Net
+from edgecsp.processing.preprocess import prepare
+from edgecsp.types import RESIZES, Input, Model, Scores, Yolo
 
 
 def said_by(model: Model) -> Any:
@@ -81,7 +82,7 @@ def models(draw: st.DrawFn) -> Model:
 @examples(60)
 @given(models())
 def test_every_field_comes_back(model: Model) -> None:
-    again = onnx_model.parse(model.onnx)
+    again = importers.parse(model.onnx)
     assert again == model and again.onnx == model.onnx
     onnx.checker.check_model(onnx.load_model_from_string(model.onnx), full_check=True)
 
@@ -123,7 +124,7 @@ def test_one_wrong_value_is_refused_or_still_a_model_that_runs(tiny: Tiny, data:
         else:
             parent[path[-1]] = wrong
     try:
-        model = onnx_model.parse(with_said(tiny.model, json.dumps(said)), "it.onnx")
+        model = importers.parse(with_said(tiny.model, json.dumps(said)), "it.onnx")
     except BadModel as error:
         assert str(error).startswith("it.onnx") and "\n" not in str(error) and len(str(error)) < 1000
         return
@@ -131,7 +132,7 @@ def test_one_wrong_value_is_refused_or_still_a_model_that_runs(tiny: Tiny, data:
     assert all(isinstance(label, str) for label in model.labels) and isinstance(model.conf, float)
     batch, _ = prepare(np.zeros((40, 50, 3), np.uint8), model.input)
     assert batch.shape == tiny.batch.shape and np.isfinite(batch).all()
-    assert onnx_model.parse(with_said(model, json.dumps(said_by(model)))) == model
+    assert importers.parse(with_said(model, json.dumps(said_by(model)))) == model
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_one_wrong_value_is_refused_or_still_a_model_that_runs(tiny: Tiny, data:
 )
 def test_metadata_that_is_no_model(tiny: Tiny, said: str) -> None:
     with pytest.raises(BadModel, match=r"^it\.onnx: its 'edgecsp' metadata cannot be used"):
-        onnx_model.parse(with_said(tiny.model, said), "it.onnx")
+        importers.parse(with_said(tiny.model, said), "it.onnx")
 
 
 def test_metadata_that_speaks_of_another_graph(tiny: Tiny) -> None:
@@ -166,7 +167,7 @@ def test_metadata_that_speaks_of_another_graph(tiny: Tiny) -> None:
         said = copy.deepcopy(said_by(tiny.model))
         change(said)
         with pytest.raises(BadModel, match=r"^it\.onnx: its metadata"):
-            onnx_model.parse(with_said(tiny.model, json.dumps(said)), "it.onnx")
+            importers.parse(with_said(tiny.model, json.dumps(said)), "it.onnx")
 
 
 # -- other sizes --------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_reshaped_equals_a_fresh_import_at_that_size(case: Case, down: int, acro
 
 
 def test_reshaped_tiny(tiny: Tiny) -> None:
-    from edgecsp import darknet
+    from edgecsp.importers import darknet
 
     for hw in ((64, 128), (32, 32), (96, 64)):
         model = onnx_model.reshaped(tiny.model, hw=hw)
@@ -233,7 +234,7 @@ def test_damaged_bytes_are_refused_or_a_model(tiny: Tiny, data: st.DataObject) -
     if data.draw(st.booleans()):
         del out[data.draw(st.integers(0, len(out))) :]
     try:
-        model = onnx_model.parse(bytes(out), "it.onnx")
+        model = importers.parse(bytes(out), "it.onnx")
         onnx_model.reshaped(model, hw=(96, 96))
     except EdgecspError as error:
         assert re.match(r"it\.onnx|tiny", str(error)) and "\n" not in str(error)

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgecsp import nms
-from edgecsp.decode import Candidates
+from edgecsp.processing import nms
+from edgecsp.processing.decode import Candidates
 
 HW = (96, 160)
 

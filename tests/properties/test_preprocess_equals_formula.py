@@ -16,8 +16,8 @@ from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecsp import preprocess
-from edgecsp.core import Input
+from edgecsp.processing import preprocess
+from edgecsp.types import Input
 
 sides = st.integers(1, 70)
 

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from edgecsp import pipeline, serve
-from edgecsp.core import Frame, Model, Stream
 from edgecsp.serve.batcher import Batcher
 from edgecsp.serve.events import Bus
 from edgecsp.serve.live import View
 from edgecsp.serve.metrics import Metrics
+from edgecsp.types import Frame, Model, Stream
 
 
 class Answer(NamedTuple):

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp import pipeline
-from edgecsp.core import Frame, Stream
 from edgecsp.errors import Refused
+from edgecsp.media.sinks.rows import as_json
+from edgecsp.media.sources.image_probe import Probe, probe
 from edgecsp.pipeline import Settings
 from edgecsp.serve import app, header, multipart, openapi
 from edgecsp.serve.live import View
-from edgecsp.sinks.rows import as_json
-from edgecsp.sources.image_probe import Probe, probe
+from edgecsp.types import Frame, Stream
 
 LOW = "conf=0.001"
 

@@ -11,10 +11,10 @@ import pytest
 from conftest import Tiny
 
 from edgecsp import pipeline
-from edgecsp.core import Detections
 from edgecsp.errors import Busy, EngineFailed, SessionHung
 from edgecsp.pipeline import Detector, Settings
 from edgecsp.serve.batcher import Batcher
+from edgecsp.types import Detections
 
 LOW = Settings(conf=0.001)
 

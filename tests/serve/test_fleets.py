@@ -11,12 +11,12 @@ import pytest
 from conftest import REPO
 from watching import eventually, found, frame
 
-from edgecsp.board import Board
 from edgecsp.serve import events, mqtt, site, webhooks
 from edgecsp.serve.guard import ALIVE
 from edgecsp.serve.live import View
 from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import MOST, MOST_BYTES, Spool
+from edgecsp.system.jetson import Board
 
 PAGE = (REPO / "docs" / "fleets.md").read_text("utf-8")
 URL = "mqtts://broker.example/site-7/box-3"

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from watching import LABELS, eventually, found, frame
 
-from edgecsp import draw
-from edgecsp.core import Classes
+from edgecsp.media import draw
 from edgecsp.pipeline import Settings
 from edgecsp.serve import events
 from edgecsp.serve.address import short, shown
 from edgecsp.serve.live import View
+from edgecsp.types import Classes
 
 
 def decoded(data: bytes) -> Any:

@@ -18,9 +18,9 @@ from conftest import Tiny
 
 from benchmarks import serve as bench
 from edgecsp import pipeline
-from edgecsp.core import Frame, Stream
+from edgecsp.media.sinks.rows import as_json
 from edgecsp.serve.live import View
-from edgecsp.sinks.rows import as_json
+from edgecsp.types import Frame, Stream
 
 
 def rss() -> int:

@@ -11,12 +11,12 @@ from typing import Any, Dict, Tuple
 import pytest
 from watching import found, frame
 
-from edgecsp.board import Board
 from edgecsp.errors import EngineUnavailable
 from edgecsp.serve import events, mqtt, webhooks
 from edgecsp.serve.live import View
 from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import Spool
+from edgecsp.system.jetson import Board
 
 parser = pytest.importorskip("prometheus_client.parser")
 

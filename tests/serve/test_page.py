@@ -19,10 +19,11 @@ import pytest
 import served
 from conftest import REPO, Tiny
 
-from edgecsp import draw, pipeline, sources
-from edgecsp.core import Detections
+from edgecsp import pipeline
+from edgecsp.media import draw, sources
 from edgecsp.serve import streams
 from edgecsp.serve.live import View
+from edgecsp.types import Detections
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
 TOKEN = "correct-horse-battery-staple"

@@ -13,7 +13,7 @@ from typing import Any, Iterator, List
 import pytest
 from watching import Finds, eventually, handles, threads
 
-from edgecsp import sources
+from edgecsp.media import sources
 from edgecsp.serve import events, streams
 from edgecsp.serve.live import View
 from edgecsp.serve.retry import Backoff

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecsp import plans, serve
+from edgecsp import serve
+from edgecsp.cache import plans
 from edgecsp.cli import serve as serve_cli
 from edgecsp.errors import IntegrityError, UsageError
 from edgecsp.serve import site

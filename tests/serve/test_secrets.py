@@ -140,8 +140,8 @@ def test_no_login_in_a_page_a_metric_an_event_a_log_a_file_or_an_error(
 
 
 def test_a_pipelines_secrets_are_those_that_the_source_hides() -> None:
+    from edgecsp.media.sources import _gst_launch
     from edgecsp.serve import address
-    from edgecsp.sources import _gst_launch
 
     for name in ("user-pw", "user_pw", "api-key", "authorization", "x-token", "login"):
         word = f"{name}=hidden"

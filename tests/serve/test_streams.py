@@ -10,8 +10,9 @@ import media
 import pytest
 from watching import Camera, Finds, eventually, handles, threads
 
-from edgecsp import pipeline, sources
+from edgecsp import pipeline
 from edgecsp.errors import EngineFailed, SourceError, UsageError
+from edgecsp.media import sources
 from edgecsp.pipeline import Settings
 from edgecsp.serve import events, streams
 from edgecsp.serve.batcher import Batcher

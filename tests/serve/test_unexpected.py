@@ -14,9 +14,9 @@ import served
 from conftest import Tiny
 from watching import eventually, frame
 
+from edgecsp.media.sources import Source
 from edgecsp.serve import app, desk, events, openapi, streams, unexpected, webhooks
 from edgecsp.serve.live import View
-from edgecsp.sources import Source
 
 
 class Bug(Exception):

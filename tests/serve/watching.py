@@ -9,10 +9,10 @@ from typing import Any, Callable, List, Optional
 
 import numpy as np
 
-from edgecsp.core import Array, Detections, Frame, Stream
 from edgecsp.errors import EdgecspError
+from edgecsp.media.sources import Source
 from edgecsp.pipeline import Settings
-from edgecsp.sources import Source
+from edgecsp.types import Array, Detections, Frame, Stream
 
 LABELS = ("thing", "other thing")
 

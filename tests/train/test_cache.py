@@ -13,8 +13,9 @@ from typing import Any, Dict, List
 import numpy as np
 import pytest
 
-from edgecsp import memory, zoo
+from edgecsp import zoo
 from edgecsp.errors import OutputError, UsageError
+from edgecsp.system import memory
 from edgecsp.train import cache, resources
 from edgecsp.train.progress import Progress, duration, ticker, waiting
 

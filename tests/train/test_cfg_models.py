@@ -13,10 +13,11 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train
 
 from test_training import draw  # noqa: E402
 
-from edgecsp import backends, darknet, onnx_model, zoo  # noqa: E402
-from edgecsp.darknet import cfg, layers  # noqa: E402
-from edgecsp.darknet import weights as weights_file  # noqa: E402
+from edgecsp import backends, importers, zoo  # noqa: E402
 from edgecsp.errors import BadModel, SourceError, UsageError  # noqa: E402
+from edgecsp.importers import darknet  # noqa: E402
+from edgecsp.importers.darknet import cfg, layers  # noqa: E402
+from edgecsp.importers.darknet import weights as weights_file  # noqa: E402
 from edgecsp.train import TrainSettings, from_cfg, train  # noqa: E402
 from edgecsp.train.model import trainable  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
@@ -154,7 +155,7 @@ def test_a_cfg_is_trained_with_its_own_layers_and_its_weights(model: Path, weigh
     run = train(str(model), data, settings=QUICK, weights=str(weights), out=out, workers=0, tell=lines.append)
     tensors = len(Network(layers.build(cfg.read(model))[0].net).state_dict())
     assert f"begins with mine.weights: {tensors - 4} of {tensors} tensors" in lines  # all but the heads
-    made = onnx_model.load(run.onnx)
+    made = importers.load(run.onnx)
     assert (made.name, made.input.hw, made.labels) == ("mine", (96, 96), ("square", "disc"))
     assert [(head.mask, head.stride, head.scale_xy) for head in made.heads] == [((3, 4, 5), 16, 2), ((0, 1, 2), 8, 2)]
     sizes = [np.prod(wh) for head in reversed(made.heads) for wh in head.anchors_wh]

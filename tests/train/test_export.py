@@ -18,8 +18,9 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train
 
 from test_training import draw  # noqa: E402
 
-from edgecsp import backends, darknet, onnx_model  # noqa: E402
+from edgecsp import backends, importers  # noqa: E402
 from edgecsp.errors import BuildFailed  # noqa: E402
+from edgecsp.importers import darknet  # noqa: E402
 from edgecsp.train import TrainSettings, result, train  # noqa: E402
 from edgecsp.train.model import Layout  # noqa: E402
 
@@ -49,7 +50,7 @@ def exported(folder: Path) -> Dict[str, bytes]:
 
 
 def test_darknets_files_give_the_heads_of_the_onnx(run: Any) -> None:
-    ours = onnx_model.load(run.onnx)
+    ours = importers.load(run.onnx)
     theirs = darknet.load(run.folder / "best.cfg", run.folder / "best.weights").model
     assert [(h.anchors_wh, h.mask, h.scale_xy, h.classes) for h in theirs.heads] == [
         (h.anchors_wh, h.mask, h.scale_xy, h.classes) for h in ours.heads

@@ -12,11 +12,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
 from edgecsp import zoo  # noqa: E402
-from edgecsp.core import Yolo  # noqa: E402
-from edgecsp.evaluate import Boxes, Data, Picture  # noqa: E402
+from edgecsp.bench.accuracy import Boxes, Data, Picture  # noqa: E402
 from edgecsp.train.augment import Augment, Sample, sample  # noqa: E402
 from edgecsp.train.data import Images, Samples, Steps, batches  # noqa: E402
 from edgecsp.train.loss import Loss, are_ignored, predict  # noqa: E402
+from edgecsp.types import Yolo  # noqa: E402
 
 
 def heads() -> Tuple[Yolo, ...]:

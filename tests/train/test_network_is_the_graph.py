@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
 from edgecsp import zoo  # noqa: E402
-from edgecsp.export import RandomWeights, to_bytes  # noqa: E402
+from edgecsp.graph.export import RandomWeights, to_bytes  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
 
 

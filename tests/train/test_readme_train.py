@@ -19,7 +19,7 @@ from test_training import draw  # noqa: E402
 
 import edgecsp  # noqa: E402
 from edgecsp import zoo  # noqa: E402
-from edgecsp.darknet import weights, writing  # noqa: E402
+from edgecsp.importers.darknet import weights, writing  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
 
 SECTION = re.search(r"^## Train: .*?(?=^## )", (REPO / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecsp.core import Detections
-from edgecsp.evaluate import Boxes, ClassScore, Data, Found, Picture, Score
+from edgecsp.bench.accuracy import Boxes, ClassScore, Data, Found, Picture, Score
 from edgecsp.train import curves, report
+from edgecsp.types import Detections
 
 browser = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
 HOSTILE = "<script>alert(1)</script>"
@@ -107,7 +107,7 @@ def test_what_is_found_in_a_region_of_many_counts_nowhere(tmp_path: Path) -> Non
 def test_average_precision_is_the_area_under_the_curve() -> None:
     """As COCO counts it, on random detections; the library is not needed for the curve itself."""
     pytest.importorskip("faster_coco_eval", reason="COCO's measure (extra val)")
-    from edgecsp import evaluate
+    from edgecsp.bench import accuracy
 
     rng = np.random.default_rng(0)
     rows, every = [], []
@@ -122,7 +122,7 @@ def test_average_precision_is_the_area_under_the_curve() -> None:
         every.append(Detections(xyxy, scores, np.tile(ids, 2).astype(np.int32), ("a", "b")))
     found = Found(Data("random", "coco", ("a", "b"), (1, 2), tuple(rows)), rows, every)
     made = curves.curves(curves.judge(found))["classes"]
-    for each, curve in zip(evaluate.score(found).classes, made):
+    for each, curve in zip(accuracy.score(found).classes, made):
         assert float(np.mean(curve["pr"])) == pytest.approx(each.ap50, abs=2e-3)
 
 

@@ -19,8 +19,9 @@ import toy_zoo  # noqa: E402
 from test_training import draw  # noqa: E402
 from toy_run import QUICK, SAVE_ALWAYS  # noqa: E402
 
-from edgecsp import memory, zoo  # noqa: E402
+from edgecsp import zoo  # noqa: E402
 from edgecsp.errors import BadWeights, SourceError, Stopped, UsageError  # noqa: E402
+from edgecsp.system import memory  # noqa: E402
 from edgecsp.train import TrainSettings, loop, train  # noqa: E402
 from edgecsp.train.trainer import Trainer  # noqa: E402
 
@@ -202,7 +203,7 @@ def test_signals_save_and_say_how_to_go_on(number: int, code: int, data: Path, t
 def test_a_run_that_is_killed_goes_on(place: str, whole: Dict[str, Any], data: Path, tmp_path: Path) -> None:
     kill = "def kill(*a, **k): os.kill(os.getpid(), 9)\n"
     code = {
-        "validation": kill + "from edgecsp import nms\nat(6, lambda: setattr(nms, 'keep', kill))\n",
+        "validation": kill + "from edgecsp.processing import nms\nat(6, lambda: setattr(nms, 'keep', kill))\n",
         "export": kill + "from edgecsp import backends\nbackends.open = kill\n",
         "step 0": kill + "from edgecsp.train.trainer import Trainer\nTrainer.learn = kill\n",
     }[place]

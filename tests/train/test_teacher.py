@@ -18,13 +18,13 @@ import toy_zoo  # noqa: E402
 from test_training import draw  # noqa: E402
 
 from edgecsp import pipeline, zoo  # noqa: E402
-from edgecsp.core import Input, Model, Yolo  # noqa: E402
+from edgecsp.bench.accuracy import Boxes, Data, Picture  # noqa: E402
 from edgecsp.errors import SourceError, Stopped, UnknownName, UsageError  # noqa: E402
-from edgecsp.evaluate import Boxes, Data, Picture  # noqa: E402
 from edgecsp.train import TrainSettings, sightings, teacher, train  # noqa: E402
 from edgecsp.train.data import Images  # noqa: E402
 from edgecsp.train.sightings import Sighting  # noqa: E402
 from edgecsp.train.teacher import Teaching, class_map, open_model, teach, unlabelled_images, widen  # noqa: E402
+from edgecsp.types import Input, Model, Yolo  # noqa: E402
 
 SHARED = Path(os.environ.get("EDGECSP_TEST_DATA", "/nothing"))
 
@@ -130,7 +130,7 @@ def test_images_of_the_data_are_not_unlabelled_too(tmp_path: Path) -> None:
 
 
 def test_it_looks_once_and_keeps_what_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgecsp import store
+    from edgecsp.zoo import store
 
     monkeypatch.undo()
     knows = store.resolve("codes")
@@ -196,9 +196,9 @@ def test_images_without_the_wanted_classes_are_background(tmp_path: Path) -> Non
         "toy", path, settings=settings, weights="none", out=tmp_path / "run", classes=["Disc"], workers=0,
         tell=told.append,
     )  # fmt: skip
-    from edgecsp import evaluate
+    from edgecsp.bench import accuracy
 
-    learn = evaluate.read(path, split="train").only(["disc"])
+    learn = accuracy.read(path, split="train").only(["disc"])
     empty = sum(not len(row.boxes) for row in learn.pictures)
     assert empty and len(Images(learn, 64)) == 8
     assert any(f"learns from 8 images with {sum(learn.counts)} boxes" in line for line in told)
@@ -215,9 +215,9 @@ def test_a_real_teacher_finds_what_people_boxed(tmp_path: Path) -> None:
     """Its boxes, mapped by name, are mostly where VOC's are, and of the same class."""
     from dataclasses import replace
 
-    from edgecsp import evaluate
+    from edgecsp.bench import accuracy
 
-    truth = evaluate.read(VOC, split="val")
+    truth = accuracy.read(VOC, split="val")
     truth = replace(truth, pictures=truth.pictures[::40]).only(["dog", "cat", "sheep", "horse", "cow", "person"])
     seed = replace(truth, pictures=truth.pictures[:1])
     files = [row.path for row in truth.pictures[1:]]

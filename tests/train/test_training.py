@@ -15,13 +15,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
 import edgecsp  # noqa: E402
-from edgecsp import evaluate, zoo  # noqa: E402
-from edgecsp.core import Yolo  # noqa: E402
+from edgecsp import zoo  # noqa: E402
+from edgecsp.bench import accuracy  # noqa: E402
 from edgecsp.errors import BadWeights, SourceError, UsageError  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
 from edgecsp.train import loss as losses  # noqa: E402
 from edgecsp.train.augment import Augment, Sample, sample, stretch  # noqa: E402
 from edgecsp.train.model import trainable  # noqa: E402
+from edgecsp.types import Yolo  # noqa: E402
 
 MODEL = "cspdensenetb-ref-prn"
 QUICK = TrainSettings(epochs=2, batch=4, imgsz=96, warmup=4)
@@ -71,7 +72,7 @@ def test_it_learns_what_is_easy(data: Path, tmp_path: Path) -> None:
     run = train(MODEL, data, settings=settings, weights="codes", out=tmp_path / "run", workers=0)
     assert run.ap50 is not None and run.ap50 > 0.8
     with edgecsp.load(run.onnx, engine="ort") as detector:
-        again = evaluate.ap50(detector, data)
+        again = accuracy.ap50(detector, data)
     assert again == pytest.approx(run.ap50, abs=0.03)  # bfloat16 while it learns, float32 in the file
 
 
@@ -125,7 +126,7 @@ def test_a_run_that_goes_on_must_be_asked_for_the_same(whole: Any, data: Path, t
 
 
 def test_weights_of_another_number_of_classes_begin_a_run(tmp_path: Path, data: Path) -> None:
-    from edgecsp.darknet import weights as darknet
+    from edgecsp.importers.darknet import weights as darknet
     from edgecsp.train.model import Layout, masks_of
     from edgecsp.train.network import Network
     from edgecsp.train.start import find

@@ -15,7 +15,7 @@ import pytest
 import stage
 from conftest import REPO, Tiny
 
-from edgecsp import onnx_model
+from edgecsp.graph import onnx_model
 
 pytestmark = pytest.mark.slow
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

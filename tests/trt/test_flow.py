@@ -15,9 +15,11 @@ import pytest
 import stage
 from conftest import Tiny
 
-from edgecsp import backends, onnx_model, plans, precision, recipes
-from edgecsp.backends import _trt_chip, _trt_plan, trt
+from edgecsp import backends
+from edgecsp.backends import _trt_chip, _trt_plan, recipes, trt
+from edgecsp.cache import plans
 from edgecsp.errors import BuildFailed, EngineUnavailable, IntegrityError, UsageError
+from edgecsp.graph import onnx_model, precision
 
 VERSIONS = ["8.2", "8.6.1", "10.3.0", "11.4.0.106"]  # 10.16 has the names that 10.3 has (test_names.py)
 play = stage.play
@@ -195,7 +197,7 @@ def test_the_kernel_kills_the_builder(play, tiny: Tiny) -> None:
 
 
 def test_a_build_for_which_there_is_no_memory_is_not_begun(play, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgecsp import memory
+    from edgecsp.system import memory
 
     played = play("8.2", chip="6.2")
     monkeypatch.setattr(memory, "free", lambda: memory.Memory(300 << 20, 100 << 20))

@@ -12,8 +12,8 @@ from conftest import Tiny
 
 from edgecsp import zoo
 from edgecsp.backends import _trt_gate
-from edgecsp.core import Model
 from edgecsp.errors import BuildFailed, UnknownName
+from edgecsp.types import Model
 
 
 class Ones:

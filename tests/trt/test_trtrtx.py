@@ -19,11 +19,12 @@ import onnx
 import pytest
 from conftest import REPO
 
-from edgecsp import onnx_model, precision, recipes, zoo
-from edgecsp.backends import _trt_plan
-from edgecsp.core import Model
-from edgecsp.export import RandomWeights
-from edgecsp.precision import _ranges
+from edgecsp import zoo
+from edgecsp.backends import _trt_plan, recipes
+from edgecsp.graph import onnx_model, precision
+from edgecsp.graph.export import RandomWeights
+from edgecsp.graph.precision import calibration
+from edgecsp.types import Model
 
 pytestmark = [pytest.mark.trtrtx, pytest.mark.slow]
 HW = (64, 96)
@@ -79,7 +80,7 @@ def in_precision(stage: Model, kind: str) -> Model:
 
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in zoo.names() for kind in ("fp32", "fp16", "int8")])
 def test_the_zoo(name: str, kind: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ranges, "LEAST", 1)  # of what use the ranges are is not asked here
+    monkeypatch.setattr(calibration, "LEAST", 1)  # of what use the ranges are is not asked here
     for stage in stages(name):
         graph = in_precision(stage, kind)
         assert precision.of(graph) == kind

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecsp.darknet.cfg import first_of, parse, read
 from edgecsp.errors import BadModel, SourceError
+from edgecsp.importers.darknet.cfg import first_of, parse, read
 
 
 def section(text: str):

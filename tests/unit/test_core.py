@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgecsp.core import Classes, Detection, Detections, Frame, Geometry, Input, Model, Stream, Yolo
 from edgecsp.errors import BadModel, UnknownName
+from edgecsp.types import Classes, Detection, Detections, Frame, Geometry, Input, Model, Stream, Yolo
 
 LABELS = ("person", "Traffic Light", "person")
 

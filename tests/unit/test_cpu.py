@@ -12,7 +12,7 @@ from typing import Dict
 import pytest
 from conftest import REPO
 
-from edgecsp import cpu
+from edgecsp.system import cpu
 
 CPUS = "sys/devices/system/cpu"
 GROUPS = "sys/fs/cgroup"
@@ -97,7 +97,7 @@ def test_affinity_counts() -> None:
     if not shutil.which("taskset"):
         pytest.skip("taskset is not installed (Debian: util-linux)")
     one = min(os.sched_getaffinity(0))
-    code = "from edgecsp import cpu; print(len(cpu.affinity()), cpu.threads())"
+    code = "from edgecsp.system import cpu; print(len(cpu.affinity()), cpu.threads())"
     command = ["taskset", "-c", str(one), sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPO).stdout.split() == ["1", "1"]
 

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 import edgecsp
-from edgecsp import sources
 from edgecsp.errors import SourceError
-from edgecsp.sources import decoding
+from edgecsp.media import sources
+from edgecsp.media.sources import decoding
 
 
 def problems(path: Path) -> List[str]:
@@ -252,7 +252,7 @@ def test_links_in_a_circle_end(tmp_path: Path, pattern: str) -> None:
 def test_patterns_match_what_globs_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import glob
 
-    from edgecsp.sources.paths import matching
+    from edgecsp.media.sources.paths import matching
 
     for name in ("a/b/1.jpg", "a/2.jpg", "3.jpg", "a/.h/4.jpg", ".i/5.jpg", "a/[x]/6.jpg", "a/b/c/7.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,12 @@ import onnx
 import pytest
 from conftest import Tiny
 
-from edgecsp import darknet, onnx_model
-from edgecsp.core import Scores, Yolo
-from edgecsp.darknet.cfg import parse
-from edgecsp.darknet.layers import _NOT_BUILT, build
+from edgecsp import importers
 from edgecsp.errors import BadModel, BadWeights, SourceError
+from edgecsp.importers import darknet
+from edgecsp.importers.darknet.cfg import parse
+from edgecsp.importers.darknet.layers import _NOT_BUILT, build
+from edgecsp.types import Scores, Yolo
 
 NET = "[net]\nwidth=32\nheight=32\nchannels=3\n"
 HEAD = "[convolutional]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1\nanchors=3,4\nnum=1\n"
@@ -205,7 +206,7 @@ def test_load_says_where_the_model_comes_from(tiny: Tiny) -> None:
     assert imported.model.origin["source"] == "darknet: tiny.cfg + tiny.weights"
     assert [note[:10] for note in imported.notes] == ["no --names"]
     assert darknet.load(tiny.cfg, tiny.weights, hw=(96, 128), resize="letterbox").model.input.hw == (96, 128)
-    assert onnx_model.parse(imported.model.onnx) == imported.model
+    assert importers.parse(imported.model.onnx) == imported.model
 
 
 def test_names(tiny: Tiny, tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from typing import Any, List, Tuple
 import numpy as np
 import pytest
 
-from edgecsp import backends, darknet, onnx_model, store, zoo
-from edgecsp.core import Input
-from edgecsp.darknet import cfg, layers, writing
+from edgecsp import backends, zoo
 from edgecsp.errors import BadModel
-from edgecsp.export import RandomWeights
-from edgecsp.net import Net
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
+from edgecsp.graph.layers import Net
+from edgecsp.importers import darknet
+from edgecsp.importers.darknet import cfg, layers, writing
+from edgecsp.types import Input
+from edgecsp.zoo import store
 from edgecsp.zoo._packed import PackedWeights
 
 WITH_HEADS = [name for name in zoo.names() if zoo.get(name).anchors]

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from edgecsp import decode
-from edgecsp.core import Input, Model, Scores, Yolo
 from edgecsp.errors import BadModel
+from edgecsp.processing import decode
+from edgecsp.types import Input, Model, Scores, Yolo
 
 HEAD = Yolo("head0", 2, 16, ((10.0, 20.0), (30.0, 40.0)))
 

@@ -11,8 +11,9 @@ from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecsp import draw, labels
-from edgecsp.core import Classes, Detections
+from edgecsp.graph import labels
+from edgecsp.media import draw
+from edgecsp.types import Classes, Detections
 
 
 def found(*rows: Any, names: Any = labels.COCO) -> Detections:

@@ -15,10 +15,12 @@ import onnx
 import pytest
 from conftest import Tiny
 
-from edgecsp import backends, core, precision, zoo
+from edgecsp import backends, zoo
+from edgecsp import types as core
 from edgecsp.backends import null, opencv, ort
 from edgecsp.errors import BuildFailed, EngineUnavailable
-from edgecsp.export import RandomWeights
+from edgecsp.graph import precision
+from edgecsp.graph.export import RandomWeights
 
 GPU = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 
@@ -190,7 +192,7 @@ def test_fp16_of_a_float_graph(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("name", ["yolov3-tiny", "yolov4-csp", "csppeleenet"])
 def test_null_finds_nothing_at_any_threshold(name: str) -> None:
-    from edgecsp import decode
+    from edgecsp.processing import decode
 
     model = zoo.model(name, RandomWeights())
     outputs = null.Session(model, "cpu", 1, "fp32").run(np.zeros((1, 3, *model.input.hw), np.float32))

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import web
 
-from edgecsp import fetch
+from edgecsp.cache import download as fetch
+from edgecsp.cache.download import pages
 from edgecsp.errors import IntegrityError, OutputError, SourceError
-from edgecsp.fetch import pages
 
 DATA = np.random.default_rng(3).bytes(300_000)
 SHA256 = ("sha256", hashlib.sha256(DATA).hexdigest())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecsp import files
+from edgecsp.cache import files
 from edgecsp.errors import OutputError
 
 
@@ -43,7 +43,7 @@ def test_killed_in_the_middle_the_old_file_stands(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     code = f"""
 import os, signal
-from edgecsp import files
+from edgecsp.cache import files
 with files.atomic({str(path)!r}) as file:
     file.write(b"half")
     file.flush()

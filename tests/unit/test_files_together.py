@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgecsp import files
+from edgecsp.cache import files
 from edgecsp.errors import BuildFailed, OutputError
 
 

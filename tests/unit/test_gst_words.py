@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgecsp import sources
 from edgecsp.errors import SourceError
-from edgecsp.sources import _gst_launch, gstreamer
+from edgecsp.media import sources
+from edgecsp.media.sources import _gst_launch, gstreamer
 
 
 def test_a_jetsons_camera_as_a_pipeline() -> None:

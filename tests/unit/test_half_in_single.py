@@ -8,9 +8,10 @@ import pytest
 from conftest import Tiny
 from onnx import TensorProto, numpy_helper
 
-from edgecsp import backends, onnx_model, precision
-from edgecsp.core import Model
+from edgecsp import backends, importers
 from edgecsp.errors import UsageError
+from edgecsp.graph import onnx_model, precision
+from edgecsp.types import Model
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_nothing_of_fp16_is_left(tiny: Tiny, half: Model) -> None:
     onnx.checker.check_model(proto, full_check=True)
     assert TensorProto.FLOAT16 not in {tensor.data_type for tensor in proto.graph.initializer}
     assert all(a.i != TensorProto.FLOAT16 for node in proto.graph.node for a in node.attribute if a.name == "to")
-    again = onnx_model.parse(precision.single(half).onnx)
+    again = importers.parse(precision.single(half).onnx)
     assert precision.of(again) == "fp32" and again.heads == tiny.model.heads
 
 

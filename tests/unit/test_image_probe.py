@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecsp import sources
 from edgecsp.errors import SourceError, UsageError
-from edgecsp.sources import decoding
-from edgecsp.sources.image_probe import jpeg, png, probe, tiff, webp
+from edgecsp.media import sources
+from edgecsp.media.sources import decoding
+from edgecsp.media.sources.image_probe import jpeg, png, probe, tiff, webp
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".bmp", ".webp", ".tif", ".ppm", ".pgm", ".jp2", ".ras"])

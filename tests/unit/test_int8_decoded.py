@@ -15,10 +15,11 @@ from conftest import Tiny
 from exports import Graph
 from typer.testing import CliRunner
 
-from edgecsp import backends, onnx_model, pipeline, precision
+from edgecsp import backends, importers, pipeline
 from edgecsp.cli import app
-from edgecsp.core import Array, Decoded, Input, Model
-from edgecsp.precision import _choose
+from edgecsp.graph import onnx_model, precision
+from edgecsp.graph.precision import _choose
+from edgecsp.types import Array, Decoded, Input, Model
 
 HW, STRIDE, CLASSES, REACH = (320, 320), 4, 3, 16
 
@@ -202,6 +203,6 @@ def test_quantize_says_which_it_took(model: Model, tmp_path: Path, monkeypatch: 
     assert Path("again.onnx").read_bytes() == first
     other = next(name for name in precision.METHODS if name != chosen)
     assert "method  " not in typed("--calib", "calib", "--method", other, "-o", "other.onnx")
-    assert onnx_model.load("other.onnx").origin["calibration"].startswith(other)
+    assert importers.load("other.onnx").origin["calibration"].startswith(other)
     with pipeline.load("colours-int8.onnx", "ort") as detector:
         assert len(detector("calib/000.png")) > 0

@@ -14,8 +14,8 @@ from typing import List
 import pytest
 from conftest import REPO
 
-from edgecsp import isolated, memory
 from edgecsp.errors import BuildFailed, IntegrityError, UsageError
+from edgecsp.system import isolation, memory
 
 CHILD = """
 import os, signal, sys, time
@@ -59,12 +59,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(name: str, **request: object) -> dict:
-    return isolated.call(f"childish:{name}", request, doing="building a plan", hint="Take less.")
+    return isolation.call(f"childish:{name}", request, doing="building a plan", hint="Take less.")
 
 
 def test_answer_and_notes(capfd: pytest.CaptureFixture[str]) -> None:
     notes: List[str] = []
-    said = isolated.call("childish:answers", {"name": "Ä"}, doing="", note=notes.append)
+    said = isolation.call("childish:answers", {"name": "Ä"}, doing="", note=notes.append)
     assert said["name"] == "Ä" and said["pid"] != os.getpid() and notes == ["first", "second"]
     assert capfd.readouterr().out == ""  # stdout is data
 
@@ -105,8 +105,8 @@ def test_other_deaths() -> None:
 
 
 def test_ctrl_c_ends_the_child_too(tmp_path: Path) -> None:
-    code = "from edgecsp import isolated; from edgecsp.cli import _signals; _signals.leave_on_signals()\n"
-    code += f"isolated.call('childish:sleeps', {{'file': {str(tmp_path / 'pid')!r}}}, doing='', note=print)"
+    code = "from edgecsp.system import isolation; from edgecsp.cli import _signals; _signals.leave_on_signals()\n"
+    code += f"isolation.call('childish:sleeps', {{'file': {str(tmp_path / 'pid')!r}}}, doing='', note=print)"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), str(tmp_path), *filter(None, sys.path)])}
     parent = subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True, stderr=subprocess.PIPE)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():

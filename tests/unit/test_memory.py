@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgecsp import memory
-from edgecsp.memory import Memory
+from edgecsp.system import memory
+from edgecsp.system.memory import Memory
 
 MEMINFO = """\
 MemTotal:        8036124 kB

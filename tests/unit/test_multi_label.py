@@ -11,8 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecsp import decode, onnx_model, recognise
-from edgecsp.core import AnchorFree, Decoded, Yolo
+from edgecsp import importers
+from edgecsp.graph import onnx_model
+from edgecsp.importers import onnx as recognise
+from edgecsp.processing import decode
+from edgecsp.types import AnchorFree, Decoded, Yolo
 
 CELLS = 12 * 16 + 6 * 8 + 3 * 4  # of 96 x 128 at strides 8, 16 and 32
 
@@ -73,10 +76,10 @@ def test_an_imported_family_says_so_in_its_file_and_older_files_are_read_the_sam
     """Files written before heads had `multi_label` are of families that keep the best class."""
     made = recognise.recognise(yolov8(), "a.onnx", recognise.Said(kind="yolov8"))
     model = onnx_model.regraphed(made.model, made.proto)
-    assert asdict(onnx_model.parse(model.onnx).heads[0])["multi_label"] is False
+    assert asdict(importers.parse(model.onnx).heads[0])["multi_label"] is False
     proto = onnx.load_model_from_string(model.onnx)
     (prop,) = (prop for prop in proto.metadata_props if prop.key == "edgecsp")
     said = json.loads(prop.value)
     assert said["heads"][0].pop("multi_label") is False
     prop.value = json.dumps(said)
-    assert onnx_model.parse(proto.SerializeToString()).heads == model.heads
+    assert importers.parse(proto.SerializeToString()).heads == model.heads

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from edgecsp.errors import BadModel, BadWeights
-from edgecsp.export import RandomWeights, folded, to_onnx
-from edgecsp.net import MAX_LAYERS, MAX_SIDE, Net
+from edgecsp.graph.export import RandomWeights, folded, to_onnx
+from edgecsp.graph.layers import MAX_LAYERS, MAX_SIDE, Net
 
 
 def test_costs_are_counted_as_the_paper_counts_them() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgecsp import nms
-from edgecsp.decode import Candidates
+from edgecsp.processing import nms
+from edgecsp.processing.decode import Candidates
 
 
 def found(*rows: tuple) -> Candidates:

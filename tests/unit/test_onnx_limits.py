@@ -16,8 +16,10 @@ import pytest
 from conftest import REPO, Tiny
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecsp import backends, onnx_limits, onnx_model
+from edgecsp import backends, importers
 from edgecsp.errors import BadModel, EngineFailed
+from edgecsp.graph import limits as onnx_limits
+from edgecsp.graph import onnx_model
 from edgecsp.pipeline import Detector
 
 LONG = 2**62
@@ -121,7 +123,7 @@ def test_data_in_other_files_is_read_for_nobody(
     path = tmp_path / "model.onnx"
     path.write_bytes(EXTERNAL[place](whose(tiny)).SerializeToString())
     with pytest.raises(BadModel, match=r"etc/passwd.*one file"):
-        onnx_model.load(path)
+        importers.load(path)
 
 
 def test_a_second_stage_is_looked_at_as_well(tiny: Tiny, tmp_path: Path, no_engine: None) -> None:
@@ -129,7 +131,7 @@ def test_a_second_stage_is_looked_at_as_well(tiny: Tiny, tmp_path: Path, no_engi
     path = tmp_path / "two.onnx"
     path.write_bytes(onnx_model.with_second(tiny.model, bad).onnx)
     with pytest.raises(BadModel, match="etc/passwd"):
-        onnx_model.load(path)
+        importers.load(path)
 
 
 def test_started_in_the_root_run_reads_no_file_into_a_head(tiny: Tiny, tmp_path: Path) -> None:
@@ -226,14 +228,14 @@ def test_a_graph_that_does_not_end_is_refused(
     path = tmp_path / "model.onnx"
     path.write_bytes(change(whose(tiny)).SerializeToString())
     with pytest.raises(BadModel, match=words):
-        onnx_model.load(path)
+        importers.load(path)
 
 
 def test_a_function_and_a_branch_that_end_are_taken(tiny: Tiny, tmp_path: Path) -> None:
     twice = helper.make_node("Add", ["x", "x"], ["y"])
     path = tmp_path / "model.onnx"
     path.write_bytes(functions(ours(tiny), function("f0", twice)).SerializeToString())
-    found = backends.open(onnx_model.load(path), "ort").run(tiny.batch)
+    found = backends.open(importers.load(path), "ort").run(tiny.batch)
     assert np.allclose(found[0], tiny.heads[0], atol=1e-4)
 
 
@@ -289,7 +291,7 @@ def test_a_tensor_that_cannot_be_meant_is_a_sentence(
     path = tmp_path / "model.onnx"
     path.write_bytes(HUGE[case](whose(tiny)).SerializeToString())
     with pytest.raises(BadModel, match=r"would be .* GB"):
-        onnx_model.load(path)
+        importers.load(path)
 
 
 def test_many_constants_count_together(tiny: Tiny) -> None:

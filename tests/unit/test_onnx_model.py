@@ -11,16 +11,18 @@ import onnx
 import pytest
 from conftest import Tiny
 
-from edgecsp import darknet, onnx_model
+from edgecsp import importers
 from edgecsp.errors import BadModel, OutputError, SourceError
-from edgecsp.export import RandomWeights
-from edgecsp.net import Net
+from edgecsp.graph import onnx_model
+from edgecsp.graph.export import RandomWeights
+from edgecsp.graph.layers import Net
+from edgecsp.importers import darknet
 
 
 def test_saved_and_loaded(tiny: Tiny, tmp_path: Path) -> None:
     path = tmp_path / "models" / "tiny.onnx"
     onnx_model.save(tiny.model, path)
-    again = onnx_model.load(path)
+    again = importers.load(path)
     assert again == tiny.model and again.onnx == tiny.model.onnx
     assert os.listdir(path.parent) == ["tiny.onnx"]
 
@@ -42,14 +44,14 @@ def test_the_same_files_make_the_same_bytes(tiny: Tiny) -> None:
 def test_files_that_are_no_model(tiny: Tiny, tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
     with pytest.raises(SourceError, match=r"no model file at .*tiny\.onnx"):
-        onnx_model.load(path)
+        importers.load(path)
     onnx_model.save(tiny.model, path)
     with pytest.raises(SourceError, match=r"tinny\.onnx; did you mean .*tiny\.onnx\?"):
-        onnx_model.load(tmp_path / "tinny.onnx")
+        importers.load(tmp_path / "tinny.onnx")
     for data in (b"", b"not a model", tiny.model.onnx[:1000], tiny.cfg.read_bytes(), tiny.weights.read_bytes()):
         path.write_bytes(data)
         with pytest.raises(BadModel, match=r"tiny\.onnx"):
-            onnx_model.load(path)
+            importers.load(path)
 
 
 def test_an_error_while_writing_leaves_the_old_file(tiny: Tiny, tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_an_error_while_writing_leaves_the_old_file(tiny: Tiny, tmp_path: Path) 
     onnx_model.save(tiny.model, path)
     with pytest.raises(TypeError):
         onnx_model.save(replace(tiny.model, onnx="text"), path)
-    assert onnx_model.load(path) == tiny.model and os.listdir(tmp_path) == ["tiny.onnx"]
+    assert importers.load(path) == tiny.model and os.listdir(tmp_path) == ["tiny.onnx"]
 
 
 def test_places_that_cannot_be_written(tiny: Tiny, tmp_path: Path) -> None:

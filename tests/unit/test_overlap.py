@@ -12,11 +12,11 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import numpy as np
 import pytest
 
-from edgecsp import flow
-from edgecsp.core import Detections, Frame, Stream
 from edgecsp.errors import SourceError
-from edgecsp.flow import _line
-from edgecsp.sources import Source
+from edgecsp.media import scheduler
+from edgecsp.media.scheduler import _line
+from edgecsp.media.sources import Source
+from edgecsp.types import Detections, Frame, Stream
 
 SEEDS = range(8)
 
@@ -80,7 +80,7 @@ def seen(items: Any) -> Dict[str, List[Any]]:
     found: Dict[str, List[Any]] = {}
     for item in items:
         rows = found.setdefault(item.source.name, [])
-        rows.append(item.frame.index if isinstance(item, flow.Found) else item.error)
+        rows.append(item.frame.index if isinstance(item, scheduler.Found) else item.error)
     return found
 
 
@@ -95,10 +95,10 @@ def test_every_frame_in_its_order_whatever_takes_how_long(seed: int) -> None:
     reels = [
         Reel(name, count, pause=jitter(seed + i)) for i, (name, count) in enumerate((("a", 40), ("b", 25), ("c", 0)))
     ]
-    given = list(flow.results(reels, detect, at_once=1 + seed % 4))
+    given = list(scheduler.results(reels, detect, at_once=1 + seed % 4))
     assert seen(given) == {"a": [*range(40), None], "b": [*range(25), None], "c": [None]}
     for item in given:
-        if isinstance(item, flow.Found):
+        if isinstance(item, scheduler.Found):
             assert item.result == (item.source.name, item.frame.index, item.frame.index)
 
 
@@ -114,14 +114,14 @@ def test_an_error_of_the_detector_comes_in_its_place(seed: int) -> None:
 
     got = []
     with pytest.raises(ZeroDivisionError, match="frame 11"):
-        got.extend(item.result for item in flow.results([Reel("a", 40)], detect, at_once=3))
+        got.extend(item.result for item in scheduler.results([Reel("a", 40)], detect, at_once=3))
     assert got == list(range(11))
 
 
 def test_an_error_of_a_source_ends_it_alone_and_comes_behind_its_frames() -> None:
     broken = SourceError("b broke off")
     reels = [Reel("a", 60), Reel("b", 7, breaks=broken), Reel("c", 30)]
-    assert seen(flow.results(reels, nothing)) == {
+    assert seen(scheduler.results(reels, nothing)) == {
         "a": [*range(60), None],
         "b": [*range(7), broken],
         "c": [*range(30), None],
@@ -131,7 +131,7 @@ def test_an_error_of_a_source_ends_it_alone_and_comes_behind_its_frames() -> Non
 
 def test_an_error_that_is_no_source_error_is_not_swallowed() -> None:
     bug = TypeError("a bug in a source")
-    assert seen(flow.results([Reel("a", 3, breaks=bug)], nothing)) == {"a": [0, 1, 2, bug]}
+    assert seen(scheduler.results([Reel("a", 3, breaks=bug)], nothing)) == {"a": [0, 1, 2, bug]}
 
 
 def test_a_thread_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ def test_a_thread_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch
     begun: List[str] = []
     monkeypatch.setattr(threading.Thread, "start", refused)
     with pytest.raises(RuntimeError, match="can't start new thread"):
-        list(flow.results([Reel("a", 3, kind="image"), Reel("b", 3, kind="image")], nothing))
+        list(scheduler.results([Reel("a", 3, kind="image"), Reel("b", 3, kind="image")], nothing))
 
 
 @pytest.mark.parametrize("after", [0, 1, 5, 19])
@@ -158,7 +158,7 @@ def test_stopped_at_any_point_it_has_given_a_beginning(after: int, count: Option
     if not after:
         stop.set()
     reel = Reel("a", count, pause=jitter(after))
-    for item in flow.results([reel], nothing, at_once=3, stop=stop):
+    for item in scheduler.results([reel], nothing, at_once=3, stop=stop):
         got.append(item.frame.index)
         if len(got) == after:
             stop.set()
@@ -173,14 +173,14 @@ def test_a_stop_from_elsewhere_is_heard_while_nothing_comes() -> None:
     timer = threading.Timer(0.3, lambda: (stop.set(), held.set()))
     timer.start()
     begun = time.monotonic()
-    assert list(flow.results([slow], lambda frame: held.wait(5), stop=stop)) == []
+    assert list(scheduler.results([slow], lambda frame: held.wait(5), stop=stop)) == []
     timer.join()
     assert time.monotonic() - begun < 3
 
 
 def test_left_in_the_middle_it_lets_go() -> None:
     reels = [Reel("a", None), Reel("b", None)]
-    given = flow.results(reels, nothing, at_once=2)
+    given = scheduler.results(reels, nothing, at_once=2)
     for _, _ in zip(range(10), given):
         pass
     assert threads()
@@ -194,8 +194,8 @@ def test_a_live_source_gives_its_newest_frame_and_a_file_all() -> None:
         time.sleep(0.04)
         return time.monotonic()
 
-    given = flow.results([Reel("cam", 200, kind="live", pause=lambda: 0.002)], slow)
-    got = [item.frame.index for item in given if isinstance(item, flow.Found)]
+    given = scheduler.results([Reel("cam", 200, kind="live", pause=lambda: 0.002)], slow)
+    got = [item.frame.index for item in given if isinstance(item, scheduler.Found)]
     assert got == sorted(set(got))
     assert 2 <= len(got) < 100, "most were passed by"
     steps = np.diff(got)
@@ -204,15 +204,15 @@ def test_a_live_source_gives_its_newest_frame_and_a_file_all() -> None:
 
 
 def test_what_is_held_is_bounded_in_frames_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow.cpu, "threads", lambda: 2)
+    monkeypatch.setattr(scheduler.cpu, "threads", lambda: 2)
     monkeypatch.setattr(_line, "PLACE_BYTES", 3_000_000)
     # Small frames: 4 are worked on, the one here among them, and 4 lie ready; large ones: 3 in all.
     for size, bound in ((2, 7), (1000, 2)):
         reel = Reel("a", 60, size=size)
         done = 0
         most = 0
-        for item in flow.results([reel], nothing, at_once=2):
-            done += isinstance(item, flow.Found)
+        for item in scheduler.results([reel], nothing, at_once=2):
+            done += isinstance(item, scheduler.Found)
             time.sleep(0.003)  # the slowest stage is the one behind
             most = max(most, reel.given - done)
         assert done == 60
@@ -241,8 +241,8 @@ def test_streams_take_turns(streams: int) -> None:
 
     counts = dict.fromkeys(map(str, range(streams)), 0)
     apart = []
-    for item in flow.results(reels, work, at_once=2):
-        if not isinstance(item, flow.Found):
+    for item in scheduler.results(reels, work, at_once=2):
+        if not isinstance(item, scheduler.Found):
             break
         counts[item.source.name] += 1
         apart.append(max(counts.values()) - min(counts.values()))
@@ -253,7 +253,9 @@ def test_streams_take_turns(streams: int) -> None:
 def test_a_slow_source_does_not_hold_up_a_fast_one() -> None:
     slow = Reel("slow", 10, pause=lambda: 0.1)
     order = [
-        item.source.name for item in flow.results([slow, Reel("fast", 100)], nothing) if isinstance(item, flow.Found)
+        item.source.name
+        for item in scheduler.results([slow, Reel("fast", 100)], nothing)
+        if isinstance(item, scheduler.Found)
     ]
     assert "slow" not in order[len(order) // 2 : len(order) // 2 + 20]
     assert order[-5:] == ["slow"] * 5
@@ -264,11 +266,11 @@ def test_videos_side_by_side_are_so_many_and_pictures_go_one_source_after_the_ot
     stills = [Reel("p", 5, kind="image"), Reel("q", 5, kind="image")]
     under_way, most = set(), 0
     begun: List[str] = []
-    for item in flow.results([stills[0], *videos, stills[1]], nothing):
+    for item in scheduler.results([stills[0], *videos, stills[1]], nothing):
         name = item.source.name
         if name not in begun:
             begun.append(name)
-        if isinstance(item, flow.Over):
+        if isinstance(item, scheduler.Over):
             under_way.discard(name)
             if name == "p":
                 assert "q" not in begun
@@ -283,13 +285,13 @@ def test_decoders_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_line.cpu, "threads", lambda: 4)
     for count, wanted in ((1, None), (2, 2), (8, 1)):
         reels = [Reel(str(i), 2) for i in range(count)]
-        list(flow.results(reels, nothing))
+        list(scheduler.results(reels, nothing))
         assert {reel.threads for reel in reels} == {wanted}
 
 
 def test_how_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow.cpu, "threads", lambda: 2)
+    monkeypatch.setattr(scheduler.cpu, "threads", lambda: 2)
     video, live = Reel("a", 9), Reel("b", None, kind="live")
-    assert [flow.at_once(s) for s in ([video], [live], [live, live], [live, video])] == [2, 1, 2, 2]
-    monkeypatch.setattr(flow.cpu, "threads", lambda: 64)
-    assert flow.at_once([video]) == flow.MOST
+    assert [scheduler.at_once(s) for s in ([video], [live], [live, live], [live, video])] == [2, 1, 2, 2]
+    monkeypatch.setattr(scheduler.cpu, "threads", lambda: 64)
+    assert scheduler.at_once([video]) == scheduler.MOST

@@ -16,14 +16,16 @@ from typing import List
 import pytest
 from conftest import REPO, Tiny
 
-from edgecsp import backends, installed, plans
+from edgecsp import backends
+from edgecsp.cache import plans
 from edgecsp.errors import IntegrityError, OutputError
+from edgecsp.system import versions
 
 FACTS = {"engine": "toy", "model": {"name": "tiny", "sha256": "00"}, "options": {"precision": "fp16", "dla_core": None}}
 
 CHILD = """
 import os, sys, time
-from edgecsp import plans
+from edgecsp.cache import plans
 
 def build():
     with open(sys.argv[1], "a") as file:
@@ -37,7 +39,7 @@ print(plan.built)
 """
 WRITER = """
 import sys, time
-from edgecsp import files, plans
+from edgecsp.cache import files; from edgecsp.cache import plans
 
 def slowly(file, data):
     file.write(data[:1000])
@@ -128,7 +130,7 @@ def test_eight_processes_build_once(tmp_path: Path) -> None:
 
 
 def test_whoever_waits_is_told() -> None:
-    code = "import json, sys; from edgecsp import plans\n"
+    code = "import json, sys; from edgecsp.cache import plans\n"
     code += "plans.get(json.loads(sys.argv[1]), lambda: b'x', note=lambda text: print(text, flush=True))"
     words = [sys.executable, "-c", code, json.dumps(FACTS)]
     with plans.locked(plans.path(FACTS)):
@@ -348,6 +350,6 @@ def test_a_plan_is_of_this_edgecsp_alone(tiny: Tiny, monkeypatch: pytest.MonkeyP
         pytest.skip("no OpenVINO here")
     monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
     for version in ("1.0", "1.0", "2.0"):
-        monkeypatch.setattr(installed, "own", lambda version=version: version)
+        monkeypatch.setattr(versions, "own", lambda version=version: version)
         backends.open(tiny.model, "openvino").close()
     assert len(plans.known("openvino")) == 2

@@ -15,10 +15,11 @@ import pytest
 from conftest import Tiny
 from onnx import numpy_helper
 
-from edgecsp import backends, onnx_model, precision
-from edgecsp.core import Array, Model
+from edgecsp import backends, importers
 from edgecsp.errors import BadModel, CalibrationError, UnknownName, UsageError
-from edgecsp.precision import _ranges
+from edgecsp.graph import onnx_model, precision
+from edgecsp.graph.precision import calibration
+from edgecsp.types import Array, Model
 
 
 def batches(count: int = precision.LEAST) -> Iterator[Array]:
@@ -70,7 +71,7 @@ def test_half_keeps_its_ends_in_float32_and_its_numbers(tiny: Tiny) -> None:
     kinds = {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
     assert [name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT] == ["023_upsample.scales"]
     assert len(half.onnx) < 0.75 * len(tiny.model.onnx)
-    again = onnx_model.parse(half.onnx)
+    again = importers.parse(half.onnx)
     assert again.heads == tiny.model.heads and again.origin["precision"] == "fp16"
     found = backends.open(half, "ort").run(tiny.batch)
     assert all(out.dtype == np.float32 for out in found) and 0 < off(found, list(tiny.heads)) < 1e-3
@@ -119,25 +120,25 @@ def test_one_picture_at_a_time_is_in_memory(tiny: Tiny) -> None:
 def test_a_percentile_is_numpys_to_a_bin(order: int) -> None:
     rng = np.random.default_rng(3)
     parts = [(rng.standard_normal(50_000) * scale).astype(np.float32) for scale in (0.1, 1, 3, 0.5)][::order]
-    histogram = _ranges._Histogram()
+    histogram = calibration._Histogram()
     for part in parts:
         histogram.add(part, "x")
     low, high = histogram.range("percentile")
     wanted = np.percentile(np.abs(np.concatenate(parts)), 99.99)
-    assert high == pytest.approx(wanted, abs=2 * histogram.top / _ranges.BINS) and low == -high
+    assert high == pytest.approx(wanted, abs=2 * histogram.top / calibration.BINS) and low == -high
     assert histogram.counts.sum() == 200_000
     # A side that holds less is not widened.
-    histogram = _ranges._Histogram()
+    histogram = calibration._Histogram()
     histogram.add(np.array([-0.25, 1, 2, 3], np.float32), "x")
     assert histogram.range("percentile") == (-0.25, 3.0) and histogram.range("minmax") == (-0.25, 3.0)
 
 
 def test_entropy_lets_an_outlier_go_and_keeps_what_is_spread() -> None:
     rng = np.random.default_rng(4)
-    lonely = _ranges._Histogram()
+    lonely = calibration._Histogram()
     lonely.add(np.append(rng.standard_normal(200_000), 40).astype(np.float32), "x")
     assert 2.5 < lonely.range("entropy")[1] < 8
-    even = _ranges._Histogram()
+    even = calibration._Histogram()
     even.add(rng.random(200_000, np.float32), "x")
     assert even.range("entropy")[1] > 0.9
 
@@ -164,12 +165,12 @@ BROKEN = {
     "no JSON": "{",
     "another kind": "[]",
     "no kind": "{}",
-    "without tensors": json.dumps({"kind": _ranges.KIND}),
-    "an extra field": json.dumps({"kind": _ranges.KIND, "tensors": {}, "more": 1}),
-    "a range of three": json.dumps({"kind": _ranges.KIND, "tensors": {"a": [1, 2, 3]}}),
-    "infinite": json.dumps({"kind": _ranges.KIND, "tensors": {"a": [0, float("inf")]}}),
+    "without tensors": json.dumps({"kind": calibration.KIND}),
+    "an extra field": json.dumps({"kind": calibration.KIND, "tensors": {}, "more": 1}),
+    "a range of three": json.dumps({"kind": calibration.KIND, "tensors": {"a": [1, 2, 3]}}),
+    "infinite": json.dumps({"kind": calibration.KIND, "tensors": {"a": [0, float("inf")]}}),
     "types": json.dumps(
-        {"kind": _ranges.KIND, "tensors": {}, "model": 1, "method": "", "pictures": 1, "inputs": ""}
+        {"kind": calibration.KIND, "tensors": {}, "model": 1, "method": "", "pictures": 1, "inputs": ""}
     ),
 }  # fmt: skip
 
@@ -232,7 +233,7 @@ def test_maps_that_are_joined_or_moved_have_one_scale(int8: Model) -> None:
 def test_int8_tells_what_it_was_made_of_and_stays_the_same_model(
     tiny: Tiny, int8: Model, ranges: precision.Ranges
 ) -> None:
-    again = onnx_model.parse(int8.onnx)
+    again = importers.parse(int8.onnx)
     assert again == int8 and replace(again, origin=tiny.model.origin) == tiny.model
     assert again.origin["precision"] == "int8" and again.origin["calibration"] == "percentile, 100 pictures"
     assert again.origin["calibration_sha256"] == ranges.inputs and again.origin["sha256"] == tiny.model.origin["sha256"]
@@ -254,7 +255,7 @@ def test_every_form_keeps_the_numbers(tiny: Tiny, int8: Model) -> None:
         made = form(int8)
         onnx.checker.check_model(onnx_model.graph_of(made), full_check=True)
         assert made.onnx != int8.onnx and off(plainly(made, tiny.batch), wanted) < 2e-3
-        assert onnx_model.parse(made.onnx) == int8
+        assert importers.parse(made.onnx) == int8
     fused = precision.fused(int8)
     onnx.checker.check_model(onnx_model.graph_of(fused), full_check=True)
     # A rounding less on each way through: nearer to fp32.

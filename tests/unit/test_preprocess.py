@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgecsp.core import Input
 from edgecsp.errors import BadModel, SourceError
-from edgecsp.preprocess import GREY, factors, has_pixels, pixels, prepare
+from edgecsp.processing.preprocess import GREY, factors, has_pixels, pixels, prepare
+from edgecsp.types import Input
 
 FLAT = np.full((8, 8, 3), (10, 20, 200), np.uint8)  # blue, green, red
 

@@ -11,29 +11,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
-from edgecsp import onnx_model, precision, protobuf
 from edgecsp.errors import BadModel
+from edgecsp.graph import onnx_model, precision, wire
 
 
 def test_reads_what_onnx_reads(tiny: Tiny) -> None:
     proto = onnx.load_model_from_string(tiny.model.onnx)
-    (graph,) = protobuf.parts(tiny.model.onnx, 7)
-    ops = [bytes(op).decode() for node in protobuf.parts(graph, 1) for op in protobuf.parts(node, 4)]
+    (graph,) = wire.parts(tiny.model.onnx, 7)
+    ops = [bytes(op).decode() for node in wire.parts(graph, 1) for op in wire.parts(node, 4)]
     assert ops == [node.op_type for node in proto.graph.node]
-    weights = [dict(protobuf.fields(tensor)) for tensor in protobuf.parts(graph, 5)]
+    weights = [dict(wire.fields(tensor)) for tensor in wire.parts(graph, 5)]
     assert [bytes(w[8]).decode() for w in weights] == [w.name for w in proto.graph.initializer]
     assert [w[2] for w in weights] == [w.data_type for w in proto.graph.initializer]
-    assert dict(protobuf.fields(tiny.model.onnx))[1] == proto.ir_version
+    assert dict(wire.fields(tiny.model.onnx))[1] == proto.ir_version
 
 
 def test_every_kind_of_field() -> None:
     tensor = TensorProto(dims=[1, 300, 2**40], data_type=1, name="a" * 200, float_data=[1.5], double_data=[2.5])
-    found = list(protobuf.fields(tensor.SerializeToString()))
+    found = list(wire.fields(tensor.SerializeToString()))
     assert [value for number, value in found if number == 1] == [1, 300, 2**40]
     assert bytes(dict(found)[8]) == b"a" * 200
     assert np.frombuffer(dict(found)[4], "<f4").tolist() == [1.5]
     # 1-wire is 8 bytes and 5-wire 4, which onnx itself never writes.
-    assert [(n, bytes(v)) for n, v in protobuf.fields(b"\x09" + b"12345678" + b"\x15" + b"1234")] == [
+    assert [(n, bytes(v)) for n, v in wire.fields(b"\x09" + b"12345678" + b"\x15" + b"1234")] == [
         (1, b"12345678"), (2, b"1234"),
     ]  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_every_kind_of_field() -> None:
 @given(st.binary(max_size=60))
 def test_what_is_no_message_is_an_error_of_ours(data: bytes) -> None:
     try:
-        for _, value in protobuf.fields(data):
+        for _, value in wire.fields(data):
             assert isinstance(value, (int, memoryview))
     except BadModel:
         pass
@@ -59,7 +59,7 @@ def test_what_is_no_message_is_an_error_of_ours(data: bytes) -> None:
 )
 def test_damage_is_told(data: bytes, said: str) -> None:
     with pytest.raises(BadModel, match=said):
-        list(protobuf.fields(data))
+        list(wire.fields(data))
 
 
 def test_precision_is_read_from_the_graph(tiny: Tiny) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import REPO, Tiny
 
-from edgecsp import recipes
+from edgecsp.backends import recipes
 from edgecsp.errors import SourceError, UnknownName, UsageError
 
 
@@ -95,7 +95,7 @@ def test_they_are_in_the_wheel(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(str(wheel)) as archive:
         archive.extractall(str(tmp_path / "site"))
-    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); from edgecsp import recipes\n"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); from edgecsp.backends import recipes\n"
     code += "print(recipes.__file__); print(*recipes.names()); print(recipes.load('jetson-tx2').board)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=str(tmp_path), timeout=60)
     lines = said.stdout.splitlines()

@@ -14,10 +14,13 @@ import pytest
 from exports import COCO80, HW, ULTRALYTICS, cell_of, cells, finder, free_size, planted
 from onnx import TensorProto, helper
 
-from edgecsp import backends, onnx_model, pipeline, preprocess, recognise
-from edgecsp.core import AnchorFree, Decoded, Detections, EndToEnd, Input, Scores, Yolo
+from edgecsp import backends, importers, pipeline
 from edgecsp.errors import BadModel, EdgecspError, SourceError, UnknownName, UsageError
-from edgecsp.labels import COCO
+from edgecsp.graph import onnx_model
+from edgecsp.graph.labels import COCO
+from edgecsp.importers import onnx as recognise
+from edgecsp.processing import preprocess
+from edgecsp.types import AnchorFree, Decoded, Detections, EndToEnd, Input, Scores, Yolo
 
 PICTURE = (61, 83)  # of HW = 96 x 128: as letterbox scale 1.542, 94.07 x 128
 BOXES = [((40.0, 30.0, 24.0, 20.0), 0.9, 3), ((90.0, 60.0, 30.0, 40.0), 0.7, 7), ((64.0, 48.0, 50.0, 16.0), 0.5, 3)]
@@ -31,10 +34,10 @@ def written(tmp_path: Path, data: bytes, name: str = "x.onnx") -> Path:
 
 
 def detect(path: Path, picture: np.ndarray, said: recognise.Said, **settings: Any) -> Detections:
-    found = onnx_model.adopt(path, said)
+    found = importers.import_foreign(path, said)
     target = path.with_name("imported.onnx")
     onnx_model.save(found.model, target)
-    assert onnx_model.load(target) == found.model  # what was written says the same
+    assert importers.load(target) == found.model  # what was written says the same
     with pipeline.load(target, "ort", **settings) as detector:
         result = detector(picture)
     assert isinstance(result, Detections)
@@ -201,7 +204,7 @@ def test_planted_boxes_come_out_in_the_picture(name: str, tmp_path: Path) -> Non
         flags["anchors"] = recognise.anchor_set(flags["anchors"])
     path = written(tmp_path, data)
     said = recognise.Said(**flags)
-    assert onnx_model.adopt(path, said).kind == kind
+    assert importers.import_foreign(path, said).kind == kind
     picture = np.random.default_rng(0).integers(0, 256, (*PICTURE, 3), np.uint8)
     assert_boxes(detect(path, picture, said, conf=0.25), whose, tuple(labels))
 
@@ -235,7 +238,7 @@ def test_a_red_square_is_found_where_it_is(family: str, hw: Tuple[int, int], tmp
 def test_pictures_are_laid_in_as_the_family_does(whose: str, tmp_path: Path) -> None:
     values = {"ultralytics": decoded(cells(), False).transpose(0, 2, 1), "yolox": yolox()}[whose]
     path = written(tmp_path, planted({"out": values}, arithmetic=whose != "yolox"))
-    spec = onnx_model.adopt(path).model.input
+    spec = importers.import_foreign(path).model.input
     picture = np.full((50, 100, 3), (10, 20, 30), np.uint8)
     batch, _ = preprocess.prepare(picture, spec)
     rows = 64  # 50 * 1.28
@@ -263,7 +266,7 @@ def test_end_to_end_boxes_are_not_suppressed(tmp_path: Path) -> None:
     values[0, 1, 4] = 0.8
     values[0, 2] = (10, 10, 20, 20, 0.6, 81)  # of no class there is
     path = written(tmp_path, planted({"output0": values}, props=ULTRALYTICS))
-    assert onnx_model.adopt(path).model.heads == (EndToEnd("output0", 80),)
+    assert importers.import_foreign(path).model.heads == (EndToEnd("output0", 80),)
     found = detect(path, np.zeros((*HW, 3), np.uint8), recognise.Said())
     assert found.scores.tolist() == pytest.approx([0.9, 0.8]) and found.class_ids.tolist() == [3, 3]
     assert len(detect(path, np.zeros((*HW, 3), np.uint8), recognise.Said(), max_det=1)) == 1
@@ -276,7 +279,7 @@ def test_dynamic_axes_become_one_picture_of_one_size(tmp_path: Path) -> None:
         (ULTRALYTICS, (320, 416), (320, 416)),
     ):
         path = written(tmp_path, free_size(80, props=props))
-        found = onnx_model.adopt(path, recognise.Said(hw=hw))
+        found = importers.import_foreign(path, recognise.Said(hw=hw))
         proto = onnx.load_model_from_string(found.model.onnx)
         dims = {
             v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
@@ -286,9 +289,9 @@ def test_dynamic_axes_become_one_picture_of_one_size(tmp_path: Path) -> None:
         assert dims == {"images": [1, 3, *wanted], "output0": [1, 84, cells(wanted)]}
         assert pipeline.load(path, "ort", imgsz=hw).model == found.model
     with pytest.raises(UsageError, match="multiples of 32"):
-        onnx_model.adopt(path, recognise.Said(hw=(100, 100)))
+        importers.import_foreign(path, recognise.Said(hw=(100, 100)))
     with pytest.raises(BadModel, match="does not say what shapes it gives at 1x3x4096x4096"):
-        onnx_model.adopt(path, recognise.Said(hw=(4096, 4096)))
+        importers.import_foreign(path, recognise.Said(hw=(4096, 4096)))
     with pytest.raises(UsageError, match="import its ONNX file again with --imgsz"):
         onnx_model.reshaped(found.model, hw=(64, 64))
     fixed = written(tmp_path, FAMILIES["yolov8"][0])
@@ -300,16 +303,16 @@ def test_a_classifier_that_says_so(tmp_path: Path) -> None:
     scores = np.array([[0.1, 2.0, 0.5]], np.float32)
     names = "{0: 'cat', 1: 'dog', 2: 'fox'}"
     path = written(tmp_path, planted({"output0": scores}, props={**ULTRALYTICS, "task": "classify", "names": names}))
-    found = onnx_model.adopt(path)
+    found = importers.import_foreign(path)
     assert found.model.heads == (Scores("output0", 3, softmax=True),) and found.model.input.resize == "crop"
     with pipeline.load(path, "ort") as detector:
         best = detector(np.zeros((40, 50, 3), np.uint8))
     assert [best.label(int(i)) for i in best.class_ids] == ["dog", "fox", "cat"]
     assert best.scores.sum() == pytest.approx(1)
     with pytest.raises(BadModel, match="no export we know"):
-        onnx_model.adopt(written(tmp_path, planted({"output0": scores})))
+        importers.import_foreign(written(tmp_path, planted({"output0": scores})))
     said = recognise.Said(kind="classify")
-    assert onnx_model.adopt(written(tmp_path, planted({"output0": scores})), said).model.task == "classify"
+    assert importers.import_foreign(written(tmp_path, planted({"output0": scores})), said).model.task == "classify"
 
 
 REFUSED = {
@@ -337,7 +340,7 @@ def test_what_is_unclear_says_what_to_type(name: str, tmp_path: Path) -> None:
     shapes, props, words = REFUSED[name]
     data = planted({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, props=props)
     with pytest.raises(BadModel, match=words):
-        onnx_model.load(written(tmp_path, data))
+        importers.load(written(tmp_path, data))
 
 
 def test_flags_decide(tmp_path: Path) -> None:
@@ -349,9 +352,11 @@ def test_flags_decide(tmp_path: Path) -> None:
         (recognise.Said(labels=("a", "b", "c", "d", "e")), "yolov6", 5),
         (recognise.Said(kind="yolox"), "yolox", 5),
     ):
-        found = onnx_model.adopt(rows, said)
+        found = importers.import_foreign(rows, said)
         assert (found.kind, len(found.model.labels)) == (kind, classes)
-    assert onnx_model.adopt(rows, recognise.Said(kind="yolox", resize="stretch")).model.input.resize == "stretch"
+    assert (
+        importers.import_foreign(rows, recognise.Said(kind="yolox", resize="stretch")).model.input.resize == "stretch"
+    )
     for said, error, words in (
         (recognise.Said(kind="yolov3000"), UnknownName, "no kind is called"),
         (recognise.Said(kind="yolov5"), BadModel, "--kind yolov5 is YOLOv5"),
@@ -360,7 +365,7 @@ def test_flags_decide(tmp_path: Path) -> None:
         (recognise.Said(classes=9), BadModel, "9 are named"),
     ):
         with pytest.raises(error, match=words):
-            onnx_model.adopt(rows, said)
+            importers.import_foreign(rows, said)
 
 
 @pytest.mark.parametrize("text", ["", "yolov99", "10", "10,20,30", "1,-2", "nan,1", "10,x"])
@@ -372,7 +377,7 @@ def test_anchors_that_cannot_be_meant(text: str) -> None:
 def test_a_tiny_input_whose_sides_are_both_grids() -> None:
     """At 64 x 64 there are 84 cells, and 80 classes make 84 fields."""
     both = planted({"o": np.zeros((1, 84, 84), np.float32)}, shape=(1, 3, 64, 64))
-    assert onnx_model.parse(both).heads == (Decoded("o", 80, channels_first=True),)
+    assert importers.parse(both).heads == (Decoded("o", 80, channels_first=True),)
 
 
 def test_metadata_is_data(tmp_path: Path) -> None:
@@ -380,28 +385,28 @@ def test_metadata_is_data(tmp_path: Path) -> None:
     evil = f"__import__('pathlib').Path({str(trap)!r}).touch()"
     values = {"output0": decoded(cells(), False).transpose(0, 2, 1)}
     for names in (evil, "{0: 'a', 7: 'b'}", "{'x': 'y'}", "[" * 5000, "3", "{10**9: 'a'}", "x" * 2_000_000):
-        found = onnx_model.adopt(written(tmp_path, planted(values, props={**ULTRALYTICS, "names": names})))
+        found = importers.import_foreign(written(tmp_path, planted(values, props={**ULTRALYTICS, "names": names})))
         assert found.model.labels == COCO and any("'names' metadata cannot be read" in note for note in found.notes)
     assert not trap.exists()
     for names in ('["a"]', '{"0": "a"}', "{0: 'a'}", "('a',)"):
         one = planted(
             {"o": np.zeros((1, 5, cells()), np.float32)}, props={"names": names, "imgsz": "x", "stride": "[8, 16, 32]"}
         )
-        found = onnx_model.adopt(written(tmp_path, one))
+        found = importers.import_foreign(written(tmp_path, one))
         assert found.model.labels == ("a",) and "'imgsz'" in found.notes[0]
-    licence = onnx_model.adopt(written(tmp_path, FAMILIES["yolov8"][0], "yolov8n.onnx")).model
+    licence = importers.import_foreign(written(tmp_path, FAMILIES["yolov8"][0], "yolov8n.onnx")).model
     assert licence.name == "yolov8n" and licence.origin["licence"].startswith("AGPL-3.0")
     assert licence.origin["source"] == "ONNX: yolov8n.onnx" and len(licence.origin["sha256"]) == 64
 
 
 def test_notes(tmp_path: Path) -> None:
-    notes = onnx_model.adopt(written(tmp_path, FAMILIES["yolov8"][0])).notes
+    notes = importers.import_foreign(written(tmp_path, FAMILIES["yolov8"][0])).notes
     assert any("opset 17" in note and "13" in note for note in notes)
-    notes = onnx_model.adopt(written(tmp_path, FAMILIES["yolov8 in float16"][0])).notes
+    notes = importers.import_foreign(written(tmp_path, FAMILIES["yolov8 in float16"][0])).notes
     assert any("float16" in note for note in notes)
-    notes = onnx_model.adopt(written(tmp_path, FAMILIES["yolov5 of old, with its raw maps"][0])).notes
+    notes = importers.import_foreign(written(tmp_path, FAMILIES["yolov5 of old, with its raw maps"][0])).notes
     assert any("not used: 345, 403, 461" in note for note in notes)
-    assert not onnx_model.adopt(written(tmp_path, FAMILIES["yolov5"][0])).notes
+    assert not importers.import_foreign(written(tmp_path, FAMILIES["yolov5"][0])).notes
 
 
 def test_suppression_inside(tmp_path: Path) -> None:
@@ -412,11 +417,11 @@ def test_suppression_inside(tmp_path: Path) -> None:
         return proto.SerializeToString()
 
     with pytest.raises(BadModel, match=r"EfficientNMS_TRT, a TensorRT plugin.*without NMS"):
-        onnx_model.adopt(written(tmp_path, graph("EfficientNMS_TRT", (1, 300, 6), "TRT")))
-    found = onnx_model.adopt(written(tmp_path, graph("NonMaxSuppression", (1, 300, 6))))
+        importers.import_foreign(written(tmp_path, graph("EfficientNMS_TRT", (1, 300, 6), "TRT")))
+    found = importers.import_foreign(written(tmp_path, graph("NonMaxSuppression", (1, 300, 6))))
     assert found.kind == "yolov10" and any("suppresses boxes inside" in note for note in found.notes)
     with pytest.raises(BadModel, match="export it without NMS"):
-        onnx_model.adopt(written(tmp_path, graph("NonMaxSuppression", (1, 84, cells()))))
+        importers.import_foreign(written(tmp_path, graph("NonMaxSuppression", (1, 84, cells()))))
 
 
 def test_inputs_that_are_no_picture(tmp_path: Path) -> None:
@@ -444,10 +449,10 @@ def test_inputs_that_are_no_picture(tmp_path: Path) -> None:
         ([info("images", 1, [1, 3, 2**40, 2**40])], "at most 8192"),
     ):
         with pytest.raises(BadModel, match=words):
-            onnx_model.adopt(with_input(*infos))
+            importers.import_foreign(with_input(*infos))
     # Before IR version 4 every weight is an input as well.
     weights = [info(c.name, c.data_type, c.dims) for c in good.graph.initializer]
-    model = onnx_model.adopt(with_input(info("images", 1, [1, 3, *HW]), *weights)).model
+    model = importers.import_foreign(with_input(info("images", 1, [1, 3, *HW]), *weights)).model
     assert [v.name for v in onnx.load_model_from_string(model.onnx).graph.input] == ["images"]
 
 
@@ -455,9 +460,9 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
     data, other = exports.external(FAMILIES["yolov8"][0], "x.onnx.data")
     path = written(tmp_path, data)
     with pytest.raises(BadModel, match=r"x\.onnx\.data"):
-        onnx_model.load(path)
+        importers.load(path)
     with pytest.raises(BadModel, match="load it from its folder"):
-        onnx_model.parse(data)
+        importers.parse(data)
     written(tmp_path, other[:100], "x.onnx.data")
     with pytest.raises(EdgecspError):
         pipeline.load(path, "ort")
@@ -469,7 +474,7 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
         outside.mkdir(exist_ok=True)
         written(tmp_path, other, "secret")
         with pytest.raises(BadModel):
-            onnx_model.load(written(outside, exports.external(FAMILIES["yolov8"][0], location)[0]))
+            importers.load(written(outside, exports.external(FAMILIES["yolov8"][0], location)[0]))
 
 
 def test_a_lying_shape_is_found_out_at_the_first_picture(tmp_path: Path) -> None:
@@ -490,13 +495,13 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         b"\x08\x07",
     ):
         with pytest.raises(BadModel):
-            onnx_model.load(written(tmp_path, data))
+            importers.load(written(tmp_path, data))
     with pytest.raises(SourceError, match="no model file"):
-        onnx_model.adopt(tmp_path / "none.onnx")
-    own = onnx_model.adopt(written(tmp_path, FAMILIES["yolov8"][0])).model
+        importers.import_foreign(tmp_path / "none.onnx")
+    own = importers.import_foreign(written(tmp_path, FAMILIES["yolov8"][0])).model
     onnx_model.save(own, tmp_path / "own.onnx")
     with pytest.raises(UsageError, match="describes itself already"):
-        onnx_model.adopt(tmp_path / "own.onnx")
+        importers.import_foreign(tmp_path / "own.onnx")
 
 
 @pytest.mark.parametrize("name", ["yolov8", "pytorch-YOLOv4", "yolox"])
@@ -513,13 +518,13 @@ def test_damaged_files_are_errors_and_not_crashes(name: str) -> None:
         damaged.append(bytes(copy))
     for broken in (*cuts, *damaged):
         try:
-            onnx_model.parse(broken, "broken.onnx")
+            importers.parse(broken, "broken.onnx")
         except EdgecspError as error:
             assert 0 < len(str(error)) < 5000
 
 
 def test_decoders_check_what_they_are_given() -> None:
-    from edgecsp import decode
+    from edgecsp.processing import decode
 
     for head in (AnchorFree("o", 2), Decoded("o", 2), Decoded("o", 2, channels_first=True), EndToEnd("o", 2)):
         for shape in ((1, 5, 5), (2, 21, 7), (1, 20, 9)):
@@ -534,7 +539,7 @@ def test_decoders_check_what_they_are_given() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_decoders_are_the_oracles(seed: int) -> None:
     """Row by row in float64, with numbers that are none among them."""
-    from edgecsp import decode
+    from edgecsp.processing import decode
 
     rng = np.random.default_rng(seed)
     hw, classes, conf = (64, 96), int(rng.integers(1, 5)), float(rng.choice([0.0, 0.2, 0.6]))
@@ -600,8 +605,8 @@ def test_it_runs_on_every_engine_that_is_here(tmp_path: Path) -> None:
 
 def test_raw_heads_become_yolo_heads(tmp_path: Path) -> None:
     path = written(tmp_path, FAMILIES["darknet, YOLOv4"][0])
-    heads = onnx_model.adopt(path, recognise.Said(anchors=recognise.anchor_set("yolov4"))).model.heads
+    heads = importers.import_foreign(path, recognise.Said(anchors=recognise.anchor_set("yolov4"))).model.heads
     assert [head.stride for head in heads if isinstance(head, Yolo)] == [8, 16, 32]
     assert [head.scale_xy for head in heads if isinstance(head, Yolo)] == [1.2, 1.1, 1.05]
     with pytest.raises(BadModel, match="--anchors that fit 3 heads"):
-        onnx_model.adopt(path, recognise.Said(anchors=recognise.anchor_set("yolov4-tiny")))
+        importers.import_foreign(path, recognise.Said(anchors=recognise.anchor_set("yolov4-tiny")))

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from exports import ULTRALYTICS, cells, planted
 
-from edgecsp import onnx_model, pipeline, recognise
+from edgecsp import importers, pipeline
 from edgecsp.errors import BadModel, UnknownName, UsageError
+from edgecsp.graph import onnx_model
+from edgecsp.importers import onnx as recognise
 
 NAMES = {**ULTRALYTICS, "names": str({i: f"c{i}" for i in range(9)})}
 OF_2026 = {**NAMES, "head": "RTDETRDecoder", "end2end": "False"}
@@ -38,7 +40,7 @@ def written(tmp_path: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("props, classes", [(OF_2026, None), (OF_2024, None), (OF_2024, 9)])
 def test_rtdetr_is_what_its_metadata_says(props: Dict[str, str], classes: Optional[int], tmp_path: Path) -> None:
     path = written(tmp_path, planted(detr(classes), props=props))
-    found = onnx_model.adopt(path)
+    found = importers.import_foreign(path)
     assert found.kind == "rtdetr" and found.model.input.resize == "stretch"
     onnx_model.save(found.model, tmp_path / "ours.onnx")
     for file in (path, tmp_path / "ours.onnx"):
@@ -61,11 +63,11 @@ def test_its_boxes_are_not_suppressed(tmp_path: Path) -> None:
 def test_another_kind_of_an_rtdetr_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, planted(detr(None), props=OF_2026))
     with pytest.raises(UsageError, match=r"--kind yolov10 .*says that it is rtdetr"):
-        onnx_model.adopt(path, recognise.Said(kind="yolov10"))
+        importers.import_foreign(path, recognise.Said(kind="yolov10"))
     # The rows of YOLOv10 stay YOLOv10's, and who knows better says so.
     plain = written(tmp_path, planted(detr(None), props=NAMES))
-    assert onnx_model.adopt(plain).kind == "yolov10"
-    assert onnx_model.adopt(plain, recognise.Said(kind="rt-detr")).kind == "rtdetr"
+    assert importers.import_foreign(plain).kind == "yolov10"
+    assert importers.import_foreign(plain, recognise.Said(kind="rt-detr")).kind == "rtdetr"
 
 
 def nas(names: Any = ("boxes", "scores")) -> bytes:
@@ -76,7 +78,7 @@ def nas(names: Any = ("boxes", "scores")) -> bytes:
 
 def test_yolonas_gives_boxes_and_scores(tmp_path: Path) -> None:
     path = written(tmp_path, nas())
-    assert onnx_model.adopt(path).kind == "yolonas"
+    assert importers.import_foreign(path).kind == "yolonas"
     with pipeline.load(path, "ort", conf=0.5) as detector:
         (row,) = detector(np.zeros((192, 256, 3), np.uint8))
     assert (row.class_id, row.label) == (5, "bus") and row.xyxy == pytest.approx((64, 48, 192, 144), abs=1e-2)
@@ -87,17 +89,17 @@ def test_yolonas_gives_boxes_and_scores(tmp_path: Path) -> None:
 def test_no_flag_makes_scores_boxes(kind: str, names: Any, tmp_path: Path) -> None:
     """As one output the 80 scores would be rows of a YOLOv8 of 76 classes."""
     with pytest.raises(BadModel, match="no export we know"):
-        onnx_model.adopt(written(tmp_path, nas(names)), recognise.Said(kind=kind))
+        importers.import_foreign(written(tmp_path, nas(names)), recognise.Said(kind=kind))
 
 
 def test_scores_first_are_another_family_and_get_no_hint(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="no export we know") as caught:
-        onnx_model.adopt(written(tmp_path, nas(("scores", "boxes"))))
+        importers.import_foreign(written(tmp_path, nas(("scores", "boxes"))))
     assert "--kind" not in str(caught.value) and "76" not in str(caught.value)
 
 
 def test_a_layout_that_no_head_has(tmp_path: Path) -> None:
-    from edgecsp.core import EndToEnd
+    from edgecsp.types import EndToEnd
 
     with pytest.raises(UnknownName, match="box layout"):
         EndToEnd("o", 3, box="yxyx")

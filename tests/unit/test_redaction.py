@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecsp.redaction import redact, redact_text
 from edgecsp.serve import address
+from edgecsp.system.redaction import redact, redact_text
 
 SECRET = "hunter2"
 

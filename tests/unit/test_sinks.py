@@ -20,12 +20,13 @@ import media
 import numpy as np
 import pytest
 
-from edgecsp import labels, sinks
-from edgecsp.core import Classes, Detections, Frame, Stream
 from edgecsp.errors import OutputError, SourceError, UsageError
-from edgecsp.sinks.annotated import copy_name
-from edgecsp.sinks.mp4 import Mp4
-from edgecsp.sinks.rows import category_ids, image_id
+from edgecsp.graph import labels
+from edgecsp.media import sinks
+from edgecsp.media.sinks.annotated import copy_name
+from edgecsp.media.sinks.mp4 import Mp4
+from edgecsp.media.sinks.rows import category_ids, image_id
+from edgecsp.types import Classes, Detections, Frame, Stream
 
 NOTHING = Detections.empty(labels.COCO)
 
@@ -98,7 +99,7 @@ def test_an_mp4_that_a_browser_plays(tmp_path: Path) -> None:
     assert stream.average_rate == 30
     assert duration == pytest.approx(1.0, abs=0.002)
     assert [p.time for p in pictures] == pytest.approx([i / 30 for i in range(30)], abs=1e-4)
-    from edgecsp import sources
+    from edgecsp.media import sources
 
     for frame, back in zip(frames, sources.open(str(tmp_path / "clip.mp4"))):
         error = ((back.image.astype(float) - frame.image) ** 2).mean()
@@ -307,7 +308,7 @@ def test_what_stopped_early_is_finished(tmp_path: Path, reason: Any) -> None:
 
 
 def test_no_libx264_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgecsp.sinks.mp4.CODEC", "libx264_that_is_not_there")
+    monkeypatch.setattr("edgecsp.media.sinks.mp4.CODEC", "libx264_that_is_not_there")
     with pytest.raises(OutputError, match=r"this FFmpeg has no libx264.*pip install av"):
         Mp4(tmp_path / "x.mp4", (48, 64), 30)
     assert list(tmp_path.iterdir()) == []
@@ -487,8 +488,8 @@ def test_rows_on_stdout_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 PIPED = """
 import sys, media, numpy as np
-from edgecsp import sinks
-from edgecsp.core import *
+from edgecsp.media import sinks
+from edgecsp.types import *
 try:
     with sinks.open(json="-", csv=sys.argv[1]) as sink:
         for i in range(100000):

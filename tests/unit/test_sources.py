@@ -27,11 +27,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ports import free_port
 
-from edgecsp import sources
 from edgecsp.errors import SourceError, UsageError
-from edgecsp.sources import network
-from edgecsp.sources._upright import upright
-from edgecsp.sources.base import redact
+from edgecsp.media import sources
+from edgecsp.media.sources import network
+from edgecsp.media.sources._upright import upright
+from edgecsp.media.sources.base import redact
 
 QUARTERS = {"red": (40, 40, 220), "green": (40, 200, 40), "blue": (220, 60, 40), "white": (230, 230, 230)}
 
@@ -606,7 +606,7 @@ def test_stderr_is_ours(tmp_path: Path, clip: Path) -> None:
     data = clip.read_bytes()
     (tmp_path / "c.mp4").write_bytes(data[: len(data) * 2 // 3])
     (tmp_path / "d.mp4").write_bytes(data)
-    code = f"from edgecsp import sources\nwith sources.open({str(tmp_path)!r}) as s: print(len(list(s)) > 20)"
+    code = f"from edgecsp.media import sources\nwith sources.open({str(tmp_path)!r}) as s: print(len(list(s)) > 20)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == ""
     assert done.stdout == "True\n"
@@ -768,8 +768,8 @@ def test_a_live_stream_that_ends_ends(tmp_path: Path) -> None:
 
 def test_packets_without_frames_are_no_stream(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sound goes on, the picture does not: the clock must run all the same."""
-    from edgecsp.core import Stream
-    from edgecsp.sources import video
+    from edgecsp.media.sources import video
+    from edgecsp.types import Stream
 
     class Sound:
         stream = object()

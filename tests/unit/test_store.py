@@ -15,14 +15,16 @@ import pytest
 import toy_zoo
 import web
 
-from edgecsp import fetch, onnx_model, store, zoo
+from edgecsp import importers, zoo
+from edgecsp.cache import download
 from edgecsp.errors import BadWeights, IntegrityError, OutputError, SourceError, UnknownName, UsageError
-from edgecsp.zoo import Weights
+from edgecsp.graph import onnx_model
+from edgecsp.zoo import Weights, store
 
 DATA = toy_zoo.weights_file()
 SHA256 = hashlib.sha256(DATA).hexdigest()
 OTHER = toy_zoo.weights_file(seed=1)
-QUICK = fetch.Patience(timeout_s=0.5, tries=2, backoff_s=0.01)
+QUICK = download.Patience(timeout_s=0.5, tries=2, backoff_s=0.01)
 Publish = Callable[..., Weights]
 
 
@@ -77,7 +79,7 @@ def test_a_pulled_model_says_where_it_came_from(publish: Publish, site: web.Site
         "zoo": "toy", "provenance": "published", "source": site.at("/toy.weights"), "sha256": SHA256,
         "licence": "a toy's",
     }  # fmt: skip
-    assert onnx_model.load(store.path("toy")) == model and files_in(home) == ["models/toy.json", "models/toy.onnx"]
+    assert importers.load(store.path("toy")) == model and files_in(home) == ["models/toy.json", "models/toy.onnx"]
     assert store.resolve("toy", hw=(96, 64)).input.hw == (96, 64)
 
 

@@ -18,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import edgecsp
-from edgecsp import evaluate, text
+from edgecsp.bench import accuracy
 from edgecsp.cli import _print, _scores
-from edgecsp.core import Detections, Frame, Stream
-from edgecsp.sinks import CsvSink
+from edgecsp.media.sinks import CsvSink
+from edgecsp.system import text
+from edgecsp.types import Detections, Frame, Stream
 
 HOSTILE = "a\x1b[2J\x9b31m\x07\r\nedgecsp: all is well\u202egnp\u2066\u2028\x7f\x00"
 PACKAGE = Path(edgecsp.__file__).parent
@@ -71,7 +72,7 @@ def test_csv_of_detections(tmp_path: Path) -> None:
 
 
 def test_csv_of_a_confusion() -> None:
-    counted = evaluate.Confusion(("=1+1", HOSTILE), 0.25, 0.5, np.zeros((3, 3), int))
+    counted = accuracy.Confusion(("=1+1", HOSTILE), 0.25, 0.5, np.zeros((3, 3), int))
     lines = _scores.matrix(counted)
     assert "\x1b" not in lines
     assert len(lines.splitlines()) == 4

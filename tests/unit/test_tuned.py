@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from conftest import Tiny
 
-from edgecsp import backends, cpu, onnx_model, pipeline, precision, tuned
-from edgecsp.tuned import Candidate, _kept
+from edgecsp import backends, pipeline
+from edgecsp.backends import tuning
+from edgecsp.backends.tuning import Candidate, records
+from edgecsp.graph import onnx_model, precision
+from edgecsp.system import cpu
 
 LATENCY = Candidate("opencv", "cpu", "fp32", 1)
 THROUGHPUT = Candidate("ort", "cpu", "fp32", 2, 2)
@@ -26,7 +29,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def kept(tiny: Tiny) -> Path:
-    return tuned.save(tiny.model, "tiny.onnx", {"latency": LATENCY, "throughput": THROUGHPUT}, {"rows": []})
+    return tuning.save(tiny.model, "tiny.onnx", {"latency": LATENCY, "throughput": THROUGHPUT}, {"rows": []})
 
 
 def changed(place: Path, change: Callable[[Dict[str, Any]], Any]) -> None:
@@ -36,14 +39,14 @@ def changed(place: Path, change: Callable[[Dict[str, Any]], Any]) -> None:
 
 
 def test_each_kind_has_its_choice(kept: Path, tiny: Tiny) -> None:
-    one, many = tuned.choose(tiny.model), tuned.choose(tiny.model, at_once=8)
+    one, many = tuning.choose(tiny.model), tuning.choose(tiny.model, at_once=8)
     assert (one.engine, one.threads, one.precision, one.at_once) == ("opencv", 1, "fp32", 1)
     assert (many.engine, many.threads, many.precision, many.at_once) == ("ort", 2, "fp32", 2)
     day = json.loads(kept.read_text())["date"][:10]
     assert many.shown == "ort on cpu in fp32, 1 thread a frame, 2 at once"
     assert many.why == f"tuned here on {day} (edgecsp tune tiny.onnx)"
-    assert tuned.choose(tiny.model, at_once=1) == one
-    (listed,) = tuned.known()
+    assert tuning.choose(tiny.model, at_once=1) == one
+    (listed,) = tuning.known()
     assert listed.path == kept and listed.unfit is None and listed.said["input_hw"] == [64, 64]
 
 
@@ -60,18 +63,18 @@ def test_load_opens_what_was_tuned(kept: Path, tiny: Tiny) -> None:
 
 
 def test_another_model_or_size_has_none(kept: Path, tiny: Tiny) -> None:
-    assert tuned.choose(onnx_model.reshaped(tiny.model, hw=(96, 96))) == replaced(tiny, (96, 96))
+    assert tuning.choose(onnx_model.reshaped(tiny.model, hw=(96, 96))) == replaced(tiny, (96, 96))
 
 
-def replaced(tiny: Tiny, hw: Any) -> tuned.Chosen:
+def replaced(tiny: Tiny, hw: Any) -> tuning.Chosen:
     fixed = backends.choose()
     model = onnx_model.reshaped(tiny.model, hw=hw)
-    return tuned.Chosen(model, *fixed[:2], None, None, 1, f"{fixed.engine} on {fixed.device}", fixed.why)
+    return tuning.Chosen(model, *fixed[:2], None, None, 1, f"{fixed.engine} on {fixed.device}", fixed.why)
 
 
 def test_who_never_tuned_pays_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_kept, "path", lambda model: pytest.fail("a digest of the file was made"))
-    assert tuned.choose(tiny.model).engine == FIXED
+    monkeypatch.setattr(records, "path", lambda model: pytest.fail("a digest of the file was made"))
+    assert tuning.choose(tiny.model).engine == FIXED
 
 
 @pytest.mark.parametrize(
@@ -83,12 +86,12 @@ def test_who_never_tuned_pays_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatc
 )
 def test_what_is_asked_for_wins(kept: Path, tiny: Tiny, asked: Dict[str, Any], told: str) -> None:
     model = tiny.model
-    chosen = tuned.choose(model, **asked)
+    chosen = tuning.choose(model, **asked)
     assert chosen.engine == backends.choose(precision=asked.get("precision")).engine
     assert told in chosen.why and {key: getattr(chosen, key) for key in asked} == asked
-    assert tuned.choose(model, "ort").why == "asked for"
+    assert tuning.choose(model, "ort").why == "asked for"
     # What is asked for and is as tuned is no contradiction.
-    assert tuned.choose(model, threads=1, precision="fp32", device="cpu").engine == "opencv"
+    assert tuning.choose(model, threads=1, precision="fp32", device="cpu").engine == "opencv"
 
 
 @pytest.mark.parametrize(
@@ -120,10 +123,10 @@ def test_what_is_asked_for_wins(kept: Path, tiny: Tiny, asked: Dict[str, Any], t
 )
 def test_what_does_not_fit_is_a_sentence(kept: Path, tiny: Tiny, change: Any, told: str) -> None:
     changed(kept, change)
-    chosen = tuned.choose(tiny.model)
+    chosen = tuning.choose(tiny.model)
     assert chosen.engine == FIXED and chosen.threads is None
     assert told in chosen.why and "edgecsp tune" in chosen.why and "\n" not in chosen.why
-    assert told in str(tuned.known()[0].unfit)
+    assert told in str(tuning.known()[0].unfit)
     with pipeline.load(tiny.model) as detector:
         assert len(detector.infer(tiny.batch)) == 2
 
@@ -131,9 +134,9 @@ def test_what_does_not_fit_is_a_sentence(kept: Path, tiny: Tiny, change: Any, to
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"schema": 1}', b"[" * 100_000])
 def test_a_damaged_file_is_a_sentence(kept: Path, tiny: Tiny, data: bytes) -> None:
     kept.write_bytes(data)
-    chosen = tuned.choose(tiny.model)
+    chosen = tuning.choose(tiny.model)
     assert chosen.engine == FIXED and f"what was tuned is damaged and not used: {kept}" in chosen.why
-    assert tuned.known()[0].unfit and tuned.forget("whatever", tiny.model) == [kept] and not kept.exists()
+    assert tuning.known()[0].unfit and tuning.forget("whatever", tiny.model) == [kept] and not kept.exists()
 
 
 def test_an_engine_that_is_gone(kept: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +144,7 @@ def test_an_engine_that_is_gone(kept: Path, tiny: Tiny, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         backends, "why_not", lambda name, device="auto": "is gone" if name == "opencv" else real(name, device)
     )
-    chosen = tuned.choose(tiny.model)
+    chosen = tuning.choose(tiny.model)
     assert chosen.engine == FIXED and "engine opencv is gone" in chosen.why
 
 
@@ -152,10 +155,10 @@ def int8(tiny: Tiny) -> Any:
 
 def test_the_int8_graph_is_kept_beside(tiny: Tiny, int8: Any) -> None:
     small = Candidate("ort", "cpu", "int8", 1)
-    place = tuned.save(tiny.model, "tiny", {"latency": small, "throughput": THROUGHPUT}, {}, int8)
+    place = tuning.save(tiny.model, "tiny", {"latency": small, "throughput": THROUGHPUT}, {}, int8)
     graph = place.with_name(f"{place.stem}-int8.onnx")
     assert graph.read_bytes() == int8.onnx
-    chosen = tuned.choose(replace(tiny.model, conf=0.9))
+    chosen = tuning.choose(replace(tiny.model, conf=0.9))
     assert chosen.model == replace(tiny.model, conf=0.9), "what was set stays"
     assert precision.of(chosen.model) == chosen.precision == "int8"
     with pipeline.load(tiny.model) as detector, pipeline.load(tiny.model, "ort") as reference:
@@ -164,21 +167,21 @@ def test_the_int8_graph_is_kept_beside(tiny: Tiny, int8: Any) -> None:
     with pipeline.load(tiny.model, at_once=2) as detector:
         assert precision.of(detector.model) == "fp32"
     graph.write_bytes(graph.read_bytes()[:-1])
-    chosen = tuned.choose(tiny.model)
+    chosen = tuning.choose(tiny.model)
     assert chosen.engine == FIXED and chosen.model is tiny.model and "int8 graph is missing or damaged" in chosen.why
     # Tuned again, without int8: the graph goes.
-    tuned.save(tiny.model, "tiny", {"latency": LATENCY, "throughput": THROUGHPUT}, {}, int8)
-    assert not graph.exists() and tuned.choose(tiny.model).engine == "opencv"
+    tuning.save(tiny.model, "tiny", {"latency": LATENCY, "throughput": THROUGHPUT}, {}, int8)
+    assert not graph.exists() and tuning.choose(tiny.model).engine == "opencv"
 
 
 def test_forgetting(kept: Path, tiny: Tiny) -> None:
-    other = tuned.save(
-        onnx_model.reshaped(tiny.model, hw=(96, 96)), "tiny.onnx", dict.fromkeys(tuned.KINDS, LATENCY), {}
+    other = tuning.save(
+        onnx_model.reshaped(tiny.model, hw=(96, 96)), "tiny.onnx", dict.fromkeys(tuning.KINDS, LATENCY), {}
     )
-    assert tuned.forget("another") == []
-    assert sorted(tuned.forget("tiny.onnx")) == sorted([kept, other])
-    assert tuned.known() == [] and list(tuned.folder().iterdir()) == []
-    assert tuned.choose(tiny.model).engine == FIXED
+    assert tuning.forget("another") == []
+    assert sorted(tuning.forget("tiny.onnx")) == sorted([kept, other])
+    assert tuning.known() == [] and list(tuning.folder().iterdir()) == []
+    assert tuning.choose(tiny.model).engine == FIXED
 
 
 def test_gpus_are_part_of_the_machine(tmp_path: Path) -> None:
@@ -186,5 +189,5 @@ def test_gpus_are_part_of_the_machine(tmp_path: Path) -> None:
         place = tmp_path / "proc" / "driver" / "nvidia" / "gpus" / f"0000:0{number}:00.0" / "information"
         place.parent.mkdir(parents=True)
         place.write_text(f"Model: \t\t {name}\nIRQ:   \t\t 0\n")
-    assert list(_kept._gpus(tmp_path)) == ["NVIDIA H200", "NVIDIA T4"]
-    assert tuned.machine()["threads"] == cpu.threads() and json.dumps(tuned.machine())
+    assert list(records._gpus(tmp_path)) == ["NVIDIA H200", "NVIDIA T4"]
+    assert tuning.machine()["threads"] == cpu.threads() and json.dumps(tuning.machine())

@@ -19,8 +19,8 @@ import pytest
 from conftest import REPO
 
 from benchmarks import damage
-from edgecsp import sources
-from edgecsp.sinks.mp4 import Mp4
+from edgecsp.media import sources
+from edgecsp.media.sinks.mp4 import Mp4
 
 FILMS = [
     ("libx264", "mkv"), ("libx264", "mp4"), ("libx264", "avi"), ("libx264", "flv"), ("libx264", "ts"),

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from conftest import Tiny
 
-from edgecsp import darknet
-from edgecsp.darknet.weights import WeightsFile, write
 from edgecsp.errors import BadWeights, SourceError
-from edgecsp.net import Net
+from edgecsp.graph.layers import Net
+from edgecsp.importers import darknet
+from edgecsp.importers.darknet.weights import WeightsFile, write
 
 
 def net() -> Net:

@@ -13,8 +13,9 @@ import pytest
 from conftest import REPO
 
 import edgecsp
-from edgecsp import store, zoo
+from edgecsp import zoo
 from edgecsp.errors import BadWeights, UsageError
+from edgecsp.zoo import store
 from edgecsp.zoo._packed import PackedWeights, pack, record_of
 
 CODES = ("qr", "datamatrix", "aztec", "pdf417", "barcode", "marker")

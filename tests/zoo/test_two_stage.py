@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from edgecsp import two_stage
-from edgecsp.core import Raw
-from edgecsp.decode import Candidates
+from edgecsp.processing import two_stage
+from edgecsp.processing.decode import Candidates
+from edgecsp.types import Raw
 from edgecsp.zoo.thundernet import ANCHORS
 
 RPN = Raw("objectness", 80, 16, ANCHORS)

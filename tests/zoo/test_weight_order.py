@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from public_cfgs import PUBLIC, Cfg
 
-from edgecsp import backends, darknet, zoo
-from edgecsp.core import Model
-from edgecsp.darknet import weights as darknet_weights
-from edgecsp.darknet.cfg import parse
-from edgecsp.darknet.layers import build
-from edgecsp.export import RandomWeights, folded
+from edgecsp import backends, zoo
+from edgecsp.graph.export import RandomWeights, folded
+from edgecsp.importers import darknet
+from edgecsp.importers.darknet import weights as darknet_weights
+from edgecsp.importers.darknet.cfg import parse
+from edgecsp.importers.darknet.layers import build
+from edgecsp.types import Model
 
 TOLERANCE = 1e-4  # of the head's largest value
 DATA = Path(os.environ.get("EDGECSP_TEST_DATA", Path(__file__).parents[3] / "shared"))

@@ -1,0 +1,150 @@
+"""COCO's annotations: a JSON object of images, annotations and categories, and where its pictures are."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ...errors import SourceError
+from .truth import Boxes, Data, Picture
+
+KEYS = ("images", "annotations", "categories")
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a JSON file is COCO's annotations, as far as its text shows."""
+    text = path.read_bytes()
+    return text.lstrip()[:1] == b"{" and all(f'"{key}"'.encode() in text for key in KEYS)
+
+
+def read(path: Path, images: Optional[Path] = None, faults: Optional[List[str]] = None) -> Data:
+    """Annotations and the folder of their pictures (found beside them if not given). Raises `SourceError`.
+
+    With `faults`, what is wrong with an annotation is put there, and the others are read.
+    """
+    said = _json(path)
+    places = {_field(path, "images", i, row, "id"): row for i, row in enumerate(said["images"])}
+    if len(places) < len(said["images"]):
+        seen: Dict[Any, int] = {}
+        ids = [row["id"] for row in said["images"]]
+        ids = [row["id"] for row in said["images"]]
+        i, first = next((i, seen[each]) for i, each in enumerate(ids) if seen.setdefault(each, i) != i)
+        raise SourceError(
+            f"{path}: {len(said['images']) - len(places)} of its images have the id of another, the first "
+            f"images[{i}]: {ids[i]!r}, the id of images[{first}]"
+        )
+    categories = {_field(path, "categories", i, row, "id"): row for i, row in enumerate(said["categories"])}
+    numbers = {category: i for i, category in enumerate(sorted(categories))}
+    rows: Dict[Any, List[_Row]] = {image: [] for image in places}
+    for i, each in enumerate(said["annotations"]):
+        try:
+            image, row = _annotation(path, i, each, numbers)
+            if image not in rows:
+                raise SourceError(
+                    f"{_nth(path, 'annotations', i)} is on image {image!r}, which is not among the images"
+                )
+            rows[image].append(row)
+        except SourceError as error:
+            if faults is None:
+                raise
+            faults.append(str(error))
+    names = [_field(path, "images", i, row, "file_name") for i, row in enumerate(said["images"])]
+    folder = _folder(path, [str(name) for name in names], images)
+    pictures = [
+        Picture(str(folder / str(name)), image, _boxes(rows[image]), _size(places[image]))
+        for name, image in zip(names, places)
+    ]
+    labels = [str(categories[category].get("name", category)) for category in numbers]
+    return Data(str(path), "COCO annotations", tuple(labels), tuple(numbers), tuple(pictures))
+
+
+_Row = Tuple[int, List[float], bool, float]
+
+
+def _json(path: Path) -> Dict[str, List[Dict[str, Any]]]:
+    try:
+        said = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path} is no JSON: {error}") from None
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    if isinstance(said, list):
+        raise SourceError(f"{path} is a list, as results are; annotations are an object with {', '.join(KEYS)}")
+    for key in KEYS:
+        held = said.get(key) if isinstance(said, dict) else None
+        if not isinstance(held, list) or not all(isinstance(row, dict) for row in held):
+            raise SourceError(f"{path} has no list of {key}; COCO's annotations hold {', '.join(KEYS)}")
+    if not said["images"] or not said["categories"]:
+        raise SourceError(f"{path} lists {len(said['images'])} images and {len(said['categories'])} categories")
+    found: Dict[str, List[Dict[str, Any]]] = said
+    return found
+
+
+def _nth(path: Path, key: str, i: int) -> str:
+    return f"{path}: {key}[{i}]"
+
+
+def _field(path: Path, key: str, i: int, row: Dict[str, Any], name: str) -> Any:
+    """A field that must be there, as a number or a text."""
+    value = row.get(name)
+    if not isinstance(value, (int, str)) or (key == "categories" and not isinstance(value, int)):
+        raise SourceError(f"{_nth(path, key, i)} has {name} {value!r}; an id or a name is expected")
+    return value
+
+
+def _annotation(path: Path, i: int, each: Dict[str, Any], numbers: Dict[int, int]) -> Tuple[Any, _Row]:
+    """The image's id and the row of one annotation."""
+    box, category = each.get("bbox"), each.get("category_id")
+    good = isinstance(box, list) and len(box) == 4 and all(_finite(v) for v in box) and box[2] >= 0 and box[3] >= 0
+    if not good or not isinstance(box, list):
+        raise SourceError(f"{_nth(path, 'annotations', i)} has bbox {box!r}; [left, top, width, height] is expected")
+    if not isinstance(category, int) or category not in numbers:
+        raise SourceError(f"{_nth(path, 'annotations', i)} has category_id {category!r}, which no category has")
+    area = each.get("area", box[2] * box[3])
+    if not _finite(area) or area < 0:
+        raise SourceError(f"{_nth(path, 'annotations', i)} has area {area!r}; a number of pixels is expected")
+    image = _field(path, "annotations", i, each, "image_id")
+    return image, (numbers[category], [float(v) for v in box], bool(each.get("iscrowd", 0)), float(area))
+
+
+def _finite(value: Any) -> bool:
+    # The bound first: a whole number of a thousand digits is no float.
+    return isinstance(value, (int, float)) and abs(value) < 1e12 and math.isfinite(value)
+
+
+def _boxes(rows: List[_Row]) -> Boxes:
+    return Boxes(
+        np.array([row[1] for row in rows], np.float64).reshape(-1, 4),
+        np.array([row[0] for row in rows], np.int64),
+        np.array([row[2] for row in rows], bool),
+        np.array([row[3] for row in rows], np.float64),
+    )
+
+
+def _size(row: Dict[str, Any]) -> Optional[Tuple[int, int]]:
+    height, width = row.get("height"), row.get("width")
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def _folder(path: Path, names: List[str], images: Optional[Path]) -> Path:
+    """Where the pictures are: as COCO, and those who export its format, lay them out. Raises `SourceError`."""
+    split = path.stem.rpartition("_")[2]
+    here, up = path.parent, path.parent.parent
+    around = (here, here / "images", here / split, here / "images" / split, up / split, up / "images" / split)
+    tried = [images] if images else list(dict.fromkeys((*around, up / "images", up)))
+    here_are = {folder: sum(os.path.isfile(folder / name) for name in names) for folder in tried}
+    best = max(tried, key=lambda folder: here_are[folder])
+    if here_are[best] == len(names):
+        return best
+    lacking = next(name for name in names if not os.path.isfile(best / name))
+    if not here_are[best]:
+        looked = ", ".join(str(folder) for folder in tried)
+        raise SourceError(f"{path}: its pictures, like {lacking}, are not in {looked}; type: --images FOLDER")
+    raise SourceError(
+        f"{path}: {len(names) - here_are[best]} of its {len(names)} pictures are not in {best}, the first {lacking}"
+    )

@@ -1,0 +1,1 @@
+"""The network as layers, and the ONNX file that it becomes."""

@@ -1,0 +1,49 @@
+"""Precision as passes from graph to graph: what a graph computes in, int8 (Q/DQ), and fp16.
+
+    precision.of(model)                              # "fp32", "fp16" or "int8"
+    ranges = precision.measured(model, batches)      # what values pass through, on pictures
+    ranges = precision.best(model, batches)          # the same by the method whose int8 boxes are nearest to fp32's
+    small = precision.with_ranges(model, ranges)     # int8 weights, quantised activations
+    small = precision.quantized(model, batches)      # the two in one
+    half = precision.half(model)                     # fp16 weights and arithmetic, float32 in and out
+    wide = precision.single(half)                    # the same weights, fp32 arithmetic
+
+The int8 graph is one file for every engine: symmetric int8 with zero points 0 (TensorRT takes no other), weights per
+output channel, a Q/DQ pair on each side of an activation (onnxruntime computes no convolution in int8 otherwise).
+`fused`, `unsigned` and `biased` turn it into what an engine is fast and right with; they lose nothing.
+"""
+
+from __future__ import annotations
+
+from ...errors import BadModel
+from ...types import Model
+from .. import wire
+from ._choose import best
+from .calibration import LEAST, METHODS, Ranges, load, measured
+from .fp16 import half, single
+from .int8 import quantizable, quantized, told, with_ranges
+from .passes import biased, fused, unsigned
+
+__all__ = [
+    "LEAST", "METHODS", "Ranges", "best", "biased", "fused", "half", "load", "measured", "of", "quantizable",
+    "quantized", "single", "told", "unsigned", "with_ranges",
+]  # fmt: skip
+
+_QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")
+
+
+def of(model: Model) -> str:
+    """ "int8" when it quantizes on its way, "fp16" when its weights are, else "fp32". Raises `BadModel`."""
+    # Every start asks this, so that it goes without the onnx package. Field numbers are onnx.proto's: ModelProto.graph
+    # 7, GraphProto.node 1 and initializer 5, NodeProto.op_type 4, TensorProto.data_type 2 (FLOAT16 is 10).
+    half = False
+    try:
+        for graph in wire.parts(model.onnx, 7):
+            for node in wire.parts(graph, 1):
+                if any(bytes(op) in _QUANTIZES for op in wire.parts(node, 4)):
+                    return "int8"
+            for weights in wire.parts(graph, 5):
+                half = half or next((kind for number, kind in wire.fields(weights) if number == 2), 0) == 10
+    except BadModel as error:
+        raise BadModel(f"{model.name} is no ONNX file: {error}") from error
+    return "fp16" if half else "fp32"

@@ -1,0 +1,68 @@
+"""Model files: our own ONNX, other exporters' ONNX, darknet's cfg and weights.
+
+model = importers.load("yolov8n.onnx")
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional, Tuple, Union
+
+from ..cache import files
+from ..errors import BadModel, SourceError, UsageError
+from ..graph import onnx_model
+from ..types import Model
+from .onnx import Recognised, Said, recognise
+
+
+def load(path: Union[str, Path], *, hw: Optional[Tuple[int, int]] = None) -> Model:
+    """Read an ONNX file: a self-describing one, or another exporter's that is recognised (see `import_foreign`).
+
+    `hw` is another input size, (height, width). Raises `SourceError`, `BadModel`, or `UsageError` for the size.
+    """
+    path = Path(path)
+    model = parse(_read(path), str(path), hw=hw, folder=path.parent)
+    return onnx_model.reshaped(model, hw=hw)
+
+
+def parse(
+    data: bytes, shown: str = "the model", *, hw: Optional[Tuple[int, int]] = None, folder: Optional[Path] = None
+) -> Model:
+    """Bytes of an ONNX file -> `Model`; `shown` names it in errors.
+
+    `hw` and `folder` are for another exporter's file: the size where it is free, and where its other files lie.
+    """
+    proto = onnx_model.read_proto(data, shown)
+    return onnx_model.parse_own(proto, data, shown) or _imported(proto, data, shown, Said(hw=hw), folder).model
+
+
+def import_foreign(path: Union[str, Path], said: Optional[Said] = None) -> Recognised:
+    """Another exporter's ONNX file -> what it is, its model self-describing. Nothing is written.
+
+    Raises `SourceError`, `BadModel` (not known, or what is to be said first), or `UsageError`.
+    """
+    path = Path(path)
+    data = _read(path)
+    proto = onnx_model.read_proto(data, str(path))
+    if onnx_model.KEY in onnx_model.properties(proto, str(path)):
+        raise UsageError(f"{path} describes itself already; type: edgecsp run --model {path} SOURCE")
+    return _imported(proto, data, str(path), said or Said(), path.parent)
+
+
+def _imported(proto: Any, data: bytes, shown: str, said: Said, folder: Optional[Path]) -> Recognised:
+    try:
+        found = recognise(proto, shown, said, folder=folder)
+        origin = {"source": f"ONNX: {Path(shown).name}", "sha256": hashlib.sha256(data).hexdigest()}
+        model = replace(found.model, origin={**origin, **found.model.origin})
+        data = onnx_model.serialize(onnx_model.describe_in(proto, model), shown)
+        return replace(found, model=replace(model, onnx=data))
+    except UnicodeError as error:  # protobuf takes names as they come, and finds out when asked for them
+        raise BadModel(f"{shown}: a name in it is no text ({error})") from error
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise SourceError(f"no model file at {path}{files.nearby(path)}")
+    return path.read_bytes()

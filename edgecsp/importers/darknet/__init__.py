@@ -1,0 +1,113 @@
+"""darknet's `.cfg` and `.weights` -> a self-describing ONNX model.
+
+    imported = darknet.load("yolov3-tiny.cfg", "yolov3-tiny.weights")
+    onnx_model.save(imported.model, "yolov3-tiny.onnx")
+
+`cfg` knows the syntax, `layers` what each section means, `weights` the binary file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Tuple, Union
+
+from ...cache import files
+from ...errors import BadModel, SourceError
+from ...graph import onnx_model
+from ...graph.labels import COCO
+from ...graph.layers import Net
+from ...types import Input, Model, Yolo
+from .cfg import read
+from .layers import build
+from .weights import WeightsFile
+
+__all__ = ["Imported", "load", "read_names"]
+
+_TINY_ANCHORS = ((10.0, 14.0), (23.0, 27.0), (37.0, 58.0))
+_TINY_SHA256 = "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model, the tape it was made from (its costs), its darknet layers and notes that the user should read."""
+
+    model: Model
+    net: Net
+    layers: int
+    notes: Tuple[str, ...] = ()
+
+
+def load(
+    cfg: Union[str, Path],
+    weights: Union[str, Path],
+    names: Optional[Union[str, Path]] = None,
+    *,
+    hw: Optional[Tuple[int, int]] = None,
+    resize: Optional[str] = None,
+) -> Imported:
+    """Read a darknet model.
+
+    `names` is a file with one label a line; `hw` (height, width) replaces the cfg's input size; `resize`
+    replaces its resize mode. Raises `SourceError`, `BadModel` or `BadWeights`, with the line or the layer.
+    """
+    cfg, weights = Path(cfg), Path(weights)
+    made, cfg_resize = build(read(cfg), hw)
+    net = made.net
+    if not net.heads:
+        raise BadModel(f"{cfg} has no head: no [yolo], and it does not end in a classifier's 1x1 output")
+    file = WeightsFile(weights, net)
+    digest = files.sha256(weights)
+    classes = net.heads[0][1].classes
+    labels, notes = _labels(names, classes, detector=isinstance(net.heads[0][1], Yolo))
+    notes += _mask_note(net, digest)
+    model = onnx_model.build(
+        net,
+        file,
+        name=cfg.stem,
+        labels=labels,
+        input=Input((net.input.h, net.input.w), resize or cfg_resize, channels=net.input.c),
+        nms_beta=made.nms_beta,
+        origin={"source": f"darknet: {cfg.name} + {weights.name}", "sha256": digest},
+    )
+    return Imported(model, net, len(made.outputs), tuple(made.notes + notes))
+
+
+def read_names(path: Union[str, Path]) -> Tuple[str, ...]:
+    """The labels of a `.names` file: one a line, blank lines left out."""
+    path = Path(path)
+    if not path.is_file():
+        raise SourceError(f"no names file at {path}{files.nearby(path)}")
+    data = path.read_bytes()
+    if len(data) > 1 << 20 or b"\0" in data:
+        raise BadModel(f"{path} is no names file: it should hold one label a line")
+    lines = (line.strip() for line in data.decode("utf-8-sig", errors="replace").splitlines())
+    return tuple(line for line in lines if line)
+
+
+def _labels(names: Optional[Union[str, Path]], classes: int, detector: bool) -> Tuple[Tuple[str, ...], List[str]]:
+    if names is not None:
+        labels = read_names(names)
+        if len(labels) != classes:
+            raise BadModel(f"{names} holds {len(labels)} labels and the cfg says classes={classes}; they must agree")
+        return labels, []
+    if detector and classes == len(COCO):
+        return COCO, [f"{classes} classes and no --names: taken to be COCO's, in darknet's order"]
+    return tuple(f"class{i}" for i in range(classes)), [
+        f"no --names: the {classes} classes are called class0, class1 ..."
+    ]
+
+
+def _mask_note(net: Net, digest: str) -> List[str]:
+    """The official yolov3-tiny weights were trained with mask 1,2,3 at /16; many cfgs say 0,1,2."""
+    for _, head in net.heads:
+        if not isinstance(head, Yolo) or head.mask != (0, 1, 2) or head.anchors_wh != _TINY_ANCHORS:
+            continue
+        official = digest == _TINY_SHA256
+        if official or (head.classes == len(COCO) and len(net.heads) == 2):
+            whose = "these are the official yolov3-tiny weights" if official else "YOLOv3-tiny's and PRN's own weights"
+            note = f"mask=0,1,2 at stride {head.stride}, but {whose}{',' if official else ' were'} "
+            note += "trained with mask=1,2,3. "
+            note += "Write that in the [yolo] and import again, or lose a third of the AP50"
+            return [f"WRONG ANCHORS: {note}" if official else note]
+    return []

@@ -1,0 +1,229 @@
+"""Other people's ONNX: told by the shapes of its outputs, and by what its metadata says, and made ours.
+
+    found = recognise(proto, "yolov8n.onnx")
+    print(found.kind, found.model.heads, found.notes)
+
+`kinds` knows what each family's outputs look like, `choose` asks them all, `reading` looks at the graph's nodes and
+`props` at an exporter's metadata, `graph` edits. What fits one kind alone is certain; the rest is an error that says
+which flags decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
+
+from ...errors import BadModel, UnknownName, UsageError
+from ...graph import limits as onnx_limits
+from ...graph.anchors import SETS, AnchorSet
+from ...graph.labels import COCO
+from ...types import Input, Model, Scores
+from . import graph, layout, metadata
+from .families import ALIASES, KINDS, Guess, Kind, Seen
+from .graph import Output
+from .match import choose
+
+__all__ = ["ALIASES", "KINDS", "Recognised", "Said", "anchor_set", "recognise"]
+
+_NMS = ("EfficientNMS_TRT", "EfficientNMSX_TRT", "BatchedNMS_TRT", "BatchedNMSDynamic_TRT", "RotatedNMS_TRT")
+_TASKS = {"segment": "segmentation masks", "pose": "poses (keypoints)", "obb": "oriented boxes"}
+_OPSET = 13
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the user says of a file: None where the file is to tell.
+
+    `kind` is one of `KINDS` or `ALIASES`; `labels` the names of all classes, or `classes` how many there are;
+    `anchors` those of darknet's raw heads; `hw` the input size of a graph whose size is free; `resize` another
+    way of laying pictures into it.
+    """
+
+    kind: Optional[str] = None
+    labels: Optional[Tuple[str, ...]] = None
+    classes: Optional[int] = None
+    anchors: Optional[AnchorSet] = None
+    hw: Optional[Tuple[int, int]] = None
+    resize: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A file that was recognised: its model (the graph's bytes are not in it yet), the edited graph, its kind.
+
+    `outputs` are the heads' shapes; `cost` what the graph holds; `notes` what the user should read.
+    """
+
+    model: Model
+    proto: Any
+    kind: str
+    outputs: Tuple[Output, ...]
+    notes: Tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> layout.Cost:
+        """Nodes, parameters and BFLOPs."""
+        return layout.cost(self.proto)
+
+
+def recognise(proto: Any, shown: str, said: Optional[Said] = None, *, folder: Optional[Path] = None) -> Recognised:
+    """An `onnx.ModelProto` of another exporter -> what it is. Edits `proto`; `shown` names it in errors.
+
+    `folder` is where its external weights lie. Raises `BadModel` for what is no detector or classifier we know
+    or may be several, `UsageError` for something said that does not fit it.
+    """
+    said = said or Said()
+    if not proto.graph.node:
+        raise BadModel(f"{shown} is no ONNX model: there is no graph in it")
+    meta = metadata.read({prop.key: prop.value for prop in proto.metadata_props})
+    kind = _kind(said.kind)
+    _refuse_task(shown, kind, meta.task)
+    if kind and meta.kind and kind != meta.kind:
+        raise UsageError(f"--kind {kind} was asked for, and the metadata of {shown} says that it is {meta.kind}")
+    operators = layout.operators(proto)
+    _refuse_plugins(shown, operators)
+    graph.embed_external(proto, folder, shown)
+    onnx_limits.check(proto, shown)
+    measure = graph.fix_input(proto, shown, said.hw, meta.hw)
+    onnx_limits.check_sizes(proto, shown)
+    hw, channels = _size(proto, shown, meta.stride if measure else None)
+    cast = graph.as_float32(proto)
+    outputs = graph.outputs(proto, shown, measure=measure)
+    _refuse_masks(shown, outputs, hw)
+
+    classes = _classes(shown, said, meta)
+    seen = Seen(outputs, hw, classes, said.anchors)
+    if kind is None:
+        kind = "classify" if meta.task == "classify" else meta.kind
+    match = choose(shown, proto, seen, kind, operators)
+    heads, shapes = _attach(proto, match.guess, outputs)
+    labels, notes = _labels(said, meta, heads[0].classes, match.kind)
+    family = KINDS[match.kind]
+    if isinstance(heads[0], Scores):
+        heads = (replace(heads[0], softmax=layout.last_operator(proto, heads[0].name) != "Softmax"),)
+    model = Model(
+        name=Path(shown).stem,
+        input=_input(family, hw, channels, said.resize),
+        heads=heads,
+        labels=labels,
+        conf=family.conf,
+        iou=family.iou,
+        origin={"recognised": match.kind, **dict(meta.origin)},
+    )
+    dropped = [output.name for output in outputs if output not in match.guess.join + shapes]
+    return Recognised(model, proto, match.kind, shapes, (*meta.odd, *notes, *_graph_notes(proto, cast, dropped)))
+
+
+def anchor_set(text: str) -> AnchorSet:
+    """ "yolov4", or "W,H,W,H,..." for all heads (the finest first; ";" between heads of different length)."""
+    if text.strip().lower() in SETS:
+        return SETS[text.strip().lower()]
+    heads = []
+    for part in text.split(";"):
+        try:
+            sides = [float(word) for word in part.split(",")]
+        except ValueError:
+            raise UsageError(
+                f"--anchors {text!r}: W,H,W,H,... in pixels of the input, or one of {', '.join(sorted(SETS))}"
+            ) from None
+        if len(sides) % 2 or not all(0 < side < 1e5 for side in sides):
+            raise UsageError(f"--anchors {text!r}: pairs of a width and a height, both above 0")
+        heads.append(tuple(zip(sides[::2], sides[1::2])))
+    return AnchorSet(tuple(heads))
+
+
+def _kind(name: Optional[str]) -> Optional[str]:
+    if name is None:
+        return None
+    key = name.strip().lower()
+    key = ALIASES.get(key, key)
+    if key not in KINDS:
+        raise UnknownName("kind", name, (*KINDS, *ALIASES))
+    return key
+
+
+def _refuse_task(shown: str, kind: Optional[str], task: str) -> None:
+    if task in _TASKS:
+        raise BadModel(
+            f"{shown} gives {_TASKS[task]} (task={task} in its metadata); edgecsp runs detectors and classifiers"
+        )
+    if kind and task in ("detect", "classify") and (kind == "classify") != (task == "classify"):
+        raise UsageError(f"--kind {kind} was asked for, and the metadata of {shown} says task={task}")
+
+
+def _refuse_plugins(shown: str, operators: FrozenSet[str]) -> None:
+    plugins = sorted(name for name in operators if name in _NMS)
+    if plugins:
+        raise BadModel(
+            f"{shown} suppresses boxes inside with {', '.join(plugins)}, a TensorRT plugin that no other engine has; "
+            "export it without NMS (edgecsp does that part)"
+        )
+
+
+def _refuse_masks(shown: str, outputs: Sequence[Output], hw: Tuple[int, int]) -> None:
+    for output in outputs:
+        if output.shape[1:] == (32, hw[0] // 4, hw[1] // 4) and len(outputs) > 1:
+            raise BadModel(f"{shown} gives segmentation masks ({output}); edgecsp runs detectors and classifiers")
+
+
+def _size(proto: Any, shown: str, stride: Optional[int]) -> Tuple[Tuple[int, int], int]:
+    _, channels, height, width = (dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim)
+    if stride and (height % stride or width % stride):
+        raise UsageError(f"{shown} cannot take pictures of {width}x{height}: both sides must be multiples of {stride}")
+    return (height, width), channels
+
+
+def _classes(shown: str, said: Said, meta: metadata.Props) -> Optional[int]:
+    """How many classes somebody says there are."""
+    if said.labels is not None and said.classes not in (None, len(said.labels)):
+        raise UsageError(f"--classes {said.classes} and {len(said.labels)} names: they must agree")
+    if said.classes is not None and not 0 < said.classes <= metadata.MAX_CLASSES:
+        raise UsageError(f"--classes {said.classes}: from 1 to {metadata.MAX_CLASSES}")
+    if said.labels is not None:
+        return len(said.labels)
+    return said.classes or (len(meta.names) if meta.names is not None else None)
+
+
+def _attach(proto: Any, guess: Guess, outputs: Sequence[Output]) -> Tuple[Tuple[Any, ...], Tuple[Output, ...]]:
+    """The heads with the graph's outputs made theirs, one each, and these."""
+    if guess.join:
+        output = graph.joined(proto, *guess.join)
+        heads: Tuple[Any, ...] = (replace(guess.heads[0], name=output.name),)
+        outputs = (*outputs, output)
+    else:
+        heads = guess.heads
+    by_name: Dict[str, Output] = {output.name: output for output in outputs}
+    graph.keep_outputs(proto, [head.name for head in heads])
+    return heads, tuple(by_name[head.name] for head in heads)
+
+
+def _labels(said: Said, meta: metadata.Props, classes: int, kind: str) -> Tuple[Tuple[str, ...], List[str]]:
+    if said.labels is not None:
+        return said.labels, []
+    if meta.names is not None and len(meta.names) == classes:
+        return meta.names, []
+    if classes == len(COCO) and kind != "classify":
+        return COCO, [f"{classes} classes and no --names: taken to be COCO's"]
+    return tuple(f"class{i}" for i in range(classes)), [
+        f"no --names: the {classes} classes are called class0, class1 ..."
+    ]
+
+
+def _input(family: Kind, hw: Tuple[int, int], channels: int, resize: Optional[str]) -> Input:
+    made = Input(hw, channels=channels, **family.input)
+    return made if resize is None else replace(made, resize=resize)
+
+
+def _graph_notes(proto: Any, cast: bool, dropped: Sequence[str]) -> List[str]:
+    notes = []
+    opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if opset > _OPSET:
+        notes.append(f"opset {opset}: onnxruntime reads it; TensorRT 8.2 (Jetson TX2) wants {_OPSET} or less")
+    if cast:
+        notes.append("float16 inside: its input and outputs are cast from and to float32")
+    if dropped:
+        notes.append(f"not used: {', '.join(dropped[:6])}")
+    if "NonMaxSuppression" in layout.operators(proto):
+        notes.append("it suppresses boxes inside, at the thresholds of its export: --iou has no effect")
+    return notes

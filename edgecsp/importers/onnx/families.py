@@ -1,0 +1,216 @@
+"""The kinds of ONNX export we know: what each one's outputs look like, and how its input is made.
+
+A kind is one row of `KINDS` and one function that looks at the outputs' shapes and says which heads they would
+be. Source: the exporters' documentation and what their files hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+
+from ...graph.anchors import AnchorSet
+from ...types import AnchorFree, Decoded, EndToEnd, Head, Scores, Yolo
+from .graph import Output
+
+STRIDES = ((8, 16, 32), (16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
+MOST_ROWS = 1000  # an end-to-end head keeps 300; more rows than this are a grid
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is to go by: the outputs, the input's size, and what the user said of classes and anchors."""
+
+    outputs: Tuple[Output, ...]
+    hw: Tuple[int, int]
+    classes: Optional[int] = None
+    anchors: Optional[AnchorSet] = None
+
+    def rows(self) -> Iterator[Tuple[str, int, int]]:
+        """Outputs (1, a, b) as (name, a, b), without boxes and the scores that belong to them."""
+        apart = [each for pair in self.pairs() for each in pair]
+        for output in self.outputs:
+            if len(output.shape) == 3 and output.shape[0] == 1 and output not in apart:
+                yield output.name, output.shape[1], output.shape[2]
+
+    def pairs(self) -> Iterator[Tuple[Output, Output]]:
+        """Boxes (1, N, 4) and the scores (1, N, C) of the same N rows."""
+        for boxes in self.outputs:
+            for scores in self.outputs:
+                alike = len(scores.shape) == 3 and boxes.shape == (1, scores.shape[1], 4) and scores.shape[0] == 1
+                if alike and scores is not boxes:
+                    yield boxes, scores
+
+    def strides(self, cells: int) -> Tuple[int, ...]:
+        """The strides whose grids have so many cells together, () when none do."""
+        height, width = self.hw
+        for strides in STRIDES:
+            if sum((height // s) * (width // s) for s in strides) == cells:
+                return strides
+        return ()
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Heads that the outputs may be. `needs`: what must be said first. `join`: boxes and scores to put together."""
+
+    heads: Tuple[Head, ...] = ()
+    needs: str = ""
+    join: Tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One family of exports.
+
+    `asked`: never guessed by shapes, for others look the same; the file or the user says it.
+    `input` are fields of `core.Input`. `raw` True: nothing is computed behind the convolutions; `exp`: the graph
+    does or does not hold an Exp; None: no matter. `conf` and `iou` are what the family runs at. The head that `find`
+    makes says by `multi_label` whether the family's own predictor gives a place several classes: none here does, but
+    darknet's raw heads, which always do.
+    """
+
+    about: str
+    find: Callable[[Seen], Iterator[Guess]]
+    input: Mapping[str, Any]
+    raw: Optional[bool] = None
+    exp: Optional[bool] = None
+    conf: float = 0.25
+    iou: float = 0.45
+    asked: bool = False
+
+
+def _anchored(seen: Seen) -> Iterator[Guess]:
+    for name, rows, fields in seen.rows():
+        if fields > 5 and rows % 3 == 0 and seen.strides(rows // 3):
+            yield Guess((Decoded(name, fields - 5, objectness=True),))
+
+
+def _objectness(seen: Seen) -> Iterator[Guess]:
+    for name, rows, fields in seen.rows():
+        if fields > 5 and seen.strides(rows):
+            yield Guess((Decoded(name, fields - 5, objectness=True),))
+
+
+def _yolox(seen: Seen) -> Iterator[Guess]:
+    for name, rows, fields in seen.rows():
+        if fields > 5 and seen.strides(rows):
+            yield Guess((AnchorFree(name, fields - 5, seen.strides(rows)),))
+
+
+def _plain(seen: Seen) -> Iterator[Guess]:
+    for name, a, b in seen.rows():
+        if a > 4 and seen.strides(b):
+            yield Guess((Decoded(name, a - 4, channels_first=True),))
+        elif b > 4 and seen.strides(a):
+            yield Guess((Decoded(name, b - 4),))
+
+
+def _end_to_end(seen: Seen) -> Iterator[Guess]:
+    for name, rows, fields in seen.rows():
+        grid = seen.strides(rows) or (rows % 3 == 0 and seen.strides(rows // 3))
+        if fields == 6 and rows <= MOST_ROWS and not grid:
+            if seen.classes is None:
+                yield Guess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
+            else:
+                yield Guess((EndToEnd(name, seen.classes),))
+
+
+def _yolov4(seen: Seen) -> Iterator[Guess]:
+    for boxes in seen.outputs:
+        if len(boxes.shape) != 4 or boxes.shape[0] != 1 or boxes.shape[2:] != (1, 4):
+            continue
+        for scores in seen.outputs:
+            if len(scores.shape) == 3 and scores.shape[:2] == boxes.shape[:2]:
+                head = Decoded("detections", scores.shape[2], "xyxy", relative=True)
+                yield Guess((head,), join=(boxes, scores))
+
+
+def _detr(seen: Seen) -> Iterator[Guess]:
+    """Rows [centre and size in 0..1, score, class]; of exporters before 2026 [centre and size, class ...]."""
+    for name, rows, fields in seen.rows():
+        if rows > MOST_ROWS or fields < 5:
+            continue
+        if fields == 6 and seen.classes is not None:
+            yield Guess((EndToEnd(name, seen.classes, "xywh", relative=True),))
+        elif fields == 6:
+            yield Guess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
+        else:
+            yield Guess((Decoded(name, fields - 4, relative=True),))
+
+
+def _nas(seen: Seen) -> Iterator[Guess]:
+    for boxes, scores in seen.pairs():
+        # DAMO-YOLO's scores come first, and its pictures are laid in otherwise.
+        if seen.outputs.index(boxes) < seen.outputs.index(scores) and seen.strides(boxes.shape[1]):
+            yield Guess((Decoded("detections", scores.shape[2], "xyxy"),), join=(boxes, scores))
+
+
+def _darknet(seen: Seen) -> Iterator[Guess]:
+    maps = sorted((out for out in seen.outputs if len(out.shape) == 4), key=lambda out: -out.shape[2])
+    if len(maps) != len(seen.outputs):
+        return
+    strides = [seen.hw[1] // out.shape[3] if out.shape[3] else 0 for out in maps]
+    for out, stride in zip(maps, strides):
+        if stride < 2 or (out.shape[2] * stride, out.shape[3] * stride) != seen.hw or out.shape[1] < 6:
+            return
+    if len(set(strides)) != len(strides):
+        return
+    if seen.anchors is None:
+        known = {2: "yolov3-tiny, yolov4-tiny", 3: "yolov3, yolov4"}.get(len(maps))
+        yield Guess(needs="--anchors W,H,W,H,... (finest head first)" + (f" or one of {known}" if known else ""))
+        return
+    heads = tuple(_yolo_heads(maps, strides, seen.anchors))
+    if len(heads) == len(maps) and len({head.classes for head in heads}) == 1:
+        yield Guess(heads)
+    else:
+        channels = "+".join(str(out.shape[1]) for out in maps)
+        yield Guess(needs=f"--anchors that fit {len(maps)} heads of {channels} channels, A x (5 + C) each")
+
+
+def _yolo_heads(maps: Sequence[Output], strides: Sequence[int], anchors: AnchorSet) -> Iterator[Yolo]:
+    """A head for every map that the anchors fit; one list for all is shared out evenly."""
+    each = anchors.heads
+    if len(each) == 1 and len(each[0]) % len(maps) == 0:
+        n = len(each[0]) // len(maps)
+        each = tuple(each[0][i : i + n] for i in range(0, len(each[0]), n))
+    if len(each) != len(maps):
+        return
+    for i, (out, stride, wh) in enumerate(zip(maps, strides, each)):
+        fields, rest = divmod(out.shape[1], len(wh))
+        if not rest and fields > 5:
+            yield Yolo(out.name, fields - 5, stride, wh, anchors.scale_xy[i] if anchors.scale_xy else 1.0)
+
+
+def _classes(seen: Seen) -> Iterator[Guess]:
+    for output in seen.outputs:
+        if output.shape[:1] == (1,) and output.shape[2:] in ((), (1, 1)) and len(output.shape) > 1:
+            yield Guess((Scores(output.name, output.shape[1]),))
+
+
+_ULTRALYTICS = {"resize": "letterbox", "letterbox": "ultralytics"}
+_YOLOX = {"resize": "letterbox", "letterbox": "yolox", "colour": "bgr", "scale": 1.0}
+
+KINDS: Dict[str, Kind] = {
+    "yolov5": Kind("YOLOv5, v7: (1, 3 anchors x cells, 5 + C), decoded", _anchored, _ULTRALYTICS, raw=False),
+    "yolov6": Kind("YOLOv6: (1, cells, 5 + C), decoded", _objectness, _ULTRALYTICS, raw=False, exp=False),
+    "yolov8": Kind("YOLOv8, v9, v11, v12: (1, 4 + C, cells), decoded", _plain, _ULTRALYTICS, raw=False, iou=0.7),
+    "yolov10": Kind("YOLOv10, YOLO26 and exports with NMS: (1, N, 6), end to end", _end_to_end, _ULTRALYTICS),
+    "yolox": Kind("YOLOX: (1, cells, 5 + C), raw", _yolox, _YOLOX, raw=True),
+    "yolox-decoded": Kind("YOLOX with decode_in_inference", _objectness, _YOLOX, raw=False, exp=True),
+    "yolov4": Kind("pytorch-YOLOv4: boxes (1, N, 1, 4) and confs (1, N, C)", _yolov4, {"resize": "stretch"}),
+    "rtdetr": Kind(
+        "RT-DETR of ultralytics: (1, N, 6) or (1, N, 4 + C), end to end",
+        _detr,
+        {"resize": "stretch"},
+        iou=1.0,  # none is suppressed
+        asked=True,
+    ),
+    "yolonas": Kind("YOLO-NAS: boxes (1, cells, 4) and scores (1, cells, C)", _nas, _ULTRALYTICS, raw=None, iou=0.7),
+    "darknet": Kind("darknet's raw heads: (1, A x (5 + C), H, W) each", _darknet, {"resize": "darknet"}),
+    "classify": Kind("a classifier: (1, C)", _classes, {"resize": "crop"}, asked=True),
+}
+ALIASES = {
+    "yolov7": "yolov5", "yolov9": "yolov8", "yolov11": "yolov8", "yolo11": "yolov8", "yolov12": "yolov8",
+    "yolo12": "yolov8", "yolo26": "yolov10", "end2end": "yolov10", "yolo-nas": "yolonas", "rt-detr": "rtdetr",
+}  # fmt: skip

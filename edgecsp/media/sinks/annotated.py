@@ -1,0 +1,231 @@
+"""Annotated copies: a picture for a picture, an mp4 for a video or a live stream."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, OrderedDict
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from urllib.parse import unquote, urlsplit
+
+from ...cache import files
+from ...errors import OutputError, UsageError
+from ...types import Array, Frame, Result, Stream
+from .. import draw
+from .base import Sink, Target
+from .mp4 import Mp4
+
+PICTURES = (".jpg", ".jpeg", ".png")
+VIDEOS = (".mp4",)
+NOT_OURS = (".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v", ".ts", ".bmp", ".webp", ".tif", ".tiff")
+JPEG_QUALITY = 95
+NUMBER = 11  # bytes of a name for the number that tells copies apart
+
+
+class AnnotatedSink(Sink):
+    """Paints results into copies of the frames, in a folder (made if missing) or in one .mp4, .jpg or .png.
+
+    In a folder a copy bears the stem of its source: a JPEG stays one, other pictures become PNG, videos and
+    live streams mp4. A name that is taken gets a number: a second dog.jpg becomes dog-2.jpg, and so does one whose name
+    a file has that was there before, unless `overwrite` lets it be replaced. `inputs`, the files that are read, are
+    never replaced: that is a `UsageError` before anything is written. A single file is always replaced. A video is
+    finished when its stream has `ended`, or all are closed. `made` says that the folder was made for this run.
+    """
+
+    def __init__(self, out: Target, *, inputs: Iterable[str] = (), overwrite: bool = False, made: bool = False) -> None:
+        inputs = list(inputs)
+        self.out = Path(out)
+        self.is_file = _is_file(out)
+        self._overwrite = overwrite or self.is_file
+        self._inputs = {os.path.realpath(path) for path in inputs}
+        self._rank = ranks(inputs, _both_names)
+        self._passed: Counter[Tuple[str, str]] = Counter()  # numbers of a name that were taken by others
+        self._claimed: Set[str] = set()
+        self._renamed: List[Path] = []
+        self._videos: OrderedDict[int, Tuple[Stream, Mp4]] = OrderedDict()
+        self._first: Optional[Stream] = None
+        self._paths: List[Path] = []
+        self._refuse_inputs()
+        self._made = None if self.is_file else _make(self.out) or (self.out if made else None)
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Paint a frame and write it, or append it to its video."""
+        if self.is_file:
+            self._check_file(frame.stream)
+        if frame.stream.kind == "image":
+            self._write_picture(draw.annotate(frame.image, result), frame.stream)
+        else:
+            video = self._video(frame)
+            canvas = video.canvas(frame.image)
+            video.write(draw.annotate(canvas, result, copy=False), frame.pts_s)
+
+    def ended(self, stream: Stream) -> None:
+        """Finish its video."""
+        _, video = self._videos.pop(id(stream), (stream, None))
+        if video is not None:
+            self._finish(video)
+
+    def close(self) -> None:
+        """Finish the videos under way; a folder that stayed empty goes again."""
+        try:
+            while self._videos:
+                self._finish(self._videos.popitem(last=False)[1][1])
+        finally:
+            self.abort()  # of the rest, if one has failed
+
+    def abort(self) -> None:
+        """Remove the videos under way; pictures and videos that are finished stay."""
+        while self._videos:
+            self._videos.popitem()[1][1].abort()
+        if self._made is not None and not self._paths:
+            with suppress(OSError):  # it has gone, or another run writes there as well
+                self._made.rmdir()
+            self._made = None
+
+    @property
+    def paths(self) -> List[Path]:
+        """The files that are finished."""
+        return list(self._paths)
+
+    @property
+    def notes(self) -> List[str]:
+        """Which copies bear a number because their name was taken."""
+        if not self._renamed:
+            return []
+        more = f" and {len(self._renamed) - 1} more" * (len(self._renamed) > 1)
+        return [f"{self._renamed[0]}{more} existed before this run: copies got a number. To replace: --overwrite"]
+
+    def _video(self, frame: Frame) -> Mp4:
+        key = id(frame.stream)  # the stream is kept beside it, so the id stays its own
+        if key not in self._videos:
+            stream = frame.stream
+            path = self._claim(stream)
+            names = None if self._overwrite else self._free(path, stream)
+            self._videos[key] = (stream, Mp4(path, frame.hw, stream.fps, stream.pixel_aspect, names))
+        return self._videos[key][1]
+
+    def _finish(self, video: Mp4) -> None:
+        video.close()
+        self._paths.append(video.path)
+
+    def _write_picture(self, image: Array, stream: Stream) -> None:
+        import cv2
+
+        path = self._claim(stream)
+        options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        try:
+            ok, data = cv2.imencode(path.suffix, image, options)
+        except cv2.error as error:
+            raise OutputError(f"cannot write {path}: {error.err or error}") from error
+        if not ok:
+            raise OutputError(f"cannot write {path}: OpenCV cannot encode {path.suffix}")
+        if self._overwrite:
+            with files.atomic(path) as file:
+                file.write(data.tobytes())
+        else:
+            path = files.write_new(self._free(path, stream), data.tobytes())
+        self._paths.append(path)
+
+    def _claim(self, stream: Stream) -> Path:
+        if self.is_file:
+            return self.out
+        if not self.out.is_dir():
+            raise OutputError(f"cannot write into the folder {self.out}: it was removed during the run")
+        return next(self._names(stream))
+
+    def _names(self, stream: Stream) -> Iterator[Path]:
+        """Names for a stream's copy that are free, each claimed as it is given."""
+        name = copy_name(stream.name, stream.kind)
+        rank = self._rank.get((name, stream.name), 1)
+        noted = False
+        while True:
+            number = rank + self._passed[name]
+            path = self.out / (f"-{number}" * (number > 1)).join(name)
+            there = not self._overwrite and os.path.lexists(path)
+            # Case folded: two names may be one file on the disk this is read on later.
+            free = str(path).casefold() not in self._claimed and os.path.realpath(path) not in self._inputs
+            if free and there and not noted:
+                self._renamed.append(path)
+                noted = True
+            if free and not there:
+                self._claimed.add(str(path).casefold())
+                yield path
+            self._passed[name] += 1
+
+    def _free(self, first: Path, stream: Stream) -> Iterator[Path]:
+        """A claimed name, and others should another run take it meanwhile."""
+        yield first
+        yield from self._names(stream)
+
+    def _check_file(self, stream: Stream) -> None:
+        picture = self.out.suffix.lower() in PICTURES
+        if picture != (stream.kind == "image"):
+            raise UsageError(
+                f"{self.out} is a {'picture' if picture else 'video'}, {stream.name} is not; "
+                f"give a folder or a {'.mp4' if picture else '.jpg'} file"
+            )
+        if self._first is not None and stream is not self._first:
+            raise UsageError(f"{self.out} holds one source, and {stream.name} is the second; give a folder")
+        self._first = stream
+
+    def _refuse_inputs(self) -> None:
+        for path in sorted(self._inputs):
+            for kind in ("image", "video"):
+                copy = self.out if self.is_file else self.out / "".join(copy_name(path, kind))
+                if os.path.realpath(copy) in self._inputs:
+                    raise UsageError(f"writing {copy} would replace a source; give another folder or name")
+
+
+def copy_name(name: str, kind: str) -> Tuple[str, str]:
+    """A stream's name and kind -> stem and suffix of its copy."""
+    suffix = ".mp4"
+    if kind == "image":
+        suffix = ".jpg" if name.lower().endswith((".jpg", ".jpeg", ".jpe")) else ".png"
+    if "://" in name:
+        parts = urlsplit(name)
+        last = PurePosixPath(unquote(parts.path)).stem
+        stem = last if kind != "live" and last else f"{parts.netloc}{parts.path}"
+        stem = re.sub(r"[^\w.-]+", "_", stem).strip("._")
+    else:
+        stem = Path(name).stem
+        if kind == "live":
+            stem = re.sub(r"[^\w.-]+", "_", stem)
+    return files.shortened(stem, files.NAME_BYTES - len(suffix) - NUMBER) or "stream", suffix
+
+
+def ranks(inputs: Iterable[str], names: Callable[[str], Iterable[Any]]) -> Dict[Tuple[Any, str], int]:
+    """(name, input) -> which of the inputs that would give that name it is, by their order."""
+    counts: Counter[Any] = Counter()
+    found: Dict[Tuple[Any, str], int] = {}
+    for path in dict.fromkeys(inputs):
+        for name in names(path):
+            counts[name] += 1
+            found[name, path] = counts[name]
+    return found
+
+
+def _both_names(path: str) -> List[Tuple[str, str]]:
+    return [copy_name(path, "image"), copy_name(path, "video")]
+
+
+def _is_file(out: Target) -> bool:
+    suffix = Path(out).suffix.lower()
+    if Path(out).is_dir() or str(out).endswith("/"):
+        return False
+    if suffix in NOT_OURS:
+        raise UsageError(f"{out}: annotated copies are written as {', '.join(PICTURES + VIDEOS)}, or into a folder")
+    return suffix in PICTURES + VIDEOS
+
+
+def _make(folder: Path) -> Optional[Path]:
+    """Make the folder; it is returned when it was not there before."""
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write into the folder {folder}: permission denied")
+    return folder if new else None

@@ -1,0 +1,162 @@
+"""Results as text: JSON Lines, CSV, COCO result JSON. Boxes in picture pixels, two decimals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
+
+from ...errors import UsageError
+from ...graph.labels import COCO, COCO_IDS
+from ...system import text
+from ...types import Detection, Detections, Frame, Result
+from .annotated import ranks
+from .base import Target, TextSink
+
+SCHEMA = "edgecsp/1"
+COLUMNS = ("source", "frame", "pts_s", "class_id", "label", "score", "x0", "y0", "x1", "y1")
+
+
+class JsonLinesSink(TextSink):
+    """One JSON object a frame and line: schema, source, frame, pts_s, width, height, and the result.
+
+    The result is `detections` ({class_id, label, score, xyxy}) or, of a classifier, `classes`
+    ({class_id, label, score}). ASCII only, so it survives every terminal and locale.
+    """
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Append a line."""
+        self._text.write(line(as_json(frame, result)))
+
+
+def as_json(frame: Frame, result: Result) -> Dict[str, Any]:
+    """A frame and its result -> the object of one JSON line."""
+    height, width = frame.hw
+    entry: Dict[str, Any] = {
+        "schema": SCHEMA,
+        "source": frame.stream.name,
+        "frame": frame.index,
+        "pts_s": _seconds(frame),
+        "width": width,
+        "height": height,
+    }
+    if isinstance(result, Detections):
+        entry["detections"] = [
+            {"class_id": d.class_id, "label": d.label, "score": round(d.score, 5), "xyxy": _rounded(d.xyxy)}
+            for d in result
+        ]
+    else:
+        entry["classes"] = [
+            {"class_id": int(i), "label": result.label(int(i)), "score": round(float(score), 5)}
+            for i, score in zip(result.class_ids, result.scores)
+        ]
+    return entry
+
+
+def line(entry: Dict[str, Any]) -> str:
+    """An object as its line."""
+    return json.dumps(entry, separators=(", ", ": "), allow_nan=False) + "\n"
+
+
+class CsvSink(TextSink):
+    """One row a box under a header line; a classifier's rows leave the box empty. A frame without boxes has none."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._rows([COLUMNS])
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Append the rows of a frame."""
+        pts_s = _seconds(frame)
+        head = [frame.stream.name, frame.index, "" if pts_s is None else pts_s]
+        boxes: Sequence[Sequence[Any]] = [("",) * 4] * len(result)
+        if isinstance(result, Detections):
+            boxes = [_rounded(d.xyxy) for d in result]
+        self._rows(
+            [*head, int(i), result.label(int(i)), round(float(score), 5), *box]
+            for i, score, box in zip(result.class_ids, result.scores, boxes)
+        )
+
+    def _rows(self, rows: Any) -> None:
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows([text.cell(value) for value in row] for row in rows)
+        if lines.getvalue():
+            self._text.write(lines.getvalue())
+
+
+class CocoSink(TextSink):
+    """COCO result JSON, as pycocotools loads it: [{image_id, category_id, bbox [x, y, w, h], score}, ...].
+
+    `image_id` is the file's stem, a number if it is all digits; of a video, stem_frame. `category_id` is
+    COCO's own id when the labels are COCO's 80, else class id + 1. Of `inputs`, the files that will be read, a second
+    one of the same stem is stem-2. Raises `UsageError` for a classifier.
+    """
+
+    def __init__(self, target: Target, *, inputs: Iterable[str] = ()) -> None:
+        super().__init__(target)
+        self._rank = ranks(inputs, lambda path: [Path(path).stem])
+        self._claimed: Dict[str, str] = {}  # stem -> source
+        self._stems: Dict[str, str] = {}  # source -> stem
+        self._text.write("[")
+        self._separator = "\n"
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Append the boxes of a frame."""
+        if not isinstance(result, Detections):
+            raise UsageError("COCO results are boxes; of a classifier, write JSON lines or CSV")
+        categories = category_ids(result.labels)
+        for found in result:
+            category = categories[found.class_id] if categories else found.class_id + 1
+            row = coco_row(image_id(frame, self._stem(frame.stream.name)), category, found)
+            self._text.write(self._separator + json.dumps(row, allow_nan=False))
+            self._separator = ",\n"
+
+    def _stem(self, source: str) -> str:
+        """What images of a source are called after: its stem, numbered when it is another source's as well."""
+        if source not in self._stems:
+            stem = Path(source).stem
+            for number in itertools.count(self._rank.get((stem, source), 1)):
+                name = f"{stem}-{number}" if number > 1 else stem
+                if self._claimed.setdefault(name, source) == source:
+                    self._stems[source] = name
+                    break
+        return self._stems[source]
+
+    def close(self) -> None:
+        """End the list and finish the file."""
+        if not self._text.closed:
+            self._text.write("\n]\n")
+        super().close()
+
+
+def coco_row(image: Union[int, str], category: int, found: Detection) -> Dict[str, Any]:
+    """A detection as COCO's results have it: {image_id, category_id, bbox [x, y, w, h], score}."""
+    x0, y0, x1, y1 = found.xyxy
+    box = _rounded((x0, y0, x1 - x0, y1 - y0))
+    return {"image_id": image, "category_id": category, "bbox": box, "score": round(found.score, 5)}
+
+
+def category_ids(labels: Sequence[str]) -> Optional[Sequence[int]]:
+    """COCO's category ids by class id, when the labels are COCO's 80 in order, else None."""
+    # Not all must match: motorbike is motorcycle elsewhere, sofa couch, tvmonitor tv.
+    same = sum(a.lower() == b for a, b in zip(labels, COCO))
+    return COCO_IDS if len(labels) == len(COCO) and same >= 70 else None
+
+
+def image_id(frame: Frame, stem: Optional[str] = None) -> Any:
+    """What COCO calls the picture: 139 for 000000000139.jpg, else the stem (its source's); of a video, stem_frame."""
+    stem = Path(frame.stream.name).stem if stem is None else stem
+    if frame.stream.kind != "image":
+        return f"{stem}_{frame.index}"
+    return int(stem) if stem.isascii() and stem.isdigit() else stem
+
+
+def _rounded(numbers: Sequence[float]) -> List[float]:
+    return [round(number, 2) for number in numbers]
+
+
+def _seconds(frame: Frame) -> Optional[float]:
+    return None if frame.pts_s is None else round(frame.pts_s, 6)

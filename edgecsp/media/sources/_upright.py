@@ -1,0 +1,98 @@
+"""PyAV's frames as images: BGR, in true colours, turned as their display matrix says."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional
+
+import numpy as np
+
+from ...types import Array
+
+
+class ToBgr:
+    """PyAV frame -> (H, W, 3) uint8 BGR, upright, C-contiguous; None when swscale refuses."""
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()  # kept: it remembers its tables from frame to frame
+        self._upright = _Upright()
+        self.is_sideways = False  # whether the last picture was turned by a quarter
+
+    def __call__(self, frame: Any) -> Optional[Array]:
+        import av
+
+        try:
+            bgr = self._reformatter.reformat(frame, format="bgr24", **_colours(frame)).to_ndarray()
+        except (av.error.FFmpegError, ValueError):
+            return None
+        turned = self._upright(bgr, frame)
+        self.is_sideways = abs(turned.strides[1]) > abs(turned.strides[0])
+        return np.ascontiguousarray(turned)
+
+
+class _Upright:
+    """Turns pictures as their frames' display matrix says; it is looked up when the rotation is another than before.
+
+    Not for every frame: PyAV's frame and its side data hold each other, so that each frame asked is kept until Python
+    happens to collect what it finds in circles, which at 4K may be a gigabyte later.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: Any = None
+        self._turned: Callable[[Array], Array] = np.asarray
+        self._asked: Any = None
+
+    def __call__(self, image: Array, frame: Any) -> Array:
+        rotation = getattr(frame, "rotation", 0)  # PyAV 12 does not tell: there the first frame decides
+        if rotation != self._rotation:
+            self._rotation, self._turned = rotation, _turn(frame, rotation)
+            # Held, because the collector would free its buffer at any time: a decoder that conceals damage shows what
+            # is left in the buffer that it gets next, so the same video would give other pixels in another run.
+            self._asked = frame
+        return self._turned(image)
+
+
+def _turn(frame: Any, rotation: float) -> Callable[[Array], Array]:
+    try:
+        found = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 stumbles over side data that is newer than itself, such as the EXIF of MJPEG
+        return lambda image: np.rot90(image, round(rotation / 90))
+    if found is None:
+        return np.asarray
+    matrix = bytes(found)
+    return lambda image: upright(image, matrix)
+
+
+def _colours(frame: Any) -> Dict[str, Any]:
+    name = frame.format.name
+    if not name.startswith(("yuv", "nv", "p0")):
+        return {}
+    full = int(frame.color_range) == 2 or name.startswith("yuvj")
+    # 1 is BT.709, 9 and 10 BT.2020; FFmpeg and OpenCV take what is not tagged for BT.601, and so do we.
+    source = {1: "itu709", 9: "bt2020", 10: "bt2020"}.get(int(frame.colorspace), "itu601")
+    names = _colourspaces()
+    source = source if source.upper() in names else "itu709"
+    # The destination means nothing for RGB, but PyAV 12 ignores the source unless the two differ.
+    return {
+        "src_colorspace": source,
+        "dst_colorspace": "itu709" if source == "itu601" else "itu601",
+        "src_color_range": 2 if full else 1,
+        "dst_color_range": 2,
+    }
+
+
+def _colourspaces() -> Any:
+    from av.video.reformatter import Colorspace
+
+    return [item.name for item in Colorspace]
+
+
+def upright(image: Array, matrix: bytes) -> Array:
+    """Turn and mirror a picture as a display matrix says (nine int32: a b u c d v x y w; quarter turns only)."""
+    a, b, _, c, d = np.frombuffer(matrix[:20], "<i4").tolist()
+    across, down = a, d
+    if abs(b) > abs(a):
+        image = image.transpose(1, 0, 2)
+        across, down = c, b
+    return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]

@@ -1,0 +1,228 @@
+"""Encoded image -> pixels, upright, and what was wrong: libjpeg-turbo for JPEG, libheif for HEIC, OpenCV for the rest.
+
+OpenCV tells of a damaged JPEG by a line on stderr that names no file. simplejpeg (libjpeg-turbo, too: the same pixels)
+raises it, in any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
+
+import numpy as np
+
+from ...errors import SourceError
+from ...types import Array
+from .image_probe import Probe, jpeg, probe, tiff
+
+MAX_BYTES = 1 << 30
+MAX_PIXELS = 200_000_000  # of one image: 600 MB once decoded
+
+
+class Decoded(NamedTuple):
+    """An image, (H, W, 3) uint8 BGR, and what was survived in decoding it, a text each."""
+
+    image: Array
+    warnings: Tuple[str, ...] = ()
+
+
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode bytes to (H, W, 3) uint8 BGR, upright, with warnings; `name` is for the `SourceError`.
+
+    An image of more than `max_pixels` by its header is refused before it is decoded; where the header is not
+    understood, OpenCV's own limit stands (OPENCV_IO_MAX_IMAGE_PIXELS).
+    """
+    if not data:
+        raise SourceError(f"{name} is empty (0 bytes)")
+    if len(data) > MAX_BYTES:
+        raise SourceError(f"{name} is larger than {MAX_BYTES >> 20} MiB, no picture; name a video by its extension")
+    header = probe(data) or Probe("")
+    _check_size(header.width, header.height, name, max_pixels)
+    if header.kind == "JPEG":
+        image, warnings = _jpeg(data, header, name, max_pixels)
+    else:
+        image, warnings = _OTHERS.get(header.kind, _any)(data, header, name)
+    if header.frames > 1:
+        parts = "pages" if header.kind == "TIFF" else "frames"
+        warnings = (*warnings, f"only the first of {header.frames} {parts} was read")
+    return Decoded(np.ascontiguousarray(image, np.uint8), warnings)
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise SourceError(
+            f"{name} is {width}x{height}, {width * height / 1e6:.0f} megapixels; at most {max_pixels / 1e6:g} are "
+            f"read; to allow it: run --max-pixels {width * height}, in Python max_pixels="
+        )
+
+
+def jpeg_size(data: bytes) -> Tuple[int, int]:
+    """Width and height as libjpeg-turbo reads them, whatever lies in between; 0, 0 where it finds none."""
+    return _jpeg_header(data)[:2]
+
+
+def _jpeg_header(data: bytes) -> Tuple[int, int, str]:
+    import simplejpeg
+
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except (ValueError, KeyError):  # KeyError: it knows no name for the colours of nothing
+        return 0, 0, ""
+    return width, height, colours
+
+
+def _jpeg(data: bytes, header: Probe, name: str, max_pixels: int) -> Decoded:
+    import simplejpeg
+
+    width, height, colours = _jpeg_header(data)
+    _check_size(width, height, name, max_pixels)
+    space = "CMYK" if colours in ("CMYK", "YCCK") else "BGR"
+    warnings: Tuple[str, ...] = ()
+    try:
+        try:
+            image = simplejpeg.decode_jpeg(data, space)
+        except ValueError as error:
+            if jpeg.lacks_end(data):
+                data += b"\xff\xd9"
+                image = simplejpeg.decode_jpeg(data, space)
+                warnings = ("its end marker is missing, all of its image data is there",)
+            else:
+                image = simplejpeg.decode_jpeg(data, space, strict=False)
+                warnings = (f"damaged, parts may be wrong (libjpeg: {error})",)
+    except ValueError as error:
+        raise _unreadable(data, name, f" (libjpeg: {error})") from None
+    if space == "CMYK":  # libjpeg-turbo only checks it: OpenCV's colours are those that it always had
+        return Decoded(_opencv(data, name), warnings)
+    return Decoded(_EXIF[header.orientation](image), warnings)
+
+
+def _tiff(data: bytes, _: Probe, name: str) -> Decoded:
+    image = _opencv(data, name)
+    damaged = tiff.is_damaged(data)
+    return Decoded(image, ("damaged, parts are wrong (a strip fails its checksum)",) if damaged else ())
+
+
+def _avif(data: bytes, header: Probe, name: str) -> Decoded:
+    import cv2
+
+    # Neither does OpenCV apply the file's transforms, nor may EXIF be applied beside them (ISO/IEC 23008-12).
+    image = _opencv(data, name, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    for kind, value in header.transforms:
+        image = np.rot90(image, value) if kind == "irot" else cv2.flip(image, value)
+    return Decoded(image)
+
+
+def _heic(data: bytes, _: Probe, name: str) -> Decoded:
+    try:
+        import pi_heif
+    except ImportError:
+        raise SourceError(
+            f"{name} is a HEIC image, which OpenCV cannot decode; install libheif's package: pip install pi-heif; "
+            "or convert it to .jpg"
+        ) from None
+    try:
+        found = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        pixels = np.asarray(found)
+    except (ValueError, RuntimeError, EOFError, OSError) as error:
+        raise _unreadable(data, name, f" (libheif: {error})") from error
+    return Decoded(pixels[:, :, 2::-1] if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, 2))
+
+
+def _any(data: bytes, _: Probe, name: str) -> Decoded:
+    return Decoded(_opencv(data, name))
+
+
+_OTHERS: Dict[str, Callable[[bytes, Probe, str], Decoded]] = {"TIFF": _tiff, "AVIF": _avif, "HEIC": _heic}
+
+
+def _opencv(data: bytes, name: str, flags: int = 1) -> Array:
+    """What OpenCV makes of it; `flags` 1 is IMREAD_COLOR."""
+    import cv2
+
+    reason = ""
+    image = None
+    with quiet_opencv():
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error as error:
+            reason = f" ({getattr(error, 'err', '') or error})"
+    if "MAX_IMAGE" in reason:
+        raise SourceError(f"{name} is larger than OpenCV may decode here{reason}; to allow it: run --max-pixels PIXELS")
+    if image is None:
+        raise _unreadable(data, name, reason)
+    return np.asarray(image)
+
+
+def _unreadable(data: bytes, name: str, reason: str) -> SourceError:
+    return SourceError(
+        f"{name} is not a whole picture in a format that can be read: {len(data)} bytes, {looks_like(data)}{reason}; "
+        "make a new copy, or convert it to .jpg or .png"
+    )
+
+
+def _flip(axis: int, transpose: bool) -> Callable[[Array], Array]:
+    def turned(image: Array) -> Array:
+        import cv2
+
+        return np.asarray(cv2.flip(cv2.transpose(image) if transpose else image, axis))
+
+    return turned
+
+
+# What turns a stored image upright, by its EXIF orientation.
+_EXIF: Dict[int, Callable[[Array], Array]] = {
+    1: lambda image: image, 2: _flip(1, False), 3: _flip(-1, False), 4: _flip(0, False),
+    5: lambda image: image.transpose(1, 0, 2), 6: _flip(1, True), 7: _flip(-1, True), 8: _flip(0, True),
+}  # fmt: skip
+
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "begins like a JPEG"),
+    (b"\x89PNG", "begins like a PNG"),
+    (b"GIF8", "is a GIF"),
+    (b"%PDF", "is a PDF"),
+    (b"PK\x03\x04", "is a zip archive"),
+    (b"\x1f\x8b", "is gzip-compressed"),
+    (b"<", "is HTML or XML text"),
+)
+
+
+def looks_like(data: bytes) -> str:
+    """What the first bytes of a file say of it, for an error message."""
+    for magic, words in _MAGIC:
+        if data.startswith(magic):
+            return words
+    if data[4:8] == b"ftyp":
+        return f"is an ISO media file ({data[8:12].decode('ascii', 'replace').strip()}: mp4, mov, heic)"
+    head = data[:64]
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return f"is text ({head[:24].decode('ascii')!r})"
+    return f"begins with {head[:8].hex(' ')}"
+
+
+_quiet_lock = threading.Lock()
+_quiet: Dict[str, Any] = {"depth": 0, "level": None}
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's own log off stderr: what went wrong is told in our words."""
+    import cv2
+
+    log = getattr(getattr(cv2, "utils", None), "logging", None)
+    if log is None:
+        yield
+        return
+    # The level is the process's: who comes first takes it away, who goes last puts it back.
+    with _quiet_lock:
+        if _quiet["depth"] == 0:
+            _quiet["level"] = log.setLogLevel(log.LOG_LEVEL_SILENT)
+        _quiet["depth"] += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet["depth"] -= 1
+            if _quiet["depth"] == 0:
+                log.setLogLevel(_quiet["level"])

@@ -1,0 +1,124 @@
+"""GStreamer pipelines (`gst:PIPELINE`) and a Jetson's own cameras (`csi://0`), through gst-launch-1.0.
+
+A pipeline runs in a process of its own, which writes raw BGR to us. OpenCV's wheels come without GStreamer, and
+PyGObject would have to be compiled for a Jetson TX2's Python; gst-launch comes with GStreamer everywhere, and when
+one of a board's plugins dies, that process does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from typing import Iterator, List, Optional
+from urllib.parse import parse_qsl
+
+from ...errors import SourceError
+from ...types import Frame, Stream
+from ._gst_launch import PROGRAM, Launched, Silent, shown
+from .base import Source
+
+CSI = {"width": 1280, "height": 720, "fps": 30, "flip": 0}
+IN_A_CONTAINER = (
+    "; csi:// is a Jetson's camera; in a container: --runtime nvidia --volume /tmp/argus_socket:/tmp/argus_socket"
+)
+
+
+class Pipeline(Source):
+    """What a GStreamer pipeline brings, opened at once: live when GStreamer says so of it, else every frame.
+
+    `words` are the pipeline as gst-launch-1.0 takes it, without a sink: any raw video is converted to BGR. `pts_s` is
+    the time since the first frame (live), else by the frame rate. Opening, and waiting for a frame, end after
+    `timeout_s` with a `SourceError`, as does what GStreamer itself calls an error.
+    """
+
+    moving = True
+
+    def __init__(self, name: str, words: List[str], *, stride: int = 1, timeout_s: float, hint: str = "") -> None:
+        super().__init__(name, stride=stride)
+        self._words, self._timeout_s, self._hint = words, timeout_s, hint
+        self._launched: Optional[Launched] = self._open()
+        self.live = self._launched.live
+        self._stream = Stream(name, "live" if self.live else "video", self._launched.caps.fps)
+
+    def _open(self) -> Launched:
+        launched = Launched(self._words)
+        try:
+            launched.wait_for_caps(self._timeout_s)
+        except Silent as error:
+            launched.stop()
+            reason = launched.reason() or str(error)
+            raise SourceError(f"cannot open {self.name}: {reason}{self._hint}") from None
+        except BaseException:
+            launched.stop()
+            raise
+        return launched
+
+    def __iter__(self) -> Iterator[Frame]:
+        launched, self._launched = self._launched or self._open(), None
+        begun, index = None, -1
+        try:
+            while not self.closed:
+                image = launched.read(self._timeout_s)
+                if image is None:
+                    break
+                now = time.monotonic()
+                begun = now if begun is None else begun
+                index += 1
+                if index % self.stride == 0:
+                    fps = launched.caps.fps
+                    pts_s = now - begun if self.live else index / fps if fps else None
+                    yield Frame(image, self._stream, index, pts_s)
+            if self.closed or (launched.ended() and index >= 0):
+                return
+            reason = launched.reason() or "the pipeline stopped"
+        except Silent as error:
+            reason = str(error)
+        finally:
+            launched.stop()
+        raise SourceError(f"{self.name} broke off after {index + 1} frames: {reason}")
+
+    def close(self) -> None:
+        """Stop; a pipeline that was never read is stopped here."""
+        super().close()
+        launched, self._launched = self._launched, None
+        if launched is not None:
+            launched.stop()
+
+
+def open_pipeline(uri: str, *, stride: int, timeout_s: float) -> Source:
+    """`gst:PIPELINE` or `csi://N?width=&height=&fps=&flip=` -> a source; raises `SourceError`."""
+    if os.name != "posix":
+        raise SourceError(f"{uri.partition(':')[0]}: sources want Linux; for a camera of this machine give its number")
+    if uri.lower().startswith("csi:"):
+        return Pipeline(uri, csi_words(uri), stride=stride, timeout_s=timeout_s, hint=IN_A_CONTAINER)
+    try:
+        words = shlex.split(uri[len("gst:") :])
+    except ValueError as error:
+        raise SourceError(f"gst: the pipeline has a quotation mark too many or too few ({error})") from None
+    if words[:1] == [PROGRAM]:
+        words = words[1:]
+    if "appsink" in words:  # pipelines written for OpenCV end so
+        words = words[: words.index("appsink")]
+    while words[-1:] == ["!"]:
+        words = words[:-1]
+    if not words:
+        raise SourceError("gst: there is no pipeline; for example 'gst:v4l2src device=/dev/video0'")
+    return Pipeline("gst:" + " ".join(map(shown, words)), words, stride=stride, timeout_s=timeout_s)
+
+
+def csi_words(uri: str) -> List[str]:
+    """`csi://1?width=1920&fps=60` -> the pipeline of a Jetson's camera; raises `SourceError`."""
+    found = re.fullmatch(r"csi://(\d+)/?(?:\?(.*))?", uri, re.IGNORECASE)
+    said = dict(parse_qsl(found[2] or "", keep_blank_values=True)) if found else {}
+    if not found or set(said) - set(CSI) or not all(value.isdecimal() for value in said.values()):
+        raise SourceError(
+            f"{uri}: give the camera's number and whole numbers: csi://0?width=1280&height=720&fps=30&flip=0"
+        )
+    asked = {**CSI, **{key: int(value) for key, value in said.items()}}
+    size = f"width={asked['width']},height={asked['height']},framerate={asked['fps']}/1"
+    return [
+        *("nvarguscamerasrc", f"sensor-id={found[1]}", "!", f"video/x-raw(memory:NVMM),format=NV12,{size}"),
+        *("!", "nvvidconv", f"flip-method={asked['flip']}", "!", "video/x-raw,format=BGRx"),
+    ]

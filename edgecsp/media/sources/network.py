@@ -1,0 +1,164 @@
+"""URLs: cameras and broadcasts (live), videos and pictures on a web server. No call waits for ever."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import Any, Dict, Iterator, Mapping, Optional
+from urllib.parse import quote, unquote, urlsplit
+
+from ...errors import SourceError
+from ...types import Frame
+from . import video
+from .base import Source, credentials, redact
+from .ffmpeg_log import local_errors
+from .pictures import MAX_BYTES, MAX_PIXELS, Bytes
+
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https")
+TIMEOUT_S = 10.0
+
+
+class Network(Source):
+    """A URL through FFmpeg: a live stream, or a video file of known length over http.
+
+    It is opened at once. RTSP goes over TCP unless `options` (FFmpeg's own) say otherwise. Opening, and
+    waiting for a frame, end after `timeout_s` with a `SourceError`.
+    """
+
+    moving = True
+
+    def __init__(
+        self, url: str, *, stride: int = 1, timeout_s: float = TIMEOUT_S, options: Optional[Mapping[str, str]] = None
+    ) -> None:
+        super().__init__(redact(url), stride=stride)
+        self._url = url
+        self._timeout_s = timeout_s
+        self._rtsp = url.lower().startswith("rtsp")
+        self._options: Dict[str, str] = {"rtsp_transport": "tcp"} if self._rtsp else {}
+        self._options.update(options or {})
+        self._container: Any = self._open()
+        try:
+            video.track(self._container, self.name)
+        except SourceError:
+            self._container.close()
+            raise
+        finite = bool(self._container.duration)
+        self.live = not (finite and url.lower().startswith("http"))
+        self._endless = not finite and self._rtsp
+        self._stream = video.describe(self._container, self.name, "live" if self.live else "video", stride)
+
+    @property
+    def frames(self) -> Optional[int]:
+        """Expected number of frames of a video file, None for a live stream."""
+        return self._stream.frames
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether FFmpeg takes what the URL holds for a single still picture."""
+        name: str = self._container.format.name if self._container else ""
+        return name.endswith("_pipe") or name == "image2"
+
+    def _open(self) -> Any:
+        import av
+
+        begun = time.monotonic()
+        # FFmpeg's RTSP waits twice: when the first wait is cut it still hands out the packet it held back.
+        wait_s = self._timeout_s / 2 if self._rtsp else self._timeout_s
+        try:
+            with local_errors():  # its first frames are decoded here: no other video's decoder logs these
+                return av.open(
+                    self._url, timeout=(self._timeout_s, wait_s), container_options=self._options,
+                    metadata_errors="replace",
+                )  # fmt: skip
+        except (av.error.FFmpegError, UnicodeError, ValueError) as error:
+            reason = self._reason(error, begun)
+        # Outside of the except block: PyAV's message holds the URL, and a context would show it.
+        raise SourceError(f"cannot open {self.name}: {reason}; check the address, the login and the network")
+
+    def _reason(self, error: Exception, begun: float) -> str:
+        import av
+
+        # An interrupted handshake comes back as "invalid data": the clock knows better.
+        late = time.monotonic() - begun >= self._timeout_s * 0.99
+        if late or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+            return f"no answer for {self._timeout_s:g} s"
+        return getattr(error, "strerror", None) or type(error).__name__
+
+    def __iter__(self) -> Iterator[Frame]:
+        import av
+
+        container, self._container = self._container or self._open(), None
+        reason, seen, count = "the server ended the stream", time.monotonic(), 0
+        with container:
+            pictures = video.frames(
+                container, self._stream, self.problems, self.stride, lambda: self.closed, self._timeout_s, self.threads,
+                reopen=self._open,
+            )  # fmt: skip
+            try:
+                for frame in pictures:
+                    count += 1
+                    yield frame
+                    seen = time.monotonic()
+            except av.error.FFmpegError as error:
+                reason = self._reason(error, seen)
+            else:
+                if self.closed or not self._endless:
+                    return
+        raise SourceError(f"{self.name} broke off after {count} frames: {reason}")
+
+    def close(self) -> None:
+        """Stop; a container that was never read is closed here."""
+        super().close()
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
+
+
+def open_url(
+    url: str, *, stride: int, timeout_s: float, options: Optional[Mapping[str, str]], max_pixels: int = MAX_PIXELS
+) -> Source:
+    """A URL -> a picture, a video or a live stream; raises `SourceError`."""
+    from . import PICTURES
+
+    path = None
+    with suppress(ValueError):  # its message may quote the login, so it is not even chained
+        path = urlsplit(url).path
+    if path is None:
+        raise SourceError(f"{redact(url)} is not a URL: brackets or characters that no host name has")
+    web = url.lower().startswith("http")
+    if web and PurePosixPath(unquote(path)).suffix.lower() in PICTURES:
+        return Bytes(download(url, timeout_s), redact(url), max_pixels)
+    source = Network(url, stride=stride, timeout_s=timeout_s, options=options)
+    if web and source.is_picture:
+        source.close()
+        return Bytes(download(url, timeout_s), source.name, max_pixels)
+    return source
+
+
+def download(url: str, timeout_s: float) -> bytes:
+    """What a web address holds, at most 1 GiB, in as many seconds as it needs but never a silent `timeout_s`."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    bare, user, password = credentials(url)
+    bare = quote(bare, safe="%/:=&?~#+!$,;'@()*[]")
+    handlers = []
+    if user is not None:
+        known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        known.add_password(None, bare, unquote(user), unquote(password or ""))
+        handlers = [urllib.request.HTTPBasicAuthHandler(known), urllib.request.HTTPDigestAuthHandler(known)]
+    try:
+        with urllib.request.build_opener(*handlers).open(bare, timeout=timeout_s) as answer:
+            data: bytes = answer.read(MAX_BYTES + 1)
+            return data
+    except urllib.error.HTTPError as error:
+        reason = f"the server says {error.code} {error.reason}"
+        error.close()
+    except urllib.error.URLError as error:
+        reason = str(getattr(error.reason, "strerror", None) or error.reason)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    # Outside of the except blocks: an exception of urllib holds the URL.
+    raise SourceError(f"cannot open {redact(url)}: {redact(reason)}; check the address, the login and the network")

@@ -1,0 +1,59 @@
+"""Paths of local files: what is no regular file, and what lies below a folder or matches a pattern."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from typing import Iterator, List, Set, Tuple
+
+from ...errors import SourceError
+
+
+def check_regular(path: str) -> None:
+    """Refuse what is no regular file before it is opened: opening a FIFO waits for ever. Raises `SourceError`."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise SourceError(f"{path} is {kind}; pipe a picture to '-', or give a file, a folder or a URL")
+
+
+def walk(folder: str) -> Iterator[Tuple[str, List[str]]]:
+    """Each folder below one, itself included, with the names in it that are no folders.
+
+    Links are followed, and a folder is entered once however many links (or a loop of them) lead to it; its own path
+    goes before a link's. Hidden folders and those that cannot be read are left out. "" is the current folder.
+    """
+    seen: Set[Tuple[int, int]] = set()
+    waiting: List[str] = [folder]
+    links: List[str] = []
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop(0)
+        try:
+            about = os.stat(here or ".")
+            names = sorted(os.listdir(here or "."), reverse=True)
+        except OSError:
+            continue
+        if (about.st_dev, about.st_ino) in seen:
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        inner = [name for name in names if os.path.isdir(os.path.join(here, name))]
+        yield here, sorted(set(names).difference(inner))
+        for path in (os.path.join(here, name) for name in inner if not name.startswith(".")):
+            (links if os.path.islink(path) else waiting).append(path)
+
+
+def matching(pattern: str) -> List[str]:
+    """The paths that a glob pattern matches; `**` enters each folder once, as `walk` does."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        return glob.glob(pattern)
+    at = parts.index("**")
+    behind = [part for i, part in enumerate(parts[at:]) if part != "**" or parts[at + i - 1] != "**"][1:] or ["*"]
+    roots = glob.glob(os.sep.join([*parts[:at], ""])) if at else [""]
+    folders = [folder for root in roots for folder, _ in walk(root)]
+    inside = (path for folder in folders for path in matching(os.path.join(glob.escape(folder), *behind)))
+    return list(dict.fromkeys(inside))

@@ -1,0 +1,108 @@
+"""Still pictures: files, and encoded bytes from elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Iterator, Optional, Sequence
+
+from ...errors import SourceError
+from ...types import Frame, Stream
+from .base import Source
+from .decoding import MAX_BYTES, MAX_PIXELS, Decoded, decode, looks_like, quiet_opencv
+from .paths import check_regular
+
+__all__ = [
+    "MAX_BYTES", "MAX_PIXELS", "Bytes", "Decoded", "Pictures", "decode", "from_stdin", "load", "looks_like",
+    "quiet_opencv", "read",
+]  # fmt: skip
+
+
+class Pictures(Source):
+    """Picture files in the given order, each a stream of its own with one frame (the stride passes them by).
+
+    With `forgive`, a file that cannot be read is counted in `problems` and the others go on; when none can,
+    or without `forgive`, `SourceError`. What is damaged and was read all the same is counted there, too. An image of
+    more than `max_pixels` by its header is not read.
+    """
+
+    def __init__(
+        self, paths: Sequence[str], *, forgive: bool = False, name: Optional[str] = None, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        super().__init__(name or (paths[0] if len(paths) == 1 else f"{len(paths)} pictures"), paths=paths)
+        self.forgive = forgive
+        self.max_pixels = max_pixels
+
+    @property
+    def frames(self) -> Optional[int]:
+        """The number of files."""
+        return len(self.paths)
+
+    def check(self) -> None:
+        """Read a single picture once; many are found out on the way."""
+        if len(self.paths) == 1 and not self.forgive:
+            read(self.paths[0], self.max_pixels)
+
+    def __iter__(self) -> Iterator[Frame]:
+        failed = 0
+        for path in self.paths:
+            if self.closed:
+                return
+            try:
+                image, warnings = read(path, self.max_pixels)
+            except SourceError as error:
+                if not self.forgive:
+                    raise
+                failed += 1
+                self.problems[str(error)] += 1
+                continue
+            for text in warnings:
+                self.problems[f"{path}: {text}"] += 1
+            yield Frame(image, Stream(path, "image", frames=1))
+        if failed and failed == len(self.paths):
+            raise SourceError(f"none of {self.name} can be read; first: {next(iter(self.problems))}")
+
+
+class Bytes(Source):
+    """One encoded picture that is already in memory: (H, W, 3) uint8 BGR once decoded."""
+
+    def __init__(self, data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> None:
+        super().__init__(name)
+        self._image, self._warnings = decode(data, name, max_pixels)
+
+    @property
+    def frames(self) -> Optional[int]:
+        """One."""
+        return 1
+
+    def __iter__(self) -> Iterator[Frame]:
+        for text in self._warnings:
+            self.problems[f"{self.name}: {text}"] += 1
+        yield Frame(self._image, Stream(self.name, "image", frames=1))
+
+
+def from_stdin(max_pixels: int = MAX_PIXELS) -> Bytes:
+    """The encoded picture that is piped to standard input."""
+    if sys.stdin is None:
+        raise SourceError("'-' reads a picture from standard input, which is closed; pipe one in: < dog.jpg")
+    if sys.stdin.isatty():
+        raise SourceError("'-' reads a picture from standard input, which is a terminal here; pipe one in: < dog.jpg")
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if not data:
+        raise SourceError("'-' reads a picture from standard input, and nothing came; pipe one in: < dog.jpg")
+    return Bytes(data, "stdin", max_pixels)
+
+
+def read(path: str, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """A picture file -> (H, W, 3) uint8 BGR, upright by its EXIF, and warnings; raises `SourceError`."""
+    return decode(load(path), path, max_pixels)
+
+
+def load(path: str) -> bytes:
+    """The bytes of a picture file, no more than `decode` takes and one; raises `SourceError`."""
+    check_regular(path)
+    try:
+        # Not cv2.imread: it does not take every file name, and says None for all that can go wrong.
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""What stands before and behind every network: letterbox, decode, NMS."""

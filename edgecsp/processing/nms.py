@@ -1,0 +1,123 @@
+"""Candidates -> the boxes that stay: greedy non-maximum suppression, per class, as darknet does it."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+
+from ..types import Array
+from .decode import Candidates
+
+# OpenCV's NMS holds every box against all that stay and does not end at `max_det`: where boxes are in heaps it is
+# faster than `_ours`, for 2000 that lie apart it takes 13 ms instead of 4.
+_FEW = 1000
+_AT_ONCE = 64  # how many of the best boxes are held against the rest in one go
+
+
+def keep(
+    candidates: Candidates,
+    iou: float,
+    *,
+    max_det: int = 300,
+    agnostic: bool = False,
+    beta: float = 0.0,
+    input_hw: Tuple[int, int] = (1, 1),
+) -> Array:
+    """Row numbers of the boxes that stay, highest score first, at most `max_det`.
+
+    A box goes when its overlap with a better one of its class (of any class with `agnostic`) is above `iou`.
+    Overlap is IoU, or with `beta` > 0 darknet's IoU - (d / c)^beta: d the squared distance of the centres, c
+    the squared diagonal of the box around both, in units of the input's sides `input_hw` (darknet box.c,
+    box_diounms; nms_kind=greedynms in a cfg).
+    """
+    order = np.argsort(-candidates.scores, kind="stable")
+    xyxy, ids = candidates.xyxy[order], np.zeros_like(order) if agnostic else candidates.class_ids[order]
+    if beta > 0:
+        stay: Array = order[_ours(xyxy, ids, iou, max_det, beta, (input_hw[1], input_hw[0]))]
+        return stay
+    stays = np.zeros(len(order), bool)
+    # One call a class. OpenCV's NMSBoxesBatched moves the classes apart instead, by the largest coordinate: boxes that
+    # begin left of the picture then meet those of the class before, and one absurd box drowns all others.
+    # No np.unique: right behind a network its code is in no cache any more, and it takes 35 us for three boxes.
+    for class_id in set(ids.tolist()):
+        rows = np.nonzero(ids == class_id)[0]
+        if len(rows) <= _FEW:
+            stays[rows[_opencv(xyxy[rows], iou)]] = True
+        else:
+            stays[rows[_ours(xyxy[rows], ids[rows], iou, max_det)]] = True
+    return order[stays][:max_det]
+
+
+def best(candidates: Candidates, max_det: int = 300) -> Array:
+    """Row numbers of the `max_det` best boxes, highest score first, none suppressed: for boxes without duplicates."""
+    return np.argsort(-candidates.scores, kind="stable")[:max_det]
+
+
+def overlap(a: Array, b: Array) -> Array:
+    """The IoU of every box of `a` (N, 4) with every one of `b` (M, 4), xyxy: (N, M)."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    both = np.prod(np.maximum(0, high - low), axis=2)
+    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (a, b)]
+    shared: Array = both / np.maximum(1e-9, areas[0][:, None] + areas[1][None] - both)
+    return shared
+
+
+def _opencv(xyxy: Array, iou: float) -> Array:
+    """Row numbers of the boxes of one class that stay; the best box comes first."""
+    import cv2
+
+    xywh = np.concatenate((xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]), 1, dtype=np.float64)
+    falling = np.arange(len(xywh), 0, -1, dtype=np.float32)  # their order is all that OpenCV needs of the scores
+    stay = cv2.dnn.NMSBoxes(xywh, falling, 0.0, float(iou))  # type: ignore[arg-type]
+    return np.asarray(stay, np.int64).reshape(-1)
+
+
+def _ours(
+    xyxy: Array, ids: Array, iou: float, max_det: int, beta: float = 0.0, sides: Tuple[int, int] = (1, 1)
+) -> Array:
+    """Row numbers of the boxes that stay; the best box comes first. `sides` are what boxes are measured in."""
+    rows, boxes = np.arange(len(ids)), np.ascontiguousarray(xyxy.T)
+    kept = [rows[:0]]
+    while len(rows) and max_det > 0:
+        stays = _stays(boxes, ids, iou, beta, sides)
+        kept.append(rows[:_AT_ONCE][stays[:_AT_ONCE]][:max_det])
+        max_det -= len(kept[-1])
+        rest = _AT_ONCE + np.nonzero(stays[_AT_ONCE:])[0]
+        rows, boxes, ids = rows[rest], boxes[:, rest], ids[rest]
+    return np.concatenate(kept)
+
+
+def _stays(boxes: Array, ids: Array, iou: float, beta: float, sides: Tuple[int, int]) -> Array:
+    """Which boxes are left when those of the first `_AT_ONCE` that stay have dropped theirs; (4, N), the best first."""
+    x0, y0, x1, y1 = boxes
+    left, top, right, bottom = boxes[:, :_AT_ONCE, None]
+    # Few pairs meet at all. To see that takes comparisons alone, and only what meets is worth arithmetic.
+    meet = ids[:_AT_ONCE, None] == ids
+    for met in (left < x1, x0 < right, top < y1, y0 < bottom):
+        meet &= met
+    better, worse = np.nonzero(meet)
+    later = worse > better
+    better, worse = better[later], worse[later]
+    units = np.array(sides * 2, np.float64)[:, None]
+    clash = _overlap(boxes[:, better] / units, boxes[:, worse] / units, beta) > iou
+    better, worse = better[clash], worse[clash]
+    stays = np.ones(len(ids), bool)
+    ends = np.searchsorted(better, np.arange(1, len(left) + 1)).tolist()
+    for i, (begin, end) in enumerate(zip([0, *ends], ends)):
+        if begin < end and stays[i]:
+            stays[worse[begin:end]] = False
+    return stays
+
+
+def _overlap(a: Array, b: Array, beta: float) -> Array:
+    """The IoU of pairs of boxes (4, N) that meet, less (d / c)^beta when `beta` is above 0."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    inside = sides[0] * sides[1]
+    areas = [(each[2] - each[0]) * (each[3] - each[1]) for each in (a, b)]
+    shared: Array = inside / (areas[0] + areas[1] - inside)
+    if beta > 0:
+        around = (np.maximum(a[2:], b[2:]) - np.minimum(a[:2], b[:2])) ** 2
+        apart = ((a[:2] + a[2:]) / 2 - (b[:2] + b[2:]) / 2) ** 2
+        shared -= ((apart[0] + apart[1]) / (around[0] + around[1])) ** beta
+    return shared

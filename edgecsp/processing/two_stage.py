@@ -1,0 +1,220 @@
+"""What lies between and behind the two graphs of a ThunderNet, so that no engine needs a plugin for it.
+
+    features, objectness, deltas = first.run(picture)
+    rois = proposals(model.heads, (objectness, deltas), input_hw, count)
+    samples = ps_roi_align(features, rois, stride=16)
+    logits, deltas = second.run(samples)
+    found = boxes(model.heads, (rois, logits, deltas), input_hw, conf)
+    rows, scores = soft_nms(found, iou, max_det)
+
+Boxes are xyxy in network pixels. Sources: ThunderNet (arXiv 1903.11752), Faster R-CNN (1506.01497) for the
+deltas, Soft-NMS (1704.04503); ThunderNet's own sampling keeps the largest of a bin's four samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Callable, List, Protocol, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import BadModel
+from ..types import Array, Model, Raw
+from . import nms
+from .decode import Candidates
+
+BINS = 7
+BEFORE_NMS = 2000
+NMS_IOU = 0.7
+CLASS_STD = np.array((0.1, 0.1, 0.2, 0.2), np.float32)
+_LARGEST = math.log(1000 / 16)  # no delta makes a box more than 62.5 times its anchor
+
+
+class Stage(Protocol):
+    """One graph opened on an engine (`backends.Session`)."""
+
+    def run(self, batch: Array) -> List[Array]:
+        """A batch -> one array a head."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class Session:
+    """Two stages as one session: a picture goes in; proposals, class logits and class deltas come out.
+
+    `run` gives rois (N, R, 4) xyxy in network pixels, logits (N, R, classes + 1) with the background first,
+    and deltas (N, R, 4): what `boxes` reads.
+    """
+
+    def __init__(self, model: Model, first: Stage, second: Stage, count: int) -> None:
+        self._model, self._first, self._second, self._count = model, first, second, count
+        self.at_once: int = min(getattr(stage, "at_once", 1) for stage in (first, second))
+
+    def run(self, batch: Array) -> List[Array]:
+        """(N, 3, h, w) float32 -> [rois, logits, deltas]."""
+        heads, hw = self._model.heads, batch.shape[2:]
+        stride = heads[0].stride if isinstance(heads[0], Raw) else 1
+        features, *raw = self._first.run(batch)
+        outputs: List[List[Array]] = [[], [], []]
+        for i in range(len(batch)):
+            rois = proposals(heads, [out[i : i + 1] for out in raw], (hw[0], hw[1]), self._count)
+            samples = ps_roi_align(features[i], rois, stride)
+            logits, deltas = self._second.run(samples.reshape(self._count, -1, 1, 1))
+            for column, values in zip(outputs, (rois, logits, deltas)):
+                column.append(values.reshape(self._count, -1))
+        return [np.stack(column) for column in outputs]
+
+    def close(self) -> None:
+        """Give both stages back."""
+        self._first.close()
+        self._second.close()
+
+
+def opened(model: Model, open_stage: Callable[[Model], Stage]) -> Session:
+    """Both stages of `model`, each opened by `open_stage`."""
+    if model.second is None:
+        raise BadModel(f"{model.name} has no second stage")
+    count = _batch(model.second)
+    return Session(model, open_stage(replace(model, second=None)), open_stage(model.second), count)
+
+
+def _batch(second: Model) -> int:
+    """How many proposals the second graph takes at a time."""
+    import onnx
+
+    proto = onnx.load_model_from_string(second.onnx)
+    return int(proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value)
+
+
+# -- from the first graph to proposals ---------------------------------------------------------------------
+
+
+def anchors(head: Raw, grid_hw: Tuple[int, int]) -> Array:
+    """(H * W * A, 4) xyxy: the boxes tried, centred on the places of a (H, W) grid, row by row."""
+    height, width = grid_hw
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    centre = (np.stack((x, y), -1).reshape(-1, 1, 2) + np.float32(0.5)) * head.stride
+    half = np.array(head.anchors_wh, np.float32) / 2
+    return np.concatenate((centre - half, centre + half), -1).reshape(-1, 4)
+
+
+def proposals(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int, int], count: int) -> Array:
+    """The `count` best boxes of one picture after NMS, (count, 4) xyxy; boxes of no size fill up.
+
+    `outputs` are the first graph's objectness (1, A, H, W), sigmoid applied, and deltas (1, 4A, H, W),
+    anchor-major.
+    """
+    (head,) = (head for head in heads if isinstance(head, Raw) and head.name == "objectness")
+    objectness, deltas = outputs
+    n, height, width = objectness.shape[1:]
+    scores = objectness[0].transpose(1, 2, 0).reshape(-1)
+    shifts = deltas[0].reshape(n, 4, height, width).transpose(2, 3, 0, 1).reshape(-1, 4)
+    best = np.argsort(-scores, kind="stable")[:BEFORE_NMS]
+    xyxy = clipped(moved(anchors(head, (height, width))[best], shifts[best]), input_hw)
+    area = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])  # what lay outside the picture has none left
+    xyxy, best = xyxy[area], best[area]
+    found = Candidates(xyxy, scores[best].astype(np.float32), np.zeros(len(best), np.int32))
+    kept = xyxy[nms.keep(found, NMS_IOU, max_det=count)]
+    return np.concatenate((kept, np.zeros((count - len(kept), 4), np.float32)))
+
+
+def moved(xyxy: Array, deltas: Array) -> Array:
+    """Boxes (N, 4) moved by (N, 4) [dx, dy, dw, dh]: centres by shares of the size, sizes by exp."""
+    wh = xyxy[:, 2:] - xyxy[:, :2]
+    centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2 + deltas[:, :2] * wh
+    half = wh * np.exp(np.minimum(deltas[:, 2:], np.float32(_LARGEST))) / 2
+    return np.concatenate((centre - half, centre + half), 1).astype(np.float32)
+
+
+def clipped(xyxy: Array, hw: Tuple[int, int]) -> Array:
+    """Boxes cut at the borders of a picture of (height, width)."""
+    return np.asarray(np.clip(xyxy, 0, np.array((hw[1], hw[0], hw[1], hw[0]), np.float32)))
+
+
+# -- from proposals to the second graph --------------------------------------------------------------------
+
+
+def ps_roi_align(features: Array, rois: Array, stride: int) -> Array:
+    """Position-sensitive RoI align: (C * 49, H, W) and (N, 4) -> (N, C, 7, 7), the largest of 2 x 2 samples a bin.
+
+    Bin (ph, pw) of channel c reads feature channel (c * 7 + ph) * 7 + pw alone, bilinearly.
+    """
+    channels, height, width = features.shape
+    maps = features.reshape(channels // BINS**2, BINS, BINS, height * width)
+    y = _samples(rois[:, 1], rois[:, 3], stride, height)
+    x = _samples(rois[:, 0], rois[:, 2], stride, width)
+    ph, pw = np.arange(BINS)[:, None], np.arange(BINS)[None, :]
+    best = np.full((maps.shape[0], len(rois), BINS, BINS), -np.inf, np.float32)
+    for i in range(2):
+        for j in range(2):
+            value = np.zeros_like(best)
+            for row, row_share in ((y.low, 1 - y.share), (y.high, y.share)):
+                for column, column_share in ((x.low, 1 - x.share), (x.high, x.share)):
+                    place = row[:, :, None, i] * width + column[:, None, :, j]
+                    value += maps[:, ph, pw, place] * (row_share[:, :, None, i] * column_share[:, None, :, j])
+            best = np.maximum(best, value)
+    return np.ascontiguousarray(best.transpose(1, 0, 2, 3))
+
+
+class _Line:
+    """Sample positions along one axis, (N, 7, 2) each: the places on both sides and the second one's share."""
+
+    def __init__(self, at: Array, size: int) -> None:
+        at = np.clip(at, 0, size - 1)
+        self.low = np.floor(at).astype(np.int64)
+        self.high = np.minimum(self.low + 1, size - 1)
+        self.share = (at - self.low).astype(np.float32)
+
+
+def _samples(start: Array, stop: Array, stride: int, size: int) -> _Line:
+    # A box narrower than one place of the map is read as one place wide, as RoIAlign does.
+    begin = start / stride
+    step = np.maximum(stop / stride - begin, np.float32(1)) / BINS
+    within = (np.arange(BINS)[:, None] + np.array((0.25, 0.75))).astype(np.float32)
+    return _Line(begin[:, None, None] + within * step[:, None, None], size)
+
+
+# -- from the second graph to boxes ------------------------------------------------------------------------
+
+
+def boxes(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
+    """All candidates of one picture with a score > `conf`, as `decode.boxes` gives them for one stage.
+
+    `outputs` are what `Session.run` gives for it; the heads are the first graph's and say nothing here.
+    """
+    rois, logits, deltas = (out.reshape(-1, out.shape[-1]) for out in outputs)
+    chances = np.exp(logits - logits.max(1, keepdims=True))
+    chances /= chances.sum(1, keepdims=True)
+    # Rows that only fill up the second graph's batch are no proposals.
+    real = (rois[:, 2] > rois[:, 0]) & (rois[:, 3] > rois[:, 1])
+    row, class_id = np.nonzero((chances[:, 1:] > conf) & real[:, None])
+    xyxy = clipped(moved(rois, deltas * CLASS_STD), input_hw)[row]
+    return Candidates(xyxy, chances[row, class_id + 1].astype(np.float32), class_id.astype(np.int32))
+
+
+def soft_nms(found: Candidates, iou: float, max_det: int = 100, floor: float = 0.001) -> Tuple[Array, Array]:
+    """Linear Soft-NMS, class by class: rows that stay, best first, at most `max_det`, and their lowered scores.
+
+    A box that overlaps a better one by IoU > `iou` keeps (1 - IoU) of its score; below `floor` it goes.
+    """
+    xyxy, scores = found.xyxy.astype(np.float64), found.scores.astype(np.float64)
+    area = np.prod(np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0), 1)
+    open_rows = scores > floor
+    rows: List[int] = []
+    while open_rows.any() and len(rows) < max_det:
+        best = int(np.argmax(np.where(open_rows, scores, -1)))
+        rows.append(best)
+        open_rows[best] = False
+        rest = np.nonzero(open_rows & (found.class_ids == found.class_ids[best]))[0]
+        low = np.maximum(xyxy[rest, :2], xyxy[best, :2])
+        high = np.minimum(xyxy[rest, 2:], xyxy[best, 2:])
+        inside = np.prod(np.maximum(high - low, 0), 1)
+        overlap = inside / np.maximum(area[rest] + area[best] - inside, 1e-12)
+        scores[rest] *= np.where(overlap > iou, 1 - overlap, 1)
+        open_rows &= scores > floor
+    kept = np.array(rows, np.int64)
+    return kept, scores[kept].astype(np.float32)

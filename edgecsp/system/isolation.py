@@ -1,0 +1,123 @@
+"""Run a function in a process of its own, so that its death is a sentence and not ours.
+
+    answer = isolated.call("edgecsp.backends._trt_build:serve", {"onnx": "..."}, doing="building a plan")
+
+An engine's builder can take more memory than there is. The kernel then kills the process, without a word; when
+that is a child, its parent can still say what happened.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import Any, BinaryIO, Callable, Dict, Mapping, Optional
+
+from .. import errors
+from ..errors import BuildFailed, EdgecspError, UnknownName, UsageError
+from . import memory
+
+Note = Callable[[str], None]
+CHILD = "import sys; from edgecsp.system import isolation as isolated; isolated.serve(int(sys.argv[1]))"
+
+
+def call(
+    target: str, request: Mapping[str, Any], *, doing: str, hint: str = "", note: Note = lambda text: None
+) -> Dict[str, Any]:
+    """What `target`, "module:function", answers to `request` and a `Note`, both JSON, in a child process.
+
+    `doing` begins the sentence about a child that died, `hint` ends it. The child's stderr is ours. Raises the
+    `EdgecspError` that the function raised, or `BuildFailed`.
+    """
+    kills = memory.kernel_kills()
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as answers:
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(writer,),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        os.close(writer)
+        try:
+            assert child.stdin is not None
+            with suppress(BrokenPipeError), child.stdin:  # dead already: its code says how
+                child.stdin.write(json.dumps({"target": target, "request": request}).encode())
+            said = _listen(answers, note)
+            code = child.wait()
+        finally:  # also on Ctrl-C: nobody would wait for what it builds
+            child.kill()
+            child.wait()
+    if said is None and code < 0:
+        raise BuildFailed(died(doing, -code, kills, hint))
+    if said is None:
+        raise RuntimeError(f"{doing}: the process ended with code {code}; its traceback is above")
+    if "error" in said:
+        raise error(*said["error"])
+    answer: Dict[str, Any] = said["answer"]
+    return answer
+
+
+def serve(handle: int) -> None:
+    """The child's side: read a request from stdin, write notes and one answer to the file `handle`, a line each."""
+    leave_signals_to_parent()
+    said = json.load(sys.stdin)
+    module, name = said["target"].split(":")
+    with os.fdopen(handle, "wb", buffering=0) as file:
+
+        def tell(kind: str, value: Any) -> None:
+            file.write(json.dumps({kind: value}).encode() + b"\n")
+
+        try:
+            function = getattr(importlib.import_module(module), name)
+            tell("answer", function(said["request"], lambda text: tell("note", text)))
+        except EdgecspError as raised:
+            tell("error", [type(raised).__name__, str(raised)])
+
+
+def leave_signals_to_parent() -> None:
+    """In a child: leave Ctrl-C and a closed terminal to the parent, and die with it however it dies."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "prctl"):
+            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _listen(answers: BinaryIO, note: Note) -> Optional[Dict[str, Any]]:
+    """Pass the child's notes on until its answer comes; None when it ended without one."""
+    for line in answers:
+        if not line.endswith(b"\n"):
+            return None
+        said: Dict[str, Any] = json.loads(line)
+        if "note" not in said:
+            return said
+        note(said["note"])
+    return None
+
+
+def error(name: str, text: str) -> EdgecspError:
+    """The error that a child raised, from its class's name and its text."""
+    kind = getattr(errors, name, EdgecspError)
+    made: EdgecspError = (UsageError if kind is UnknownName else kind)(text)
+    return made
+
+
+def died(doing: str, number: int, kills: Optional[int], hint: str = "") -> str:
+    """A sentence about a process that a signal ended; `kills` is `memory.kernel_kills` as it was when it began."""
+    if number != signal.SIGKILL:
+        return f"{doing} crashed with {signal.Signals(number).name} (signal {number}). {hint}".rstrip()
+    now = memory.kernel_kills()
+    surely = kills is not None and now is not None and now > kills
+    by = "by the kernel, because memory ran out" if surely else "most likely by the kernel because memory ran out"
+    free = memory.free()
+    left = f"; now {free}" if free else ""
+    return f"{doing} was killed (signal 9), {by}{left}. {hint}".rstrip()
