@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, List
 
+from .system.deprecation import MovedModules
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -33,6 +35,24 @@ _HOMES = {
     "load": "pipeline",
 }
 __all__ = ["Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "__version__", "load", "train"]
+
+
+_MOVED = {
+    "core": "types",
+    "preprocess": "processing.preprocess",
+    "decode": "processing.decode",
+    "nms": "processing.nms",
+    "sources": "media.sources",
+    "sinks": "media.sinks",
+    "draw": "media.draw",
+    "darknet": "importers.darknet",
+    "onnx_model": "graph.onnx_model",
+    "precision": "graph.precision",
+    "plans": "cache.plans",
+    "evaluate": "bench.accuracy",
+    "verify": "bench.verify",
+}
+MovedModules({f"{__name__}.{old}": f"{__name__}.{new}" for old, new in _MOVED.items()}, remove_in="0.3").install()
 
 
 def __getattr__(name: str) -> Any:

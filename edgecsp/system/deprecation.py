@@ -1,0 +1,55 @@
+"""Old names that still work for a release, with a warning."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import warnings
+from types import ModuleType
+from typing import Any, Callable, Mapping, Optional, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def deprecate(old: str, new: str, *, remove_in: str) -> Callable[[F], F]:
+    """Decorate the function behind an old name: a call warns and names the new one."""
+
+    def wrap(function: F) -> F:
+        @functools.wraps(function)
+        def warning(*args: Any, **keywords: Any) -> Any:
+            _warn(old, new, remove_in)
+            return function(*args, **keywords)
+
+        return warning  # type: ignore[return-value]
+
+    return wrap
+
+
+class MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds modules under the paths that they had: `moved` is old path -> new path."""
+
+    def __init__(self, moved: Mapping[str, str], *, remove_in: str) -> None:
+        self._moved, self._remove_in = dict(moved), remove_in
+
+    def install(self) -> None:
+        """Ask this finder last, after all that find modules where they are."""
+        sys.meta_path.append(self)
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Optional[importlib.machinery.ModuleSpec]:
+        """The spec of a module that has moved."""
+        return importlib.util.spec_from_loader(fullname, self) if fullname in self._moved else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Let the old module answer with the new one's names."""
+        new = self._moved[module.__name__]
+        _warn(module.__name__, new, self._remove_in)
+        found = importlib.import_module(new)
+        module.__dict__.update({"__getattr__": lambda name: getattr(found, name), "__doc__": found.__doc__})
+
+
+def _warn(old: str, new: str, remove_in: str) -> None:
+    warnings.warn(f"{old} is deprecated and will be removed in edgecsp {remove_in}; use {new}", DeprecationWarning, 3)
