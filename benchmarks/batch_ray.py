@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from edgecsp.batch import _ray
-from edgecsp.batch.parts import Part
+from edgecsp.batch.parts import Shard
 
 from . import proc
 from .batch import MARK, Effort
@@ -179,7 +179,7 @@ def _in_a_cluster(
                 _load(crew, given, each, until or count, effort, {"nodes": nodes, "actors": actors, "part_s": each})
 
 
-def _load(crew: Any, given: List[Part], part_s: float, until: int, effort: Effort, said: Dict[str, Any]) -> None:
+def _load(crew: Any, given: List[Shard], part_s: float, until: int, effort: Effort, said: Dict[str, Any]) -> None:
     before, begun, ended = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic(), 0.0
     threads = Threads()
     threads.start()

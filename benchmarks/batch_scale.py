@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 from edgecsp.batch import _ray, cuts, job, work
 from edgecsp.batch.ledger import Ledger, Record
-from edgecsp.batch.parts import VIDEO, Cut, Item, Part, segments, whole
+from edgecsp.batch.parts import VIDEO, Item, Shard, SplitPoint, segments, whole
 
 from .batch_idle import record
 
@@ -37,10 +37,10 @@ def made_up(count: int) -> List[Item]:
     return [Item(name, name, VIDEO) for name in names]
 
 
-def made_up_parts(count: int) -> List[Part]:
+def made_up_parts(count: int) -> List[Shard]:
     """Their parts."""
-    places = [Cut(number * 54_000, number * job.SEGMENT) for number in range(1, PIECES)]
-    found: List[Part] = []
+    places = [SplitPoint(number * 54_000, number * job.SEGMENT) for number in range(1, PIECES)]
+    found: List[Shard] = []
     for item in made_up(count + PIECES - 1):
         found += segments(item, places, PIECES * job.SEGMENT, job.SEGMENT)
     return found[:count]
@@ -59,7 +59,7 @@ class Instant:
             said = {"source": item.source, "frames": PIECES * job.SEGMENT, "cuts": places, "why": ""}
             yield json.loads(json.dumps(said))
 
-    def do(self, task: work.Task, parts: Sequence[Part]) -> Iterator[Record]:
+    def do(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
         """As if done."""
         for part in parts:
             yield json.loads(json.dumps(record(json.loads(json.dumps(part.as_json())))))
@@ -77,7 +77,7 @@ def _plan(count: int) -> None:
 
     began: Dict[str, float] = {}
 
-    def tick(progress: job.Progress) -> None:
+    def tick(progress: job.JobProgress) -> None:
         began.setdefault(progress.stage if progress.parts < progress.of else "ending", time.process_time())
 
     with tempfile.TemporaryDirectory(prefix="rb") as out:
@@ -105,7 +105,7 @@ def disk(parts: int, bytes: int) -> None:
         source.write_bytes(b"x")
         item = Item(str(source), str(source), VIDEO)
         ledger = Ledger(str(Path(name) / "out"))
-        some = [Part(f"{n:012x}-{0:09d}", VIDEO, (item,), first=0, frames=1800, begin=1) for n in range(parts)]
+        some = [Shard(f"{n:012x}-{0:09d}", VIDEO, (item,), first=0, frames=1800, begin=1) for n in range(parts)]
         data = os.urandom(bytes)
         spent = {}
         for what, act in (

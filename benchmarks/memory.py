@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="stop after so many")
     args = parser.parse_args()
     return_large()
-    opened, summary, held = sources.open_all([args.video]), pipeline.Summary(), []
+    opened, summary, held = sources.open_all([args.video]), pipeline.RunSummary(), []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "x.mp4" if args.out else None
         with pipeline.load(args.model, args.engine, at_once=scheduler.at_once(opened)) as detector, sinks.open(

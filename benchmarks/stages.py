@@ -91,7 +91,7 @@ def _stages(detector: pipeline.Detector, path: Path, target: Path) -> Dict[str, 
 
 def _whole(detector: pipeline.Detector, path: Path, target: Path) -> float:
     """Seconds a frame of the pipeline as `edgecsp run` drives it."""
-    summary = pipeline.Summary()
+    summary = pipeline.RunSummary()
     opened = sources.open_all([str(path)])
     with sinks.open(out=target, sources=opened) as sink:
         pipeline.run(detector, opened, sink.write, summary)

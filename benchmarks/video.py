@@ -106,7 +106,7 @@ def _painted(writer: Mp4, frame: Any, result: Any) -> Any:
 def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tuple[float, float, List[Any]]:
     """`run` on some videos -> frames a second, CPU seconds a frame, and the source of each frame as it was written."""
     opened = sources.open_all([str(path) for path in paths])
-    summary, order = pipeline.Summary(), []
+    summary, order = pipeline.RunSummary(), []
     with _detector(args, at_once=scheduler.at_once(opened)) as detector:
         detector(np.zeros((720, 1280, 3), np.uint8))
         out = scratch / "run" if args.out else None

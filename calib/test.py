@@ -47,9 +47,9 @@ def legible(image: np.ndarray, xyxy: Sequence[float]) -> bool:
     return float(cv2.blur(grey, (3, 3)).std()) >= FAINTEST
 
 
-def empty_data() -> accuracy.Found:
+def empty_data() -> accuracy.Predictions:
     """A data set of scenes that is still to be filled."""
-    return accuracy.Found(accuracy.Data("test scenes", "drawn", CLASSES, tuple(range(1, len(CLASSES) + 1)), ()))
+    return accuracy.Predictions(accuracy.Data("test scenes", "drawn", CLASSES, tuple(range(1, len(CLASSES) + 1)), ()))
 
 
 def labelled(image: np.ndarray, boxes: np.ndarray, ids: np.ndarray, number: int) -> accuracy.Picture:
@@ -78,7 +78,7 @@ def measure(
     return figures(held)
 
 
-def figures(held: accuracy.Found) -> Dict[str, Any]:
+def figures(held: accuracy.Predictions) -> Dict[str, Any]:
     """AP, AP50 and recall over legible symbols, false alarms in empty pictures, AP50 over all symbols.
 
     `false_alarms_at_recall` is at the highest score that finds `RECALL` of the symbols, None where no score does.
@@ -100,7 +100,7 @@ def figures(held: accuracy.Found) -> Dict[str, Any]:
     }
 
 
-def _hit_scores(held: accuracy.Found) -> np.ndarray:
+def _hit_scores(held: accuracy.Predictions) -> np.ndarray:
     """The scores of the detections that are right, the highest first."""
     scores = []
     for picture, found in zip(held.pictures, held.detections):
@@ -111,13 +111,13 @@ def _hit_scores(held: accuracy.Found) -> np.ndarray:
     return np.sort(np.concatenate(scores or [np.zeros(0)]))[::-1]
 
 
-def false_alarms(held: accuracy.Found, conf: float) -> float:
+def false_alarms(held: accuracy.Predictions, conf: float) -> float:
     """Detections of a score of `conf` or more, a picture without any symbol."""
     empty = [found for picture, found in zip(held.pictures, held.detections) if not len(picture.boxes)]
     return float(np.mean([(found.scores >= conf).sum() for found in empty])) if empty else 0.0
 
 
-def taken_for(held: accuracy.Found, class_id: int) -> Dict[str, float]:
+def taken_for(held: accuracy.Predictions, class_id: int) -> Dict[str, float]:
     """What legible symbols of a class are called by the best detection on each, in shares; "missed" without any."""
     counts = dict.fromkeys((*CLASSES, "missed"), 0)
     for picture, found in zip(held.pictures, held.detections):
@@ -130,7 +130,7 @@ def taken_for(held: accuracy.Found, class_id: int) -> Dict[str, float]:
     return {name: round(n / total, 4) for name, n in counts.items() if n} if total else {}
 
 
-def coco(held: accuracy.Found) -> Dict[str, Any]:
+def coco(held: accuracy.Predictions) -> Dict[str, Any]:
     """COCO's annotations; picture i is called `i`.png in five digits."""
     rows: List[Dict[str, Any]] = []
     for picture in held.pictures:
@@ -146,14 +146,14 @@ def coco(held: accuracy.Found) -> Dict[str, Any]:
     }
 
 
-def averages(held: accuracy.Found) -> Dict[str, Any]:
+def averages(held: accuracy.Predictions) -> Dict[str, Any]:
     """AP, AP50 and the AP50 of each class."""
     scored = accuracy.score(held)
     each = {row.name: _number(row.ap50) for row in scored.classes}
     return {"ap": _number(scored.averages["AP"]), "ap50": _number(scored.averages["AP50"]), "ap50_by_class": each}
 
 
-def _all_counted(held: accuracy.Found) -> accuracy.Found:
+def _all_counted(held: accuracy.Predictions) -> accuracy.Predictions:
     """The same with nothing left out of account."""
     rows = (replace(row, boxes=replace(row.boxes, crowd=np.zeros_like(row.boxes.crowd))) for row in held.pictures)
     return replace(held, pictures=list(rows))

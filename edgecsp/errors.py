@@ -128,7 +128,7 @@ class SessionHung(EngineFailed):
     """A call of the engine has not come back."""
 
 
-class Refused(EdgecspError):
+class HTTPRequestError(EdgecspError):
     """A request to the server that is not answered: `status` is HTTP's, `retry_after_s` when to ask again."""
 
     def __init__(self, status: int, text: str, retry_after_s: Optional[int] = None) -> None:
@@ -137,7 +137,7 @@ class Refused(EdgecspError):
         self.retry_after_s = retry_after_s
 
 
-class Busy(Refused):
+class ServerOverloaded(HTTPRequestError):
     """Too many wait already."""
 
     def __init__(self, text: str, retry_after_s: int) -> None:

@@ -67,7 +67,7 @@ class Detector:
         model: Model,
         session: backends.Session,
         settings: Optional[Settings] = None,
-        chosen: Optional[tuning.Chosen] = None,
+        chosen: Optional[tuning.EngineSelection] = None,
         max_pixels: int = sources.MAX_PIXELS,
     ) -> None:
         self.model = model
@@ -151,14 +151,14 @@ class Detector:
         """
         with closing(self.results(sources.open_all(uris, stride=stride, max_pixels=self.max_pixels))) as results:
             for item in results:
-                if isinstance(item, scheduler.Found):
+                if isinstance(item, scheduler.FrameResult):
                     yield item.frame, item.result
                 elif item.error is not None:
                     raise item.error
 
     def results(
         self, opened: Sequence[sources.Source], stop: Optional[threading.Event] = None
-    ) -> Generator[Union[scheduler.Found, scheduler.Over], None, None]:
+    ) -> Generator[Union[scheduler.FrameResult, scheduler.SourceEnd], None, None]:
         """Every frame of opened sources with what is in it, and each source's end: see `flow.results`."""
         places = backends.at_once(self.session)
         return scheduler.results(opened, lambda frame: self(frame.image), at_once=places, stop=stop)
@@ -250,7 +250,7 @@ def picture(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
 
 
 @dataclass
-class Summary:
+class RunSummary:
     """What a run did: frames, those of each source, seconds on the wall, detections by label, survived problems."""
 
     frames: int = 0
@@ -271,7 +271,7 @@ def run(
     detector: Detector,
     opened: Sequence[sources.Source],
     write: Callable[[Frame, Result], None],
-    summary: Summary,
+    summary: RunSummary,
     *,
     ended: Callable[[Stream], None] = lambda stream: None,
     tick: Callable[[], None] = lambda: None,
@@ -298,7 +298,7 @@ def run(
     try:
         with closing(detector.results(opened, stop)) as results:
             for item in results:
-                if isinstance(item, scheduler.Found):
+                if isinstance(item, scheduler.FrameResult):
                     turn(item.source, item.frame.stream)
                     write(item.frame, item.result)
                     summary.add(item.result, item.source)

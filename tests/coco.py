@@ -14,7 +14,7 @@ from edgecsp.types import Detections
 def ap50(found: Mapping[str, Detections], data: Path) -> float:
     """`found` by picture's file name, of a model of COCO's 80 classes in their order."""
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
-    held = accuracy.Found(accuracy.read(data / "data" / "coco64"))
+    held = accuracy.Predictions(accuracy.read(data / "data" / "coco64"))
     for picture in held.data.pictures:
         held.add(picture, found[Path(picture.path).name])
     average = accuracy.score(held).averages["AP50"]

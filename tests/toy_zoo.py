@@ -15,7 +15,7 @@ import numpy as np
 
 from edgecsp import zoo
 from edgecsp.graph.layers import Net
-from edgecsp.zoo import Entry, Weights
+from edgecsp.zoo import Entry, PublicWeights
 
 
 def build(net: Net, head: Any) -> None:
@@ -29,7 +29,7 @@ TOY = Entry("toy", "Toy", build, 64, anchors=((8, 10), (20, 30)), masks=((0, 1),
 REAL = zoo._entries
 
 
-def entries(weights: Optional[Weights]) -> Mapping[str, Entry]:
+def entries(weights: Optional[PublicWeights]) -> Mapping[str, Entry]:
     return {**REAL(), "toy": replace(TOY, weights=weights)}
 
 
@@ -39,7 +39,7 @@ def weights_file(classes: int = 80, seed: int = 0) -> bytes:
     return np.array([0, 2, 5, 0, 0], "<i4").tobytes() + floats.astype("<f4").tobytes()
 
 
-def command(weights: Weights, *words: object) -> Any:
+def command(weights: PublicWeights, *words: object) -> Any:
     """The command line that knows the toy."""
     digest = ["=".join(weights.digest)] if weights.pinned else []
     return [sys.executable, str(Path(__file__)), weights.url, *digest, "--", *map(str, words)]
@@ -55,7 +55,7 @@ def main() -> None:
 
     split = sys.argv.index("--")
     digest = dict(word.split("=") for word in sys.argv[2:split])
-    given = entries(Weights(sys.argv[1], licence="a toy's", **digest))  # type: ignore[arg-type]
+    given = entries(PublicWeights(sys.argv[1], licence="a toy's", **digest))  # type: ignore[arg-type]
     zoo._entries = lambda: given  # type: ignore[assignment]
     del sys.argv[1 : split + 1]
     cli.main()

@@ -45,7 +45,7 @@ class Session(Protocol):
         ...
 
 
-class Choice(NamedTuple):
+class AutoChoice(NamedTuple):
     """An engine and one of its devices, and why these."""
 
     engine: str
@@ -106,7 +106,7 @@ def require(engine: str, device: str = "auto") -> None:
         raise EngineUnavailable(f"engine {engine!r} {why}")
 
 
-def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] = None) -> Choice:
+def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] = None) -> AutoChoice:
     """What "auto" means here, for an engine, for a device or for both; any other name stays as it is.
 
     Raises `UnknownName`, or `EngineUnavailable` when nothing installed runs on the device.
@@ -114,7 +114,7 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
     if precision not in (None, *PRECISIONS):
         raise UnknownName("precision", str(precision), PRECISIONS)
     if engine != "auto":
-        return Choice(engine, _own(module(engine), device), "asked for")
+        return AutoChoice(engine, _own(module(engine), device), "asked for")
     passed: List[Tuple[str, str]] = []
     for name, why in _AUTO.items():
         backend = module(name)
@@ -124,7 +124,7 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
         if lacks is None:
             chosen = _own(backend, device)
             better = [f"{other} {reason}" for other, reason in passed if chosen in module(other).DEVICES]
-            return Choice(name, chosen, "; ".join((why, *better)))
+            return AutoChoice(name, chosen, "; ".join((why, *better)))
         passed.append((name, lacks))
     near = [f"\n  {other} {reason}" for other, reason in passed if device in module(other).DEVICES]
     wanted = f"device {device!r}" + (f" in {precision}" if precision else "")

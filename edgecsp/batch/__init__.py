@@ -21,13 +21,25 @@ from ..media import scheduler
 from ..system import cpu, versions
 from ..types import Model
 from .corpus import read
-from .job import GROUP, SEGMENT, Crew, Here, Progress, Tell, run
+from .job import GROUP, SEGMENT, Executor, JobProgress, LocalExecutor, Tell, run
 from .ledger import sha256
 from .places import Folder
-from .summary import Summary, summary
+from .summary import BatchSummary, summary
 from .work import RETRIES, Task
 
-__all__ = ["Crew", "GROUP", "Progress", "SEGMENT", "Summary", "Task", "crew", "read", "run", "summary", "task"]
+__all__ = [
+    "Executor",
+    "GROUP",
+    "JobProgress",
+    "SEGMENT",
+    "BatchSummary",
+    "Task",
+    "crew",
+    "read",
+    "run",
+    "summary",
+    "task",
+]
 
 
 def task(
@@ -76,10 +88,10 @@ def task(
 def crew(
     address: Optional[str] = None, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False,
     tell: Tell = lambda text: None,
-) -> Iterator[Crew]:  # fmt: skip
+) -> Iterator[Executor]:  # fmt: skip
     """Who works: None for this process, else Ray's workers: "local", "auto" or an address (see `_ray.Cluster`)."""
     if address is None:
-        yield Here(cpu.threads())
+        yield LocalExecutor(cpu.threads())
         return
     from ._ray import Cluster
 

@@ -25,7 +25,7 @@ from ..system import cpu
 from . import work
 from .job import Tell
 from .ledger import Record
-from .parts import Item, Part, of_json
+from .parts import Item, Shard, of_json
 from .places import INSTALL
 
 LOCAL, AUTO = "local", "auto"
@@ -74,7 +74,7 @@ class Cluster:
         given = [json.dumps([out, vars(item)]) for item in items]
         yield from self._results(given, lambda data: data.map(_cut, num_cpus=1))
 
-    def do(self, task: work.Task, parts: Sequence[Part]) -> Iterator[Record]:
+    def do(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
         """Each part by the next actor that is free."""
         from ray.data import ActorPoolStrategy
 
@@ -122,7 +122,7 @@ class Cluster:
         self.close()
 
 
-def _at_worker(parts: Sequence[Part], workers: int) -> int:
+def _at_worker(parts: Sequence[Shard], workers: int) -> int:
     """How many parts a worker has, with the one it does.
 
     From its answer to its next part 70 to 240 ms pass, so that the next is there already, unless it could wait behind a
@@ -194,7 +194,7 @@ def _begun(address: str, tell: Tell) -> Tuple[Any, str]:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, asked_to_stop)  # Ray puts its own there, which exits with code 15
     with suppress(AttributeError):  # or it writes them, with pages of a raylet's log, where our JSON goes
-        ray._private.worker.print_to_stdstream = _Messages(tell)
+        ray._private.worker.print_to_stdstream = _RayMessages(tell)
     url = getattr(context, "dashboard_url", "")
     return ray, f"http://{url}" if url else ""
 
@@ -238,7 +238,7 @@ def _without_log(tell: Tell) -> Iterator[None]:
                     tell(line)
 
 
-class _Messages:
+class _RayMessages:
     """What a cluster tells all its programs (a worker died, a machine is gone): each once, in a line."""
 
     def __init__(self, tell: Tell) -> None:
@@ -267,7 +267,7 @@ class _Actor:
     def __call__(self, row: Dict[str, str]) -> Dict[str, str]:
         return {"said": json.dumps(_told(lambda: self._done(of_json(json.loads(row["said"])))))}
 
-    def _done(self, part: Part) -> Record:
+    def _done(self, part: Shard) -> Record:
         if self._worker is None:  # here and not before: its error is to be told, and Ray would only begin again
             self._worker = work.Worker(self._task, self._threads)
         return self._worker.do(part)

@@ -15,7 +15,7 @@ from collections import Counter
 from typing import Any, List, NamedTuple
 
 from ..media.sources.ffmpeg_log import demuxer_errors, local_errors, log_kept
-from .parts import Cut, Item
+from .parts import Item, SplitPoint
 from .segment import opened_video
 
 CONTAINERS = ("mov", "matroska")
@@ -26,7 +26,7 @@ class Index(NamedTuple):
     """How many frames a video's packets promise, where it may be cut, and why nowhere."""
 
     frames: int
-    cuts: List[Cut]
+    cuts: List[SplitPoint]
     why: str = ""
 
 
@@ -70,4 +70,4 @@ def _of_packets(container: Any, video: Any) -> Index:
     ordered = sorted(times)
     if any(a == b for a, b in zip(ordered, ordered[1:])):
         return Index(0, [], "two packets of the same time")
-    return Index(len(ordered), [Cut(pts, bisect.bisect_left(ordered, pts)) for pts in keys])
+    return Index(len(ordered), [SplitPoint(pts, bisect.bisect_left(ordered, pts)) for pts in keys])

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequ
 from ..cache import files
 from . import corpus, places, rows, work
 from .ledger import Ledger, Record, cuts_of
-from .parts import Item, Part, groups, segments, whole
+from .parts import Item, Shard, groups, segments, whole
 
 SEGMENT = 1800  # frames: a minute of most videos, so a worker that dies loses no more
 GROUP = 256  # pictures: four seconds of a core, so that dealing them out is little beside them
@@ -22,19 +22,19 @@ ASKED_AT_ONCE = 32
 Failure = List[str]  # source, stage, reason
 
 
-class Crew(Protocol):
-    """Who does the work, in whatever order: `Here`, or Ray's workers."""
+class Executor(Protocol):
+    """Who does the work, in whatever order: `LocalExecutor`, or Ray's workers."""
 
     def cut(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
         """`work.cut` of each."""
         ...
 
-    def do(self, task: work.Task, parts: Sequence[Part]) -> Iterator[Record]:
+    def do(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
         """`Worker.do` of each."""
         ...
 
 
-class Here:
+class LocalExecutor:
     """No crew but this process: one part after the other."""
 
     def __init__(self, threads: int) -> None:
@@ -45,7 +45,7 @@ class Here:
         for item in items:
             yield work.cut(out, item)
 
-    def do(self, task: work.Task, parts: Sequence[Part]) -> Iterator[Record]:
+    def do(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
         """One after the other, in one session."""
         worker = work.Worker(task, self.threads)
         try:
@@ -56,7 +56,7 @@ class Here:
 
 
 @dataclass
-class Progress:
+class JobProgress:
     """How far it is: `total` frames are known of, `frames` done, of which `before` in earlier runs."""
 
     stage: str = "listing"
@@ -70,28 +70,28 @@ class Progress:
     failures: List[Failure] = field(default_factory=list)
 
 
-Tick = Callable[[Progress], None]
+Tick = Callable[[JobProgress], None]
 Tell = Callable[[str], None]
 
 
 def run(
     items: Sequence[Item],
     task: work.Task,
-    crew: Crew,
+    crew: Executor,
     settings: Dict[str, Any],
     *,
     segment: int = SEGMENT,
     group: int = GROUP,
     tick: Tick = lambda progress: None,
     tell: Tell = lambda text: None,
-) -> Progress:
+) -> JobProgress:
     """Every frame of the items into files below `task.out`; what is there already stays.
 
     `settings` is what the rows depend on. Raises `UsageError` when the folder was made with others, `OutputError`,
     and what opening the engine raises; what is wrong with an item is a failure in the answer.
     """
     ledger = Ledger(task.out, task.run)
-    progress, begun = Progress(), time.monotonic()
+    progress, begun = JobProgress(), time.monotonic()
     with ExitStack() as stack:
         if not places.is_uri(task.out):
             lock = Path(ledger.folder.place, "state", "lock")
@@ -114,8 +114,8 @@ def run(
 
 
 def _planned(
-    ledger: Ledger, crew: Crew, videos: Sequence[Item], least: int, progress: Progress, tick: Tick
-) -> Dict[str, List[Part]]:
+    ledger: Ledger, crew: Executor, videos: Sequence[Item], least: int, progress: JobProgress, tick: Tick
+) -> Dict[str, List[Shard]]:
     """The parts of each video that can be read, by its source."""
     progress.stage, progress.of = "indexing", len(videos)
     cuts = dict(zip((item.source for item in videos), _asked(ledger.cuts, videos)))
@@ -126,7 +126,7 @@ def _planned(
         cuts[said["source"]] = said
         progress.parts += 1
         tick(progress)
-    plan: Dict[str, List[Part]] = {}
+    plan: Dict[str, List[Shard]] = {}
     for item in videos:
         said = cuts[item.source] or {"failed": "it was not indexed"}
         if "failed" in said:
@@ -145,12 +145,18 @@ def _asked(ask: Callable[[Any], Optional[Record]], given: Sequence[Any]) -> Iter
 
 
 def _done(
-    ledger: Ledger, crew: Crew, task: work.Task, parts: Sequence[Part], progress: Progress, tick: Tick, tell: Tell
+    ledger: Ledger,
+    crew: Executor,
+    task: work.Task,
+    parts: Sequence[Shard],
+    progress: JobProgress,
+    tick: Tick,
+    tell: Tell,
 ) -> Dict[str, Record]:
     """The record of each part, by its name; those that were done before are believed by their digests."""
     progress.of += len(parts)
     records: Dict[str, Record] = {}
-    left: List[Part] = []
+    left: List[Shard] = []
     for part, before in zip(parts, _asked(ledger.done, parts)):
         if before is None:
             left.append(part)
@@ -172,9 +178,9 @@ def _done(
     return records
 
 
-def _undoubted(ledger: Ledger, plan: Dict[str, List[Part]], records: Dict[str, Record], tell: Tell) -> List[Part]:
+def _undoubted(ledger: Ledger, plan: Dict[str, List[Shard]], records: Dict[str, Record], tell: Tell) -> List[Shard]:
     """The same plan, but in one piece each video of which a piece was not what the index said."""
-    parts: List[Part] = []
+    parts: List[Shard] = []
     for source, pieces in plan.items():
         why = next(filter(None, (_doubt(part, records[part.name]) for part in pieces)), None)
         if why is None:
@@ -187,7 +193,7 @@ def _undoubted(ledger: Ledger, plan: Dict[str, List[Part]], records: Dict[str, R
     return parts
 
 
-def _doubt(part: Part, record: Record) -> Optional[str]:
+def _doubt(part: Shard, record: Record) -> Optional[str]:
     """Why a segment is not to be believed; one that failed may be fine in its video's whole."""
     if not part.segment:
         return None
@@ -196,7 +202,7 @@ def _doubt(part: Part, record: Record) -> Optional[str]:
 
 
 def _finish(
-    ledger: Ledger, items: Sequence[Item], parts: Sequence[Part], records: Dict[str, Record], progress: Progress,
+    ledger: Ledger, items: Sequence[Item], parts: Sequence[Shard], records: Dict[str, Record], progress: JobProgress,
     unread: List[Failure], settings: Dict[str, Any], tell: Tell,
 ) -> None:  # fmt: skip
     """Failures in the corpus's order, the manifest, and away with what belongs to no part."""

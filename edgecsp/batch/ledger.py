@@ -14,7 +14,7 @@ import json
 from typing import Any, Dict, List, Optional, Sequence
 
 from ..errors import IntegrityError, OutputError, UsageError
-from .parts import Cut, Item, Part
+from .parts import Item, Shard, SplitPoint
 from .places import Folder, stamp
 
 Record = Dict[str, Any]
@@ -22,7 +22,7 @@ SCHEMA = "edgecsp-batch/1"
 DEATHS = 4  # of workers in one part, in one run: then it is the part
 
 
-def rows_name(part: Part) -> str:
+def rows_name(part: Shard) -> str:
     """The file of a part's rows, without its extension."""
     return f"rows/{part.name[:2]}/{part.name}"
 
@@ -80,7 +80,7 @@ class Ledger:
 
     # -- parts --------------------------------------------------------------------------------------------------
 
-    def done(self, part: Part) -> Optional[Record]:
+    def done(self, part: Shard) -> Optional[Record]:
         """The record of a part whose files are there, whole, and made of the files that are there now."""
         said = self._json(_record_name(part.name))
         if said is None or said["part"] != part.told() or said["input"] != _stamps(part):
@@ -91,7 +91,7 @@ class Ledger:
                 return None
         return said
 
-    def finish(self, part: Part, record: Record, contents: Dict[str, bytes]) -> Record:
+    def finish(self, part: Shard, record: Record, contents: Dict[str, bytes]) -> Record:
         """Write a part's files, by extension, and then its record."""
         digests = {}
         for extension, data in contents.items():
@@ -103,21 +103,21 @@ class Ledger:
         self.folder.remove(self._tries(part))
         return record
 
-    def deaths(self, part: Part) -> int:
+    def deaths(self, part: Shard) -> int:
         """How many workers began this part in this run and did not come back; counts this one as begun."""
         before = self._json(self._tries(part)) or {}
         count = int(before["begun"]) if before.get("run") == self.run else 0
         self.folder.write(self._tries(part), as_bytes({"run": self.run, "begun": count + 1}))
         return count
 
-    def forget(self, part: Part) -> None:
+    def forget(self, part: Shard) -> None:
         """A part that was given up: its next run starts anew."""
         self.folder.remove(self._tries(part))
 
-    def _tries(self, part: Part) -> str:
+    def _tries(self, part: Shard) -> str:
         return f"state/begun/{part.name[:2]}/{part.name}.json"
 
-    def drop_others(self, parts: Sequence[Part]) -> int:
+    def drop_others(self, parts: Sequence[Shard]) -> int:
         """Take away what another plan made of these parts' sources, and what killed workers left.
 
         Rows of other sources stay: a video may have been removed when it was done, or its disk be away today. Returns
@@ -169,10 +169,10 @@ class Ledger:
         return said
 
 
-def cuts_of(said: Record) -> List[Cut]:
+def cuts_of(said: Record) -> List[SplitPoint]:
     """The cuts of a record."""
-    return [Cut(pts, frame) for pts, frame in said["cuts"]]
+    return [SplitPoint(pts, frame) for pts, frame in said["cuts"]]
 
 
-def _stamps(part: Part) -> List[Optional[List[int]]]:
+def _stamps(part: Shard) -> List[Optional[List[int]]]:
     return [stamp(item.place) for item in part.items]

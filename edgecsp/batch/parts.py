@@ -1,4 +1,4 @@
-"""What a corpus is cut into: an `Item` is a file, a `Part` what one worker does in one go and writes as one file."""
+"""What a corpus is cut into: an `Item` is a file, a `Shard` what one worker does in one go and writes as one file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Cut:
+class SplitPoint:
     """Where a video can be cut: at the keyframe with this presentation time (ticks), its `frame`-th frame."""
 
     pts: int
@@ -32,7 +32,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """A segment of a video, a whole video, or a group of pictures.
 
     Of a segment `first` is the number of its first frame, `frames` how many it has, and it holds the frames with
@@ -76,9 +76,9 @@ class Part:
         return {"sources": sources, "first": self.first, "frames": self.frames, "begin": self.begin, "end": self.end}
 
 
-def of_json(said: Dict[str, Any]) -> Part:
+def of_json(said: Dict[str, Any]) -> Shard:
     """A part from its JSON."""
-    return Part(**{**said, "items": tuple(Item(**item) for item in said["items"])})
+    return Shard(**{**said, "items": tuple(Item(**item) for item in said["items"])})
 
 
 def digest(text: str) -> str:
@@ -86,14 +86,14 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def whole(item: Item, promised: int = 0) -> Part:
+def whole(item: Item, promised: int = 0) -> Shard:
     """A video in one piece."""
-    return Part(f"{item.name}-whole", VIDEO, (item,), promised=promised)
+    return Shard(f"{item.name}-whole", VIDEO, (item,), promised=promised)
 
 
-def segments(item: Item, cuts: Sequence[Cut], frames: int, least: int) -> List[Part]:
+def segments(item: Item, cuts: Sequence[SplitPoint], frames: int, least: int) -> List[Shard]:
     """A video of `frames` frames in pieces of at least `least` frames, cut at some of its `cuts`."""
-    chosen = [Cut(0, 0)]
+    chosen = [SplitPoint(0, 0)]
     for cut in cuts:
         if cut.frame - chosen[-1].frame >= least and frames - cut.frame >= least // 2:
             chosen.append(cut)
@@ -103,7 +103,7 @@ def segments(item: Item, cuts: Sequence[Cut], frames: int, least: int) -> List[P
     for number, cut in enumerate(chosen):
         after = chosen[number + 1] if number + 1 < len(chosen) else None
         parts.append(
-            Part(
+            Shard(
                 f"{item.name}-{cut.frame:09d}", VIDEO, (item,), first=cut.frame,
                 frames=(after.frame if after else frames) - cut.frame,
                 begin=cut.pts if number else None, end=after.pts if after else None,
@@ -112,10 +112,10 @@ def segments(item: Item, cuts: Sequence[Cut], frames: int, least: int) -> List[P
     return parts
 
 
-def groups(items: Sequence[Item], most: int) -> List[Part]:
+def groups(items: Sequence[Item], most: int) -> List[Shard]:
     """Pictures in groups of at most `most`, in their order."""
     parts = []
     for at in range(0, len(items), most):
         some = tuple(items[at : at + most])
-        parts.append(Part(digest("\n".join(i.source for i in some)), PICTURE, some, frames=len(some)))
+        parts.append(Shard(digest("\n".join(i.source for i in some)), PICTURE, some, frames=len(some)))
     return parts

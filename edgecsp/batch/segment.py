@@ -11,12 +11,12 @@ from ..errors import SourceError
 from ..media.sources import Source, pictures, video
 from ..types import Frame, Stream
 from . import places
-from .parts import PICTURE, Item, Part
+from .parts import PICTURE, Item, Shard
 
 Opened = Tuple[Any, Any]
 
 
-def source_of(part: Part, threads: int) -> Source:
+def source_of(part: Shard, threads: int) -> Source:
     """The frames of a part, numbered and named as `edgecsp run` does; `threads` are the decoder's."""
     return Group(part) if part.kind == PICTURE else Segment(part, threads)
 
@@ -50,7 +50,7 @@ class Segment(Source):
 
     moving = True
 
-    def __init__(self, part: Part, threads: int) -> None:
+    def __init__(self, part: Shard, threads: int) -> None:
         super().__init__(part.items[0].source)
         self.part = part
         self.seen = 0
@@ -117,7 +117,7 @@ def _begins(container: Any, track: Any, pts: int) -> bool:
 class Group(Source):
     """Picture files, each a stream of its own; in `failed`, why one was not read, or what is wrong with it."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Shard) -> None:
         super().__init__(part.shown)
         self.part = part
         self.failed: Dict[str, str] = {}
@@ -143,7 +143,7 @@ class Group(Source):
             del image
 
 
-def _picture(item: Item) -> pictures.Decoded:
+def _picture(item: Item) -> pictures.DecodedImage:
     if not places.is_uri(item.place):
         return pictures.read(item.place)
     with places.opened(item.place) as file:

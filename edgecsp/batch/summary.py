@@ -13,7 +13,7 @@ from .places import Folder
 
 
 @dataclass(frozen=True)
-class Summary:
+class BatchSummary:
     """`settings` the rows were made with, how many `items`, `frames` and `parts`, what was `found`, `failures`."""
 
     settings: Dict[str, Any]
@@ -24,7 +24,7 @@ class Summary:
     failures: List[Dict[str, Any]]
 
 
-def summary(place: str, *, check: bool = False) -> Summary:
+def summary(place: str, *, check: bool = False) -> BatchSummary:
     """The summary of a finished folder; with `check` every file is held to its digest.
 
     Raises `SourceError` when it is not finished, `IntegrityError` when a file is not as it was written.
@@ -38,7 +38,7 @@ def summary(place: str, *, check: bool = False) -> Summary:
         if head["schema"] != SCHEMA:
             known = f"known is {SCHEMA}; upgrade edgecsp"
             raise IntegrityError(f"{folder.shown}/manifest.jsonl is {head['schema']}, {known}")
-        told = Summary(
+        told = BatchSummary(
             head["settings"], head["items"], head["frames"], len(parts), head["found"], rows.read(failed)
         )  # fmt: skip
         files = {name: digest for part in parts for name, digest in part["files"].items()}

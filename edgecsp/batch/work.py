@@ -24,7 +24,7 @@ from ..system import versions
 from ..types import Model
 from . import cuts, rows
 from .ledger import DEATHS, Ledger, Record
-from .parts import Item, Part
+from .parts import Item, Shard
 from .segment import Group, Segment, source_of
 
 RETRIES = 2
@@ -78,7 +78,7 @@ class Worker:
             self._detector = pipeline.Detector(opened.model, opened.session, task.settings, opened.chosen)
         return self._detector
 
-    def do(self, part: Part) -> Record:
+    def do(self, part: Shard) -> Record:
         """Rows of a part into their files; its record, also when it was done before."""
         done = self.ledger.done(part)
         if done is not None:
@@ -97,7 +97,7 @@ class Worker:
         self.ledger.forget(part)
         return _failed(part, reasons)
 
-    def _done(self, part: Part) -> Record:
+    def _done(self, part: Shard) -> Record:
         source, found, labels = self._detected(part, self.threads)
         if isinstance(source, Segment) and source.problems and self.threads > 1 and not part.segment:
             # What a decoder's threads make of damage is another thing each time.
@@ -113,13 +113,13 @@ class Worker:
             record["failures"] = [[source.name, "decode", text] for text in _counted(source)]
         return self.ledger.finish(part, record, found.contents())
 
-    def _detected(self, part: Part, decoder_threads: int) -> Tuple[Source, rows.Rows, Counter[str]]:
+    def _detected(self, part: Shard, decoder_threads: int) -> Tuple[Source, rows.Rows, Counter[str]]:
         """A part's source, read to its end, its rows, and how often each label was found."""
         source = source_of(part, decoder_threads)
         found = rows.Rows(self.detector().model.task, jsonl=self.task.jsonl)
         labels: Counter[str] = Counter()
         for item in self.detector().results([source]):
-            if isinstance(item, scheduler.Over):
+            if isinstance(item, scheduler.SourceEnd):
                 if item.error is not None:
                     raise item.error
                 continue
@@ -147,7 +147,7 @@ def cut(out: str, item: Item) -> Record:
     return said
 
 
-def _doubt(part: Part, source: Segment) -> str:
+def _doubt(part: Shard, source: Segment) -> str:
     """Why a segment's frames are not those its video's index promised; nothing is doubted in a whole one."""
     if not part.segment:
         return ""
@@ -163,7 +163,7 @@ def _counted(source: Segment) -> List[str]:
     return [text[len(prefix) :] if text.startswith(prefix) else text for text in sources.told(source.problems)]
 
 
-def _failed(part: Part, reasons: List[str]) -> Record:
+def _failed(part: Shard, reasons: List[str]) -> Record:
     told = reasons[-1] + (f" (tried {len(reasons)} times)" if len(reasons) > 1 else "")
     failures = [[item.source, "detect", told] for item in part.items]
     return {

@@ -21,21 +21,21 @@ from typing import Any, Callable, Dict, Optional, Sequence
 from ..errors import EngineUnavailable
 from ..system import jetson
 from . import ap50, machine, paper, peak, pictures, report, ways
-from ._process import Stopped
+from ._process import BenchStopped
 from ._rounds import Bench, Measured, Tell
 from .compare import Difference, compared
 from .gate import Gate, parse
 from .report import load
-from .settings import JETSON, Settings
+from .settings import JETSON, BenchSettings
 
 __all__ = [
-    "Difference", "Gate", "Settings", "Stopped", "compared", "html", "load", "parse", "run",
+    "Difference", "Gate", "BenchSettings", "BenchStopped", "compared", "html", "load", "parse", "run",
 ]  # fmt: skip
 
 
 def run(
     specs: Sequence[str] = (),
-    settings: Optional[Settings] = None,
+    settings: Optional[BenchSettings] = None,
     *,
     data: Optional[Path] = None,
     tell: Tell = lambda done, total, text: None,
@@ -44,12 +44,12 @@ def run(
 ) -> Dict[str, Any]:
     """Measure models (Table 5's ten rows when none is named) and give the report.
 
-    `tell(done, total, text)` hears of the progress; `tick` is called often and may raise `Stopped`: then the report
+    `tell(done, total, text)` hears of the progress; `tick` is called often and may raise `BenchStopped`: then the report
     holds what was measured and says {"stopped": true}. `data`, labelled pictures as `evaluate.read` knows them, gives
     the rows their AP50. `command` is what the report says it was made by. Raises an
     `EdgecspError` for what cannot be meant or cannot run at all; a row that fails has its reason in the report.
     """
-    settings = settings or Settings()
+    settings = settings or BenchSettings()
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     engines = _engines(settings)
     subjects = [ways.subject(spec, settings) for spec in dict.fromkeys(specs or paper.table5())]
@@ -58,7 +58,7 @@ def run(
     header = machine.described(settings.using)
     rows = [Measured(way) for way in ways.ways(subjects, engines, settings)]
     finished = False
-    with tempfile.TemporaryDirectory() as scratch, suppress(Stopped):
+    with tempfile.TemporaryDirectory() as scratch, suppress(BenchStopped):
         tell(0, 1, "what the machine can compute at most")
         usable = [name for name, why in engines.items() if why is None]
         header["peak_gflops"] = peak.measured(usable, settings.on, settings.using, tick=tick)
@@ -73,7 +73,7 @@ def run(
     }  # fmt: skip
 
 
-def _engines(settings: Settings) -> Dict[str, Optional[str]]:
+def _engines(settings: BenchSettings) -> Dict[str, Optional[str]]:
     if settings.device == JETSON and jetson.find() is None:
         raise EngineUnavailable(
             "device 'jetson' was asked for and this is no Jetson (no /etc/nv_tegra_release, and the device tree names "
@@ -82,8 +82,10 @@ def _engines(settings: Settings) -> Dict[str, Optional[str]]:
     return ways.able(settings)
 
 
-def _measure(rows: Sequence[Measured], settings: Settings, scratch: Path, tell: Tell, tick: Callable[[], None]) -> None:
-    """Fill the rows in. Raises `Stopped`."""
+def _measure(
+    rows: Sequence[Measured], settings: BenchSettings, scratch: Path, tell: Tell, tick: Callable[[], None]
+) -> None:
+    """Fill the rows in. Raises `BenchStopped`."""
     if settings.mode == "pipeline" and not settings.sources:
         settings = replace(settings, sources=pictures.drawn(scratch))
     tell(0, 1, "the models' files")

@@ -12,11 +12,11 @@ from ..graph import precision
 from ..media import scheduler
 from ..system import cpu
 from ..types import Model
-from ._contest import FAR, Row
+from ._contest import FAR, ContestRow
 from ._judged import Place
 
 
-class Offer(NamedTuple):
+class Contender(NamedTuple):
     """A precision of an engine on one of its devices."""
 
     engine: str
@@ -103,7 +103,7 @@ def wanted(model: Model, places: Sequence[Place], tuning: Tuning, *, judged: boo
     return found
 
 
-def rows(kind: str, offered: Sequence[Offer], own: str, tuning: Tuning) -> Iterator[Row]:
+def rows(kind: str, offered: Sequence[Contender], own: str, tuning: Tuning) -> Iterator[ContestRow]:
     """The candidates of a contest, and what "auto" does untuned."""
     default = _default(kind, own, tuning.device)
     named = [
@@ -113,9 +113,9 @@ def rows(kind: str, offered: Sequence[Offer], own: str, tuning: Tuning) -> Itera
         for at_once in _at_once(kind, engine, device, threads)
     ]
     if default is not None and default not in named:
-        yield Row(default, kind, default=True, asked=False)
+        yield ContestRow(default, kind, default=True, asked=False)
     for each in named:
-        yield Row(each, kind, default=each == default)
+        yield ContestRow(each, kind, default=each == default)
 
 
 def _default(kind: str, own: str, device: str) -> Optional[Candidate]:
@@ -146,9 +146,9 @@ def _at_once(kind: str, engine: str, device: str, threads: int) -> List[int]:
     return sorted({1, max(1, most // 2), most})
 
 
-def hopeless(field: Sequence[Row], before: Sequence[Row]) -> None:
+def hopeless(field: Sequence[ContestRow], before: Sequence[ContestRow]) -> None:
     """Leave out of the second contest what was far behind in the first, on any number of threads."""
-    best: Dict[Offer, float] = {}
+    best: Dict[Contender, float] = {}
     for row in before:
         if row.rounds and row.asked:
             key = _offer(row)
@@ -161,5 +161,5 @@ def hopeless(field: Sequence[Row], before: Sequence[Row]) -> None:
             row.dropped = f"not measured: {best[key] / min(best.values()):.1f} times as slow as the best for latency"
 
 
-def _offer(row: Row) -> Offer:
-    return Offer(row.candidate.engine, row.candidate.device, row.candidate.precision)
+def _offer(row: ContestRow) -> Contender:
+    return Contender(row.candidate.engine, row.candidate.device, row.candidate.precision)

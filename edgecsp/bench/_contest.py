@@ -34,7 +34,7 @@ MOST_PAUSE_S = 2.0
 
 
 @dataclass
-class Row:
+class ContestRow:
     """A candidate in one contest, `kind` "latency" or "throughput".
 
     `rounds` are milliseconds a picture, `since` counts those before its last stretch; `dropped` says why it left.
@@ -101,7 +101,7 @@ class Contest:
 
     def __init__(
         self,
-        request: Callable[[Row], Dict[str, Any]],
+        request: Callable[[ContestRow], Dict[str, Any]],
         bytes_each: int,
         ends: float,
         tell: Callable[[str], None],
@@ -111,7 +111,7 @@ class Contest:
         self._tell, self._tick = tell, tick
         self._open: Dict[int, Process] = {}
 
-    def run(self, rows: Sequence[Row]) -> None:
+    def run(self, rows: Sequence[ContestRow]) -> None:
         """Measure them; `Stopped` passes through."""
         begun = time.monotonic()
         left = self._entered(rows, begun + (1 - LAST) * (self._ends - begun))
@@ -129,9 +129,9 @@ class Contest:
     def _left_s(self) -> float:
         return max(0.0, self._ends - time.monotonic())
 
-    def _entered(self, rows: Sequence[Row], until: float) -> List[Row]:
+    def _entered(self, rows: Sequence[ContestRow], until: float) -> List[ContestRow]:
         """Each measured twice, there and back, the default first; what is far behind leaves."""
-        left: List[Row] = []
+        left: List[ContestRow] = []
         for row in sorted(rows, key=lambda row: not row.default):
             if any(each.asked for each in left) and time.monotonic() > until:
                 row.dropped = "not measured: the time was up; more: --seconds"
@@ -146,7 +146,7 @@ class Contest:
                 self._leaves(row, best)
         return [row for row in left if not row.dropped]
 
-    def _halved(self, rows: Sequence[Row]) -> List[Row]:
+    def _halved(self, rows: Sequence[ContestRow]) -> List[ContestRow]:
         """The better half of those asked for, what is as good as the best, and the default."""
         order = sorted((row for row in rows if row.asked), key=lambda row: row.quiet_ms)
         for row in order[math.ceil(len(order) / 2) :]:
@@ -154,11 +154,11 @@ class Contest:
                 self._leaves(row, order[0].quiet_ms)
         return [row for row in rows if not row.dropped]
 
-    def _leaves(self, row: Row, best: float) -> None:
+    def _leaves(self, row: ContestRow, best: float) -> None:
         row.dropped = f"{row.quiet_ms / best:.2f} times as slow as the best, each at its best"
         self._ended(row)
 
-    def _stretch(self, rows: Sequence[Row], seconds: float, turns: int) -> None:
+    def _stretch(self, rows: Sequence[ContestRow], seconds: float, turns: int) -> None:
         """All of them in turns, there and back; figures begin anew. It ends early, between turns, if time does."""
         if not rows:
             return
@@ -172,7 +172,7 @@ class Contest:
             if turn and time.monotonic() > ends:
                 break
 
-    def _round(self, row: Row, seconds: float) -> None:
+    def _round(self, row: ContestRow, seconds: float) -> None:
         """One round of a row, whose process is opened if it is not; a process that ends takes its row out."""
         self._tick()
         self._tell(f"{row.kind}: {row.candidate}")
@@ -193,12 +193,12 @@ class Contest:
             time.sleep(min(MOST_PAUSE_S, backlog(row.candidate.at_once) * row.ms / 1e3))
         time.sleep(PAUSE_S)
 
-    def _has_room(self, row: Row) -> bool:
+    def _has_room(self, row: ContestRow) -> bool:
         """Whether memory is left for another process beside those that are open."""
         free = memory.free()
         return free is None or process_bytes(row.candidate.device, self._size) < SHARE * free.available
 
-    def _ended(self, row: Row) -> None:
+    def _ended(self, row: ContestRow) -> None:
         process = self._open.pop(id(row), None)
         if process:
             process.close()
@@ -209,7 +209,7 @@ def _halvings(count: int) -> int:
     return max(0, math.ceil(math.log2(max(1, count))) - 1)
 
 
-def winner(rows: Sequence[Row]) -> Tuple[Optional[Row], Optional[Tuple[float, float]]]:
+def winner(rows: Sequence[ContestRow]) -> Tuple[Optional[ContestRow], Optional[Tuple[float, float]]]:
     """The best of those that were asked for and measured to the end, and how much faster than the default it is.
 
     The second is the default's time over the winner's, as an interval that holds it with 95 %; None where there is no
@@ -226,7 +226,7 @@ def winner(rows: Sequence[Row]) -> Tuple[Optional[Row], Optional[Tuple[float, fl
     return asked[0], (low, high)
 
 
-def _drawn(row: Row, seed: int) -> Array:
+def _drawn(row: ContestRow, seed: int) -> Array:
     """What its figure could have been by chance, as `stats.medians` draws it; of frames a second, by whole rounds."""
     if row.kind == "latency":
         return stats.medians(row.last, seed=seed)

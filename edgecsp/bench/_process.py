@@ -21,7 +21,7 @@ OPEN_S = 600.0  # a TensorRT plan takes minutes to build
 POLL_S = 0.1
 
 
-class Stopped(Exception):
+class BenchStopped(Exception):
     """The user wants no more: whoever waits for a worker waits no longer."""
 
 
@@ -29,7 +29,7 @@ class Process:
     """A worker, opened and warm.
 
     `doing` begins the sentence about its death; `tick` is called ten times a second while it is waited for, and may
-    raise `Stopped`. Raises what the worker raised, or `BuildFailed`.
+    raise `BenchStopped`. Raises what the worker raised, or `BuildFailed`.
     """
 
     def __init__(self, request: Mapping[str, Any], doing: str, tick: Callable[[], None] = lambda: None) -> None:

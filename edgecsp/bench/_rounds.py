@@ -11,8 +11,8 @@ from ..errors import EdgecspError
 from ..system import jetson, memory
 from . import disturbed
 from ._process import Process
-from .settings import Settings
-from .ways import Files, Way
+from .settings import BenchSettings
+from .ways import BenchmarkCase, Files
 
 WARM_S = 3.0
 PAUSE_S = 0.02  # between two processes: the threads of the one before stop spinning
@@ -36,13 +36,13 @@ class Measured:
     `died` says how its process ended before its time, `ap50` is in percent. `stages` are None where a sample has none.
     """
 
-    way: Way
+    way: BenchmarkCase
     ms: List[float] = field(default_factory=list)
     counts: List[int] = field(default_factory=list)
     cpu_ms: List[float] = field(default_factory=list)
     wall_s: List[float] = field(default_factory=list)
     stages: Optional[Dict[str, List[float]]] = None
-    around: List[disturbed.Around] = field(default_factory=list)
+    around: List[disturbed.SystemNoise] = field(default_factory=list)
     watts: List[float] = field(default_factory=list)
     ready: Dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: Optional[int] = None
@@ -66,11 +66,11 @@ class Measured:
 class Bench:
     """All rows of one run. `tell(done, total, text)` hears of the progress, `tick` may raise `Stopped`."""
 
-    def __init__(self, settings: Settings, files: Files, tell: Tell, tick: Callable[[], None]) -> None:
+    def __init__(self, settings: BenchSettings, files: Files, tell: Tell, tick: Callable[[], None]) -> None:
         self._settings, self._files, self._tell = settings, files, tell
         self._stop = tick
         self._board = jetson.find()
-        self._meter = jetson.Meter(self._board)
+        self._meter = jetson.PowerMeter(self._board)
         self._done = self._total = 0
 
     def run(self, rows: Sequence[Measured]) -> None:
@@ -112,7 +112,7 @@ class Bench:
             row.ready = process.ready
             yield process, row
 
-    def _request(self, way: Way) -> Dict[str, Any]:
+    def _request(self, way: BenchmarkCase) -> Dict[str, Any]:
         said = self._settings
         return {
             "path": str(self._files.path(way)), "engine": way.engine, "device": said.on, "threads": said.using,

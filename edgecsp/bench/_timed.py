@@ -10,10 +10,10 @@ from .. import backends, importers, pipeline
 from ..media import scheduler, sources
 from ..types import Frame, Stream
 from . import verify
-from ._worker import PICTURES, Subject
+from ._worker import PICTURES, WorkerTask
 
 
-def subject(request: Dict[str, Any]) -> Subject:
+def subject(request: Dict[str, Any]) -> WorkerTask:
     """A model opened as a candidate says, and what one sample of it is."""
     if request["home"]:  # what an engine keeps of a candidate that loses would take the place of what is used
         os.environ["EDGECSP_HOME"] = request["home"]
@@ -28,7 +28,7 @@ def subject(request: Dict[str, Any]) -> Subject:
     def one() -> None:
         detector(next(pictures))
 
-    return Subject(one, 1)
+    return WorkerTask(one, 1)
 
 
 class Drawn(sources.Source):
@@ -49,7 +49,7 @@ def backlog(at_once: int) -> int:
     return scheduler.workers(at_once) + scheduler.READY
 
 
-def _side_by_side(detector: pipeline.Detector) -> Subject:
+def _side_by_side(detector: pipeline.Detector) -> WorkerTask:
     """A sample is as many pictures as can lie ready: the calls before a round, which do not count, take those away."""
     line = scheduler.results([Drawn("drawn pictures")], lambda frame: detector(frame.image), at_once=_places(detector))
     count = backlog(_places(detector))
@@ -58,7 +58,7 @@ def _side_by_side(detector: pipeline.Detector) -> Subject:
         for _ in range(count):
             next(line)
 
-    return Subject(some, count)
+    return WorkerTask(some, count)
 
 
 def _places(detector: pipeline.Detector) -> int:

@@ -35,7 +35,7 @@ STAGES = ("decode", "preprocess", "inference", "post")
 Stages = Dict[str, List[float]]
 
 
-class Subject:
+class WorkerTask:
     """What is timed: `call()` is one sample. `per_sample` pictures go through it; `stages` where it has any."""
 
     def __init__(self, call: Callable[[], None], per_sample: int, stages: Optional[Stages] = None) -> None:
@@ -64,10 +64,10 @@ def serve(handle: int) -> None:
             tell({"error": [type(error).__name__, str(error)]})
 
 
-def _opened(request: Dict[str, Any]) -> Subject:
+def _opened(request: Dict[str, Any]) -> WorkerTask:
     if "make" in request:
         module, name = request["make"].split(":")
-        made: Subject = getattr(importlib.import_module(module), name)(request)
+        made: WorkerTask = getattr(importlib.import_module(module), name)(request)
         return made
     model = importers.load(request["path"])
     detector = pipeline.load(
@@ -82,20 +82,20 @@ def _opened(request: Dict[str, Any]) -> Subject:
     return alone(detector.session.run, batches, request["calls"], request["calls"] * request["batch"])
 
 
-def alone(run: Callable[[Array], Any], batches: List[Array], calls: int, per_sample: int) -> Subject:
+def alone(run: Callable[[Array], Any], batches: List[Array], calls: int, per_sample: int) -> WorkerTask:
     """Inference alone: `calls` calls a sample, each with the next of the batches."""
     inputs = itertools.cycle(batches)
     if calls == 1:
-        return Subject(lambda: run(next(inputs)), per_sample)
+        return WorkerTask(lambda: run(next(inputs)), per_sample)
 
     def query() -> None:
         for _ in range(calls):
             run(next(inputs))
 
-    return Subject(query, per_sample)
+    return WorkerTask(query, per_sample)
 
 
-def _whole(detector: pipeline.Detector, uris: List[str], same: bool) -> Subject:
+def _whole(detector: pipeline.Detector, uris: List[str], same: bool) -> WorkerTask:
     """A file in, boxes out, stage after stage on one thread."""
     stages: Stages = {name: [] for name in STAGES}
     frames = _frames(uris[:1] if same else uris)
@@ -113,7 +113,7 @@ def _whole(detector: pipeline.Detector, uris: List[str], same: bool) -> Subject:
         for name, start, end in zip(STAGES, ends, ends[1:]):
             stages[name].append((end - start) * 1e3)
 
-    return Subject(one, 1, stages)
+    return WorkerTask(one, 1, stages)
 
 
 def _frames(uris: List[str]) -> Iterator[Frame]:
@@ -124,7 +124,7 @@ def _frames(uris: List[str]) -> Iterator[Frame]:
                 yield from source
 
 
-def _warmed(subject: Subject, most_s: float) -> Dict[str, Any]:
+def _warmed(subject: WorkerTask, most_s: float) -> Dict[str, Any]:
     """Call it until two blocks in a row agree, for `most_s` seconds at most."""
     begun, blocks = time.perf_counter(), 0
     before, steady = 0.0, False
@@ -136,7 +136,7 @@ def _warmed(subject: Subject, most_s: float) -> Dict[str, Any]:
     return {"warm_s": time.perf_counter() - begun, "blocks": blocks, "steady": steady}
 
 
-def _round(subject: Subject, seconds: float) -> Dict[str, Any]:
+def _round(subject: WorkerTask, seconds: float) -> Dict[str, Any]:
     """The samples of so many seconds, and what they took."""
     entered = time.process_time()
     for _ in range(AGAIN):
@@ -157,7 +157,7 @@ def _round(subject: Subject, seconds: float) -> Dict[str, Any]:
     }
 
 
-def _timed(subject: Subject, seconds: float, least: int) -> List[float]:
+def _timed(subject: WorkerTask, seconds: float, least: int) -> List[float]:
     """Milliseconds of one call after the other."""
     call, clock = subject.call, time.perf_counter
     taken: List[float] = []

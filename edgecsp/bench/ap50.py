@@ -9,16 +9,16 @@ from .. import pipeline
 from ..errors import EdgecspError, UsageError
 from . import accuracy
 from ._rounds import Measured, Tell
-from .settings import Settings
-from .ways import Subject
+from .settings import BenchSettings
+from .ways import BenchmarkModel
 
 
-def able(subject: Subject) -> bool:
+def able(subject: BenchmarkModel) -> bool:
     """Whether a model's boxes mean anything."""
     return subject.weights != "random" and subject.model.task == "detect"
 
 
-def check(subjects: Sequence[Subject], data: Path) -> Dict[str, Any]:
+def check(subjects: Sequence[BenchmarkModel], data: Path) -> Dict[str, Any]:
     """The data as each model's labels read it, by the model's name, before anything is timed.
 
     Raises what `evaluate.read` raises, and `UsageError` when no model has anything to be measured by.
@@ -33,7 +33,7 @@ def check(subjects: Sequence[Subject], data: Path) -> Dict[str, Any]:
 
 
 def measure(
-    rows: Sequence[Measured], data: Dict[str, Any], settings: Settings, tell: Tell, tick: Callable[[], None]
+    rows: Sequence[Measured], data: Dict[str, Any], settings: BenchSettings, tell: Tell, tick: Callable[[], None]
 ) -> None:
     """Fill in `ap50`, in percent. An int8 graph made for timing alone has none."""
     for number, row in enumerate(rows):

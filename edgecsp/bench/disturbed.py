@@ -24,7 +24,7 @@ CLOCK = 0.95  # of the fastest round
 
 
 @dataclass(frozen=True)
-class Look:
+class CounterSnapshot:
     """Counters at one moment: seconds since the machine started, all CPUs together; None where nothing says it."""
 
     at_s: float
@@ -36,7 +36,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Around:
+class SystemNoise:
     """A round's surroundings: CPUs' worth of other programs and of a host's stealing, stops by a quota and for heat.
 
     `mhz` is the clock at its end, `board` what a Jetson says of its throttling.
@@ -54,20 +54,20 @@ class Around:
         return asdict(self)
 
 
-def look(root: Path = ROOT) -> Look:
+def look(root: Path = ROOT) -> CounterSnapshot:
     """The counters now. Source: proc(5), cgroup-v2 `cpu.stat`, cpufreq's sysfs."""
     ticks = _ticks(root)
     # user nice system idle iowait irq softirq steal: idle, iowait and steal are nobody's work here.
     busy = sum(ticks[:3]) + sum(ticks[5:7]) if len(ticks) >= 8 else None
     steal = ticks[7] if len(ticks) >= 8 else None
-    return Look(time.monotonic(), busy, steal, cpu.throttled(root), cpu.overheated(root), cpu.mhz(root))
+    return CounterSnapshot(time.monotonic(), busy, steal, cpu.throttled(root), cpu.overheated(root), cpu.mhz(root))
 
 
-def between(before: Look, after: Look, own_s: float, board: Tuple[str, ...] = ()) -> Around:
+def between(before: CounterSnapshot, after: CounterSnapshot, own_s: float, board: Tuple[str, ...] = ()) -> SystemNoise:
     """What lies between two looks; `own_s` are the CPU seconds that were the measurement's own."""
     wall = max(1e-6, after.at_s - before.at_s)
     busy, steal = _grown(before.busy_s, after.busy_s), _grown(before.steal_s, after.steal_s)
-    return Around(
+    return SystemNoise(
         None if busy is None else max(0.0, busy - own_s) / wall,
         None if steal is None else max(0.0, steal) / wall,
         _grown(before.throttled, after.throttled),
@@ -77,7 +77,7 @@ def between(before: Look, after: Look, own_s: float, board: Tuple[str, ...] = ()
     )
 
 
-def causes(rounds: Sequence[Around], governor: Optional[str]) -> List[str]:
+def causes(rounds: Sequence[SystemNoise], governor: Optional[str]) -> List[str]:
     """What may have made a row's samples spread, most telling first; [] when nothing shows."""
     found = []
     others = _most(around.others for around in rounds)

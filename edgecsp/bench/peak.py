@@ -14,7 +14,7 @@ from .. import backends
 from ..errors import EdgecspError
 from ..types import Input, Model, Raw
 from ._process import Process
-from ._worker import Subject, alone
+from ._worker import WorkerTask, alone
 
 SIDE = 1536
 SECONDS = 0.4
@@ -55,7 +55,7 @@ def _reached(engine: str, device: str, threads: int, precision: str, tick: Calla
     return float(2 * SIDE**3 / best / 1e6)
 
 
-def product(request: Dict[str, Any]) -> Subject:
+def product(request: Dict[str, Any]) -> WorkerTask:
     """A product of two square matrices on an engine, one of them known beforehand, as weights are."""
     session = backends.open(
         model(SIDE, request["precision"] == "int8"),

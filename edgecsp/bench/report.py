@@ -10,7 +10,7 @@ from ..cache import files
 from ..errors import BadModel, SourceError
 from . import disturbed, paper, stats
 from ._rounds import Measured
-from .settings import Settings
+from .settings import BenchSettings
 
 SCHEMA = "edgecsp-bench/1"
 SPREAD = 0.10  # of the median: an interquartile range beyond it marks a row unstable
@@ -22,7 +22,7 @@ _EMPTY = (
 )  # fmt: skip
 
 
-def settings_said(settings: Settings, rows: Sequence[Measured]) -> Dict[str, Any]:
+def settings_said(settings: BenchSettings, rows: Sequence[Measured]) -> Dict[str, Any]:
     """The settings as JSON, defaults filled in."""
     return {
         "device": settings.device, "mode": settings.mode, "scenario": settings.scenario, "batch": settings.pictures,
@@ -33,7 +33,7 @@ def settings_said(settings: Settings, rows: Sequence[Measured]) -> Dict[str, Any
     }  # fmt: skip
 
 
-def rows_said(rows: Sequence[Measured], settings: Settings, machine: Dict[str, Any]) -> List[Dict[str, Any]]:
+def rows_said(rows: Sequence[Measured], settings: BenchSettings, machine: Dict[str, Any]) -> List[Dict[str, Any]]:
     """A dictionary a row, in order, those that were not measured with their reason."""
     said = [_row(row, settings, machine) for row in rows]
     base = {(row["engine"], row["precision"]): row["fps"] for row in said if row["model"] == paper.BASE and row["fps"]}
@@ -96,7 +96,7 @@ def _moved(rows: Sequence[Measured]) -> str:
     return f"the whole machine's pace moved by {100 * (max(pace) / min(pace) - 1):.0f} % between rounds"
 
 
-def _row(row: Measured, settings: Settings, machine: Dict[str, Any]) -> Dict[str, Any]:
+def _row(row: Measured, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
     way, subject = row.way, row.way.subject
     hw = subject.model.input.hw
     said: Dict[str, Any] = {
@@ -114,7 +114,7 @@ def _row(row: Measured, settings: Settings, machine: Dict[str, Any]) -> Dict[str
     return said
 
 
-def _figures(row: Measured, settings: Settings, machine: Dict[str, Any]) -> Dict[str, Any]:
+def _figures(row: Measured, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
     figures: Dict[str, Any] = dict(stats.summary(row.ms))
     median, rounds = figures["median_ms"], stats.split(row.ms, row.counts)
     low, high = stats.interval(stats.medians(rounds))

@@ -18,7 +18,7 @@ JETSON = "jetson"
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchSettings:
     """How to measure; None means the default that is found out here or in the model.
 
     `device` is one of an engine's, or "jetson": a CUDA device on a Jetson, beside the paper's mGPU column. `batch` is

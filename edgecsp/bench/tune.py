@@ -23,13 +23,13 @@ from ..graph import onnx_model, precision
 from ..system import cpu
 from ..types import Model
 from . import _candidates, _judged, accuracy
-from ._candidates import Offer, Tuning
-from ._contest import WARM_S, Contest, Row, winner
+from ._candidates import Contender, Tuning
+from ._contest import WARM_S, Contest, ContestRow, winner
 from ._judged import Place, Verdict
-from ._process import Stopped
+from ._process import BenchStopped
 from ._rounds import Tell
 
-__all__ = ["Candidate", "Outcome", "Stopped", "Tuning", "run"]
+__all__ = ["Candidate", "Outcome", "BenchStopped", "Tuning", "run"]
 
 SCHEMA = "edgecsp-tune/1"
 Tick = Callable[[], None]
@@ -64,7 +64,7 @@ def run(
     """Measure what there is to choose from, for a model that the user calls `spec`.
 
     `data`, labelled pictures as `evaluate.read` knows them, lets other precisions than the graph's in; `ranges` are
-    int8's [default: measured on the data]. `tell(done, total, text)` hears of the seconds, `tick` may raise `Stopped`,
+    int8's [default: measured on the data]. `tell(done, total, text)` hears of the seconds, `tick` may raise `BenchStopped`,
     which passes through. Raises an `EdgecspError`.
     """
     tuning = tuning or Tuning()
@@ -78,7 +78,7 @@ def run(
     passed = {(each.engine, each.device, each.precision) for each in verdicts if each.refused is None}
     own = precision.of(model)
     offered = [
-        Offer(engine, device, name)
+        Contender(engine, device, name)
         for engine, device in places
         for name in _candidates.asked(tuning, own, backends.module(engine).PRECISIONS)
         if name == own or (engine, device, name) in passed
@@ -131,19 +131,19 @@ def _others(
 
 
 def _measured(
-    model: Model, int8: Optional[Model], offered: Sequence[Offer], own: str, tuning: Tuning, tell: Tell, tick: Tick
-) -> List[Row]:
+    model: Model, int8: Optional[Model], offered: Sequence[Contender], own: str, tuning: Tuning, tell: Tell, tick: Tick
+) -> List[ContestRow]:
     """Both contests, one after the other; every row of them."""
     begun, total = time.monotonic(), tuning.seconds
     kinds = KINDS if cpu.threads() > 1 else KINDS[:1]  # with one thread `flow` never lets frames overlap
-    rows: List[Row] = []
+    rows: List[ContestRow] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for graph, name in ((model, "own"), (int8, "int8")):
             if graph is not None:
                 onnx_model.save(graph, folder / f"{name}.onnx")
 
-        def request(row: Row) -> Dict[str, Any]:
+        def request(row: ContestRow) -> Dict[str, Any]:
             each = row.candidate
             graph = "int8" if each.precision == "int8" and int8 is not None else "own"
             home = str(folder / "home") if each.device == "cpu" else ""  # a TensorRT plan is worth keeping
@@ -167,7 +167,7 @@ def _measured(
     return rows
 
 
-def _choices(rows: Sequence[Row]) -> Tuple[Dict[str, Candidate], Dict[str, Any]]:
+def _choices(rows: Sequence[ContestRow]) -> Tuple[Dict[str, Candidate], Dict[str, Any]]:
     """The winner of each contest, and it beside the default, as JSON. Raises `BuildFailed` when nothing ran."""
     choices: Dict[str, Candidate] = {}
     said: Dict[str, Any] = {}

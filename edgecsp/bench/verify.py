@@ -24,7 +24,7 @@ DRAWN = 4
 
 
 @dataclass
-class Row:
+class VerifyRow:
     """One engine, device and precision. `why` says why it did not run, and then the rest means nothing.
 
     `largest` and `mean` are the difference of heads as a share of the head's largest value; `boxes` are the
@@ -62,7 +62,7 @@ def rows(
     others: Sequence[Model] = (),
     engines: Optional[Sequence[str]] = None,
     threads: Optional[int] = None,
-) -> Iterator[Row]:
+) -> Iterator[VerifyRow]:
     """A row an engine, device and precision, the reference first. `pictures` are (H, W, 3) uint8 BGR.
 
     `others` are the same network in other precisions (`edgecsp quantize` makes int8). `engines`: None for every one.
@@ -81,7 +81,7 @@ def rows(
     with pipeline.load(model, "ort", device="cpu", threads=threads, precision="fp32", pixels=False) as reference:
         seen = [_reference(reference, picture) for picture in pictures]
     for engine, device, wanted, graph in _ways(model, others, engines):
-        row = Row(engine, device, wanted, graph.name)
+        row = VerifyRow(engine, device, wanted, graph.name)
         row.why = backends.why_not(engine, device) or ""
         if not row.why:
             try:
@@ -116,7 +116,7 @@ def _reference(detector: pipeline.Detector, picture: Array) -> _Seen:
     return _Seen(batch, geometry, heads, detector.finish(heads, geometry))
 
 
-def _compare(row: Row, detector: pipeline.Detector, seen: Sequence[_Seen]) -> None:
+def _compare(row: VerifyRow, detector: pipeline.Detector, seen: Sequence[_Seen]) -> None:
     for _ in range(WARM):
         detector.infer(seen[0].batch)
     seconds, means = [], []

@@ -13,13 +13,13 @@ from ..processing import preprocess
 from ..types import Array, Model
 from ..zoo import store
 from . import _counted, verify
-from .settings import JETSON, Settings
+from .settings import JETSON, BenchSettings
 
 CALIBRATION = 8  # drawn pictures: an int8 graph is as fast with one range as with another
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchmarkModel:
     """A model to measure, as the user named it, what it costs at its size, and where its weights are from."""
 
     name: str
@@ -31,13 +31,13 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Way:
+class BenchmarkCase:
     """One row: a model on an engine in a precision, or the `reason` that it is not measured.
 
     `drawn_ranges`: its int8 graph is made here from drawn pictures, and is for its speed alone.
     """
 
-    subject: Subject
+    subject: BenchmarkModel
     engine: str
     device: str
     precision: str
@@ -48,7 +48,7 @@ class Way:
         return f"{self.subject.name} on {self.engine} in {self.precision}"
 
 
-def subject(spec: str, settings: Settings) -> Subject:
+def subject(spec: str, settings: BenchSettings) -> BenchmarkModel:
     """What a user means by a model; a zoo's without weights here gets random ones. Raises an `EdgecspError`."""
     weights, named = settings.weights, spec in zoo.names()
     if named and weights is None and store.record(spec) is None and not zoo.get(spec).shipped:
@@ -56,13 +56,13 @@ def subject(spec: str, settings: Settings) -> Subject:
     model = store.resolve(spec, weights, hw=settings.hw)
     if not named:
         bflops, parameters = _counted.counted(model)
-        return Subject(spec, model.name, model, "file", bflops, parameters)
+        return BenchmarkModel(spec, model.name, model, "file", bflops, parameters)
     cost = zoo.get(spec).cost(model.input.hw)
     origin = "random" if weights else "pulled" if store.record(spec) else "shipped"
-    return Subject(spec, zoo.get(spec).title, model, origin, cost.bflops, cost.weights)
+    return BenchmarkModel(spec, zoo.get(spec).title, model, origin, cost.bflops, cost.weights)
 
 
-def able(settings: Settings) -> Dict[str, Optional[str]]:
+def able(settings: BenchSettings) -> Dict[str, Optional[str]]:
     """The engines that were asked for, or all that know the device, and what keeps each from running, in order.
 
     Raises `EngineUnavailable` when one that was named does not run, or none does.
@@ -80,7 +80,9 @@ def able(settings: Settings) -> Dict[str, Optional[str]]:
     return found
 
 
-def ways(subjects: Sequence[Subject], engines: Dict[str, Optional[str]], settings: Settings) -> List[Way]:
+def ways(
+    subjects: Sequence[BenchmarkModel], engines: Dict[str, Optional[str]], settings: BenchSettings
+) -> List[BenchmarkCase]:
     """A row a model, engine and precision, in that order."""
     device = JETSON if settings.device == JETSON else settings.on
     rows = []
@@ -94,18 +96,18 @@ def ways(subjects: Sequence[Subject], engines: Dict[str, Optional[str]], setting
                     reason = f"engine {name!r} computes in {', '.join(offered)}"
                 if reason is None and own != "fp32" and wanted != own:
                     reason = f"it is a graph in {own}, and what was rounded away is not in it"
-                rows.append(Way(each, name, device, wanted, reason, wanted == "int8" != own))
+                rows.append(BenchmarkCase(each, name, device, wanted, reason, wanted == "int8" != own))
     return rows
 
 
 class Files:
     """The graphs of the rows as files in a folder, each made when it is first asked for."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: BenchSettings) -> None:
         self._folder, self._settings = folder, settings
         self._made: Dict[Tuple[str, bool], Path] = {}
 
-    def path(self, way: Way) -> Path:
+    def path(self, way: BenchmarkCase) -> Path:
         """The file that a way's worker opens. Raises an `EdgecspError` when it cannot be made."""
         key = (way.subject.name, way.precision == "int8")
         if key not in self._made:
@@ -121,7 +123,7 @@ class Files:
             self._made[key] = path
         return self._made[key]
 
-    def prepared(self, way: Way) -> Way:
+    def prepared(self, way: BenchmarkCase) -> BenchmarkCase:
         """The same after its file was made, or with the reason that it could not be."""
         try:
             if way.reason is None:

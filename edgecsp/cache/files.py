@@ -38,24 +38,24 @@ def atomic(path: Union[str, Path]) -> Iterator[BinaryIO]:
             with os.fdopen(stream, "wb") as file:
                 yield file
             return
-        with Part(path) as part:
+        with PartFile(path) as part:
             with os.fdopen(os.dup(part.handle), "wb") as file:
                 yield file
             part.finish()
 
 
 @contextmanager
-def together(contents: Mapping[Path, bytes]) -> Iterator[Dict[Path, Part]]:
+def together(contents: Mapping[Path, bytes]) -> Iterator[Dict[Path, PartFile]]:
     """Write several files that get their names when the block ends well; otherwise none does, and older ones stay.
 
     Gives the files under way by the names that they will have: the block may read them, and `drop` what is not to be.
     All are on the disk before the first gets its name. Raises `OutputError` for the file that cannot be written.
     """
     with ExitStack() as stack:
-        parts: Dict[Path, Part] = {}
+        parts: Dict[Path, PartFile] = {}
         for path, data in contents.items():
             with _failures(path):
-                part = parts[path] = stack.enter_context(Part(path))
+                part = parts[path] = stack.enter_context(PartFile(path))
                 with os.fdopen(os.dup(part.handle), "wb") as file:
                     file.write(data)
                 os.fsync(part.handle)
@@ -73,7 +73,7 @@ def write_new(names: Iterable[Path], data: bytes) -> Path:
     """
     names = iter(names)
     first = next(names)
-    with _failures(first), Part(first) as part:
+    with _failures(first), PartFile(first) as part:
         with os.fdopen(os.dup(part.handle), "wb") as file:
             file.write(data)
         return part.finish(_chained(first, names))
@@ -94,7 +94,7 @@ def _failures(path: Union[str, Path]) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-class Part:
+class PartFile:
     """A file under way: it is written at `path`, beside the place that it gets when it is whole.
 
     It is locked as long as its writer lives, so that `remove_leftovers` takes only what dead ones left. As a context
@@ -143,7 +143,7 @@ class Part:
         if self._stream is not None:
             os.close(self._stream)
 
-    def __enter__(self) -> Part:
+    def __enter__(self) -> PartFile:
         return self
 
     def __exit__(self, *_: object) -> None:

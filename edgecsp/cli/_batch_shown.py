@@ -12,7 +12,7 @@ from . import _print, _said
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..batch import Progress, Summary, Task
+    from ..batch import BatchSummary, JobProgress, Task
 
 LINE_S = 60.0  # between two lines in a log
 FAILURES = 20
@@ -24,14 +24,14 @@ def introduce(items: int, task: Task) -> None:
     _said.vain(task.engine, task.model, task.model.name, timed=True)
 
 
-class Pace:
+class Throughput:
     """How fast a stage goes, from its beginning and without what was done before."""
 
     def __init__(self) -> None:
         self._stage = ""
         self._begun, self._frames, self._parts = 0.0, 0, 0
 
-    def said(self, now: Progress) -> str:
+    def said(self, now: JobProgress) -> str:
         """Frames, frames a second, time left, failures."""
         if now.stage != self._stage:
             self._stage, self._begun = now.stage, time.monotonic()
@@ -54,7 +54,7 @@ def progress(quiet: bool) -> Iterator[Callable[[Progress], None]]:
     if quiet:
         yield lambda now: None
         return
-    pace = Pace()
+    pace = Throughput()
     if not sys.stderr.isatty():
         yield _lines(pace)
         return
@@ -73,10 +73,10 @@ def progress(quiet: bool) -> Iterator[Callable[[Progress], None]]:
         )
 
 
-def _lines(pace: Pace) -> Callable[[Progress], None]:
+def _lines(pace: Throughput) -> Callable[[JobProgress], None]:
     last_s = time.monotonic()
 
-    def tick(now: Progress) -> None:
+    def tick(now: JobProgress) -> None:
         nonlocal last_s
         said = pace.said(now)
         if time.monotonic() - last_s >= LINE_S:
@@ -86,7 +86,7 @@ def _lines(pace: Pace) -> Callable[[Progress], None]:
     return tick
 
 
-def report(done: Progress, out: str) -> None:
+def report(done: JobProgress, out: str) -> None:
     """What was done now and before, what was found, where it is."""
     fps = (done.frames - done.before) / done.seconds if done.seconds else 0.0
     before = f", {done.before} of them done before" * bool(done.before)
@@ -96,7 +96,7 @@ def report(done: Progress, out: str) -> None:
     print(f"wrote {out}: rows/, manifest.jsonl, failures.parquet ({len(done.failures)})", file=sys.stderr)
 
 
-def lines(told: Summary, checked: bool) -> Iterator[Tuple[str, str]]:
+def lines(told: BatchSummary, checked: bool) -> Iterator[Tuple[str, str]]:
     """A finished folder, a line a fact."""
     said = told.settings
     precision = f", {said['precision']}" * bool(said["precision"])

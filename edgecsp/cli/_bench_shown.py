@@ -25,7 +25,7 @@ SCENARIOS = {
 }
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A head, a row's cell, and whether the paper printed it; where it is narrow, `latency` columns come later."""
 
     head: str
@@ -47,23 +47,23 @@ def _power(key: str) -> Callable[[Row], str]:
 
 
 COLUMNS = (
-    Column("fps", lambda row: f"{row['fps']:.1f}{'?' if row['unstable'] else ''}"),
-    Column("ms", _number("median_ms")),
-    Column("p90", _number("p90_ms"), latency=True),
-    Column("p99", _number("p99_ms"), latency=True),
-    Column("p99.9", lambda row: _number("p999_ms")(row) + ("" if len(row["ms"]) >= ENOUGH else "*"), latency=True),
-    Column("IQR", lambda row: f"{100 * row['iqr_ms'] / row['median_ms']:.1f}%", latency=True),
-    Column("CPU ms", lambda row: f"{sum(row['cpu_ms']) / len(row['cpu_ms']):.2f}"),
-    Column("GFLOP/s", _number("gflops", 1)),
-    Column("of peak", lambda row: _number("of_peak", 0, 100)(row) + "%" * (row["of_peak"] is not None)),
-    Column("MB", _number("peak_memory_bytes", 0, 1e-6)),
-    Column("W", _power("watts")),
-    Column("J/frame", _power("joules_a_frame")),
-    Column("AP50", _number("ap50", 1)),
-    Column("x tiny", _number("relative")),
-    Column("paper x tiny", _number("paper_relative"), paper=True),
-    Column("paper fps", _paper("fps"), paper=True),
-    Column("paper AP50", _paper("ap50"), paper=True),
+    TableColumn("fps", lambda row: f"{row['fps']:.1f}{'?' if row['unstable'] else ''}"),
+    TableColumn("ms", _number("median_ms")),
+    TableColumn("p90", _number("p90_ms"), latency=True),
+    TableColumn("p99", _number("p99_ms"), latency=True),
+    TableColumn("p99.9", lambda row: _number("p999_ms")(row) + ("" if len(row["ms"]) >= ENOUGH else "*"), latency=True),
+    TableColumn("IQR", lambda row: f"{100 * row['iqr_ms'] / row['median_ms']:.1f}%", latency=True),
+    TableColumn("CPU ms", lambda row: f"{sum(row['cpu_ms']) / len(row['cpu_ms']):.2f}"),
+    TableColumn("GFLOP/s", _number("gflops", 1)),
+    TableColumn("of peak", lambda row: _number("of_peak", 0, 100)(row) + "%" * (row["of_peak"] is not None)),
+    TableColumn("MB", _number("peak_memory_bytes", 0, 1e-6)),
+    TableColumn("W", _power("watts")),
+    TableColumn("J/frame", _power("joules_a_frame")),
+    TableColumn("AP50", _number("ap50", 1)),
+    TableColumn("x tiny", _number("relative")),
+    TableColumn("paper x tiny", _number("paper_relative"), paper=True),
+    TableColumn("paper fps", _paper("fps"), paper=True),
+    TableColumn("paper AP50", _paper("ap50"), paper=True),
 )
 
 
@@ -184,7 +184,7 @@ def _least(table: Table) -> int:
     return Console(width=1000).measure(table).maximum
 
 
-def _rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+def _rows_table(columns: Sequence[TableColumn], rows: Sequence[Row]) -> Table:
     table = plain_table("model", "engine", "", right=[])
     for column in columns:
         style = "cyan" if column.paper else None

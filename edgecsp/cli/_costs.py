@@ -25,7 +25,7 @@ FINE = 2  # drawn larger and shrunk, so that edges and letters are smooth in eve
 
 
 @dataclass(frozen=True)
-class Cost:
+class LayerCost:
     """One layer that costs something: its node in the ONNX, what it does, its map (h, w, c), and BFLOPs.
 
     `stride` is how much smaller than the input its map is.
@@ -42,7 +42,7 @@ class Cost:
         return {"node": self.node, "what": self.what, "hwc": list(self.hwc), "bflops": round(self.bflops, 6)}
 
 
-def of(entry: Entry, hw: Optional[Tuple[int, int]] = None) -> List[Cost]:
+def of(entry: Entry, hw: Optional[Tuple[int, int]] = None) -> List[LayerCost]:
     """The layers of a model that cost something, in order; a second stage's count once a proposal."""
     costs = list(_of(entry.net(hw), pools=entry.second is None))
     if entry.second is not None:
@@ -50,13 +50,13 @@ def of(entry: Entry, hw: Optional[Tuple[int, int]] = None) -> List[Cost]:
     return costs
 
 
-def _of(net: Net, *, times: int = 1, prefix: str = "", stride: int = 0, pools: bool = True) -> Iterator[Cost]:
+def _of(net: Net, *, times: int = 1, prefix: str = "", stride: int = 0, pools: bool = True) -> Iterator[LayerCost]:
     for index, layer in enumerate(net.layers):
         if layer.flops and (pools or layer.op != "maxpool"):
             c, h, w = layer.shape
             node, shrunk = f"{prefix}{index:03d}_{layer.op}", stride or max(1, round(net.input.w / w))
             what = _what(net, layer) + (f", {times} times" if times > 1 else "")
-            yield Cost(node, what, (h, w, c), shrunk, times * layer.flops / 1e9)
+            yield LayerCost(node, what, (h, w, c), shrunk, times * layer.flops / 1e9)
 
 
 def _what(net: Net, layer: Layer) -> str:
@@ -73,7 +73,7 @@ def _what(net: Net, layer: Layer) -> str:
     return f"{size} {through}" + (f", {groups} groups" if groups > 1 else "")
 
 
-def bars(costs: Sequence[Cost], width: int, *, plain: bool = False) -> Iterator[str]:
+def bars(costs: Sequence[LayerCost], width: int, *, plain: bool = False) -> Iterator[str]:
     """A line a layer: node, what it does, its map, BFLOPs and a bar; the longest takes up what is left of `width`."""
     most = max(cost.bflops for cost in costs)
     heads = [(cost.node, cost.what, f"{cost.hwc[1]}x{cost.hwc[0]}") for cost in costs]
@@ -85,7 +85,7 @@ def bars(costs: Sequence[Cost], width: int, *, plain: bool = False) -> Iterator[
         yield f"{node:{columns[0]}}  {what:{columns[1]}}  {at:>{columns[2]}}  {cost.bflops:6.3f}  {bar}".rstrip()
 
 
-def plot(costs: Sequence[Cost], title: str, subtitle: str, path: Path) -> None:
+def plot(costs: Sequence[LayerCost], title: str, subtitle: str, path: Path) -> None:
     """Write the bars as a picture: layers from left to right, BFLOPs upwards. Raises `UsageError` or `OutputError`."""
     import cv2
 
@@ -103,7 +103,7 @@ class _Chart:
 
     left, right, top, bottom = 110, 1560, 150, 700
 
-    def __init__(self, costs: Sequence[Cost]) -> None:
+    def __init__(self, costs: Sequence[LayerCost]) -> None:
         self.costs = costs
         self.step = _step(max(cost.bflops for cost in costs), 6)
         self.most = self.step * np.ceil(max(cost.bflops for cost in costs) / self.step * 1.04)

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from .. import zoo
 from ..graph.layers import Tensor
 from ..types import Head
-from ..zoo import Entry, Row, store
+from ..zoo import Entry, PublishedRow, store
 
 DEVICES = {"gpu": "GTX 1080 Ti", "cpu": "Core i9-9900K", "mgpu": "Jetson TX2", "xeon": "Xeon E5-2682"}
 PROVENANCE = {
@@ -175,7 +175,7 @@ def _printed(entry: Entry) -> Dict[str, Any]:
     return {**said, "shown": shown}
 
 
-def _row(row: Row) -> Dict[str, Any]:
+def _row(row: PublishedRow) -> Dict[str, Any]:
     ap, ap50, ap75 = row.ap
     return {
         "table": row.table,

@@ -11,7 +11,7 @@ from ..errors import OutputError, UsageError
 from . import _scores
 
 if TYPE_CHECKING:
-    from ..bench.accuracy import Data, Row, Way
+    from ..bench.accuracy import AccuracyRow, Data, EngineOption
     from ..media.sinks.base import Text
 
 
@@ -22,14 +22,19 @@ class Outputs:
     """
 
     def __init__(
-        self, data: Data, ways: Sequence[Way], out: Optional[Path], results: Optional[Path], figures: Optional[str]
+        self,
+        data: Data,
+        ways: Sequence[EngineOption],
+        out: Optional[Path],
+        results: Optional[Path],
+        figures: Optional[str],
     ) -> None:
         _check(data, results, figures)
         self.paths: List[Path] = []
         self._ways, self._out = ways, out
         self._figures, self._results = figures, results
         self._begun: List[Text] = []
-        self._rows: List[Row] = []
+        self._rows: List[AccuracyRow] = []
 
     def __enter__(self) -> Outputs:
         from ..media.sinks.base import Text
@@ -59,7 +64,7 @@ class Outputs:
                 name = f"-{_called(way)}" if len(self._ways) > 1 else ""
                 yield self._results.with_name(f"{self._results.stem}{name}{self._results.suffix}")
 
-    def take(self, row: Row, worst: int) -> None:
+    def take(self, row: AccuracyRow, worst: int) -> None:
         """Write what belongs to one row, and draw the `worst` pictures."""
         from ..bench import accuracy
         from ..cache import files
@@ -91,7 +96,7 @@ class Outputs:
         self.paths += text.paths
 
 
-def _called(way: Way) -> str:
+def _called(way: EngineOption) -> str:
     return f"{way.model.name}-{way.engine}-{way.device}-{way.precision}"
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tupl
 from ..system.text import cell
 
 if TYPE_CHECKING:
-    from ..bench.accuracy import Confusion, Row
+    from ..bench.accuracy import AccuracyRow, Confusion
 
 AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 MOST = 5  # mistakes of a kind that are named
 
 
-def tables(rows: Sequence[Row]) -> Iterator[str]:
+def tables(rows: Sequence[AccuracyRow]) -> Iterator[str]:
     """The lines of all tables: the averages of each row, then the classes, then what the rows confuse."""
     done = [row for row in rows if row.score is not None]
     wide = max(len("model"), *(len(row.way.model.name) for row in done))
@@ -34,7 +34,7 @@ def figure(value: Optional[float]) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _classes(rows: Sequence[Row]) -> Iterator[str]:
+def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
     """A line for each class that has an object; AP and AP50 of each row side by side."""
     scores = [row.score for row in rows if row.score is not None]
     every = scores[0].classes
@@ -52,14 +52,14 @@ def _classes(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{without} class{'es have' if without > 1 else ' has'} no object here"
 
 
-def _ways(rows: Sequence[Row]) -> List[str]:
+def _ways(rows: Sequence[AccuracyRow]) -> List[str]:
     """Each row by what tells it from the others."""
     words = [(row.way.model.name, row.way.engine, row.way.device, row.way.precision) for row in rows]
     differ = [len(set(column)) > 1 for column in zip(*words)]
     return [" ".join(word for word, tells in zip(each, differ) if tells) for each in words]
 
 
-def _mistakes(row: Row, way: str) -> Iterator[str]:
+def _mistakes(row: AccuracyRow, way: str) -> Iterator[str]:
     """A line for each kind: what is missed, what is found where none is, what is taken for what."""
     assert row.confusion is not None
     counted = row.confusion

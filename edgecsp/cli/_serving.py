@@ -17,7 +17,7 @@ from ._print import print
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
-    from ..serve.live import View
+    from ..serve.live import StreamState
     from ..serve.mqtt import Broker
     from ..serve.webhooks import Hook
 
@@ -58,7 +58,7 @@ def require() -> None:
 def run(
     place: Place,
     open_detector: Callable[[], Detector],
-    views: Callable[[Detector], Sequence[View]],
+    views: Callable[[Detector], Sequence[StreamState]],
     *,
     facts: Callable[[Detector], Dict[str, Any]],
     queue: int = 64,
@@ -75,7 +75,7 @@ def run(
     import cv2
 
     from .. import serve
-    from ..serve.batcher import Batcher
+    from ..serve.batcher import InferencePool
     from ..serve.events import Bus
     from ..serve.metrics import Metrics
     from ..serve.streams import Streams
@@ -91,7 +91,7 @@ def run(
     closers: List[Callable[[], None]] = []
     try:
         with _signals.until_signal() as stop:
-            batcher = Batcher(open_detector, queue=queue)
+            batcher = InferencePool(open_detector, queue=queue)
             closers.append(batcher.close)
             shown, bus, said = list(views(batcher.detector)), Bus(), facts(batcher.detector)
             metrics = Metrics(batcher, shown, bus, facts={key: str(value) for key, value in said.items()})
@@ -121,7 +121,7 @@ def _tellers(
     broker: Optional[Broker],
     every_s: float,
     hooks: Sequence[Hook],
-    views: Sequence[View],
+    views: Sequence[StreamState],
     bus: Any,
     labels: Sequence[str],
     tell: Callable[[str], None],
@@ -143,7 +143,7 @@ def _tellers(
     return closers
 
 
-def _announce(url: str, place: Place, views: Sequence[View]) -> None:
+def _announce(url: str, place: Place, views: Sequence[StreamState]) -> None:
     what = f"{len(views)} stream" + "s" * (len(views) > 1) if views else "pictures alone (no source was given)"
     print(f"edgecsp: serving {what} at {url}", file=sys.stderr)
     for view in views:

@@ -24,7 +24,7 @@ class _Output(io.FileIO):
             raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
-class _Messages(io.FileIO):
+class _ErrorStream(io.FileIO):
     """Standard error: a message that nobody can read any more (a terminal that was closed) stops no work."""
 
     def write(self, data: Any) -> int:
@@ -53,7 +53,7 @@ def secure() -> None:
     if sys.stdout is sys.__stdout__:  # not where a test or a program that calls us has put its own
         sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout)
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _text(_Messages(2, "w", closefd=False), sys.stderr, line_buffering=True)
+        sys.stderr = _text(_ErrorStream(2, "w", closefd=False), sys.stderr, line_buffering=True)
 
 
 def _text(raw: io.FileIO, before: Optional[TextIO], *, line_buffering: bool = False) -> io.TextIOWrapper:

@@ -9,7 +9,7 @@ from . import _bench_shown
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..backends.tuning import Kept
+    from ..backends.tuning import CachedTuning
 
 TITLES = {
     "latency": "latency: one picture in, boxes out, one after the other",
@@ -104,7 +104,7 @@ def _untried(said: Dict[str, Any]) -> Iterator[str]:
         yield f"int8 was not tried, for it moves boxes; with labelled pictures: {again}"
 
 
-def kept(each: Kept) -> Iterator[str]:
+def kept(each: CachedTuning) -> Iterator[str]:
     """A few lines about what is kept for a model."""
     said = each.said
     if not said:

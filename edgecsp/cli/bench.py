@@ -67,7 +67,7 @@ def command(
     if before and len(words) == 1 and words[0].lower().endswith(".json"):
         _two(before, bench.load(words[0]), json, html, gates)
         return
-    settings = bench.Settings(
+    settings = bench.BenchSettings(
         device=device, engines=engines(engine), precisions=_tuple(precision), scenario=scenario,
         mode="pipeline" if pipeline else "model", batch=batch, threads=threads, duration_s=duration, rounds=rounds,
         sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.size(imgsz),
@@ -77,7 +77,7 @@ def command(
 
             def tick() -> None:  # what was measured until then is kept
                 if stop.is_set():
-                    raise bench.Stopped
+                    raise bench.BenchStopped
 
             report = bench.run(words, settings, data=data, tell=tell, tick=tick, command=sys.argv)
         if not quiet:

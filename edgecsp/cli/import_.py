@@ -112,7 +112,7 @@ def _other(
 
     labels = None if names is None else darknet.read_names(names)
     anchor_set = None if anchors is None else recognise.anchor_set(anchors)
-    said = recognise.Said(kind, labels, classes, anchor_set, _options.size(imgsz), resize)
+    said = recognise.ImportOptions(kind, labels, classes, anchor_set, _options.size(imgsz), resize)
     found: Recognised = importers.import_foreign(path, said)
     cost = found.cost
     facts = {

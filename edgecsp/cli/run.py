@@ -15,7 +15,7 @@ from . import _options, _print, _said, _signals
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..pipeline import Summary
+    from ..pipeline import RunSummary
     from ..types import Frame, Result
 
 PARTLY_DONE = 4
@@ -82,7 +82,7 @@ def command(
     _said.in_vain(detector, model, timed=True)
     if not named and not quiet:
         _said.unnamed(detector, model)
-    summary = pipeline.Summary()
+    summary = pipeline.RunSummary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened, overwrite=overwrite
     ) as sink, _signals.until_signal() as stop, _progress(opened, summary, quiet) as tick:
@@ -115,7 +115,7 @@ def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result]
 
 
 @contextmanager
-def _progress(opened: Sequence[Any], summary: Summary, quiet: bool) -> Iterator[Callable[[], None]]:
+def _progress(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iterator[Callable[[], None]]:
     """A bar of frames on stderr: how many, how fast, how long still; one a source that is being read, and one for all.
 
     Nothing where nobody watches.
@@ -155,7 +155,7 @@ def _short(name: str) -> str:
     return name if len(name) <= 32 else "..." + name[-29:]
 
 
-def _report(summary: Summary, paths: Sequence[Path]) -> None:
+def _report(summary: RunSummary, paths: Sequence[Path]) -> None:
     found = ", ".join(f"{count} {label}" for label, count in summary.found.most_common(8)) or "nothing"
     more = len(summary.found) - 8
     frames = f"{summary.frames} frame" + ("s" if summary.frames != 1 else "")

@@ -18,7 +18,7 @@ from . import _print, _signals
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..train import Progress, TrainRun
+    from ..train import TrainingProgress, TrainRun
 
 QUIET_S = 60.0  # without a line in a log
 
@@ -151,7 +151,7 @@ def _watch(quiet: bool) -> Iterator[Any]:
     with Bar(*columns, TimeRemainingColumn(), console=_print.console(to_stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, epoch="1", said="")
 
-        def watch(at: Progress) -> None:
+        def watch(at: TrainingProgress) -> None:
             ap50 = "" if at.ap50 is None else f", AP50 {at.ap50:.3f}"
             said = f"loss {at.loss:.2f}{ap50}, {at.images_per_s:.0f} images/s, {at.waited:.0%} waiting for images"
             bar.update(task, total=at.steps, completed=at.step, epoch=f"{at.epoch}/{at.epochs}", said=said)
@@ -169,7 +169,7 @@ def _log() -> Any:
         last = time.monotonic()
         print(text, file=sys.stderr, flush=True)
 
-    def watch(at: Progress) -> None:
+    def watch(at: TrainingProgress) -> None:
         if time.monotonic() - last >= QUIET_S:
             tell(at.line())
 

@@ -69,7 +69,7 @@ def command(
 
             def tick() -> None:
                 if stop.is_set():
-                    raise tune.Stopped
+                    raise tune.BenchStopped
 
             try:
                 ranges = _ranges(made, calib, quiet)
@@ -77,7 +77,7 @@ def command(
                     found = tune.run(
                         made, spec, tuning, data=data, ranges=ranges, tell=tell, tick=tick, command=sys.argv
                     )
-            except tune.Stopped:
+            except tune.BenchStopped:
                 print("edgecsp: stopped before its end: nothing is kept", file=sys.stderr)
                 raise typer.Exit(128 + stop.signal) from None
         place = found.keep()

@@ -16,7 +16,7 @@ from .serve import engine_facts
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
-    from ..serve.site import Site
+    from ..serve.site import ServerConfig
 
 EXAMPLE = 'edgecsp up site.toml, a file such as: [[streams]] source = "rtsp://camera/live" (see: edgecsp up --schema)'
 
@@ -44,7 +44,7 @@ def command(
         _tell(site, file)
 
 
-def _serve(site: Site, quiet: bool) -> None:
+def _serve(site: ServerConfig, quiet: bool) -> None:
     _serving.require()
     from .. import pipeline
     from ..media import scheduler
@@ -69,7 +69,7 @@ def _serve(site: Site, quiet: bool) -> None:
     )  # fmt: skip
 
 
-def _tell(site: Site, file: Path) -> None:
+def _tell(site: ServerConfig, file: Path) -> None:
     """What the file comes to, without logins."""
     from ..serve import webhooks
     from ..serve.address import shown

@@ -15,7 +15,7 @@ from . import _options, _outputs, _progress, _scores
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..bench.accuracy import Data, Row, Way
+    from ..bench.accuracy import AccuracyRow, Data, EngineOption
 
 PARTLY_DONE = 4
 SCHEMA = "edgecsp-val/1"
@@ -80,7 +80,7 @@ def command(
     if not quiet:
         _introduce(held, asked)
     outputs = _outputs.Outputs(held, asked, out, save_json, json)
-    rows: List[Row] = []
+    rows: List[AccuracyRow] = []
     with outputs, _progress.bar("measuring", len(held.pictures) * len(asked), quiet) as tick:
         for row in accuracy.measured(
             asked, held, shown=shown, conf=conf, max_det=max_det, threads=threads, tick=tick, iou=iou,
@@ -97,7 +97,7 @@ def command(
     _report(rows, outputs.paths, quiet, to_stderr=json == "-")
 
 
-def _introduce(data: Data, asked: Sequence[Way]) -> None:
+def _introduce(data: Data, asked: Sequence[EngineOption]) -> None:
     for note in data.notes:
         print(f"edgecsp: {note}", file=sys.stderr)
     for name in {way.model.name: way for way in asked if way.model.origin.get("weights") == "random"}:
@@ -121,7 +121,7 @@ def _said(data: Data) -> Dict[str, Any]:
     }
 
 
-def _report(rows: Sequence[Row], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
+def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
     """The tables, the files, and what went wrong."""
     if not quiet:
         print(*_scores.tables(rows), sep="\n", file=sys.stderr if to_stderr else sys.stdout)

@@ -15,7 +15,7 @@ from . import _options, _pictures, _print
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..bench.verify import Row
+    from ..bench.verify import VerifyRow
     from ..types import Array
 
 DISAGREE = 8
@@ -76,7 +76,7 @@ def command(
         raise typer.Exit(EngineUnavailable.exit_code)
 
 
-def _lacking(rows: Sequence[Row], asked: Sequence[str]) -> List[str]:
+def _lacking(rows: Sequence[VerifyRow], asked: Sequence[str]) -> List[str]:
     """The engines that were asked for by name and ran nowhere, in nothing."""
     ran = {row.engine for row in rows if not row.why}
     return [name for name in asked if name not in ran]
@@ -89,7 +89,7 @@ def _read(given: List[str]) -> List[Array]:
     return found
 
 
-def _show(row: Row, first: bool) -> None:
+def _show(row: VerifyRow, first: bool) -> None:
     if first and not row.why:
         print(f"{'engine':10} {'device':9} {'':5} {'largest':>9} {'mean':>9} {'IoU .99':>9} {'IoU .5':>9} {'ms':>8}")
     if row.why:
@@ -99,7 +99,7 @@ def _show(row: Row, first: bool) -> None:
     print(f"{place} {row.largest:9.2g} {row.mean:9.2g} {again} {row.ms:8.2f}")
 
 
-def _reasons(rows: List[Row]) -> Dict[str, List[str]]:
+def _reasons(rows: List[VerifyRow]) -> Dict[str, List[str]]:
     """What did not run, by why: one engine on several devices, in several precisions, is one reason."""
     told: Dict[str, List[str]] = {}
     for row in rows:

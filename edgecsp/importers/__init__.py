@@ -14,7 +14,7 @@ from ..cache import files
 from ..errors import BadModel, SourceError, UsageError
 from ..graph import onnx_model
 from ..types import Model
-from .onnx import Recognised, Said, recognise
+from .onnx import ImportOptions, Recognised, recognise
 
 
 def load(path: Union[str, Path], *, hw: Optional[Tuple[int, int]] = None) -> Model:
@@ -35,10 +35,10 @@ def parse(
     `hw` and `folder` are for another exporter's file: the size where it is free, and where its other files lie.
     """
     proto = onnx_model.read_proto(data, shown)
-    return onnx_model.parse_own(proto, data, shown) or _imported(proto, data, shown, Said(hw=hw), folder).model
+    return onnx_model.parse_own(proto, data, shown) or _imported(proto, data, shown, ImportOptions(hw=hw), folder).model
 
 
-def import_foreign(path: Union[str, Path], said: Optional[Said] = None) -> Recognised:
+def import_foreign(path: Union[str, Path], said: Optional[ImportOptions] = None) -> Recognised:
     """Another exporter's ONNX file -> what it is, its model self-describing. Nothing is written.
 
     Raises `SourceError`, `BadModel` (not known, or what is to be said first), or `UsageError`.
@@ -48,10 +48,10 @@ def import_foreign(path: Union[str, Path], said: Optional[Said] = None) -> Recog
     proto = onnx_model.read_proto(data, str(path))
     if onnx_model.KEY in onnx_model.properties(proto, str(path)):
         raise UsageError(f"{path} describes itself already; type: edgecsp run --model {path} SOURCE")
-    return _imported(proto, data, str(path), said or Said(), path.parent)
+    return _imported(proto, data, str(path), said or ImportOptions(), path.parent)
 
 
-def _imported(proto: Any, data: bytes, shown: str, said: Said, folder: Optional[Path]) -> Recognised:
+def _imported(proto: Any, data: bytes, shown: str, said: ImportOptions, folder: Optional[Path]) -> Recognised:
     try:
         found = recognise(proto, shown, said, folder=folder)
         origin = {"source": f"ONNX: {Path(shown).name}", "sha256": hashlib.sha256(data).hexdigest()}

@@ -32,7 +32,7 @@ _LARGEST = math.log(1000 / 16)  # no delta makes a box more than 62.5 times its 
 
 
 class Stage(Protocol):
-    """One graph opened on an engine (`backends.Session`)."""
+    """One graph opened on an engine (`backends.TwoStageSession`)."""
 
     def run(self, batch: Array) -> List[Array]:
         """A batch -> one array a head."""
@@ -43,7 +43,7 @@ class Stage(Protocol):
         ...
 
 
-class Session:
+class TwoStageSession:
     """Two stages as one session: a picture goes in; proposals, class logits and class deltas come out.
 
     `run` gives rois (N, R, 4) xyxy in network pixels, logits (N, R, classes + 1) with the background first,
@@ -74,12 +74,12 @@ class Session:
         self._second.close()
 
 
-def opened(model: Model, open_stage: Callable[[Model], Stage]) -> Session:
+def opened(model: Model, open_stage: Callable[[Model], Stage]) -> TwoStageSession:
     """Both stages of `model`, each opened by `open_stage`."""
     if model.second is None:
         raise BadModel(f"{model.name} has no second stage")
     count = _batch(model.second)
-    return Session(model, open_stage(replace(model, second=None)), open_stage(model.second), count)
+    return TwoStageSession(model, open_stage(replace(model, second=None)), open_stage(model.second), count)
 
 
 def _batch(second: Model) -> int:
@@ -184,7 +184,7 @@ def _samples(start: Array, stop: Array, stride: int, size: int) -> _Line:
 def boxes(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
     """All candidates of one picture with a score > `conf`, as `decode.boxes` gives them for one stage.
 
-    `outputs` are what `Session.run` gives for it; the heads are the first graph's and say nothing here.
+    `outputs` are what `TwoStageSession.run` gives for it; the heads are the first graph's and say nothing here.
     """
     rois, logits, deltas = (out.reshape(-1, out.shape[-1]) for out in outputs)
     chances = np.exp(logits - logits.max(1, keepdims=True))

@@ -3,7 +3,7 @@
     with serve.Server(batcher, views, bus, metrics, port=8080) as server:
         ...                                    # server.url answers until the block ends
 
-`batcher` has the session, `streams` fill the `live.View`s, `Server` answers. Nothing here prints or exits, and no
+`batcher` has the session, `streams` fill the `live.StreamState`s, `Server` answers. Nothing here prints or exits, and no
 request can name a source: what is read is said on the command line or in the site's file.
 """
 
@@ -20,9 +20,9 @@ from .body import Limits
 from .guard import check_token, is_loopback
 
 if TYPE_CHECKING:
-    from .batcher import Batcher
+    from .batcher import InferencePool
     from .events import Bus
-    from .live import View
+    from .live import StreamState
     from .metrics import Metrics
 
 __all__ = ["Limits", "Server", "bound", "check_token", "is_loopback"]
@@ -66,8 +66,8 @@ class Server:
 
     def __init__(
         self,
-        batcher: Batcher,
-        views: Sequence[View],
+        batcher: InferencePool,
+        views: Sequence[StreamState],
         bus: Bus,
         metrics: Metrics,
         *,
@@ -80,12 +80,12 @@ class Server:
 
         from . import app
         from ._wire import protocol
-        from .desk import Desk
+        from .desk import AppState
 
         limits = limits or Limits()
         self._held = held or bound("127.0.0.1", 0)
         self._address = self._held.getsockname()[:2]
-        self._desk = Desk(batcher, views, bus, metrics, facts or {}, limits)
+        self._desk = AppState(batcher, views, bus, metrics, facts or {}, limits)
         config = uvicorn.Config(
             app.build(self._desk, token), http=protocol(limits, needs_key=token is not None), ws="none",
             loop="asyncio", lifespan="on",

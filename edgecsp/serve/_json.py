@@ -10,22 +10,22 @@ import json
 import sys
 from typing import Any
 
-from ..errors import Refused
+from ..errors import HTTPRequestError
 
 NESTS = 10_000  # lists, objects and keys
 DIGITS = 4300  # of a whole number: int() is quadratic, and Python before 3.8.14 and 3.10.7 has no bound of its own
 
 
 def parse(data: bytes, most: int, values: int = 0, hint: str = "") -> Any:
-    """JSON of at most `most` bytes, and of `values` values beside some thousand. Raises `Refused` and `ValueError`."""
+    """JSON of at most `most` bytes, and of `values` values beside some thousand. Raises `HTTPRequestError` and `ValueError`."""
     if len(data) > most:
-        raise Refused(413, f"the JSON has {len(data)} bytes; {most} are taken{hint}")
+        raise HTTPRequestError(413, f"the JSON has {len(data)} bytes; {most} are taken{hint}")
     nests = sum(data.count(mark) for mark in (b"[", b"{", b":"))
     if nests > NESTS:
-        raise Refused(413, f"the JSON has {nests} lists, objects and keys; {NESTS} are taken")
+        raise HTTPRequestError(413, f"the JSON has {nests} lists, objects and keys; {NESTS} are taken")
     commas = data.count(b",")
     if commas > values + NESTS:
-        raise Refused(413, f"the JSON has {commas} values; {values + NESTS} are taken")
+        raise HTTPRequestError(413, f"the JSON has {commas} values; {values + NESTS} are taken")
     whole = None if hasattr(sys, "get_int_max_str_digits") else _whole
     try:
         return json.loads(data.decode("utf-8"), parse_int=whole)

@@ -21,7 +21,7 @@ TIMEOUT_S = 10.0
 FAREWELL_S = 1.0
 
 
-class Link:
+class MqttConnection:
     """One connection to the broker, from its making to its end."""
 
     def __init__(self, owner: Mqtt) -> None:

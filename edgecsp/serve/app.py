@@ -19,12 +19,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from ..errors import EdgecspError, Refused
+from ..errors import EdgecspError, HTTPRequestError
 from . import _json, events, openapi, pictures, v2
 from .body import Receive, Scope, Send, read
-from .desk import Desk, Screen
+from .desk import AppState, MjpegBroadcaster
 from .guard import App, Guard
-from .live import View
+from .live import StreamState
 
 PAGE = Path(__file__).resolve().parent / "page"
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -60,7 +60,7 @@ async def asset(request: Any) -> Response:
     """GET /page/{file}."""
     name = request.path_params["file"]
     if name not in _files():
-        raise Refused(404, f"the page has no file {name[:60]!r}")
+        raise HTTPRequestError(404, f"the page has no file {name[:60]!r}")
     return _file(name)
 
 
@@ -93,17 +93,17 @@ async def change(request: Any) -> Response:
     try:
         said = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
     except ValueError as error:
-        raise Refused(400, f"the body is no JSON: {str(error)[:100]}") from error
+        raise HTTPRequestError(400, f"the body is no JSON: {str(error)[:100]}") from error
     if not isinstance(said, dict):
-        raise Refused(400, 'the body is a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
+        raise HTTPRequestError(400, 'the body is a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
     unknown = set(said) - {"conf", "iou", "classes"}
     if unknown:
-        raise Refused(400, f"no setting is called {sorted(unknown)[0][:60]!r}; known: conf, iou, classes")
+        raise HTTPRequestError(400, f"no setting is called {sorted(unknown)[0][:60]!r}; known: conf, iou, classes")
     changes: Dict[str, Any] = {}
     for name in ("conf", "iou"):
         if name in said:
             if isinstance(said[name], (bool, str, list, dict)):
-                raise Refused(400, f"{name} is a number from 0 to 1, or null")
+                raise HTTPRequestError(400, f"{name} is a number from 0 to 1, or null")
             changes[name] = None if said[name] is None else pictures.number(str(said[name]), name)
     if "classes" in said:
         changes["class_ids"] = _classes(desk, said["classes"])
@@ -111,13 +111,13 @@ async def change(request: Any) -> Response:
     return desk.said(desk.described(view))
 
 
-def _classes(desk: Desk, words: Any) -> Optional[Tuple[int, ...]]:
+def _classes(desk: AppState, words: Any) -> Optional[Tuple[int, ...]]:
     if words is None:
         return None
     if not isinstance(words, list) or not all(
         isinstance(word, (str, int)) and not isinstance(word, bool) for word in words
     ):
-        raise Refused(400, "classes is a list of names or numbers, or null for all")
+        raise HTTPRequestError(400, "classes is a list of names or numbers, or null for all")
     return pictures.class_ids(desk.model, [str(word) for word in words])
 
 
@@ -133,10 +133,10 @@ async def video(request: Any) -> Response:
     return _Seated(desk, _frames(desk, view), f"multipart/x-mixed-replace; boundary={FRAME.decode()}")
 
 
-async def _frames(desk: Desk, view: View) -> AsyncIterator[bytes]:
+async def _frames(desk: AppState, view: StreamState) -> AsyncIterator[bytes]:
     screen = desk.screens.get(view.name)
     if screen is None:
-        screen = desk.screens[view.name] = Screen(desk, view)
+        screen = desk.screens[view.name] = MjpegBroadcaster(desk, view)
     screen.open()
     try:
         number, again = -1, True
@@ -161,7 +161,7 @@ async def listen(request: Any) -> Response:
 class _Seated(StreamingResponse):
     """An answer that does not end of itself. A seat is taken before it begins, and left however it ends."""
 
-    def __init__(self, desk: Desk, pieces: Any, kind: str) -> None:
+    def __init__(self, desk: AppState, pieces: Any, kind: str) -> None:
         super().__init__(pieces, media_type=kind)
         self._desk, self._pieces = desk, pieces
 
@@ -179,16 +179,16 @@ async def metrics(request: Any) -> Response:
     return Response(data, headers={"Content-Type": kind})
 
 
-def _desk(request: Any) -> Desk:
-    desk: Desk = request.app.state.desk
+def _desk(request: Any) -> AppState:
+    desk: AppState = request.app.state.desk
     return desk
 
 
-def _view(request: Any) -> View:
+def _view(request: Any) -> StreamState:
     views, name = _desk(request).views, request.path_params["name"]
     if name not in views:
         known = f"; there are {', '.join(views)}" if views else "; this server has none"
-        raise Refused(404, f"no stream is called {name[:60]!r}{known}")
+        raise HTTPRequestError(404, f"no stream is called {name[:60]!r}{known}")
     return views[name]
 
 
@@ -197,7 +197,7 @@ def _view(request: Any) -> View:
 
 def _failed(request: Any, error: EdgecspError) -> Response:
     """An error of ours as its status and one sentence."""
-    if isinstance(error, Refused):
+    if isinstance(error, HTTPRequestError):
         return _error(request, error.status, str(error), error.retry_after_s)
     return _error(request, 503, str(error), 1)
 
@@ -235,7 +235,7 @@ def routes() -> List[Route]:
     ]  # fmt: skip
 
 
-def build(desk: Desk, token: Optional[str]) -> App:
+def build(desk: AppState, token: Optional[str]) -> App:
     """The application of a desk, guarded."""
 
     @asynccontextmanager

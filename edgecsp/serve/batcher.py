@@ -24,12 +24,12 @@ from functools import partial
 from typing import Any, Callable, Deque, List, Optional
 
 from .. import backends
-from ..errors import Busy, EdgecspError, EngineFailed, SessionHung
+from ..errors import EdgecspError, EngineFailed, ServerOverloaded, SessionHung
 from ..media import scheduler
 from ..pipeline import Detector, Settings
 from ..types import Model, Result
 from . import unexpected
-from .turn import Picture, Turn
+from .turn import InferenceContext, Picture
 
 PATIENCE_S = 1.0  # how long `close` waits for calls under way
 WITHIN_S, MOST = 60.0, 5  # so many new sessions in so much time; one more, and the engine is what is broken
@@ -39,7 +39,7 @@ AGAIN_S = 5.0
 class _Job:
     """What somebody waits for."""
 
-    def __init__(self, work: Callable[[Turn], Any]) -> None:
+    def __init__(self, work: Callable[[InferenceContext], Any]) -> None:
         self.work = work
         self.future: Future[Any] = Future()
         self.asked = time.perf_counter()
@@ -54,12 +54,12 @@ class _Worker:
 
     def __init__(self) -> None:
         self.thread: Optional[threading.Thread] = None
-        self.turn: Optional[Turn] = None
+        self.turn: Optional[InferenceContext] = None
         self.job: Optional[_Job] = None
         self.given_up = False
 
 
-class Batcher:
+class InferencePool:
     """One session for all who ask: requests wait in a bounded queue, streams have a place of their own each.
 
     `open_detector` is called here, and again when a call of the engine has not come back for `hung_s` seconds or has
@@ -125,16 +125,16 @@ class Batcher:
         return found
 
     def submit(self, picture: Picture, settings: Optional[Settings] = None) -> Future[Any]:
-        """A request's picture, or what makes one -> a future of what is in it. Raises `Busy` when too many wait."""
+        """A request's picture, or what makes one -> a future of what is in it. Raises `ServerOverloaded` when too many wait."""
         return self.ask(lambda turn: turn.detect(picture, settings))
 
-    def ask(self, work: Callable[[Turn], Any]) -> Future[Any]:
-        """Any work that needs the session -> a future of its value, in the requests' lane. Raises `Busy`."""
+    def ask(self, work: Callable[[InferenceContext], Any]) -> Future[Any]:
+        """Any work that needs the session -> a future of its value, in the requests' lane. Raises `ServerOverloaded`."""
         job = _Job(work)
         with self._lock:
             self._refuse()
             if len(self._requests) >= self.queue:
-                raise Busy(
+                raise ServerOverloaded(
                     f"{self.queue} requests wait already; ask again in a second, or serve with a larger --queue", 1
                 )
             self._requests.append(job)
@@ -219,7 +219,7 @@ class Batcher:
                 self._last_was_stream = bool(first)
                 if not job.future.set_running_or_notify_cancel():
                     continue  # who asked has gone
-                worker.job, worker.turn = job, Turn(self._detector, self.observe)
+                worker.job, worker.turn = job, InferenceContext(self._detector, self.observe)
                 return job
             self._work.wait()
         return None

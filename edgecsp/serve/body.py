@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple, cast
 
-from ..errors import Refused
+from ..errors import HTTPRequestError
 from .budget import Budget
 
 MOST_DISCARDED = 256 << 20  # bytes; this machine's own programs send more in a second
@@ -52,7 +52,7 @@ class Body:
         self.whole = False
 
     async def receive(self) -> Message:
-        """ASGI's `receive`. Raises `Refused`."""
+        """ASGI's `receive`. Raises `HTTPRequestError`."""
         if self.whole:
             return await self._receive()
         # One timer for all of it: asyncio.wait_for would make a task of each piece.
@@ -68,11 +68,11 @@ class Body:
         finally:
             self._waiting = None
         if self._late:
-            raise Refused(408, f"the body did not come within {self._limits.body_s:g} s")
+            raise HTTPRequestError(408, f"the body did not come within {self._limits.body_s:g} s")
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             if self.size + size > self._limits.body_bytes:
-                raise Refused(413, too_large(self._limits))
+                raise HTTPRequestError(413, too_large(self._limits))
             self._budget.change(self._address, self.size, self.size + size)
             self.size += size
             self.whole = not message.get("more_body", False)
@@ -88,7 +88,7 @@ class Body:
             self._waiting.cancel()
 
     def move(self, budget: Budget) -> None:
-        """Count it in another budget. Raises `Refused`."""
+        """Count it in another budget. Raises `HTTPRequestError`."""
         budget.change(self._address, 0, self.size)
         self._budget.change(self._address, self.size, 0)
         self._budget = budget
@@ -120,16 +120,16 @@ def too_large(limits: Limits) -> str:
 async def piece(receive: Receive) -> Tuple[bytes, bool]:
     """The next piece of a body, and whether more follow.
 
-    Raises `Refused`, which nobody hears, when the caller goes before the body's end.
+    Raises `HTTPRequestError`, which nobody hears, when the caller goes before the body's end.
     """
     message = await receive()
     if message["type"] == "http.disconnect":
-        raise Refused(400, "the connection was closed before the end of the body")
+        raise HTTPRequestError(400, "the connection was closed before the end of the body")
     return message.get("body", b""), message.get("more_body", False)
 
 
 async def read(receive: Receive, most: Optional[int] = None, hint: str = "") -> bytes:
-    """All of a body, of at most so many bytes; `hint` says what else would do. Raises `Refused`."""
+    """All of a body, of at most so many bytes; `hint` says what else would do. Raises `HTTPRequestError`."""
     pieces: List[bytes] = []
     large = bytearray()  # grows in place: pieces that are joined are there twice for a moment, which takes less time
     size, more = 0, True
@@ -137,7 +137,7 @@ async def read(receive: Receive, most: Optional[int] = None, hint: str = "") -> 
         data, more = await piece(receive)
         size += len(data)
         if most is not None and size > most:
-            raise Refused(413, f"the body is larger than {most} bytes{hint}")
+            raise HTTPRequestError(413, f"the body is larger than {most} bytes{hint}")
         pieces.append(data)
         if size > JOINED_BYTES:
             large += b"".join(pieces)

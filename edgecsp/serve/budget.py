@@ -6,21 +6,21 @@ import ipaddress
 from functools import lru_cache
 from typing import Callable, Dict, Optional
 
-from ..errors import Refused
+from ..errors import HTTPRequestError
 
 
 class Budget:
     """Bytes of bodies that are held: at most `most` of all, `share` of an address, beyond the first `free` of each."""
 
     def __init__(
-        self, most: int, refusal: Callable[[], Refused], *, share: Optional[int] = None, free: int = 0
+        self, most: int, refusal: Callable[[], HTTPRequestError], *, share: Optional[int] = None, free: int = 0
     ) -> None:
         self._most, self._refusal, self._share, self._free = most, refusal, share, free
         self._all = 0
         self._of: Dict[str, int] = {}
 
     def change(self, address: str, before: int, after: int) -> None:
-        """A body of so many bytes has so many now; 0 when it is gone. Raises `Refused`."""
+        """A body of so many bytes has so many now; 0 when it is gone. Raises `HTTPRequestError`."""
         more = max(after, self._free) - max(before, self._free) if self._free else after - before
         if not more:
             return

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Option
 from starlette.responses import Response
 
 from .. import __version__
-from ..errors import Refused
+from ..errors import HTTPRequestError
 from ..media import draw
 from ..pipeline import Settings
 from . import tensors
-from .batcher import Batcher
+from .batcher import InferencePool
 from .body import Limits
 from .events import Bus
-from .live import View
-from .turn import Turn
+from .live import StreamState
+from .turn import InferenceContext
 
 if TYPE_CHECKING:
     from .metrics import Metrics
@@ -32,13 +32,13 @@ PLOT_MINUTES = 10.0
 STATE_S = 0.4  # so long what the page is told is kept: many viewers cost what one does
 
 
-class Desk:
+class AppState:
     """What the routes share: the session, the streams, the limits, and the words of the answers."""
 
     def __init__(
         self,
-        batcher: Batcher,
-        views: Sequence[View],
+        batcher: InferencePool,
+        views: Sequence[StreamState],
         bus: Bus,
         metrics: Metrics,
         facts: Mapping[str, Any],
@@ -52,7 +52,7 @@ class Desk:
         self.limits = limits
         self.model = batcher.model
         self.signature = tensors.Signature(self.model)
-        self.screens: Dict[str, Screen] = {}
+        self.screens: Dict[str, MjpegBroadcaster] = {}
         self.viewers = 0
         self.stop: Optional[asyncio.Event] = None
         self._encoders = ThreadPoolExecutor(2, thread_name_prefix="edgecsp-encode")
@@ -68,19 +68,19 @@ class Desk:
         """Whether a request would be answered."""
         return self.batcher.healthy
 
-    async def ask(self, work: Callable[[Turn], Any]) -> Any:
+    async def ask(self, work: Callable[[InferenceContext], Any]) -> Any:
         """Work that needs the session -> its value. Raises `Busy` and `EngineFailed`."""
         return await asyncio.wrap_future(self.batcher.ask(work))
 
-    async def encoded(self, view: View) -> Tuple[int, bytes]:
+    async def encoded(self, view: StreamState) -> Tuple[int, bytes]:
         """A view's picture, off the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._encoders, view.jpeg)
 
     @contextmanager
     def seat(self) -> Iterator[None]:
-        """A seat for a viewer, counted where it is checked. Raises `Refused`."""
+        """A seat for a viewer, counted where it is checked. Raises `HTTPRequestError`."""
         if self.viewers >= self.limits.viewers:
-            raise Refused(503, f"{self.viewers} look and listen already; ask again later", 10)
+            raise HTTPRequestError(503, f"{self.viewers} look and listen already; ask again later", 10)
         self.viewers += 1
         try:
             yield
@@ -124,7 +124,7 @@ class Desk:
             "streams": [self.described(view) for view in self.views.values()],
         }  # fmt: skip
 
-    def described(self, view: View) -> Dict[str, Any]:
+    def described(self, view: StreamState) -> Dict[str, Any]:
         """A stream as JSON: its figures, what it keeps, what was in view."""
         return {**view.described(), "plot": view.counts(PLOT_MINUTES)}
 
@@ -145,10 +145,10 @@ class Desk:
         self._encoders.shutdown(wait=False)
 
 
-class Screen:
+class MjpegBroadcaster:
     """A view as those see it who look at it now: each picture is encoded once and handed to all."""
 
-    def __init__(self, desk: Desk, view: View) -> None:
+    def __init__(self, desk: AppState, view: StreamState) -> None:
         self._desk, self._view = desk, view
         self._loop = asyncio.get_running_loop()
         self._waiting: Set[asyncio.Future[None]] = set()

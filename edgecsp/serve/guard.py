@@ -13,11 +13,11 @@ import json
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import parse_qs, urlsplit
 
-from ..errors import Refused, UsageError
+from ..errors import HTTPRequestError, UsageError
 from . import unexpected
 from .body import DISCARDED_UNASKED, MOST_DISCARDED, Body, Limits, Message, Receive, Scope, Send, read, too_large
 from .budget import Budget, network
-from .key import COOKIE, Caller, Key, no_key
+from .key import COOKIE, ApiKey, Caller, no_key
 
 COOKIE_S = 30 * 86400
 LEAST_TOKEN = 16
@@ -70,7 +70,7 @@ class Guard:
 
     def __init__(self, app: App, *, token: Optional[str], limits: Limits, login: bytes) -> None:
         self._app = app
-        self._key = None if token is None else Key(token)
+        self._key = None if token is None else ApiKey(token)
         self._limits = limits
         self._login = login  # the page that asks for the token
         self._bodies = Budget(limits.held_bytes, _too_many)
@@ -115,7 +115,7 @@ class Guard:
                 caller.admit()
             if await self._admit(scope, headers, caller, body, answer):
                 await self._app(scope, body.receive, answer)
-        except Refused as error:
+        except HTTPRequestError as error:
             if started:
                 raise
             await _say(answer, error.status, {"error": str(error)}, _retry(error))
@@ -139,9 +139,9 @@ class Guard:
         method, path = scope["method"], scope["path"]
         size = headers.get("content-length", "0")
         if not size.isdecimal() or len(size) > 18:
-            raise Refused(400, f"Content-Length {size[:32]!r} is no number")
+            raise HTTPRequestError(400, f"Content-Length {size[:32]!r} is no number")
         if int(size) > self._limits.body_bytes:
-            raise Refused(413, too_large(self._limits))
+            raise HTTPRequestError(413, too_large(self._limits))
         body.whole = int(size) == 0 and "transfer-encoding" not in headers
         if self._key is None:
             _check_host(headers.get("host", ""))
@@ -169,7 +169,7 @@ class Guard:
         )  # fmt: skip
         return False
 
-    async def _log_in(self, key: Key, given: str, answer: Send) -> None:
+    async def _log_in(self, key: ApiKey, given: str, answer: Send) -> None:
         """Exchange a token for the cookie, and have the browser forget the address with the token."""
         if not key.is_token(given):
             await _page(
@@ -186,18 +186,18 @@ def _nobody() -> None:
     """Where no connection counts."""
 
 
-def _too_many() -> Refused:
-    return Refused(503, "too many large requests at the same time; ask again in a second", 1)
+def _too_many() -> HTTPRequestError:
+    return HTTPRequestError(503, "too many large requests at the same time; ask again in a second", 1)
 
 
 def _token_in(form: bytes) -> str:
-    """The field `token` of a form or a query. Raises `Refused`."""
+    """The field `token` of a form or a query. Raises `HTTPRequestError`."""
     if len(form) > LOGIN_BYTES:
-        raise Refused(413, f"the login has {len(form)} bytes; {LOGIN_BYTES} are taken")
+        raise HTTPRequestError(413, f"the login has {len(form)} bytes; {LOGIN_BYTES} are taken")
     try:
         return parse_qs(form.decode("latin-1"), max_num_fields=LOGIN_FIELDS).get("token", [""])[0]
     except ValueError as error:
-        raise Refused(400, f"the login has more than {LOGIN_FIELDS} fields; it needs one: token") from error
+        raise HTTPRequestError(400, f"the login has more than {LOGIN_FIELDS} fields; it needs one: token") from error
 
 
 def _check_host(host: str) -> None:
@@ -207,7 +207,7 @@ def _check_host(host: str) -> None:
     except ValueError:
         name = ""
     if not is_loopback(name):
-        raise Refused(
+        raise HTTPRequestError(
             403, f"this server knows itself as localhost, not as {host[:100]!r}; under other names it needs a token"
         )
 
@@ -216,10 +216,10 @@ def _check_site(method: str, path: str, headers: Mapping[str, str]) -> None:
     """A page from elsewhere may be a link to ours, and nothing more (CSRF)."""
     visit = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not visit:
-        raise Refused(403, "another site's page may not ask this server")
+        raise HTTPRequestError(403, "another site's page may not ask this server")
     origin = headers.get("origin")
     if method not in SAFE and origin is not None and _place(origin) != headers.get("host", "").lower():
-        raise Refused(403, f"a page of {origin[:100]} may not ask this server")
+        raise HTTPRequestError(403, f"a page of {origin[:100]} may not ask this server")
 
 
 def _place(origin: str) -> Optional[str]:
@@ -244,7 +244,7 @@ def _with_ours(headers: Any) -> List[Tuple[bytes, bytes]]:
     return said
 
 
-def _retry(error: Refused) -> Tuple[Tuple[bytes, bytes], ...]:
+def _retry(error: HTTPRequestError) -> Tuple[Tuple[bytes, bytes], ...]:
     return () if error.retry_after_s is None else ((b"retry-after", str(error.retry_after_s).encode()),)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import Refused
+from ..errors import HTTPRequestError
 from ..media.sources import decoding
 from ..media.sources.image_probe import probe
 
@@ -12,28 +12,30 @@ SCANS = 100  # of a progressive JPEG: each one is a pass over the whole picture,
 
 
 def check(data: bytes, most_pixels: int) -> None:
-    """Refuse what is no picture that we take, or is too large, by its header. Raises `Refused`.
+    """Refuse what is no picture that we take, or is too large, by its header. Raises `HTTPRequestError`.
 
     A header that its decoder may read otherwise is refused, too: what is checked must be what is decoded.
     """
     if not data:
-        raise Refused(
+        raise HTTPRequestError(
             400, "the body is empty; send a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg'"
         )
     found = probe(data, TAKEN)
     if found is None:
-        raise Refused(415, f"the picture {decoding.looks_like(data)}; {KINDS} are taken")
+        raise HTTPRequestError(415, f"the picture {decoding.looks_like(data)}; {KINDS} are taken")
     width, height = found.width, found.height
     if found.doubt and found.kind == "JPEG":
         width, height = max((width, height), decoding.jpeg_size(data), key=lambda sides: sides[0] * sides[1])
     if width * height > most_pixels:
-        raise Refused(
+        raise HTTPRequestError(
             413,
             f"the picture is {width}x{height}, {width * height / 1e6:.0f} megapixels; {most_pixels / 1e6:g} are taken",
         )
     if found.doubt:
-        raise Refused(400, f"the picture is a {found.kind} that cannot be checked: {found.doubt}; save it anew")
+        raise HTTPRequestError(
+            400, f"the picture is a {found.kind} that cannot be checked: {found.doubt}; save it anew"
+        )
     if width < 1 or height < 1:
-        raise Refused(400, f"the picture says of itself that it is {width}x{height}")
+        raise HTTPRequestError(400, f"the picture says of itself that it is {width}x{height}")
     if found.scans > SCANS:
-        raise Refused(413, f"the picture is a JPEG of more than {SCANS} scans")
+        raise HTTPRequestError(413, f"the picture is a JPEG of more than {SCANS} scans")

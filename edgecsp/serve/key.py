@@ -6,14 +6,14 @@ import hashlib
 import hmac
 from typing import Callable, Mapping, Optional
 
-from ..errors import Refused
+from ..errors import HTTPRequestError
 
 COOKIE = "edgecsp"
 COOKIE_BYTES = 16 << 10  # of the header: a browser sends a host's cookies to all of its ports
 FIELD = "api_key"  # of the forms of those programs that can send a key in no other way
 
 
-class Key:
+class ApiKey:
     """A server's token, and the cookie for it: the token cannot be told from that."""
 
     def __init__(self, token: str) -> None:
@@ -25,13 +25,13 @@ class Key:
         return _same(given, self._token)
 
     def is_in(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request's headers show it. Raises `Refused` for cookies that are too many to be read."""
+        """Whether a request's headers show it. Raises `HTTPRequestError` for cookies that are too many to be read."""
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self.is_token(given.strip()):
             return True
         said = headers.get("cookie", "")
         if len(said) > COOKIE_BYTES:
-            raise Refused(431, f"the Cookie header has {len(said)} bytes; {COOKIE_BYTES} are read")
+            raise HTTPRequestError(431, f"the Cookie header has {len(said)} bytes; {COOKIE_BYTES} are read")
         # Ours is hexadecimal and never quoted. http.cookies unquotes in quadratic time.
         pairs = (pair.partition("=") for pair in said.split(";"))
         given = next((value.strip() for name, _, value in pairs if name.strip() == COOKIE), "")
@@ -41,32 +41,32 @@ class Key:
 class Caller:
     """Who sends a request. `known` once it has shown the key, or where none is needed; then `admit` is called."""
 
-    def __init__(self, key: Optional[Key], admit: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, key: Optional[ApiKey], admit: Callable[[], None] = lambda: None) -> None:
         self._key, self._admit = key, admit
         self.known = key is None
 
     def admit(self) -> None:
-        """Let it share what all share that have the key. Raises `Refused`."""
+        """Let it share what all share that have the key. Raises `HTTPRequestError`."""
         if not self.known:
             self._admit()
             self.known = True
 
     def field(self, name: str, value: str) -> None:
-        """Look at a form's field: it may be the key. Raises `Refused` when it should be and is not."""
+        """Look at a form's field: it may be the key. Raises `HTTPRequestError` when it should be and is not."""
         if name == FIELD and not self.known:
             if self._key is not None and not self._key.is_token(value):
                 raise no_key()
             self.admit()
 
     def check(self) -> None:
-        """Raise `Refused` when it is not known."""
+        """Raise `HTTPRequestError` when it is not known."""
         if not self.known:
             raise no_key()
 
 
-def no_key() -> Refused:
+def no_key() -> HTTPRequestError:
     """What is answered to a form without the key."""
-    return Refused(
+    return HTTPRequestError(
         401, f"a token is needed: the form's field {FIELD} before its image, or the header  Authorization: Bearer TOKEN"
     )
 

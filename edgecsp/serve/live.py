@@ -22,7 +22,7 @@ KEPT_S = 3600
 
 
 @dataclass(frozen=True)
-class Shot:
+class Snapshot:
     """A frame and what is in it.
 
     `number` grows with whatever there is to be seen of its view, also with what is no shot: it may skip. `at` is when
@@ -45,7 +45,7 @@ class _Bucket:
     found: CounterOf[str]
 
 
-class View:
+class StreamState:
     """A stream as it is looked at: the latest shot, its state, its figures. Any thread may use it.
 
     `name` is unique and fit for a path, `title` is for people, `source` where it comes from without its login (`uri`,
@@ -79,7 +79,7 @@ class View:
         self._encoding = threading.Lock()
         self._number = 0
         self._state, self._reason = "connecting", ""
-        self._shot: Optional[Shot] = None
+        self._shot: Optional[Snapshot] = None
         self._hw = (360, 640)
         self._encoded: Tuple[int, bytes] = (-1, b"")
         self._recent: Deque[Tuple[float, float]] = deque()
@@ -91,12 +91,12 @@ class View:
 
     # -- what the stream tells -----------------------------------------------------------------------------------
 
-    def publish(self, frame: Frame, result: Result, latency_ms: float) -> Shot:
+    def publish(self, frame: Frame, result: Result, latency_ms: float) -> Snapshot:
         """Show a frame and what is in it; the view is live."""
         at = self._clock()
         with self._changed:
             self._number += 1
-            shot = self._shot = Shot(self._number, frame, result, at, latency_ms)
+            shot = self._shot = Snapshot(self._number, frame, result, at, latency_ms)
             self._hw = frame.hw
             came, self._state, self._reason = self._state != "live", "live", ""
             if came:
@@ -174,11 +174,11 @@ class View:
             self._forget(self._clock())
             return sum(ms for _, ms in self._recent) / len(self._recent) if self._recent else None
 
-    def latest(self) -> Optional[Shot]:
+    def latest(self) -> Optional[Snapshot]:
         """The newest shot; None when the view is not live."""
         return self._shot
 
-    def wait(self, after: int, timeout_s: float) -> Optional[Shot]:
+    def wait(self, after: int, timeout_s: float) -> Optional[Snapshot]:
         """The newest shot once there is one behind number `after`; None when there is none within `timeout_s`."""
         with self._changed:
             self._changed.wait_for(lambda: self._shot is not None and self._shot.number > after, timeout_s)

@@ -13,10 +13,10 @@ from ..errors import EngineUnavailable
 from ..system.jetson import Board
 from . import unexpected
 from .events import Bus
-from .live import View
+from .live import StreamState
 
 if TYPE_CHECKING:
-    from .batcher import Batcher
+    from .batcher import InferencePool
     from .mqtt import Mqtt
     from .webhooks import Webhooks
 
@@ -34,8 +34,8 @@ class Metrics:
 
     def __init__(
         self,
-        batcher: Batcher,
-        views: Sequence[View],
+        batcher: InferencePool,
+        views: Sequence[StreamState],
         bus: Optional[Bus] = None,
         *,
         facts: Optional[Mapping[str, str]] = None,
@@ -87,7 +87,7 @@ class Metrics:
 
     def _of_streams(self) -> Iterator[Any]:
         views = self._views
-        by_view: Dict[str, Tuple[str, Callable[[View], float]]] = {
+        by_view: Dict[str, Tuple[str, Callable[[StreamState], float]]] = {
             "frames": ("Frames that were computed", lambda view: view.frames),
             "frames_dropped": ("Frames that were passed over for newer ones", lambda view: view.dropped),
             "stream_reconnects": ("How often a live source was opened again", lambda view: view.reconnects),

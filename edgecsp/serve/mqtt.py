@@ -22,11 +22,11 @@ from urllib.parse import unquote
 from ..errors import EngineUnavailable, OutputError, UsageError
 from ..zoo import store
 from . import homeassistant, unexpected
-from ._mqtt_link import FAREWELL_S, TIMEOUT_S, Link
+from ._mqtt_link import FAREWELL_S, TIMEOUT_S, MqttConnection
 from .address import shown, split
 from .events import LIMIT, Bus, Event, now
-from .live import View
-from .notices import EVERY_S, Notices, counts
+from .live import StreamState
+from .notices import EVERY_S, EventThrottle, counts
 from .retry import Backoff
 from .spool import Spool
 
@@ -93,7 +93,7 @@ class Mqtt:
     def __init__(
         self,
         target: Broker,
-        views: Sequence[View],
+        views: Sequence[StreamState],
         bus: Bus,
         *,
         labels: Sequence[str] = (),
@@ -124,7 +124,7 @@ class Mqtt:
         self._seen: Dict[str, Set[str]] = {name: self._wanted(view) for name, view in self._views.items()}
         self._announced: Set[str] = set()
         self._events = bus.subscribe(LIMIT * 4)
-        self._notices = Notices(self._events, every_s)
+        self._notices = EventThrottle(self._events, every_s)
         self._threads: List[threading.Thread] = []
 
     def start(self) -> None:
@@ -153,7 +153,7 @@ class Mqtt:
 
     # -- what happens -------------------------------------------------------------------------------------------
 
-    def _wanted(self, view: View) -> Set[str]:
+    def _wanted(self, view: StreamState) -> Set[str]:
         """The labels that were asked for by name; the others get their sensors when they are first seen."""
         ids = view.settings.class_ids or ()
         return {self._labels[i] for i in ids if i < len(self._labels)}
@@ -180,7 +180,7 @@ class Mqtt:
         while not self.stop.is_set():
             tries = self.connects
             try:
-                why = Link(self).run()
+                why = MqttConnection(self).run()
             except OutputError as error:
                 why = str(error)
             self.connected = False

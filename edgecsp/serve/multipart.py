@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Callable, Dict, NamedTuple, Optional, Tuple, cast
 
-from ..errors import Refused
+from ..errors import HTTPRequestError
 from .body import Receive, piece
 
 IMAGE = "image"
@@ -48,13 +48,13 @@ def parameters(value: str) -> Dict[str, str]:
 class Form:
     """A parser of a form that comes in pieces. `field` is called with each field's name and value at the field's end.
 
-    Feed it, then close it. Raises `Refused` for what is no form.
+    Feed it, then close it. Raises `HTTPRequestError` for what is no form.
     """
 
     def __init__(self, kind: str, field: Callable[[str, str], None] = lambda name, value: None) -> None:
         boundary = parameters(kind).get("boundary", "")
         if not 0 < len(boundary) <= BOUNDARY:
-            raise Refused(400, "multipart/form-data without a boundary")
+            raise HTTPRequestError(400, "multipart/form-data without a boundary")
         self._delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
         self._field = field
         self._waiting = bytearray(b"\r\n")  # the first delimiter may stand at the very beginning
@@ -75,9 +75,11 @@ class Form:
     def close(self) -> Sent:
         """What was sent, when all of it has come."""
         if self._image is None and self._read is Form._ended:
-            raise Refused(400, f"the form has no field {IMAGE}; it has {', '.join(self._fields)[:100] or 'none'}")
+            raise HTTPRequestError(
+                400, f"the form has no field {IMAGE}; it has {', '.join(self._fields)[:100] or 'none'}"
+            )
         if self._image is None or self._read is not Form._ended:
-            raise Refused(400, "the form ends before its last boundary")
+            raise HTTPRequestError(400, "the form ends before its last boundary")
         return Sent(cast(bytes, self._image[0]), self._image[1][:200] or "picture", self._fields)
 
     # -- what is read next: each takes something from what waits, and tells whether there may be more -----------------
@@ -103,11 +105,11 @@ class Form:
         size = self._waiting.find(b"\r\n\r\n", 0, HEAD_BYTES + 4)
         if size < 0:
             if len(self._waiting) >= HEAD_BYTES + 4:
-                raise Refused(400, f"the header of a part of the form is larger than {HEAD_BYTES} bytes")
+                raise HTTPRequestError(400, f"the header of a part of the form is larger than {HEAD_BYTES} bytes")
             return False
         self._parts += 1
         if self._parts > PARTS:
-            raise Refused(400, f"the form has more than {PARTS} parts")
+            raise HTTPRequestError(400, f"the form has more than {PARTS} parts")
         said = _disposition(bytes(self._waiting[:size]))
         self._name, self._filename = said.get("name", ""), said.get("filename", "")
         del self._waiting[: size + 4]
@@ -143,7 +145,7 @@ def _disposition(head: bytes) -> Dict[str, str]:
 
 
 async def receive_form(receive: Receive, kind: str, field: Callable[[str, str], None]) -> Sent:
-    """A request's form; `field` may raise before the rest is read. Raises `Refused`."""
+    """A request's form; `field` may raise before the rest is read. Raises `HTTPRequestError`."""
     form, more = Form(kind, field), True
     while more:
         data, more = await piece(receive)

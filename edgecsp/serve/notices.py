@@ -18,7 +18,7 @@ def counts(event: Event) -> CounterOf[str]:
     return Counter(row["label"] for row in rows)
 
 
-class Notices:
+class EventThrottle:
     """Iterate it for the events that say something new, until the subscription is closed.
 
     Of detections, those whose counts by label are others than the last that were told of the stream, at most one in

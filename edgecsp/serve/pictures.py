@@ -12,7 +12,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Any, Dict, List, Optional, Tuple
 
-from ..errors import EdgecspError, Refused, SourceError, UsageError
+from ..errors import EdgecspError, HTTPRequestError, SourceError, UsageError
 from ..media.sinks.rows import as_json
 from ..media.sources import decoding
 from ..pipeline import Settings
@@ -21,14 +21,14 @@ from .body import read
 from .header import check
 from .key import Caller
 from .multipart import Sent, receive_form
-from .turn import Turn
+from .turn import InferenceContext
 
 MOST_PREDICTIONS = 20  # Frigate's array has 20 rows, and it takes them in the order in which they come
 LEAST_CONFIDENCE = 0.4  # CodeProject.AI's, when none is sent
 
 
-def decoded(data: bytes, name: str, most_pixels: int) -> decoding.Decoded:
-    """A picture, checked and then decoded to (H, W, 3) uint8 BGR, and warnings. Raises `Refused`.
+def decoded(data: bytes, name: str, most_pixels: int) -> decoding.DecodedImage:
+    """A picture, checked and then decoded to (H, W, 3) uint8 BGR, and warnings. Raises `HTTPRequestError`.
 
     For a worker, not for the loop: a header may have thousands of segments.
     """
@@ -36,14 +36,14 @@ def decoded(data: bytes, name: str, most_pixels: int) -> decoding.Decoded:
     try:
         return decoding.decode(data, name, most_pixels)
     except SourceError as error:
-        raise Refused(400, str(error)) from error
+        raise HTTPRequestError(400, str(error)) from error
 
 
 # -- what was sent -------------------------------------------------------------------------------------------------
 
 
 async def sent(request: Any) -> Sent:
-    """The picture of a request: its body, or the field `image` of a form. Raises `Refused`.
+    """The picture of a request: its body, or the field `image` of a form. Raises `HTTPRequestError`.
 
     Some programs can send a key in a form's field alone. Whoever has shown none yet sends nothing else.
     """
@@ -51,19 +51,21 @@ async def sent(request: Any) -> Sent:
     kind = request.headers.get("content-type", "")
     word = kind.partition(";")[0].strip().lower()
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refused(415, "the body is compressed; pictures are already, send them as they are")
+        raise HTTPRequestError(415, "the body is compressed; pictures are already, send them as they are")
     if word == "multipart/form-data":
         got = await receive_form(request.receive, kind, caller.field)
         caller.check()
         return got
     caller.check()
     if word not in ("", "application/octet-stream") and not word.startswith("image/"):
-        raise Refused(415, f"a body of {word[:60]!r}; send image/jpeg, or multipart/form-data with a field image")
+        raise HTTPRequestError(
+            415, f"a body of {word[:60]!r}; send image/jpeg, or multipart/form-data with a field image"
+        )
     return Sent(await read(request.receive), "picture", {})
 
 
 def number(text: Optional[str], name: str) -> Optional[float]:
-    """A number from 0 to 1 as people write it. Raises `Refused`."""
+    """A number from 0 to 1 as people write it. Raises `HTTPRequestError`."""
     if text is None or not text.strip():
         return None
     try:
@@ -71,12 +73,12 @@ def number(text: Optional[str], name: str) -> Optional[float]:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1:
-        raise Refused(400, f"{name}={text[:40]!r}: a number from 0 to 1")
+        raise HTTPRequestError(400, f"{name}={text[:40]!r}: a number from 0 to 1")
     return value
 
 
 def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[str], classes: Optional[str]) -> Settings:
-    """The server's settings with what a request says instead. Raises `Refused`."""
+    """The server's settings with what a request says instead. Raises `HTTPRequestError`."""
     changes: Dict[str, Any] = {}
     for name, text in (("conf", conf), ("iou", iou)):
         value = number(text, name)
@@ -89,11 +91,11 @@ def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[st
 
 
 def class_ids(model: Model, words: List[str]) -> Tuple[int, ...]:
-    """Class ids by names or numbers. Raises `Refused`."""
+    """Class ids by names or numbers. Raises `HTTPRequestError`."""
     try:
         return tuple(model.class_ids(words))
     except UsageError as error:
-        raise Refused(400, str(error)[:500]) from error
+        raise HTTPRequestError(400, str(error)[:500]) from error
 
 
 # -- the two answers -----------------------------------------------------------------------------------------------
@@ -105,7 +107,7 @@ async def detect(request: Any) -> Any:
     wanted = settings(desk.model, desk.settings, query.get("conf"), query.get("iou"), query.get("classes"))
     got = await sent(request)
 
-    def work(turn: Turn) -> bytes:
+    def work(turn: InferenceContext) -> bytes:
         image, warnings = turn.timed("decode", decoded, got.data, got.name, desk.limits.pixels)
         found = as_json(Frame(image, Stream(got.name)), turn.detect(image, wanted))
         if warnings:
@@ -125,16 +127,16 @@ async def vision(request: Any) -> Any:
         least = number(got.fields.get("min_confidence"), "min_confidence")
         wanted = replace(desk.settings, conf=LEAST_CONFIDENCE if least is None else least)
         if desk.model.task != "detect":
-            raise Refused(400, f"{desk.model.name} tells what a picture shows, not where; ask /v1/detect")
+            raise HTTPRequestError(400, f"{desk.model.name} tells what a picture shows, not where; ask /v1/detect")
 
-        def work(turn: Turn) -> Any:
+        def work(turn: InferenceContext) -> Any:
             found = turn.detect(lambda: decoded(got.data, got.name, desk.limits.pixels).image, wanted)
             took.append(turn.infer_s)
             return found
 
         found = await desk.ask(work)
     except EdgecspError as error:
-        status = error.status if isinstance(error, Refused) else 503
+        status = error.status if isinstance(error, HTTPRequestError) else 503
         said = {"success": False, "error": str(error), "predictions": [], "count": 0, "code": status}
         return desk.json(json.dumps(said).encode(), status, getattr(error, "retry_after_s", None))
     spent = (time.perf_counter() - begun) * 1e3

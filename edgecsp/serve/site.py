@@ -32,13 +32,13 @@ from ..pipeline import Settings
 from ..types import Model
 from . import mqtt, secret_files, webhooks
 from .guard import check_token, is_loopback
-from .live import View
-from .site_keys import KEYS, LISTS, Key, line_of, shown_key, unfit
+from .live import StreamState
+from .site_keys import KEYS, LISTS, ConfigKey, line_of, shown_key, unfit
 from .streams import check
 
 
 @dataclass(frozen=True)
-class Watched:
+class StreamConfig:
     """A stream of a site. `uri` may have a login in it."""
 
     name: str
@@ -52,7 +52,7 @@ class Watched:
         return f"<Watched {self.name}>"
 
 
-class Site:
+class ServerConfig:
     """What a site's file says, with its secrets read. Raises `UsageError` that names the file, the line and the key.
 
     `[key]` is of the upper table; `watched`, `broker` and `hooks` are the rest, `host` and `port` where to listen.
@@ -83,7 +83,7 @@ class Site:
         """The model's name, or its file: one beside the site's file comes first."""
         return self._reader.path(str(self["model"]))
 
-    def views(self, model: Model) -> List[View]:
+    def views(self, model: Model) -> List[StreamState]:
         """A view of each stream, by the classes of the model. Raises `UsageError` when it has none of that name."""
         found = []
         for at, each in enumerate(self.watched):
@@ -95,11 +95,11 @@ class Site:
             settings = Settings(
                 self["conf"] if each.conf is None else each.conf, self["iou"] if each.iou is None else each.iou, ids
             )
-            found.append(View(each.uri, each.name, title=each.title, settings=settings))
+            found.append(StreamState(each.uri, each.name, title=each.title, settings=settings))
         return found
 
 
-def load(place: Union[str, Path]) -> Site:
+def load(place: Union[str, Path]) -> ServerConfig:
     """A site's file -> the site. Raises `SourceError` (not there), or `UsageError` by file, line and key."""
     place = Path(place)
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -113,7 +113,7 @@ def load(place: Union[str, Path]) -> Site:
         said = toml.loads(text)
     except ValueError as error:
         raise UsageError(f"{place} is no TOML: {error}") from error
-    return Site(place, text, said)
+    return ServerConfig(place, text, said)
 
 
 class _Reader:
@@ -152,7 +152,7 @@ class _Reader:
                 raise self.error(key, f"{name} is missing: {what.says}")
         return {name: self._value((*key, name), known[name], value) for name, value in said.items()}
 
-    def _value(self, key: Tuple[Union[str, int], ...], what: Key, value: Any) -> Any:
+    def _value(self, key: Tuple[Union[str, int], ...], what: ConfigKey, value: Any) -> Any:
         wanted = unfit(what, value)
         if wanted:
             shown = "it" if what.secret else f"{value!r}"
@@ -167,7 +167,7 @@ class _Reader:
             else value
         )
 
-    def _meant(self, key: Tuple[Union[str, int], ...], what: Key, value: str) -> str:
+    def _meant(self, key: Tuple[Union[str, int], ...], what: ConfigKey, value: str) -> str:
         """The value, or what the environment or a file has for it."""
         kind, separator, name = value.partition(":")
         if not (separator and kind in ("env", "file") and ("env:NAME" in what.says)):
@@ -197,8 +197,8 @@ class _Reader:
             raise self.error(("listen",), f"{port} is no port: from 0 to 65535")
         return host.strip("[]"), int(port)
 
-    def streams(self, said: Any) -> Tuple[Watched, ...]:
-        found: List[Watched] = []
+    def streams(self, said: Any) -> Tuple[StreamConfig, ...]:
+        found: List[StreamConfig] = []
         for at, each in enumerate(self._listed("streams", said)):
             table = self.table(("streams", at), each)
             name = table.get("name", f"cam{at + 1}")
@@ -207,7 +207,7 @@ class _Reader:
             uri = self.path(table["source"])
             self.told(("streams", at, "source"), lambda uri=uri: check(uri))
             title = table.get("title", "") or (name if "name" in table else "")
-            found.append(Watched(name, title, uri, table.get("conf"), table.get("iou"), table.get("classes")))
+            found.append(StreamConfig(name, title, uri, table.get("conf"), table.get("iou"), table.get("classes")))
         return tuple(found)
 
     def mqtt(self, said: Any) -> Tuple[Optional[mqtt.Broker], float]:

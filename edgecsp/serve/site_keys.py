@@ -14,7 +14,7 @@ LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
 
 
 @dataclass(frozen=True)
-class Key:
+class ConfigKey:
     """What may stand under a key: its kind, its bounds, its words for people. `secret`: not in the file itself."""
 
     kind: str
@@ -28,57 +28,59 @@ class Key:
     secret: bool = False
 
 
-_CONF = Key("number", "lowest score to keep; the model's own when not given", 0, 1)
-_IOU = Key("number", "NMS threshold; the model's own when not given", 0, 1)
-_CLASSES = Key("texts", "names or numbers of the classes to keep; all when not given")
-_EVERY = Key("number", "at most one message about a stream in so many seconds", 0.05, 3600, default=1.0)
+_CONF = ConfigKey("number", "lowest score to keep; the model's own when not given", 0, 1)
+_IOU = ConfigKey("number", "NMS threshold; the model's own when not given", 0, 1)
+_CLASSES = ConfigKey("texts", "names or numbers of the classes to keep; all when not given")
+_EVERY = ConfigKey("number", "at most one message about a stream in so many seconds", 0.05, 3600, default=1.0)
 
-KEYS: Dict[str, Dict[str, Key]] = {
+KEYS: Dict[str, Dict[str, ConfigKey]] = {
     "": {
-        "model": Key("text", "a name (edgecsp models list), or an ONNX file", default=IN_THE_BOX),
-        "engine": Key("text", "see: edgecsp engines", default="auto"),
-        "device": Key("text", "cpu, cuda, or what else the engine offers", default="auto"),
-        "threads": Key("whole", "one a physical core when not given", 1, 1024),
-        "precision": Key("text", "the graph's own when not given", choices=recipes.PRECISIONS),
-        "imgsz": Key("sides", "the network's input, [height, width]; the model's own when not given", 1, 99999),
+        "model": ConfigKey("text", "a name (edgecsp models list), or an ONNX file", default=IN_THE_BOX),
+        "engine": ConfigKey("text", "see: edgecsp engines", default="auto"),
+        "device": ConfigKey("text", "cpu, cuda, or what else the engine offers", default="auto"),
+        "threads": ConfigKey("whole", "one a physical core when not given", 1, 1024),
+        "precision": ConfigKey("text", "the graph's own when not given", choices=recipes.PRECISIONS),
+        "imgsz": ConfigKey("sides", "the network's input, [height, width]; the model's own when not given", 1, 99999),
         "conf": _CONF,
         "iou": _IOU,
         "classes": _CLASSES,
-        "listen": Key(
+        "listen": ConfigKey(
             "text", "HOST:PORT; any host but this machine's own needs a token", pattern=LISTEN, default="127.0.0.1:8080"
         ),
-        "token": Key("text", "what a caller must know: env:NAME or file:PATH", secret=True),
-        "queue": Key("whole", "requests that may wait for the engine", 1, 4096, default=64),
-        "loop": Key("flag", "begin films again at their end", default=True),
+        "token": ConfigKey("text", "what a caller must know: env:NAME or file:PATH", secret=True),
+        "queue": ConfigKey("whole", "requests that may wait for the engine", 1, 4096, default=64),
+        "loop": ConfigKey("flag", "begin films again at their end", default=True),
     },
     "streams": {
-        "name": Key(
+        "name": ConfigKey(
             "text", "letters, digits, - and _: in addresses and topics; cam1, cam2 ... when not given", pattern=NAME
         ),
-        "title": Key("text", "for people"),
-        "source": Key("text", "a camera's number, rtsp:// or another URL, a video; env:NAME or file:PATH", needed=True),
+        "title": ConfigKey("text", "for people"),
+        "source": ConfigKey(
+            "text", "a camera's number, rtsp:// or another URL, a video; env:NAME or file:PATH", needed=True
+        ),
         "conf": _CONF,
         "iou": _IOU,
         "classes": _CLASSES,
     },
     "mqtt": {
-        "url": Key("text", "mqtt://host:1883/prefix, or mqtts:// for TLS; env:NAME or file:PATH", needed=True),
-        "username": Key("text", "env:NAME or file:PATH, or the name itself"),
-        "password": Key("text", "env:NAME or file:PATH", secret=True),
-        "ca": Key("text", "a file of certificates to trust, for a broker that has one of its own"),
-        "discovery": Key("text", 'Home Assistant\'s prefix; "" for none', default="homeassistant"),
+        "url": ConfigKey("text", "mqtt://host:1883/prefix, or mqtts:// for TLS; env:NAME or file:PATH", needed=True),
+        "username": ConfigKey("text", "env:NAME or file:PATH, or the name itself"),
+        "password": ConfigKey("text", "env:NAME or file:PATH", secret=True),
+        "ca": ConfigKey("text", "a file of certificates to trust, for a broker that has one of its own"),
+        "discovery": ConfigKey("text", 'Home Assistant\'s prefix; "" for none', default="homeassistant"),
         "every_s": _EVERY,
     },
     "webhooks": {
-        "url": Key("text", "https://host/path; env:NAME or file:PATH", needed=True),
-        "secret": Key("text", "what events are signed with: env:NAME or file:PATH", secret=True),
-        "streams": Key("texts", "names of the streams to tell of; all when not given"),
+        "url": ConfigKey("text", "https://host/path; env:NAME or file:PATH", needed=True),
+        "secret": ConfigKey("text", "what events are signed with: env:NAME or file:PATH", secret=True),
+        "streams": ConfigKey("texts", "names of the streams to tell of; all when not given"),
     },
 }
 LISTS = ("streams", "webhooks")
 
 
-def unfit(what: Key, value: Any) -> str:
+def unfit(what: ConfigKey, value: Any) -> str:
     """What is wanted under a key, "" when the value is it."""
     bounds = f" from {what.least:g} to {what.most:g}" if what.least is not None and what.most is not None else ""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -152,7 +154,7 @@ def _table_schema(name: str) -> Dict[str, Any]:
     return {**made, "required": needed} if needed else made
 
 
-def _key_schema(what: Key) -> Dict[str, Any]:
+def _key_schema(what: ConfigKey) -> Dict[str, Any]:
     bounds = {} if what.least is None else {"minimum": what.least, "maximum": what.most}
     kinds: Dict[str, Dict[str, Any]] = {
         "text": {"type": "string"},

@@ -17,7 +17,7 @@ TABLE = (
 )
 
 
-class Message(NamedTuple):
+class SpooledMessage(NamedTuple):
     """What is to be sent: `number` grows from one to the next, also from one start to the next."""
 
     number: int
@@ -75,13 +75,13 @@ class Spool:
                 self._bytes -= row[1]
                 self.dropped += 1
 
-    def after(self, number: int, most: int) -> List[Message]:
+    def after(self, number: int, most: int) -> List[SpooledMessage]:
         """The first messages behind a number, oldest first."""
         with self._lock:
             rows = self._run(
                 "SELECT number, topic, payload FROM messages WHERE number > ? ORDER BY number LIMIT ?", number, most
             )
-            return [Message(int(row[0]), str(row[1]), bytes(row[2])) for row in rows.fetchall()]
+            return [SpooledMessage(int(row[0]), str(row[1]), bytes(row[2])) for row in rows.fetchall()]
 
     def remove(self, number: int) -> None:
         """Forget a message: it has come."""

@@ -22,7 +22,7 @@ from ..types import Array, Frame, Result
 from . import events, unexpected
 from ._paced import Paced
 from .address import shown
-from .live import View
+from .live import StreamState
 from .retry import Backoff
 
 STALE_S = 5.0  # a picture older than that is not shown for a live one
@@ -38,11 +38,11 @@ class Detects(Protocol):
         ...
 
 
-def views(uris: Sequence[str], settings: Optional[Settings] = None) -> List[View]:
+def views(uris: Sequence[str], settings: Optional[Settings] = None) -> List[StreamState]:
     """Sources -> views called cam1, cam2 ...; see `check` for what is raised. No camera is opened."""
     for uri in uris:
         check(uri)
-    return [View(uri, f"cam{number}", settings=settings) for number, uri in enumerate(uris, 1)]
+    return [StreamState(uri, f"cam{number}", settings=settings) for number, uri in enumerate(uris, 1)]
 
 
 def check(uri: str) -> None:
@@ -71,7 +71,7 @@ class Streams:
 
     def __init__(
         self,
-        views: Sequence[View],
+        views: Sequence[StreamState],
         batcher: Detects,
         bus: events.Bus,
         *,
@@ -137,7 +137,7 @@ class _Feed:
 
     def __init__(
         self,
-        view: View,
+        view: StreamState,
         batcher: Detects,
         bus: events.Bus,
         stop: threading.Event,
@@ -206,7 +206,7 @@ class _Feed:
         try:
             with closing(scheduler.results([paced], self._detect, stop=self._stop)) as results:
                 for item in results:
-                    if isinstance(item, scheduler.Found):
+                    if isinstance(item, scheduler.FrameResult):
                         self._show(item.frame, item.result, last)
                     elif item.error is not None:
                         why = str(item.error) or type(item.error).__name__

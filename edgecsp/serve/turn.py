@@ -12,7 +12,7 @@ from ..types import Array, Result
 Picture = Union[Array, Callable[[], Array]]
 
 
-class Turn:
+class InferenceContext:
     """A worker's hold of the session for one piece of work. `infer` is watched; the rest is our own code."""
 
     def __init__(self, detector: Detector, observe: Callable[[str, float], None]) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Tuple
 
 from .. import __version__
-from ..errors import Refused
+from ..errors import HTTPRequestError
 from ..types import Detections
 from . import pictures, tensors
 from .body import read
-from .turn import Turn
+from .turn import InferenceContext
 
 PLATFORM = "onnx_edgecsp"
 
@@ -65,9 +65,9 @@ def _named(request: Any) -> Any:
     desk = request.app.state.desk
     name, version = request.path_params["model"], request.path_params.get("version", tensors.VERSION)
     if name != desk.model.name:
-        raise Refused(404, f"no model is called {name[:100]!r} here; this server has {desk.model.name!r}")
+        raise HTTPRequestError(404, f"no model is called {name[:100]!r} here; this server has {desk.model.name!r}")
     if version != tensors.VERSION:
-        raise Refused(404, f"{desk.model.name} has no version {version[:20]!r}; it has {tensors.VERSION!r}")
+        raise HTTPRequestError(404, f"{desk.model.name} has no version {version[:20]!r}; it has {tensors.VERSION!r}")
     return desk
 
 
@@ -78,12 +78,12 @@ async def infer(request: Any) -> Any:
     """POST /v2/models/{model}/infer."""
     desk = _named(request)
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refused(415, "the body is compressed; send it as it is")
+        raise HTTPRequestError(415, "the body is compressed; send it as it is")
     length = request.headers.get(tensors.HEADER)
     # Without that header all of it is JSON.
     body = await read(request.receive, desk.signature.json_bytes if length is None else None, tensors.BINARY)
 
-    def work(turn: Turn) -> Tuple[bytes, Optional[int]]:
+    def work(turn: InferenceContext) -> Tuple[bytes, Optional[int]]:
         # Here and not on the loop: a tensor as JSON takes a tenth of a second to read.
         asked = tensors.taken_apart(body, length, desk)
         if asked.given.datatype == "BYTES":

@@ -29,7 +29,7 @@ from ..errors import UsageError
 from . import unexpected
 from .address import split
 from .events import LIMIT, Bus, Event
-from .notices import EVERY_S, Notices
+from .notices import EVERY_S, EventThrottle
 from .retry import Backoff
 
 QUEUE = 256
@@ -111,7 +111,7 @@ class Webhooks:
             for each, name in zip(hooks, names(hooks))
         ]
         self._events = bus.subscribe(LIMIT * 4)
-        self._notices = Notices(self._events, every_s)
+        self._notices = EventThrottle(self._events, every_s)
         self._threads: List[threading.Thread] = []
 
     @property

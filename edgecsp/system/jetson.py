@@ -138,7 +138,7 @@ def throttled(before: Dict[str, int], after: Dict[str, int]) -> Tuple[str, ...]:
     return tuple(name for name, value in after.items() if name.endswith("state") or value > before.get(name, 0))
 
 
-class Meter:
+class PowerMeter:
     """Watts while a row is measured: `tick` as often as you like, `watts` is their mean over time."""
 
     def __init__(self, board: Optional[Board], apart_s: float = 0.1) -> None:

@@ -16,10 +16,10 @@ from . import api
 from .settings import TrainSettings
 
 if TYPE_CHECKING:
-    from .progress import Progress
+    from .progress import TrainingProgress
     from .run import TrainRun, train
 
-__all__ = ["Progress", "TrainRun", "TrainSettings", "train"]
+__all__ = ["TrainingProgress", "TrainRun", "TrainSettings", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,7 +30,7 @@ _SHARE = 0.4  # of the free memory, without being asked for it
 _SPARE_BYTES = 1 << 30  # of the disk stay free: the run itself writes there
 
 
-class Memory:
+class MemoryStore:
     """Images as they are."""
 
     name = "in memory"
@@ -51,8 +51,8 @@ class Memory:
         """Give back what is held."""
 
 
-class Disk:
-    """Images one behind the other in a file, which every process maps for itself; it goes with its `Disk`.
+class DiskStore:
+    """Images one behind the other in a file, which every process maps for itself; it goes with its `DiskStore`.
 
     A run that was killed leaves the file; the next one in its folder begins it anew. Raises `OutputError`.
     """
@@ -126,7 +126,7 @@ def _unlink(path: Path, process: int) -> None:
             path.unlink()
 
 
-Store = Union[Memory, Disk]
+Store = Union[MemoryStore, DiskStore]
 
 
 def check(wanted: Optional[str]) -> None:
@@ -147,7 +147,7 @@ def open_store(
     most = count * side * side * 3
     free = memory.free()
     if wanted == "disk":
-        return Disk(folder / (FILE if processes == 1 else f"{FILE}.{process}"), most)
+        return DiskStore(folder / (FILE if processes == 1 else f"{FILE}.{process}"), most)
     most *= processes
     if wanted == "ram" and free is not None and most > free.available * 0.9:
         raise UsageError(
@@ -155,7 +155,7 @@ def open_store(
             "take --cache disk or --cache none"
         )
     if wanted == "ram" or (wanted is None and (free is None or most < free.available * _SHARE)):
-        return Memory()
+        return MemoryStore()
     return None
 
 

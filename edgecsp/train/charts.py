@@ -14,7 +14,7 @@ POINTS = 240  # of a line; more are means of neighbours
 Point = Tuple[float, float]
 
 
-class Line(NamedTuple):
+class Curve(NamedTuple):
     """A line of a chart: what it is, its points, and its look ("c0" to "c5", "mean", "rest")."""
 
     name: str
@@ -31,7 +31,7 @@ class Axis(NamedTuple):
 
 
 def lines(
-    title: str, drawn: Sequence[Line], x: Axis, y: Axis, *, guide: Optional[float] = None, wide: bool = True
+    title: str, drawn: Sequence[Curve], x: Axis, y: Axis, *, guide: Optional[float] = None, wide: bool = True
 ) -> str:
     """Lines over common axes, with a dashed line up from `guide`; "" where no line has a point."""
     drawn = [each._replace(points=_thinned(each.points)) for each in drawn if each.points]
@@ -54,7 +54,7 @@ def lines(
     return svg.drawing(width, height, title, parts, "lines")
 
 
-def swatches(drawn: Sequence[Line]) -> str:
+def swatches(drawn: Sequence[Curve]) -> str:
     """The legend of some lines: list items, each name once."""
     once = {each.name: each for each in drawn if each.points}
     return "".join(
@@ -106,7 +106,7 @@ def _cell(labels: Sequence[str], i: int, j: int, value: int, share: float, count
     return f"{labels[i]} {what}: {value} ({share:.0%})"
 
 
-def _dot(each: Line, point: Point, place: Point) -> str:
+def _dot(each: Curve, point: Point, place: Point) -> str:
     told = svg.tag("title", escape(f"{each.name}: {svg.short(point[1])} at {svg.plain(round(point[0], 3))}"))
     return svg.tag("circle", told, cx=place[0], cy=place[1], r=2.6, class_=f"dot {each.look}")
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from ..bench.accuracy import Found
+from ..bench.accuracy import Predictions
 from ..bench.accuracy.confusion import IGNORED, matches
 from ..types import Array
 
@@ -26,7 +26,7 @@ class Judged(NamedTuple):
     objects: Array
 
 
-def judge(found: Found) -> Judged:
+def judge(found: Predictions) -> Judged:
     """Match detections with boxes of their class at an IoU of 0.5, image by image."""
     scores, right, ids = [np.zeros(0, np.float32)], [np.zeros(0, bool)], [np.zeros(0, np.int64)]
     objects = np.zeros(len(found.data.names), np.int64)

@@ -36,7 +36,7 @@ def read_image(path: str) -> Optional[Array]:
     return look.read(path)[1]
 
 
-_Read = Tuple[look.Look, Optional[Sample]]
+_Read = Tuple[look.ImageInspection, Optional[Sample]]
 
 
 class Images:
@@ -52,7 +52,7 @@ class Images:
         self._store = store
         self._side, self._rows = int(side * SPARE), []
         self._kept: List[Sample] = []
-        self.looks: List[look.Look] = []
+        self.looks: List[look.ImageInspection] = []
         self.sizes: List[Array] = []  # (N, 2) each: widths and heights of its boxes in shares of the sides
         with ThreadPoolExecutor(cpu.threads()) as pool:
             for row, (seen, sample) in zip(data.pictures, _ahead(pool, self._read, data.pictures)):

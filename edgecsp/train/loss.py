@@ -46,7 +46,7 @@ class Predictions(NamedTuple):
     anchors: Tensor
 
 
-class Matches(NamedTuple):
+class Assignment(NamedTuple):
     """Which place of which image answers for which row of the targets; all (K,) int64."""
 
     image: Tensor
@@ -148,7 +148,7 @@ def are_ignored(boxes: Tensor, regions: Tensor, share: float = 0.5) -> Tensor:
 
 
 @torch.no_grad()
-def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, shape: float = 4.0) -> Matches:
+def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, shape: float = 4.0) -> Assignment:
     """SimOTA over anchors: candidates are places near a box's middle whose anchor is within `shape` times its sides.
 
     `radius` is in strides: a head with `scale_xy` 2 reaches a stride from its cell's middle, and only asymptotically.
@@ -158,7 +158,7 @@ def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, sh
         return _assign_dynamic(found, targets, radius, shape)
 
 
-def _assign_dynamic(found: Predictions, targets: Tensor, radius: float, shape: float) -> Matches:
+def _assign_dynamic(found: Predictions, targets: Tensor, radius: float, shape: float) -> Assignment:
     device = targets.device
     images, places, chosen = [], [], []
     centres, anchors = found.centres.T.contiguous(), found.anchors.T.contiguous()
@@ -201,12 +201,12 @@ def _assign_dynamic(found: Predictions, targets: Tensor, radius: float, shape: f
         chosen.append(mine[box])
     if not images:
         nothing = torch.zeros(0, dtype=torch.long, device=device)
-        return Matches(nothing, nothing, nothing)
-    return Matches(torch.cat(images), torch.cat(places), torch.cat(chosen))
+        return Assignment(nothing, nothing, nothing)
+    return Assignment(torch.cat(images), torch.cat(places), torch.cat(chosen))
 
 
 @torch.no_grad()
-def assign_shape(found: Predictions, targets: Tensor, also: float = 0.35) -> Matches:
+def assign_shape(found: Predictions, targets: Tensor, also: float = 0.35) -> Assignment:
     """darknet's: the anchor of the best shape, and those of an IoU of shapes above `also`, in the middle's cell."""
     wh = targets[:, 4:6]
     common = torch.minimum(wh[:, None], found.anchors).prod(2)
@@ -215,12 +215,12 @@ def assign_shape(found: Predictions, targets: Tensor, also: float = 0.35) -> Mat
     fit = torch.where(here.all(2), fit, torch.full_like(fit, -1.0))
     if not len(targets):
         nothing = torch.zeros(0, dtype=torch.long, device=targets.device)
-        return Matches(nothing, nothing, nothing)
+        return Assignment(nothing, nothing, nothing)
     best = fit.argmax(1, keepdim=True)
     taken = fit > also
     taken.scatter_(1, best, True)
     target, place = taken.nonzero(as_tuple=True)
-    return Matches(targets[target, 0].long(), place, target)
+    return Assignment(targets[target, 0].long(), place, target)
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:

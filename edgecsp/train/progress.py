@@ -10,7 +10,7 @@ EVERY_S = 30.0
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """Where a run is: `epoch` of `epochs`, `step` of `steps`, the last loss, images a second, the best AP50 so far.
 
     `waited` is the share of the time in which no image was ready, `left_s` how long the rest takes.

@@ -17,7 +17,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from ..bench.accuracy import Found, Score, confusion, worst
+from ..bench.accuracy import Predictions, Score, confusion, worst
 from ..bench.accuracy.worst import Bad, drawn
 from ..cache import files
 from ..errors import SourceError
@@ -25,7 +25,7 @@ from ..media import html
 from ..media.html.svg import short, tag
 from ..system import versions as installed
 from . import charts
-from .charts import Axis, Line
+from .charts import Axis, Curve
 from .curves import GRID, Judged, at, curves
 
 NAME = "results.html"
@@ -38,7 +38,7 @@ _NO_TERMS = {"step", "epoch", "lr", "loss", "images_per_s", "waited", "AP", "AP5
 Row = Dict[str, Any]
 
 
-def details(found: Found, judged: Judged, score: Score, conf: float) -> Row:
+def details(found: Predictions, judged: Judged, score: Score, conf: float) -> Row:
     """What the page shows of an epoch's validation, as JSON has it; `conf` is the confidence threshold of best F1."""
     matrix = confusion(found, conf)
     return {
@@ -149,17 +149,17 @@ def _loss(learned: Sequence[Row]) -> str:
     if not learned:
         return _none("No step has been logged yet.")
     terms = [key for key in learned[-1] if key not in _NO_TERMS]
-    drawn = [Line("sum", [(row["epoch"], row["loss"]) for row in learned], "mean")]
+    drawn = [Curve("sum", [(row["epoch"], row["loss"]) for row in learned], "mean")]
     drawn += [
-        Line(term, [(row["epoch"], row[term]) for row in learned if term in row], f"c{i % COLOURED}")
+        Curve(term, [(row["epoch"], row[term]) for row in learned if term in row], f"c{i % COLOURED}")
         for i, term in enumerate(terms)
     ]
     epochs = Axis("epoch", (0, max(1.0, math.ceil(learned[-1]["epoch"]))))
     loss = charts.lines("Loss by epoch", drawn, epochs, Axis("loss", log=True))
-    rates = [Line("learning rate", [(row["epoch"], row["lr"]) for row in learned], "c0")]
+    rates = [Curve("learning rate", [(row["epoch"], row["lr"]) for row in learned], "c0")]
     top = max(row["lr"] for row in learned) * 1.05 or 1.0
     rate = charts.lines("Learning rate by epoch", rates, epochs, Axis("", (0, top)), wide=False)
-    speeds = [Line("images a second", [(row["epoch"], row["images_per_s"]) for row in learned], "c2")]
+    speeds = [Curve("images a second", [(row["epoch"], row["images_per_s"]) for row in learned], "c2")]
     most = max(row["images_per_s"] for row in learned) * 1.1 or 1.0
     speed = charts.lines("Images a second by epoch", speeds, epochs, Axis("", (0, most)), wide=False)
     return (
@@ -171,7 +171,7 @@ def _loss(learned: Sequence[Row]) -> str:
 
 def _average_precision(judged: Sequence[Row]) -> str:
     drawn = [
-        Line(name, [(row["epoch"], row[name]) for row in judged if row[name] is not None], look)
+        Curve(name, [(row["epoch"], row[name]) for row in judged if row[name] is not None], look)
         for name, look in (("AP50", "c0"), ("AP", "c1"))
     ]
     if not any(each.points for each in drawn):
@@ -195,14 +195,14 @@ def _curves(details: Row) -> str:
         ("Precision against confidence", "precision", "confidence", "precision"),
         ("Recall against confidence", "recall", "confidence", "recall"),
     ):
-        drawn = [Line(name, _points(grid, curve[key]), look) for name, curve, look in looks]
-        drawn.append(Line("all boxes", _points(grid, whole[key]), "mean"))
+        drawn = [Curve(name, _points(grid, curve[key]), look) for name, curve, look in looks]
+        drawn.append(Curve("all boxes", _points(grid, whole[key]), "mean"))
         guide = None if key == "pr" else details["conf"]
         axes = Axis(x, (0.0, 1.0)), Axis(y, (0.0, 1.0))
         made.append((title, charts.lines(f"{title} by class", drawn, *axes, guide=guide, wide=False)))
-    coloured = [Line(name, [(0, 0)], look) for name, _, look in looks if look != "rest"]
-    rest = [Line("other classes", [(0, 0)], "rest")] if any(look == "rest" for *_, look in looks) else []
-    return _legend([*coloured, *rest, Line("all boxes", [(0, 0)], "mean")]) + _pair(made)
+    coloured = [Curve(name, [(0, 0)], look) for name, _, look in looks if look != "rest"]
+    rest = [Curve("other classes", [(0, 0)], "rest")] if any(look == "rest" for *_, look in looks) else []
+    return _legend([*coloured, *rest, Curve("all boxes", [(0, 0)], "mean")]) + _pair(made)
 
 
 def _looks(details: Row) -> List[Any]:
@@ -315,7 +315,7 @@ def _pair(made: Sequence[Any]) -> str:
     return tag("div", *(tag("figure", tag("figcaption", title), chart) for title, chart in made), class_="pair")
 
 
-def _legend(drawn: Sequence[Line]) -> str:
+def _legend(drawn: Sequence[Curve]) -> str:
     return tag("ul", charts.swatches(drawn), class_="legend")
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from .. import zoo
-from ..bench.accuracy import Data, Found, require
+from ..bench.accuracy import Data, Predictions, require
 from ..cache import files
 from ..errors import BadModel, UsageError
 from ..pipeline import Detector, load
@@ -33,7 +33,7 @@ from .augment import Augment
 from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
 from .model import Layout, cfg_text, masks_of, trainable
-from .progress import Progress, duration, ticker
+from .progress import TrainingProgress, duration, ticker
 from .settings import TrainSettings
 from .splits import as_one, digest, split
 from .teacher import Teaching
@@ -89,7 +89,7 @@ def train(
     unlabelled: Sequence[str] = (),
     stop: Optional[Event] = None,
     tell: Tell = lambda text: None,
-    watch: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> TrainRun:
     """Train a zoo model or a darknet cfg on labelled images and export the best of what it was.
 
@@ -208,14 +208,14 @@ class _Run:
         learn: Data,
         judge: Data,
         tell: Tell,
-        watch: Callable[[Progress], None],
+        watch: Callable[[TrainingProgress], None],
     ) -> None:
         self.folder, self.layout, self.trainer, self.each = folder, layout, trainer, each
         self._learn, self._judge, self.tell, self._watch = learn, judge, tell, watch
         self._log: List[Dict[str, Any]] = []
         self._best: Dict[str, Any] = {}
         self._details: Dict[str, Any] = {}
-        self._last: Optional[Progress] = None
+        self._last: Optional[TrainingProgress] = None
         spec = layout.entry.input(layout.net())
         self._spec: Input = spec
 
@@ -293,12 +293,14 @@ class _Run:
         self._log.append({**{key: round(value, 6) for key, value in row.items()}, **rates})
         epoch, ap50 = min(epochs, trainer.step // self.each + 1), self._best.get("AP50")
         rate, waited, left_s = pace
-        self._last = Progress(epoch, epochs, trainer.step, trainer.steps, row["loss"], rate, waited, ap50, left_s)
+        self._last = TrainingProgress(
+            epoch, epochs, trainer.step, trainer.steps, row["loss"], rate, waited, ap50, left_s
+        )
         self._watch(self._last)
 
     def validate(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
-        found = Found(self._judge)
+        found = Predictions(self._judge)
         tick = ticker(self.tell, "validated", len(self._judge.pictures), BATCH)
         score = validate(self.trainer.average, found, self._spec, self.trainer.device, tick)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))

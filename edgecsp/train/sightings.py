@@ -72,7 +72,7 @@ def _compute(
             kept.save()
             saved = now
 
-    summary = pipeline.Summary()
+    summary = pipeline.RunSummary()
     with pipeline.load(model, at_once=cpu.threads(), conf=conf) as detector:
         on = f"{detector.chosen.engine} on {detector.chosen.device}" if detector.chosen else "an engine"
         tell(f"teacher {model.name} looks at {len(paths)} images with {on}")

@@ -7,7 +7,7 @@ from typing import Callable, Sequence, Tuple
 import numpy as np
 import torch
 
-from ..bench.accuracy import Found, Score, score
+from ..bench.accuracy import Predictions, Score, score
 from ..bench.accuracy.found import CONF
 from ..bench.accuracy.truth import Picture
 from ..processing import decode, nms, preprocess
@@ -20,7 +20,7 @@ _MOST = 300  # boxes an image: COCO counts 100 of each class
 
 
 def validate(
-    network: Network, found: Found, spec: Input, device: str, tick: Callable[[], None] = lambda: None
+    network: Network, found: Predictions, spec: Input, device: str, tick: Callable[[], None] = lambda: None
 ) -> Score:
     """The score of `network` on the images of `found.data`; `found` is filled. Images that cannot be read are left out;
     `tick` is called after every `BATCH` images.
@@ -37,7 +37,9 @@ def validate(
 
 
 @torch.no_grad()
-def detect(network: Network, rows: Sequence[Tuple[Picture, Array]], spec: Input, device: str, found: Found) -> None:
+def detect(
+    network: Network, rows: Sequence[Tuple[Picture, Array]], spec: Input, device: str, found: Predictions
+) -> None:
     """Add the boxes of some images, (picture, image) each, to `found`."""
     if not rows:
         return

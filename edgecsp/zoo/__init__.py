@@ -27,13 +27,13 @@ from ..graph.layers import Net
 from ..types import Model
 from ._heads import Wh
 from ._packed import PackedWeights, record_of
-from ._record import Entry, Row, Trained, Weights
+from ._record import Entry, PublicWeights, PublishedRow, Trained
 
 __all__ = [
     "Entry",
-    "Row",
+    "PublishedRow",
     "Trained",
-    "Weights",
+    "PublicWeights",
     "get",
     "made_from",
     "model",

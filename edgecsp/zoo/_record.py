@@ -21,7 +21,7 @@ TINY = ((3, 4, 5), (1, 2, 3))
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedRow:
     """A published row: what a model costs and does at one input size.
 
     `bflops` and `params_m` (millions) as printed; `count` says what the latter counts: "weights", those of
@@ -51,7 +51,7 @@ class Cost(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Weights:
+class PublicWeights:
     """Public weights: a darknet `.weights` file at an https `url`.
 
     Whichever digests are known are pinned; with none (`pinned` False) the first download is recorded and a
@@ -118,7 +118,7 @@ class Entry:
     title: str
     build: Callable[[Net, Output], None]
     size: int
-    rows: Tuple[Row, ...] = ()
+    rows: Tuple[PublishedRow, ...] = ()
     source: str = ""
     provenance: str = "published"
     forced: Tuple[str, ...] = ()
@@ -137,7 +137,7 @@ class Entry:
     scale: float = 1 / 255
     mean: Tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: Tuple[float, float, float] = (1.0, 1.0, 1.0)
-    weights: Optional[Weights] = None
+    weights: Optional[PublicWeights] = None
     labels: Tuple[str, ...] = ()
     shipped: Optional[Path] = None
     trained: Optional[Trained] = None

@@ -7,7 +7,7 @@ from typing import Callable
 from ..graph.layers import Net
 from ._blocks import Taps, cspresnext50, plain
 from ._heads import Output
-from ._record import PUBLIC_DOMAIN, Entry, Row, Weights
+from ._record import PUBLIC_DOMAIN, Entry, PublicWeights, PublishedRow
 from .csp_ref import STAGES, TOP, backbone, densenet, pelee
 from .peleenet import DARKNETS, LAYERS, csppeleenet, peleenet
 from .peleenet import STAGES as HALVES
@@ -33,17 +33,17 @@ MODELS = (
         "Darknet Reference",
         darknet_ref,
         256,
-        (Row("Table 3", 256, 0.96, 7.31, top1=61.1),),
+        (PublishedRow("Table 3", 256, 0.96, 7.31, top1=61.1),),
         source="WongKinYiu/CrossStagePartialNetworks, cfg/darknet.cfg",
         resize="crop",
-        weights=Weights("https://pjreddie.com/media/files/darknet.weights", licence=PUBLIC_DOMAIN),
+        weights=PublicWeights("https://pjreddie.com/media/files/darknet.weights", licence=PUBLIC_DOMAIN),
     ),
     Entry(
         "cspdensenet-ref",
         "CSPDenseNet Reference",
         over(lambda net: backbone(net, densenet, 3)),
         224,
-        (Row("Table 3", 224, 0.886, 3.48, top1=65.7, miss=_MISPRINT),),
+        (PublishedRow("Table 3", 224, 0.886, 3.48, top1=65.7, miss=_MISPRINT),),
         provenance="reconstructed",
         forced=(TOP,),
         fitted=(STAGES,),
@@ -54,7 +54,7 @@ MODELS = (
         "CSPDenseNetb Ref.",
         over(lambda net: backbone(net, densenet, 1)),
         224,
-        (Row(_REPOSITORY, 224, 0.631, 1.38, top1=64.2),),
+        (PublishedRow(_REPOSITORY, 224, 0.631, 1.38, top1=64.2),),
         provenance="reconstructed",
         forced=(TOP,),
         fitted=(STAGES,),
@@ -65,7 +65,7 @@ MODELS = (
         "CSPPeleeNet Reference",
         over(lambda net: backbone(net, pelee, 3)),
         224,
-        (Row("Table 3", 224, 1.103, 4.10, top1=68.9),),
+        (PublishedRow("Table 3", 224, 1.103, 4.10, top1=68.9),),
         provenance="reconstructed",
         forced=(TOP,),
         fitted=(STAGES,),
@@ -76,7 +76,7 @@ MODELS = (
         "CSPPeleeNetb Ref.",
         over(lambda net: backbone(net, pelee, 1)),
         224,
-        (Row(_REPOSITORY, 224, 0.897, 2.01, top1=67.8),),
+        (PublishedRow(_REPOSITORY, 224, 0.897, 2.01, top1=67.8),),
         provenance="reconstructed",
         forced=(TOP,),
         fitted=(STAGES,),
@@ -87,7 +87,7 @@ MODELS = (
         "PeleeNet",
         over(peleenet),
         224,
-        (Row("Table 3", 224, 1.017, 2.79, top1=70.7),),
+        (PublishedRow("Table 3", 224, 1.017, 2.79, top1=70.7),),
         source="Robert-JunWang/Pelee",
         provenance="reconstructed",
         forced=(LAYERS,),
@@ -99,7 +99,7 @@ MODELS = (
         "CSPPeleeNet",
         over(csppeleenet),
         224,
-        (Row("Table 3", 224, 0.888, 2.83, top1=70.9),),
+        (PublishedRow("Table 3", 224, 0.888, 2.83, top1=70.9),),
         provenance="reconstructed",
         fitted=(HALVES,),
         resize="crop",
@@ -109,9 +109,9 @@ MODELS = (
         "CSPResNeXt-50",
         over(cspresnext50),
         256,
-        (Row("Table 3", 256, 7.93, 20.50, top1=77.9),),
+        (PublishedRow("Table 3", 256, 7.93, 20.50, top1=77.9),),
         source="WongKinYiu/CrossStagePartialNetworks, cfg/csresnext50.cfg",
         resize="crop",
-        weights=Weights("https://drive.google.com/uc?export=download&id=1IxKu5lAYCo4UpzAl5pOBIDAvC843vjn1"),
+        weights=PublicWeights("https://drive.google.com/uc?export=download&id=1IxKu5lAYCo4UpzAl5pOBIDAvC843vjn1"),
     ),
 )

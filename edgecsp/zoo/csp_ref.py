@@ -12,7 +12,7 @@ from ..graph.anchors import A6, A9
 from ..graph.layers import Net, Tensor
 from ._blocks import Taps, csp, dense, plain, pool, two_way
 from ._heads import Output, efm, prn
-from ._record import COARSE_FIRST, TINY, Entry, Row
+from ._record import COARSE_FIRST, TINY, Entry, PublishedRow
 
 Stage = Callable[[Net, Tensor, int], Tensor]
 
@@ -69,7 +69,7 @@ _START: Dict[Stage, str] = {densenet: "codes"}  # has these stages, and trained 
 _EFM = "EFM: its cost, three heads, Maxout before every join"
 
 
-def _with_prn(name: str, title: str, layers: Stage, row: Row, *, top: int = 3) -> Entry:
+def _with_prn(name: str, title: str, layers: Stage, row: PublishedRow, *, top: int = 3) -> Entry:
     return Entry(
         name,
         title,
@@ -85,7 +85,7 @@ def _with_prn(name: str, title: str, layers: Stage, row: Row, *, top: int = 3) -
     )
 
 
-def _with_efm(name: str, title: str, layers: Stage, row: Row) -> Entry:
+def _with_efm(name: str, title: str, layers: Stage, row: PublishedRow) -> Entry:
     return Entry(
         name,
         title,
@@ -106,20 +106,20 @@ MODELS = (
         "csppeleenet-ref-efm-sam",
         "CSPPeleeNet Ref.-EFM (SAM)",
         pelee,
-        Row("Tables 4, 5", 320, 3.43, 5.67, ap=(23.5, 44.6, 22.7), fps={"gpu": 205, "mgpu": 41}),
+        PublishedRow("Tables 4, 5", 320, 3.43, 5.67, ap=(23.5, 44.6, 22.7), fps={"gpu": 205, "mgpu": 41}),
     ),
     _with_efm(
         "cspdensenet-ref-efm-sam",
         "CSPDenseNet Ref.-EFM (SAM)",
         densenet,
-        Row("Tables 4, 5", 320, 2.89, 5.05, ap=(21.7, 42.2, 20.6), fps={"gpu": 235, "mgpu": 49}),
+        PublishedRow("Tables 4, 5", 320, 2.89, 5.05, ap=(21.7, 42.2, 20.6), fps={"gpu": 235, "mgpu": 49}),
     ),
     Entry(
         "csppeleenet-ref-prn-3l",
         "CSPPeleeNet Ref.-PRN (3l)",
         with_prn(pelee, levels=3),
         320,
-        (Row("Tables 4, 5", 320, 3.15, 4.79, ap=(19.4, 40.0, 17.0), fps={"gpu": 267, "cpu": 52, "mgpu": 38}),),
+        (PublishedRow("Tables 4, 5", 320, 3.15, 4.79, ap=(19.4, 40.0, 17.0), fps={"gpu": 267, "cpu": 52, "mgpu": 38}),),
         provenance="reconstructed",
         forced=(TOP, HEAD, "the third level's cost"),
         fitted=(STAGES, "the third level's wiring, by analogy with the second"),
@@ -130,19 +130,19 @@ MODELS = (
         "csppeleenet-ref-prn",
         "CSPPeleeNet Ref.-PRN",
         pelee,
-        Row("Tables 4, 5", 320, 2.56, 4.59, ap=(18.8, 38.5, 16.6), fps={"gpu": 306, "cpu": 75, "mgpu": 52}),
+        PublishedRow("Tables 4, 5", 320, 2.56, 4.59, ap=(18.8, 38.5, 16.6), fps={"gpu": 306, "cpu": 75, "mgpu": 52}),
     ),
     _with_prn(
         "cspdensenet-ref-prn",
         "CSPDenseNet Ref.-PRN",
         densenet,
-        Row("Tables 4, 5", 320, 2.01, 3.97, ap=(16.8, 35.4, 14.3), fps={"gpu": 387, "cpu": 95, "mgpu": 64}),
+        PublishedRow("Tables 4, 5", 320, 2.01, 3.97, ap=(16.8, 35.4, 14.3), fps={"gpu": 387, "cpu": 95, "mgpu": 64}),
     ),
     _with_prn(
         "cspdensenetb-ref-prn",
         "CSPDenseNetb Ref.-PRN",
         densenet,
-        Row("Tables 4, 5", 320, 1.59, 1.87, ap=(15.3, 34.2, 12.0), fps={"gpu": 400, "cpu": 102, "mgpu": 73}),
+        PublishedRow("Tables 4, 5", 320, 1.59, 1.87, ap=(15.3, 34.2, 12.0), fps={"gpu": 400, "cpu": 102, "mgpu": 73}),
         top=1,
     ),
 )

@@ -12,7 +12,7 @@ from ..graph.anchors import A6, A9
 from ..graph.layers import Net, Tensor
 from ._blocks import Taps, csp_half, pool, two_way
 from ._heads import Output, efm, prn
-from ._record import COARSE_FIRST, TINY, Entry, Row
+from ._record import COARSE_FIRST, TINY, Entry, PublishedRow
 
 _LAYERS, _INTER = (3, 4, 8, 6), (16, 32, 64, 64)
 
@@ -83,7 +83,7 @@ MODELS = (
         "PeleeNet-PRN",
         with_prn(peleenet),
         416,
-        (Row("Table 4", 416, 4.04, 3.16, "floats", (23.3, 45.0, 22.0), fps={"gpu": 145}),),
+        (PublishedRow("Table 4", 416, 4.04, 3.16, "floats", (23.3, 45.0, 22.0), fps={"gpu": 145}),),
         provenance="reconstructed",
         forced=(PRN, LAYERS),
         fitted=(DARKNETS,),
@@ -95,7 +95,7 @@ MODELS = (
         "PeleeNet-PRN (3l)",
         with_prn(peleenet, 3),
         416,
-        (Row("Table 4", 416, 5.03, 3.36, "floats"),),
+        (PublishedRow("Table 4", 416, 5.03, 3.36, "floats"),),
         provenance="reconstructed",
         forced=(PRN, LAYERS),
         fitted=(DARKNETS, THIRD),
@@ -108,8 +108,8 @@ MODELS = (
         with_efm(attention=True),
         416,
         (
-            Row("Table 4", 512, 7.68, 4.31, ap=(27.6, 50.4, 27.7), fps={"gpu": 109}, miss=_FLOATS),
-            Row("Tables 2, 4", 416, 5.068, 4.31, ap=(26.8, 49.0, 26.7), fps={"gpu": 129}, miss=_FLOATS),
+            PublishedRow("Table 4", 512, 7.68, 4.31, ap=(27.6, 50.4, 27.7), fps={"gpu": 109}, miss=_FLOATS),
+            PublishedRow("Tables 2, 4", 416, 5.068, 4.31, ap=(26.8, 49.0, 26.7), fps={"gpu": 129}, miss=_FLOATS),
         ),
         provenance="reconstructed",
         forced=("EFM's and SAM's cost, the same in every row",),
@@ -122,7 +122,7 @@ MODELS = (
         "CSPPeleeNet-EFM",
         with_efm(),
         416,
-        (Row("Table 2", 416, 4.868, ap=(None, 48.6, None), fps={"gpu": 132}),),
+        (PublishedRow("Table 2", 416, 4.868, ap=(None, 48.6, None), fps={"gpu": 132}),),
         provenance="reconstructed",
         forced=("EFM's cost, the same in every row",),
         fitted=(STAGES, EFM),
@@ -134,7 +134,7 @@ MODELS = (
         "CSPPeleeNet-EFM (SPP)",
         with_efm(pyramid=True),
         416,
-        (Row("Table 2", 416, 4.863, ap=(None, 48.5, None), fps={"gpu": 128}),),
+        (PublishedRow("Table 2", 416, 4.863, ap=(None, 48.5, None), fps={"gpu": 128}),),
         provenance="reconstructed",
         forced=("EFM's cost, the same in every row",),
         fitted=(STAGES, EFM, "where the SPP stands"),
@@ -146,7 +146,7 @@ MODELS = (
         "CSPPeleeNet-PRN",
         with_prn(csppeleenet),
         416,
-        (Row("Table 2", 416, 3.590, ap=(None, 44.5, None), fps={"gpu": 169}),),
+        (PublishedRow("Table 2", 416, 3.590, ap=(None, 44.5, None), fps={"gpu": 169}),),
         provenance="reconstructed",
         forced=(PRN,),
         fitted=(STAGES,),
@@ -158,7 +158,7 @@ MODELS = (
         "CSPPeleeNet-PRN-3l",
         with_prn(csppeleenet, 3),
         416,
-        (Row("Table 2", 416, 4.586, ap=(None, 46.0, None), fps={"gpu": 151}),),
+        (PublishedRow("Table 2", 416, 4.586, ap=(None, 46.0, None), fps={"gpu": 151}),),
         provenance="reconstructed",
         forced=(PRN,),
         fitted=(STAGES, THIRD),

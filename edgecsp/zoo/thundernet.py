@@ -11,7 +11,7 @@ from typing import Callable, List, Sequence
 
 from ..graph.layers import Net, Tensor
 from ._heads import Output
-from ._record import Entry, Row
+from ._record import Entry, PublishedRow
 
 _MAP = 245
 """Channels that the second stage samples: 5 for each of 7 x 7 bins."""
@@ -83,7 +83,7 @@ def second_stage(classes: int) -> Net:
     return net
 
 
-def _entry(name: str, title: str, stem: int, widths: Sequence[int], last: int, source: str, row: Row) -> Entry:
+def _entry(name: str, title: str, stem: int, widths: Sequence[int], last: int, source: str, row: PublishedRow) -> Entry:
     return Entry(
         name,
         title,
@@ -114,7 +114,7 @@ MODELS = (
         (60, 120, 240),
         512,
         _PAPER,
-        Row("Tables 4, 5", 320, 0.52, ap=(19.1, 33.7, 19.6), fps={"gpu": 267, "xeon": 47}),
+        PublishedRow("Tables 4, 5", 320, 0.52, ap=(19.1, 33.7, 19.6), fps={"gpu": 267, "xeon": 47}),
     ),
     _entry(
         "snet146-thundernet",
@@ -123,7 +123,7 @@ MODELS = (
         (132, 264, 528),
         0,
         "the authors' public code",
-        Row("Tables 4, 5", 320, 0.95, ap=(23.6, 40.2, 24.5), fps={"gpu": 248, "xeon": 32}, miss=_WIDTHS),
+        PublishedRow("Tables 4, 5", 320, 0.95, ap=(23.6, 40.2, 24.5), fps={"gpu": 248, "xeon": 32}, miss=_WIDTHS),
     ),
     _entry(
         "snet535-thundernet",
@@ -132,6 +132,6 @@ MODELS = (
         (248, 496, 992),
         0,
         _PAPER,
-        Row("Table 4", 320, 2.60, ap=(28.0, 46.2, 29.5), fps={"gpu": 214}),
+        PublishedRow("Table 4", 320, 2.60, ap=(28.0, 46.2, 29.5), fps={"gpu": 214}),
     ),
 )

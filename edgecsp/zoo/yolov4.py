@@ -10,7 +10,7 @@ from ..graph.anchors import A6, A9, A9_V4
 from ..graph.layers import Net, Tensor
 from ._blocks import cspdarknet53, pool
 from ._heads import Output, panet
-from ._record import FINE_FIRST, PUBLIC_DOMAIN, TINY, Entry, Row, Weights
+from ._record import FINE_FIRST, PUBLIC_DOMAIN, TINY, Entry, PublicWeights, PublishedRow
 
 
 def tiny(net: Net, head: Output) -> None:
@@ -57,13 +57,13 @@ MODELS = (
         "YOLOv4-tiny",
         tiny,
         416,
-        (Row(_README, 416, 6.9, ap=(None, 40.2, None), fps={"gpu": 371}),),
+        (PublishedRow(_README, 416, 6.9, ap=(None, 40.2, None), fps={"gpu": 371}),),
         source="AlexeyAB/darknet, cfg/yolov4-tiny.cfg",
         anchors=A6,
         masks=TINY,
         scale_xy=(1.05, 1.05),
         nms_beta=0.6,
-        weights=Weights(
+        weights=PublicWeights(
             _RELEASE + "yolov4/yolov4-tiny.weights",
             24_251_276,
             sha1="451caaab22fb9831aa1a5ee9b5ba74a35ffa5dcb",
@@ -76,17 +76,17 @@ MODELS = (
         yolov4,
         608,
         (
-            Row(_README, 608, 128.5, ap=(43.5, 65.7, None)),
-            Row(_README, 512, 91.1, ap=(43.0, 64.9, None)),
-            Row(_README, 416, 60.1, ap=(41.2, 62.8, None)),
-            Row(_README, 320, 35.5, ap=(38.0, 60.0, None)),
+            PublishedRow(_README, 608, 128.5, ap=(43.5, 65.7, None)),
+            PublishedRow(_README, 512, 91.1, ap=(43.0, 64.9, None)),
+            PublishedRow(_README, 416, 60.1, ap=(41.2, 62.8, None)),
+            PublishedRow(_README, 320, 35.5, ap=(38.0, 60.0, None)),
         ),
         source="AlexeyAB/darknet, cfg/yolov4.cfg",
         anchors=A9_V4,
         masks=FINE_FIRST,
         scale_xy=(1.2, 1.1, 1.05),
         nms_beta=0.6,
-        weights=Weights(
+        weights=PublicWeights(
             _RELEASE + "yolov4/yolov4.weights",
             257_717_640,
             sha1="0143deb6c46fcc7f74dd35bf3c14edc3784e99ee",
@@ -98,7 +98,7 @@ MODELS = (
         "YOLOv4-CSP",
         yolov4_csp,
         640,
-        (Row(_README, 640, 120, ap=(48.7, 67.4, None)), Row(_README, 512, 77, ap=(46.2, 64.8, None))),
+        (PublishedRow(_README, 640, 120, ap=(48.7, 67.4, None)), PublishedRow(_README, 512, 77, ap=(46.2, 64.8, None))),
         source="AlexeyAB/darknet, cfg/yolov4-csp.cfg",
         anchors=A9_V4,
         masks=FINE_FIRST,
@@ -106,17 +106,17 @@ MODELS = (
         new_coords=True,
         nms_beta=0.6,
         resize="letterbox",
-        weights=Weights(_RELEASE + "darknet_yolo_v4_pre/yolov4-csp.weights", licence=PUBLIC_DOMAIN),
+        weights=PublicWeights(_RELEASE + "darknet_yolo_v4_pre/yolov4-csp.weights", licence=PUBLIC_DOMAIN),
     ),
     Entry(
         "cspdarknet53-panet-spp",
         "CSPDarknet53-PANet-SPP",
         cspdarknet53_panet_spp,
         416,
-        (Row("authors' repository", 512, ap=(38.7, 61.3, 41.7), fps={"gpu": 51}),),
+        (PublishedRow("authors' repository", 512, ap=(38.7, 61.3, 41.7), fps={"gpu": 51}),),
         source="WongKinYiu/CrossStagePartialNetworks, cfg/csdarknet53-panet-spp.cfg",
         anchors=A9,
         masks=FINE_FIRST,
-        weights=Weights("https://drive.google.com/uc?export=download&id=1ezwtlTmQ1woHGZNtmKUdmyx-jqFElafA"),
+        weights=PublicWeights("https://drive.google.com/uc?export=download&id=1ezwtlTmQ1woHGZNtmKUdmyx-jqFElafA"),
     ),
 )

@@ -78,7 +78,7 @@ def test_the_meter_weighs_readings_by_how_long_they_stood(tmp_path: Path, monkey
     tx2, rail = laid(tmp_path, "jetson-tx2"), "sys/bus/i2c/drivers/ina3221x/0-0041/iio:device1/in_power0_input"
     now = [100.0]
     monkeypatch.setattr(jetson.time, "monotonic", lambda: now[0])
-    meter = jetson.Meter(tx2)
+    meter = jetson.PowerMeter(tx2)
     assert meter.watts is None
     meter.start()
     assert meter.watts == 8.442
@@ -92,6 +92,6 @@ def test_the_meter_weighs_readings_by_how_long_they_stood(tmp_path: Path, monkey
     now[0] += 3
     meter.tick()
     assert meter.watts == pytest.approx((1 * 9.442 + 3 * 10.442) / 4)
-    nobody = jetson.Meter(None)
+    nobody = jetson.PowerMeter(None)
     nobody.start()
     assert nobody.watts is None

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from edgecsp import bench, zoo
-from edgecsp.bench import Settings, gate, paper, report, stats
+from edgecsp.bench import BenchSettings, gate, paper, report, stats
 from edgecsp.bench._rounds import Measured
-from edgecsp.bench.disturbed import Around
-from edgecsp.bench.ways import Subject, Way
+from edgecsp.bench.disturbed import SystemNoise
+from edgecsp.bench.ways import BenchmarkCase, BenchmarkModel
 from edgecsp.errors import BadModel, SourceError, UnknownName, UsageError
 from edgecsp.types import Input, Model, Raw
 
@@ -28,20 +28,20 @@ MACHINE = {
 def measured(name: str, ms: float, *, engine: str = "ort", rounds: int = 5, each: int = 30, seed: int = 0) -> Measured:
     size = zoo.get(name).size
     model = Model(name, Input((size, size)), (Raw("x", 1),), ("a",))
-    subject = Subject(name, zoo.get(name).title, model, "random", zoo.get(name).cost().bflops, 1000)
-    row = Measured(Way(subject, engine, "cpu", "fp32"), ready={"load_s": 0.5, "warm_s": 0.1})
+    subject = BenchmarkModel(name, zoo.get(name).title, model, "random", zoo.get(name).cost().bflops, 1000)
+    row = Measured(BenchmarkCase(subject, engine, "cpu", "fp32"), ready={"load_s": 0.5, "warm_s": 0.1})
     random = np.random.default_rng(seed)
     for _ in range(rounds):
         row.add({
             "ms": list(ms * (1 + 0.02 * random.random(each))), "cpu_ms": 2 * ms, "wall_s": each * ms / 1e3,
             "stages": None, "peak_memory_bytes": 200_000_000, "per_sample": 1,
         })  # fmt: skip
-        row.around.append(Around(0.0, 0.0, 0, 0))
+        row.around.append(SystemNoise(0.0, 0.0, 0, 0))
     return row
 
 
-def said(rows: List[Measured], settings: Optional[Settings] = None) -> Dict[str, Any]:
-    settings = settings or Settings(threads=2)
+def said(rows: List[Measured], settings: Optional[BenchSettings] = None) -> Dict[str, Any]:
+    settings = settings or BenchSettings(threads=2)
     found = report.rows_said(rows, settings, MACHINE)
     return {
         "schema": report.SCHEMA, "machine": MACHINE, "settings": report.settings_said(settings, rows), "rows": found,
@@ -92,10 +92,10 @@ def test_an_unstable_row_says_its_cause(kind: str) -> None:
         row.ms = [value * (1 + random.random()) for value in row.ms]
     else:  # every round is steady, and no two agree
         row.ms = [value * (1 + 0.04 * (i // 30)) for i, value in enumerate(row.ms)]
-    row.around[3] = Around(0.9, 0.0, 0, 0)
+    row.around[3] = SystemNoise(0.9, 0.0, 0, 0)
     (found,) = said([row])["rows"]
     assert found["unstable"] and found["causes"] == ["other programs used up to 0.90 CPUs"]
-    row.around[3] = Around(0.0, 0.0, 0, 0)
+    row.around[3] = SystemNoise(0.0, 0.0, 0, 0)
     assert said([row])["rows"][0]["causes"] == ["nothing that /proc and /sys show"]
 
 
@@ -116,9 +116,9 @@ def test_what_slows_every_row_marks_every_row() -> None:
 def test_offline_counts_pictures_a_second_and_multistream_queries() -> None:
     row = measured("yolov3-tiny", 80.0)
     row.per_sample = 8
-    (found,) = said([row], Settings(scenario="offline", threads=2))["rows"]
+    (found,) = said([row], BenchSettings(scenario="offline", threads=2))["rows"]
     assert found["fps"] == pytest.approx(100.0), "150 batches of 8 in 12 s of wall time"
-    (found,) = said([row], Settings(scenario="multi", threads=2))["rows"]
+    (found,) = said([row], BenchSettings(scenario="multi", threads=2))["rows"]
     assert found["fps"] == pytest.approx(8e3 / found["median_ms"])
 
 
@@ -238,7 +238,7 @@ def test_what_makes_two_reports_hard_to_compare() -> None:
     with pytest.raises(UsageError, match="no row is in both reports"):
         bench.compared(before, said([measured("yolov4-tiny", 20.0)]))
     with pytest.raises(UsageError, match="batch 1 and the second 8"):
-        bench.compared(before, said([measured("yolov3-tiny", 20.0)], Settings(batch=8)))
+        bench.compared(before, said([measured("yolov3-tiny", 20.0)], BenchSettings(batch=8)))
 
 
 def test_reports_that_are_none(tmp_path: Path) -> None:
@@ -275,11 +275,11 @@ def test_reports_that_are_none(tmp_path: Path) -> None:
 )
 def test_settings_that_cannot_be_meant(given: Dict[str, Any], error: type, why: str) -> None:
     with pytest.raises(error, match=why):
-        Settings(**given)
+        BenchSettings(**given)
 
 
 def test_settings_of_the_scenarios() -> None:
     assert [(each.pictures, each.calls) for each in (
-        Settings(), Settings(scenario="offline"), Settings(scenario="multi"), Settings(scenario="multi", batch=2),
+        BenchSettings(), BenchSettings(scenario="offline"), BenchSettings(scenario="multi"), BenchSettings(scenario="multi", batch=2),
     )] == [(1, 1), (8, 1), (8, 1), (2, 4)]  # fmt: skip
-    assert Settings(device="jetson").on == "cuda"
+    assert BenchSettings(device="jetson").on == "cuda"

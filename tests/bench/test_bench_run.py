@@ -18,8 +18,8 @@ import pytest
 from conftest import REPO, Tiny
 
 from edgecsp import backends, bench, zoo
-from edgecsp.bench import Settings, _counted, _rounds, peak
-from edgecsp.bench._process import Process, Stopped
+from edgecsp.bench import BenchSettings, _counted, _rounds, peak
+from edgecsp.bench._process import BenchStopped, Process
 from edgecsp.errors import BuildFailed, EngineUnavailable, OutputError, SourceError, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.zoo import store
@@ -45,7 +45,7 @@ def tiny_file(tiny: Tiny, tmp_path: Path) -> str:
 def test_every_engine_here(quick: None, tiny_file: str) -> None:
     heard: List[Tuple[int, int, str]] = []
     said = bench.run(
-        [tiny_file], Settings(**SHORT), tell=lambda *step: heard.append(step), command=["edgecsp", "bench"]
+        [tiny_file], BenchSettings(**SHORT), tell=lambda *step: heard.append(step), command=["edgecsp", "bench"]
     )
     rows = {row["engine"]: row for row in said["rows"] if row["ms"]}
     assert sorted(rows) == sorted(ENGINES)
@@ -65,7 +65,7 @@ def test_every_engine_here(quick: None, tiny_file: str) -> None:
 
 def test_rounds_take_turns_there_and_back(quick: None, tiny_file: str) -> None:
     heard: List[str] = []
-    bench.run([tiny_file], Settings(engines=("ort", "opencv"), **SHORT), tell=lambda *step: heard.append(step[2]))
+    bench.run([tiny_file], BenchSettings(engines=("ort", "opencv"), **SHORT), tell=lambda *step: heard.append(step[2]))
     asked = [text.partition(" on ")[2] for text in heard if ", round " in text]
     assert asked == [
         "ort in fp32, round 1",
@@ -77,7 +77,7 @@ def test_rounds_take_turns_there_and_back(quick: None, tiny_file: str) -> None:
 
 @pytest.mark.parametrize(("scenario", "batch", "pictures"), [("offline", 4, 4), ("multi", 2, 8), ("multi", 8, 8)])
 def test_scenarios(quick: None, tiny_file: str, scenario: str, batch: int, pictures: int) -> None:
-    settings = Settings(engines=("ort",), scenario=scenario, batch=batch, **SHORT)
+    settings = BenchSettings(engines=("ort",), scenario=scenario, batch=batch, **SHORT)
     (row,) = bench.run([tiny_file], settings)["rows"]
     each = sum(row["ms"]) / len(row["ms"]) if scenario == "offline" else row["median_ms"]
     assert row["fps"] == pytest.approx(pictures * 1e3 / each, rel=0.05)
@@ -87,7 +87,7 @@ def test_the_stages_add_up_to_the_wall(quick: None, tiny_file: str, tmp_path: Pa
     random = np.random.default_rng(0)
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.jpg"), random.integers(0, 256, (480, 640, 3), np.uint8))
-    settings = Settings(mode="pipeline", sources=(str(tmp_path / "*.jpg"),), **SHORT)
+    settings = BenchSettings(mode="pipeline", sources=(str(tmp_path / "*.jpg"),), **SHORT)
     for row in bench.run([tiny_file], settings)["rows"]:
         if row["ms"]:
             stages = row["stages"]
@@ -101,12 +101,14 @@ def test_the_stages_add_up_to_the_wall(quick: None, tiny_file: str, tmp_path: Pa
 
 
 def test_pipeline_draws_its_own_pictures(quick: None, tiny_file: str) -> None:
-    said = bench.run([tiny_file], Settings(engines=("ort",), mode="pipeline", **SHORT))
+    said = bench.run([tiny_file], BenchSettings(engines=("ort",), mode="pipeline", **SHORT))
     assert said["rows"][0]["stages"]["decode"]
 
 
 def test_int8_and_what_an_engine_does_not_offer(quick: None, tiny_file: str) -> None:
-    rows = bench.run([tiny_file], Settings(engines=("ort", "opencv"), precisions=("fp32", "int8"), **SHORT))["rows"]
+    rows = bench.run([tiny_file], BenchSettings(engines=("ort", "opencv"), precisions=("fp32", "int8"), **SHORT))[
+        "rows"
+    ]
     found = {(row["engine"], row["precision"]): row for row in rows}
     assert found["ort", "int8"]["ms"] and found["ort", "fp32"]["ms"]
     assert found["ort", "int8"]["ranges"] == "drawn pictures" and found["ort", "fp32"]["ranges"] is None
@@ -119,15 +121,15 @@ def test_a_graph_in_int8_has_no_fp32(quick: None, tiny: Tiny, tmp_path: Path) ->
     path = tmp_path / "small.onnx"
     ranges = precision.measured(tiny.model, [tiny.batch], "minmax", threads=1, least=1)
     onnx_model.save(precision.with_ranges(tiny.model, ranges), path)
-    fp32, int8 = bench.run([str(path)], Settings(engines=("ort",), precisions=("fp32", "int8"), **SHORT))["rows"]
+    fp32, int8 = bench.run([str(path)], BenchSettings(engines=("ort",), precisions=("fp32", "int8"), **SHORT))["rows"]
     assert "it is a graph in int8" in fp32["reason"] and int8["ms"]
-    (own,) = bench.run([str(path)], Settings(engines=("ort",), **SHORT))["rows"]
+    (own,) = bench.run([str(path)], BenchSettings(engines=("ort",), **SHORT))["rows"]
     assert own["precision"] == "int8", "without --precision it is the graph's own"
 
 
 @pytest.mark.slow
 def test_two_stages_run_as_run_runs_them(quick: None) -> None:
-    (row,) = bench.run(["snet49-thundernet"], Settings(engines=("ort",), **SHORT))["rows"]
+    (row,) = bench.run(["snet49-thundernet"], BenchSettings(engines=("ort",), **SHORT))["rows"]
     assert row["ms"] and row["weights"] == "random" and row["bflops"] == pytest.approx(0.52, rel=0.01)
 
 
@@ -135,7 +137,7 @@ def test_memory_decides_how_many_are_open_at_once(monkeypatch: pytest.MonkeyPatc
     from edgecsp.bench import ways
     from edgecsp.system import memory
 
-    settings = Settings(**SHORT)
+    settings = BenchSettings(**SHORT)
     subjects = [ways.subject(tiny_file, settings), ways.subject("codes", settings)]
     rows = [_rounds.Measured(way) for way in ways.ways(subjects, {"ort": None, "opencv": None}, settings)]
     lab = _rounds.Bench(settings, None, lambda *step: None, lambda: None)  # type: ignore[arg-type]
@@ -276,7 +278,7 @@ def test_a_row_that_dies_leaves_the_others(quick: None, tiny_file: str, monkeypa
         return said
 
     monkeypatch.setattr(_rounds.Bench, "_request", request)
-    said = bench.run([tiny_file], Settings(engines=("opencv", "ort"), duration_s=1.0, rounds=5, threads=1))
+    said = bench.run([tiny_file], BenchSettings(engines=("opencv", "ort"), duration_s=1.0, rounds=5, threads=1))
     dead, alive = said["rows"]
     assert dead["lost"] and "was killed (signal 9)" in dead["reason"] and len(dead["rounds"]) < 5
     assert alive["reason"] is None and len(alive["rounds"]) == 5
@@ -287,18 +289,21 @@ def test_stopped_keeps_what_was_measured(quick: None, tiny_file: str) -> None:
 
     def tick() -> None:
         if sum("round 2" in text for text in heard):
-            raise Stopped
+            raise BenchStopped
 
     said = bench.run(
-        [tiny_file], Settings(engines=("ort", "opencv"), **SHORT), tell=lambda *step: heard.append(step[2]), tick=tick
+        [tiny_file],
+        BenchSettings(engines=("ort", "opencv"), **SHORT),
+        tell=lambda *step: heard.append(step[2]),
+        tick=tick,
     )
     assert said["stopped"] and [len(row["rounds"]) for row in said["rows"]] == [1, 1]
     assert all(row["fps"] and row["reason"] is None for row in said["rows"])
 
     def at_once() -> None:
-        raise Stopped
+        raise BenchStopped
 
-    said = bench.run([tiny_file], Settings(engines=("ort",), **SHORT), tick=at_once)
+    said = bench.run([tiny_file], BenchSettings(engines=("ort",), **SHORT), tick=at_once)
     assert said["stopped"] and said["rows"][0]["reason"] == "stopped before its first round"
 
 
@@ -339,16 +344,16 @@ def test_what_cannot_run_is_said_before(quick: None, tiny_file: str) -> None:
         (["codes"], {"mode": "pipeline", "sources": ("nowhere.jpg",)}, SourceError, "there is no nowhere.jpg"),
     ):
         with pytest.raises(error, match=why):
-            bench.run(words, Settings(**{**SHORT, **settings}))
+            bench.run(words, BenchSettings(**{**SHORT, **settings}))
     with pytest.raises(UsageError, match="none of the models has learned anything"):
-        bench.run(["yolov3-tiny-prn"], Settings(weights="random", **SHORT), data=Path("nowhere"))
+        bench.run(["yolov3-tiny-prn"], BenchSettings(weights="random", **SHORT), data=Path("nowhere"))
 
 
 def test_no_gpu_here(quick: None, tiny_file: str) -> None:
     if any(backends.why_not(name, "cuda") is None for name in ("ort", "trt")):
         pytest.skip("there is a GPU here")
     with pytest.raises(EngineUnavailable, match="no engine runs on device 'cuda' here; see: edgecsp doctor\n  "):
-        bench.run([tiny_file], Settings(device="cuda", **SHORT))
+        bench.run([tiny_file], BenchSettings(device="cuda", **SHORT))
 
 
 # -- the command line ------------------------------------------------------------------------------------------------
@@ -480,7 +485,7 @@ def test_ap50_beside_the_speed(quick: None, test_data: Path, tmp_path: Path) -> 
     weights, data = test_data / "weights" / "yolo-fastest-1.1-xl.weights", test_data / "data" / "coco64"
     made, path = darknet.load(weights.with_suffix(".cfg"), weights).model, tmp_path / "fastest.onnx"
     onnx_model.save(made, path)
-    settings = Settings(engines=("ort",), precisions=("fp32", "int8"), **SHORT)
+    settings = BenchSettings(engines=("ort",), precisions=("fp32", "int8"), **SHORT)
     fp32, int8 = bench.run([str(path)], settings, data=data)["rows"]
     with pipeline.load(made, "ort", device="cpu", threads=1) as detector:
         expected = accuracy.ap50(detector, data)

@@ -25,10 +25,10 @@ HOSTILE = "</td><script>alert(1)</script>"
 def report() -> Dict[str, Any]:
     """A real run, and beside its rows one that went wrong, one of another engine and one of unstable figures."""
     short: Dict[str, Any] = {"engines": ("ort",), "duration_s": 0.2, "rounds": 2}
-    made = bench.run(MODELS, bench.Settings(**short, weights="random"), command=("edgecsp", "bench"))
+    made = bench.run(MODELS, bench.BenchSettings(**short, weights="random"), command=("edgecsp", "bench"))
     with pytest.MonkeyPatch.context() as known:  # the machine is the same
         known.setattr(bench.peak, "measured", lambda *_, **__: made["machine"]["peak_gflops"])
-        made["rows"] += bench.run(["codes"], bench.Settings(**short, mode="pipeline"))["rows"]
+        made["rows"] += bench.run(["codes"], bench.BenchSettings(**short, mode="pipeline"))["rows"]
     assert [row["reason"] for row in made["rows"]] == [None] * 3
     for row in made["rows"]:
         row.update(unstable=False, causes=[])  # whatever else the machine was doing

@@ -15,7 +15,7 @@ from edgecsp import backends, pipeline
 from edgecsp.backends import tuning as tuned
 from edgecsp.backends.tuning import Candidate
 from edgecsp.bench import _candidates, _contest, _judged, tune
-from edgecsp.bench._contest import Contest, Row
+from edgecsp.bench._contest import Contest, ContestRow
 from edgecsp.errors import BuildFailed, CalibrationError, EngineUnavailable, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import calibration
@@ -62,11 +62,11 @@ class Made:
         Made.closed += 1
 
 
-def row(name: str, default: bool = False, asked: bool = True, kind: str = "latency") -> Row:
-    return Row(Candidate(name, "cpu", "fp32", 1), kind, default, asked)
+def row(name: str, default: bool = False, asked: bool = True, kind: str = "latency") -> ContestRow:
+    return ContestRow(Candidate(name, "cpu", "fp32", 1), kind, default, asked)
 
 
-def contested(rows: List[Row], requests: Dict[str, Dict[str, Any]], seconds: float) -> List[str]:
+def contested(rows: List[ContestRow], requests: Dict[str, Dict[str, Any]], seconds: float) -> List[str]:
     """Run it and give the order in which rows were asked."""
     heard: List[str] = []
     contest = Contest(
@@ -192,7 +192,7 @@ def test_real_engines_and_auto_takes_the_winner(two_cores: None, tiny: Tiny) -> 
 
 def test_the_default_is_there_for_comparison_when_others_are_asked_for(two_cores: None) -> None:
     tuning = tune.Tuning(engines=("opencv",), threads=(1,))
-    rows = list(_candidates.rows("latency", [_candidates.Offer("opencv", "cpu", "fp32")], "fp32", tuning))
+    rows = list(_candidates.rows("latency", [_candidates.Contender("opencv", "cpu", "fp32")], "fp32", tuning))
     fixed = backends.choose(precision="fp32").engine
     assert [(each.candidate.engine, each.default, each.asked) for each in rows] == [
         (fixed, True, False), ("opencv", False, True),
@@ -200,7 +200,7 @@ def test_the_default_is_there_for_comparison_when_others_are_asked_for(two_cores
 
 
 def test_what_was_far_behind_is_not_asked_again(two_cores: None) -> None:
-    offers = [_candidates.Offer(name, "cpu", "fp32") for name in ("ort", "opencv")]
+    offers = [_candidates.Contender(name, "cpu", "fp32") for name in ("ort", "opencv")]
     before = list(_candidates.rows("latency", offers, "fp32", tune.Tuning()))
     for each in before:
         each.rounds = [[30.0 if each.candidate.engine == "opencv" else 10.0]]
@@ -227,10 +227,10 @@ def test_stopping_ends_the_workers(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) 
 
     def tick() -> None:
         if len(opened) == 2:
-            raise tune.Stopped
+            raise tune.BenchStopped
 
     monkeypatch.setattr(_contest, "Process", Seen)
-    with pytest.raises(tune.Stopped):
+    with pytest.raises(tune.BenchStopped):
         tune.run(tiny.model, "tiny", tune.Tuning(seconds=60, engines=("ort",), threads=(1, 2)), tick=tick)
     assert [each._child.poll() for each in opened] == [-9, -9] and tuned.known() == []
 

@@ -61,8 +61,8 @@ def by_source(text: str) -> Dict[str, List[str]]:
     return lines
 
 
-def ran(detector: pipeline.Detector, paths: Sequence[Path], target: Path, **more: Any) -> pipeline.Summary:
-    summary = pipeline.Summary()
+def ran(detector: pipeline.Detector, paths: Sequence[Path], target: Path, **more: Any) -> pipeline.RunSummary:
+    summary = pipeline.RunSummary()
     opened = sources.open_all([str(path) for path in paths])
     with sinks.open(json=target, sources=opened) as sink:
         pipeline.run(detector, opened, sink.write, summary, ended=sink.ended, **more)
@@ -145,7 +145,10 @@ def test_no_stage_swallows_an_error(stage: str, tiny: Tiny, clips: List[Path], m
             monkeypatch.setattr(detector, stage, breaks)
         with pytest.raises(ArithmeticError, match=stage):
             pipeline.run(
-                detector, sources.open_all([str(clips[0])]), breaks if stage == "write" else write, pipeline.Summary()
+                detector,
+                sources.open_all([str(clips[0])]),
+                breaks if stage == "write" else write,
+                pipeline.RunSummary(),
             )
     assert written == list(range(len(written)))
     assert 9 - 4 <= len(written) <= 9 + 4
@@ -158,7 +161,7 @@ def test_stopped_after_any_frame_the_file_is_a_beginning(
 ) -> None:
     with pipeline.Detector(tiny.model, backends.open(tiny.model, "ort", threads=2, at_once=2), SETTINGS) as detector:
         wanted = straight(detector, clips[:1])[str(clips[0])]
-        stop, summary = threading.Event(), pipeline.Summary()
+        stop, summary = threading.Event(), pipeline.RunSummary()
         opened = sources.open_all([str(clips[0])])
         with sinks.open(json=tmp_path / "x.jsonl", sources=opened) as sink:
             pipeline.run(
@@ -188,7 +191,7 @@ def test_each_stream_has_its_copy_and_a_sink_that_fails_ends_all(tiny: Tiny, cli
     with pipeline.Detector(tiny.model, backends.open(tiny.model, "null"), SETTINGS) as detector:
         opened = sources.open_all([str(path) for path in clips])
         with sinks.open(out=tmp_path / "out", sources=opened) as sink:
-            pipeline.run(detector, opened, sink.write, pipeline.Summary(), ended=sink.ended)
+            pipeline.run(detector, opened, sink.write, pipeline.RunSummary(), ended=sink.ended)
             assert len(sink.paths) == 3, "each is finished when its stream is"
         counts = {}
         for path in sink.paths:
@@ -200,7 +203,7 @@ def test_each_stream_has_its_copy_and_a_sink_that_fails_ends_all(tiny: Tiny, cli
             raise OutputError("the disk is full")
 
         with pytest.raises(OutputError, match="the disk is full"):
-            pipeline.run(detector, sources.open_all([str(p) for p in clips]), full, pipeline.Summary())
+            pipeline.run(detector, sources.open_all([str(p) for p in clips]), full, pipeline.RunSummary())
 
 
 def test_the_python_stream_takes_turns_and_may_be_used_inside(tiny: Tiny, clips: List[Path]) -> None:

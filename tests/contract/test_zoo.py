@@ -47,7 +47,7 @@ ROWS = [(name, row) for name in NAMES for row in zoo.get(name).rows]
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS, ids=[f"{name}-{row.size}" for name, row in ROWS])
-def test_cost_is_the_papers(name: str, row: zoo.Row) -> None:
+def test_cost_is_the_papers(name: str, row: zoo.PublishedRow) -> None:
     net = zoo.get(name).cost((row.size, row.size))
     params = {"weights": net.weights, "floats": net.floats}[row.count] / 1e6
     for column, found, printed, tolerance in (

@@ -12,7 +12,7 @@ from effort import EFFORT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecsp.bench.accuracy import AVERAGES, Boxes, Data, Found, Picture, score
+from edgecsp.bench.accuracy import AVERAGES, Boxes, Data, Picture, Predictions, score
 from edgecsp.types import Detections
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
@@ -21,7 +21,7 @@ NAMES = ("a", "b", "c", "nowhere")
 CATEGORIES = (1, 13, 90, 7)
 
 
-def counted_elsewhere(found: Found) -> Tuple[List[float], np.ndarray]:
+def counted_elsewhere(found: Predictions) -> Tuple[List[float], np.ndarray]:
     """pycocotools' twelve averages, and AP of each class."""
     from pycocotools.cocoeval import COCOeval
 
@@ -70,21 +70,21 @@ def _mean(values: np.ndarray) -> float:
     return float(values[values > -1].mean()) if (values > -1).any() else -1.0
 
 
-def check(found: Found) -> None:
+def check(found: Predictions) -> None:
     mine, (stats, each) = score(found), counted_elsewhere(found)
     got = [-1 if mine.averages[name] is None else mine.averages[name] for name in AVERAGES]
     np.testing.assert_allclose(got, stats, atol=1e-6)
     np.testing.assert_allclose([-1 if c.ap is None else c.ap for c in mine.classes], each, atol=1e-6)
 
 
-def drawn(seed: int, pictures: int, most: int, grid: float) -> Found:
+def drawn(seed: int, pictures: int, most: int, grid: float) -> Predictions:
     """Objects of all sizes, some of them regions of many, and detections that meet, miss and double them.
 
     Coordinates lie on a grid, so that overlaps of exactly 0.5 and scores that tie come about.
     """
     rng = np.random.default_rng(seed)
     data = Data("drawn", "", NAMES, CATEGORIES, ())
-    found = Found(data)
+    found = Predictions(data)
     for i in range(pictures):
         n, m = rng.integers(0, most + 1, 2)
         size = rng.choice([20.0, 60.0, 300.0], (n, 1)) * rng.uniform(0.2, 2, (n, 2))
@@ -121,7 +121,7 @@ def test_more_boxes_than_count() -> None:
     xyxy = np.tile(np.array([[500, 500, 510, 510]], np.float32), (130, 1))
     xyxy[120] = (0, 0, 50, 50)
     scores = np.linspace(0.9, 0.1, 130, dtype=np.float32)
-    found = Found(Data("many", "", NAMES, CATEGORIES, ()))
+    found = Predictions(Data("many", "", NAMES, CATEGORIES, ()))
     picture = Picture("0.jpg", 1, Boxes.of([(0, 0, 0, 50, 50)]), (600, 600))
     found.add(picture, Detections(xyxy, scores, np.zeros(130, np.int32), NAMES))
     check(found)

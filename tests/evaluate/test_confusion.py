@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecsp.bench import accuracy
-from edgecsp.bench.accuracy import Boxes, Data, Found, Picture
+from edgecsp.bench.accuracy import Boxes, Data, Picture, Predictions
 from edgecsp.bench.accuracy.confusion import IGNORED, NOTHING, matches
 from edgecsp.types import Detections
 
@@ -34,8 +34,8 @@ def detections(*rows: Tuple[int, float, float, float, float, float]) -> Detectio
     return Detections(xyxy, table[:, 1], table[:, 0].astype(np.int32), NAMES)
 
 
-def held(*pairs: Tuple[Boxes, Detections], folder: Path = Path()) -> Found:
-    found = Found(Data("drawn", "", NAMES, (1, 2, 3), ()))
+def held(*pairs: Tuple[Boxes, Detections], folder: Path = Path()) -> Predictions:
+    found = Predictions(Data("drawn", "", NAMES, (1, 2, 3), ()))
     for i, (truth, seen) in enumerate(pairs):
         found.add(Picture(str(folder / f"{i}.png"), i, truth, (120, 160)), seen)
     return found

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from edgecsp import pipeline, serve
-from edgecsp.serve.batcher import Batcher
+from edgecsp.serve.batcher import InferencePool
 from edgecsp.serve.events import Bus
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from edgecsp.types import Frame, Model, Stream
 
@@ -35,8 +35,8 @@ class Site(NamedTuple):
     """What runs."""
 
     server: serve.Server
-    batcher: Batcher
-    views: Sequence[View]
+    batcher: InferencePool
+    views: Sequence[StreamState]
     bus: Bus
     port: int
 
@@ -76,7 +76,7 @@ def read_header(held: socket.socket) -> bytes:
 @contextmanager
 def served(
     model: Model,
-    views: Sequence[View] = (),
+    views: Sequence[StreamState] = (),
     *,
     engine: str = "ort",
     threads: int = 1,
@@ -87,7 +87,7 @@ def served(
     **options: Any,
 ) -> Iterator[Site]:
     opened = open_detector or (lambda: pipeline.load(model, engine, threads=threads, at_once=at_once))
-    batcher = Batcher(opened, queue=queue, hung_s=hung_s)
+    batcher = InferencePool(opened, queue=queue, hung_s=hung_s)
     bus = Bus()
     held = serve.bound("127.0.0.1", 0)
     facts = {"engine": engine, "device": "cpu", "precision": "fp32", "threads": threads}
@@ -121,11 +121,13 @@ def multipart(**fields: Any) -> Tuple[bytes, Dict[str, str]]:
 class Camera:
     """Publishes a picture and what is in it to a view, so many times a second."""
 
-    def __init__(self, view: View, batcher: Batcher, draw: Callable[[int], np.ndarray], fps: float = 20.0) -> None:
+    def __init__(
+        self, view: StreamState, batcher: InferencePool, draw: Callable[[int], np.ndarray], fps: float = 20.0
+    ) -> None:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(view, batcher, draw, fps), daemon=True)
 
-    def _run(self, view: View, batcher: Batcher, draw: Callable[[int], np.ndarray], fps: float) -> None:
+    def _run(self, view: StreamState, batcher: InferencePool, draw: Callable[[int], np.ndarray], fps: float) -> None:
         number = 0
         stream = Stream(view.name, "live", fps)
         while not self._stop.wait(1 / fps):

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp import pipeline
-from edgecsp.errors import Refused
+from edgecsp.errors import HTTPRequestError
 from edgecsp.media.sinks.rows import as_json
 from edgecsp.media.sources.image_probe import Probe, probe
 from edgecsp.pipeline import Settings
 from edgecsp.serve import app, header, multipart, openapi
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
 
 LOW = "conf=0.001"
@@ -29,7 +29,7 @@ LOW = "conf=0.001"
 
 @pytest.fixture(scope="module")
 def site(tiny: Tiny) -> Iterator[served.Site]:
-    views = [View("0", "door", title="Front door"), View("1", "yard")]
+    views = [StreamState("0", "door", title="Front door"), StreamState("1", "yard")]
     with served.served(tiny.model, views) as running:
         yield running
 
@@ -120,7 +120,7 @@ def test_sizes_are_read_from_headers(kind: str) -> None:
 def test_no_header_is_a_crash(rest: bytes, begin: bytes) -> None:
     try:
         header.check(begin + rest, 1000)
-    except Refused as error:
+    except HTTPRequestError as error:
         assert error.status in (400, 413, 415)
 
 
@@ -130,7 +130,7 @@ def test_no_form_is_a_crash(data: bytes, boundary: str) -> None:
         form = multipart.Form(f"multipart/form-data; boundary={boundary}")
         form.feed(b"--" + boundary.encode() + b"\r\n" + data)
         form.close()
-    except Refused as error:
+    except HTTPRequestError as error:
         assert error.status == 400
 
 

@@ -11,14 +11,14 @@ import served
 from conftest import Tiny
 
 from benchmarks import attack_table, attacks, proc
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 
 ENDLESS = {"one-byte-bodies", "slow-headers", "unread-answers"}
 
 
 @pytest.fixture(scope="module")
 def locked(tiny: Tiny) -> Iterator[served.Site]:
-    with served.served(tiny.model, [View("0", "cam1")], token=attacks.TOKEN) as running:
+    with served.served(tiny.model, [StreamState("0", "cam1")], token=attacks.TOKEN) as running:
         yield running
 
 

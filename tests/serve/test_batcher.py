@@ -11,9 +11,9 @@ import pytest
 from conftest import Tiny
 
 from edgecsp import pipeline
-from edgecsp.errors import Busy, EngineFailed, SessionHung
+from edgecsp.errors import EngineFailed, ServerOverloaded, SessionHung
 from edgecsp.pipeline import Detector, Settings
-from edgecsp.serve.batcher import Batcher
+from edgecsp.serve.batcher import InferencePool
 from edgecsp.types import Detections
 
 LOW = Settings(conf=0.001)
@@ -52,7 +52,7 @@ def test_everybody_gets_their_own_answer(tiny: Tiny) -> None:
     with opener(tiny)() as alone:
         expected = [alone(image, LOW) for image in images]
     assert len({len(each) for each in expected}) > 1 or not same(expected[0], expected[1]), "the answers differ"
-    batcher = Batcher(lambda: pipeline.load(tiny.model, "ort", threads=2, at_once=2))
+    batcher = InferencePool(lambda: pipeline.load(tiny.model, "ort", threads=2, at_once=2))
     found: List[Any] = [None] * len(images)
 
     def stream(at: int) -> None:
@@ -72,7 +72,7 @@ def test_everybody_gets_their_own_answer(tiny: Tiny) -> None:
 
 
 def test_settings_are_of_the_request(tiny: Tiny, picture: np.ndarray) -> None:
-    batcher = Batcher(opener(tiny))
+    batcher = InferencePool(opener(tiny))
     try:
         every = batcher.detect(picture, Settings(conf=0.001))
         assert isinstance(every, Detections) and len(every) > 3
@@ -92,13 +92,13 @@ def test_the_queue_is_bounded_and_streams_are_not_kept_out(tiny: Tiny, picture: 
         detector.session = Stuck(detector.session, gate)
         return detector
 
-    batcher = Batcher(opened, queue=3)
+    batcher = InferencePool(opened, queue=3)
     try:
         busy = [batcher.submit(picture, LOW) for _ in range(len(batcher._workers))]
         until(lambda: batcher.depth == 0)
         order: List[str] = []
         waiting = [batcher.ask(lambda turn, number=number: order.append(f"request {number}")) for number in range(3)]
-        with pytest.raises(Busy, match="--queue") as refused:
+        with pytest.raises(ServerOverloaded, match="--queue") as refused:
             batcher.submit(picture, LOW)
         assert refused.value.status == 503 and refused.value.retry_after_s
 
@@ -129,7 +129,7 @@ def test_a_hung_session_is_replaced(tiny: Tiny, picture: np.ndarray) -> None:
         opened.append(detector)
         return detector
 
-    batcher = Batcher(open_detector, hung_s=0.5)
+    batcher = InferencePool(open_detector, hung_s=0.5)
     try:
         first = batcher.submit(picture, LOW)
         with pytest.raises(SessionHung, match=r"0\.5 s"):
@@ -151,7 +151,7 @@ def test_an_engine_that_always_fails_is_told_so(tiny: Tiny, picture: np.ndarray)
         detector.session = Stuck(detector.session, threading.Event(), error=True)
         return detector
 
-    batcher = Batcher(opened)
+    batcher = InferencePool(opened)
     try:
         said = []
         for _ in range(12):
@@ -170,7 +170,7 @@ def test_an_engine_that_always_fails_is_told_so(tiny: Tiny, picture: np.ndarray)
 
 def test_closing_answers_who_waits_and_leaves_no_thread(tiny: Tiny, picture: np.ndarray) -> None:
     before = threading.active_count()
-    batcher = Batcher(opener(tiny))
+    batcher = InferencePool(opener(tiny))
     assert len(batcher.submit(picture, LOW).result(10)) > 0
     batcher.close()
     assert threading.active_count() == before
@@ -179,7 +179,7 @@ def test_closing_answers_who_waits_and_leaves_no_thread(tiny: Tiny, picture: np.
 
 
 def test_what_raises_in_a_request_is_the_requests(tiny: Tiny, picture: np.ndarray) -> None:
-    batcher = Batcher(opener(tiny))
+    batcher = InferencePool(opener(tiny))
     try:
         with pytest.raises(ZeroDivisionError):
             batcher.ask(lambda turn: 1 / 0).result(10)

@@ -18,13 +18,13 @@ from conftest import Tiny
 from watching import eventually, found, frame
 
 from edgecsp.serve import events, homeassistant, mqtt, webhooks
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 
 
 @pytest.fixture
 def site(tiny: Tiny) -> Iterator[served.Site]:
-    with served.served(tiny.model, [View("0", "door")]) as made:
+    with served.served(tiny.model, [StreamState("0", "door")]) as made:
         yield made
 
 
@@ -175,7 +175,7 @@ def test_a_broker_is_sent_those_ids(tmp_path: Any) -> None:
     pytest.importorskip("paho.mqtt.client")
     from edgecsp.serve.spool import Spool
 
-    views = [View("0", name) for name in ("Door", "door")]
+    views = [StreamState("0", name) for name in ("Door", "door")]
     bus = events.Bus()
     made = mqtt.Mqtt(
         mqtt.broker("mqtt://127.0.0.1:1/home"), views, bus, labels=("人", "犬"), spool=Spool(tmp_path / "spool.db")
@@ -195,12 +195,12 @@ def test_a_broker_is_sent_those_ids(tmp_path: Any) -> None:
 def test_a_frigate_client_gets_the_20_best(tiny: Tiny, monkeypatch: Any) -> None:
     from dataclasses import replace
 
-    from edgecsp.serve.turn import Turn
+    from edgecsp.serve.turn import InferenceContext
 
     scores = np.linspace(0.41, 0.99, 33).astype(np.float32)
     np.random.default_rng(3).shuffle(scores)
     many = replace(found(33), scores=scores)
-    monkeypatch.setattr(Turn, "detect", lambda self, picture, settings: many)
+    monkeypatch.setattr(InferenceContext, "detect", lambda self, picture, settings: many)
     with served.served(tiny.model) as site:
         body, headers = served.multipart(image=served.encoded(frame().image))
         said = site.ask("/v1/vision/detection", body, headers=headers).json

@@ -13,7 +13,7 @@ from watching import eventually, found, frame
 
 from edgecsp.serve import events, mqtt, site, webhooks
 from edgecsp.serve.guard import ALIVE
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import MOST, MOST_BYTES, Spool
 from edgecsp.system.jetson import Board
@@ -50,7 +50,7 @@ def test_its_figures_are_exported(tmp_path: Path) -> None:
     (zone / "temp").write_text("40000\n")
     engine = SimpleNamespace(model=SimpleNamespace(name="codes"), healthy=True, restarts=0, depth=0, observe=None)
     bus = events.Bus()
-    metrics = Metrics(engine, [View("0", "door")], bus, board=Board(tmp_path))  # type: ignore[arg-type]
+    metrics = Metrics(engine, [StreamState("0", "door")], bus, board=Board(tmp_path))  # type: ignore[arg-type]
     spool = Spool(tmp_path / "x.db")
     metrics.mqtt = mqtt.Mqtt(mqtt.broker(URL), [], bus, spool=spool)
     metrics.webhooks = webhooks.Webhooks([], bus)
@@ -63,7 +63,7 @@ def test_its_figures_are_exported(tmp_path: Path) -> None:
 
 def test_its_topics_are_those_that_are_sent(tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (edgecsp[serve])")
-    bus, spool, view = events.Bus(), Spool(tmp_path / "x.db"), View("0", "door")
+    bus, spool, view = events.Bus(), Spool(tmp_path / "x.db"), StreamState("0", "door")
     # Port 1 of this machine: nobody answers.
     sender = mqtt.Mqtt(mqtt.broker("mqtt://127.0.0.1:1/site-7/box-3"), [view], bus, spool=spool)
     retained = sender.retained()

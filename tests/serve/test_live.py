@@ -17,7 +17,7 @@ from edgecsp.media import draw
 from edgecsp.pipeline import Settings
 from edgecsp.serve import events
 from edgecsp.serve.address import short, shown
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.types import Classes
 
 
@@ -26,7 +26,7 @@ def decoded(data: bytes) -> Any:
 
 
 def test_the_latest_shot_is_what_is_seen() -> None:
-    view = View("clip.mp4", "cam1")
+    view = StreamState("clip.mp4", "cam1")
     assert (view.state, view.latest(), view.fps, view.latency_ms) == ("connecting", None, 0.0, None)
     first = view.publish(frame(0), found(1), 12.0)
     second = view.publish(frame(1), found(2), 14.0)
@@ -42,7 +42,7 @@ def test_the_latest_shot_is_what_is_seen() -> None:
 
 
 def test_waiting_ends_with_the_next_shot() -> None:
-    view = View("clip.mp4", "cam1")
+    view = StreamState("clip.mp4", "cam1")
     got: List[Any] = []
     thread = threading.Thread(target=lambda: got.append(view.wait(view.number, 10)))
     thread.start()
@@ -52,7 +52,7 @@ def test_waiting_ends_with_the_next_shot() -> None:
 
 
 def test_whoever_subscribes_hears_of_shots_and_states() -> None:
-    view, heard, states = View("clip.mp4", "cam1"), [], []
+    view, heard, states = StreamState("clip.mp4", "cam1"), [], []
     view.turned = lambda state, reason: states.append((state, reason))
     view.subscribe(heard.append)
     view.publish(frame(), found(0), 1.0)
@@ -68,7 +68,7 @@ def test_whoever_subscribes_hears_of_shots_and_states() -> None:
 
 
 def test_a_picture_is_encoded_once_however_many_look() -> None:
-    view, encodings = View("clip.mp4", "cam1"), []
+    view, encodings = StreamState("clip.mp4", "cam1"), []
     view.observe = lambda stage, seconds: encodings.append(stage)
     view.publish(frame(hw=(720, 1280)), found(1), 1.0)
     got: List[Any] = []
@@ -87,7 +87,7 @@ def test_a_picture_is_encoded_once_however_many_look() -> None:
 
 
 def test_the_picture_has_the_boxes_and_no_signal_has_no_picture() -> None:
-    view = View("clip.mp4", "cam1", title="Front door")
+    view = StreamState("clip.mp4", "cam1", title="Front door")
     view.publish(frame(value=200, hw=(720, 1280)), found(1, box=(100, 100, 600, 500)), 1.0)
     image = decoded(view.jpeg()[1])
     assert image.shape == (720, 1280, 3)
@@ -106,7 +106,7 @@ def test_the_picture_has_the_boxes_and_no_signal_has_no_picture() -> None:
 
 @pytest.mark.parametrize("hw", [(1, 1), (3000, 20), (64, 4000), (480, 640)])
 def test_a_card_for_any_size_of_picture(hw: Any) -> None:
-    view = View("clip.mp4", "cam1", title="ä camera with a name that is longer than any picture is wide" * 4)
+    view = StreamState("clip.mp4", "cam1", title="ä camera with a name that is longer than any picture is wide" * 4)
     view.publish(frame(hw=hw), found(1), 1.0)
     assert decoded(view.jpeg()[1]).size
     view.turn("failed", "a reason that goes on and on " * 9)
@@ -114,7 +114,7 @@ def test_a_card_for_any_size_of_picture(hw: Any) -> None:
 
 
 def test_large_pictures_are_made_smaller_and_their_boxes_with_them() -> None:
-    view = View("clip.mp4", "cam1")
+    view = StreamState("clip.mp4", "cam1")
     view.publish(frame(hw=(2160, 3840), value=0), found(1, box=(1920, 1080, 3000, 2000)), 1.0)
     image = decoded(view.jpeg()[1])
     assert image.shape == (720, 1280, 3)
@@ -126,7 +126,7 @@ def test_large_pictures_are_made_smaller_and_their_boxes_with_them() -> None:
 
 def test_counts_are_means_by_ten_seconds() -> None:
     now = [1000.0]
-    view = View("clip.mp4", "cam1", clock=lambda: now[0])
+    view = StreamState("clip.mp4", "cam1", clock=lambda: now[0])
     view.publish(frame(), found(1), 1.0)
     view.publish(frame(), found(3), 1.0)
     now[0] = 1025.0
@@ -146,7 +146,7 @@ def test_counts_are_means_by_ten_seconds() -> None:
 
 def test_rates_are_those_of_the_last_seconds() -> None:
     now = [0.0]
-    view = View("clip.mp4", "cam1", clock=lambda: now[0])
+    view = StreamState("clip.mp4", "cam1", clock=lambda: now[0])
     for _ in range(100):
         now[0] += 0.1
         view.publish(frame(), found(1), 5.0)
@@ -156,7 +156,7 @@ def test_rates_are_those_of_the_last_seconds() -> None:
 
 
 def test_a_classifier_counts_its_best_class() -> None:
-    view = View("clip.mp4", "cam1")
+    view = StreamState("clip.mp4", "cam1")
     view.publish(frame(), Classes(np.array([0.8, 0.1], np.float32), np.array([1, 0], np.int32), LABELS), 1.0)
     assert view.found == {"other thing": 1}
     assert decoded(view.jpeg()[1]).shape == (120, 160, 3)
@@ -183,7 +183,7 @@ def test_logins_are_not_shown(uri: str, says: Any, title: Any) -> None:
         assert shown(uri) == says
     if title is not None:
         assert short(uri) == title
-    view = View(uri, "cam1")
+    view = StreamState(uri, "cam1")
     told = json.dumps(view.described()) + repr(view) + view.title + view.source
     assert not any(secret in told for secret in ("eve", "hunter2", "hun/ter2", "ter2"))
 
@@ -191,11 +191,11 @@ def test_logins_are_not_shown(uri: str, says: Any, title: Any) -> None:
 def test_a_name_is_fit_for_a_path() -> None:
     for wrong in ("", "a b", "../x", "-a", "x" * 64, "ä"):
         with pytest.raises(ValueError, match="letters, digits"):
-            View("0", wrong)
+            StreamState("0", wrong)
 
 
 def test_what_is_described_is_json() -> None:
-    view = View("clip.mp4", "cam1", settings=Settings(conf=0.4, class_ids=(1,)))
+    view = StreamState("clip.mp4", "cam1", settings=Settings(conf=0.4, class_ids=(1,)))
     view.publish(frame(), found(1), 1.25)
     said = json.loads(json.dumps(view.described(), allow_nan=False))
     assert said["state"] == "live"

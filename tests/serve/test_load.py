@@ -19,7 +19,7 @@ from conftest import Tiny
 from benchmarks import serve as bench
 from edgecsp import pipeline
 from edgecsp.media.sinks.rows import as_json
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
 
 
@@ -61,7 +61,7 @@ def test_what_the_server_adds_to_a_picture(tiny: Tiny) -> None:
 
 def test_ten_lookers_cost_little_more_than_one(tiny: Tiny) -> None:
     """Each picture is encoded once; CPU of the encoder is told by the view."""
-    view = View("0", "door")
+    view = StreamState("0", "door")
     image = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
     with served.served(tiny.model, [view]) as site:
         spent: List[float] = []

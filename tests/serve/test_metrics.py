@@ -13,7 +13,7 @@ from watching import found, frame
 
 from edgecsp.errors import EngineUnavailable
 from edgecsp.serve import events, mqtt, webhooks
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import Spool
 from edgecsp.system.jetson import Board
@@ -43,7 +43,7 @@ def read(metrics: Metrics) -> Dict[Tuple[str, Tuple[Tuple[str, str], ...]], floa
 
 @pytest.fixture
 def views() -> Any:
-    shown, dead = View(URL, "door"), View("0", "yard")
+    shown, dead = StreamState(URL, "door"), StreamState("0", "yard")
     shown.publish(frame(0), found(3), 20.0)
     shown.publish(frame(1), found(1), 40.0)
     shown.dropped, shown.reconnects = 7, 1

@@ -26,8 +26,8 @@ from watching import LABELS, eventually, found, frame, threads
 from edgecsp.errors import EngineUnavailable, OutputError, UsageError
 from edgecsp.pipeline import Settings
 from edgecsp.serve import events, mqtt
-from edgecsp.serve.live import View
-from edgecsp.serve.notices import Notices
+from edgecsp.serve.live import StreamState
+from edgecsp.serve.notices import EventThrottle
 from edgecsp.serve.retry import Backoff
 from edgecsp.serve.spool import Spool
 
@@ -150,7 +150,9 @@ def happens(bus: events.Bus, first: int, last: int) -> None:
 
 def test_what_a_broker_is_told(broker: Mosquitto, tmp_path: Path) -> None:
     listener, bus, told = Listener(broker.port), events.Bus(), []
-    view = View("rtsp://eve:hunter2@10.0.0.9/live", "door", title="Front door", settings=Settings(class_ids=(1,)))
+    view = StreamState(
+        "rtsp://eve:hunter2@10.0.0.9/live", "door", title="Front door", settings=Settings(class_ids=(1,))
+    )
     sender = mqtt.Mqtt(
         mqtt.broker(broker.url()),
         [view],
@@ -210,7 +212,7 @@ def _check_discovery(listener: Listener) -> None:
 def test_a_broker_that_is_killed_misses_nothing(broker: Mosquitto, tmp_path: Path) -> None:
     listener, bus, gate, told = Listener(broker.port), events.Bus(), Gate(), []
     sender = mqtt.Mqtt(
-        mqtt.broker(broker.url()), [View("0", "door")], bus, every_s=0.0, spool=Spool(tmp_path / "x.db"), backoff=gate,
+        mqtt.broker(broker.url()), [StreamState("0", "door")], bus, every_s=0.0, spool=Spool(tmp_path / "x.db"), backoff=gate,
         told=told.append,
     )  # fmt: skip
     sender.start()
@@ -287,7 +289,7 @@ time.sleep(60)
     eventually(lambda: [bytes(m.payload) for m in listener.on("home/box/availability")][-1] == b"offline")
     spool = Spool(tmp_path / "x.db")
     assert len(spool) == 20, "what was not acknowledged is on disk"
-    sender = mqtt.Mqtt(mqtt.broker(broker.url()), [View("0", "door")], events.Bus(), spool=spool)
+    sender = mqtt.Mqtt(mqtt.broker(broker.url()), [StreamState("0", "door")], events.Bus(), spool=spool)
     sender.start()
     eventually(lambda: listener.frames() == list(range(20)))
     eventually(lambda: len(spool) == 0)
@@ -339,7 +341,7 @@ def test_serve_tells_a_broker_what_it_sees(broker: Mosquitto, tmp_path: Path) ->
 def test_tls_and_a_login_that_is_wrong(tmp_path: Path, certificate: Path) -> None:
     broker = Mosquitto(tmp_path, certificate)
     broker.start()
-    views = [View("0", "door")]
+    views = [StreamState("0", "door")]
     try:
         for url, ca, words in (
             (broker.url("mqtts", "localhost"), str(certificate), "connected"),
@@ -366,7 +368,7 @@ def test_tls_and_a_login_that_is_wrong(tmp_path: Path, certificate: Path) -> Non
 def test_only_what_changes_is_told_and_not_too_often() -> None:
     bus, now = events.Bus(), [0.0]
     with bus.subscribe(1000) as heard:
-        notices = Notices(heard, 1.0, clock=lambda: now[0])
+        notices = EventThrottle(heard, 1.0, clock=lambda: now[0])
         got = []
         for index, count in enumerate((1, 1, 2, 2, 3, 3, 3, 1)):  # 5 a second
             now[0] = index * 0.2

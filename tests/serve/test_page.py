@@ -22,7 +22,7 @@ from conftest import REPO, Tiny
 from edgecsp import pipeline
 from edgecsp.media import draw, sources
 from edgecsp.serve import streams
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.types import Detections
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
@@ -41,7 +41,7 @@ def scene(number: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def site(tiny: Tiny) -> Iterator[served.Site]:
-    views = [View("0", "door", title="Front door"), View("1", "yard", title="Yard")]
+    views = [StreamState("0", "door", title="Front door"), StreamState("1", "yard", title="Yard")]
     with served.served(tiny.model, views) as running:
         for view in views:
             running.ask(f"/api/streams/{view.name}", b'{"conf": 0.02}', "PUT")
@@ -133,7 +133,7 @@ def test_boxes_are_where_the_codes_are_and_go_with_the_slider(tmp_path: Path) ->
     at = max(range(len(frames)), key=lambda each: len(results[each]))
     assert len(results[at]) >= 2
     places, colours = sides(results[at])
-    view = View("0", "door", title="Front door")
+    view = StreamState("0", "door", title="Front door")
     with served.served(pipeline.load().model, [view]) as site, served.Camera(
         view, site.batcher, lambda number: frames[at], 8
     ), chromium.opened(url(site), tmp_path / "profile", 1400) as page:
@@ -258,7 +258,7 @@ def test_the_docs_are_drawn(site: served.Site, tmp_path: Path) -> None:
 
 def test_more_streams_than_a_browser_has_connections(tiny: Tiny, tmp_path: Path) -> None:
     """Six to a server: the first four streams move, the others are fetched in turns, and there is room to ask."""
-    views = [View(str(number), f"cam{number}") for number in range(7)]
+    views = [StreamState(str(number), f"cam{number}") for number in range(7)]
     with served.served(tiny.model, views) as site, served.Camera(views[6], site.batcher, scene, 8), chromium.opened(
         url(site), tmp_path / "profile", 1400
     ) as page:

@@ -15,7 +15,7 @@ from watching import Finds, eventually, handles, threads
 
 from edgecsp.media import sources
 from edgecsp.serve import events, streams
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
 
 SERVER = Path(__file__).resolve().parents[1] / "rtsp_server.py"
@@ -67,7 +67,7 @@ def server() -> Iterator[Server]:
 @pytest.mark.slow
 def test_killed_20_times_it_comes_back_20_times(server: Server) -> None:
     before = threads(), handles()
-    view, bus, counts = View(server.url, "door"), events.Bus(), []  # type: ignore[var-annotated]
+    view, bus, counts = StreamState(server.url, "door"), events.Bus(), []  # type: ignore[var-annotated]
     reasons: List[str] = []
     with bus.subscribe(10_000) as heard, streams.Streams([view], Finds(), bus, backoff=lambda: Backoff(0.05, 0.2)):
         for kill in range(KILLS):
@@ -97,7 +97,7 @@ def test_killed_20_times_it_comes_back_20_times(server: Server) -> None:
 def test_a_server_that_falls_silent_is_left_and_asked_again(server: Server) -> None:
     """A cable that is pulled: nothing is said any more, and no connection ends."""
     before = threads(), handles()
-    view, bus = View(server.url, "door"), events.Bus()
+    view, bus = StreamState(server.url, "door"), events.Bus()
     watched = streams.Streams(
         [view], Finds(), bus, stale_s=1.0, backoff=lambda: Backoff(0.05, 0.2),
         open_source=lambda uri: sources.open(uri, timeout_s=3.0),

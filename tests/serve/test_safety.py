@@ -21,7 +21,7 @@ from conftest import Tiny
 from edgecsp import serve
 from edgecsp.errors import UsageError
 from edgecsp.serve import guard
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -30,13 +30,13 @@ LIMITS = serve.Limits(body_bytes=1 << 20, held_bytes=3 << 20, body_s=1.0, header
 
 @pytest.fixture(scope="module")
 def site(tiny: Tiny) -> Iterator[served.Site]:
-    with served.served(tiny.model, [View("0", "door")], limits=LIMITS) as running:
+    with served.served(tiny.model, [StreamState("0", "door")], limits=LIMITS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def locked(tiny: Tiny) -> Iterator[served.Site]:
-    with served.served(tiny.model, [View("0", "door")], token=TOKEN) as running:
+    with served.served(tiny.model, [StreamState("0", "door")], token=TOKEN) as running:
         yield running
 
 
@@ -417,7 +417,7 @@ def test_a_thousand_idle_connections_do_not_stop_the_page(site: served.Site) -> 
 
 def test_the_page_moves_meanwhile(tiny: Tiny) -> None:
     """A bomb, broken pictures, a body without an end and idle connections at once: somebody looks, and sees."""
-    view, stop = View("0", "door"), threading.Event()
+    view, stop = StreamState("0", "door"), threading.Event()
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     with served.served(tiny.model, [view], limits=LIMITS) as site, served.Camera(
         view, site.batcher, lambda _: image, 20
@@ -493,7 +493,7 @@ def test_bodies_together_are_bounded(site: served.Site) -> None:
 
 
 def test_lookers_are_bounded_and_closing_ends_them(tiny: Tiny) -> None:
-    view = View("0", "door")
+    view = StreamState("0", "door")
     limits = serve.Limits(viewers=3)
     with served.served(tiny.model, [view], limits=limits) as site:
         held = [site.raw(b"GET /api/streams/door/video HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] for _ in range(2)]
@@ -537,7 +537,7 @@ def test_nothing_is_left_when_it_is_closed(tiny: Tiny) -> None:
         site.ask("/")
     before = count()
     for _ in range(3):
-        with served.served(tiny.model, [View("0", "door")]) as site:
+        with served.served(tiny.model, [StreamState("0", "door")]) as site:
             assert site.ask("/api/streams/door/picture.jpg").status == 200
     time.sleep(0.2)
     assert count() == before

@@ -14,7 +14,7 @@ import pytest
 import served
 from conftest import Tiny
 
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 
 PROGRAM = os.environ.get("EDGECSP_SCHEMATHESIS") or shutil.which("schemathesis")
 CHECKS = (
@@ -30,7 +30,7 @@ ENDLESS = ("/events", "/api/streams/{name}/video")
 )
 def test_nothing_it_sends_is_too_much(tiny: Tiny, tmp_path: Path) -> None:
     words = [word for path in ENDLESS for word in ("--exclude-path", path)]
-    with served.served(tiny.model, [View("0", "cam1")]) as site:
+    with served.served(tiny.model, [StreamState("0", "cam1")]) as site:
         done = subprocess.run(
             [str(PROGRAM), "run", f"http://127.0.0.1:{site.port}/openapi.json", "--seed", "1", "--max-examples", "10",
              "--checks", ",".join(CHECKS), "--continue-on-failure", *words],

@@ -67,7 +67,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def load(folder: Path, text: str) -> site.Site:
+def load(folder: Path, text: str) -> site.ServerConfig:
     (folder / "site.toml").write_text(text)
     return site.load(folder / "site.toml")
 

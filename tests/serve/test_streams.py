@@ -15,8 +15,8 @@ from edgecsp.errors import EngineFailed, SourceError, UsageError
 from edgecsp.media import sources
 from edgecsp.pipeline import Settings
 from edgecsp.serve import events, streams
-from edgecsp.serve.batcher import Batcher
-from edgecsp.serve.live import View
+from edgecsp.serve.batcher import InferencePool
+from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
 
 QUICK: Dict[str, Any] = {"stale_s": 0.4, "backoff": lambda: Backoff(0.02, 0.1)}
@@ -105,7 +105,7 @@ def test_pictures_are_looked_at_a_second_each(tmp_path: Path) -> None:
 
 def test_settings_take_effect_on_the_next_frame() -> None:
     camera, finds = Camera(), Finds()
-    view = View("cam", "cam1")
+    view = StreamState("cam", "cam1")
     with streams.Streams([view], finds, events.Bus(), open_source=opener({"cam": [camera]})):
         camera.give()
         eventually(lambda: view.frames == 1)
@@ -116,7 +116,11 @@ def test_settings_take_effect_on_the_next_frame() -> None:
 
 
 def test_a_dead_camera_leaves_the_rest_alone(film: Path) -> None:
-    views = [View("rtsp://eve:hunter2@127.0.0.1:1/x", "dead"), View(str(film), "film"), View("bug", "odd")]
+    views = [
+        StreamState("rtsp://eve:hunter2@127.0.0.1:1/x", "dead"),
+        StreamState(str(film), "film"),
+        StreamState("bug", "odd"),
+    ]
     bus = events.Bus()
     with bus.subscribe() as heard, streams.Streams(
         views, Finds(), bus, open_source=opener({"bug": [ZeroDivisionError("oops")] * 999}), **QUICK
@@ -134,7 +138,7 @@ def test_a_dead_camera_leaves_the_rest_alone(film: Path) -> None:
 def test_a_camera_that_breaks_off_comes_back() -> None:
     cameras = [Camera(), SourceError("still away"), SourceError("still away"), Camera()]
     first, last = cameras[0], cameras[3]
-    view, bus = View("cam", "cam1"), events.Bus()
+    view, bus = StreamState("cam", "cam1"), events.Bus()
     with bus.subscribe() as heard, streams.Streams(
         [view], Finds(), bus, open_source=opener({"cam": list(cameras)}), **QUICK
     ):
@@ -151,7 +155,7 @@ def test_a_camera_that_breaks_off_comes_back() -> None:
 
 
 def test_a_picture_that_grows_old_is_taken_away() -> None:
-    camera, view = Camera(), View("cam", "cam1")
+    camera, view = Camera(), StreamState("cam", "cam1")
     with streams.Streams([view], Finds(), events.Bus(), open_source=opener({"cam": [camera]}), **QUICK):
         camera.give()
         eventually(lambda: view.state == "live")
@@ -165,7 +169,7 @@ def test_a_picture_that_grows_old_is_taken_away() -> None:
 
 
 def test_an_engine_that_fails_is_told_and_the_next_frame_is_tried() -> None:
-    camera, view, finds = Camera(), View("cam", "cam1"), Finds()
+    camera, view, finds = Camera(), StreamState("cam", "cam1"), Finds()
     with streams.Streams([view], finds, events.Bus(), open_source=opener({"cam": [camera]})):
         finds.error = EngineFailed("the engine failed (RuntimeError: rtsp://eve:hunter2@x/y)")
         camera.give()
@@ -195,7 +199,7 @@ def test_a_session_that_hangs_is_replaced_and_the_stream_goes_on(tmp_path: Path)
         return made
 
     (view,), bus = streams.views([str(media.video(tmp_path / "long.mp4", 90))]), events.Bus()
-    batcher = Batcher(detector, hung_s=1.0)
+    batcher = InferencePool(detector, hung_s=1.0)
     try:
         with bus.subscribe() as heard, streams.Streams([view], batcher, bus, stale_s=0.5):
             eventually(lambda: batcher.restarts == 1)
@@ -228,7 +232,7 @@ def test_an_opening_that_takes_long_and_fails_does_not_shorten_the_waits(monkeyp
     backoff = Backoff(0.001, 0.002)
     resets: List[int] = []
     monkeypatch.setattr(backoff, "reset", lambda: resets.append(1))
-    view, bus = View("cam", "cam1"), events.Bus()
+    view, bus = StreamState("cam", "cam1"), events.Bus()
     camera = Camera()
     cameras: List[Any] = [SourceError("away")] * 5 + [camera]
     with streams.Streams([view], Finds(), bus, open_source=opener({"cam": cameras}), backoff=lambda: backoff):
@@ -260,7 +264,7 @@ def test_cameras_need_not_be_there_yet() -> None:
 
 
 def test_only_the_first_of_many_empty_frames_is_an_event() -> None:
-    camera, view, finds, bus = Camera(), View("cam", "cam1"), Finds(0), events.Bus()
+    camera, view, finds, bus = Camera(), StreamState("cam", "cam1"), Finds(0), events.Bus()
     with bus.subscribe() as heard, streams.Streams([view], finds, bus, open_source=opener({"cam": [camera]})):
         for number, count in enumerate((0, 1, 1, 0, 0, 0), 1):
             finds.count = count

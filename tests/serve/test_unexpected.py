@@ -16,7 +16,7 @@ from watching import eventually, frame
 
 from edgecsp.media.sources import Source
 from edgecsp.serve import app, desk, events, openapi, streams, unexpected, webhooks
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 
 
 class Bug(Exception):
@@ -42,7 +42,7 @@ def test_a_bug_in_a_route_is_answered_logged_and_counted(
     def broken(self: Any) -> bytes:
         raise Bug("rtsp://eve:hunter2@door/live is\nedgecsp: all is well \x1b[2J")
 
-    monkeypatch.setattr(desk.Desk, "state", broken)
+    monkeypatch.setattr(desk.AppState, "state", broken)
     with served.served(tiny.model) as site, caplog.at_level(logging.ERROR):
         before = counted(site, "request")
         answer = site.ask("/api/state")
@@ -110,7 +110,7 @@ def test_a_streams_thread_reports_and_goes_on(caplog: pytest.LogCaptureFixture) 
 
     from edgecsp.serve.retry import Backoff
 
-    view = View("rtsp://door/live", "door")
+    view = StreamState("rtsp://door/live", "door")
     made = streams.Streams(
         [view], Detects(), events.Bus(), backoff=lambda: Backoff(0.01, 0.01), open_source=open_source
     )
@@ -124,14 +124,14 @@ def test_a_streams_thread_reports_and_goes_on(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_workers_thread_answers_reports_and_goes_on(tiny: Tiny, caplog: pytest.LogCaptureFixture) -> None:
-    from edgecsp.serve.batcher import Batcher
+    from edgecsp.serve.batcher import InferencePool
 
     with served.served(tiny.model, threads=1) as site:
         before = unexpected.counts().get("worker", 0)
         taken: List[int] = []
-        real = Batcher._take
+        real = InferencePool._take
 
-        def take(self: Batcher, worker: Any) -> Any:
+        def take(self: InferencePool, worker: Any) -> Any:
             if len(taken) < 20:
                 taken.append(1)
                 raise Bug("the worker")
@@ -139,7 +139,7 @@ def test_a_workers_thread_answers_reports_and_goes_on(tiny: Tiny, caplog: pytest
 
         workers = len(site.batcher._workers)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Batcher, "_take", take)
+            patch.setattr(InferencePool, "_take", take)
             # Each worker finishes one piece of work, then meets the bug.
             for _ in range(workers):
                 site.batcher.ask(lambda turn: 1).result(10)

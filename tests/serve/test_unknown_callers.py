@@ -15,8 +15,8 @@ import served
 from conftest import Tiny
 
 from edgecsp import serve
-from edgecsp.errors import Refused
-from edgecsp.serve.live import View
+from edgecsp.errors import HTTPRequestError
+from edgecsp.serve.live import StreamState
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -26,7 +26,7 @@ HOST = b"Host: localhost\r\n"
 
 @pytest.fixture(scope="module")
 def locked(tiny: Tiny) -> Iterator[served.Site]:
-    with served.served(tiny.model, [View("0", "door")], token=TOKEN) as running:
+    with served.served(tiny.model, [StreamState("0", "door")], token=TOKEN) as running:
         yield running
 
 
@@ -139,7 +139,7 @@ def test_a_form_is_the_same_in_any_pieces(step: int) -> None:
 def test_what_is_no_form_is_told(data: bytes, why: str) -> None:
     from edgecsp.serve.multipart import Form
 
-    with pytest.raises(Refused, match=why) as caught:
+    with pytest.raises(HTTPRequestError, match=why) as caught:
         parser = Form("multipart/form-data; boundary=x")
         parser.feed(data)
         parser.close()
@@ -218,7 +218,7 @@ LIMITS = serve.Limits(
 
 @pytest.fixture
 def small(tiny: Tiny) -> Iterator[served.Site]:
-    with served.served(tiny.model, [View("0", "door")], token=TOKEN, limits=LIMITS) as running:
+    with served.served(tiny.model, [StreamState("0", "door")], token=TOKEN, limits=LIMITS) as running:
         yield running
 
 
@@ -336,7 +336,7 @@ def test_addresses() -> None:
 
 def test_seats_are_counted_where_they_are_checked(tiny: Tiny) -> None:
     """Ten ask within one turn of the loop."""
-    with served.served(tiny.model, [View("0", "door")], limits=serve.Limits(viewers=3)) as site:
+    with served.served(tiny.model, [StreamState("0", "door")], limits=serve.Limits(viewers=3)) as site:
         held = [socket.create_connection(("127.0.0.1", site.port), 10) for _ in range(10)]
         site.ask("/v2")  # all are accepted
         busy = threading.Event()

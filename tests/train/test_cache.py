@@ -17,7 +17,7 @@ from edgecsp import zoo
 from edgecsp.errors import OutputError, UsageError
 from edgecsp.system import memory
 from edgecsp.train import cache, resources
-from edgecsp.train.progress import Progress, duration, ticker, waiting
+from edgecsp.train.progress import TrainingProgress, duration, ticker, waiting
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (3 + i, 5, 3), np.uint8) for i in range(4)]
 
@@ -84,7 +84,7 @@ def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, monkeypatch: pytest.M
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     store = cache.open_store("disk", 4, 8, tmp_path)
-    assert isinstance(store, cache.Disk)
+    assert isinstance(store, cache.DiskStore)
     store._file.close()
     store._file = Full()
     with pytest.raises(OutputError, match="No space left on device; take --cache none"):
@@ -94,9 +94,9 @@ def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, monkeypatch: pytest.M
 
 def test_memory_is_taken_where_the_images_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free", lambda: memory.Memory(1000 * 64 * 64 * 3, 0))
-    assert isinstance(cache.open_store(None, 300, 64, tmp_path), cache.Memory)
+    assert isinstance(cache.open_store(None, 300, 64, tmp_path), cache.MemoryStore)
     assert cache.open_store(None, 500, 64, tmp_path) is None, "more than a share of what is free"
-    assert isinstance(cache.open_store("ram", 500, 64, tmp_path), cache.Memory), "but asked for it fits"
+    assert isinstance(cache.open_store("ram", 500, 64, tmp_path), cache.MemoryStore), "but asked for it fits"
     with pytest.raises(UsageError, match=r"take up to 12\.3 MB, and 12\.3 MB of memory is free; take --cache disk"):
         cache.open_store("ram", 1000, 64, tmp_path)
     assert cache.open_store("none", 1, 64, tmp_path) is None
@@ -139,7 +139,7 @@ def test_a_run_that_goes_on_has_the_batch_it_had(asked: int, had: int, images: i
 
 
 def test_progress_is_told_in_lines() -> None:
-    at = Progress(3, 100, 40, 1200, 4.21, 54.3, 0.02, 0.5, 3.2 * 3600)
+    at = TrainingProgress(3, 100, 40, 1200, 4.21, 54.3, 0.02, 0.5, 3.2 * 3600)
     assert at.line() == "epoch 3 of 100: loss 4.210, 54.3 images/s, 3 h 12 min left"
     assert [duration(s) for s in (0, 89, 90, 750, 5400)] == ["0 s", "89 s", "2 min", "12 min", "1 h 30 min"]
     assert waiting(0.02) == "waited 2% of the time for images"

@@ -112,13 +112,13 @@ def test_what_cannot_be_meant_is_said_before_anything_is_made(
 
 
 def test_a_log_is_not_silent_for_minutes(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgecsp.train import Progress
+    from edgecsp.train import TrainingProgress
 
     now = [0.0]
     monkeypatch.setattr(command.time, "monotonic", lambda: now[0])
     _, watch = command._log()
     for minute in range(20):
         now[0] = 25.0 * minute
-        watch(Progress(1, 9, minute, 99, 2.5, 10.0, 0.0, None, 600.0))
+        watch(TrainingProgress(1, 9, minute, 99, 2.5, 10.0, 0.0, None, 600.0))
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["epoch 1 of 9: loss 2.500, 10.0 images/s, 10 min left"] * 6

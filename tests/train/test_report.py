@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecsp.bench.accuracy import Boxes, ClassScore, Data, Found, Picture, Score
+from edgecsp.bench.accuracy import Boxes, ClassScore, Data, Picture, Predictions, Score
 from edgecsp.train import curves, report
 from edgecsp.types import Detections
 
@@ -21,14 +21,16 @@ NAMES = ("square", HOSTILE, "no box of this")
 Truth = List[Tuple[int, float, float, float, float]]
 
 
-def found_on(folder: Path, images: List[Tuple[str, Truth, List[List[float]]]], names: Tuple[str, ...] = NAMES) -> Found:
+def found_on(
+    folder: Path, images: List[Tuple[str, Truth, List[List[float]]]], names: Tuple[str, ...] = NAMES
+) -> Predictions:
     """Grey images with boxes (class, left, top, width, height) and detections (x0, y0, x1, y1, score, class)."""
     rows = []
     for name, truth, _ in images:
         path = folder / name
         cv2.imwrite(str(path), np.full((96, 128, 3), 128, np.uint8))
         rows.append(Picture(str(path), name, Boxes.of(truth), (96, 128)))
-    found = Found(Data("shapes", "yolo", names, tuple(range(len(names))), tuple(rows)))
+    found = Predictions(Data("shapes", "yolo", names, tuple(range(len(names))), tuple(rows)))
     for row, (_, _, detections) in zip(rows, images):
         table = np.array(detections, np.float32).reshape(-1, 6)
         table = table[np.argsort(-table[:, 4])]
@@ -37,7 +39,7 @@ def found_on(folder: Path, images: List[Tuple[str, Truth, List[List[float]]]], n
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     """Two squares found of three, a box where nothing is, and one taken for the other class."""
     truth: Truth = [(0, 10, 10, 20, 20), (0, 60, 10, 20, 20)]
     images = [
@@ -47,7 +49,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return found_on(tmp_path_factory.mktemp("images"), images)
 
 
-def score_of(found: Found) -> Score:
+def score_of(found: Predictions) -> Score:
     rows = tuple(
         ClassScore(name, count, count, 0.5 if count else None, 0.75 if count else None)
         for name, count in zip(found.data.names, found.data.counts)
@@ -55,7 +57,7 @@ def score_of(found: Found) -> Score:
     return Score({"AP": 0.5, "AP50": 0.75}, rows)
 
 
-def record_of(found: Found, **data: Any) -> Dict[str, Any]:
+def record_of(found: Predictions, **data: Any) -> Dict[str, Any]:
     return {
         "settings": {"epochs": 4, "batch": 2, "lr": 0.002},
         "layout": {"model": "tiny", "imgsz": 96, "labels": list(found.data.names), "anchors": [[8.0, 9.0]]},
@@ -77,7 +79,7 @@ def log_of(epochs: int, ap: Any = 0.5) -> List[Dict[str, Any]]:
     return rows
 
 
-def test_the_curves_are_what_is_counted_by_hand(found: Found) -> None:
+def test_the_curves_are_what_is_counted_by_hand(found: Predictions) -> None:
     made = curves.curves(curves.judge(found))
     square = made["classes"][0]
     assert made["classes"][2] is None, "a class without a box has no curve"
@@ -120,18 +122,18 @@ def test_average_precision_is_the_area_under_the_curve() -> None:
         xyxy = np.concatenate((moved[:, :2], moved[:, :2] + moved[:, 2:]), 1).astype(np.float32)
         scores = np.sort(rng.uniform(0.02, 1, 8).astype(np.float32).round(3))[::-1]
         every.append(Detections(xyxy, scores, np.tile(ids, 2).astype(np.int32), ("a", "b")))
-    found = Found(Data("random", "coco", ("a", "b"), (1, 2), tuple(rows)), rows, every)
+    found = Predictions(Data("random", "coco", ("a", "b"), (1, 2), tuple(rows)), rows, every)
     made = curves.curves(curves.judge(found))["classes"]
     for each, curve in zip(accuracy.score(found).classes, made):
         assert float(np.mean(curve["pr"])) == pytest.approx(each.ap50, abs=2e-3)
 
 
-def page_of(found: Found, log: List[Dict[str, Any]], finished: bool = True, **data: Any) -> str:
+def page_of(found: Predictions, log: List[Dict[str, Any]], finished: bool = True, **data: Any) -> str:
     details = report.details(found, curves.judge(found), score_of(found), 0.45)
     return report.page(record_of(found, **data), log, details, finished=finished)
 
 
-def test_everything_is_there_and_text_of_strangers_is_text(found: Found) -> None:
+def test_everything_is_there_and_text_of_strangers_is_text(found: Predictions) -> None:
     page = page_of(found, log_of(4), train_boxes=[5, 6, 0])
     assert HOSTILE not in page and HOSTILE.replace("/", "") not in page and "<script" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
@@ -148,7 +150,7 @@ def test_everything_is_there_and_text_of_strangers_is_text(found: Found) -> None
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_the_first_epochs_are_a_page_too(found: Found, epochs: int) -> None:
+def test_the_first_epochs_are_a_page_too(found: Predictions, epochs: int) -> None:
     page = page_of(found, log_of(epochs), finished=False)
     assert f"Running: epoch {epochs} of 4 is done" in page
     assert "nan" not in page.lower().replace("nance", "")
@@ -172,7 +174,7 @@ def test_many_classes_have_their_weakest_coloured(tmp_path: Path) -> None:
     assert 'class="plot matrix"' not in page and "class 1 not found: 1" in page
 
 
-def test_it_is_written_whole_or_not_at_all(found: Found, tmp_path: Path) -> None:
+def test_it_is_written_whole_or_not_at_all(found: Predictions, tmp_path: Path) -> None:
     from edgecsp.errors import OutputError
 
     record = record_of(found)
@@ -196,7 +198,7 @@ def test_a_vanished_image_is_left_out(tmp_path: Path) -> None:
 
 @browser
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (1200, True), (390, False)])
-def test_a_browser_shows_it_without_a_network(found: Found, tmp_path: Path, width: int, dark: bool) -> None:
+def test_a_browser_shows_it_without_a_network(found: Predictions, tmp_path: Path, width: int, dark: bool) -> None:
     place = tmp_path / "results.html"
     place.write_text(page_of(found, log_of(4)), encoding="utf-8")
     with chromium.opened(place, tmp_path / "profile", width, dark) as shown:

@@ -74,7 +74,7 @@ def yolov8() -> Any:
 
 def test_an_imported_family_says_so_in_its_file_and_older_files_are_read_the_same() -> None:
     """Files written before heads had `multi_label` are of families that keep the best class."""
-    made = recognise.recognise(yolov8(), "a.onnx", recognise.Said(kind="yolov8"))
+    made = recognise.recognise(yolov8(), "a.onnx", recognise.ImportOptions(kind="yolov8"))
     model = onnx_model.regraphed(made.model, made.proto)
     assert asdict(importers.parse(model.onnx).heads[0])["multi_label"] is False
     proto = onnx.load_model_from_string(model.onnx)

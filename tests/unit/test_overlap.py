@@ -80,7 +80,7 @@ def seen(items: Any) -> Dict[str, List[Any]]:
     found: Dict[str, List[Any]] = {}
     for item in items:
         rows = found.setdefault(item.source.name, [])
-        rows.append(item.frame.index if isinstance(item, scheduler.Found) else item.error)
+        rows.append(item.frame.index if isinstance(item, scheduler.FrameResult) else item.error)
     return found
 
 
@@ -98,7 +98,7 @@ def test_every_frame_in_its_order_whatever_takes_how_long(seed: int) -> None:
     given = list(scheduler.results(reels, detect, at_once=1 + seed % 4))
     assert seen(given) == {"a": [*range(40), None], "b": [*range(25), None], "c": [None]}
     for item in given:
-        if isinstance(item, scheduler.Found):
+        if isinstance(item, scheduler.FrameResult):
             assert item.result == (item.source.name, item.frame.index, item.frame.index)
 
 
@@ -195,7 +195,7 @@ def test_a_live_source_gives_its_newest_frame_and_a_file_all() -> None:
         return time.monotonic()
 
     given = scheduler.results([Reel("cam", 200, kind="live", pause=lambda: 0.002)], slow)
-    got = [item.frame.index for item in given if isinstance(item, scheduler.Found)]
+    got = [item.frame.index for item in given if isinstance(item, scheduler.FrameResult)]
     assert got == sorted(set(got))
     assert 2 <= len(got) < 100, "most were passed by"
     steps = np.diff(got)
@@ -212,7 +212,7 @@ def test_what_is_held_is_bounded_in_frames_and_in_bytes(monkeypatch: pytest.Monk
         done = 0
         most = 0
         for item in scheduler.results([reel], nothing, at_once=2):
-            done += isinstance(item, scheduler.Found)
+            done += isinstance(item, scheduler.FrameResult)
             time.sleep(0.003)  # the slowest stage is the one behind
             most = max(most, reel.given - done)
         assert done == 60
@@ -221,7 +221,7 @@ def test_what_is_held_is_bounded_in_frames_and_in_bytes(monkeypatch: pytest.Monk
 
 def test_nothing_is_held_once_it_is_over() -> None:
     opened = [Reel("a", 30, size=100), Reel("b", 30, size=100)]
-    line = _line.Line(opened, nothing, 2, threading.Event())
+    line = _line.FrameScheduler(opened, nothing, 2, threading.Event())
     line.begin()
     try:
         assert len(list(line.results())) == 62
@@ -242,7 +242,7 @@ def test_streams_take_turns(streams: int) -> None:
     counts = dict.fromkeys(map(str, range(streams)), 0)
     apart = []
     for item in scheduler.results(reels, work, at_once=2):
-        if not isinstance(item, scheduler.Found):
+        if not isinstance(item, scheduler.FrameResult):
             break
         counts[item.source.name] += 1
         apart.append(max(counts.values()) - min(counts.values()))
@@ -255,7 +255,7 @@ def test_a_slow_source_does_not_hold_up_a_fast_one() -> None:
     order = [
         item.source.name
         for item in scheduler.results([slow, Reel("fast", 100)], nothing)
-        if isinstance(item, scheduler.Found)
+        if isinstance(item, scheduler.FrameResult)
     ]
     assert "slow" not in order[len(order) // 2 : len(order) // 2 + 20]
     assert order[-5:] == ["slow"] * 5
@@ -270,7 +270,7 @@ def test_videos_side_by_side_are_so_many_and_pictures_go_one_source_after_the_ot
         name = item.source.name
         if name not in begun:
             begun.append(name)
-        if isinstance(item, scheduler.Over):
+        if isinstance(item, scheduler.SourceEnd):
             under_way.discard(name)
             if name == "p":
                 assert "q" not in begun

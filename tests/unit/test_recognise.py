@@ -33,7 +33,7 @@ def written(tmp_path: Path, data: bytes, name: str = "x.onnx") -> Path:
     return path
 
 
-def detect(path: Path, picture: np.ndarray, said: recognise.Said, **settings: Any) -> Detections:
+def detect(path: Path, picture: np.ndarray, said: recognise.ImportOptions, **settings: Any) -> Detections:
     found = importers.import_foreign(path, said)
     target = path.with_name("imported.onnx")
     onnx_model.save(found.model, target)
@@ -203,7 +203,7 @@ def test_planted_boxes_come_out_in_the_picture(name: str, tmp_path: Path) -> Non
     if "anchors" in flags:
         flags["anchors"] = recognise.anchor_set(flags["anchors"])
     path = written(tmp_path, data)
-    said = recognise.Said(**flags)
+    said = recognise.ImportOptions(**flags)
     assert importers.import_foreign(path, said).kind == kind
     picture = np.random.default_rng(0).integers(0, 256, (*PICTURE, 3), np.uint8)
     assert_boxes(detect(path, picture, said, conf=0.25), whose, tuple(labels))
@@ -225,7 +225,7 @@ def test_a_red_square_is_found_where_it_is(family: str, hw: Tuple[int, int], tmp
     picture[y0:y1, x0:x1] = (0, 0, 255)
     path = written(tmp_path, finder(family, (192, 256)))
     # The finder's one class makes rows of 6, as end-to-end rows are; a grid's count of rows tells them apart.
-    found = detect(path, picture, recognise.Said(), conf=0.5, max_det=1000)
+    found = detect(path, picture, recognise.ImportOptions(), conf=0.5, max_det=1000)
     assert len(found) > 3
     middles = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2
     whole = (found.xyxy[:, 0] > 0) & (found.xyxy[:, 1] > 0) & (found.xyxy[:, 2] < hw[1]) & (found.xyxy[:, 3] < hw[0])
@@ -267,9 +267,9 @@ def test_end_to_end_boxes_are_not_suppressed(tmp_path: Path) -> None:
     values[0, 2] = (10, 10, 20, 20, 0.6, 81)  # of no class there is
     path = written(tmp_path, planted({"output0": values}, props=ULTRALYTICS))
     assert importers.import_foreign(path).model.heads == (EndToEnd("output0", 80),)
-    found = detect(path, np.zeros((*HW, 3), np.uint8), recognise.Said())
+    found = detect(path, np.zeros((*HW, 3), np.uint8), recognise.ImportOptions())
     assert found.scores.tolist() == pytest.approx([0.9, 0.8]) and found.class_ids.tolist() == [3, 3]
-    assert len(detect(path, np.zeros((*HW, 3), np.uint8), recognise.Said(), max_det=1)) == 1
+    assert len(detect(path, np.zeros((*HW, 3), np.uint8), recognise.ImportOptions(), max_det=1)) == 1
 
 
 def test_dynamic_axes_become_one_picture_of_one_size(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_dynamic_axes_become_one_picture_of_one_size(tmp_path: Path) -> None:
         (ULTRALYTICS, (320, 416), (320, 416)),
     ):
         path = written(tmp_path, free_size(80, props=props))
-        found = importers.import_foreign(path, recognise.Said(hw=hw))
+        found = importers.import_foreign(path, recognise.ImportOptions(hw=hw))
         proto = onnx.load_model_from_string(found.model.onnx)
         dims = {
             v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
@@ -289,9 +289,9 @@ def test_dynamic_axes_become_one_picture_of_one_size(tmp_path: Path) -> None:
         assert dims == {"images": [1, 3, *wanted], "output0": [1, 84, cells(wanted)]}
         assert pipeline.load(path, "ort", imgsz=hw).model == found.model
     with pytest.raises(UsageError, match="multiples of 32"):
-        importers.import_foreign(path, recognise.Said(hw=(100, 100)))
+        importers.import_foreign(path, recognise.ImportOptions(hw=(100, 100)))
     with pytest.raises(BadModel, match="does not say what shapes it gives at 1x3x4096x4096"):
-        importers.import_foreign(path, recognise.Said(hw=(4096, 4096)))
+        importers.import_foreign(path, recognise.ImportOptions(hw=(4096, 4096)))
     with pytest.raises(UsageError, match="import its ONNX file again with --imgsz"):
         onnx_model.reshaped(found.model, hw=(64, 64))
     fixed = written(tmp_path, FAMILIES["yolov8"][0])
@@ -311,7 +311,7 @@ def test_a_classifier_that_says_so(tmp_path: Path) -> None:
     assert best.scores.sum() == pytest.approx(1)
     with pytest.raises(BadModel, match="no export we know"):
         importers.import_foreign(written(tmp_path, planted({"output0": scores})))
-    said = recognise.Said(kind="classify")
+    said = recognise.ImportOptions(kind="classify")
     assert importers.import_foreign(written(tmp_path, planted({"output0": scores})), said).model.task == "classify"
 
 
@@ -346,23 +346,24 @@ def test_what_is_unclear_says_what_to_type(name: str, tmp_path: Path) -> None:
 def test_flags_decide(tmp_path: Path) -> None:
     rows = written(tmp_path, planted({"o": np.zeros((1, cells(), 10), np.float32)}))
     for said, kind, classes in (
-        (recognise.Said(kind="yolov6"), "yolov6", 5),
-        (recognise.Said(kind="YOLO11"), "yolov8", 6),
-        (recognise.Said(classes=6), "yolov8", 6),
-        (recognise.Said(labels=("a", "b", "c", "d", "e")), "yolov6", 5),
-        (recognise.Said(kind="yolox"), "yolox", 5),
+        (recognise.ImportOptions(kind="yolov6"), "yolov6", 5),
+        (recognise.ImportOptions(kind="YOLO11"), "yolov8", 6),
+        (recognise.ImportOptions(classes=6), "yolov8", 6),
+        (recognise.ImportOptions(labels=("a", "b", "c", "d", "e")), "yolov6", 5),
+        (recognise.ImportOptions(kind="yolox"), "yolox", 5),
     ):
         found = importers.import_foreign(rows, said)
         assert (found.kind, len(found.model.labels)) == (kind, classes)
     assert (
-        importers.import_foreign(rows, recognise.Said(kind="yolox", resize="stretch")).model.input.resize == "stretch"
+        importers.import_foreign(rows, recognise.ImportOptions(kind="yolox", resize="stretch")).model.input.resize
+        == "stretch"
     )
     for said, error, words in (
-        (recognise.Said(kind="yolov3000"), UnknownName, "no kind is called"),
-        (recognise.Said(kind="yolov5"), BadModel, "--kind yolov5 is YOLOv5"),
-        (recognise.Said(classes=0), UsageError, "--classes 0"),
-        (recognise.Said(classes=6, labels=("a",)), UsageError, "must agree"),
-        (recognise.Said(classes=9), BadModel, "9 are named"),
+        (recognise.ImportOptions(kind="yolov3000"), UnknownName, "no kind is called"),
+        (recognise.ImportOptions(kind="yolov5"), BadModel, "--kind yolov5 is YOLOv5"),
+        (recognise.ImportOptions(classes=0), UsageError, "--classes 0"),
+        (recognise.ImportOptions(classes=6, labels=("a",)), UsageError, "must agree"),
+        (recognise.ImportOptions(classes=9), BadModel, "9 are named"),
     ):
         with pytest.raises(error, match=words):
             importers.import_foreign(rows, said)
@@ -468,7 +469,7 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
         pipeline.load(path, "ort")
     written(tmp_path, other, "x.onnx.data")
     picture = np.zeros((*PICTURE, 3), np.uint8)
-    assert_boxes(detect(path, picture, recognise.Said(), conf=0.25), "ultralytics", NAMES)
+    assert_boxes(detect(path, picture, recognise.ImportOptions(), conf=0.25), "ultralytics", NAMES)
     for location in ("../secret", str(tmp_path / "x.onnx.data")):
         outside = tmp_path / "folder"
         outside.mkdir(exist_ok=True)
@@ -605,8 +606,8 @@ def test_it_runs_on_every_engine_that_is_here(tmp_path: Path) -> None:
 
 def test_raw_heads_become_yolo_heads(tmp_path: Path) -> None:
     path = written(tmp_path, FAMILIES["darknet, YOLOv4"][0])
-    heads = importers.import_foreign(path, recognise.Said(anchors=recognise.anchor_set("yolov4"))).model.heads
+    heads = importers.import_foreign(path, recognise.ImportOptions(anchors=recognise.anchor_set("yolov4"))).model.heads
     assert [head.stride for head in heads if isinstance(head, Yolo)] == [8, 16, 32]
     assert [head.scale_xy for head in heads if isinstance(head, Yolo)] == [1.2, 1.1, 1.05]
     with pytest.raises(BadModel, match="--anchors that fit 3 heads"):
-        importers.import_foreign(path, recognise.Said(anchors=recognise.anchor_set("yolov4-tiny")))
+        importers.import_foreign(path, recognise.ImportOptions(anchors=recognise.anchor_set("yolov4-tiny")))

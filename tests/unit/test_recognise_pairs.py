@@ -63,11 +63,11 @@ def test_its_boxes_are_not_suppressed(tmp_path: Path) -> None:
 def test_another_kind_of_an_rtdetr_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, planted(detr(None), props=OF_2026))
     with pytest.raises(UsageError, match=r"--kind yolov10 .*says that it is rtdetr"):
-        importers.import_foreign(path, recognise.Said(kind="yolov10"))
+        importers.import_foreign(path, recognise.ImportOptions(kind="yolov10"))
     # The rows of YOLOv10 stay YOLOv10's, and who knows better says so.
     plain = written(tmp_path, planted(detr(None), props=NAMES))
     assert importers.import_foreign(plain).kind == "yolov10"
-    assert importers.import_foreign(plain, recognise.Said(kind="rt-detr")).kind == "rtdetr"
+    assert importers.import_foreign(plain, recognise.ImportOptions(kind="rt-detr")).kind == "rtdetr"
 
 
 def nas(names: Any = ("boxes", "scores")) -> bytes:
@@ -89,7 +89,7 @@ def test_yolonas_gives_boxes_and_scores(tmp_path: Path) -> None:
 def test_no_flag_makes_scores_boxes(kind: str, names: Any, tmp_path: Path) -> None:
     """As one output the 80 scores would be rows of a YOLOv8 of 76 classes."""
     with pytest.raises(BadModel, match="no export we know"):
-        importers.import_foreign(written(tmp_path, nas(names)), recognise.Said(kind=kind))
+        importers.import_foreign(written(tmp_path, nas(names)), recognise.ImportOptions(kind=kind))
 
 
 def test_scores_first_are_another_family_and_get_no_hint(tmp_path: Path) -> None:

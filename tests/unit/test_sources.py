@@ -802,7 +802,7 @@ def test_rtsp_goes_over_tcp_unless_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(av, "open", opened)
     for options in (None, {"rtsp_transport": "udp"}):
         with pytest.raises(SourceError):
-            network.Network("rtsp://cam/x", options=options)
+            network.NetworkSource("rtsp://cam/x", options=options)
     assert [o["container_options"]["rtsp_transport"] for o in seen] == ["tcp", "udp"]
     assert seen[0]["timeout"] == (10.0, 5.0)
 

@@ -19,13 +19,13 @@ from edgecsp import importers, zoo
 from edgecsp.cache import download
 from edgecsp.errors import BadWeights, IntegrityError, OutputError, SourceError, UnknownName, UsageError
 from edgecsp.graph import onnx_model
-from edgecsp.zoo import Weights, store
+from edgecsp.zoo import PublicWeights, store
 
 DATA = toy_zoo.weights_file()
 SHA256 = hashlib.sha256(DATA).hexdigest()
 OTHER = toy_zoo.weights_file(seed=1)
 QUICK = download.Patience(timeout_s=0.5, tries=2, backoff_s=0.01)
-Publish = Callable[..., Weights]
+Publish = Callable[..., PublicWeights]
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def publish(site: web.Site, monkeypatch: pytest.MonkeyPatch) -> Publish:
     """Give the toy public weights: `publish(sha256=...)`."""
 
-    def with_weights(**given: Any) -> Weights:
-        weights = Weights(site.at("/toy.weights"), licence="a toy's", **given)
+    def with_weights(**given: Any) -> PublicWeights:
+        weights = PublicWeights(site.at("/toy.weights"), licence="a toy's", **given)
         monkeypatch.setattr(zoo, "_entries", lambda: toy_zoo.entries(weights))
         return weights
 
@@ -304,7 +304,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """The command line in a process that ends with the test."""
     begun: List[subprocess.Popen[str]] = []
 
-    def run(weights: Weights, *words: object) -> subprocess.Popen[str]:
+    def run(weights: PublicWeights, *words: object) -> subprocess.Popen[str]:
         command = toy_zoo.command(weights, *words)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         begun.append(subprocess.Popen(command, env=toy_zoo.environment(), **pipes))

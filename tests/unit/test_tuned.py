@@ -66,10 +66,10 @@ def test_another_model_or_size_has_none(kept: Path, tiny: Tiny) -> None:
     assert tuning.choose(onnx_model.reshaped(tiny.model, hw=(96, 96))) == replaced(tiny, (96, 96))
 
 
-def replaced(tiny: Tiny, hw: Any) -> tuning.Chosen:
+def replaced(tiny: Tiny, hw: Any) -> tuning.EngineSelection:
     fixed = backends.choose()
     model = onnx_model.reshaped(tiny.model, hw=hw)
-    return tuning.Chosen(model, *fixed[:2], None, None, 1, f"{fixed.engine} on {fixed.device}", fixed.why)
+    return tuning.EngineSelection(model, *fixed[:2], None, None, 1, f"{fixed.engine} on {fixed.device}", fixed.why)
 
 
 def test_who_never_tuned_pays_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

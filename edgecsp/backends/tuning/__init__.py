@@ -12,15 +12,15 @@ from typing import NamedTuple, Optional, Tuple
 from ... import backends
 from ...types import Model
 from . import records
-from .records import KINDS, Candidate, Kept, Unfit, folder, forget, known, machine, path, save, versions
+from .records import KINDS, CachedTuning, Candidate, StaleTuning, folder, forget, known, machine, path, save, versions
 
 __all__ = [
-    "KINDS", "Candidate", "Chosen", "Kept", "choose", "folder", "forget", "known", "machine", "path", "save",
+    "KINDS", "Candidate", "EngineSelection", "CachedTuning", "choose", "folder", "forget", "known", "machine", "path", "save",
     "versions",
 ]  # fmt: skip
 
 
-class Chosen(NamedTuple):
+class EngineSelection(NamedTuple):
     """What "auto", or an engine by its name, comes to: the graph to open and how, as `backends.open` takes it.
 
     `shown` is the choice for people, `why` its reason.
@@ -44,7 +44,7 @@ def choose(
     threads: Optional[int] = None,
     precision: Optional[str] = None,
     at_once: int = 1,
-) -> Chosen:
+) -> EngineSelection:
     """What to open a model with: for "auto" what was tuned here if it fits what is asked, else `backends.choose`.
 
     With `at_once` above 1 that is the choice for most frames a second, else the one for the least delay. Raises what
@@ -56,20 +56,20 @@ def choose(
             found = _tuned(model, KINDS[at_once > 1], device, threads, precision)
             if found:
                 one, graph, why = found
-                return Chosen(
+                return EngineSelection(
                     graph, one.engine, one.device, one.threads, one.precision, min(at_once, one.at_once), str(one), why
                 )
-        except Unfit as unfit:
+        except StaleTuning as unfit:
             reason = f"; {unfit}"
     fixed = backends.choose(engine, device, precision)
     shown = f"{fixed.engine} on {fixed.device}"
-    return Chosen(model, fixed.engine, fixed.device, threads, precision, at_once, shown, fixed.why + reason)
+    return EngineSelection(model, fixed.engine, fixed.device, threads, precision, at_once, shown, fixed.why + reason)
 
 
 def _tuned(
     model: Model, kind: str, device: str, threads: Optional[int], precision: Optional[str]
 ) -> Optional[Tuple[Candidate, Model, str]]:
-    """The choice that is kept, its graph, and the line about it; None when the model was not tuned. Raises `Unfit`."""
+    """The choice that is kept, its graph, and the line about it; None when the model was not tuned. Raises `StaleTuning`."""
     # The digest of a large file takes a while: who never tuned does not pay for it.
     if not folder().is_dir():
         return None
@@ -81,5 +81,5 @@ def _tuned(
     asked = {"device": None if device == "auto" else device, "threads": threads, "precision": precision}
     for name, wanted in asked.items():
         if wanted not in (None, getattr(one, name)):
-            raise Unfit(f"not as tuned on {day}, with {name} {getattr(one, name)}: {wanted} was asked for")
+            raise StaleTuning(f"not as tuned on {day}, with {name} {getattr(one, name)}: {wanted} was asked for")
     return one, records.graph(model, place, said, one), f"tuned here on {day} ({records.command(said)})"

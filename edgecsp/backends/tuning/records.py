@@ -51,7 +51,7 @@ class Candidate:
         return f"{self.engine} on {self.device} in {self.precision}, {each}{beside}"
 
 
-class Kept(NamedTuple):
+class CachedTuning(NamedTuple):
     """A file of `folder()`: what it says ({} if it is damaged), and what keeps it from being used here, if anything."""
 
     path: Path
@@ -59,7 +59,7 @@ class Kept(NamedTuple):
     unfit: Optional[str]
 
 
-class Unfit(Exception):
+class StaleTuning(Exception):
     """What is kept cannot be used; the text says why and what to type."""
 
 
@@ -107,33 +107,33 @@ def save(
 
 
 def read(place: Path) -> Dict[str, Any]:
-    """What a file says. Raises `Unfit` for one that is damaged."""
+    """What a file says. Raises `StaleTuning` for one that is damaged."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         said: Dict[str, Any] = json.loads(place.read_text("utf-8"))
         words = all(isinstance(said[key], str) for key in ("date", "spec", "edgecsp", "model"))
         maps = all(isinstance(said[key], dict) for key in ("versions", "machine", "choices"))
         if said["schema"] == SCHEMA and words and maps and said["choices"].keys() == set(KINDS):
             return said
-    raise Unfit(f"what was tuned is damaged and not used: {place}; again: edgecsp tune MODEL")
+    raise StaleTuning(f"what was tuned is damaged and not used: {place}; again: edgecsp tune MODEL")
 
 
 def fitting(said: Mapping[str, Any], kind: str) -> Candidate:
-    """The choice of a kind, if this is still the machine and the engine that it was made for. Raises `Unfit`."""
+    """The choice of a kind, if this is still the machine and the engine that it was made for. Raises `StaleTuning`."""
     one = _candidate(said["choices"][kind])
     if one is None:
-        raise Unfit(_unused(said, f"its choice for {kind} is none of this edgecsp's"))
+        raise StaleTuning(_unused(said, f"its choice for {kind} is none of this edgecsp's"))
     for key, here in machine().items():
         before = said["machine"].get(key)
         if before != here:
             was = f"{_FACTS.get(key, key)} was {_short(before)} then"
-            raise Unfit(_unused(said, f"{was} and is {_short(here)} now"))
+            raise StaleTuning(_unused(said, f"{was} and is {_short(here)} now"))
     then = {**said["versions"], "edgecsp": said["edgecsp"]}
     for name, version in {"edgecsp": installed.own(), **versions([one.engine])}.items():
         if then.get(name) != version:
-            raise Unfit(_unused(said, f"{name} was {then.get(name)} then and is {version or 'gone'} now"))
+            raise StaleTuning(_unused(said, f"{name} was {then.get(name)} then and is {version or 'gone'} now"))
     why = backends.why_not(one.engine, one.device)
     if why:
-        raise Unfit(_unused(said, f"engine {one.engine} {why}"))
+        raise StaleTuning(_unused(said, f"engine {one.engine} {why}"))
     return one
 
 
@@ -153,31 +153,31 @@ def _candidate(said: Any) -> Optional[Candidate]:
 
 
 def graph(model: Model, place: Path, said: Mapping[str, Any], one: Candidate) -> Model:
-    """The graph that a choice computes: the model's own, or the int8 one beside the file. Raises `Unfit`."""
+    """The graph that a choice computes: the model's own, or the int8 one beside the file. Raises `StaleTuning`."""
     if one.precision != "int8" or not said.get("int8_sha256"):
         return model
     data = b""
     with suppress(OSError):
         data = _int8(place).read_bytes()
     if hashlib.sha256(data).hexdigest() != said["int8_sha256"]:
-        raise Unfit(_unused(said, f"its int8 graph is missing or damaged, {_int8(place)}"))
+        raise StaleTuning(_unused(said, f"its int8 graph is missing or damaged, {_int8(place)}"))
     return replace(model, onnx=onnx_model.check(data, str(_int8(place))))
 
 
-def known() -> List[Kept]:
+def known() -> List[CachedTuning]:
     """All that is kept, the newest last."""
     return sorted(map(_looked_at, folder().glob("*.json")), key=lambda kept: str(kept.said.get("date", "")))
 
 
-def _looked_at(place: Path) -> Kept:
+def _looked_at(place: Path) -> CachedTuning:
     said: Dict[str, Any] = {}
     try:
         said = read(place)
         for kind in KINDS:
             fitting(said, kind)
-    except Unfit as unfit:
-        return Kept(place, said, str(unfit))
-    return Kept(place, said, None)
+    except StaleTuning as unfit:
+        return CachedTuning(place, said, str(unfit))
+    return CachedTuning(place, said, None)
 
 
 def forget(spec: str, model: Optional[Model] = None) -> List[Path]:

@@ -13,15 +13,15 @@ from typing import Optional, Union
 
 from ...pipeline import Detector
 from .confusion import Confusion, confusion
-from .found import Found, find
+from .found import Predictions, find
 from .layouts import read
-from .rows import Row, Way, measured, ways
+from .rows import AccuracyRow, EngineOption, measured, ways
 from .score import AVERAGES, ClassScore, Score, require, score
 from .truth import Boxes, Data, Picture
 from .worst import save, worst
 
 __all__ = [
-    "AVERAGES", "Boxes", "ClassScore", "Confusion", "Data", "Found", "Picture", "Row", "Score", "Way", "ap50",
+    "AVERAGES", "Boxes", "ClassScore", "Confusion", "Data", "Predictions", "Picture", "AccuracyRow", "Score", "EngineOption", "ap50",
     "confusion", "find", "measured", "read", "require", "save", "score", "ways", "worst",
 ]  # fmt: skip
 

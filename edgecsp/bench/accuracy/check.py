@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import SourceError
 from ...types import Array
 from . import layouts, look, twins
-from .look import Look
+from .look import ImageInspection
 from .problem import Problem, problems
 from .truth import Data, Picture
 
@@ -26,7 +26,7 @@ SLACK_PX = 1.0  # beyond the image's edge: what rounding makes
 CROWDED = 5
 
 
-class Part(NamedTuple):
+class SplitReport(NamedTuple):
     """A part's images, those without a box and those that cannot be read, its boxes, and how many of each class."""
 
     name: str
@@ -49,7 +49,7 @@ class Report:
     name: str
     layout: str
     names: Tuple[str, ...]
-    parts: Tuple[Part, ...]
+    parts: Tuple[SplitReport, ...]
     sizes: Dict[str, float]
     median_px: Optional[float]
     crowded: Tuple[Tuple[str, int], ...]
@@ -125,7 +125,7 @@ def read_parts(
 
 def check(
     parts: Mapping[str, Data],
-    looks: Optional[Mapping[str, Sequence[Look]]] = None,
+    looks: Optional[Mapping[str, Sequence[ImageInspection]]] = None,
     *,
     faults: Sequence[str] = (),
     whole: bool = True,
@@ -166,15 +166,15 @@ def check(
     )
 
 
-def _sized(data: Data, looks: Sequence[Look]) -> List[Picture]:
+def _sized(data: Data, looks: Sequence[ImageInspection]) -> List[Picture]:
     return [each.sized(seen.hw) for each, seen in zip(data.pictures, looks) if seen.hw is not None]
 
 
-def _part(name: str, data: Data, looks: Sequence[Look]) -> Part:
+def _part(name: str, data: Data, looks: Sequence[ImageInspection]) -> SplitReport:
     ignored = sum(int(each.boxes.crowd.sum()) for each in data.pictures)
     empty = sum(not len(each.boxes) for each in data.pictures)
     unreadable = sum(seen.hw is None for seen in looks)
-    return Part(name, len(data.pictures), empty, unreadable, sum(data.counts), ignored, tuple(data.counts))
+    return SplitReport(name, len(data.pictures), empty, unreadable, sum(data.counts), ignored, tuple(data.counts))
 
 
 def _of_labels(parts: Mapping[str, Data], faults: Sequence[str]) -> List[Problem]:
@@ -183,7 +183,7 @@ def _of_labels(parts: Mapping[str, Data], faults: Sequence[str]) -> List[Problem
     return problems("labels", "{n} errors in labels", wrong, True) + [Problem("note", note) for note in notes]
 
 
-def _of_files(looks: Mapping[str, Sequence[Look]]) -> List[Problem]:
+def _of_files(looks: Mapping[str, Sequence[ImageInspection]]) -> List[Problem]:
     every = [each for part in looks.values() for each in part]
     bad = [each.problem for each in every if each.hw is None]
     damaged = [f"{each.path} ({text})" for each in every for text in each.warnings]
@@ -192,7 +192,7 @@ def _of_files(looks: Mapping[str, Sequence[Look]]) -> List[Problem]:
     return lost + problems("damaged", "{n} images were read with warnings", damaged)
 
 
-def _of_sizes(parts: Mapping[str, Data], looks: Mapping[str, Sequence[Look]]) -> List[Problem]:
+def _of_sizes(parts: Mapping[str, Data], looks: Mapping[str, Sequence[ImageInspection]]) -> List[Problem]:
     """Images of another size than their labels say, as after they were scaled or turned upright."""
     others = [
         f"{each.path} is {seen.hw[1]}x{seen.hw[0]}, and labelled as {each.hw[1]}x{each.hw[0]}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...processing.nms import overlap
 from ...types import Array, Detections
-from .found import Found
+from .found import Predictions
 from .truth import Boxes
 
 SAME = 0.5  # the IoU at which a box is on an object
@@ -54,7 +54,7 @@ class Confusion:
         return [(self.labels[a], self.labels[b], int(off[a, b])) for a, b in places]
 
 
-def confusion(found: Found, conf: float, iou: float = SAME) -> Confusion:
+def confusion(found: Predictions, conf: float, iou: float = SAME) -> Confusion:
     """Count what was found with a score of `conf` or more."""
     count = len(found.data.names)
     matrix = np.zeros((count + 1, count + 1), np.int64)

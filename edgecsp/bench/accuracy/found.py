@@ -21,7 +21,7 @@ IOU = 0.45
 
 
 @dataclass
-class Found:
+class Predictions:
     """A data set's pictures that could be read, their boxes in pixels, and the detections of each, best first.
 
     The class ids of `detections` are the data's. `problems` counts what went wrong and was survived, by its text.
@@ -53,7 +53,7 @@ def find(
     conf: float = CONF,
     max_det: int = MAX_DET,
     tick: Callable[[], None] = lambda: None,
-) -> Found:
+) -> Predictions:
     """Every picture of the data through the detector, read as `run` reads it; `tick` is called after each.
 
     The detector keeps its settings but for `conf` and `max_det`. What it finds of classes that the data lacks is left
@@ -65,7 +65,7 @@ def find(
     places: Dict[str, List[Picture]] = {}
     for picture in data.pictures:  # a file may be an image under several ids
         places.setdefault(picture.path, []).append(picture)
-    found = Found(data)
+    found = Predictions(data)
     others: Dict[str, int] = {}
 
     def take(frame: Frame, result: Result) -> None:
@@ -77,7 +77,7 @@ def find(
                 ids = of[known.class_ids].astype(np.int32)
                 found.add(picture.sized(frame.hw), Detections(known.xyxy, known.scores, ids, data.names))
 
-    summary = pipeline.Summary()
+    summary = pipeline.RunSummary()
     pipeline.run(low, [sources.Pictures(list(places), forgive=True)], take, summary, tick=tick)
     found.problems = {**summary.problems, **others}
     return found

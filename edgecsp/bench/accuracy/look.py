@@ -9,7 +9,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ...errors import SourceError
-from ...media.sources.decoding import MAX_PIXELS, Decoded, decode
+from ...media.sources.decoding import MAX_PIXELS, DecodedImage, decode
 from ...media.sources.image_probe import Probe, jpeg, probe
 from ...media.sources.pictures import load
 from ...system import cpu
@@ -19,7 +19,7 @@ _SIDE = 16  # of the brightness differences that near duplicates are known by: 1
 _SHADES = 4  # standard deviation below which an image is too even to be compared
 
 
-class Look(NamedTuple):
+class ImageInspection(NamedTuple):
     """What a look at an image file showed.
 
     `hw` is its upright size in pixels, None where it cannot be read, and then `problem` says why. `digest` is of its
@@ -35,17 +35,17 @@ class Look(NamedTuple):
     shade: Optional[Array] = None
 
 
-def read(path: str) -> Tuple[Look, Optional[Array]]:
+def read(path: str) -> Tuple[ImageInspection, Optional[Array]]:
     """An image file decoded as `run` and `val` do, (H, W, 3) uint8 BGR upright, and the look at it."""
     return _decoded(path, None)
 
 
-def look(path: str, whole: bool = True) -> Look:
+def look(path: str, whole: bool = True) -> ImageInspection:
     """Look at a file: `whole` decodes it (a JPEG at an eighth of its size), else its header and its end must do."""
     try:
         data = load(path)
     except SourceError as error:
-        return Look(path, problem=str(error))
+        return ImageInspection(path, problem=str(error))
     header = probe(data) or Probe("")
     sure = not header.doubt and header.frames == 1 and 0 < header.pixels <= MAX_PIXELS and _has_end(data, header)
     small = _small(data) if whole and sure and header.kind == "JPEG" else None
@@ -53,10 +53,12 @@ def look(path: str, whole: bool = True) -> Look:
         seen, image = _decoded(path, data)
         return seen._replace(shade=_shade(image.mean(2).astype(np.uint8))) if whole and image is not None else seen
     hw = (header.width, header.height) if header.orientation > 4 else (header.height, header.width)
-    return Look(path, hw, _digest(data), shade=None if small is None else _shade(small))
+    return ImageInspection(path, hw, _digest(data), shade=None if small is None else _shade(small))
 
 
-def look_all(paths: Sequence[str], whole: bool = True, tick: Callable[[], None] = lambda: None) -> List[Look]:
+def look_all(
+    paths: Sequence[str], whole: bool = True, tick: Callable[[], None] = lambda: None
+) -> List[ImageInspection]:
     """`look` at many, by as many threads as pay here; `tick` is called after each."""
     found = []
     with ThreadPoolExecutor(cpu.threads()) as pool:
@@ -66,14 +68,14 @@ def look_all(paths: Sequence[str], whole: bool = True, tick: Callable[[], None] 
     return found
 
 
-def _decoded(path: str, data: Optional[bytes]) -> Tuple[Look, Optional[Array]]:
+def _decoded(path: str, data: Optional[bytes]) -> Tuple[ImageInspection, Optional[Array]]:
     try:
         data = load(path) if data is None else data
-        made: Decoded = decode(data, path)
+        made: DecodedImage = decode(data, path)
     except SourceError as error:
-        return Look(path, problem=str(error)), None
+        return ImageInspection(path, problem=str(error)), None
     h, w = made.image.shape[:2]
-    return Look(path, (h, w), _digest(data), warnings=made.warnings), made.image
+    return ImageInspection(path, (h, w), _digest(data), warnings=made.warnings), made.image
 
 
 def _digest(data: bytes) -> bytes:

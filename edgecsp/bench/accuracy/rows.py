@@ -10,12 +10,12 @@ from ...errors import BuildFailed, EdgecspError, EngineUnavailable, UnknownName,
 from ...graph import precision
 from ...types import Model
 from .confusion import Confusion, confusion
-from .found import Found, classes, find
+from .found import Predictions, classes, find
 from .score import Score, score
 from .truth import Data
 
 
-class Way(NamedTuple):
+class EngineOption(NamedTuple):
     """A graph, the engine and device it runs on, and the precision it computes in there."""
 
     model: Model
@@ -25,23 +25,23 @@ class Way(NamedTuple):
 
 
 @dataclass
-class Row:
+class AccuracyRow:
     """What came of one way. `why` says why it was not measured, and then the rest is None or 0.
 
-    `pictures` and `detections` are counts, `problems` what was survived (as `Found.problems`). `found` may be put to
+    `pictures` and `detections` are counts, `problems` what was survived (as `Predictions.problems`). `found` may be put to
     None once it is no longer needed: it is as large as the data.
     """
 
-    way: Way
+    way: EngineOption
     why: str = ""
     pictures: int = 0
     detections: int = 0
     problems: Dict[str, int] = field(default_factory=dict)
     score: Optional[Score] = None
     confusion: Optional[Confusion] = None
-    found: Optional[Found] = None
+    found: Optional[Predictions] = None
 
-    def fill(self, found: Found, shown: float) -> None:
+    def fill(self, found: Predictions, shown: float) -> None:
         """Count what was found; confusions from a score of `shown` on."""
         self.found, self.problems = found, found.problems
         self.pictures, self.detections = len(found.pictures), sum(map(len, found.detections))
@@ -80,7 +80,7 @@ def ways(
     *,
     device: str = "auto",
     precisions: Optional[Sequence[str]] = None,
-) -> List[Way]:
+) -> List[EngineOption]:
     """Every way that is asked for. `engines`: names, "auto", or "all" for what runs here; `precisions`: each graph's.
 
     Raises `UnknownName`, `UsageError`, and `EngineUnavailable` for an engine that was named and does not run here.
@@ -96,7 +96,7 @@ def ways(
                 if not backends.is_real(engine):
                     raise UsageError(f"engine {engine} computes nothing and finds nothing, by design; take another")
                 backends.require(engine, place)
-                found.append(Way(model, engine, place, wanted))
+                found.append(EngineOption(model, engine, place, wanted))
     return [way for i, way in enumerate(found) if way not in found[:i]]
 
 
@@ -111,7 +111,7 @@ def _named(engines: Sequence[str], device: str) -> List[str]:
 
 
 def measured(
-    asked: Sequence[Way],
+    asked: Sequence[EngineOption],
     data: Data,
     *,
     shown: Optional[float] = None,
@@ -120,7 +120,7 @@ def measured(
     threads: Optional[int] = None,
     tick: Callable[[], None] = lambda: None,
     **options: Any,
-) -> Iterator[Row]:
+) -> Iterator[AccuracyRow]:
     """A row for each way; `options` go to `pipeline.load`. `shown`: the score that confusions count from (the model's).
 
     `tick` is called after each picture of each way.
@@ -132,7 +132,7 @@ def measured(
         classes(way.model, data)
     refused: List[EdgecspError] = []
     for way in asked:
-        row = Row(way)
+        row = AccuracyRow(way)
         try:
             detector = pipeline.load(
                 way.model, way.engine, device=way.device, threads=threads, precision=way.precision, **options

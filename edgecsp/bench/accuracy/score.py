@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import EngineUnavailable
 from ...media.sinks.rows import coco_row
 from ...types import Array, Detections
-from .found import Found
+from .found import Predictions
 from .truth import Picture
 
 AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR100", "ARS", "ARM", "ARL")
@@ -46,8 +46,8 @@ def require() -> None:
         )
 
 
-def score(found: Found) -> Score:
-    """The score of what was found; boxes and scores rounded as `Found.results` are. Raises `EngineUnavailable`."""
+def score(found: Predictions) -> Score:
+    """The score of what was found; boxes and scores rounded as `Predictions.results` are. Raises `EngineUnavailable`."""
     require()
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -63,7 +63,7 @@ def score(found: Found) -> Score:
     return Score(averages, tuple(_class(found, i, precision[:, :, i]) for i in range(len(names))))
 
 
-def _class(found: Found, class_id: int, precision: Array) -> ClassScore:
+def _class(found: Predictions, class_id: int, precision: Array) -> ClassScore:
     boxes = [each.boxes for each in found.pictures]
     objects = [int(((each.class_ids == class_id) & ~each.crowd).sum()) for each in boxes]
     each, at50 = (rows[rows > -1] for rows in (precision, precision[0]))

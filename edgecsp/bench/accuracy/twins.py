@@ -11,7 +11,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 import numpy as np
 
 from ...types import Array
-from .look import Look
+from .look import ImageInspection
 from .problem import Problem, problems
 
 NEAR_BITS = 12  # of 256 that may differ
@@ -19,7 +19,7 @@ MOST_PAIRS = 50_000_000  # beyond it only images whose brightness does not diffe
 _BITS: Array = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 
-def find(looks: Mapping[str, Sequence[Look]]) -> List[Problem]:
+def find(looks: Mapping[str, Sequence[ImageInspection]]) -> List[Problem]:
     """What is in one part twice, or in several."""
     rows = []
     for name, part in looks.items():
@@ -38,14 +38,14 @@ def _shown(pairs: Sequence[Tuple[str, str]]) -> Tuple[str, ...]:
     return tuple(f"{second} = {first}" for first, second in pairs)
 
 
-def _pairs(first: Sequence[Look], second: Optional[Sequence[Look]]) -> List[Tuple[str, str]]:
+def _pairs(first: Sequence[ImageInspection], second: Optional[Sequence[ImageInspection]]) -> List[Tuple[str, str]]:
     """Paths of one content: of the first part and of the second (None: later in the first)."""
     at: Dict[bytes, str] = {}
     again = [each for each in first if each.digest and at.setdefault(each.digest, each.path) != each.path]
     return [(at[each.digest], each.path) for each in (again if second is None else second) if each.digest in at]
 
 
-def _near(first: Sequence[Look], second: Sequence[Look]) -> Set[Tuple[str, str]]:
+def _near(first: Sequence[ImageInspection], second: Sequence[ImageInspection]) -> Set[Tuple[str, str]]:
     """Pairs whose brightness differs in the same places; for each of the second part the nearest of the first."""
     ones, others = ([each for each in part if each.shade is not None] for part in (first, second))
     if not ones or not others:
@@ -64,6 +64,6 @@ def _near(first: Sequence[Look], second: Sequence[Look]) -> Set[Tuple[str, str]]
     return found
 
 
-def _shade(each: Look) -> Array:
+def _shade(each: ImageInspection) -> Array:
     assert each.shade is not None
     return each.shade

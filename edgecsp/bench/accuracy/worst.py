@@ -12,7 +12,7 @@ from ...errors import OutputError
 from ...media import draw, sources
 from ...types import Array, Detections
 from .confusion import IGNORED, NOTHING, Matches, matches
-from .found import Found
+from .found import Predictions
 from .truth import Picture
 
 # Colours of draw's palette that are told apart with every kind of colour blindness; words say the same.
@@ -32,7 +32,7 @@ class Bad(NamedTuple):
     cost: float
 
 
-def worst(found: Found, conf: float, count: int) -> List[Bad]:
+def worst(found: Predictions, conf: float, count: int) -> List[Bad]:
     """The `count` pictures with the most mistakes among boxes of a score of `conf` or more, the worst first.
 
     An object that is missed or confused costs 1, a box where nothing is its score. Pictures without a mistake are

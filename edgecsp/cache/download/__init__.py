@@ -125,7 +125,7 @@ class _Download:
             try:
                 self._attempt()
                 return
-            except web.Cut as cut:
+            except web.DownloadCut as cut:
                 have = self.part.size
                 failures = 1 if have >= furthest + _WORTH_GOING_ON else failures + 1
                 furthest = max(furthest, have)
@@ -167,7 +167,7 @@ class _Download:
         first, total = web.extent(response)
         if first not in (None, self.part.size):
             self.part.discard()
-            raise web.Cut("what came before does not fit what the server has now")
+            raise web.DownloadCut("what came before does not fit what the server has now")
         have = 0 if first is None else first
         if total is not None:
             self._check_length(total)
@@ -184,7 +184,7 @@ class _Download:
                 self.progress(have, total)
         wanted = self.size if total is None else total
         if wanted is not None and have < wanted:
-            raise web.Cut(f"the connection was cut after {have:,} of {wanted:,} bytes")
+            raise web.DownloadCut(f"the connection was cut after {have:,} of {wanted:,} bytes")
 
     def _check_length(self, found: int) -> None:
         if self.size is not None and found != self.size:

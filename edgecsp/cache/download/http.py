@@ -1,4 +1,4 @@
-"""HTTP for downloads: a GET whose every failure is either worth another try (`Cut`) or told to the user.
+"""HTTP for downloads: a GET whose every failure is either worth another try (`DownloadCut`) or told to the user.
 
 Only https, also after a redirect. Nothing waits for ever: see `Patience`.
 """
@@ -35,7 +35,7 @@ class Patience:
     backoff_s: float = 1.0
 
 
-class Cut(Exception):
+class DownloadCut(Exception):
     """It ended too early: worth another try, from where it ended. `wait_s`: the server asks for so long."""
 
     def __init__(self, text: str, wait_s: float = 0.0) -> None:
@@ -43,12 +43,12 @@ class Cut(Exception):
         self.wait_s = wait_s
 
 
-class Unreachable(Cut):
+class Unreachable(DownloadCut):
     """Nobody is there: worth another try only if somebody was, a moment ago."""
 
 
 def get(url: str, headers: Dict[str, str], timeout_s: float) -> Any:
-    """The response to a GET: 200 or 206, or 416 if a range was asked for. Raises `Cut` or `SourceError`."""
+    """The response to a GET: 200 or 206, or 416 if a range was asked for. Raises `DownloadCut` or `SourceError`."""
     _check_scheme(url)
     request = urllib.request.Request(url, headers={"User-Agent": "edgecsp", "Accept-Encoding": "identity", **headers})
     try:
@@ -61,7 +61,7 @@ def get(url: str, headers: Dict[str, str], timeout_s: float) -> Any:
     except urllib.error.URLError as error:
         raise _unreached(url, error.reason) from error
     except (OSError, http.client.HTTPException) as error:
-        raise Cut(f"the connection broke ({error})") from error
+        raise DownloadCut(f"the connection broke ({error})") from error
 
 
 def extent(response: Any) -> Tuple[Optional[int], Optional[int]]:
@@ -86,14 +86,16 @@ def tag(response: Any) -> str:
 
 
 def blocks(response: Any, timeout_s: float, length: Optional[int]) -> Iterator[bytes]:
-    """The body as it comes, at most `length` bytes. Raises `Cut` when it breaks, dries up or merely trickles."""
+    """The body as it comes, at most `length` bytes. Raises `DownloadCut` when it breaks, dries up or merely trickles."""
     since, came = time.monotonic(), 0
     while length is None or length > 0:
         try:
             block = response.read1(BLOCK if length is None else min(BLOCK, length))
         except (OSError, http.client.HTTPException) as error:
             silent = isinstance(error, (socket.timeout, TimeoutError))
-            raise Cut(f"nothing came for {timeout_s:g} s" if silent else f"the connection broke ({error})") from error
+            raise DownloadCut(
+                f"nothing came for {timeout_s:g} s" if silent else f"the connection broke ({error})"
+            ) from error
         if not block:
             return
         yield block
@@ -102,7 +104,7 @@ def blocks(response: Any, timeout_s: float, length: Optional[int]) -> Iterator[b
         passed_s = time.monotonic() - since
         if passed_s >= timeout_s:
             if came < SLOWEST_BYTES_S * passed_s:
-                raise Cut(f"only {came:,} bytes came in {passed_s:.0f} s")
+                raise DownloadCut(f"only {came:,} bytes came in {passed_s:.0f} s")
             since, came = time.monotonic(), 0
 
 
@@ -122,7 +124,7 @@ def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
     said = "".join(c for c in f"{error.code} {error.reason}"[:80] if c.isprintable()).strip()
     if error.code in (408, 425, 429) or error.code >= 500:
         asked = error.headers.get("Retry-After") or ""
-        return Cut(f"the server answered {said}", float(asked) if re.fullmatch(r"\d{1,6}", asked) else 0.0)
+        return DownloadCut(f"the server answered {said}", float(asked) if re.fullmatch(r"\d{1,6}", asked) else 0.0)
     if error.code in (404, 410):
         return SourceError(f"there is no file at {url} any more (the server answered {said})")
     if 300 <= error.code < 400:
@@ -140,7 +142,7 @@ def _unreached(url: str, reason: Any) -> Exception:
     if isinstance(reason, socket.gaierror):
         return Unreachable(f"no host {host} was found (is there a network?)")
     if isinstance(reason, (socket.timeout, TimeoutError)):
-        return Cut(f"{host} did not answer in time")
+        return DownloadCut(f"{host} did not answer in time")
     if isinstance(reason, OSError) and not isinstance(reason, (ssl.SSLError, ConnectionResetError)):
         return Unreachable(f"{host} cannot be reached ({reason.strerror or reason})")
-    return Cut(f"no connection with {host} ({reason})")
+    return DownloadCut(f"no connection with {host} ({reason})")

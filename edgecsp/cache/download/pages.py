@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from .http import Cut
+from .http import DownloadCut
 
 DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
 MAX_PAGE = 1 << 18
@@ -53,7 +53,7 @@ def instead(response: Any) -> Optional[Page]:
         parser = _Parser()
         parser.feed(response.read(MAX_PAGE).decode("utf-8", errors="replace"))
     except (OSError, http.client.HTTPException) as error:
-        raise Cut(f"the connection broke ({error})") from error
+        raise DownloadCut(f"the connection broke ({error})") from error
     confirmed = None
     if parser.action is not None:
         link = urlsplit(urljoin(response.geturl(), parser.action))

@@ -12,7 +12,7 @@ from ...processing import decode, nms
 from ...system import cpu
 from ...types import Array, Model
 from . import calibration
-from .calibration import METHODS, Meter, Ranges
+from .calibration import METHODS, RangeMeter, Ranges
 from .int8 import quantizable, with_ranges
 from .passes import biased, unsigned
 
@@ -39,7 +39,7 @@ def best(
     returned are of all pictures. `note` is told what is being tried. Raises as `measured` does.
     """
     quantizable(model)
-    meter = Meter(model, threads)
+    meter = RangeMeter(model, threads)
     held: List[Array] = []
     for i, batch in enumerate(batches):
         meter.note(batch)

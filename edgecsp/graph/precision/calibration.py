@@ -100,7 +100,7 @@ def measured(
     """
     if method not in METHODS:
         raise UnknownName("calibration method", method, METHODS)
-    meter = Meter(model, threads)
+    meter = RangeMeter(model, threads)
     for batch in batches:
         meter.note(batch)
         meter.add(batch)
@@ -108,7 +108,7 @@ def measured(
     return meter.ranges(method)
 
 
-class Meter:
+class RangeMeter:
     """What was seen of a graph's values so far: `note` every picture in its order, `add` those that ranges are of."""
 
     def __init__(self, model: Model, threads: int) -> None:

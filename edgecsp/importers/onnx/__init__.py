@@ -20,11 +20,11 @@ from ...graph.anchors import SETS, AnchorSet
 from ...graph.labels import COCO
 from ...types import Input, Model, Scores
 from . import graph, layout, metadata
-from .families import ALIASES, KINDS, Guess, Kind, Seen
-from .graph import Output
+from .families import ALIASES, KINDS, HeadGuess, Kind, OutputLayout
+from .graph import GraphOutput
 from .match import choose
 
-__all__ = ["ALIASES", "KINDS", "Recognised", "Said", "anchor_set", "recognise"]
+__all__ = ["ALIASES", "KINDS", "Recognised", "ImportOptions", "anchor_set", "recognise"]
 
 _NMS = ("EfficientNMS_TRT", "EfficientNMSX_TRT", "BatchedNMS_TRT", "BatchedNMSDynamic_TRT", "RotatedNMS_TRT")
 _TASKS = {"segment": "segmentation masks", "pose": "poses (keypoints)", "obb": "oriented boxes"}
@@ -32,7 +32,7 @@ _OPSET = 13
 
 
 @dataclass(frozen=True)
-class Said:
+class ImportOptions:
     """What the user says of a file: None where the file is to tell.
 
     `kind` is one of `KINDS` or `ALIASES`; `labels` the names of all classes, or `classes` how many there are;
@@ -58,22 +58,24 @@ class Recognised:
     model: Model
     proto: Any
     kind: str
-    outputs: Tuple[Output, ...]
+    outputs: Tuple[GraphOutput, ...]
     notes: Tuple[str, ...] = ()
 
     @property
-    def cost(self) -> layout.Cost:
+    def cost(self) -> layout.GraphCost:
         """Nodes, parameters and BFLOPs."""
         return layout.cost(self.proto)
 
 
-def recognise(proto: Any, shown: str, said: Optional[Said] = None, *, folder: Optional[Path] = None) -> Recognised:
+def recognise(
+    proto: Any, shown: str, said: Optional[ImportOptions] = None, *, folder: Optional[Path] = None
+) -> Recognised:
     """An `onnx.ModelProto` of another exporter -> what it is. Edits `proto`; `shown` names it in errors.
 
     `folder` is where its external weights lie. Raises `BadModel` for what is no detector or classifier we know
     or may be several, `UsageError` for something said that does not fit it.
     """
-    said = said or Said()
+    said = said or ImportOptions()
     if not proto.graph.node:
         raise BadModel(f"{shown} is no ONNX model: there is no graph in it")
     meta = metadata.read({prop.key: prop.value for prop in proto.metadata_props})
@@ -93,7 +95,7 @@ def recognise(proto: Any, shown: str, said: Optional[Said] = None, *, folder: Op
     _refuse_masks(shown, outputs, hw)
 
     classes = _classes(shown, said, meta)
-    seen = Seen(outputs, hw, classes, said.anchors)
+    seen = OutputLayout(outputs, hw, classes, said.anchors)
     if kind is None:
         kind = "classify" if meta.task == "classify" else meta.kind
     match = choose(shown, proto, seen, kind, operators)
@@ -161,7 +163,7 @@ def _refuse_plugins(shown: str, operators: FrozenSet[str]) -> None:
         )
 
 
-def _refuse_masks(shown: str, outputs: Sequence[Output], hw: Tuple[int, int]) -> None:
+def _refuse_masks(shown: str, outputs: Sequence[GraphOutput], hw: Tuple[int, int]) -> None:
     for output in outputs:
         if output.shape[1:] == (32, hw[0] // 4, hw[1] // 4) and len(outputs) > 1:
             raise BadModel(f"{shown} gives segmentation masks ({output}); edgecsp runs detectors and classifiers")
@@ -174,7 +176,7 @@ def _size(proto: Any, shown: str, stride: Optional[int]) -> Tuple[Tuple[int, int
     return (height, width), channels
 
 
-def _classes(shown: str, said: Said, meta: metadata.Props) -> Optional[int]:
+def _classes(shown: str, said: ImportOptions, meta: metadata.Props) -> Optional[int]:
     """How many classes somebody says there are."""
     if said.labels is not None and said.classes not in (None, len(said.labels)):
         raise UsageError(f"--classes {said.classes} and {len(said.labels)} names: they must agree")
@@ -185,7 +187,9 @@ def _classes(shown: str, said: Said, meta: metadata.Props) -> Optional[int]:
     return said.classes or (len(meta.names) if meta.names is not None else None)
 
 
-def _attach(proto: Any, guess: Guess, outputs: Sequence[Output]) -> Tuple[Tuple[Any, ...], Tuple[Output, ...]]:
+def _attach(
+    proto: Any, guess: HeadGuess, outputs: Sequence[GraphOutput]
+) -> Tuple[Tuple[Any, ...], Tuple[GraphOutput, ...]]:
     """The heads with the graph's outputs made theirs, one each, and these."""
     if guess.join:
         output = graph.joined(proto, *guess.join)
@@ -193,12 +197,12 @@ def _attach(proto: Any, guess: Guess, outputs: Sequence[Output]) -> Tuple[Tuple[
         outputs = (*outputs, output)
     else:
         heads = guess.heads
-    by_name: Dict[str, Output] = {output.name: output for output in outputs}
+    by_name: Dict[str, GraphOutput] = {output.name: output for output in outputs}
     graph.keep_outputs(proto, [head.name for head in heads])
     return heads, tuple(by_name[head.name] for head in heads)
 
 
-def _labels(said: Said, meta: metadata.Props, classes: int, kind: str) -> Tuple[Tuple[str, ...], List[str]]:
+def _labels(said: ImportOptions, meta: metadata.Props, classes: int, kind: str) -> Tuple[Tuple[str, ...], List[str]]:
     if said.labels is not None:
         return said.labels, []
     if meta.names is not None and len(meta.names) == classes:

@@ -11,17 +11,17 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 
 from ...graph.anchors import AnchorSet
 from ...types import AnchorFree, Decoded, EndToEnd, Head, Scores, Yolo
-from .graph import Output
+from .graph import GraphOutput
 
 STRIDES = ((8, 16, 32), (16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 MOST_ROWS = 1000  # an end-to-end head keeps 300; more rows than this are a grid
 
 
 @dataclass(frozen=True)
-class Seen:
+class OutputLayout:
     """What there is to go by: the outputs, the input's size, and what the user said of classes and anchors."""
 
-    outputs: Tuple[Output, ...]
+    outputs: Tuple[GraphOutput, ...]
     hw: Tuple[int, int]
     classes: Optional[int] = None
     anchors: Optional[AnchorSet] = None
@@ -33,7 +33,7 @@ class Seen:
             if len(output.shape) == 3 and output.shape[0] == 1 and output not in apart:
                 yield output.name, output.shape[1], output.shape[2]
 
-    def pairs(self) -> Iterator[Tuple[Output, Output]]:
+    def pairs(self) -> Iterator[Tuple[GraphOutput, GraphOutput]]:
         """Boxes (1, N, 4) and the scores (1, N, C) of the same N rows."""
         for boxes in self.outputs:
             for scores in self.outputs:
@@ -51,12 +51,12 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Guess:
+class HeadGuess:
     """Heads that the outputs may be. `needs`: what must be said first. `join`: boxes and scores to put together."""
 
     heads: Tuple[Head, ...] = ()
     needs: str = ""
-    join: Tuple[Output, ...] = ()
+    join: Tuple[GraphOutput, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Kind:
     """
 
     about: str
-    find: Callable[[Seen], Iterator[Guess]]
+    find: Callable[[OutputLayout], Iterator[HeadGuess]]
     input: Mapping[str, Any]
     raw: Optional[bool] = None
     exp: Optional[bool] = None
@@ -80,73 +80,73 @@ class Kind:
     asked: bool = False
 
 
-def _anchored(seen: Seen) -> Iterator[Guess]:
+def _anchored(seen: OutputLayout) -> Iterator[HeadGuess]:
     for name, rows, fields in seen.rows():
         if fields > 5 and rows % 3 == 0 and seen.strides(rows // 3):
-            yield Guess((Decoded(name, fields - 5, objectness=True),))
+            yield HeadGuess((Decoded(name, fields - 5, objectness=True),))
 
 
-def _objectness(seen: Seen) -> Iterator[Guess]:
+def _objectness(seen: OutputLayout) -> Iterator[HeadGuess]:
     for name, rows, fields in seen.rows():
         if fields > 5 and seen.strides(rows):
-            yield Guess((Decoded(name, fields - 5, objectness=True),))
+            yield HeadGuess((Decoded(name, fields - 5, objectness=True),))
 
 
-def _yolox(seen: Seen) -> Iterator[Guess]:
+def _yolox(seen: OutputLayout) -> Iterator[HeadGuess]:
     for name, rows, fields in seen.rows():
         if fields > 5 and seen.strides(rows):
-            yield Guess((AnchorFree(name, fields - 5, seen.strides(rows)),))
+            yield HeadGuess((AnchorFree(name, fields - 5, seen.strides(rows)),))
 
 
-def _plain(seen: Seen) -> Iterator[Guess]:
+def _plain(seen: OutputLayout) -> Iterator[HeadGuess]:
     for name, a, b in seen.rows():
         if a > 4 and seen.strides(b):
-            yield Guess((Decoded(name, a - 4, channels_first=True),))
+            yield HeadGuess((Decoded(name, a - 4, channels_first=True),))
         elif b > 4 and seen.strides(a):
-            yield Guess((Decoded(name, b - 4),))
+            yield HeadGuess((Decoded(name, b - 4),))
 
 
-def _end_to_end(seen: Seen) -> Iterator[Guess]:
+def _end_to_end(seen: OutputLayout) -> Iterator[HeadGuess]:
     for name, rows, fields in seen.rows():
         grid = seen.strides(rows) or (rows % 3 == 0 and seen.strides(rows // 3))
         if fields == 6 and rows <= MOST_ROWS and not grid:
             if seen.classes is None:
-                yield Guess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
+                yield HeadGuess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
             else:
-                yield Guess((EndToEnd(name, seen.classes),))
+                yield HeadGuess((EndToEnd(name, seen.classes),))
 
 
-def _yolov4(seen: Seen) -> Iterator[Guess]:
+def _yolov4(seen: OutputLayout) -> Iterator[HeadGuess]:
     for boxes in seen.outputs:
         if len(boxes.shape) != 4 or boxes.shape[0] != 1 or boxes.shape[2:] != (1, 4):
             continue
         for scores in seen.outputs:
             if len(scores.shape) == 3 and scores.shape[:2] == boxes.shape[:2]:
                 head = Decoded("detections", scores.shape[2], "xyxy", relative=True)
-                yield Guess((head,), join=(boxes, scores))
+                yield HeadGuess((head,), join=(boxes, scores))
 
 
-def _detr(seen: Seen) -> Iterator[Guess]:
+def _detr(seen: OutputLayout) -> Iterator[HeadGuess]:
     """Rows [centre and size in 0..1, score, class]; of exporters before 2026 [centre and size, class ...]."""
     for name, rows, fields in seen.rows():
         if rows > MOST_ROWS or fields < 5:
             continue
         if fields == 6 and seen.classes is not None:
-            yield Guess((EndToEnd(name, seen.classes, "xywh", relative=True),))
+            yield HeadGuess((EndToEnd(name, seen.classes, "xywh", relative=True),))
         elif fields == 6:
-            yield Guess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
+            yield HeadGuess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
         else:
-            yield Guess((Decoded(name, fields - 4, relative=True),))
+            yield HeadGuess((Decoded(name, fields - 4, relative=True),))
 
 
-def _nas(seen: Seen) -> Iterator[Guess]:
+def _nas(seen: OutputLayout) -> Iterator[HeadGuess]:
     for boxes, scores in seen.pairs():
         # DAMO-YOLO's scores come first, and its pictures are laid in otherwise.
         if seen.outputs.index(boxes) < seen.outputs.index(scores) and seen.strides(boxes.shape[1]):
-            yield Guess((Decoded("detections", scores.shape[2], "xyxy"),), join=(boxes, scores))
+            yield HeadGuess((Decoded("detections", scores.shape[2], "xyxy"),), join=(boxes, scores))
 
 
-def _darknet(seen: Seen) -> Iterator[Guess]:
+def _darknet(seen: OutputLayout) -> Iterator[HeadGuess]:
     maps = sorted((out for out in seen.outputs if len(out.shape) == 4), key=lambda out: -out.shape[2])
     if len(maps) != len(seen.outputs):
         return
@@ -158,17 +158,17 @@ def _darknet(seen: Seen) -> Iterator[Guess]:
         return
     if seen.anchors is None:
         known = {2: "yolov3-tiny, yolov4-tiny", 3: "yolov3, yolov4"}.get(len(maps))
-        yield Guess(needs="--anchors W,H,W,H,... (finest head first)" + (f" or one of {known}" if known else ""))
+        yield HeadGuess(needs="--anchors W,H,W,H,... (finest head first)" + (f" or one of {known}" if known else ""))
         return
     heads = tuple(_yolo_heads(maps, strides, seen.anchors))
     if len(heads) == len(maps) and len({head.classes for head in heads}) == 1:
-        yield Guess(heads)
+        yield HeadGuess(heads)
     else:
         channels = "+".join(str(out.shape[1]) for out in maps)
-        yield Guess(needs=f"--anchors that fit {len(maps)} heads of {channels} channels, A x (5 + C) each")
+        yield HeadGuess(needs=f"--anchors that fit {len(maps)} heads of {channels} channels, A x (5 + C) each")
 
 
-def _yolo_heads(maps: Sequence[Output], strides: Sequence[int], anchors: AnchorSet) -> Iterator[Yolo]:
+def _yolo_heads(maps: Sequence[GraphOutput], strides: Sequence[int], anchors: AnchorSet) -> Iterator[Yolo]:
     """A head for every map that the anchors fit; one list for all is shared out evenly."""
     each = anchors.heads
     if len(each) == 1 and len(each[0]) % len(maps) == 0:
@@ -182,10 +182,10 @@ def _yolo_heads(maps: Sequence[Output], strides: Sequence[int], anchors: AnchorS
             yield Yolo(out.name, fields - 5, stride, wh, anchors.scale_xy[i] if anchors.scale_xy else 1.0)
 
 
-def _classes(seen: Seen) -> Iterator[Guess]:
+def _classes(seen: OutputLayout) -> Iterator[HeadGuess]:
     for output in seen.outputs:
         if output.shape[:1] == (1,) and output.shape[2:] in ((), (1, 1)) and len(output.shape) > 1:
-            yield Guess((Scores(output.name, output.shape[1]),))
+            yield HeadGuess((Scores(output.name, output.shape[1]),))
 
 
 _ULTRALYTICS = {"resize": "letterbox", "letterbox": "ultralytics"}

@@ -18,7 +18,7 @@ DEFAULT_SIDE = 640
 MAX_MEASURED = 2048 * 2048  # pixels of a picture run only to see shapes: a damaged file must not ask for gigabytes
 
 
-class Output(NamedTuple):
+class GraphOutput(NamedTuple):
     """An output of the graph and its shape, batch first."""
 
     name: str
@@ -122,13 +122,13 @@ def as_float32(proto: Any) -> bool:
     return cast
 
 
-def outputs(proto: Any, shown: str, *, measure: bool) -> Tuple[Output, ...]:
+def outputs(proto: Any, shown: str, *, measure: bool) -> Tuple[GraphOutput, ...]:
     """The outputs and their shapes; with `measure`, or where the file is silent, as one run on onnxruntime shows.
 
     Writes what it found into the graph. Raises `BadModel`.
     """
     found = [
-        Output(value.name, tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim))
+        GraphOutput(value.name, tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim))
         for value in proto.graph.output
     ]
     if not found:
@@ -144,7 +144,7 @@ def outputs(proto: Any, shown: str, *, measure: bool) -> Tuple[Output, ...]:
         for side in shape:
             dims.dim.add().dim_value = side
     del proto.graph.value_info[:]  # what it says of free axes is true no more
-    return tuple(Output(output.name, shape) for output, shape in zip(found, shapes))
+    return tuple(GraphOutput(output.name, shape) for output, shape in zip(found, shapes))
 
 
 def _measured(proto: Any, shown: str) -> List[Tuple[int, ...]]:
@@ -175,7 +175,7 @@ def _measured(proto: Any, shown: str) -> List[Tuple[int, ...]]:
     return [tuple(int(side) for side in np.shape(array)) for array in arrays]
 
 
-def joined(proto: Any, boxes: Output, scores: Output) -> Output:
+def joined(proto: Any, boxes: GraphOutput, scores: GraphOutput) -> GraphOutput:
     """Boxes (1, N, 1, 4) or (1, N, 4) and scores (1, N, C) become one new output (1, N, 4 + C)."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -186,7 +186,7 @@ def joined(proto: Any, boxes: Output, scores: Output) -> Output:
     graph.initializer.append(numpy_helper.from_array(np.array([1, rows, 4], np.int64), shape))
     graph.node.append(helper.make_node("Reshape", [boxes.name, shape], [flat], name=flat))
     graph.node.append(helper.make_node("Concat", [flat, scores.name], [name], name=name, axis=2))
-    output = Output(name, (1, rows, 4 + scores.shape[2]))
+    output = GraphOutput(name, (1, rows, 4 + scores.shape[2]))
     graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, output.shape))
     return output
 

@@ -12,7 +12,7 @@ _LAYOUT |= {"Squeeze", "Transpose", "Unsqueeze"}
 _CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 
 
-class Cost(NamedTuple):
+class GraphCost(NamedTuple):
     """What a graph holds and costs; `bflops` (2 a multiply-add, convolutions alone) is None when unknown."""
 
     nodes: int
@@ -66,7 +66,7 @@ def computed(proto: Any, name: str) -> Optional[bool]:
     return not ends <= _CONVOLUTIONS
 
 
-def cost(proto: Any) -> Cost:
+def cost(proto: Any) -> GraphCost:
     """Nodes, convolutions, parameters and BFLOPs of a graph of static shapes."""
     import onnx
 
@@ -83,7 +83,7 @@ def cost(proto: Any) -> Cost:
     multiplied = sum(_numel(kernel) * _numel(out[2:]) for kernel, out in sizes if kernel and out)
     parameters = sum(_numel(tensor.dims) for tensor in proto.graph.initializer if tensor.data_type in (1, 2, 3, 10, 16))
     weights = sum(_numel(kernel) for kernel, _ in sizes if kernel)
-    return Cost(len(proto.graph.node), len(convs), parameters, weights, 2 * multiplied / 1e9 if known else None)
+    return GraphCost(len(proto.graph.node), len(convs), parameters, weights, 2 * multiplied / 1e9 if known else None)
 
 
 def _kernel(node: Any) -> str:

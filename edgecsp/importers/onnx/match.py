@@ -7,14 +7,14 @@ from typing import Any, FrozenSet, List, NamedTuple, Optional
 from ...errors import BadModel
 from ...graph.labels import COCO
 from . import layout
-from .families import KINDS, Guess, Kind, Seen
+from .families import KINDS, HeadGuess, Kind, OutputLayout
 
 
 class Match(NamedTuple):
     """A kind and the heads it would have."""
 
     kind: str
-    guess: Guess
+    guess: HeadGuess
 
     @property
     def classes(self) -> Optional[int]:
@@ -22,7 +22,7 @@ class Match(NamedTuple):
         return self.guess.heads[0].classes if self.guess.heads else None
 
 
-def choose(shown: str, proto: Any, seen: Seen, kind: Optional[str], operators: FrozenSet[str]) -> Match:
+def choose(shown: str, proto: Any, seen: OutputLayout, kind: Optional[str], operators: FrozenSet[str]) -> Match:
     """The one kind that fits; `kind` when the user or the metadata says it. Raises `BadModel`."""
     listed = ", ".join(str(output) for output in seen.outputs[:6])
     found = _matches(proto, seen, kind, operators)
@@ -50,7 +50,7 @@ def choose(shown: str, proto: Any, seen: Seen, kind: Optional[str], operators: F
     return match
 
 
-def _matches(proto: Any, seen: Seen, kind: Optional[str], operators: FrozenSet[str]) -> List[Match]:
+def _matches(proto: Any, seen: OutputLayout, kind: Optional[str], operators: FrozenSet[str]) -> List[Match]:
     if kind is not None:  # who says it need not be second-guessed by operators
         return [Match(kind, guess) for guess in KINDS[kind].find(seen)]
     return [
@@ -62,7 +62,7 @@ def _matches(proto: Any, seen: Seen, kind: Optional[str], operators: FrozenSet[s
     ]
 
 
-def _fits(proto: Any, family: Kind, guess: Guess, operators: FrozenSet[str]) -> bool:
+def _fits(proto: Any, family: Kind, guess: HeadGuess, operators: FrozenSet[str]) -> bool:
     """Whether nothing among the graph's operators speaks against a guess."""
     if family.exp is not None and family.exp != ("Exp" in operators):
         return False

@@ -17,15 +17,15 @@ from typing import Callable, Generator, Optional, Sequence, Union
 from ...system import cpu
 from ...types import Frame, Result
 from ..sources import Source
-from ._line import READY, Item, Line
+from ._line import READY, FrameScheduler, Item
 
-__all__ = ["READY", "Found", "Over", "at_once", "beside", "results", "workers"]
+__all__ = ["READY", "FrameResult", "SourceEnd", "at_once", "beside", "results", "workers"]
 
 MOST = 8  # frames in the engine at the same time: each costs the memory of its layers
 
 
 @dataclass(frozen=True)
-class Found:
+class FrameResult:
     """A frame of a source and what is in it."""
 
     source: Source
@@ -34,7 +34,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Over:
+class SourceEnd:
     """A source has given its last frame; `error` is what it broke off with."""
 
     source: Source
@@ -47,7 +47,7 @@ def results(
     *,
     at_once: int = 1,
     stop: Optional[threading.Event] = None,
-) -> Generator[Union[Found, Over], None, None]:
+) -> Generator[Union[FrameResult, SourceEnd], None, None]:
     """Every frame of the sources with what `detect` says of it, each source's frames in their order.
 
     Videos and live streams are read at the same time and take turns, pictures one source after the other. `detect`
@@ -55,7 +55,7 @@ def results(
     a source ends that source. `stop`, once set, ends the results; closing the generator ends the reading. `at_once`
     is how many frames the engine computes at the same time.
     """
-    line = Line(opened, detect, _workers(opened, at_once), stop or threading.Event())
+    line = FrameScheduler(opened, detect, _workers(opened, at_once), stop or threading.Event())
     try:
         line.begin()
         yield from map(_named, line.results())
@@ -63,9 +63,9 @@ def results(
         line.end()
 
 
-def _named(item: Item) -> Union[Found, Over]:
+def _named(item: Item) -> Union[FrameResult, SourceEnd]:
     source, frame, what = item
-    return Over(source, what) if frame is None else Found(source, frame, what)
+    return SourceEnd(source, what) if frame is None else FrameResult(source, frame, what)
 
 
 def at_once(opened: Sequence[Source]) -> int:

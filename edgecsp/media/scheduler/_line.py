@@ -37,7 +37,7 @@ class Reader:
         self.thread: Optional[threading.Thread] = None
 
 
-class Line:
+class FrameScheduler:
     """The threads between sources and results; `begin` it, take its `results`, and `end` it in any case."""
 
     def __init__(

@@ -36,7 +36,7 @@ class Mp4:
         names: Optional[Iterable[Path]] = None,
     ) -> None:
         self.path, self._names = path, names
-        self._part: Optional[files.Part] = None
+        self._part: Optional[files.PartFile] = None
         self._hw = hw
         self._pixel_aspect = pixel_aspect
         self._jump = round(CLOCK * max(JUMP_S, 10 / fps if fps else 0.0))
@@ -52,7 +52,7 @@ class Mp4:
         import av
 
         try:
-            self._part = files.Part(path)
+            self._part = files.PartFile(path)
             self._begin(self._part.path)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.abort()

@@ -39,7 +39,7 @@ class MiniObject(ctypes.Structure):
     )  # fmt: skip
 
 
-class Message(ctypes.Structure):
+class BusMessage(ctypes.Structure):
     """GstMessage, up to the element that it is from."""
 
     _fields_ = (("mini_object", MiniObject), ("type", c_int), ("timestamp", c_uint64), ("src", c_void_p))
@@ -76,7 +76,7 @@ def say(*lines: str) -> None:
     os.write(1, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
 
 
-class Pipeline:
+class ChildPipeline:
     """A pipeline that writes raw BGR to a file; `play` it. What it was built with is not quoted anywhere."""
 
     def __init__(self, gst: Any, element: int) -> None:
@@ -132,7 +132,7 @@ class Pipeline:
 
     def _take(self, message: int) -> bool:
         """Do what a message asks for; whether it was the last."""
-        kind = ctypes.cast(message, POINTER(Message)).contents.type
+        kind = ctypes.cast(message, POINTER(BusMessage)).contents.type
         if kind == EOS:
             say('Got EOS from element "pipeline0".')
             return True
@@ -156,7 +156,7 @@ class Pipeline:
     def _say_error(self, message: int) -> None:
         error, debug = POINTER(Error)(), c_char_p()
         self._gst.gst_message_parse_error(message, byref(error), byref(debug))
-        source = ctypes.cast(message, POINTER(Message)).contents.src
+        source = ctypes.cast(message, POINTER(BusMessage)).contents.src
         path = self._gst.gst_object_get_path_string(source).decode("utf-8", "replace") if source else "/pipeline0"
         words = error.contents.message.decode("utf-8", "replace")
         more = (debug.value or b"").decode("utf-8", "replace")
@@ -182,7 +182,7 @@ def main() -> None:
         kind = "WARNING: erroneous pipeline" if element else "ERROR: pipeline could not be constructed"
         say(f"{kind}: {reason}")
         return
-    Pipeline(gst, element).play(stopped)
+    ChildPipeline(gst, element).play(stopped)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,14 @@ MAX_BYTES = 1 << 30
 MAX_PIXELS = 200_000_000  # of one image: 600 MB once decoded
 
 
-class Decoded(NamedTuple):
+class DecodedImage(NamedTuple):
     """An image, (H, W, 3) uint8 BGR, and what was survived in decoding it, a text each."""
 
     image: Array
     warnings: Tuple[str, ...] = ()
 
 
-def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """Decode bytes to (H, W, 3) uint8 BGR, upright, with warnings; `name` is for the `SourceError`.
 
     An image of more than `max_pixels` by its header is refused before it is decoded; where the header is not
@@ -46,7 +46,7 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Decoded:
     if header.frames > 1:
         parts = "pages" if header.kind == "TIFF" else "frames"
         warnings = (*warnings, f"only the first of {header.frames} {parts} was read")
-    return Decoded(np.ascontiguousarray(image, np.uint8), warnings)
+    return DecodedImage(np.ascontiguousarray(image, np.uint8), warnings)
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
@@ -72,7 +72,7 @@ def _jpeg_header(data: bytes) -> Tuple[int, int, str]:
     return width, height, colours
 
 
-def _jpeg(data: bytes, header: Probe, name: str, max_pixels: int) -> Decoded:
+def _jpeg(data: bytes, header: Probe, name: str, max_pixels: int) -> DecodedImage:
     import simplejpeg
 
     width, height, colours = _jpeg_header(data)
@@ -93,27 +93,27 @@ def _jpeg(data: bytes, header: Probe, name: str, max_pixels: int) -> Decoded:
     except ValueError as error:
         raise _unreadable(data, name, f" (libjpeg: {error})") from None
     if space == "CMYK":  # libjpeg-turbo only checks it: OpenCV's colours are those that it always had
-        return Decoded(_opencv(data, name), warnings)
-    return Decoded(_EXIF[header.orientation](image), warnings)
+        return DecodedImage(_opencv(data, name), warnings)
+    return DecodedImage(_EXIF[header.orientation](image), warnings)
 
 
-def _tiff(data: bytes, _: Probe, name: str) -> Decoded:
+def _tiff(data: bytes, _: Probe, name: str) -> DecodedImage:
     image = _opencv(data, name)
     damaged = tiff.is_damaged(data)
-    return Decoded(image, ("damaged, parts are wrong (a strip fails its checksum)",) if damaged else ())
+    return DecodedImage(image, ("damaged, parts are wrong (a strip fails its checksum)",) if damaged else ())
 
 
-def _avif(data: bytes, header: Probe, name: str) -> Decoded:
+def _avif(data: bytes, header: Probe, name: str) -> DecodedImage:
     import cv2
 
     # Neither does OpenCV apply the file's transforms, nor may EXIF be applied beside them (ISO/IEC 23008-12).
     image = _opencv(data, name, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     for kind, value in header.transforms:
         image = np.rot90(image, value) if kind == "irot" else cv2.flip(image, value)
-    return Decoded(image)
+    return DecodedImage(image)
 
 
-def _heic(data: bytes, _: Probe, name: str) -> Decoded:
+def _heic(data: bytes, _: Probe, name: str) -> DecodedImage:
     try:
         import pi_heif
     except ImportError:
@@ -126,14 +126,14 @@ def _heic(data: bytes, _: Probe, name: str) -> Decoded:
         pixels = np.asarray(found)
     except (ValueError, RuntimeError, EOFError, OSError) as error:
         raise _unreadable(data, name, f" (libheif: {error})") from error
-    return Decoded(pixels[:, :, 2::-1] if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, 2))
+    return DecodedImage(pixels[:, :, 2::-1] if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, 2))
 
 
-def _any(data: bytes, _: Probe, name: str) -> Decoded:
-    return Decoded(_opencv(data, name))
+def _any(data: bytes, _: Probe, name: str) -> DecodedImage:
+    return DecodedImage(_opencv(data, name))
 
 
-_OTHERS: Dict[str, Callable[[bytes, Probe, str], Decoded]] = {"TIFF": _tiff, "AVIF": _avif, "HEIC": _heic}
+_OTHERS: Dict[str, Callable[[bytes, Probe, str], DecodedImage]] = {"TIFF": _tiff, "AVIF": _avif, "HEIC": _heic}
 
 
 def _opencv(data: bytes, name: str, flags: int = 1) -> Array:

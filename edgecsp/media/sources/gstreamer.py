@@ -25,7 +25,7 @@ IN_A_CONTAINER = (
 )
 
 
-class Pipeline(Source):
+class GStreamerSource(Source):
     """What a GStreamer pipeline brings, opened at once: live when GStreamer says so of it, else every frame.
 
     `words` are the pipeline as gst-launch-1.0 takes it, without a sink: any raw video is converted to BGR. `pts_s` is
@@ -92,7 +92,7 @@ def open_pipeline(uri: str, *, stride: int, timeout_s: float) -> Source:
     if os.name != "posix":
         raise SourceError(f"{uri.partition(':')[0]}: sources want Linux; for a camera of this machine give its number")
     if uri.lower().startswith("csi:"):
-        return Pipeline(uri, csi_words(uri), stride=stride, timeout_s=timeout_s, hint=IN_A_CONTAINER)
+        return GStreamerSource(uri, csi_words(uri), stride=stride, timeout_s=timeout_s, hint=IN_A_CONTAINER)
     try:
         words = shlex.split(uri[len("gst:") :])
     except ValueError as error:
@@ -105,7 +105,7 @@ def open_pipeline(uri: str, *, stride: int, timeout_s: float) -> Source:
         words = words[:-1]
     if not words:
         raise SourceError("gst: there is no pipeline; for example 'gst:v4l2src device=/dev/video0'")
-    return Pipeline("gst:" + " ".join(map(shown, words)), words, stride=stride, timeout_s=timeout_s)
+    return GStreamerSource("gst:" + " ".join(map(shown, words)), words, stride=stride, timeout_s=timeout_s)
 
 
 def csi_words(uri: str) -> List[str]:

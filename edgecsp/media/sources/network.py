@@ -19,7 +19,7 @@ SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https
 TIMEOUT_S = 10.0
 
 
-class Network(Source):
+class NetworkSource(Source):
     """A URL through FFmpeg: a live stream, or a video file of known length over http.
 
     It is opened at once. RTSP goes over TCP unless `options` (FFmpeg's own) say otherwise. Opening, and
@@ -129,7 +129,7 @@ def open_url(
     web = url.lower().startswith("http")
     if web and PurePosixPath(unquote(path)).suffix.lower() in PICTURES:
         return Bytes(download(url, timeout_s), redact(url), max_pixels)
-    source = Network(url, stride=stride, timeout_s=timeout_s, options=options)
+    source = NetworkSource(url, stride=stride, timeout_s=timeout_s, options=options)
     if web and source.is_picture:
         source.close()
         return Bytes(download(url, timeout_s), source.name, max_pixels)

@@ -8,11 +8,11 @@ from typing import Iterator, Optional, Sequence
 from ...errors import SourceError
 from ...types import Frame, Stream
 from .base import Source
-from .decoding import MAX_BYTES, MAX_PIXELS, Decoded, decode, looks_like, quiet_opencv
+from .decoding import MAX_BYTES, MAX_PIXELS, DecodedImage, decode, looks_like, quiet_opencv
 from .paths import check_regular
 
 __all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "Bytes", "Decoded", "Pictures", "decode", "from_stdin", "load", "looks_like",
+    "MAX_BYTES", "MAX_PIXELS", "Bytes", "DecodedImage", "Pictures", "decode", "from_stdin", "load", "looks_like",
     "quiet_opencv", "read",
 ]  # fmt: skip
 
@@ -92,7 +92,7 @@ def from_stdin(max_pixels: int = MAX_PIXELS) -> Bytes:
     return Bytes(data, "stdin", max_pixels)
 
 
-def read(path: str, max_pixels: int = MAX_PIXELS) -> Decoded:
+def read(path: str, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """A picture file -> (H, W, 3) uint8 BGR, upright by its EXIF, and warnings; raises `SourceError`."""
     return decode(load(path), path, max_pixels)
 

@@ -19,7 +19,7 @@ HEADER_BYTES = 20  # of a .weights file, at most
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedWeights:
     """A weights file that is here, and what is known of it: fields of `Record`."""
 
     weights: str
@@ -79,7 +79,7 @@ def _timed(name: str) -> str:
 
 def _fetched(
     name: str, target: Path, patience: Optional[download.Patience], progress: download.Progress, note: download.Note
-) -> Found:
+) -> LocatedWeights:
     """The public weights, downloaded to `target` and held against the published digest, or the first one seen."""
     public = zoo.get(name).weights
     assert public is not None
@@ -110,23 +110,25 @@ def _fetched(
             f"delete {pin_path(name)} and pull again"
         ) from error
     check = f"{public.digest[0]} as published" if public.pinned else "sha256 as at the first download"
-    return Found("public", public.url, check if digest else "first download, its sha256 is now pinned", public.licence)
+    return LocatedWeights(
+        "public", public.url, check if digest else "first download, its sha256 is now pinned", public.licence
+    )
 
 
-def _known(name: str, source: Path) -> Found:
+def _known(name: str, source: Path) -> LocatedWeights:
     """What a user's file is: the public one if it has its digest, else one of their own."""
     if not source.is_file():
         raise SourceError(f"no weights file at {source}{files.nearby(source)}")
     public = zoo.get(name).weights
     try:
         if public and public.pinned and download.digest_of(source, public.digest[0]) == public.digest[1]:
-            return Found("public", public.url, f"{public.digest[0]} as published", public.licence)
+            return LocatedWeights("public", public.url, f"{public.digest[0]} as published", public.licence)
     except OSError as error:
         raise SourceError(f"cannot read {source}: {error.strerror}") from error
-    return Found("own", source.name, "none, it is a file of your own", "whatever came with the file")
+    return LocatedWeights("own", source.name, "none, it is a file of your own", "whatever came with the file")
 
 
-def _install(name: str, weights: Path, found: Found, labels: Optional[Sequence[str]] = None) -> Record:
+def _install(name: str, weights: Path, found: LocatedWeights, labels: Optional[Sequence[str]] = None) -> Record:
     digest, size = download.digest_of(weights), weights.stat().st_size
     origin = {"source": found.source, "sha256": digest, "licence": found.licence}
     model = zoo.model(name, _opened(name, weights, labels), labels=labels, origin=origin)
