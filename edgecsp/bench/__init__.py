@@ -44,10 +44,10 @@ def run(
 ) -> Dict[str, Any]:
     """Measure models (Table 5's ten rows when none is named) and give the report.
 
-    `tell(done, total, text)` hears of the progress; `tick` is called often and may raise `BenchStopped`: then the report
-    holds what was measured and says {"stopped": true}. `data`, labelled pictures as `evaluate.read` knows them, gives
-    the rows their AP50. `command` is what the report says it was made by. Raises an
-    `EdgecspError` for what cannot be meant or cannot run at all; a row that fails has its reason in the report.
+    `tell(done, total, text)` hears of the progress; `tick` is called often and may raise `BenchStopped`: then the
+    report holds what was measured and says {"stopped": true}. `data`, labelled images as `accuracy.read` knows them,
+    gives the rows their AP50. `command` is what the report says it was made by. Raises an `EdgecspError` for what
+    cannot be meant or cannot run at all; a row that fails has its reason in the report.
     """
     settings = settings or BenchSettings()
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()

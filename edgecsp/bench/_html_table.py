@@ -11,7 +11,7 @@ from . import _html_plots as plots
 Row = Dict[str, Any]
 
 
-class HtmlColumn(NamedTuple):
+class Column(NamedTuple):
     """A column of the table: its head, what the head says when pointed at, and a row's value and how it is shown."""
 
     head: str
@@ -21,25 +21,25 @@ class HtmlColumn(NamedTuple):
 
 
 COLUMNS = (
-    HtmlColumn("median ms", "half of the calls took longer", lambda row: row["median_ms"]),
-    HtmlColumn("p90", "ms; MLPerf's figure for SingleStream", lambda row: row["p90_ms"]),
-    HtmlColumn("p99", "ms", lambda row: row["p99_ms"]),
-    HtmlColumn("p99.9", "ms", lambda row: row["p999_ms"]),
-    HtmlColumn("IQR", "the middle half over the median", lambda row: _over(row, "iqr_ms", "median_ms"), "{:.1%}".format),
-    HtmlColumn("fps", "frames a second", lambda row: row["fps"]),
-    HtmlColumn("CPU ms", "what all threads computed a call", lambda row: _middle(row.get("cpu_ms"))),
-    HtmlColumn("GFLOP/s", "the model's operations a second", lambda row: row.get("gflops")),
-    HtmlColumn("of peak", "over the measured matrix product's", lambda row: row.get("of_peak"), "{:.0%}".format),
-    HtmlColumn("x tiny", "times as fast as YOLOv3-tiny, same engine", lambda row: row.get("relative"), "{:.2f}".format),
-    HtmlColumn("paper x", "the same in the paper's column", lambda row: row.get("paper_relative"), "{:.2f}".format),
-    HtmlColumn("paper fps", "on the paper's machine", lambda row: _paper(row, "fps"), "{:g}".format),
-    HtmlColumn("AP50", "measured here, %", lambda row: row.get("ap50"), "{:.1f}".format),
-    HtmlColumn("paper AP50", "COCO test-dev, %", lambda row: _paper(row, "ap50"), "{:.1f}".format),
-    HtmlColumn("BFLOPs", "a picture, as the paper counts", lambda row: row.get("bflops"), "{:.2f}".format),
-    HtmlColumn("MB", "peak memory of the row's process", lambda row: _over(row, "peak_memory_bytes", 1e6), "{:.0f}".format),
-    HtmlColumn("load s", "until the first result", lambda row: row.get("load_s"), "{:.2f}".format),
-    HtmlColumn("W", "mean power", lambda row: (row.get("power") or {}).get("watts"), "{:.1f}".format),
-    HtmlColumn("J a frame", "energy", lambda row: (row.get("power") or {}).get("joules_a_frame"), "{:.3f}".format),
+    Column("median ms", "half of the calls took longer", lambda row: row["median_ms"]),
+    Column("p90", "ms; MLPerf's figure for SingleStream", lambda row: row["p90_ms"]),
+    Column("p99", "ms", lambda row: row["p99_ms"]),
+    Column("p99.9", "ms", lambda row: row["p999_ms"]),
+    Column("IQR", "the middle half over the median", lambda row: _over(row, "iqr_ms", "median_ms"), "{:.1%}".format),
+    Column("fps", "frames a second", lambda row: row["fps"]),
+    Column("CPU ms", "what all threads computed a call", lambda row: _middle(row.get("cpu_ms"))),
+    Column("GFLOP/s", "the model's operations a second", lambda row: row.get("gflops")),
+    Column("of peak", "over the measured matrix product's", lambda row: row.get("of_peak"), "{:.0%}".format),
+    Column("x tiny", "times as fast as YOLOv3-tiny, same engine", lambda row: row.get("relative"), "{:.2f}".format),
+    Column("paper x", "the same in the paper's column", lambda row: row.get("paper_relative"), "{:.2f}".format),
+    Column("paper fps", "on the paper's machine", lambda row: _paper(row, "fps"), "{:g}".format),
+    Column("AP50", "measured here, %", lambda row: row.get("ap50"), "{:.1f}".format),
+    Column("paper AP50", "COCO test-dev, %", lambda row: _paper(row, "ap50"), "{:.1f}".format),
+    Column("BFLOPs", "a picture, as the paper counts", lambda row: row.get("bflops"), "{:.2f}".format),
+    Column("MB", "peak memory of the row's process", lambda row: _over(row, "peak_memory_bytes", 1e6), "{:.0f}".format),
+    Column("load s", "until the first result", lambda row: row.get("load_s"), "{:.2f}".format),
+    Column("W", "mean power", lambda row: (row.get("power") or {}).get("watts"), "{:.1f}".format),
+    Column("J a frame", "energy", lambda row: (row.get("power") or {}).get("joules_a_frame"), "{:.3f}".format),
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def table(rows: Sequence[Row]) -> str:
     return tag("thead", tag("tr", top)) + tag("tbody", *(_line(row, columns) for row in rows))
 
 
-def _line(row: Row, columns: Sequence[HtmlColumn]) -> str:
+def _line(row: Row, columns: Sequence[Column]) -> str:
     size = "x".join(str(side) for side in reversed(row["input_hw"]))
     cells = [
         tag("th", escape(row["title"]), tag("small", f" {size}"), scope="row", data_sort=row["title"].lower()),

@@ -63,9 +63,9 @@ def run(
 ) -> Outcome:
     """Measure what there is to choose from, for a model that the user calls `spec`.
 
-    `data`, labelled pictures as `evaluate.read` knows them, lets other precisions than the graph's in; `ranges` are
-    int8's [default: measured on the data]. `tell(done, total, text)` hears of the seconds, `tick` may raise `BenchStopped`,
-    which passes through. Raises an `EdgecspError`.
+    `data`, labelled images as `accuracy.read` knows them, lets other precisions than the graph's in; `ranges` are
+    int8's [default: measured on the data]. `tell(done, total, text)` hears of the seconds, `tick` may raise
+    `BenchStopped`, which passes through. Raises an `EdgecspError`.
     """
     tuning = tuning or Tuning()
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()

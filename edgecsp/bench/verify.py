@@ -46,7 +46,7 @@ class VerifyRow:
 
 
 @dataclass
-class _Seen:
+class _Reference:
     """A picture prepared, and what the reference made of it."""
 
     batch: Array
@@ -110,13 +110,13 @@ def _ways(
     yield from found
 
 
-def _reference(detector: pipeline.Detector, picture: Array) -> _Seen:
+def _reference(detector: pipeline.Detector, picture: Array) -> _Reference:
     batch, geometry = detector.prepare(picture)
     heads = detector.infer(batch)
-    return _Seen(batch, geometry, heads, detector.finish(heads, geometry))
+    return _Reference(batch, geometry, heads, detector.finish(heads, geometry))
 
 
-def _compare(row: VerifyRow, detector: pipeline.Detector, seen: Sequence[_Seen]) -> None:
+def _compare(row: VerifyRow, detector: pipeline.Detector, seen: Sequence[_Reference]) -> None:
     for _ in range(WARM):
         detector.infer(seen[0].batch)
     seconds, means = [], []

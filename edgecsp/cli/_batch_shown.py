@@ -49,7 +49,7 @@ class Throughput:
 
 
 @contextmanager
-def progress(quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def progress(quiet: bool) -> Iterator[Callable[[JobProgress], None]]:
     """What to call when a part is done: a bar on a terminal, a line a minute in a log."""
     if quiet:
         yield lambda now: None

@@ -3,8 +3,8 @@
     with serve.Server(batcher, views, bus, metrics, port=8080) as server:
         ...                                    # server.url answers until the block ends
 
-`batcher` has the session, `streams` fill the `live.StreamState`s, `Server` answers. Nothing here prints or exits, and no
-request can name a source: what is read is said on the command line or in the site's file.
+`batcher` has the session, `streams` fill the `live.StreamState`s, `Server` answers. Nothing here prints or exits, and
+no request can name a source: what is read is said on the command line or in the site's file.
 """
 
 from __future__ import annotations

@@ -17,7 +17,10 @@ DIGITS = 4300  # of a whole number: int() is quadratic, and Python before 3.8.14
 
 
 def parse(data: bytes, most: int, values: int = 0, hint: str = "") -> Any:
-    """JSON of at most `most` bytes, and of `values` values beside some thousand. Raises `HTTPRequestError` and `ValueError`."""
+    """Parse JSON of at most `most` bytes, and of `values` values beside some thousand.
+
+    Raises `HTTPRequestError` and `ValueError`.
+    """
     if len(data) > most:
         raise HTTPRequestError(413, f"the JSON has {len(data)} bytes; {most} are taken{hint}")
     nests = sum(data.count(mark) for mark in (b"[", b"{", b":"))

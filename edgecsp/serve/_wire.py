@@ -24,7 +24,7 @@ PIECE_UNKNOWN = 16 << 10  # of a connection that has shown no valid key: what is
 AHEAD = 64 << 10  # of a body that nobody has taken yet
 
 
-class _Refused(Exception):
+class _Refusal(Exception):
     """Raised in the parser's callbacks: what came is no request that we take."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -115,7 +115,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
             try:
                 self._feed(data)
             except httptools.HttpParserError as error:
-                self._refuse(error.__context__ if isinstance(error.__context__, _Refused) else _no_request(error))
+                self._refuse(error.__context__ if isinstance(error.__context__, _Refusal) else _no_request(error))
                 return
             if self._beside > HEAD_BYTES:
                 self._refuse(_too_long())
@@ -154,13 +154,13 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
         def on_headers_complete(self) -> None:
             self._in_body = True
             if self.parser.get_method() == b"CONNECT":
-                raise _Refused(400, "this is no proxy")
+                raise _Refusal(400, "this is no proxy")
             if self.parser.should_upgrade():
                 return
             if self.parser.get_http_version() != "1.0" and sum(name == b"host" for name, _ in self.headers) != 1:
-                raise _Refused(400, "a request of HTTP/1.1 has one Host header")  # RFC 9112, 3.2
+                raise _Refusal(400, "a request of HTTP/1.1 has one Host header")  # RFC 9112, 3.2
             if len(self.pipeline) >= PIPELINED:
-                raise _Refused(400, f"more than {PIPELINED} requests came before their answers")
+                raise _Refusal(400, f"more than {PIPELINED} requests came before their answers")
             super().on_headers_complete()
             cycle: Any = self.cycle
             cycle.transport = _Joined(self.transport, self.loop)
@@ -185,7 +185,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
             if not self.parser.should_upgrade():
                 super().on_message_complete()
 
-        def _refuse(self, why: _Refused) -> None:
+        def _refuse(self, why: _Refusal) -> None:
             """Close, and say why where that cannot be taken for a part of another answer."""
             if not self.transport.is_closing():
                 if not (self._asks() and (self.cycle.response_started or self.pipeline)):
@@ -227,7 +227,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
 
         def _turn_out(self) -> None:
             if self._asks():
-                self._refuse(_Refused(429, "too many connections without a valid token; the oldest is closed"))
+                self._refuse(_Refusal(429, "too many connections without a valid token; the oldest is closed"))
             if not self.transport.is_closing() or self.transport.get_write_buffer_size():
                 self.transport.abort()  # it does not read: closing it would wait for that
 
@@ -240,15 +240,15 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
     return Bounded
 
 
-def _no_request(error: Exception) -> _Refused:
-    return _Refused(400, f"what came is no HTTP/1.1 request: {str(error)[:100]}")
+def _no_request(error: Exception) -> _Refusal:
+    return _Refusal(400, f"what came is no HTTP/1.1 request: {str(error)[:100]}")
 
 
-def _too_long() -> _Refused:
-    return _Refused(431, f"a request's header has at most {FIELDS} fields and {HEAD_BYTES >> 10} KiB")
+def _too_long() -> _Refusal:
+    return _Refusal(431, f"a request's header has at most {FIELDS} fields and {HEAD_BYTES >> 10} KiB")
 
 
-def _answer(why: _Refused) -> bytes:
+def _answer(why: _Refusal) -> bytes:
     body = json.dumps({"error": str(why)}).encode()
     head: List[str] = [
         f"HTTP/1.1 {why.status} {HTTPStatus(why.status).phrase}",

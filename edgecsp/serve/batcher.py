@@ -125,11 +125,17 @@ class InferencePool:
         return found
 
     def submit(self, picture: Picture, settings: Optional[Settings] = None) -> Future[Any]:
-        """A request's picture, or what makes one -> a future of what is in it. Raises `ServerOverloaded` when too many wait."""
+        """Queue a request's image, or what makes one; a future of what is in it.
+
+        Raises `ServerOverloaded` when too many wait.
+        """
         return self.ask(lambda turn: turn.detect(picture, settings))
 
     def ask(self, work: Callable[[InferenceContext], Any]) -> Future[Any]:
-        """Any work that needs the session -> a future of its value, in the requests' lane. Raises `ServerOverloaded`."""
+        """Queue any work that needs the session, in the requests' lane; a future of its value.
+
+        Raises `ServerOverloaded`.
+        """
         job = _Job(work)
         with self._lock:
             self._refuse()

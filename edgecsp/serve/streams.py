@@ -2,7 +2,7 @@
 
     source -> the newest frame (`flow`) -> batcher.detect -> view, and the bus
 
-A film stands in for a camera: it is read at its own rate, from the beginning again when it is over.
+A video stands in for a camera: it is read at its own rate, from the beginning again when it is over.
 """
 
 from __future__ import annotations
@@ -155,11 +155,11 @@ class _Feed:
         view.turned = lambda state, reason: bus.publish(events.state(view.name, state, reason))
 
     def run(self) -> None:
-        """The thread: until it is stopped, or a film is over."""
+        """The thread: until it is stopped, or a video is over."""
         while not self._stop.is_set():
-            begun, frames, film = time.monotonic(), self.view.frames, False
+            begun, frames, video = time.monotonic(), self.view.frames, False
             try:
-                why, film = self._watch()
+                why, video = self._watch()
             except EdgecspError as error:
                 why = str(error)
             except BaseException as error:  # noqa: BLE001 - a library that stumbles once must not end the stream for ever
@@ -167,9 +167,9 @@ class _Feed:
                 unexpected.report("stream", error)
             if self._stop.is_set():
                 return
-            if film and not why:
+            if video and not why:
                 if not self._loop:
-                    self.view.turn("ended", "the film is over")
+                    self.view.turn("ended", "the video is over")
                     return
                 continue
             self.view.turn("no signal", shown(why or "the source ended"))
@@ -195,7 +195,7 @@ class _Feed:
         self.view.turn("no signal", f"{why} for {stale_s:g} s")
 
     def _watch(self) -> Tuple[str, bool]:
-        """One opening of the source: why it broke off ("" when it did not), and whether it is a film."""
+        """One opening of the source: why it broke off ("" when it did not), and whether it is a video."""
         source = self._open(self.view.uri)
         self._opened += 1
         self.view.reconnects += source.live and self._opened > 1

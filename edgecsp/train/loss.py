@@ -32,7 +32,7 @@ class Terms(NamedTuple):
         return self.box + self.objectness + self.classes
 
 
-class Predictions(NamedTuple):
+class HeadPredictions(NamedTuple):
     """All places of all heads side by side; P is the sum of A * H * W over the heads.
 
     `raw` (N, P, 5 + classes) float32, `boxes` (N, P, 4) cx, cy, w, h in input pixels, `centres` (P, 2) of the
@@ -54,7 +54,7 @@ class Assignment(NamedTuple):
     target: Tensor
 
 
-def predict(heads: Sequence[Yolo], outputs: Sequence[Tensor], side: Tuple[int, int]) -> Predictions:
+def predict(heads: Sequence[Yolo], outputs: Sequence[Tensor], side: Tuple[int, int]) -> HeadPredictions:
     """Decode raw heads (N, A * (5 + classes), H, W) of inputs of `side` (height, width) pixels."""
     parts: List[Tuple[Tensor, ...]] = []
     for head, out in zip(heads, outputs):
@@ -73,7 +73,7 @@ def predict(heads: Sequence[Yolo], outputs: Sequence[Tensor], side: Tuple[int, i
         strides = stride.max().expand(len(cells))
         parts.append((raw, torch.cat((xy, wh), -1), (cells + 0.5) * stride, strides, anchors))
     columns_ = list(zip(*parts))
-    return Predictions(*(torch.cat(c, 1) for c in columns_[:2]), *(torch.cat(c) for c in columns_[2:]))
+    return HeadPredictions(*(torch.cat(c, 1) for c in columns_[:2]), *(torch.cat(c) for c in columns_[2:]))
 
 
 def at_least_one(count: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ def are_ignored(boxes: Tensor, regions: Tensor, share: float = 0.5) -> Tensor:
 
 
 @torch.no_grad()
-def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, shape: float = 4.0) -> Assignment:
+def assign_dynamic(found: HeadPredictions, targets: Tensor, radius: float = 0.95, shape: float = 4.0) -> Assignment:
     """SimOTA over anchors: candidates are places near a box's middle whose anchor is within `shape` times its sides.
 
     `radius` is in strides: a head with `scale_xy` 2 reaches a stride from its cell's middle, and only asymptotically.
@@ -158,7 +158,7 @@ def assign_dynamic(found: Predictions, targets: Tensor, radius: float = 0.95, sh
         return _assign_dynamic(found, targets, radius, shape)
 
 
-def _assign_dynamic(found: Predictions, targets: Tensor, radius: float, shape: float) -> Assignment:
+def _assign_dynamic(found: HeadPredictions, targets: Tensor, radius: float, shape: float) -> Assignment:
     device = targets.device
     images, places, chosen = [], [], []
     centres, anchors = found.centres.T.contiguous(), found.anchors.T.contiguous()
@@ -206,7 +206,7 @@ def _assign_dynamic(found: Predictions, targets: Tensor, radius: float, shape: f
 
 
 @torch.no_grad()
-def assign_shape(found: Predictions, targets: Tensor, also: float = 0.35) -> Assignment:
+def assign_shape(found: HeadPredictions, targets: Tensor, also: float = 0.35) -> Assignment:
     """darknet's: the anchor of the best shape, and those of an IoU of shapes above `also`, in the middle's cell."""
     wh = targets[:, 4:6]
     common = torch.minimum(wh[:, None], found.anchors).prod(2)

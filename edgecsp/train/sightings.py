@@ -45,7 +45,7 @@ def look(
 
     Raises `SourceError` when none can be read, `Stopped` when `stop` is set; what was computed is kept.
     """
-    kept = _Kept(folder / FILE, model, conf)
+    kept = _Cached(folder / FILE, model, conf)
     missing = [path for path in dict.fromkeys(paths) if path not in kept]
     if missing:
         _compute(model, missing, conf, kept, tell, stop or Event())
@@ -53,7 +53,7 @@ def look(
 
 
 def _compute(
-    model: Model, paths: List[str], conf: float, kept: _Kept, tell: Callable[[str], None], stop: Event
+    model: Model, paths: List[str], conf: float, kept: _Cached, tell: Callable[[str], None], stop: Event
 ) -> None:
     begun = told = saved = time.monotonic()
     done = 0
@@ -87,7 +87,7 @@ def _compute(
     tell(f"teacher {model.name}: {done} images in {time.monotonic() - begun:.0f} s")
 
 
-class _Kept:
+class _Cached:
     """The file: by detector, by the image's path, its size and rows of class, x0, y0, x1, y1, score."""
 
     def __init__(self, path: Path, model: Model, conf: float) -> None:

@@ -280,6 +280,7 @@ def test_settings_that_cannot_be_meant(given: Dict[str, Any], error: type, why: 
 
 def test_settings_of_the_scenarios() -> None:
     assert [(each.pictures, each.calls) for each in (
-        BenchSettings(), BenchSettings(scenario="offline"), BenchSettings(scenario="multi"), BenchSettings(scenario="multi", batch=2),
+        BenchSettings(), BenchSettings(scenario="offline"), BenchSettings(scenario="multi"),
+        BenchSettings(scenario="multi", batch=2),
     )] == [(1, 1), (8, 1), (8, 1), (2, 4)]  # fmt: skip
     assert BenchSettings(device="jetson").on == "cuda"

@@ -212,8 +212,8 @@ def _check_discovery(listener: Listener) -> None:
 def test_a_broker_that_is_killed_misses_nothing(broker: Mosquitto, tmp_path: Path) -> None:
     listener, bus, gate, told = Listener(broker.port), events.Bus(), Gate(), []
     sender = mqtt.Mqtt(
-        mqtt.broker(broker.url()), [StreamState("0", "door")], bus, every_s=0.0, spool=Spool(tmp_path / "x.db"), backoff=gate,
-        told=told.append,
+        mqtt.broker(broker.url()), [StreamState("0", "door")], bus, every_s=0.0, spool=Spool(tmp_path / "x.db"),
+        backoff=gate, told=told.append,
     )  # fmt: skip
     sender.start()
     last = 0

@@ -15,8 +15,8 @@ from . import records
 from .records import KINDS, CachedTuning, Candidate, StaleTuning, folder, forget, known, machine, path, save, versions
 
 __all__ = [
-    "KINDS", "Candidate", "EngineSelection", "CachedTuning", "choose", "folder", "forget", "known", "machine", "path", "save",
-    "versions",
+    "KINDS", "CachedTuning", "Candidate", "EngineSelection", "choose", "folder", "forget", "known", "machine", "path",
+    "save", "versions",
 ]  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def choose(
 def _tuned(
     model: Model, kind: str, device: str, threads: Optional[int], precision: Optional[str]
 ) -> Optional[Tuple[Candidate, Model, str]]:
-    """The choice that is kept, its graph, and the line about it; None when the model was not tuned. Raises `StaleTuning`."""
+    """The cached choice, its graph, and the line about it; None when the model was not tuned. Raises `StaleTuning`."""
     # The digest of a large file takes a while: who never tuned does not pay for it.
     if not folder().is_dir():
         return None

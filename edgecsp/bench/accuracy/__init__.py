@@ -21,8 +21,8 @@ from .truth import Boxes, Data, Picture
 from .worst import save, worst
 
 __all__ = [
-    "AVERAGES", "Boxes", "ClassScore", "Confusion", "Data", "Predictions", "Picture", "AccuracyRow", "Score", "EngineOption", "ap50",
-    "confusion", "find", "measured", "read", "require", "save", "score", "ways", "worst",
+    "AVERAGES", "AccuracyRow", "Boxes", "ClassScore", "Confusion", "Data", "EngineOption", "Picture", "Predictions",
+    "Score", "ap50", "confusion", "find", "measured", "read", "require", "save", "score", "ways", "worst",
 ]  # fmt: skip
 
 

@@ -28,8 +28,8 @@ class EngineOption(NamedTuple):
 class AccuracyRow:
     """What came of one way. `why` says why it was not measured, and then the rest is None or 0.
 
-    `pictures` and `detections` are counts, `problems` what was survived (as `Predictions.problems`). `found` may be put to
-    None once it is no longer needed: it is as large as the data.
+    `pictures` and `detections` are counts, `problems` what was survived (as `Predictions.problems`). `found` may be put
+    to None once it is no longer needed: it is as large as the data.
     """
 
     way: EngineOption

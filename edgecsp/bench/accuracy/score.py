@@ -47,7 +47,7 @@ def require() -> None:
 
 
 def score(found: Predictions) -> Score:
-    """The score of what was found; boxes and scores rounded as `Predictions.results` are. Raises `EngineUnavailable`."""
+    """Score predictions; boxes and scores rounded as `Predictions.results` are. Raises `EngineUnavailable`."""
     require()
     from faster_coco_eval import COCO, COCOeval_faster
 

@@ -86,7 +86,7 @@ def tag(response: Any) -> str:
 
 
 def blocks(response: Any, timeout_s: float, length: Optional[int]) -> Iterator[bytes]:
-    """The body as it comes, at most `length` bytes. Raises `DownloadCut` when it breaks, dries up or merely trickles."""
+    """Read the body as it comes, at most `length` bytes. Raises `DownloadCut` when it breaks, stalls or trickles."""
     since, came = time.monotonic(), 0
     while length is None or length > 0:
         try:

@@ -21,7 +21,7 @@ MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in me
 FOUND = 0.5  # IoU from which a box is the same object's
 MAX_DET = 300
 
-_Seen = List[Tuple[Array, decode.Candidates, List[Array]]]  # a picture, and fp32's boxes and heads of it
+_Reference = List[Tuple[Array, decode.Candidates, List[Array]]]  # a picture, and fp32's boxes and heads of it
 
 
 def best(
@@ -48,7 +48,7 @@ def best(
         else:
             meter.add(batch)
     meter.check(calibration.LEAST)
-    seen: _Seen = []
+    seen: _Reference = []
     for batch in held:
         heads = meter.heads(batch)
         seen.append((batch, _boxes(model, heads), heads))
@@ -64,7 +64,7 @@ def best(
     return replace(meter.ranges(chosen), tried=tried)
 
 
-def _agreement(model: Model, small: Model, seen: _Seen, threads: int) -> float:
+def _agreement(model: Model, small: Model, seen: _Reference, threads: int) -> float:
     session = _session(small, threads)
     source, names = session.get_inputs()[0].name, [head.name for head in model.heads]
     shared = boxes = 0.0
