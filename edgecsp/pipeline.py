@@ -159,7 +159,7 @@ class Detector:
     def results(
         self, opened: Sequence[sources.Source], stop: Optional[threading.Event] = None
     ) -> Generator[Union[scheduler.FrameResult, scheduler.SourceEnd], None, None]:
-        """Every frame of opened sources with what is in it, and each source's end: see `flow.results`."""
+        """Every frame of opened sources with what is in it, and each source's end: see `scheduler.results`."""
         places = backends.at_once(self.session)
         return scheduler.results(opened, lambda frame: self(frame.image), at_once=places, stop=stop)
 

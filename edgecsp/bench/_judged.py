@@ -73,7 +73,7 @@ def verdicts(
     tell: Callable[[str], None],
     tick: Callable[[], None],
 ) -> List[Verdict]:
-    """What becomes of each engine's other precisions. Raises what `evaluate.find` raises of the data."""
+    """What becomes of each engine's other precisions. Raises what `accuracy.find` raises of the data."""
     own = precision.of(model)
     found = []
     for (engine, device), names in wanted.items():

@@ -21,7 +21,7 @@ def able(subject: BenchmarkModel) -> bool:
 def check(subjects: Sequence[BenchmarkModel], data: Path) -> Dict[str, Any]:
     """The data as each model's labels read it, by the model's name, before anything is timed.
 
-    Raises what `evaluate.read` raises, and `UsageError` when no model has anything to be measured by.
+    Raises what `accuracy.read` raises, and `UsageError` when no model has anything to be measured by.
     """
     accuracy.require()
     found = {each.name: accuracy.read(data, labels=each.model.labels) for each in subjects if able(each)}

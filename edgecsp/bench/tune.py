@@ -37,7 +37,7 @@ Tick = Callable[[], None]
 
 @dataclass
 class Outcome:
-    """What came of it: the two choices by `tuned.KINDS`, the report as JSON, and the int8 graph if one was made."""
+    """What came of it: the two choices by `tuning.KINDS`, the report as JSON, and the int8 graph if one was made."""
 
     model: Model
     spec: str

@@ -64,7 +64,7 @@ class Kind:
     """One family of exports.
 
     `asked`: never guessed by shapes, for others look the same; the file or the user says it.
-    `input` are fields of `core.Input`. `raw` True: nothing is computed behind the convolutions; `exp`: the graph
+    `input` are fields of `types.Input`. `raw` True: nothing is computed behind the convolutions; `exp`: the graph
     does or does not hold an Exp; None: no matter. `conf` and `iou` are what the family runs at. The head that `find`
     makes says by `multi_label` whether the family's own predictor gives a place several classes: none here does, but
     darknet's raw heads, which always do.
