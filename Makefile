@@ -1,5 +1,5 @@
 # make demo    set up, then find the codes in a video: demo/ holds the mp4 and the boxes (SOURCE=... for one of yours)
-# make test    set up, then run every test (also under Python 3.8 where there is one)
+# make test    set up, then run every test (also under Python 3.8 where there is one, and those of training with PyTorch)
 # make check   set up, then lint, types and the import rules
 # make bench   set up, then time the ten detectors of the paper's Table 5 on every engine that is here
 # make bench-peers   other people's programs beside it, each in an environment of its own (MODEL_ONLY=1: the network alone)
@@ -20,7 +20,7 @@ SPREAD = -n 2 --dist loadfile
 PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 bench bench-peers bench-train clean
+.PHONY: check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 test-train bench bench-peers bench-train clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -72,7 +72,7 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: test-main test-38
+test: test-main test-38 test-train
 
 # OpenCV 5 has dropped darknet's formats; version 4, in an environment of its own, is what the importer and the
 # zoo are held against.
@@ -116,6 +116,18 @@ test-38: .venv38/ready
 	@echo "Python 3.8: running the tests that are not marked slow"
 	.venv38/bin/python -m pytest -q $(SPREAD) -m "not slow"
 endif
+
+# Training needs PyTorch, which nothing else does: an environment of its own keeps it out of the other tests.
+.venv-train/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check \
+		-e '.[calib,val,openvino]' torch==2.13.0 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100' build
+	touch $@
+
+test-train: .venv-train/ready
+	@echo "Training: running the tests that need PyTorch"
+	.venv-train/bin/python -m pytest -q $(SPREAD) tests/train tests/calib
 
 check-image:
 	docker/check-build cpu

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
-pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra train)")
+pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 
 from calib import CLASSES, bake, shards  # noqa: E402

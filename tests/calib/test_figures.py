@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra train)")
+pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 
 from conftest import REPO

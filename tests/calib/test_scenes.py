@@ -13,7 +13,7 @@ from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra train)")
+pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 
 import cv2
 import zxingcpp

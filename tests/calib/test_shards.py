@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra train)")
+pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 
 from calib import CLASSES, HARD_SEEDS, TEST_SEEDS, VAL_SEEDS, shards
 from calib.scenes import scene
