@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from edgecsp.batch import _ray
-from edgecsp.batch.parts import Shard
+from edgecsp.batch.shards import Shard
 
 from . import proc
 from .batch import MARK, Effort
@@ -174,7 +174,7 @@ def _in_a_cluster(
     begun = time.monotonic()
     with Effort(mark, every_s=1.0) as effort, cluster(nodes, cpus, agents) as address:
         tell(what="cluster", nodes=nodes, up_s=time.monotonic() - begun, mib=memory(effort))
-        with batch.crew(address, workers=actors) as crew:
+        with batch.executor(address, workers=actors) as crew:
             for each in seconds:
                 _load(crew, given, each, until or count, effort, {"nodes": nodes, "actors": actors, "part_s": each})
 

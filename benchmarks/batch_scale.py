@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
-from edgecsp.batch import _ray, cuts, job, work
+from edgecsp.batch import _ray, job, keyframe_index, work
 from edgecsp.batch.ledger import Ledger, Record
-from edgecsp.batch.parts import VIDEO, Item, Shard, SplitPoint, segments, whole
+from edgecsp.batch.shards import VIDEO, Item, Shard, SplitPoint, segments, whole
 
 from .batch_idle import record
 
@@ -141,7 +141,7 @@ def index(frames: int) -> None:
             taken: Dict[str, List[float]] = {"index": [], "decode": []}
             for _ in range(3):
                 begun = time.process_time()
-                assert cuts.index(item).frames == frames
+                assert keyframe_index.index(item).frames == frames
                 taken["index"].append(time.process_time() - begun)
                 begun = time.process_time()
                 assert sum(1 for _ in Segment(whole(item), 1)) == frames

@@ -30,7 +30,7 @@ def measure(name: str) -> Dict[str, float]:
     once = Net(3, 32, 32)
     once.scores(once.global_avgpool(once.conv(once.input, 64, 3)))
     warm = onnx_model.build(once, RandomWeights(), name="once", labels=("any",) * 64)
-    onnx_model.reshaped(warm, batch=2)
+    onnx_model.reshape(warm, batch=2)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.perf_counter()
     zoo.model(name, RandomWeights())

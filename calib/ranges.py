@@ -42,7 +42,7 @@ def main() -> None:
     if last > TEST_SEEDS:
         raise SystemExit(f"seeds from {TEST_SEEDS} on are for testing; ranges are made from others")
     model = store.resolve(args.model)
-    ranges = precision.measured(model, batches(model, first, last), args.method, threads=args.threads)
+    ranges = precision.measure_ranges(model, batches(model, first, last), args.method, threads=args.threads)
     ranges.save(args.out)
     print(f"{args.out}: {args.method} of {ranges.pictures} scenes for {model.name}, graph {ranges.model[:12]}")
 

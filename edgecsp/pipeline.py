@@ -224,7 +224,7 @@ def load(
 
 def resolved(model: Union[str, Path, Model], weights: Optional[str], hw: Optional[Tuple[int, int]]) -> Model:
     """A model, a file or a name -> the model, of that input size when one is given. Raises an `EdgecspError`."""
-    return onnx_model.reshaped(model, hw=hw) if isinstance(model, Model) else store.resolve(model, weights, hw=hw)
+    return onnx_model.reshape(model, hw=hw) if isinstance(model, Model) else store.resolve(model, weights, hw=hw)
 
 
 def class_ids(model: Model, classes: Optional[Sequence[Union[str, int]]]) -> Optional[Tuple[int, ...]]:

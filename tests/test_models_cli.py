@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from edgecsp import zoo
-from edgecsp.cli import _costs, _facts
+from edgecsp.cli.render import layers as _costs
+from edgecsp.cli.render import model
 
 REPO = Path(__file__).resolve().parents[1]
 EFM = "csppeleenet-ref-efm-sam"
@@ -91,8 +92,8 @@ def test_show_writes_plain_bars_where_letters_are_plain(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_model_can_be_shown(name: str) -> None:
     entry = zoo.get(name)
-    said, costs = _facts.full(entry, None), _costs.of(entry)
-    assert list(_facts.lines(said)) and json.dumps(said)
+    said, costs = model.full(entry, None), _costs.of(entry)
+    assert list(model.lines(said)) and json.dumps(said)
     assert sum(cost.bflops for cost in costs) == pytest.approx(said["bflops"], rel=1e-3)
     bars = list(_costs.bars(costs, 100))
     assert len(bars) == len(costs) and max(map(len, bars)) <= 100

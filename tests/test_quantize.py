@@ -70,7 +70,7 @@ def test_quantize_says_what_changed(made: subprocess.CompletedProcess[str], home
     assert "written     tiny-int8.onnx" in made.stdout and "MB ->" in made.stdout
     assert "edgecsp verify tiny.onnx tiny-int8.onnx" in made.stderr
     model = importers.load(home / "tiny-int8.onnx")
-    assert precision.of(model) == "int8" and model.origin["calibration"] == "percentile, 100 pictures"
+    assert precision.detect_precision(model) == "int8" and model.origin["calibration"] == "percentile, 100 pictures"
 
 
 def test_saved_ranges_and_a_list_give_the_same_file(made: subprocess.CompletedProcess[str], home: Path) -> None:
@@ -99,7 +99,7 @@ def test_quantize_refuses_in_words(
         return refused(rc, "quantize", model, "--calib", calib, "-o", "x.onnx", *flags)
 
     assert "10 pictures, and 100 are the least" in said(6, "tiny.onnx", "calib/?.png")
-    onnx_model.save(onnx_model.reshaped(tiny.model, hw=(96, 96)), "other.onnx")
+    onnx_model.save(onnx_model.reshape(tiny.model, hw=(96, 96)), "other.onnx")
     assert "belong to the graph" in said(6, "other.onnx", "ranges.json")
     assert "cannot read range.json" in said(6, "tiny.onnx", "range.json")
     assert "graph in int8 already" in said(2, "tiny-int8.onnx", "calib")
@@ -144,7 +144,7 @@ def test_verify_refuses_in_words(
     assert "the measure is fp32" in refused(2, "verify", "tiny-int8.onnx")
     assert "no engine is called 'otr'" in refused(2, "verify", "tiny.onnx", "-e", "otr")
     assert "no picture" in refused(3, "verify", "tiny.onnx", "--images", ".")
-    onnx_model.save(onnx_model.reshaped(tiny.model, hw=(96, 96)), "other.onnx")
+    onnx_model.save(onnx_model.reshape(tiny.model, hw=(96, 96)), "other.onnx")
     assert "has other heads or another input size" in refused(2, "verify", "tiny.onnx", "other.onnx")
 
 
@@ -193,4 +193,4 @@ def test_matched_boxes_answer_for_one_each() -> None:
 
 def test_rows_want_the_same_network(tiny: Tiny) -> None:
     with pytest.raises(UsageError, match="other heads or another input size"):
-        list(verify.rows(tiny.model, verify.drawn(1), others=[onnx_model.reshaped(tiny.model, hw=(96, 96))]))
+        list(verify.rows(tiny.model, verify.drawn(1), others=[onnx_model.reshape(tiny.model, hw=(96, 96))]))

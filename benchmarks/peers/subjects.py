@@ -146,7 +146,7 @@ def _onnx(
     made = {"onnx": model}
     try:
         if ranges is not None:
-            known = ranges if isinstance(ranges, precision.Ranges) else precision.measured(model, ranges)
+            known = ranges if isinstance(ranges, precision.Ranges) else precision.measure_ranges(model, ranges)
             made["int8"] = precision.with_ranges(model, known)
     except CalibrationError as error:
         print(f"{name} in int8 is left out: {error}")

@@ -188,14 +188,14 @@ def _computing_in(model: Model, precision: str) -> Model:
     """An fp16 graph as an fp32 one where fp32 was asked for; any other as it is."""
     from ..graph import precision as precisions
 
-    return precisions.single(model) if precision == "fp32" and precisions.of(model) == "fp16" else model
+    return precisions.single(model) if precision == "fp32" and precisions.detect_precision(model) == "fp16" else model
 
 
 def _precision(model: Model, engine: str, asked: Optional[str]) -> str:
     """What the engine is to compute in; raises when it cannot, or when the graph is not made for it."""
     from ..graph import precision
 
-    found = precision.of(model)
+    found = precision.detect_precision(model)
     wanted = asked or found
     if wanted not in module(engine).PRECISIONS:
         able = [name for name in names() if wanted in module(name).PRECISIONS and is_real(name)]

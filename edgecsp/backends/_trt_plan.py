@@ -33,7 +33,7 @@ def chosen(model: Model, wanted: str, chip: Chip) -> Recipe:
         said = made.get("options")
         same = {**made, "options": None} == {**here, "options": None}
         if same and isinstance(said, dict) and said.keys() == set(OPTIONS) and said["precision"] == wanted:
-            with suppress(TypeError, UsageError):  # somebody's edit, of which `plans.get` would say more
+            with suppress(TypeError, UsageError):  # somebody's edit, of which `plans.get_or_build` would say more
                 return replace(recipe, **said)
     return recipe
 
@@ -43,7 +43,7 @@ def check(model: Model, recipe: Recipe, chip: Optional[Chip] = None) -> None:
 
     Raises `UsageError`, `EngineUnavailable` or `BuildFailed`.
     """
-    chips, carried = recipe.compute_capability, precision.of(model)
+    chips, carried = recipe.compute_capability, precision.detect_precision(model)
     if chip is not None and chips and chip.compute_capability not in chips:
         raise EngineUnavailable(
             f"recipe {recipe.name} is for {recipe.board} (compute capability {', '.join(chips)}); here is {chip.name} "
@@ -98,11 +98,11 @@ def obtain(
     def build() -> bytes:
         return _built(model, recipe, chip, note)
 
-    return plans.get(facts(model, recipe, chip), build, trust=trust, note=note)
+    return plans.get_or_build(facts(model, recipe, chip), build, trust=trust, note=note)
 
 
 def _built(model: Model, recipe: Recipe, chip: Chip, note: Note) -> bytes:
-    strict = _trt_build.strongly_typed() and recipe.precision == "fp16" and precision.of(model) == "fp32"
+    strict = _trt_build.strongly_typed() and recipe.precision == "fp16" and precision.detect_precision(model) == "fp32"
     graph = precision.half(model).onnx if strict else model.onnx
     preflight(recipe, len(graph))
     note(f"building a TensorRT plan of {model.name} for {chip.name} in {recipe.precision}, once")

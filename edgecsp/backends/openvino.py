@@ -138,7 +138,7 @@ def _compiled(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Option
         compiled.export_model(exported)  # what it gives back without a stream has changed from version to version
         return exported.getvalue()
 
-    plan = plans.kept(facts, build)
+    plan = plans.get_or_rebuild(facts, build)
     return core.import_model(plan, "CPU", wanted) if compiled is None else compiled
 
 
@@ -168,4 +168,4 @@ def _graph(model: Model, precision: str) -> bytes:
         return model.onnx
     from ..graph import precision as precisions
 
-    return precisions.unsigned(precisions.fused(model)).onnx
+    return precisions.to_uint8_activations(precisions.fold_activation_qdq(model)).onnx

@@ -103,10 +103,10 @@ def _graph(model: Model, device: str, precision: str) -> bytes:
     from ..graph import precision as precisions
     from ..system import cpu
 
-    if precision == "fp16" and precisions.of(model) == "fp32":
+    if precision == "fp16" and precisions.detect_precision(model) == "fp32":
         return precisions.half(model).onnx
     if precision == "int8" and device == "cpu" and cpu.is_x86():
-        return precisions.biased(precisions.unsigned(model)).onnx
+        return precisions.quantize_biases(precisions.to_uint8_activations(model)).onnx
     return model.onnx
 
 

@@ -103,7 +103,7 @@ def fitted(recipe: Recipe, model: Model) -> Model:
     """The model at the recipe's size and batch. Raises `UsageError`."""
     from ..graph import onnx_model
 
-    return onnx_model.reshaped(model, hw=recipe.imgsz, batch=recipe.batch)
+    return onnx_model.reshape(model, hw=recipe.imgsz, batch=recipe.batch)
 
 
 def _folder() -> Path:

@@ -23,7 +23,7 @@ from ..types import Model
 from .corpus import read
 from .job import GROUP, SEGMENT, Executor, JobProgress, LocalExecutor, Tell, run
 from .ledger import sha256
-from .places import Folder
+from .storage import Folder
 from .summary import BatchSummary, summary
 from .work import RETRIES, Task
 
@@ -69,7 +69,9 @@ def task(
     made = pipeline.resolved(model, weights, imgsz)
     wanted = pipeline.class_ids(made, classes)
     kept = pipeline.Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
-    chosen = tuning.choose(made, engine, device=device, precision=precision, at_once=scheduler.beside(cpu.threads()))
+    chosen = tuning.choose(
+        made, engine, device=device, precision=precision, at_once=scheduler.default_concurrency(cpu.threads())
+    )
     told = Task(
         chosen.model, chosen.engine, chosen.device, chosen.precision, kept, resize, Folder(str(out)).place,
         uuid.uuid4().hex,
@@ -85,7 +87,7 @@ def task(
 
 
 @contextmanager
-def crew(
+def executor(
     address: Optional[str] = None, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False,
     tell: Tell = lambda text: None,
 ) -> Iterator[Executor]:  # fmt: skip

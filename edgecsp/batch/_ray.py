@@ -25,8 +25,8 @@ from ..system import cpu
 from . import work
 from .job import Tell
 from .ledger import Record
-from .parts import Item, Shard, of_json
-from .places import INSTALL
+from .shards import Item, Shard, of_json
+from .storage import INSTALL
 
 LOCAL, AUTO = "local", "auto"
 OLDEST = (3, 10)  # the Python of Ray 2.55

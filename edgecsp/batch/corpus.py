@@ -20,8 +20,8 @@ from ..cache.files import nearby
 from ..errors import SourceError
 from ..media import sources
 from ..media.sources.paths import matching, walk
-from . import places
-from .parts import PICTURE, VIDEO, Item
+from . import storage
+from .shards import PICTURE, VIDEO, Item
 
 COLUMNS = ("source", "path", "uri", "file")
 LISTS = (".txt", ".lst", ".list", ".csv", ".parquet")
@@ -38,9 +38,9 @@ def read(corpus: str) -> List[Item]:
 
 
 def _found(corpus: str) -> List[str]:
-    if places.is_uri(corpus):
+    if storage.is_uri(corpus):
         return _elsewhere(corpus)
-    path = places.local(corpus) if corpus.startswith("file://") else corpus
+    path = storage.local(corpus) if corpus.startswith("file://") else corpus
     if os.path.isdir(path):
         return _below(path)
     if os.path.isfile(path):
@@ -59,7 +59,7 @@ def _below(folder: str) -> List[str]:
 def _elsewhere(uri: str) -> List[str]:
     from pyarrow import fs as systems
 
-    system, root = places.store(uri)
+    system, root = storage.store(uri)
     try:
         info = system.get_file_info(root)
         if info.is_file:
@@ -69,7 +69,7 @@ def _elsewhere(uri: str) -> List[str]:
         raise SourceError(f"cannot list {sources.redact(uri)}: {' '.join(str(error).split())[:200]}") from error
     names = [file.path[len(root.rstrip("/")) :].strip("/") for file in inside if file.is_file]
     shown = [name for name in names if not any(word.startswith(".") for word in name.split("/"))]
-    found = [places.below(uri, name) for name in shown if sources.is_media(name)]
+    found = [storage.below(uri, name) for name in shown if sources.is_media(name)]
     return sorted(found, key=sources.natural)
 
 
@@ -103,7 +103,7 @@ def _csv(path: str) -> List[str]:
 
 
 def _column(path: str) -> List[str]:
-    arrow = places.arrow()
+    arrow = storage.arrow()
     from pyarrow import parquet
 
     try:
@@ -122,8 +122,8 @@ def _named(path: str, columns: Iterable[str]) -> str:
 
 
 def _item(source: str) -> Item:
-    if not places.is_uri(source):
-        place = places.local(source)
+    if not storage.is_uri(source):
+        place = storage.local(source)
         # What is not there is told when its turn comes; until then its extension decides.
         picture = os.path.splitext(place)[1].lower() in sources.PICTURES
         if os.path.isfile(place):

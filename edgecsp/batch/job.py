@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence
 
 from ..cache import files
-from . import corpus, places, rows, work
+from . import corpus, rows, storage, work
 from .ledger import Ledger, Record, cuts_of
-from .parts import Item, Shard, groups, segments, whole
+from .shards import Item, Shard, groups, segments, whole
 
 SEGMENT = 1800  # frames: a minute of most videos, so a worker that dies loses no more
 GROUP = 256  # pictures: four seconds of a core, so that dealing them out is little beside them
@@ -93,7 +93,7 @@ def run(
     ledger = Ledger(task.out, task.run)
     progress, begun = JobProgress(), time.monotonic()
     with ExitStack() as stack:
-        if not places.is_uri(task.out):
+        if not storage.is_uri(task.out):
             lock = Path(ledger.folder.place, "state", "lock")
             busy = f"another edgecsp batch writes {task.out}; waiting"
             stack.enter_context(files.locked(lock, lambda: tell(busy), hint="Give a folder of yours: --out DIR"))
@@ -105,7 +105,7 @@ def run(
         parts = [part for some in plan.values() for part in some] + grouped
         progress.stage, progress.parts, progress.of = "detecting", 0, 0
         records = _done(ledger, crew, task, parts, progress, tick, tell)
-        parts = _undoubted(ledger, plan, records, tell) + grouped
+        parts = _replan_inconsistent(ledger, plan, records, tell) + grouped
         records.update(_done(ledger, crew, task, [p for p in parts if p.name not in records], progress, tick, tell))
         _finish(ledger, items, parts, records, progress, unread, settings, tell)
     progress.seconds = time.monotonic() - begun
@@ -178,7 +178,9 @@ def _done(
     return records
 
 
-def _undoubted(ledger: Ledger, plan: Dict[str, List[Shard]], records: Dict[str, Record], tell: Tell) -> List[Shard]:
+def _replan_inconsistent(
+    ledger: Ledger, plan: Dict[str, List[Shard]], records: Dict[str, Record], tell: Tell
+) -> List[Shard]:
     """The same plan, but in one piece each video of which a piece was not what the index said."""
     parts: List[Shard] = []
     for source, pieces in plan.items():

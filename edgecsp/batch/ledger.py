@@ -14,8 +14,8 @@ import json
 from typing import Any, Dict, List, Optional, Sequence
 
 from ..errors import IntegrityError, OutputError, UsageError
-from .parts import Item, Shard, SplitPoint
-from .places import Folder, stamp
+from .shards import Item, Shard, SplitPoint
+from .storage import Folder, stamp
 
 Record = Dict[str, Any]
 SCHEMA = "edgecsp-batch/1"

@@ -6,14 +6,14 @@ import io
 from typing import Any, Dict, List, Sequence, Tuple
 
 from ..media.sinks.rows import line
-from . import places
+from . import storage
 
 Row = Dict[str, Any]
 PACK = 4096  # rows that wait as objects, which take far more than Arrow does
 
 
 def _schema(task: str) -> Any:
-    arrow = places.arrow()
+    arrow = storage.arrow()
     found = [("class_id", arrow.int32()), ("label", arrow.string()), ("score", arrow.float64())]
     if task == "detect":
         found.append(("xyxy", arrow.list_(arrow.float64())))
@@ -56,7 +56,7 @@ class Rows:
     def contents(self) -> Dict[str, bytes]:
         """The files' bytes, by extension."""
         self._pack()
-        made = {".parquet": _written(places.arrow().concat_tables(self._packed))}
+        made = {".parquet": _written(storage.arrow().concat_tables(self._packed))}
         if self._jsonl:
             made[".jsonl"] = b"".join(self._lines)
         return made
@@ -69,7 +69,7 @@ def lines(rows: Sequence[Row]) -> bytes:
 
 def failures(rows: Sequence[Tuple[str, str, str]]) -> bytes:
     """What could not be done as a Parquet file: (source, stage, reason)."""
-    arrow = places.arrow()
+    arrow = storage.arrow()
     names = ("source", "stage", "reason")
     schema = arrow.schema([(name, arrow.string()) for name in names])
     return _written(_table([dict(zip(names, row)) for row in rows], schema))
@@ -77,7 +77,7 @@ def failures(rows: Sequence[Tuple[str, str, str]]) -> bytes:
 
 def read(data: bytes) -> List[Row]:
     """The rows of a Parquet file."""
-    arrow = places.arrow()
+    arrow = storage.arrow()
     from pyarrow import parquet as files
 
     # A reader and threads of arrow's own would still hold a file of Python's when Python ends, and end it by a signal.
@@ -87,11 +87,11 @@ def read(data: bytes) -> List[Row]:
 
 
 def _table(rows: Sequence[Row], schema: Any) -> Any:
-    return places.arrow().Table.from_pylist([_clean(row) for row in rows], schema=schema)
+    return storage.arrow().Table.from_pylist([_clean(row) for row in rows], schema=schema)
 
 
 def _written(table: Any) -> bytes:
-    places.arrow()
+    storage.arrow()
     from pyarrow import parquet as files
 
     sink = io.BytesIO()

@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 from ..errors import SourceError
 from ..media.sources import Source, pictures, video
 from ..types import Frame, Stream
-from . import places
-from .parts import PICTURE, Item, Shard
+from . import storage
+from .shards import PICTURE, Item, Shard
 
 Opened = Tuple[Any, Any]
 
@@ -26,11 +26,11 @@ def opened_video(item: Item, problems: Dict[str, int]) -> Iterator[Opened]:
     """An open container and its video track. Damage is counted in `problems`. Raises `SourceError`."""
     import av
 
-    if not places.is_uri(item.place):
+    if not storage.is_uri(item.place):
         with video.open_video(item.place, problems) as container:
             yield container, video.track(container, item.source)
         return
-    with places.opened(item.place) as file:
+    with storage.opened(item.place) as file:
         try:
             container = video.open_noting(
                 lambda: av.open(file, container_options={"protocol_whitelist": ""}, metadata_errors="replace"),
@@ -71,7 +71,7 @@ class Segment(Source):
                 _seek(container, track, part.begin)
             decoded = video.frames(
                 container, stream, self.problems, 1, lambda: self.closed, threads=self._decoder_threads,
-                path=None if places.is_uri(item.place) else item.place,
+                path=None if storage.is_uri(item.place) else item.place,
                 begin_s=-math.inf if begin_s is None else begin_s,
             )  # fmt: skip
             for frame in decoded:
@@ -144,8 +144,8 @@ class Group(Source):
 
 
 def _picture(item: Item) -> pictures.DecodedImage:
-    if not places.is_uri(item.place):
+    if not storage.is_uri(item.place):
         return pictures.read(item.place)
-    with places.opened(item.place) as file:
+    with storage.opened(item.place) as file:
         data = file.read(pictures.MAX_BYTES + 1)
     return pictures.decode(bytes(data), item.source)

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 from ..errors import IntegrityError, SourceError
 from . import rows
 from .ledger import SCHEMA, sha256
-from .places import Folder
+from .storage import Folder
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from ..media.sinks.rows import as_json
 from ..media.sources import Source
 from ..system import versions
 from ..types import Model
-from . import cuts, rows
+from . import keyframe_index, rows
 from .ledger import DEATHS, Ledger, Record
-from .parts import Item, Shard
 from .segment import Group, Segment, source_of
+from .shards import Item, Shard
 
 RETRIES = 2
 
@@ -73,7 +73,7 @@ class Worker:
             task = self.task
             opened = pipeline.load(
                 task.model, task.engine, device=task.device, precision=task.precision, threads=self.threads,
-                at_once=scheduler.beside(self.threads), resize=task.resize,
+                at_once=scheduler.default_concurrency(self.threads), resize=task.resize,
             )  # fmt: skip
             self._detector = pipeline.Detector(opened.model, opened.session, task.settings, opened.chosen)
         return self._detector
@@ -139,7 +139,7 @@ def cut(out: str, item: Item) -> Record:
     """Where a video may be cut, kept for the next run; its reason where it cannot be read."""
     ledger = Ledger(out)
     try:
-        found = cuts.index(item)
+        found = keyframe_index.index(item)
     except SourceError as error:
         return {"source": item.source, "failed": str(error)}
     said = {"source": item.source, **found._asdict(), "cuts": [[one.pts, one.frame] for one in found.cuts]}

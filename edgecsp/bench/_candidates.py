@@ -12,8 +12,8 @@ from ..graph import precision
 from ..media import scheduler
 from ..system import cpu
 from ..types import Model
-from ._contest import FAR, ContestRow
-from ._judged import Place
+from ._accuracy_gate import Place
+from ._successive_halving import FAR, ContestRow
 
 
 class Contender(NamedTuple):
@@ -81,7 +81,7 @@ def asked(tuning: Tuning, own: str, offered: Sequence[str]) -> List[str]:
 
 def wanted(model: Model, places: Sequence[Place], tuning: Tuning, *, judged: bool) -> Dict[Place, List[str]]:
     """The other precisions to try on each engine. Raises `UsageError` for those that cannot be meant."""
-    own = precision.of(model)
+    own = precision.detect_precision(model)
     others = [name for name in tuning.precisions or () if name != own]
     if others and own != "fp32":
         raise UsageError(
@@ -142,7 +142,7 @@ def _at_once(kind: str, engine: str, device: str, threads: int) -> List[int]:
     """How many frames side by side to try: one, half as many as there are threads, as many."""
     if kind == "latency" or device not in getattr(backends.module(engine), "SHARED", ()):
         return [1]
-    most = scheduler.beside(threads)
+    most = scheduler.default_concurrency(threads)
     return sorted({1, max(1, most // 2), most})
 
 

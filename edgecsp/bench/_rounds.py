@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from ..errors import EdgecspError
 from ..system import jetson, memory
-from . import disturbed
+from . import interference
 from ._process import Process
 from .settings import BenchSettings
 from .ways import BenchmarkCase, Files
@@ -42,7 +42,7 @@ class Measured:
     cpu_ms: List[float] = field(default_factory=list)
     wall_s: List[float] = field(default_factory=list)
     stages: Optional[Dict[str, List[float]]] = None
-    around: List[disturbed.SystemNoise] = field(default_factory=list)
+    around: List[interference.SystemNoise] = field(default_factory=list)
     watts: List[float] = field(default_factory=list)
     ready: Dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: Optional[int] = None
@@ -127,7 +127,7 @@ class Bench:
         time.sleep(PAUSE_S)
         seconds = self._settings.duration_s / self._settings.rounds
         self._meter.start()
-        before, throttling, spent = disturbed.look(), self._throttling(), time.process_time()
+        before, throttling, spent = interference.look(), self._throttling(), time.process_time()
         try:
             said = process.round(seconds, seconds * 10 + SILENCE_S)
         except EdgecspError as error:
@@ -136,7 +136,7 @@ class Bench:
         own = said["own_s"] + time.process_time() - spent
         row.add(said)
         events = jetson.throttled(throttling, self._throttling())
-        row.around.append(disturbed.between(before, disturbed.look(), own, events))
+        row.around.append(interference.between(before, interference.look(), own, events))
         if self._meter.watts is not None:
             row.watts.append(self._meter.watts)
 

@@ -75,7 +75,7 @@ def model(side: int, int8: bool) -> Model:
     if int8:
         weights = random.integers(-127, 128, (side, side)).astype(np.int8)
         made = {"b": weights, "scale": np.float32(_SCALE), "wide": np.float32(_SCALE * side)}
-        # Zeros of their own: on x86 `precision.unsigned` moves the activations' to 128, and not the weights'.
+        # Zeros of their own: on x86 `precision.to_uint8_activations` moves those of activations to 128, not of weights.
         made.update({zero: np.int8(0) for zero in ("zero", "still")})
         nodes = [
             helper.make_node("QuantizeLinear", ["a", "scale", "zero"], ["qa"], name="qa"),

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..cache import files
 from ..errors import BadModel, SourceError
-from . import disturbed, paper, stats
+from . import interference, paper, stats
 from ._rounds import Measured
 from .settings import BenchSettings
 
@@ -124,7 +124,7 @@ def _figures(row: Measured, settings: BenchSettings, machine: Dict[str, Any]) ->
     gflops = row.way.subject.bflops * fps
     top = machine["peak_gflops"].get(row.way.precision)
     unstable = figures["iqr_ms"] > SPREAD * median or max(high - median, median - low) > UNSURE * median
-    why = disturbed.causes(row.around, machine["governor"]) or [NOTHING]
+    why = interference.causes(row.around, machine["governor"]) or [NOTHING]
     return {
         **figures, "interval_ms": [low, high], "fps": fps, "gflops": gflops, "of_peak": gflops / top if top else None,
         "peak_memory_bytes": row.peak_memory_bytes, "load_s": row.ready["load_s"], "warm_s": row.ready["warm_s"],

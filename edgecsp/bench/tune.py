@@ -22,12 +22,12 @@ from ..errors import BuildFailed, EdgecspError
 from ..graph import onnx_model, precision
 from ..system import cpu
 from ..types import Model
-from . import _candidates, _judged, accuracy
+from . import _accuracy_gate, _candidates, accuracy
+from ._accuracy_gate import Place, Verdict
 from ._candidates import Contender, Tuning
-from ._contest import WARM_S, Contest, ContestRow, winner
-from ._judged import Place, Verdict
 from ._process import BenchStopped
 from ._rounds import Tell
+from ._successive_halving import WARM_S, Contest, ContestRow, winner
 
 __all__ = ["Candidate", "Outcome", "BenchStopped", "Tuning", "run"]
 
@@ -71,12 +71,12 @@ def run(
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     places = _candidates.places(tuning)
     wanted = _candidates.wanted(model, places, tuning, judged=data is not None)
-    held = _judged.read(data, model) if data else None
+    held = _accuracy_gate.read(data, model) if data else None
     tell(0, 1, "the graphs")
     notes: List[str] = []
     int8, verdicts = _others(model, wanted, held, ranges, tuning, notes, lambda text: tell(0, 1, text), tick)
     passed = {(each.engine, each.device, each.precision) for each in verdicts if each.refused is None}
-    own = precision.of(model)
+    own = precision.detect_precision(model)
     offered = [
         Contender(engine, device, name)
         for engine, device in places
@@ -111,7 +111,7 @@ def _others(
     """The int8 graph if one is wanted and can be made, and what the other precisions are worth."""
     if held is None or not any(wanted.values()):
         return None, []
-    scored, rest = _judged.split(held)
+    scored, rest = _accuracy_gate.split(held)
     notes.append(f"AP is of {len(scored.pictures)} of the data's {len(held.pictures)} pictures")
     int8, refused = None, []
     if ranges is not None:
@@ -122,12 +122,12 @@ def _others(
         try:
             precision.quantizable(model)
             tell("int8's ranges")
-            int8 = precision.with_ranges(model, _judged.ranges(model, rest, cpu.threads(), tick))
+            int8 = precision.with_ranges(model, _accuracy_gate.ranges(model, rest, cpu.threads(), tick))
         except EdgecspError as error:
             why = " ".join(str(error).split())
             refused = [Verdict(*place, "int8", refused=why) for place, names in wanted.items() if "int8" in names]
             wanted = {place: [name for name in names if name != "int8"] for place, names in wanted.items()}
-    return int8, refused + _judged.verdicts(model, int8, wanted, scored, tuning.max_ap_drop, tell, tick)
+    return int8, refused + _accuracy_gate.verdicts(model, int8, wanted, scored, tuning.max_ap_drop, tell, tick)
 
 
 def _measured(

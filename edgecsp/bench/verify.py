@@ -68,10 +68,10 @@ def rows(
     `others` are the same network in other precisions (`edgecsp quantize` makes int8). `engines`: None for every one.
     Raises `UsageError` when `model` is not fp32 or another has other heads.
     """
-    if precision.of(model) != "fp32":
+    given = precision.detect_precision(model)
+    if given != "fp32":
         raise UsageError(
-            f"{model.name} is a graph in {precision.of(model)}, and the measure is fp32; type: edgecsp verify "
-            "FP32.onnx THIS.onnx"
+            f"{model.name} is a graph in {given}, and the measure is fp32; type: edgecsp verify FP32.onnx THIS.onnx"
         )
     for other in others:
         if other.heads != model.heads or other.input.hw != model.input.hw:
@@ -99,7 +99,7 @@ def _ways(
 ) -> Iterator[Tuple[str, str, str, Model]]:
     """Engine, device, precision and the graph for it; onnxruntime on the CPU in fp32 first."""
     names = engines or [name for name in backends.names() if backends.is_real(name)]
-    graphs = [(precision.of(other), other) for other in others]
+    graphs = [(precision.detect_precision(other), other) for other in others]
     found = []
     for name in names:
         module = backends.module(name)

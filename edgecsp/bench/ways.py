@@ -87,7 +87,7 @@ def ways(
     device = JETSON if settings.device == JETSON else settings.on
     rows = []
     for each in subjects:
-        own = precision.of(each.model)
+        own = precision.detect_precision(each.model)
         for name, why in engines.items():
             offered = backends.module(name).PRECISIONS
             for wanted in settings.precisions or (own,):
@@ -112,14 +112,14 @@ class Files:
         key = (way.subject.name, way.precision == "int8")
         if key not in self._made:
             model = way.subject.model
-            if key[1] and precision.of(model) != "int8":
+            if key[1] and precision.detect_precision(model) != "int8":
                 precision.quantizable(model)
-                ranges = precision.measured(
+                ranges = precision.measure_ranges(
                     model, _batches(model), "minmax", threads=self._settings.using, least=CALIBRATION
                 )
                 model = precision.with_ranges(model, ranges)
             path = self._folder / f"{len(self._made)}.onnx"
-            onnx_model.save(onnx_model.reshaped(model, batch=self._settings.pictures), path)
+            onnx_model.save(onnx_model.reshape(model, batch=self._settings.pictures), path)
             self._made[key] = path
         return self._made[key]
 

@@ -1,7 +1,7 @@
 """Plans: what an engine compiles ahead of time, built once, found again, and refused when it is not ours.
 
-    plan = plans.get({"engine": "trt", "model": ..., "options": ...}, build)      # minutes to build
-    data = plans.kept({"engine": "openvino", "model": ..., "options": ...}, build)  # a moment, at every start
+    plan = plans.get_or_build({"engine": "trt", "model": ..., "options": ...}, build)      # minutes to build
+    data = plans.get_or_rebuild({"engine": "openvino", "model": ..., "options": ...}, build)  # a moment, at every start
 
 A plan is code that an engine will run, so it carries a tag that only this user of this machine can make. Under
 `folder()` lie, for each plan,
@@ -70,7 +70,7 @@ def path(facts: Mapping[str, Any]) -> Path:
     return folder() / f"{facts['engine']}-{hashlib.sha256(_canonical(facts)).hexdigest()[:40]}.plan"
 
 
-def get(
+def get_or_build(
     facts: Mapping[str, Any], build: Callable[[], bytes], *, trust: bool = False, note: Note = lambda text: None
 ) -> Plan:
     """The plan of `facts`, built unless it is here. Of several processes one builds and the others wait for it.
@@ -94,14 +94,14 @@ def get(
     return Plan(data, place, built=True)
 
 
-def kept(facts: Mapping[str, Any], build: Callable[[], bytes], *, most: int = 8) -> bytes:
+def get_or_rebuild(facts: Mapping[str, Any], build: Callable[[], bytes], *, most: int = 8) -> bytes:
     """What `build` makes, kept from one start to the next; for what takes a moment to build, and is worth no error.
 
     What is refused is built anew, what cannot be written is not kept; each engine has its `most` newest. Raises what
     `build` raises.
     """
     try:
-        plan = get(facts, build)
+        plan = get_or_build(facts, build)
     except OutputError:
         return build()
     except IntegrityError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import OutputError, UsageError
-from . import _scores
+from .render import accuracy as _scores
 
 if TYPE_CHECKING:
     from ..bench.accuracy import AccuracyRow, Data, EngineOption

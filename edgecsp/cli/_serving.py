@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
 import typer
 
 from ..errors import EngineUnavailable, UsageError
-from . import _options, _signals, _states
+from . import _options, _signals
 from ._print import print
+from .render import streams as _states
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
@@ -75,8 +76,8 @@ def run(
     import cv2
 
     from .. import serve
-    from ..serve.batcher import InferencePool
     from ..serve.events import Bus
+    from ..serve.inference_pool import InferencePool
     from ..serve.metrics import Metrics
     from ..serve.streams import Streams
 

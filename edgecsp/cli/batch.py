@@ -10,8 +10,9 @@ from typing import List, Optional, Sequence
 import typer
 
 from ..errors import UsageError
-from . import _batch_shown, _options, _print, _signals
+from . import _options, _print, _signals
 from ._print import print
+from .render import batch as _batch_shown
 
 PARTLY_DONE = 4
 
@@ -73,7 +74,7 @@ def command(
         print(f"edgecsp: {text}", file=sys.stderr)
 
     gpu = made.device != "cpu"
-    crews = batch.crew(ray, workers=workers, cpus=cpus, gpu=gpu, tell=tell)
+    crews = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, tell=tell)
     with crews as crew, _batch_shown.progress(quiet) as tick:
         dashboard = getattr(crew, "dashboard", "")
         if dashboard and not quiet:

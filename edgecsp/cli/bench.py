@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _bench_shown, _options, _print, _signals
+from . import _options, _print, _signals
 from ._print import print
+from .render import bench as _bench_shown
 
 if TYPE_CHECKING:
     from ..bench import Gate

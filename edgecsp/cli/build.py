@@ -60,7 +60,7 @@ def _in_precision(recipe: Recipe, model: Model, asked: Optional[str]) -> Recipe:
     from ..backends import recipes
     from ..graph import precision
 
-    carried = precision.of(model)
+    carried = precision.detect_precision(model)
     return recipes.changed(recipe, precision=asked or (carried if carried != "fp32" else None))
 
 
@@ -74,11 +74,11 @@ def _checked(model: Model, recipe: Recipe) -> None:
 
 def _built(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: bool, allow_fp32: bool) -> Recipe:
     """Build, load, compare and report; the recipe that it was done by in the end."""
-    from . import _compared
+    from .render import comparison
 
     detector, sessions = _opened(model, recipe, trust)
     with detector:
-        found = _compared.compare(model, detector, images, recipe.batch)
+        found = comparison.compare(model, detector, images, recipe.batch)
         for session in sessions:
             how = "just built" if session.plan.built else "from the cache"
             print(f"{'plan':10} {session.plan.path} ({len(session.plan.data) / 1e6:.1f} MB, {how})")

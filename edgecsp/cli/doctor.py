@@ -8,8 +8,9 @@ from typing import Any, Dict
 
 import typer
 
-from . import _print, _survey
+from . import _print
 from ._print import print
+from .render import engines
 
 NO_ENGINE = 6
 
@@ -45,8 +46,8 @@ def examined() -> Dict[str, Any]:
             "available": free.available if free else None,
             "swap": free.swap if free else None,
         },
-        "engines": _survey.engines(),
-        "auto": _survey.auto(),
+        "engines": engines.engines(),
+        "auto": engines.auto(),
     }
 
 
@@ -64,6 +65,6 @@ def _told(found: Dict[str, Any]) -> Any:
     sizes = ((key, memory[key]) for key in ("total", "available", "swap") if memory[key] is not None)
     yield "Memory: " + (", ".join(f"{size / 2**30:.1f} GiB {key}" for key, size in sizes) or "the system does not say")
     yield ""
-    yield from _survey.table(found["engines"])
-    yield _survey.auto_line(found["auto"])
-    yield from _survey.tuned_lines()
+    yield from engines.table(found["engines"])
+    yield engines.auto_line(found["auto"])
+    yield from engines.tuned_lines()

@@ -6,14 +6,15 @@ import json as json_module
 
 import typer
 
-from . import _print, _survey
+from . import _print
 from ._print import print
+from .render import engines
 
 
 def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
     """List the engines and say which of them can run here."""
-    rows = _survey.engines()
+    rows = engines.engines()
     if json:
         _print.data(json_module.dumps(rows, indent=2))
         return
-    print(*_survey.table(rows), _survey.auto_line(_survey.auto()), *_survey.tuned_lines(), sep="\n")
+    print(*engines.table(rows), engines.auto_line(engines.auto()), *engines.tuned_lines(), sep="\n")

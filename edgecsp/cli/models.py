@@ -22,9 +22,9 @@ NAME = typer.Argument(..., help="see: edgecsp models list")
 def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
     """List the models: what they cost, how good they are said to be, which are here."""
     from .. import zoo
-    from . import _facts
+    from .render import model
 
-    rows = [_facts.brief(zoo.get(name)) for name in zoo.names()]
+    rows = [model.brief(zoo.get(name)) for name in zoo.names()]
     if json:
         _print.data(json_module.dumps(rows, indent=2))
         return
@@ -42,9 +42,9 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
         )
         for row in rows
     ]
-    for line in _facts.aligned([head, *cells], right=(1, 2, 3, 4, 5)):
+    for line in model.aligned([head, *cells], right=(1, 2, 3, 4, 5)):
         print(line)
-    own = [f"{row['name']}: trained by edgecsp: {_facts.trained(row['trained'])}" for row in rows if row["trained"]]
+    own = [f"{row['name']}: trained by edgecsp: {model.trained(row['trained'])}" for row in rows if row["trained"]]
     print(
         "",
         *own,
@@ -63,17 +63,18 @@ def show(
 ) -> None:
     """Show a model: the paper's numbers beside the counted ones, its origin, and what each layer costs."""
     from .. import zoo
-    from . import _costs, _facts
+    from .render import layers as _costs
+    from .render import model
 
     entry, hw = zoo.get(name), _options.size(imgsz)
-    said, costs = _facts.full(entry, hw), _costs.of(entry, hw)
+    said, costs = model.full(entry, hw), _costs.of(entry, hw)
     if plot:
-        _costs.plot(costs, f"{entry.title}, {said['input']['shown']}", _facts.subtitle(said), plot)
+        _costs.plot(costs, f"{entry.title}, {said['input']['shown']}", model.subtitle(said), plot)
         print(f"wrote {plot}", file=sys.stderr)
     if json:
         _print.data(json_module.dumps({**said, "layers": [cost.said() for cost in costs]}, indent=2))
         return
-    for line in _facts.lines(said):
+    for line in model.lines(said):
         print(line)
     print("", f"BFLOPs per layer, {said['bflops']:.3f} in all", sep="\n")
     plain = "utf" not in (sys.stdout.encoding or "").lower()

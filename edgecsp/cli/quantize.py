@@ -100,7 +100,7 @@ def ranges_of(
 
         using = threads or cpu.threads()
         if method not in (None, AUTO):
-            return precision.measured(model, batches(), str(method), threads=using)
+            return precision.measure_ranges(model, batches(), str(method), threads=using)
         return precision.best(model, batches(), keep_heads=keep_heads, threads=using)
 
 

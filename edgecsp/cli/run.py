@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _options, _print, _said, _signals
+from . import _options, _print, _signals
 from ._print import print
+from .render import startup
 
 if TYPE_CHECKING:
     from ..pipeline import RunSummary
@@ -78,10 +79,10 @@ def command(
         max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=scheduler.at_once(opened),
     )  # fmt: skip
     if engine == "auto" and not quiet:
-        _said.engine(detector)
-    _said.in_vain(detector, model, timed=True)
+        startup.engine(detector)
+    startup.in_vain(detector, model, timed=True)
     if not named and not quiet:
-        _said.unnamed(detector, model)
+        startup.unnamed(detector, model)
     summary = pipeline.RunSummary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened, overwrite=overwrite

@@ -10,7 +10,8 @@ import typer
 
 from ..cache.files import nearby
 from ..errors import SourceError, UsageError
-from . import _options, _said, _serving
+from . import _options, _serving
+from .render import startup
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
@@ -73,15 +74,15 @@ def command(
         return pipeline.load(
             name, engine, weights=weights, device=device, threads=threads, precision=precision,
             imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
-            max_det=max_det, at_once=scheduler.beside(threads or cpu.threads()),
+            max_det=max_det, at_once=scheduler.default_concurrency(threads or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
         if not quiet:
-            _said.engine(detector)
-            _said.in_vain(detector, name, timed=False)
+            startup.engine(detector)
+            startup.in_vain(detector, name, timed=False)
             if model is None:
-                _said.unnamed(detector, name)
+                startup.unnamed(detector, name)
         return engine_facts(detector)
 
     _serving.run(
@@ -100,7 +101,7 @@ def engine_facts(detector: Detector) -> Dict[str, Any]:
     return {
         "engine": chosen.engine,
         "device": chosen.device,
-        "precision": chosen.precision or precisions.of(detector.model),
+        "precision": chosen.precision or precisions.detect_precision(detector.model),
         "threads": chosen.threads or cpu.threads(),
     }
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 import typer
 
 from ..errors import EdgecspError, UsageError
-from . import _options, _signals, _tune_shown, bench, quantize
+from . import _options, _signals, bench, quantize
 from ._print import print
+from .render import tune as _tune_shown
 
 if TYPE_CHECKING:
     from ..graph.precision import Ranges

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 import typer
 
 from ..errors import UsageError
-from . import _options, _print, _said, _serving
+from . import _options, _print, _serving
 from ._print import print
+from .render import startup
 from .serve import engine_facts
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ def _serve(site: ServerConfig, quiet: bool) -> None:
         return pipeline.load(
             site.model, site["engine"], device=site["device"], threads=site["threads"], precision=site["precision"],
             imgsz=site["imgsz"], conf=site["conf"], iou=site["iou"], classes=site["classes"],
-            at_once=scheduler.beside(site["threads"] or cpu.threads()),
+            at_once=scheduler.default_concurrency(site["threads"] or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
         if not quiet:
-            _said.engine(detector)
+            startup.engine(detector)
         return engine_facts(detector)
 
     _serving.run(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 import typer
 
 from ..errors import UsageError
-from . import _options, _outputs, _progress, _scores
+from . import _options, _outputs, _progress
 from ._print import print
+from .render import accuracy as _scores
 
 if TYPE_CHECKING:
     from ..bench.accuracy import AccuracyRow, Data, EngineOption

@@ -1,7 +1,7 @@
 """A tape and its weights -> ONNX: opset 13, batch-norm folded, no plugin, outputs at the raw heads.
 
 Opset 13 and IR 7 are what TensorRT 8.2 on the Jetson TX2 reads. Every op used is free of the batch and
-picture size (slices act on channels, resizes by factor), so `onnx_model.reshaped` may change either.
+picture size (slices act on channels, resizes by factor), so `onnx_model.reshape` may change either.
 """
 
 from __future__ import annotations

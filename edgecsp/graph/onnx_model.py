@@ -101,7 +101,7 @@ def graph_of(model: Model) -> Any:
     return read_proto(model.onnx, model.name)
 
 
-def regraphed(model: Model, proto: Any) -> Model:
+def with_graph(model: Model, proto: Any) -> Model:
     """The same model with another graph of the same input and outputs; its file describes it anew."""
     return replace(model, onnx=serialize(describe_in(proto, model), model.name))
 
@@ -129,7 +129,7 @@ def _check_graph(graph: Any, model: Model, shown: str) -> None:
             )
 
 
-def reshaped(model: Model, *, hw: Optional[Tuple[int, int]] = None, batch: int = 1) -> Model:
+def reshape(model: Model, *, hw: Optional[Tuple[int, int]] = None, batch: int = 1) -> Model:
     """The same model for another input size or batch; the size must be a multiple of every head's stride.
 
     Raises `UsageError` for a size that does not fit, for a classifier's, and for another exporter's graph.

@@ -24,7 +24,7 @@ def load(path: Union[str, Path], *, hw: Optional[Tuple[int, int]] = None) -> Mod
     """
     path = Path(path)
     model = parse(_read(path), str(path), hw=hw, folder=path.parent)
-    return onnx_model.reshaped(model, hw=hw)
+    return onnx_model.reshape(model, hw=hw)
 
 
 def parse(

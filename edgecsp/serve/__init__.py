@@ -20,8 +20,8 @@ from .body import Limits
 from .guard import check_token, is_loopback
 
 if TYPE_CHECKING:
-    from .batcher import InferencePool
     from .events import Bus
+    from .inference_pool import InferencePool
     from .live import StreamState
     from .metrics import Metrics
 
@@ -79,8 +79,8 @@ class Server:
         import uvicorn
 
         from . import app
-        from ._wire import protocol
-        from .desk import AppState
+        from ._http_protocol import protocol
+        from .app_state import AppState
 
         limits = limits or Limits()
         self._held = held or bound("127.0.0.1", 0)

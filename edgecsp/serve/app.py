@@ -21,8 +21,8 @@ from starlette.routing import Route
 
 from ..errors import EdgecspError, HTTPRequestError
 from . import _json, events, openapi, pictures, v2
+from .app_state import AppState, MjpegBroadcaster
 from .body import Receive, Scope, Send, read
-from .desk import AppState, MjpegBroadcaster
 from .guard import App, Guard
 from .live import StreamState
 

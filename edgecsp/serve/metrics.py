@@ -16,7 +16,7 @@ from .events import Bus
 from .live import StreamState
 
 if TYPE_CHECKING:
-    from .batcher import InferencePool
+    from .inference_pool import InferencePool
     from .mqtt import Mqtt
     from .webhooks import Webhooks
 

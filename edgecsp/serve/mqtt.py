@@ -22,11 +22,11 @@ from urllib.parse import unquote
 from ..errors import EngineUnavailable, OutputError, UsageError
 from ..zoo import store
 from . import homeassistant, unexpected
-from ._mqtt_link import FAREWELL_S, TIMEOUT_S, MqttConnection
+from ._mqtt_connection import FAREWELL_S, TIMEOUT_S, MqttConnection
 from .address import shown, split
+from .event_throttle import EVERY_S, EventThrottle, counts
 from .events import LIMIT, Bus, Event, now
 from .live import StreamState
-from .notices import EVERY_S, EventThrottle, counts
 from .retry import Backoff
 from .spool import Spool
 

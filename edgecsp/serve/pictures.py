@@ -19,9 +19,9 @@ from ..pipeline import Settings
 from ..types import Detections, Frame, Model, Stream
 from .body import read
 from .header import check
+from .inference_context import InferenceContext
 from .key import Caller
 from .multipart import Sent, receive_form
-from .turn import InferenceContext
 
 MOST_PREDICTIONS = 20  # Frigate's array has 20 rows, and it takes them in the order in which they come
 LEAST_CONFIDENCE = 0.4  # CodeProject.AI's, when none is sent

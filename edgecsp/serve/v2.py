@@ -16,7 +16,7 @@ from ..errors import HTTPRequestError
 from ..types import Detections
 from . import pictures, tensors
 from .body import read
-from .turn import InferenceContext
+from .inference_context import InferenceContext
 
 PLATFORM = "onnx_edgecsp"
 

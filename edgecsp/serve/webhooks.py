@@ -28,8 +28,8 @@ from .. import __version__
 from ..errors import UsageError
 from . import unexpected
 from .address import split
+from .event_throttle import EVERY_S, EventThrottle
 from .events import LIMIT, Bus, Event
-from .notices import EVERY_S, EventThrottle
 from .retry import Backoff
 
 QUEUE = 256

@@ -13,7 +13,7 @@ from conftest import REPO
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 
 from edgecsp import batch  # noqa: E402 - it is skipped where it cannot be tested
-from edgecsp.batch.parts import PICTURE, VIDEO  # noqa: E402
+from edgecsp.batch.shards import PICTURE, VIDEO  # noqa: E402
 from edgecsp.errors import SourceError  # noqa: E402
 
 

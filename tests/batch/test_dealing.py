@@ -8,7 +8,7 @@ from typing import Counter, List, Tuple
 import numpy as np
 
 from edgecsp.batch import _ray
-from edgecsp.batch.parts import VIDEO, Item, Shard, whole
+from edgecsp.batch.shards import VIDEO, Item, Shard, whole
 
 
 def ended(lengths: List[int], workers: int, most: int) -> int:

@@ -12,9 +12,9 @@ import av
 import media
 import pytest
 
-from edgecsp.batch import cuts
-from edgecsp.batch.parts import VIDEO, Item, segments, whole
+from edgecsp.batch import keyframe_index
 from edgecsp.batch.segment import Segment
+from edgecsp.batch.shards import VIDEO, Item, segments, whole
 from edgecsp.media import sources
 
 Told = List[Tuple[int, Optional[float], str]]
@@ -68,7 +68,7 @@ def told(source: sources.Source) -> Told:
 def in_pieces(path: Path, least: int = 1) -> Tuple[int, Told]:
     """How many pieces, and what they give together."""
     item = Item(str(path), str(path), VIDEO)
-    index = cuts.index(item)
+    index = keyframe_index.index(item)
     parts = segments(item, index.cuts, index.frames, least)
     found: Told = []
     for part in parts:
@@ -97,7 +97,7 @@ def test_what_has_no_index_to_believe_is_one_piece(name: str, tmp_path: Path) ->
     path = made(tmp_path, WHOLE[name])
     pieces, found = in_pieces(path)
     assert (pieces, found) == (1, told(sources.open(str(path))))
-    assert cuts.index(Item(str(path), str(path), VIDEO)).why
+    assert keyframe_index.index(Item(str(path), str(path), VIDEO)).why
 
 
 def test_a_variable_rate_keeps_its_times(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_fragmented_mp4(tmp_path: Path) -> None:
 def test_pieces_have_at_least_so_many_frames(tmp_path: Path) -> None:
     path = made(tmp_path, ENCODINGS["b-frames"])
     item = Item(str(path), str(path), VIDEO)
-    index = cuts.index(item)
+    index = keyframe_index.index(item)
     for least in (1, 12, 30, 50):
         parts = segments(item, index.cuts, index.frames, least)
         assert sum(part.frames or 0 for part in parts) == 100

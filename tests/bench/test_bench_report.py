@@ -14,7 +14,7 @@ import pytest
 from edgecsp import bench, zoo
 from edgecsp.bench import BenchSettings, gate, paper, report, stats
 from edgecsp.bench._rounds import Measured
-from edgecsp.bench.disturbed import SystemNoise
+from edgecsp.bench.interference import SystemNoise
 from edgecsp.bench.ways import BenchmarkCase, BenchmarkModel
 from edgecsp.errors import BadModel, SourceError, UnknownName, UsageError
 from edgecsp.types import Input, Model, Raw

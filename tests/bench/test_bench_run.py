@@ -119,7 +119,7 @@ def test_a_graph_in_int8_has_no_fp32(quick: None, tiny: Tiny, tmp_path: Path) ->
     from edgecsp.graph import precision
 
     path = tmp_path / "small.onnx"
-    ranges = precision.measured(tiny.model, [tiny.batch], "minmax", threads=1, least=1)
+    ranges = precision.measure_ranges(tiny.model, [tiny.batch], "minmax", threads=1, least=1)
     onnx_model.save(precision.with_ranges(tiny.model, ranges), path)
     fp32, int8 = bench.run([str(path)], BenchSettings(engines=("ort",), precisions=("fp32", "int8"), **SHORT))["rows"]
     assert "it is a graph in int8" in fp32["reason"] and int8["ms"]
@@ -424,7 +424,7 @@ def test_a_lost_row_is_partly_done(typed: Any, tiny_file: str, monkeypatch: pyte
 
 
 def test_a_narrow_terminal_gets_two_tables(typed: Any, tiny_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgecsp.cli import _bench_shown
+    from edgecsp.cli.render import bench as _bench_shown
 
     monkeypatch.setattr(_bench_shown, "WIDE", 80)
     code, out, _ = typed(tiny_file, "-e", "ort", *BRIEF)

@@ -14,8 +14,8 @@ from conftest import Tiny
 from edgecsp import backends, pipeline
 from edgecsp.backends import tuning as tuned
 from edgecsp.backends.tuning import Candidate
-from edgecsp.bench import _candidates, _contest, _judged, tune
-from edgecsp.bench._contest import Contest, ContestRow
+from edgecsp.bench import _accuracy_gate, _candidates, _successive_halving, tune
+from edgecsp.bench._successive_halving import Contest, ContestRow
 from edgecsp.errors import BuildFailed, CalibrationError, EngineUnavailable, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import calibration
@@ -71,7 +71,7 @@ def contested(rows: List[ContestRow], requests: Dict[str, Dict[str, Any]], secon
     heard: List[str] = []
     contest = Contest(
         lambda row: {"calls": 10**9, "warm_s": 0.0, **requests[row.candidate.engine]}, 0,
-        _contest.time.monotonic() + seconds, lambda text: heard.append(text.split()[1]), lambda: None,
+        _successive_halving.time.monotonic() + seconds, lambda text: heard.append(text.split()[1]), lambda: None,
     )  # fmt: skip
     try:
         contest.run(rows)
@@ -85,8 +85,8 @@ def contested(rows: List[ContestRow], requests: Dict[str, Dict[str, Any]], secon
 def test_the_slow_leave_early_and_the_default_stays(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     Made.clock, Made.random, Made.closed = clock, np.random.default_rng(seed), 0
-    monkeypatch.setattr(_contest, "time", clock)
-    monkeypatch.setattr(_contest, "Process", Made)
+    monkeypatch.setattr(_successive_halving, "time", clock)
+    monkeypatch.setattr(_successive_halving, "Process", Made)
     speeds = {"far": 60.0, "slow": 12.0, "best": 4.0, "middle": 7.5, "other": 6.0, "near": 4.1}
     rows = [row(name, default=name == "slow", kind=kind) for name in speeds]
     heard = contested(rows, {name: {"ms": ms} for name, ms in speeds.items()}, 30.0)
@@ -96,7 +96,7 @@ def test_the_slow_leave_early_and_the_default_stays(kind: str, seed: int, monkey
     assert "times as slow as the best" in by_name["far"].dropped and len(by_name["far"].rounds) == 2
     assert by_name["middle"].dropped and not by_name["best"].dropped and not by_name["slow"].dropped
     assert len(by_name["best"].rounds) == len(by_name["slow"].rounds) > len(by_name["middle"].rounds)
-    best, sure = _contest.winner(rows)
+    best, sure = _successive_halving.winner(rows)
     assert best is not None and best.candidate.engine in ("best", "near")
     assert sure is not None and 1 < sure[0] < sure[1] < 8
     last = heard[-2 * sum(not each.dropped for each in rows) :]
@@ -107,13 +107,13 @@ def test_what_is_as_fast_as_the_default_does_not_win() -> None:
     rows = [row("one", default=True), row("two")]
     rows[0].rounds = np.random.default_rng(0).normal(5, 0.2, (8, 40)).tolist()
     rows[1].rounds = [[ms * 0.999 for ms in each] for each in rows[0].rounds]
-    assert _contest.winner(rows) == (rows[0], None)
+    assert _successive_halving.winner(rows) == (rows[0], None)
     rows[1].rounds = [[ms * 0.8 for ms in each] for each in rows[0].rounds]
-    best, sure = _contest.winner(rows)
+    best, sure = _successive_halving.winner(rows)
     assert best is rows[1] and sure is not None and sure[0] > 1.2
     rows[0].asked = False
     rows[1].rounds = [[ms * 1.5 for ms in each] for each in rows[0].rounds]
-    best, sure = _contest.winner(rows)
+    best, sure = _successive_halving.winner(rows)
     assert best is rows[1] and sure is not None and sure[1] < 0.7, "only what was asked for wins"
 
 
@@ -130,7 +130,7 @@ def test_a_candidate_that_dies_leaves_with_its_reason() -> None:
     }
     contested(rows, requests, 60.0)
     assert "was killed (signal 9)" in rows[0].dropped and rows[1].dropped == "the engine said no"
-    assert _contest.winner(rows) == (rows[2], None)
+    assert _successive_halving.winner(rows) == (rows[2], None)
     assert all(json.dumps(each.said(), allow_nan=False) for each in rows)
     assert rows[1].said()["p50_ms"] is None
 
@@ -141,7 +141,7 @@ def test_a_budget_that_is_over_is_told() -> None:
     contested(rows, {each.candidate.engine: sleeps(3) for each in rows}, 0.01)
     assert time.monotonic() - begun < 20
     assert not rows[0].dropped and all("the time was up; more: --seconds" in each.dropped for each in rows[1:])
-    assert _contest.winner(rows) == (rows[0], None)
+    assert _successive_halving.winner(rows) == (rows[0], None)
 
 
 # -- real engines ------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_one_thread_has_one_contest(tiny: Tiny, monkeypatch: pytest.MonkeyPatch)
 def test_stopping_ends_the_workers(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: List[Any] = []
 
-    class Seen(_contest.Process):
+    class Seen(_successive_halving.Process):
         def __init__(self, *given: Any) -> None:
             opened.append(self)
             super().__init__(*given)
@@ -229,7 +229,7 @@ def test_stopping_ends_the_workers(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) 
         if len(opened) == 2:
             raise tune.BenchStopped
 
-    monkeypatch.setattr(_contest, "Process", Seen)
+    monkeypatch.setattr(_successive_halving, "Process", Seen)
     with pytest.raises(tune.BenchStopped):
         tune.run(tiny.model, "tiny", tune.Tuning(seconds=60, engines=("ort",), threads=(1, 2)), tick=tick)
     assert [each._child.poll() for each in opened] == [-9, -9] and tuned.known() == []
@@ -266,12 +266,12 @@ def test_int8_is_taken_where_ap_allows_it(test_data: Path, monkeypatch: pytest.M
     weights = test_data / "weights" / "yolo-fastest-1.1-xl.weights"
     model = darknet.load(weights.with_suffix(".cfg"), weights).model
     data = test_data / "data" / "coco64"
-    scored, rest = _judged.split(_judged.read(data, model))
+    scored, rest = _accuracy_gate.split(_accuracy_gate.read(data, model))
     assert len(scored.pictures) == len(rest) == 64
     monkeypatch.setattr(cpu, "threads", lambda *given: 1)
     for module in (precision, calibration):
         monkeypatch.setattr(module, "LEAST", 24)
-    ranges = _judged.ranges(model, rest[:12], 2, lambda: None)
+    ranges = _accuracy_gate.ranges(model, rest[:12], 2, lambda: None)
     assert ranges.pictures == 24, "few pictures: their mirror images, too"
     given: Dict[str, Any] = {"seconds": 2, "engines": ("ort",), "precisions": ("int8",), "threads": (1,)}
     found = tune.run(model, "fastest", tune.Tuning(max_ap_drop=0.2, **given), data=data, ranges=ranges)
@@ -281,18 +281,18 @@ def test_int8_is_taken_where_ap_allows_it(test_data: Path, monkeypatch: pytest.M
     assert {each.precision for each in found.choices.values()} == {"int8"}
     found.keep()
     with pipeline.load(model, conf=0.4) as detector:
-        assert precision.of(detector.model) == "int8" and detector.settings.conf == 0.4
+        assert precision.detect_precision(detector.model) == "int8" and detector.settings.conf == 0.4
     # The same figures and the usual limit: int8 is no candidate, and there is no other here.
-    refused = _judged.judged(_judged.Verdict(**{**verdict, "refused": None}), 0.01)
-    monkeypatch.setattr(_judged, "verdicts", lambda *given: [refused])
+    refused = _accuracy_gate.judged(_accuracy_gate.Verdict(**{**verdict, "refused": None}), 0.01)
+    monkeypatch.setattr(_accuracy_gate, "verdicts", lambda *given: [refused])
     with pytest.raises(BuildFailed, match=r"AP falls by 0.0[0-9]+, from 0.2.* to 0.2.*: more than --max-ap-drop 0.01"):
         tune.run(model, "fastest", tune.Tuning(**given), data=data, ranges=ranges)
 
 
 def test_too_few_pictures_for_ranges(tiny: Tiny, test_data: Path) -> None:
-    pictures = _judged.split(_judged.read(test_data / "data" / "coco64", _coco(test_data)))[1][:49]
+    pictures = _accuracy_gate.split(_accuracy_gate.read(test_data / "data" / "coco64", _coco(test_data)))[1][:49]
     with pytest.raises(CalibrationError, match=r"49 pictures are too few .* --calib"):
-        _judged.ranges(tiny.model, pictures, 1, lambda: None)
+        _accuracy_gate.ranges(tiny.model, pictures, 1, lambda: None)
 
 
 def _coco(test_data: Path) -> Any:

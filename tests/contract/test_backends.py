@@ -103,16 +103,16 @@ def test_a_pictures_bytes_give_what_its_planes_give(engine: str, tiny: Tiny, pic
 
 def test_other_sizes_and_batches(engine: str, tiny: Tiny) -> None:
     pair = np.concatenate((tiny.batch, np.zeros_like(tiny.batch)))
-    session = backends.open(onnx_model.reshaped(tiny.model, batch=2), engine)
+    session = backends.open(onnx_model.reshape(tiny.model, batch=2), engine)
     assert_close([out[:1] for out in session.run(pair)], wanted_of(engine, tiny.heads))
     session.close()
-    session = backends.open(onnx_model.reshaped(tiny.model, hw=(96, 32)), engine, threads=1)
+    session = backends.open(onnx_model.reshape(tiny.model, hw=(96, 32)), engine, threads=1)
     assert [out.shape for out in session.run(np.zeros((1, 3, 96, 32), np.float32))] == [(1, 16, 6, 2), (1, 16, 12, 4)]
     session.close()
 
 
 def test_two_sessions_do_not_meet(engine: str, session: backends.Session, tiny: Tiny) -> None:
-    other = backends.open(onnx_model.reshaped(tiny.model, hw=(32, 32)), engine)
+    other = backends.open(onnx_model.reshape(tiny.model, hw=(32, 32)), engine)
     other.run(np.zeros((1, 3, 32, 32), np.float32))
     other.close()
     assert_close(session.run(tiny.batch), wanted_of(engine, tiny.heads))

@@ -56,7 +56,7 @@ def stages(name: str) -> List[Tuple[Model, Array, List[Array]]]:
     """A model's graphs at a small size, each with a batch and the heads that onnxruntime gives for it."""
     entry = zoo.get(name)
     made = zoo.model(name, Weights(calm=name == "yolov4-csp"))
-    small = onnx_model.reshaped(made, hw=(96, 64)) if entry.task == "detect" else made
+    small = onnx_model.reshape(made, hw=(96, 64)) if entry.task == "detect" else made
     found = []
     for graph in filter(None, (small, made.second)):
         rows = entry.rois if graph is made.second else 1

@@ -36,7 +36,7 @@ def files(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Dict[str
             for each in (image, np.ascontiguousarray(image[:, ::-1])):
                 yield preprocess.prepare(each, model.input)[0]
 
-    made = {"fp32": model, "int8": precision.quantized(model, batches(), threads=1)}
+    made = {"fp32": model, "int8": precision.quantize(model, batches(), threads=1)}
     for name, each in made.items():
         onnx_model.save(each, folder / f"{name}.onnx")
     return {name: folder / f"{name}.onnx" for name in made}
@@ -66,7 +66,7 @@ def test_graphs_of_the_zoo_in_int8(name: str, monkeypatch: pytest.MonkeyPatch) -
     model = zoo.model(name, RandomWeights(1), (96, 96))
     rng = np.random.default_rng(0)
     pictures = [rng.random((1, 3, 96, 96), np.float32) for _ in range(3)]
-    int8, batch = precision.quantized(model, pictures, threads=1), pictures[0]
+    int8, batch = precision.quantize(model, pictures, threads=1), pictures[0]
     assert importers.parse(int8.onnx) == int8
     wanted = backends.open(model, "ort", device="cpu").run(batch)
     for engine in ENGINES:

@@ -76,7 +76,7 @@ def test_graph(name: str) -> None:
     assert shapes(zoo.net(name)) == expected(name, model.input.hw)
     hw = (64, 96)
     assert shapes(zoo.net(name, hw)) == expected(name, hw)
-    small = onnx_model.reshaped(model, hw=hw) if entry.task == "detect" else model
+    small = onnx_model.reshape(model, hw=hw) if entry.task == "detect" else model
     session = backends.open(small, "ort")
     batch = np.random.default_rng(0).random((1, 3, *small.input.hw), np.float32)
     outputs = session.run(batch)

@@ -35,7 +35,7 @@ ENGINES = [name for name in backends.names() if backends.is_real(name)]
 def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of three named classes, and pictures on which what it finds is the truth."""
     folder = tmp_path_factory.mktemp("val")
-    named = onnx_model.regraphed(replace(tiny.model, labels=labelled.NAMES), onnx_model.graph_of(tiny.model))
+    named = onnx_model.with_graph(replace(tiny.model, labels=labelled.NAMES), onnx_model.graph_of(tiny.model))
     onnx_model.save(named, folder / "tiny.onnx")
     labelled.coco(folder / "drawn")
     for i in range(4):

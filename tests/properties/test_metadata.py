@@ -179,7 +179,7 @@ def test_reshaped_equals_a_fresh_import_at_that_size(case: Case, down: int, acro
     was = case.load().model
     hw = (was.input.hw[0] * down, was.input.hw[1] * across)
     try:
-        model = onnx_model.reshaped(was, hw=hw, batch=batch)
+        model = onnx_model.reshape(was, hw=hw, batch=batch)
     except UsageError:
         return
     picture = np.random.default_rng(0).random((1, was.input.channels, *hw), np.float32)
@@ -194,15 +194,15 @@ def test_reshaped_tiny(tiny: Tiny) -> None:
     from edgecsp.importers import darknet
 
     for hw in ((64, 128), (32, 32), (96, 64)):
-        model = onnx_model.reshaped(tiny.model, hw=hw)
+        model = onnx_model.reshape(tiny.model, hw=hw)
         fresh = darknet.load(tiny.cfg, tiny.weights, hw=hw).model
         assert model == fresh
         onnx.checker.check_model(onnx.load_model_from_string(model.onnx), full_check=True)
         picture = np.random.default_rng(0).random((1, 3, *hw), np.float32)
         for got, wanted in zip(run(model, picture), run(fresh, picture)):
             assert_close(got, wanted)
-    assert onnx_model.reshaped(onnx_model.reshaped(tiny.model, hw=(96, 160)), hw=(64, 64)) == tiny.model
-    session = backends.open(onnx_model.reshaped(tiny.model, batch=3), "ort")
+    assert onnx_model.reshape(onnx_model.reshape(tiny.model, hw=(96, 160)), hw=(64, 64)) == tiny.model
+    session = backends.open(onnx_model.reshape(tiny.model, batch=3), "ort")
     for got, wanted in zip(session.run(np.repeat(tiny.batch, 3, 0)), tiny.heads):
         assert got.shape[0] == 3
         assert_close(got[2], wanted[0])
@@ -211,7 +211,7 @@ def test_reshaped_tiny(tiny: Tiny) -> None:
 @pytest.mark.parametrize("hw", [(65, 64), (63, 64), (8, 8), (0, 64), (-64, 64), (1 << 20, 1 << 20)])
 def test_reshaped_to_what_does_not_fit(tiny: Tiny, hw: tuple) -> None:
     with pytest.raises(UsageError, match=f"cannot take .*{hw[1]}x{hw[0]}"):
-        onnx_model.reshaped(tiny.model, hw=hw)
+        onnx_model.reshape(tiny.model, hw=hw)
 
 
 def test_a_classifier_keeps_its_size() -> None:
@@ -219,7 +219,7 @@ def test_a_classifier_keeps_its_size() -> None:
     net.scores(net.global_avgpool(net.conv(net.input, 4, 3, stride=2)))
     model = onnx_model.build(net, RandomWeights(), name="c", labels=tuple("abcd"))
     with pytest.raises(UsageError, match="its size is fixed"):
-        onnx_model.reshaped(model, hw=(64, 64))
+        onnx_model.reshape(model, hw=(64, 64))
 
 
 # -- bytes that are no model --------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_damaged_bytes_are_refused_or_a_model(tiny: Tiny, data: st.DataObject) -
         del out[data.draw(st.integers(0, len(out))) :]
     try:
         model = importers.parse(bytes(out), "it.onnx")
-        onnx_model.reshaped(model, hw=(96, 96))
+        onnx_model.reshape(model, hw=(96, 96))
     except EdgecspError as error:
         assert re.match(r"it\.onnx|tiny", str(error)) and "\n" not in str(error)
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from edgecsp import pipeline, serve
-from edgecsp.serve.batcher import InferencePool
 from edgecsp.serve.events import Bus
+from edgecsp.serve.inference_pool import InferencePool
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from edgecsp.types import Frame, Model, Stream

@@ -13,7 +13,7 @@ from conftest import Tiny
 from edgecsp import pipeline
 from edgecsp.errors import EngineFailed, ServerOverloaded, SessionHung
 from edgecsp.pipeline import Detector, Settings
-from edgecsp.serve.batcher import InferencePool
+from edgecsp.serve.inference_pool import InferencePool
 from edgecsp.types import Detections
 
 LOW = Settings(conf=0.001)

@@ -195,7 +195,7 @@ def test_a_broker_is_sent_those_ids(tmp_path: Any) -> None:
 def test_a_frigate_client_gets_the_20_best(tiny: Tiny, monkeypatch: Any) -> None:
     from dataclasses import replace
 
-    from edgecsp.serve.turn import InferenceContext
+    from edgecsp.serve.inference_context import InferenceContext
 
     scores = np.linspace(0.41, 0.99, 33).astype(np.float32)
     np.random.default_rng(3).shuffle(scores)

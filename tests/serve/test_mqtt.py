@@ -26,8 +26,8 @@ from watching import LABELS, eventually, found, frame, threads
 from edgecsp.errors import EngineUnavailable, OutputError, UsageError
 from edgecsp.pipeline import Settings
 from edgecsp.serve import events, mqtt
+from edgecsp.serve.event_throttle import EventThrottle
 from edgecsp.serve.live import StreamState
-from edgecsp.serve.notices import EventThrottle
 from edgecsp.serve.retry import Backoff
 from edgecsp.serve.spool import Spool
 

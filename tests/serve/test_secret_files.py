@@ -57,14 +57,14 @@ def test_a_token_of_one_sign_again_and_again(token: str) -> None:
 def test_a_key_of_another_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
     facts = {"engine": "x", "model": "m"}
-    plans.get(facts, lambda: b"plan")
+    plans.get_or_build(facts, lambda: b"plan")
     key = tmp_path / "plan.key"
     os.chown(key, 12345, -1)
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     with pytest.raises(IntegrityError, match="belongs to user 12345"):
-        plans.get(facts, lambda: b"plan")
+        plans.get_or_build(facts, lambda: b"plan")
     os.chown(key, os.geteuid(), -1)
-    assert not plans.get(facts, lambda: b"other").built
+    assert not plans.get_or_build(facts, lambda: b"other").built
 
 
 def test_the_service_keeps_its_environment_to_itself() -> None:

@@ -15,7 +15,7 @@ from edgecsp.errors import EngineFailed, SourceError, UsageError
 from edgecsp.media import sources
 from edgecsp.pipeline import Settings
 from edgecsp.serve import events, streams
-from edgecsp.serve.batcher import InferencePool
+from edgecsp.serve.inference_pool import InferencePool
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
 

@@ -15,7 +15,7 @@ from conftest import Tiny
 from watching import eventually, frame
 
 from edgecsp.media.sources import Source
-from edgecsp.serve import app, desk, events, openapi, streams, unexpected, webhooks
+from edgecsp.serve import app, app_state, events, openapi, streams, unexpected, webhooks
 from edgecsp.serve.live import StreamState
 
 
@@ -42,7 +42,7 @@ def test_a_bug_in_a_route_is_answered_logged_and_counted(
     def broken(self: Any) -> bytes:
         raise Bug("rtsp://eve:hunter2@door/live is\nedgecsp: all is well \x1b[2J")
 
-    monkeypatch.setattr(desk.AppState, "state", broken)
+    monkeypatch.setattr(app_state.AppState, "state", broken)
     with served.served(tiny.model) as site, caplog.at_level(logging.ERROR):
         before = counted(site, "request")
         answer = site.ask("/api/state")
@@ -124,7 +124,7 @@ def test_a_streams_thread_reports_and_goes_on(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_workers_thread_answers_reports_and_goes_on(tiny: Tiny, caplog: pytest.LogCaptureFixture) -> None:
-    from edgecsp.serve.batcher import InferencePool
+    from edgecsp.serve.inference_pool import InferencePool
 
     with served.served(tiny.model, threads=1) as site:
         before = unexpected.counts().get("worker", 0)

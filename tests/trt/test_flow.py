@@ -69,7 +69,7 @@ def test_a_plan_is_built_once(version: str, play, tiny: Tiny) -> None:
     backends.open(tiny.model, "trt").close()
     assert played.steps().count("Builder") == 1
     backends.open(tiny.model, "trt").close()
-    other = backends.open(onnx_model.reshaped(tiny.model, hw=(32, 32)), "trt")
+    other = backends.open(onnx_model.reshape(tiny.model, hw=(32, 32)), "trt")
     assert played.steps().count("Builder") == 1
     session = backends.open(tiny.model, "trt")
     assert_close(session.run(tiny.batch), tiny.heads)
@@ -126,7 +126,7 @@ def quantized(tiny: Tiny):
 def test_int8_is_what_the_graph_carries(version: str, play, tiny: Tiny) -> None:
     played = play(version)
     model = quantized(tiny)
-    assert precision.of(model) == "int8"
+    assert precision.detect_precision(model) == "int8"
     session = backends.open(model, "trt")
     flags = [step for step in played.steps() if step.startswith("set_flag")]
     assert flags == ([] if version.startswith("11") else ["set_flag BuilderFlag.INT8"])
@@ -178,7 +178,7 @@ def test_memory_that_runs_out_half_way_is_given_back(play, tiny: Tiny) -> None:
 
 def test_a_batch_of_another_shape(play, tiny: Tiny) -> None:
     play("10.3.0")
-    pair = backends.open(onnx_model.reshaped(tiny.model, batch=2), "trt")
+    pair = backends.open(onnx_model.reshape(tiny.model, batch=2), "trt")
     with pytest.raises(UsageError, match=r"was built for an input of \(2, 3, 64, 64\); \(1, 3, 64, 64\) was given"):
         pair.run(tiny.batch)
     both = pair.run(np.concatenate((tiny.batch, tiny.batch)))
@@ -256,10 +256,10 @@ def test_timings_are_kept_from_build_to_build(play, tiny: Tiny) -> None:
     played = play("10.3.0")
     backends.open(tiny.model, "trt").close()
     assert "set_timing_cache 0" in played.steps()
-    backends.open(onnx_model.reshaped(tiny.model, hw=(32, 32)), "trt").close()
+    backends.open(onnx_model.reshape(tiny.model, hw=(32, 32)), "trt").close()
     assert "set_timing_cache 1" in played.steps()
     play("10.3.0", fails="timing")  # another device's: thrown away
-    backends.open(onnx_model.reshaped(tiny.model, hw=(96, 32)), "trt").close()
+    backends.open(onnx_model.reshape(tiny.model, hw=(96, 32)), "trt").close()
     assert [step for step in played.steps() if "timing" in step] == ["set_timing_cache 2", "set_timing_cache 0"]
 
 

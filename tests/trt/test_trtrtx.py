@@ -65,7 +65,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
 def stages(name: str) -> List[Model]:
     """The graphs of a model, at a small size: weights and operators are the same, the tests are quicker."""
     model = zoo.model(name, RandomWeights())
-    small = onnx_model.reshaped(model, hw=HW) if model.task == "detect" else model
+    small = onnx_model.reshape(model, hw=HW) if model.task == "detect" else model
     return [stage for stage in (replace(small, second=None), model.second) if stage is not None]
 
 
@@ -75,7 +75,7 @@ def in_precision(stage: Model, kind: str) -> Model:
     if kind == "fp16":
         return precision.half(stage)
     batches = [np.random.default_rng(0).random(dims(stage), np.float32)]
-    return precision.quantized(stage, batches, method="minmax")
+    return precision.quantize(stage, batches, method="minmax")
 
 
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in zoo.names() for kind in ("fp32", "fp16", "int8")])
@@ -83,7 +83,7 @@ def test_the_zoo(name: str, kind: str, build: Build, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(calibration, "LEAST", 1)  # of what use the ranges are is not asked here
     for stage in stages(name):
         graph = in_precision(stage, kind)
-        assert precision.of(graph) == kind
+        assert precision.detect_precision(graph) == kind
         done = build(graph, precision=kind)
         assert "error" not in done, done
         # A plan holds the weights in the graph's type, and kernels; int8's are many and take more than they save.

@@ -161,7 +161,7 @@ def test_a_sum_of_two_sizes_is_written_out_and_stays_the_same() -> None:
 def int8(tiny: Tiny) -> core.Model:
     """The tiny net in int8, its ranges from noise like the batch it is tried on."""
     noise = np.random.default_rng(5)
-    return precision.quantized(tiny.model, (noise.random((1, 3, 64, 64), np.float32) for _ in range(precision.LEAST)))
+    return precision.quantize(tiny.model, (noise.random((1, 3, 64, 64), np.float32) for _ in range(precision.LEAST)))
 
 
 @pytest.mark.parametrize("engine", ["openvino", "ort"])

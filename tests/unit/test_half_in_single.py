@@ -26,7 +26,7 @@ def rounded(model: Model) -> Model:
         if tensor.data_type == TensorProto.FLOAT and "scales" not in tensor.name:
             values = numpy_helper.to_array(tensor).astype(np.float16).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    return onnx_model.regraphed(model, proto)
+    return onnx_model.with_graph(model, proto)
 
 
 @pytest.mark.parametrize("engine", ["ort", "openvino", "opencv"], indirect=True)
@@ -47,10 +47,10 @@ def test_nothing_of_fp16_is_left(tiny: Tiny, half: Model) -> None:
     assert TensorProto.FLOAT16 not in {tensor.data_type for tensor in proto.graph.initializer}
     assert all(a.i != TensorProto.FLOAT16 for node in proto.graph.node for a in node.attribute if a.name == "to")
     again = importers.parse(precision.single(half).onnx)
-    assert precision.of(again) == "fp32" and again.heads == tiny.model.heads
+    assert precision.detect_precision(again) == "fp32" and again.heads == tiny.model.heads
 
 
 def test_int8_has_no_way_back(tiny: Tiny) -> None:
-    int8 = precision.quantized(tiny.model, [tiny.batch] * precision.LEAST, threads=1)
+    int8 = precision.quantize(tiny.model, [tiny.batch] * precision.LEAST, threads=1)
     with pytest.raises(UsageError, match="what was rounded away is not in it"):
         backends.open(int8, "ort", precision="fp32")

@@ -63,7 +63,7 @@ def sees_colours() -> Model:
     data = g.save({"output0": (1, 4 + CLASSES, cells)}, shape=(1, 3, *HW))
     head = Decoded("output0", CLASSES, channels_first=True)
     model = Model("colours", Input(HW, "stretch"), (head,), ("red", "green", "blue"), onnx=data)
-    return onnx_model.regraphed(model, onnx.load_model_from_string(data))
+    return onnx_model.with_graph(model, onnx.load_model_from_string(data))
 
 
 def batches(count: int = precision.LEAST, first: int = 0) -> Iterator[Array]:
@@ -80,7 +80,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def ranges(model: Model) -> precision.Ranges:
-    return precision.measured(model, batches(), "minmax", threads=1)
+    return precision.measure_ranges(model, batches(), "minmax", threads=1)
 
 
 def quantised(model: Model) -> List[str]:
@@ -147,7 +147,7 @@ def test_the_best_method_is_taken_and_recorded(model: Model, tmp_path: Path) -> 
     assert ranges.tried[ranges.method] == max(ranges.tried.values())
     assert ranges.method != "minmax" and ranges.tried["minmax"] < ranges.tried[ranges.method] - 0.1, ranges.tried
     # The ranges are those of all the pictures by that method, as if it had been asked for.
-    plain = precision.measured(model, outliers(), ranges.method, threads=1)
+    plain = precision.measure_ranges(model, outliers(), ranges.method, threads=1)
     assert ranges.inputs == plain.inputs
     for name, ends in plain.tensors.items():  # bins of a histogram that grew in another order
         assert ranges.tensors[name] == pytest.approx(ends, rel=0.02, abs=0.02), name

@@ -75,7 +75,7 @@ def yolov8() -> Any:
 def test_an_imported_family_says_so_in_its_file_and_older_files_are_read_the_same() -> None:
     """Files written before heads had `multi_label` are of families that keep the best class."""
     made = recognise.recognise(yolov8(), "a.onnx", recognise.ImportOptions(kind="yolov8"))
-    model = onnx_model.regraphed(made.model, made.proto)
+    model = onnx_model.with_graph(made.model, made.proto)
     assert asdict(importers.parse(model.onnx).heads[0])["multi_label"] is False
     proto = onnx.load_model_from_string(model.onnx)
     (prop,) = (prop for prop in proto.metadata_props if prop.key == "edgecsp")

@@ -33,7 +33,7 @@ def build():
     time.sleep(1)
     return b"plan" * 1000
 
-plan = plans.get({"engine": "toy", "of": "many"}, build)
+plan = plans.get_or_build({"engine": "toy", "of": "many"}, build)
 assert plan.data == b"plan" * 1000
 print(plan.built)
 """
@@ -56,7 +56,7 @@ class Half:
     def __exit__(self, *error): return self.inner.__exit__(*error)
     def write(self, data): slowly(self.file, data)
 files.atomic = Half
-plans.get({"engine": "toy", "of": "one"}, lambda: b"plan" * 1000)
+plans.get_or_build({"engine": "toy", "of": "one"}, lambda: b"plan" * 1000)
 """
 
 
@@ -72,7 +72,7 @@ def never() -> bytes:
 
 
 def made(data: bytes = b"a plan") -> plans.Plan:
-    return plans.get(FACTS, lambda: data)
+    return plans.get_or_build(FACTS, lambda: data)
 
 
 def names(folder: Path) -> List[str]:
@@ -82,7 +82,7 @@ def names(folder: Path) -> List[str]:
 def test_built_once_and_found_again() -> None:
     first = made()
     assert first.built and first.data == b"a plan" and first.path.parent == plans.folder()
-    again = plans.get(FACTS, never)
+    again = plans.get_or_build(FACTS, never)
     assert (again.built, again.data, again.path) == (False, b"a plan", first.path)
     plans.drop(FACTS)
     plans.drop(FACTS)
@@ -115,7 +115,7 @@ def test_the_sidecar_can_be_read(home: Path) -> None:
 
 def test_the_newest_is_known_first() -> None:
     for number in range(3):
-        path = plans.get({**FACTS, "number": number}, lambda: b"plan").path
+        path = plans.get_or_build({**FACTS, "number": number}, lambda: b"plan").path
         os.utime(path.with_suffix(".json"), (number * 100, number * 100))
     assert [facts["number"] for facts in plans.known("toy")] == [2, 1, 0]
 
@@ -131,13 +131,13 @@ def test_eight_processes_build_once(tmp_path: Path) -> None:
 
 def test_whoever_waits_is_told() -> None:
     code = "import json, sys; from edgecsp.cache import plans\n"
-    code += "plans.get(json.loads(sys.argv[1]), lambda: b'x', note=lambda text: print(text, flush=True))"
+    code += "plans.get_or_build(json.loads(sys.argv[1]), lambda: b'x', note=lambda text: print(text, flush=True))"
     words = [sys.executable, "-c", code, json.dumps(FACTS)]
     with plans.locked(plans.path(FACTS)):
         child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert "another process is making toy-" in child.stdout.readline()
     child.communicate(timeout=30)
-    assert child.returncode == 0 and plans.get(FACTS, never).data == b"x"
+    assert child.returncode == 0 and plans.get_or_build(FACTS, never).data == b"x"
 
 
 @pytest.mark.parametrize("at", [0, 2, 5])
@@ -165,12 +165,12 @@ def test_another_ones_plan_is_refused_until_it_is_trusted(home: Path, tmp_path: 
     path = made(b"theirs").path
     (home / "plan.key").write_bytes(b"k" * 32)  # as on another machine
     with pytest.raises(IntegrityError, match=r"built by somebody else, on another machine"):
-        plans.get(FACTS, never)
-    assert plans.get(FACTS, never, trust=True).data == b"theirs"
-    assert plans.get(FACTS, never).data == b"theirs"  # signed now
+        plans.get_or_build(FACTS, never)
+    assert plans.get_or_build(FACTS, never, trust=True).data == b"theirs"
+    assert plans.get_or_build(FACTS, never).data == b"theirs"  # signed now
     path.write_bytes(b"edited")
-    assert plans.get(FACTS, never, trust=True).data == b"edited"
-    assert plans.get(FACTS, never).path == path
+    assert plans.get_or_build(FACTS, never, trust=True).data == b"edited"
+    assert plans.get_or_build(FACTS, never).path == path
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_an_edited_sidecar_is_refused(edit) -> None:
     sidecar = made().path.with_suffix(".json")
     sidecar.write_text(json.dumps(edit(json.loads(sidecar.read_text()))))
     with pytest.raises(IntegrityError):
-        plans.get(FACTS, never)
+        plans.get_or_build(FACTS, never)
 
 
 def test_a_sidecar_that_is_no_json_is_refused() -> None:
@@ -198,29 +198,29 @@ def test_a_sidecar_that_is_no_json_is_refused() -> None:
     for data in (b"", b"{", b"\xff\xfe", b"null", b"3"):
         sidecar.write_bytes(data)
         with pytest.raises(IntegrityError):
-            plans.get(FACTS, never)
+            plans.get_or_build(FACTS, never)
         assert plans.known("toy") == []
 
 
 def test_a_plan_under_another_ones_name_is_refused() -> None:
-    other = plans.get({**FACTS, "model": "other"}, lambda: b"other").path
+    other = plans.get_or_build({**FACTS, "model": "other"}, lambda: b"other").path
     path = made().path
     for suffix in (".plan", ".json"):
         shutil.copy(str(other.with_suffix(suffix)), str(path.with_suffix(suffix)))
     for trust in (False, True):  # a copy is no mistake that trust could be meant for
         with pytest.raises(IntegrityError, match="something else than its name says"):
-            plans.get(FACTS, never, trust=trust)
+            plans.get_or_build(FACTS, never, trust=trust)
 
 
 def test_a_key_that_others_can_read_makes_no_tags(home: Path) -> None:
     made()
     (home / "plan.key").chmod(0o644)
     with pytest.raises(IntegrityError, match="chmod 600"):
-        plans.get(FACTS, never)
+        plans.get_or_build(FACTS, never)
     (home / "plan.key").chmod(0o600)
     (home / "plan.key").write_bytes(b"short")
     with pytest.raises(IntegrityError, match="is no key of ours"):
-        plans.get(FACTS, never)
+        plans.get_or_build(FACTS, never)
 
 
 def test_killed_while_it_writes(home: Path) -> None:
@@ -230,7 +230,7 @@ def test_killed_while_it_writes(home: Path) -> None:
     facts = {"engine": "toy", "of": "one"}
     place = plans.path(facts)
     assert not place.exists() and names(place.parent) == [".part"]
-    plan = plans.get(facts, lambda: b"whole")  # at once: the lock went with the process, and so does its rest
+    plan = plans.get_or_build(facts, lambda: b"whole")  # at once: the lock went with the process, and so does its rest
     assert plan.built and names(place.parent) == [".json", ".plan"]
 
 
@@ -247,7 +247,7 @@ def test_a_build_that_fails_leaves_nothing() -> None:
         raise OutputError("no")
 
     with pytest.raises(OutputError):
-        plans.get(FACTS, build)
+        plans.get_or_build(FACTS, build)
     assert names(plans.folder()) == []
     assert made().built
 
@@ -294,14 +294,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_is_kept_is_built_once() -> None:
-    assert plans.kept(FACTS, lambda: b"a plan") == b"a plan" == plans.kept(FACTS, never)
+    assert plans.get_or_rebuild(FACTS, lambda: b"a plan") == b"a plan" == plans.get_or_rebuild(FACTS, never)
     with pytest.raises(ZeroDivisionError):
-        plans.kept({**FACTS, "number": 1}, lambda: bytes([1 // 0]))
+        plans.get_or_rebuild({**FACTS, "number": 1}, lambda: bytes([1 // 0]))
 
 
 @pytest.mark.parametrize("spoilt", ["bytes", "sidecar", "key"])
 def test_what_is_not_ours_is_not_used_and_built_anew(spoilt: str, home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    plans.kept(FACTS, lambda: b"a plan")
+    plans.get_or_rebuild(FACTS, lambda: b"a plan")
     place = plans.path(FACTS)
     if spoilt == "bytes":
         place.write_bytes(b"a trap")
@@ -309,10 +309,10 @@ def test_what_is_not_ours_is_not_used_and_built_anew(spoilt: str, home: Path, ca
         place.with_suffix(".json").write_text(place.with_suffix(".json").read_text().replace("UTC", "GMT"))
     else:
         (home / "plan.key").write_bytes(b"x" * 32)
-    assert plans.kept(FACTS, lambda: b"anew") == b"anew"
+    assert plans.get_or_rebuild(FACTS, lambda: b"anew") == b"anew"
     (said,) = caplog.messages
     assert said.startswith(f"{place} is refused: it ") and said.endswith(". It is not used, but built anew")
-    assert plans.kept(FACTS, lambda: b"again") == b"again" == plans.kept(FACTS, never)
+    assert plans.get_or_rebuild(FACTS, lambda: b"again") == b"again" == plans.get_or_rebuild(FACTS, never)
     assert len(caplog.messages) == 1
 
 
@@ -321,15 +321,18 @@ def test_what_cannot_be_kept_is_built_each_time(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "file"))
     built: List[bytes] = []
     for number in range(2):
-        assert plans.kept(FACTS, lambda: built.append(b"") or b"a plan") == b"a plan" and len(built) == number + 1
+        assert (
+            plans.get_or_rebuild(FACTS, lambda: built.append(b"") or b"a plan") == b"a plan"
+            and len(built) == number + 1
+        )
 
 
 def test_the_newest_are_kept() -> None:
     for number in range(5):
         for other in plans.folder().glob("*.json"):
             os.utime(other, (other.stat().st_mtime - 100, other.stat().st_mtime - 100))
-        plans.kept({**FACTS, "number": number}, lambda: b"plan", most=3)
-    plans.kept({**FACTS, "engine": "other"}, lambda: b"plan", most=1)
+        plans.get_or_rebuild({**FACTS, "number": number}, lambda: b"plan", most=3)
+    plans.get_or_rebuild({**FACTS, "engine": "other"}, lambda: b"plan", most=1)
     assert [facts["number"] for facts in plans.known("toy")] == [4, 3, 2]
     assert names(plans.folder()) == [".json"] * 4 + [".plan"] * 4
 

@@ -30,7 +30,7 @@ def batches(count: int = precision.LEAST) -> Iterator[Array]:
 
 @pytest.fixture(scope="module")
 def ranges(tiny: Tiny) -> precision.Ranges:
-    return precision.measured(tiny.model, batches(), threads=1)
+    return precision.measure_ranges(tiny.model, batches(), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,13 @@ def off(got: List[Array], wanted: List[Array]) -> float:
 
 
 def test_of(tiny: Tiny, int8: Model) -> None:
-    assert [precision.of(m) for m in (tiny.model, precision.half(tiny.model), int8)] == ["fp32", "fp16", "int8"]
+    assert [precision.detect_precision(m) for m in (tiny.model, precision.half(tiny.model), int8)] == [
+        "fp32",
+        "fp16",
+        "int8",
+    ]
     with pytest.raises(BadModel, match="tiny is no ONNX"):
-        precision.of(replace(tiny.model, onnx=b"\xff\xff"))
+        precision.detect_precision(replace(tiny.model, onnx=b"\xff\xff"))
 
 
 def test_half_keeps_its_ends_in_float32_and_its_numbers(tiny: Tiny) -> None:
@@ -85,14 +89,14 @@ def test_half_refuses(tiny: Tiny, int8: Model) -> None:
     large = numpy_helper.to_array(weights) * 1e7
     weights.CopyFrom(numpy_helper.from_array(large.astype(np.float32), weights.name))
     with pytest.raises(BadModel, match=r"000_conv\.bias holds .*fp16 ends at 65504"):
-        precision.half(onnx_model.regraphed(tiny.model, proto))
+        precision.half(onnx_model.with_graph(tiny.model, proto))
 
 
 # -- ranges ----------------------------------------------------------------------------------------------------
 
 
 def test_minmax_are_the_extremes_of_every_tensor(tiny: Tiny) -> None:
-    ranges = precision.measured(tiny.model, batches(), "minmax", threads=1)
+    ranges = precision.measure_ranges(tiny.model, batches(), "minmax", threads=1)
     heads = [plainly(tiny.model, batch) for batch in batches()]
     for i, head in enumerate(tiny.model.heads):
         low, high = ranges.tensors[head.name]
@@ -112,7 +116,7 @@ def test_one_picture_at_a_time_is_in_memory(tiny: Tiny) -> None:
             alive.append(weakref.ref(batch))
             yield batch
 
-    precision.measured(tiny.model, watched(), threads=1)
+    precision.measure_ranges(tiny.model, watched(), threads=1)
     assert len(alive) == precision.LEAST
 
 
@@ -145,18 +149,18 @@ def test_entropy_lets_an_outlier_go_and_keeps_what_is_spread() -> None:
 
 def test_what_cannot_be_measured_on(tiny: Tiny) -> None:
     with pytest.raises(CalibrationError, match=r"99 pictures are too few .* 100 at least"):
-        precision.measured(tiny.model, batches(99), threads=1)
+        precision.measure_ranges(tiny.model, batches(99), threads=1)
     with pytest.raises(UnknownName, match=r"no calibration method is called 'entropie'\. Did you mean 'entropy'"):
-        precision.measured(tiny.model, batches(), "entropie")
+        precision.measure_ranges(tiny.model, batches(), "entropie")
     with pytest.raises(CalibrationError, match="images holds values that are no numbers"):
-        precision.measured(tiny.model, (batch * np.float32("nan") for batch in batches()), threads=1)
+        precision.measure_ranges(tiny.model, (batch * np.float32("nan") for batch in batches()), threads=1)
 
 
 def test_ranges_in_a_file(tiny: Tiny, ranges: precision.Ranges, tmp_path: Path) -> None:
     path = tmp_path / "new" / "ranges.json"
     ranges.save(path)
     assert precision.load(path) == ranges
-    other = onnx_model.reshaped(tiny.model, hw=(96, 96))
+    other = onnx_model.reshape(tiny.model, hw=(96, 96))
     with pytest.raises(CalibrationError, match=r"belong to the graph .{12} and tiny is .{12}; measure them again"):
         precision.with_ranges(other, precision.load(path))
 
@@ -238,7 +242,7 @@ def test_int8_tells_what_it_was_made_of_and_stays_the_same_model(
     assert again.origin["precision"] == "int8" and again.origin["calibration"] == "percentile, 100 pictures"
     assert again.origin["calibration_sha256"] == ranges.inputs and again.origin["sha256"] == tiny.model.origin["sha256"]
     assert precision.with_ranges(tiny.model, ranges).onnx == int8.onnx
-    assert precision.quantized(tiny.model, batches(), threads=1).onnx == int8.onnx
+    assert precision.quantize(tiny.model, batches(), threads=1).onnx == int8.onnx
 
 
 def test_int8_finds_the_same_to_a_hundredth(tiny: Tiny, int8: Model, ranges: precision.Ranges) -> None:
@@ -251,12 +255,12 @@ def test_int8_finds_the_same_to_a_hundredth(tiny: Tiny, int8: Model, ranges: pre
 
 def test_every_form_keeps_the_numbers(tiny: Tiny, int8: Model) -> None:
     wanted = plainly(int8, tiny.batch)
-    for form in (precision.unsigned, precision.biased):
+    for form in (precision.to_uint8_activations, precision.quantize_biases):
         made = form(int8)
         onnx.checker.check_model(onnx_model.graph_of(made), full_check=True)
         assert made.onnx != int8.onnx and off(plainly(made, tiny.batch), wanted) < 2e-3
         assert importers.parse(made.onnx) == int8
-    fused = precision.fused(int8)
+    fused = precision.fold_activation_qdq(int8)
     onnx.checker.check_model(onnx_model.graph_of(fused), full_check=True)
     # A rounding less on each way through: nearer to fp32.
     assert off(plainly(fused, tiny.batch), list(tiny.heads)) < off(wanted, list(tiny.heads)) * 1.05
@@ -264,7 +268,7 @@ def test_every_form_keeps_the_numbers(tiny: Tiny, int8: Model) -> None:
     convs = [node for node in onnx_model.graph_of(fused).graph.node if node.op_type == "Conv"]
     after = [users.get(node.output[0], "head") for node in convs]
     assert sorted(set(after)) == ["LeakyRelu", "Mul", "head"] or "QuantizeLinear" not in after
-    whole = {i.name for i in onnx_model.graph_of(precision.biased(int8)).graph.initializer if i.data_type == 6}
+    whole = {i.name for i in onnx_model.graph_of(precision.quantize_biases(int8)).graph.initializer if i.data_type == 6}
     assert len([name for name in whole if name.endswith("int32")]) == len(convs) - 2
 
 
@@ -285,7 +289,7 @@ def test_what_is_not_made_int8(tiny: Tiny, int8: Model, ranges: precision.Ranges
     with pytest.raises(UsageError, match="graph in int8 already"):
         precision.with_ranges(int8, ranges)
     with pytest.raises(UsageError, match="two stages"):
-        precision.quantized(replace(tiny.model, second=tiny.model), batches())
+        precision.quantize(replace(tiny.model, second=tiny.model), batches())
 
 
 def test_an_older_graph_is_brought_to_scales_by_channel(tiny: Tiny) -> None:
@@ -293,7 +297,7 @@ def test_an_older_graph_is_brought_to_scales_by_channel(tiny: Tiny) -> None:
     proto.opset_import[0].version = 12  # every operator in it is the same there, but for Resize's region
     proto.graph.initializer.append(numpy_helper.from_array(np.zeros(0, np.float32), "region"))
     next(node for node in proto.graph.node if node.op_type == "Resize").input[1] = "region"
-    older = onnx_model.regraphed(tiny.model, proto)
-    made = precision.with_ranges(older, precision.measured(older, batches(), threads=1))
+    older = onnx_model.with_graph(tiny.model, proto)
+    made = precision.with_ranges(older, precision.measure_ranges(older, batches(), threads=1))
     entries = {entry.domain: entry.version for entry in onnx_model.graph_of(made).opset_import}
     assert entries[""] == 13 and off(plainly(made, tiny.batch), list(tiny.heads)) < 0.02

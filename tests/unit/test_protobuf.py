@@ -63,12 +63,15 @@ def test_damage_is_told(data: bytes, said: str) -> None:
 
 
 def test_precision_is_read_from_the_graph(tiny: Tiny) -> None:
-    assert precision.of(tiny.model) == "fp32" and precision.of(precision.half(tiny.model)) == "fp16"
+    assert (
+        precision.detect_precision(tiny.model) == "fp32"
+        and precision.detect_precision(precision.half(tiny.model)) == "fp16"
+    )
     proto = onnx_model.graph_of(tiny.model)
     proto.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float16), "one"))
-    assert precision.of(onnx_model.regraphed(tiny.model, proto)) == "fp16"
+    assert precision.detect_precision(onnx_model.with_graph(tiny.model, proto)) == "fp16"
     proto.graph.node[3].op_type = "DequantizeLinear"
-    assert precision.of(onnx_model.regraphed(tiny.model, proto)) == "int8"
+    assert precision.detect_precision(onnx_model.with_graph(tiny.model, proto)) == "int8"
 
 
 def test_a_model_is_read_by_its_metadata_alone(tiny: Tiny) -> None:

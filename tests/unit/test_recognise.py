@@ -293,7 +293,7 @@ def test_dynamic_axes_become_one_picture_of_one_size(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="does not say what shapes it gives at 1x3x4096x4096"):
         importers.import_foreign(path, recognise.ImportOptions(hw=(4096, 4096)))
     with pytest.raises(UsageError, match="import its ONNX file again with --imgsz"):
-        onnx_model.reshaped(found.model, hw=(64, 64))
+        onnx_model.reshape(found.model, hw=(64, 64))
     fixed = written(tmp_path, FAMILIES["yolov8"][0])
     with pytest.raises(UsageError, match=r"128x96 and cannot take 64x64.*dynamic"):
         pipeline.load(fixed, "ort", imgsz=64)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 import edgecsp
 from edgecsp.bench import accuracy
-from edgecsp.cli import _print, _scores
+from edgecsp.cli import _print
+from edgecsp.cli.render import accuracy as _scores
 from edgecsp.media.sinks import CsvSink
 from edgecsp.system import text
 from edgecsp.types import Detections, Frame, Stream
@@ -93,11 +94,11 @@ def test_print_on_a_terminal_that_lacks_a_sign() -> None:
 def test_a_console_shows_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.table import Table
 
-    from edgecsp.cli import _bench_shown
+    from edgecsp.cli.render import bench
 
     table = Table("model", "[bold]head")
     table.add_row("[red]danger[/red] :smile:", "x\x1b]0;title\x07\u202ey")
-    console = _bench_shown.console_on(False)
+    console = bench.console_on(False)
     console.print(table)
     console.print("[red]line[/red]\x1b[2J")
     shown = capsys.readouterr().out

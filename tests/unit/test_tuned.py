@@ -63,12 +63,12 @@ def test_load_opens_what_was_tuned(kept: Path, tiny: Tiny) -> None:
 
 
 def test_another_model_or_size_has_none(kept: Path, tiny: Tiny) -> None:
-    assert tuning.choose(onnx_model.reshaped(tiny.model, hw=(96, 96))) == replaced(tiny, (96, 96))
+    assert tuning.choose(onnx_model.reshape(tiny.model, hw=(96, 96))) == replaced(tiny, (96, 96))
 
 
 def replaced(tiny: Tiny, hw: Any) -> tuning.EngineSelection:
     fixed = backends.choose()
-    model = onnx_model.reshaped(tiny.model, hw=hw)
+    model = onnx_model.reshape(tiny.model, hw=hw)
     return tuning.EngineSelection(model, *fixed[:2], None, None, 1, f"{fixed.engine} on {fixed.device}", fixed.why)
 
 
@@ -150,7 +150,7 @@ def test_an_engine_that_is_gone(kept: Path, tiny: Tiny, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def int8(tiny: Tiny) -> Any:
-    return precision.quantized(tiny.model, [tiny.batch] * precision.LEAST, threads=1)
+    return precision.quantize(tiny.model, [tiny.batch] * precision.LEAST, threads=1)
 
 
 def test_the_int8_graph_is_kept_beside(tiny: Tiny, int8: Any) -> None:
@@ -160,12 +160,12 @@ def test_the_int8_graph_is_kept_beside(tiny: Tiny, int8: Any) -> None:
     assert graph.read_bytes() == int8.onnx
     chosen = tuning.choose(replace(tiny.model, conf=0.9))
     assert chosen.model == replace(tiny.model, conf=0.9), "what was set stays"
-    assert precision.of(chosen.model) == chosen.precision == "int8"
+    assert precision.detect_precision(chosen.model) == chosen.precision == "int8"
     with pipeline.load(tiny.model) as detector, pipeline.load(tiny.model, "ort") as reference:
         off = np.abs(detector.infer(tiny.batch)[0] - reference.infer(tiny.batch)[0]).max()
         assert 0 < off < 0.1 * np.abs(reference.infer(tiny.batch)[0]).max()
     with pipeline.load(tiny.model, at_once=2) as detector:
-        assert precision.of(detector.model) == "fp32"
+        assert precision.detect_precision(detector.model) == "fp32"
     graph.write_bytes(graph.read_bytes()[:-1])
     chosen = tuning.choose(tiny.model)
     assert chosen.engine == FIXED and chosen.model is tiny.model and "int8 graph is missing or damaged" in chosen.why
@@ -176,7 +176,7 @@ def test_the_int8_graph_is_kept_beside(tiny: Tiny, int8: Any) -> None:
 
 def test_forgetting(kept: Path, tiny: Tiny) -> None:
     other = tuning.save(
-        onnx_model.reshaped(tiny.model, hw=(96, 96)), "tiny.onnx", dict.fromkeys(tuning.KINDS, LATENCY), {}
+        onnx_model.reshape(tiny.model, hw=(96, 96)), "tiny.onnx", dict.fromkeys(tuning.KINDS, LATENCY), {}
     )
     assert tuning.forget("another") == []
     assert sorted(tuning.forget("tiny.onnx")) == sorted([kept, other])

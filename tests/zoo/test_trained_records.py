@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edgecsp import zoo
-from edgecsp.cli import _facts, models
+from edgecsp.cli import models
+from edgecsp.cli.render import model
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +39,9 @@ def test_a_packed_record_may_name_its_command() -> None:
 
 
 def test_show_names_data_ap50_and_command() -> None:
-    lines = list(_facts.lines(_facts.full(replace(zoo.get("yolov4-tiny"), trained=MINE), None)))
+    lines = list(model.lines(model.full(replace(zoo.get("yolov4-tiny"), trained=MINE), None)))
     assert f"trained      by edgecsp: {LINE}" in lines
-    assert not any("by edgecsp" in line for line in _facts.lines(_facts.full(zoo.get("yolov4-tiny"), None)))
+    assert not any("by edgecsp" in line for line in model.lines(model.full(zoo.get("yolov4-tiny"), None)))
 
 
 def test_list_names_them_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:

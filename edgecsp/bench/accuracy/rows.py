@@ -90,7 +90,7 @@ def ways(
             raise UnknownName("precision", name, backends.PRECISIONS)
     found = []
     for model in models:
-        for wanted in precisions or (precision.of(model),):
+        for wanted in precisions or (precision.detect_precision(model),):
             for name in _named(engines, device):
                 engine, place, _ = backends.choose(name, device, wanted)
                 if not backends.is_real(engine):

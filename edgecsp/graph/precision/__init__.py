@@ -1,10 +1,10 @@
 """Precision as passes from graph to graph: what a graph computes in, int8 (Q/DQ), and fp16.
 
-    precision.of(model)                              # "fp32", "fp16" or "int8"
-    ranges = precision.measured(model, batches)      # what values pass through, on pictures
+    precision.detect_precision(model)                              # "fp32", "fp16" or "int8"
+    ranges = precision.measure_ranges(model, batches)      # what values pass through, on pictures
     ranges = precision.best(model, batches)          # the same by the method whose int8 boxes are nearest to fp32's
     small = precision.with_ranges(model, ranges)     # int8 weights, quantised activations
-    small = precision.quantized(model, batches)      # the two in one
+    small = precision.quantize(model, batches)      # the two in one
     half = precision.half(model)                     # fp16 weights and arithmetic, float32 in and out
     wide = precision.single(half)                    # the same weights, fp32 arithmetic
 
@@ -19,20 +19,20 @@ from ...errors import BadModel
 from ...types import Model
 from .. import wire
 from ._choose import best
-from .calibration import LEAST, METHODS, Ranges, load, measured
+from .calibration import LEAST, METHODS, Ranges, load, measure_ranges
 from .fp16 import half, single
-from .int8 import quantizable, quantized, told, with_ranges
-from .passes import biased, fused, unsigned
+from .int8 import quantizable, quantize, told, with_ranges
+from .passes import fold_activation_qdq, quantize_biases, to_uint8_activations
 
 __all__ = [
-    "LEAST", "METHODS", "Ranges", "best", "biased", "fused", "half", "load", "measured", "of", "quantizable",
-    "quantized", "single", "told", "unsigned", "with_ranges",
+    "LEAST", "METHODS", "Ranges", "best", "detect_precision", "fold_activation_qdq", "half", "load", "measure_ranges",
+    "quantizable", "quantize", "quantize_biases", "single", "to_uint8_activations", "told", "with_ranges",
 ]  # fmt: skip
 
 _QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")
 
 
-def of(model: Model) -> str:
+def detect_precision(model: Model) -> str:
     """ "int8" when it quantizes on its way, "fp16" when its weights are, else "fp32". Raises `BadModel`."""
     # Every start asks this, so that it goes without the onnx package. Field numbers are onnx.proto's: ModelProto.graph
     # 7, GraphProto.node 1 and initializer 5, NodeProto.op_type 4, TensorProto.data_type 2 (FLOAT16 is 10).

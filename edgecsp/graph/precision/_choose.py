@@ -14,7 +14,7 @@ from ...types import Array, Model
 from . import calibration
 from .calibration import METHODS, RangeMeter, Ranges
 from .int8 import quantizable, with_ranges
-from .passes import biased, unsigned
+from .passes import quantize_biases, to_uint8_activations
 
 EVERY = 8  # of so many pictures one is held out
 MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in memory
@@ -86,7 +86,7 @@ def _session(model: Model, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     if cpu.is_x86():  # as the engine does it
-        model = biased(unsigned(model))
+        model = quantize_biases(to_uint8_activations(model))
     try:
         return ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:

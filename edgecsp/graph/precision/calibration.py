@@ -89,7 +89,7 @@ def load(path: Union[str, Path]) -> Ranges:
     return ranges
 
 
-def measured(
+def measure_ranges(
     model: Model, batches: Iterable[Array], method: str = "percentile", *, threads: int = 0, least: Optional[int] = None
 ) -> Ranges:
     """Run pictures through the graph and keep what each tensor holds; one picture is in memory at a time.

@@ -22,10 +22,10 @@ def half(model: Model) -> Model:
     """
     from onnx import TensorProto, helper
 
-    from ..onnx_model import graph_of, regraphed
-    from . import of
+    from ..onnx_model import graph_of, with_graph
+    from . import detect_precision
 
-    found = of(model)
+    found = detect_precision(model)
     if found != "fp32":
         raise UsageError(f"{model.name} is a graph in {found}; fp16 is made from the fp32 one")
     proto = graph_of(model)
@@ -49,7 +49,7 @@ def half(model: Model) -> Model:
     nodes = [first, *graph.node, *last]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
-    return regraphed(replace(model, origin={**model.origin, "precision": "fp16"}), proto)
+    return with_graph(replace(model, origin={**model.origin, "precision": "fp16"}), proto)
 
 
 def single(model: Model) -> Model:
@@ -59,7 +59,7 @@ def single(model: Model) -> Model:
     """
     from onnx import TensorProto
 
-    from ..onnx_model import graph_of, regraphed
+    from ..onnx_model import graph_of, with_graph
 
     proto = graph_of(model)
     for graph in (proto.graph, *proto.functions):
@@ -67,7 +67,7 @@ def single(model: Model) -> Model:
     for value in (*proto.graph.input, *proto.graph.output):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
-    return regraphed(replace(model, origin={**model.origin, "precision": "fp32 of fp16"}), proto)
+    return with_graph(replace(model, origin={**model.origin, "precision": "fp32 of fp16"}), proto)
 
 
 def _widen(graph: Any) -> None:

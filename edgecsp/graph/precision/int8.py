@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import BadModel, UsageError
 from ...types import Array, Model
-from .calibration import Ranges, measured
+from .calibration import Ranges, measure_ranges
 
 # What is computed in int8. Sigmoid, Tanh, Softplus and products stay in float: mish and swish lose too much.
 OPS = (
@@ -27,12 +27,12 @@ _OPTIONS = {
 }
 
 
-def quantized(
+def quantize(
     model: Model, batches: Iterable[Array], method: str = "percentile", *, keep_heads: bool = True, threads: int = 0
 ) -> Model:
     """The same model in int8, its ranges measured on `batches`. See `measured` and `with_ranges`."""
     quantizable(model)
-    return with_ranges(model, measured(model, batches, method, threads=threads), keep_heads=keep_heads)
+    return with_ranges(model, measure_ranges(model, batches, method, threads=threads), keep_heads=keep_heads)
 
 
 def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Model:
@@ -47,7 +47,7 @@ def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Mod
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-    from ..onnx_model import regraphed
+    from ..onnx_model import with_graph
 
     quantizable(model)
     ranges.check(model)
@@ -70,7 +70,7 @@ def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Mod
         "calibration_sha256": ranges.inputs,
         **({"calibration_tried": told(ranges.tried)} if ranges.tried else {}),
     }  # fmt: skip
-    return regraphed(replace(model, origin=origin), made)
+    return with_graph(replace(model, origin=origin), made)
 
 
 def told(tried: Dict[str, float]) -> str:
@@ -80,11 +80,11 @@ def told(tried: Dict[str, float]) -> str:
 
 def quantizable(model: Model) -> None:
     """Raises `UsageError` unless the model is one fp32 stage."""
-    from . import of
+    from . import detect_precision
 
     if model.second is not None:
         raise UsageError(f"{model.name} is a detector of two stages; int8 is made of one-stage detectors")
-    found = of(model)
+    found = detect_precision(model)
     if found != "fp32":
         raise UsageError(f"{model.name} is a graph in {found} already; int8 is made from the fp32 one")
 

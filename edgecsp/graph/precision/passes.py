@@ -11,12 +11,12 @@ from ...types import Array, Model
 _ACTIVATIONS = ("LeakyRelu", "Relu", "Clip", "Sigmoid", "Softplus", "Tanh", "HardSwish", "Mul")
 
 
-def fused(model: Model) -> Model:
+def fold_activation_qdq(model: Model) -> Model:
     """An int8 model without the pairs between a convolution and its activation, for engines that compute both at once.
 
     OpenVINO and TensorRT do; there the pair costs time and a rounding. onnxruntime needs it.
     """
-    from ..onnx_model import graph_of, regraphed
+    from ..onnx_model import graph_of, with_graph
 
     proto = graph_of(model)
     graph = proto.graph
@@ -36,7 +36,7 @@ def fused(model: Model) -> Model:
         node.input[:] = [direct.get(name, name) for name in node.input]
     del graph.node[:]
     graph.node.extend(nodes)
-    return regraphed(model, proto)
+    return with_graph(model, proto)
 
 
 def _pairs_to_activations(conv: Any, users: Dict[str, List[Any]]) -> List[Tuple[Any, Any]]:
@@ -48,7 +48,7 @@ def _pairs_to_activations(conv: Any, users: Dict[str, List[Any]]) -> List[Tuple[
     return pairs if fits and after else []
 
 
-def unsigned(model: Model) -> Model:
+def to_uint8_activations(model: Model) -> Model:
     """An int8 model whose activations are uint8 around 128 instead of int8 around 0: the same numbers.
 
     The int8 convolutions of an x86 CPU multiply uint8 by int8. onnxruntime and OpenVINO convert on their way:
@@ -57,7 +57,7 @@ def unsigned(model: Model) -> Model:
     """
     from onnx import numpy_helper
 
-    from ..onnx_model import graph_of, regraphed
+    from ..onnx_model import graph_of, with_graph
 
     proto = graph_of(model)
     known = {tensor.name: tensor for tensor in proto.graph.initializer}
@@ -65,14 +65,14 @@ def unsigned(model: Model) -> Model:
         zero = numpy_helper.to_array(known[name]) if name in known else np.zeros(0)
         if zero.dtype == np.int8:
             known[name].CopyFrom(numpy_helper.from_array((zero.astype(np.int16) + 128).astype(np.uint8), name))
-    return regraphed(model, proto)
+    return with_graph(model, proto)
 
 
-def biased(model: Model) -> Model:
+def quantize_biases(model: Model) -> Model:
     """An int8 model whose convolutions have int32 biases: onnxruntime before 1.20 computes no others in int8."""
     from onnx import helper, numpy_helper
 
-    from ..onnx_model import graph_of, regraphed
+    from ..onnx_model import graph_of, with_graph
 
     proto = graph_of(model)
     graph = proto.graph
@@ -92,7 +92,7 @@ def biased(model: Model) -> Model:
     nodes = [*added, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    return regraphed(model, proto)
+    return with_graph(model, proto)
 
 
 def _whole_bias(conv: Any, values: Dict[str, Any], scales: Dict[str, Any]) -> Optional[Tuple[Array, Array]]:

@@ -70,10 +70,10 @@ def _named(item: Item) -> Union[FrameResult, SourceEnd]:
 
 def at_once(opened: Sequence[Source]) -> int:
     """How many frames of these sources it pays to have in an engine at the same time: 1 where delay is what counts."""
-    return 1 if _is_prompt(opened) else beside(cpu.threads())
+    return 1 if _is_prompt(opened) else default_concurrency(cpu.threads())
 
 
-def beside(threads: int) -> int:
+def default_concurrency(threads: int) -> int:
     """How many frames it pays to have in an engine of so many threads at the same time, where they may overlap."""
     return min(MOST, threads)
 

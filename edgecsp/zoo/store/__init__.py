@@ -49,7 +49,7 @@ def resolve(spec: Union[str, Path], weights: Optional[str] = None, *, hw: Option
             f"weights {weights!r}: only {RANDOM!r} can be given. To use a file: edgecsp models pull NAME --from FILE"
         )
     if text in zoo.names():
-        return random(text, hw=hw) if weights else onnx_model.reshaped(load(text), hw=hw)
+        return random(text, hw=hw) if weights else onnx_model.reshape(load(text), hw=hw)
     if Path(text).is_file():
         if weights:
             raise UsageError(f"{text} has weights of its own; random ones are for the zoo's (edgecsp models list)")
@@ -83,7 +83,7 @@ def load(name: str) -> Model:
 def _shipped(name: str) -> Model:
     """The model in the box, its graph laid once and kept: to lay it takes longer than all else before the engine."""
     facts = {"engine": "box", "name": name, "made_from": zoo.made_from(name)}
-    return onnx_model.described(plans.kept(facts, lambda: zoo.shipped(name).onnx), name)
+    return onnx_model.described(plans.get_or_rebuild(facts, lambda: zoo.shipped(name).onnx), name)
 
 
 def random(name: str, seed: int = 0, *, hw: Optional[Tuple[int, int]] = None) -> Model:

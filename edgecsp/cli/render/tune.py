@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 
-from . import _bench_shown
+from . import bench
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..backends.tuning import CachedTuning
+    from ...backends.tuning import CachedTuning
 
 TITLES = {
     "latency": "latency: one picture in, boxes out, one after the other",
@@ -19,7 +19,7 @@ TITLES = {
 
 def report(said: Dict[str, Any], *, to_stderr: bool) -> None:
     """The tables, the precisions that were judged, the choices beside the default, and what was not tried."""
-    console = _bench_shown.console_on(to_stderr)
+    console = bench.console_on(to_stderr)
     for kind, title in TITLES.items():
         rows = [row for row in said["rows"] if row["kind"] == kind]
         if rows:
@@ -37,7 +37,7 @@ def _table(rows: List[Dict[str, Any]], chosen: Dict[str, Any]) -> Table:
     """Those that were measured to the end first, the fastest on top."""
     key = "p50_ms" if rows[0]["kind"] == "latency" else "fps"
     heads = ("p50, ms", "p90, ms", "CPU ms") if key == "p50_ms" else ("fps", "CPU ms a frame")
-    table = _bench_shown.plain_table("engine", "device", "", "threads", right=(*heads, "rounds"))
+    table = bench.plain_table("engine", "device", "", "threads", right=(*heads, "rounds"))
     table.add_column("")
 
     def order(row: Dict[str, Any]) -> Any:

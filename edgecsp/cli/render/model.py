@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .. import zoo
-from ..graph.layers import Tensor
-from ..types import Head
-from ..zoo import Entry, PublishedRow, store
+from ... import zoo
+from ...graph.layers import Tensor
+from ...types import Head
+from ...zoo import Entry, PublishedRow, store
 
 DEVICES = {"gpu": "GTX 1080 Ti", "cpu": "Core i9-9900K", "mgpu": "Jetson TX2", "xeon": "Xeon E5-2682"}
 PROVENANCE = {

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
-from . import _options, _print
+from .. import _options, _print
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ..bench import Difference
+    from ...bench import Difference
 
 Row = Dict[str, Any]
 WIDE = 200  # where nobody's terminal limits it
@@ -107,6 +107,7 @@ def differences(found: Sequence[Difference], doubts: Sequence[str], *, to_stderr
 
 
 def console_on(to_stderr: bool) -> Console:
+    """The console of a stream, as wide as its terminal."""
     stream = sys.stderr if to_stderr else sys.stdout
     return _print.console(
         to_stderr=to_stderr, width=None if stream.isatty() else WIDE, highlight=False, soft_wrap=False
@@ -213,6 +214,7 @@ def _stages(rows: Sequence[Row]) -> Table:
 
 
 def plain_table(*left: str, right: Sequence[str]) -> Table:
+    """A table without lines; `right` are the headers of columns of numbers."""
     from rich import box
     from rich.table import Table
 

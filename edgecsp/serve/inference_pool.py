@@ -6,7 +6,7 @@
 
 A worker takes a picture all the way, as in `flow`: it is never handed over. There is at least one more than the engine
 takes pictures at once, so that what lies before and behind it overlaps.
-Pictures are not joined to batches: a model's graph is made for one (`onnx_model.reshaped`), and the CPU engines are
+Pictures are not joined to batches: a model's graph is made for one (`onnx_model.reshape`), and the CPU engines are
 faster with pictures side by side than with a larger batch.
 
 A call that does not come back cannot be stopped, only left: its worker is given up, whoever waits for it is told, and
@@ -29,7 +29,7 @@ from ..media import scheduler
 from ..pipeline import Detector, Settings
 from ..types import Model, Result
 from . import unexpected
-from .turn import InferenceContext, Picture
+from .inference_context import InferenceContext, Picture
 
 PATIENCE_S = 1.0  # how long `close` waits for calls under way
 WITHIN_S, MOST = 60.0, 5  # so many new sessions in so much time; one more, and the engine is what is broken

@@ -74,7 +74,7 @@ def verdicts(
     tick: Callable[[], None],
 ) -> List[Verdict]:
     """What becomes of each engine's other precisions. Raises what `accuracy.find` raises of the data."""
-    own = precision.of(model)
+    own = precision.detect_precision(model)
     found = []
     for (engine, device), names in wanted.items():
         reference: Any = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from . import _options
-from ._print import print
+from .. import _options
+from .._print import print
 
 if TYPE_CHECKING:
-    from ..pipeline import Detector
-    from ..types import Model
+    from ...pipeline import Detector
+    from ...types import Model
 
 MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --model yolov3-tiny"
 
@@ -31,7 +31,7 @@ def in_vain(detector: Detector, name: str, *, timed: bool) -> None:
 
 def vain(engine: str, model: Model, name: str, *, timed: bool) -> None:
     """The same of a model that is not opened yet."""
-    from .. import backends
+    from ... import backends
 
     if not backends.is_real(engine):
         rest = "; it times all the rest" if timed else ""

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Callable, Iterator, Tuple
 
-from . import _print, _said
-from ._print import print
+from .. import _print
+from .._print import print
+from . import startup
 
 if TYPE_CHECKING:
-    from ..batch import BatchSummary, JobProgress, Task
+    from ...batch import BatchSummary, JobProgress, Task
 
 LINE_S = 60.0  # between two lines in a log
 FAILURES = 20
@@ -21,7 +22,7 @@ FAILURES = 20
 def introduce(items: int, task: Task) -> None:
     """How much there is, and what computes."""
     print(f"edgecsp: {items} file{'s' * (items != 1)}; engine {task.engine} on {task.device}", file=sys.stderr)
-    _said.vain(task.engine, task.model, task.model.name, timed=True)
+    startup.vain(task.engine, task.model, task.model.name, timed=True)
 
 
 class Throughput:

@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..cache import files
-from ..errors import OutputError, UsageError
-from ..graph.layers import Layer, Net
-from ..media import draw
-from ..types import Array
-from ..zoo import Entry
+from ...cache import files
+from ...errors import OutputError, UsageError
+from ...graph.layers import Layer, Net
+from ...media import draw
+from ...types import Array
+from ...zoo import Entry
 
 RGB = int
 EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 
 def engines() -> List[Dict[str, Any]]:
     """One row an engine: what it is, what it needs, and on which of its devices it would run here or why not."""
-    from .. import backends
+    from ... import backends
 
     rows = []
     for name in backends.names():
@@ -45,8 +45,8 @@ def table(rows: List[Dict[str, Any]]) -> List[str]:
 
 def auto() -> Dict[str, Optional[str]]:
     """What `--engine auto` is here and why; the engine is None where nothing runs."""
-    from .. import backends
-    from ..errors import EngineUnavailable
+    from ... import backends
+    from ...errors import EngineUnavailable
 
     try:
         return dict(backends.choose()._asdict())
@@ -56,7 +56,7 @@ def auto() -> Dict[str, Optional[str]]:
 
 def tuned_lines() -> List[str]:
     """For which models "auto" is something else, or would be if what was tuned still fitted."""
-    from ..backends import tuning
+    from ...backends import tuning
 
     lines = []
     for kept in tuning.known():

@@ -6,10 +6,10 @@ import csv
 import io
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from ..system.text import cell
+from ...system.text import cell
 
 if TYPE_CHECKING:
-    from ..bench.accuracy import AccuracyRow, Confusion
+    from ...bench.accuracy import AccuracyRow, Confusion
 
 AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 MOST = 5  # mistakes of a kind that are named

@@ -12,7 +12,7 @@ import json
 from http import HTTPStatus
 from typing import Any, List, Optional, Type
 
-from ._crowd import Crowd
+from ._unknown_callers import Crowd
 from .body import Limits
 from .budget import network
 

@@ -15,8 +15,8 @@ from collections import Counter
 from typing import Any, List, NamedTuple
 
 from ..media.sources.ffmpeg_log import demuxer_errors, local_errors, log_kept
-from .parts import Item, SplitPoint
 from .segment import opened_video
+from .shards import Item, SplitPoint
 
 CONTAINERS = ("mov", "matroska")
 CODECS = ("h264", "hevc", "av1", "vp9", "mjpeg", "mpeg4")

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Callable
 
 if TYPE_CHECKING:
-    from ..serve.events import Bus
+    from ...serve.events import Bus
 
 
 def told(bus: Bus, tell: Callable[[str], None]) -> Callable[[], None]:

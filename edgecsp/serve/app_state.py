@@ -19,11 +19,11 @@ from ..errors import HTTPRequestError
 from ..media import draw
 from ..pipeline import Settings
 from . import tensors
-from .batcher import InferencePool
 from .body import Limits
 from .events import Bus
+from .inference_context import InferenceContext
+from .inference_pool import InferencePool
 from .live import StreamState
-from .turn import InferenceContext
 
 if TYPE_CHECKING:
     from .metrics import Metrics

@@ -7,12 +7,12 @@ from typing import Iterator, Optional, Sequence
 
 import numpy as np
 
-from .. import backends, pipeline
-from ..bench import verify
-from ..errors import SourceError
-from ..media import sources
-from ..processing import two_stage
-from ..types import Array, Model
+from ... import backends, pipeline
+from ...bench import verify
+from ...errors import SourceError
+from ...media import sources
+from ...processing import two_stage
+from ...types import Array, Model
 
 MOST = 64  # pictures: more say nothing new
 
