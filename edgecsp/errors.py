@@ -14,8 +14,8 @@
     +-- CalibrationError                  6   int8 ranges are missing or do not fit
     +-- EngineFailed                      6   the engine, opened and asked, raised or did not answer
     |   +-- SessionHung                   6   a call of it has not come back
-    +-- Refused                           1   a request to the server that is not answered; `status` is HTTP's
-    |   +-- Busy                          1   too many wait already
+    +-- HTTPRequestError                  1   a request to the server that is not answered; `status` is HTTP's
+    |   +-- ServerOverloaded              1   too many wait already
     +-- IntegrityError                    7   a file is not the one it claims to be
     +-- Stopped                         130   the caller asked for the end; the message says how to go on
 

@@ -223,7 +223,7 @@ def test_auto_opens_what_it_chose(tiny: Tiny) -> None:
 
 def relabelled(model: Model, found: str, monkeypatch: pytest.MonkeyPatch) -> Model:
     """The model as if its graph were in that precision."""
-    monkeypatch.setattr(precision, "of", lambda _: found)
+    monkeypatch.setattr(precision, "detect_precision", lambda _: found)
     return model
 
 

@@ -255,12 +255,12 @@ def test_when_we_are_killed_the_broker_says_so_and_what_waits_is_sent_next_time(
 import sys, time
 sys.path[:0] = {sys.path!r}
 from edgecsp.serve import events, mqtt
-from edgecsp.serve.live import View
+from edgecsp.serve.live import StreamState
 from edgecsp.serve.spool import Spool
 from watching import found, frame
 bus = events.Bus()
 spool = Spool({str(tmp_path / "x.db")!r})
-sender = mqtt.Mqtt(mqtt.broker({broker.url()!r}), [View("0", "door")], bus, every_s=0.0, spool=spool)
+sender = mqtt.Mqtt(mqtt.broker({broker.url()!r}), [StreamState("0", "door")], bus, every_s=0.0, spool=spool)
 sender.start()
 while not sender.connected:
     time.sleep(0.01)

@@ -72,7 +72,7 @@ def test_a_film_that_is_not_to_begin_again_ends(film: Path) -> None:
     (view,), bus = streams.views([str(film)]), events.Bus()
     with bus.subscribe() as heard, streams.Streams([view], Finds(), bus, loop=False):
         eventually(lambda: view.state == "ended")
-        assert view.reason == "the film is over"
+        assert view.reason == "the video is over"
         assert view.frames + view.dropped >= 14, "the last frame may have been dropped unseen"
         told = [event for event in iter(heard.take, None) if event["type"] == "state"]
         assert [event["state"] for event in told] == ["live", "ended"]
