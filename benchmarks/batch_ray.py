@@ -83,13 +83,14 @@ def no_agents() -> Iterator[None]:
     from ray._private import services
 
     begin = services.start_ray_process
-    ports = [getattr(_raylet, name) for name in dir(_raylet) if name.endswith("PORT_NAME") and "GCS" not in name]
+    raylet: Any = _raylet  # whose types do not list all that it has
+    ports = [getattr(raylet, name) for name in dir(raylet) if name.endswith("PORT_NAME") and "GCS" not in name]
 
     def alone(command: List[str], kind: str, *args: Any, **more: Any) -> Any:
         if kind == "raylet":
             said = dict(word[2:].partition("=")[::2] for word in command if word.startswith("--"))
             for port in ports:
-                _raylet.persist_port(said["session_dir"], said["node_id"], port, 1)
+                raylet.persist_port(said["session_dir"], said["node_id"], port, 1)
             command = [re.sub("(_agent_command)=.*", r"\1=sleep 86400", word) for word in command]
         return begin(command, kind, *args, **more)
 
@@ -170,7 +171,7 @@ def _in_a_cluster(
     from edgecsp import batch
 
     given = made_up_parts(count)
-    _ray._Actor = Idle  # type: ignore[misc]
+    _ray._Actor = Idle  # type: ignore[misc,assignment]
     begun = time.monotonic()
     with Effort(mark, every_s=1.0) as effort, cluster(nodes, cpus, agents) as address:
         tell(what="cluster", nodes=nodes, up_s=time.monotonic() - begun, mib=memory(effort))

@@ -38,6 +38,7 @@ def video(path: Path, paths: List[Path], *, hw: tuple[int, int] = (480, 640), fp
         count = 0
         for source in paths:
             picture = cv2.imread(str(source))
+            assert picture is not None, f"{source} cannot be read"
             for step in range(hold):
                 frame = av.VideoFrame.from_ndarray(_zoomed(picture, hw, 1 + 0.02 * step), format="bgr24")
                 frame.pts, frame.time_base = count, Fraction(1, fps)

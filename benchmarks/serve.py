@@ -175,8 +175,8 @@ def asked(
         number += 1
     while chooser.get_map():
         for key, _ in chooser.select():
+            assert isinstance(key.fileobj, socket.socket)
             held, state = key.fileobj, key.data
-            assert isinstance(held, socket.socket)
             piece = held.recv(1 << 16)
             state[2] = state[2] + piece if state[2] else piece
             whole = _whole(state[2]) if piece else (0, b"")

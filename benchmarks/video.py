@@ -142,12 +142,14 @@ class _Crowd:
     def fps(self) -> float:
         """Frames a second of all of them together; of each, from its own start to its end."""
         for process in self._all:
+            assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        return sum(float(process.stdout.readline()) for process in self._all)
+        return sum(float(process.stdout.readline()) for process in self._all if process.stdout is not None)
 
     def close(self) -> None:
         for process in self._all:
+            assert process.stdin is not None
             process.stdin.close()
             process.wait()
 

@@ -71,7 +71,9 @@ def measure(
             image, boxes, ids = scene(first + i, SIDE, natural=True)
             if save is not None:
                 cv2.imwrite(str(save / f"{i:05d}.png"), image)
-            held.add(labelled(image, boxes, ids, i), detector(image))
+            found = detector(image)
+            assert isinstance(found, edgecsp.Detections)
+            held.add(labelled(image, boxes, ids, i), found)
             _progress(i + 1, count)
     if save is not None:
         (save / "instances.json").write_text(json.dumps(coco(held)))

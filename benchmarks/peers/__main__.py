@@ -42,7 +42,7 @@ def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float)
     rows: List[Dict[str, Any]] = []
     with opened(able, subject) as running:
         for process in running:
-            row = {"model": subject.name, "about": subject.about, "peer": named(process, subject)}
+            row: Dict[str, Any] = {"model": subject.name, "about": subject.about, "peer": named(process, subject)}
             row.update(reads=process.subject.name, reason=process.reason, version=process.version)
             rows.append({**row, "ms": [], "rounds": [], "cpu_ms": [], "boxes": process.boxes})
         for turn in range(rounds + 1):  # the first warms up, and says how many calls a round is

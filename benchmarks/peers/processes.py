@@ -43,8 +43,8 @@ def peers(prefix: str, threads: int) -> List[Peer]:
         ("opencv", "opencv", both, "onnx"),
     ):
         lacks = backends.why_not(engine) or ""
-        more = (("engine", engine), ("threads", threads), ("file", file))
-        found.append(Peer(f"edgecsp {name}", sys.executable, "with_edgecsp.py", kinds, more, lacks))
+        own = (("engine", engine), ("threads", threads), ("file", file))
+        found.append(Peer(f"edgecsp {name}", sys.executable, "with_edgecsp.py", kinds, own, lacks))
     opencv4 = theirs or str(REPO / ".venv-opencv4" / "bin" / "python")
     more: Tuple[Tuple[str, Any], ...] = (("threads", threads),)
     found.append(_there(Peer("OpenCV DetectionModel", opencv4, "with_opencv4.py", ("darknet",), more)))

@@ -111,6 +111,7 @@ def _darknet(name: str, folder: Path, alone: bool) -> Subject:
     def batches() -> Iterator[Array]:
         for path in pictures():
             image = cv2.imread(str(path))
+            assert image is not None, f"{path} cannot be read"
             for each in (image, np.ascontiguousarray(image[:, ::-1])):
                 yield preprocess.prepare(each, imported.model.input)[0]
 

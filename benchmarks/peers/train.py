@@ -233,7 +233,11 @@ def main() -> int:
     if args.json:
         sides = totals(rows)
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
-        said = {"schema": "edgecsp-peers-train/1", "machine": dict(cpu.described()), "settings": settings}
+        said: Dict[str, Any] = {
+            "schema": "edgecsp-peers-train/1",
+            "machine": dict(cpu.described()),
+            "settings": settings,
+        }
         said.update(train_images=len(train.pictures), val_images=len(val.pictures), rows=rows, means=sides)
         args.json.write_text(json.dumps({**said, "ratio": ratio(sides)}, indent=1) + "\n")
     return 0

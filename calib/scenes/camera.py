@@ -133,7 +133,9 @@ def sharpened(d: Dice, image: np.ndarray) -> np.ndarray:
 def jpeg(d: Dice, image: np.ndarray) -> np.ndarray:
     """Through a JPEG of any quality."""
     quality = int(d.log(12, 95))
-    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return decoded
 
 
 def taken(d: Dice, image: np.ndarray, clean: bool = False) -> np.ndarray:

@@ -49,7 +49,8 @@ class Sheet:
         if wide < 2 or high < 2:
             return 0
         made = text.fitted(self.dice, wide, high) if ink is None else text.scaled(ink, wide, high)
-        stamp(self.pixels, *self.px(x, y), made, colour)
+        left, top = self.px(x, y)
+        stamp(self.pixels, left, top, made, colour)
         return made.shape[1] / self.scale
 
     def paragraph(self, x: float, y: float, w: float, h: float, size: float, colour: Colour) -> None:
