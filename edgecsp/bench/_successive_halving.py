@@ -1,4 +1,4 @@
-"""Which of many candidates is fastest, in little time: each is measured a little, the slower half leaves, and again.
+"""Find the fastest of many candidates in little time: measure each a little, drop the slower half, and again.
 
 Every candidate is a process of its own (`_process`, `_worker`). Those that are left take turns, there and back, so that
 what disturbs one disturbs all; a figure is of the last stretch that a candidate was in, as its rivals' are.

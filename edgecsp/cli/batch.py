@@ -41,7 +41,7 @@ def command(
     workers: Optional[int] = typer.Option(None, "--workers", help="with --ray: sessions [default: as many as fit]"),
     cpus: int = typer.Option(1, "--cpus", help="with --ray: CPUs of each worker"),
     segment: Optional[int] = typer.Option(None, "--segment", help="least frames of a piece of a video [default: 1800]"),
-    group: Optional[int] = typer.Option(None, "--group", help="pictures of a group [default: 256]"),
+    group: Optional[int] = typer.Option(None, "--group", help="images per group [default: 256]"),
     retries: int = typer.Option(2, "--retries", help="further attempts at a part that fails"),
     jsonl: bool = typer.Option(False, "--jsonl", help="JSON Lines beside each Parquet file"),
     summary: Optional[str] = typer.Option(None, "--summary", help="only say what a finished folder holds"),

@@ -35,9 +35,9 @@ def command(
     scenario: str = typer.Option("single", "--scenario", help="single, offline or multi, as MLPerf calls them"),
     pipeline: bool = typer.Option(False, "--pipeline", help="a file in, boxes out, stage by stage"),
     source: Optional[List[str]] = typer.Option(
-        None, "--source", help="what --pipeline reads [default: drawn pictures]"
+        None, "--source", help="what --pipeline reads [default: drawn images]"
     ),
-    batch: Optional[int] = typer.Option(None, "--batch", help="pictures at once [default: 1; 8 offline and multi]"),
+    batch: Optional[int] = typer.Option(None, "--batch", help="images at once [default: 1; 8 offline and multi]"),
     threads: Optional[int] = _options.THREADS,
     duration: float = typer.Option(5.0, "--duration", help="seconds that each row is measured, after its warm-up"),
     rounds: int = typer.Option(5, "--rounds", help="parts of that time; the rows take turns"),
@@ -45,8 +45,8 @@ def command(
     weights: Optional[str] = typer.Option(
         None, "--weights", help="random, also where others are here [default: what is here, else random]"
     ),
-    same_picture: bool = typer.Option(False, "--same-picture", help="one picture over and over (MLPerf's TEST04)"),
-    data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled pictures: AP50 beside the speed"),
+    same_picture: bool = typer.Option(False, "--same-picture", help="one image over and over (MLPerf's TEST04)"),
+    data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled images: AP50 beside the speed"),
     json: Optional[str] = typer.Option(None, "--json", help="the report with every sample; - for stdout"),
     html: Optional[Path] = typer.Option(None, "--html", help="the report as one page that needs no network"),
     compare: Optional[Path] = typer.Option(

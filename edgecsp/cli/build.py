@@ -28,7 +28,7 @@ def command(
     imgsz: Optional[str] = _options.IMGSZ,
     precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the recipe's]"),
     workspace: Optional[int] = typer.Option(None, "--workspace", help="MB a layer may take [default: the recipe's]"),
-    images: Optional[List[str]] = typer.Option(None, "--images", help="pictures to compare on [default: drawn ones]"),
+    images: Optional[List[str]] = typer.Option(None, "--images", help="images to compare on [default: drawn ones]"),
     allow_fp32: bool = typer.Option(False, "--allow-fp32", help="build in fp32 when fp16 finds nothing"),
     trust_plan: bool = typer.Option(False, "--trust-plan", help="take a plan that was not built here, and sign it"),
     check: bool = typer.Option(False, "--check", help="only say whether the board could build it; no GPU is needed"),

@@ -23,11 +23,11 @@ AUTO = "auto"
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     calib: List[str] = typer.Option(
-        ..., "--calib", help="100 pictures or more: a folder, a glob, a .txt list, a video; or a saved ranges .json"
+        ..., "--calib", help="100 images or more: a folder, a glob, a .txt list, a video; or a saved ranges .json"
     ),
     out: Optional[Path] = typer.Option(None, "--out", "-o", help="the file to write [default: MODEL-int8.onnx here]"),
     method: Optional[str] = typer.Option(
-        None, "--method", help="percentile, entropy, minmax; auto: the best of them on the pictures [default: auto]"
+        None, "--method", help="percentile, entropy, minmax; auto: the best of them on the images [default: auto]"
     ),
     keep_heads: bool = typer.Option(
         True, "--keep-heads/--no-keep-heads", help="leave the convolutions that give the heads in float"

@@ -25,8 +25,8 @@ PARTLY_DONE = 4
 def command(
     source: List[str] = typer.Argument(
         ...,
-        help="pictures, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, csi://0, gst:PIPELINE, "
-        "- for a picture on stdin",
+        help="images, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, csi://0, gst:PIPELINE, "
+        "- for an image on stdin",
     ),
     model: Optional[str] = _options.MODEL,
     weights: Optional[str] = typer.Option(

@@ -37,10 +37,10 @@ def command(
     host: str = typer.Option("127.0.0.1", "--host", help="0.0.0.0 lets others in, and needs a token"),
     port: int = typer.Option(8080, "--port", "-p", min=0, max=65535, help="0 for any that is free"),
     token_file: Optional[Path] = typer.Option(
-        None, "--token-file", help="a file with what callers must know [default: EDGECSP_TOKEN of the environment]"
+        None, "--token-file", help="file with the token for callers [default: EDGECSP_TOKEN of the environment]"
     ),
     queue: int = typer.Option(
-        64, "--queue", min=1, max=4096, help="requests that may wait; one more is told to come again"
+        64, "--queue", min=1, max=4096, help="requests that may wait; one more gets 503"
     ),
     mqtt: Optional[str] = typer.Option(
         None,

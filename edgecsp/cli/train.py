@@ -48,7 +48,7 @@ def command(
     seed: int = typer.Option(0, "--seed", help="of weights, order and augmentation"),
     classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
     single_cls: bool = typer.Option(False, "--single-cls", help="all classes as one"),
-    val_split: float = typer.Option(0.1, "--val-split", help="share kept to judge by, where the data has no val"),
+    val_split: float = typer.Option(0.1, "--val-split", help="share to validate on, if the data has no val"),
     no_flip: bool = typer.Option(False, "--no-flip", help="never mirror: text, arrows, left and right"),
     multi_scale: bool = typer.Option(False, "--multi-scale", help="batches of several sizes"),
     name: Optional[Path] = typer.Option(None, "--name", "-n", help="the run's folder [default: the next runs/train/N]"),

@@ -26,7 +26,7 @@ def command(
         None, help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
     ),
     data: Optional[Path] = typer.Option(
-        None, "--data", "-d", help="labelled pictures, as val reads them: lets int8 in where boxes stay as good"
+        None, "--data", "-d", help="labelled images, as val reads them: lets int8 in where boxes stay as good"
     ),
     max_ap_drop: Optional[float] = typer.Option(
         None, "--max-ap-drop", help="what another precision may cost of COCO's AP, 0..1 [default: 0.01]"
@@ -45,8 +45,8 @@ def command(
     ),
     imgsz: Optional[str] = _options.IMGSZ,
     json: Optional[str] = typer.Option(None, "--json", help="the report as JSON; - for stdout"),
-    list_: bool = typer.Option(False, "--list", help="what is kept, and whether it is used here; nothing is measured"),
-    forget: bool = typer.Option(False, "--forget", help="remove what is kept for the model"),
+    list_: bool = typer.Option(False, "--list", help="list cached choices and whether they apply here"),
+    forget: bool = typer.Option(False, "--forget", help="remove the cached choices of the model"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Find the fastest engine, precision and threads for a model here, and have `--engine auto` use it."""

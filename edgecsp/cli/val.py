@@ -31,7 +31,7 @@ def command(
         "-d",
         help="COCO annotations (.json), data.yaml, darknet's .data, or a folder with text or XML labels",
     ),
-    images: Optional[Path] = typer.Option(None, "--images", help="where the pictures of COCO annotations are"),
+    images: Optional[Path] = typer.Option(None, "--images", help="folder of the images of COCO annotations"),
     split: str = typer.Option("val", "--split", help="which part of the data: val, test or train"),
     engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: auto]"),
     device: str = _options.DEVICE,
@@ -39,9 +39,9 @@ def command(
         None, "--precision", help="fp32, fp16, int8, or several [default: the graph's]"
     ),
     classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
-    conf: float = typer.Option(0.001, "--conf", help="lowest score that counts"),
+    conf: float = typer.Option(0.001, "--conf", help="confidence threshold"),
     iou: Optional[float] = _options.IOU,
-    max_det: int = typer.Option(1000, "--max-det", help="most boxes in a picture; COCO counts 100 of each class"),
+    max_det: int = typer.Option(1000, "--max-det", help="most boxes per image; COCO counts 100 of each class"),
     agnostic: bool = _options.AGNOSTIC,
     plain_nms: bool = _options.PLAIN_NMS,
     imgsz: Optional[str] = _options.IMGSZ,
@@ -50,8 +50,8 @@ def command(
     shown: Optional[float] = typer.Option(
         None, "--confusion-conf", help="score from which confusions and mistakes count [default: the model's, 0.25]"
     ),
-    save_worst: int = typer.Option(0, "--save-worst", help="draw the N pictures with most mistakes into --out"),
-    out: Optional[Path] = typer.Option(None, "--out", "-o", help="folder for confusion.csv and the worst pictures"),
+    save_worst: int = typer.Option(0, "--save-worst", help="draw the N images with the most mistakes into --out"),
+    out: Optional[Path] = typer.Option(None, "--out", "-o", help="folder for confusion.csv and the worst images"),
     save_json: Optional[Path] = typer.Option(None, "--save-json", help="the detections, for COCO's test server"),
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),

@@ -27,7 +27,7 @@ def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     others: Optional[List[str]] = typer.Argument(None, help="the same model in int8 or fp16: MODEL-int8.onnx"),
     images: Optional[List[str]] = typer.Option(
-        None, "--images", help="pictures, folders or globs, 64 at most [default: drawn ones]"
+        None, "--images", help="images, folders or globs, 64 at most [default: drawn ones]"
     ),
     engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="only these [default: all of them]"),
     threads: Optional[int] = _options.THREADS,

@@ -18,7 +18,7 @@ Target = Union[str, Path]
 class Sink:
     """Takes every frame with its result; `close` finishes what was begun, `abort` removes it.
 
-    A file stands under its name only when it is whole. As a context manager it is closed at the end, and also
+    A file appears only once it is complete. As a context manager it is closed at the end, and also
     when the run was stopped (Ctrl-C, a source that broke off, a reader that left): what was done is good. Any
     other error aborts it. Raises `OutputError`.
     """
