@@ -34,9 +34,7 @@ def command(
     ),
     scenario: str = typer.Option("single", "--scenario", help="single, offline or multi, as MLPerf calls them"),
     pipeline: bool = typer.Option(False, "--pipeline", help="a file in, boxes out, stage by stage"),
-    source: Optional[List[str]] = typer.Option(
-        None, "--source", help="what --pipeline reads [default: drawn images]"
-    ),
+    source: Optional[List[str]] = typer.Option(None, "--source", help="what --pipeline reads [default: drawn images]"),
     batch: Optional[int] = typer.Option(None, "--batch", help="images at once [default: 1; 8 offline and multi]"),
     threads: Optional[int] = _options.THREADS,
     duration: float = typer.Option(5.0, "--duration", help="seconds that each row is measured, after its warm-up"),

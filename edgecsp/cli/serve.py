@@ -39,9 +39,7 @@ def command(
     token_file: Optional[Path] = typer.Option(
         None, "--token-file", help="file with the token for callers [default: EDGECSP_TOKEN of the environment]"
     ),
-    queue: int = typer.Option(
-        64, "--queue", min=1, max=4096, help="requests that may wait; one more gets 503"
-    ),
+    queue: int = typer.Option(64, "--queue", min=1, max=4096, help="requests that may wait; one more gets 503"),
     mqtt: Optional[str] = typer.Option(
         None,
         "--mqtt",
