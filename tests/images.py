@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, List
 
 import cv2
@@ -139,3 +140,15 @@ def heic(image: Any, turns: List[bytes]) -> bytes:
     at = data.index(b"mdat") - 4
     item = data[at + 8 : at + struct.unpack(">I", data[at : at + 4])[0]]
     return heif(b"heic", b"hvc1", config, item, image.shape[1], image.shape[0], turns)
+
+
+def linked(folder: Path) -> None:
+    """Folders whose links lead to each other: each way through them is another path."""
+    for name in "abcdef":
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name}.jpg").write_bytes(encoded(".jpg"))
+    for here in "abcdef":
+        for there in "abcdef":
+            (folder / here / f"to-{there}").symlink_to(folder / there)
+    (folder / "up").symlink_to(folder)
+    (folder / "self").symlink_to("self")

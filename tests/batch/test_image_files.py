@@ -16,13 +16,7 @@ pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    for name in "abcdef":
-        (folder / name).mkdir(parents=True)
-        (folder / name / f"{name}.jpg").write_bytes(images.encoded(".jpg"))
-    for here in "abcdef":
-        for there in "abcdef":
-            (folder / here / f"to-{there}").symlink_to(folder / there)
-    (folder / "up").symlink_to(folder)
+    images.linked(folder)
     expected = [str(folder / name / f"{name}.jpg") for name in "abcdef"]
     assert [item.source for item in corpus.read(str(folder))] == expected
     assert [item.source for item in corpus.read(f"{folder}/**/*.jpg")] == expected

@@ -227,21 +227,9 @@ def test_in_python_it_is_logged(tmp_path: Path, tiny: Any, caplog: pytest.LogCap
 # -- links and what is no file -----------------------------------------------------------------------------------------
 
 
-def linked(folder: Path) -> None:
-    """Folders whose links lead to each other: each way through them is another path."""
-    for name in "abcdef":
-        (folder / name).mkdir(parents=True)
-        (folder / name / f"{name}.jpg").write_bytes(images.encoded(".jpg"))
-    for here in "abcdef":
-        for there in "abcdef":
-            (folder / here / f"to-{there}").symlink_to(folder / there)
-    (folder / "up").symlink_to(folder)
-    (folder / "self").symlink_to("self")
-
-
 @pytest.mark.parametrize("pattern", ["**/*.jpg", "**/**/*.jpg", "*/**/*.jpg", "**"])
 def test_links_in_a_circle_end(tmp_path: Path, pattern: str) -> None:
-    linked(tmp_path / "in")
+    images.linked(tmp_path / "in")
     (source,) = sources.open_all([str(tmp_path / "in" / pattern)])
     found = sorted({os.path.realpath(path) for path in source.paths})
     assert found == [str(tmp_path / "in" / name / f"{name}.jpg") for name in "abcdef"]
