@@ -34,6 +34,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _STREAM_KEY = re.compile(r"[a-z0-9]{4}(?:-[a-z0-9]{4}){3,}", re.IGNORECASE)
 _HEX = re.compile(r"(?=.*\d)(?=.*[a-f])[0-9a-f]{16,}", re.IGNORECASE)
 _BOT = re.compile(r"bot\d+:.+")
+_BREAK = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[A-Z][A-Z])(?=[a-z])")
 _LEAST_SECRET = 16
 
 
@@ -87,6 +88,9 @@ def is_random(word: str) -> bool:
         return True
     if len(word) < _LEAST_SECRET or not re.fullmatch(r"[A-Za-z0-9_~+.=%-]+", word):
         return False
+    # In a name a capital or a number begins every fifth letter at most: CamelCase, h264Preview_01_main.
+    if len(_BREAK.findall(word)) * 5 >= len(word):
+        return True
     kinds = [re.search(kind, word) for kind in ("[a-z]", "[A-Z]", "[0-9]")]
     # Letters and digits take turns in a key; in a name there is a number at a word's end.
     turns = len(re.findall(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])", word))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
+import base64
+import random
+import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgecsp.serve import address
@@ -52,12 +54,23 @@ def test_secrets_in_a_path(url: str, shown: str) -> None:
     assert redact_text(f"{url} broke off") == f"{shown} broke off"
 
 
+@pytest.mark.parametrize(("size", "missed"), [(12, 0.03), (16, 0.006), (24, 0.001), (32, 0.0003)])
+def test_random_keys_in_a_path(size: int, missed: float) -> None:
+    """A key may look like a name by chance: how seldom depends on its bytes."""
+    bits = random.Random(size)
+    keys = [
+        base64.urlsafe_b64encode(bits.getrandbits(8 * size).to_bytes(size, "big")).rstrip(b"=").decode()
+        for _ in range(10_000)
+    ]
+    shown = [key for key in keys if key in redact(f"rtsp://nvr/live/{key}")]
+    assert len(shown) <= missed * len(keys), shown[:5]
+
+
 @settings(deadline=None)
-@given(size=st.integers(12, 32), kind=st.sampled_from(["hex", "urlsafe"]))
-def test_random_keys_in_a_path(size: int, kind: str) -> None:
-    key = secrets.token_hex(size) if kind == "hex" else secrets.token_urlsafe(2 * size)
-    shown = redact(f"rtsp://nvr/live/{key}")
-    assert key not in shown
+@given(key=st.binary(min_size=12, max_size=32))
+def test_hex_keys_in_a_path(key: bytes) -> None:
+    assume(re.search("[0-9]", key.hex()) and re.search("[a-f]", key.hex()))
+    assert key.hex() not in redact(f"rtsp://nvr/live/{key.hex()}")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +81,7 @@ def test_random_keys_in_a_path(size: int, kind: str) -> None:
         "http://cam/cgi-bin/snapshot.cgi?channel=1", "https://host/datasets/coco/val2017/000000000139.jpg",
         "https://host/2026-11-29/front-door_0800.mp4", "https://host/demo/9f8a7b6c5d4e3f2a9f8a7b6c5d4e3f2a.jpg",
         "s3://bucket/9f8a7b6c5d4e3f2a/code=49/clip.mp4", "rtsp://cam/front-door-main-stream", "http://cam/decode?codec=h264",
-        "http://[fe80::1]/a", "rtsp://192.168.1.20:8554/driveway_camera_north",
+        "http://[fe80::1]/a", "rtsp://cam/StreamingChannels101", "rtsp://192.168.1.20:8554/driveway_camera_north",
     ],
 )  # fmt: skip
 def test_names_stay(url: str) -> None:
