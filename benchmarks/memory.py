@@ -38,7 +38,7 @@ def main() -> None:
         ) as sink:
             pipeline.run(
                 detector, opened, sink.write, summary,
-                ended=sink.ended, tick=lambda: held.append(resident()), max_frames=args.frames,
+                ended=sink.end_stream, tick=lambda: held.append(resident()), max_frames=args.frames,
             )  # fmt: skip
     print(
         f"{summary.frames} frames: peak {(memory.peak() or 0) / 1e6:.0f} MB, grows {growth(held) / 1e6:.2f} MB / 1000"

@@ -24,7 +24,7 @@ import numpy as np
 from edgecsp import pipeline
 from edgecsp.media import draw, scheduler, sinks, sources
 from edgecsp.media.sinks.mp4 import Mp4
-from edgecsp.media.sinks.rows import as_json
+from edgecsp.media.sinks.rows import to_dict
 from edgecsp.system import cpu
 
 from .pictures import pictures, video
@@ -96,7 +96,7 @@ def line(args: argparse.Namespace, scratch: Path) -> Line:
 
 
 def _json(frame: Any, result: Any) -> str:
-    return json.dumps(as_json(frame, result)) + "\n"
+    return json.dumps(to_dict(frame, result)) + "\n"
 
 
 def _painted(writer: Mp4, frame: Any, result: Any) -> Any:
@@ -118,7 +118,7 @@ def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tu
 
             spent = time.process_time()
             begun = time.monotonic()
-            pipeline.run(detector, opened, write, summary, ended=sink.ended)
+            pipeline.run(detector, opened, write, summary, ended=sink.end_stream)
         seconds = time.monotonic() - begun
     return summary.frames / seconds, (time.process_time() - spent) / summary.frames, order
 

@@ -239,7 +239,7 @@ def picture(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
     if isinstance(image, (str, Path)):
         with sources.open(str(image), max_pixels=max_pixels) as source:
             for frame in source:
-                for text in sources.told(source.problems):
+                for text in sources.format_problems(source.problems):
                     _log.warning("%s", text)
                 return frame.image
         raise SourceError(f"{image} holds no picture")

@@ -65,8 +65,8 @@ app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_requested: bool) -> None:
+    if is_requested:
         print(f"edgecsp {__version__}")
         raise typer.Exit
 

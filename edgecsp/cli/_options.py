@@ -42,7 +42,7 @@ def limit_opencv(max_pixels: Optional[int]) -> None:
         os.environ.setdefault(OPENCV_LIMIT, str(MAX_PIXELS))
 
 
-def size(text: Optional[str]) -> Optional[Tuple[int, int]]:
+def parse_size(text: Optional[str]) -> Optional[Tuple[int, int]]:
     """ "416" or "HEIGHTxWIDTH" -> (height, width)."""
     if text is None:
         return None
@@ -52,14 +52,14 @@ def size(text: Optional[str]) -> Optional[Tuple[int, int]]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def words(given: Optional[Sequence[str]]) -> Optional[List[str]]:
+def split_words(values: Optional[Sequence[str]]) -> Optional[List[str]]:
     """Repeated and comma-separated values -> one list, None when nothing was given."""
-    if not given:
+    if not values:
         return None
-    return [word.strip() for text in given for word in text.split(",") if word.strip()]
+    return [word.strip() for text in values for word in text.split(",") if word.strip()]
 
 
-def listed(names: Sequence[str], most: int = 8) -> str:
+def join_names(names: Sequence[str], most: int = 8) -> str:
     """Names as a person would say them: "a, b and c"."""
-    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
-    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
+    visible = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
+    return " and ".join(filter(None, (", ".join(visible[:-1]), *visible[-1:])))

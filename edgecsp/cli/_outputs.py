@@ -61,10 +61,10 @@ class Outputs:
         """The file of detections of each way."""
         if self._results is not None:
             for way in self._ways:
-                name = f"-{_called(way)}" if len(self._ways) > 1 else ""
+                name = f"-{_row_name(way)}" if len(self._ways) > 1 else ""
                 yield self._results.with_name(f"{self._results.stem}{name}{self._results.suffix}")
 
-    def take(self, row: AccuracyRow, worst: int) -> None:
+    def write_row(self, row: AccuracyRow, worst: int) -> None:
         """Write what belongs to one row, and draw the `worst` pictures."""
         from ..bench import accuracy
         from ..cache import files
@@ -77,18 +77,18 @@ class Outputs:
             lines = ",\n".join(json.dumps(each, allow_nan=False) for each in row.found.results())
             self._finish(self._begun[number], f"[\n{lines}\n]\n")
         if self._out is not None:
-            folder = self._out / _called(row.way) if len(self._ways) > 1 else self._out
+            folder = self._out / _row_name(row.way) if len(self._ways) > 1 else self._out
             with files.atomic(folder / "confusion.csv") as file:
                 file.write(_scores.matrix(row.confusion).encode())
             self.paths.append(folder / "confusion.csv")
             bad = accuracy.worst(row.found, row.confusion.conf, worst)
             self.paths += accuracy.save(bad, folder / "worst", row.found.data.names)
 
-    def finish(self, said: Dict[str, Any]) -> None:
+    def finish(self, header: Dict[str, Any]) -> None:
         """Write the figures of all rows."""
         if self._figures is not None:
             rows = [row.as_json() for row in self._rows]
-            self._finish(self._begun[-1], json.dumps({**said, "rows": rows}, indent=1, allow_nan=False) + "\n")
+            self._finish(self._begun[-1], json.dumps({**header, "rows": rows}, indent=1, allow_nan=False) + "\n")
 
     def _finish(self, text: Text, content: str) -> None:
         text.write(content)
@@ -96,7 +96,7 @@ class Outputs:
         self.paths += text.paths
 
 
-def _called(way: EngineOption) -> str:
+def _row_name(way: EngineOption) -> str:
     return f"{way.model.name}-{way.engine}-{way.device}-{way.precision}"
 
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def print(*values: object, sep: str = " ", end: str = "\n", file: Optional[TextIO] = None, flush: bool = False) -> None:
     """Print values as `builtins.print` does, control characters and line ends in them escaped."""
     stream = file if file is not None else sys.stdout
-    shown = sep.join(map(printable, values))
+    text = sep.join(map(printable, values))
     encoding = getattr(stream, "encoding", None) or "utf-8"
     # What a terminal of another encoding lacks is escaped as well: a name is no reason to fail.
-    builtins.print(shown.encode(encoding, "backslashreplace").decode(encoding), end=end, file=stream, flush=flush)
+    builtins.print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, file=stream, flush=flush)
 
 
 def log_to_stderr() -> None:

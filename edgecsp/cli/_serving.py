@@ -52,7 +52,7 @@ def require() -> None:
 
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
-        names = _options.listed([name.replace("_", "-") for name in lacking])
+        names = _options.join_names([name.replace("_", "-") for name in lacking])
         raise EngineUnavailable(f"the server needs {names}, not installed here; type: pip install 'edgecsp[serve]'")
 
 
@@ -88,30 +88,32 @@ def run(
     _signals.return_large()
     _allow_files()
     cv2.setNumThreads(1)  # pictures go side by side; OpenCV's own threads would only spin beside them
-    held = serve.bound(place.host, place.port)
+    listener = serve.bind(place.host, place.port)
     closers: List[Callable[[], None]] = []
     try:
         with _signals.until_signal() as stop:
-            batcher = InferencePool(open_detector, queue=queue)
-            closers.append(batcher.close)
-            shown, bus, said = list(views(batcher.detector)), Bus(), facts(batcher.detector)
-            metrics = Metrics(batcher, shown, bus, facts={key: str(value) for key, value in said.items()})
-            server = serve.Server(batcher, shown, bus, metrics, held=held, token=place.token, facts=said)
+            pool = InferencePool(open_detector, queue=queue)
+            closers.append(pool.close)
+            stream_states, bus, engine_info = list(views(pool.detector)), Bus(), facts(pool.detector)
+            metrics = Metrics(pool, stream_states, bus, facts={key: str(value) for key, value in engine_info.items()})
+            server = serve.Server(
+                pool, stream_states, bus, metrics, listener=listener, token=place.token, facts=engine_info
+            )
             server.start()
             closers.append(server.close)
             gc.freeze()  # what is there now stays: the collector, which stops all threads, has less to look through
             closers.append(_states.told(bus, tell))
-            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, shown, bus, batcher.model.labels, tell))
-            streams = Streams(shown, batcher, bus, loop=loop)
+            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, stream_states, bus, pool.model.labels, tell))
+            streams = Streams(stream_states, pool, bus, loop=loop)
             streams.start()
             closers.append(lambda: streams.close(ENDS_WITHIN_S))
             if not quiet:
-                _announce(server.url, place, shown)
+                _announce(server.url, place, stream_states)
             while not stop.is_set():  # a signal that another thread is given wakes nobody who waits for ever
                 time.sleep(0.1)
     finally:
         _end(closers)
-        held.close()  # not before: the server's loop still has it
+        listener.close()  # not before: the server's loop still has it
     if not quiet:
         print("edgecsp: ended", file=sys.stderr)
     raise typer.Exit(128 + stop.signal)

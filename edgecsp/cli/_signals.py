@@ -24,14 +24,14 @@ def until_signal() -> Iterator[Stop]:
     """Give a `Stop` that is set when the user wants the block to end; asked a second time, it ends at once."""
     stop = Stop()
 
-    def asked(number: int, frame: object) -> None:
+    def on_signal(number: int, frame: object) -> None:
         global received
         received = stop.signal = number
         stop.set()
         for name, was in before.items():
             signal.signal(name, was)
 
-    before = {name: signal.signal(name, asked) for name in _ending()}
+    before = {name: signal.signal(name, on_signal) for name in _ending()}
     try:
         yield stop
     finally:

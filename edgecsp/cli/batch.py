@@ -59,28 +59,28 @@ def command(
         return
     if check:
         raise UsageError("--check goes with --summary DIR")
-    corpus, out = _checked(corpus, out, workers, cpus, segment, group, retries)
+    corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries)
     _signals.return_large()
     items = batch.read(corpus)
-    made, settings = batch.task(
+    task, settings = batch.task(
         model or pipeline.IN_THE_BOX, engine, out=out, weights=weights, device=device, precision=precision,
-        imgsz=_options.size(imgsz), resize=resize, classes=_options.words(classes), conf=conf, iou=iou,
+        imgsz=_options.parse_size(imgsz), resize=resize, classes=_options.split_words(classes), conf=conf, iou=iou,
         max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, jsonl=jsonl, retries=retries,
     )  # fmt: skip
     if not quiet:
-        _batch_shown.introduce(len(items), made)
+        _batch_shown.introduce(len(items), task)
 
     def tell(text: str) -> None:
         print(f"edgecsp: {text}", file=sys.stderr)
 
-    gpu = made.device != "cpu"
-    crews = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, tell=tell)
-    with crews as crew, _batch_shown.progress(quiet) as tick:
-        dashboard = getattr(crew, "dashboard", "")
+    gpu = task.device != "cpu"
+    executors = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, tell=tell)
+    with executors as executor, _batch_shown.progress(quiet) as tick:
+        dashboard = getattr(executor, "dashboard", "")
         if dashboard and not quiet:
             tell(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")
         done = batch.run(
-            items, made, crew, settings, segment=segment or batch.SEGMENT, group=group or batch.GROUP, tick=tick,
+            items, task, executor, settings, segment=segment or batch.SEGMENT, group=group or batch.GROUP, tick=tick,
             tell=tell,
         )  # fmt: skip
     if not quiet:
@@ -95,7 +95,7 @@ def command(
         raise typer.Exit(PARTLY_DONE)
 
 
-def _checked(
+def _check_arguments(
     corpus: Optional[str], out: Optional[str], workers: Optional[int], cpus: int, segment: Optional[int],
     group: Optional[int], retries: int,
 ) -> Sequence[str]:  # fmt: skip
@@ -114,9 +114,9 @@ def _checked(
 def _summarise(place: str, *, check: bool, json: bool) -> None:
     from .. import batch
 
-    told = batch.summary(place, check=check)
+    summary = batch.summary(place, check=check)
     if json:
-        _print.data(json_module.dumps(asdict(told), indent=2))
+        _print.data(json_module.dumps(asdict(summary), indent=2))
         return
-    for name, value in _batch_shown.lines(told, check):
+    for name, value in _batch_shown.lines(summary, check):
         print(f"{name:10} {value}")

@@ -64,14 +64,14 @@ def command(
     before = bench.load(compare) if compare else None
     words = model or []
     if before and len(words) == 1 and words[0].lower().endswith(".json"):
-        _two(before, bench.load(words[0]), json, html, gates)
+        _compare_reports(before, bench.load(words[0]), json, html, gates)
         return
     settings = bench.BenchSettings(
-        device=device, engines=engines(engine), precisions=_tuple(precision), scenario=scenario,
+        device=device, engines=parse_engines(engine), precisions=parse_names(precision), scenario=scenario,
         mode="pipeline" if pipeline else "model", batch=batch, threads=threads, duration_s=duration, rounds=rounds,
-        sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.size(imgsz),
+        sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.parse_size(imgsz),
     )  # fmt: skip
-    with written(json, html) as texts:
+    with open_outputs(json, html) as texts:
         with _signals.until_signal() as stop, progress(quiet) as tell:
 
             def tick() -> None:  # what was measured until then is kept
@@ -90,10 +90,10 @@ def command(
             print(f"wrote {path}", file=sys.stderr)
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
-    _judge(report, gates)
+    _exit_by_gates(report, gates)
 
 
-def _two(
+def _compare_reports(
     before: Dict[str, Any], after: Dict[str, Any], json: Optional[str], html: Optional[Path], gates: Sequence[Gate]
 ) -> None:
     """Hold two reports against each other."""
@@ -101,15 +101,15 @@ def _two(
 
     if html is not None:
         raise UsageError(f"--html {html}: it shows one measurement; of two reports there is a table, and --json")
-    found, doubts = bench.compared(before, after)
-    with written(json, None) as texts:
-        _bench_shown.differences(found, doubts, to_stderr=json == "-")
-        said = {"schema": COMPARED, "differences": [each.said() for each in found], "notes": doubts}
-        _write(texts, "json", lambda: json_module.dumps(said, allow_nan=False) + "\n")
-    _judge(after, gates)
+    differences, doubts = bench.compared(before, after)
+    with open_outputs(json, None) as texts:
+        _bench_shown.differences(differences, doubts, to_stderr=json == "-")
+        document = {"schema": COMPARED, "differences": [each.said() for each in differences], "notes": doubts}
+        _write(texts, "json", lambda: json_module.dumps(document, allow_nan=False) + "\n")
+    _exit_by_gates(after, gates)
 
 
-def _judge(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
+def _exit_by_gates(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
     """Exit with what a script should know: a gate that failed, rows that were lost."""
     failed = False
     rows = [row for row in report["rows"] if row["ms"]]
@@ -118,7 +118,7 @@ def _judge(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
             why = gate.failed(row)
             if why:
                 failed = True
-                print(f"edgecsp: --fail-if {gate.text!r}: {_bench_shown.named(row)}: {why}", file=sys.stderr)
+                print(f"edgecsp: --fail-if {gate.text!r}: {_bench_shown.row_name(row)}: {why}", file=sys.stderr)
     if gates and not rows:
         failed = True
         print("edgecsp: --fail-if: no row was measured, so none has passed", file=sys.stderr)
@@ -128,21 +128,22 @@ def _judge(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
         raise typer.Exit(PARTLY_DONE)
 
 
-def engines(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
+def parse_engines(values: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
     """The engines that were named; None for all of them."""
-    words = _tuple(given)
+    words = parse_names(values)
     if words and "all" in words and len(words) > 1:
         raise UsageError(f"--engine {','.join(words)}: all of them, or some by their names")
     return None if words in (None, ("all",)) else words
 
 
-def _tuple(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
-    words = _options.words(given)
+def parse_names(values: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
+    """Repeated and comma-separated values -> each once, in order; None when there are none."""
+    words = _options.split_words(values)
     return tuple(dict.fromkeys(words)) if words else None
 
 
 @contextmanager
-def written(json: Optional[str], html: Optional[Path]) -> Iterator[Dict[str, Text]]:
+def open_outputs(json: Optional[str], html: Optional[Path]) -> Iterator[Dict[str, Text]]:
     """The files that were asked for, begun before the work: a place that cannot be written shows at once."""
     from ..media.sinks.base import Text
 
@@ -157,9 +158,9 @@ def written(json: Optional[str], html: Optional[Path]) -> Iterator[Dict[str, Tex
         yield texts
 
 
-def _write(texts: Dict[str, Text], kind: str, made: Callable[[], str]) -> None:
+def _write(texts: Dict[str, Text], kind: str, render: Callable[[], str]) -> None:
     if kind in texts:
-        texts[kind].write(made())
+        texts[kind].write(render())
         texts[kind].close()
 
 

@@ -37,34 +37,35 @@ def command(
     from ..backends import recipes
     from ..zoo import store
 
-    said = recipes.changed(recipes.load(recipe), workspace_mb=workspace)
+    target = recipes.changed(recipes.load(recipe), workspace_mb=workspace)
     if imgsz:
-        said = replace(said, imgsz=_options.size(imgsz))
-    made = recipes.fitted(said, store.resolve(model, weights))
-    said = _in_precision(said, made, precision)
-    _checked(made, said)
+        target = replace(target, imgsz=_options.parse_size(imgsz))
+    fitted = recipes.fitted(target, store.resolve(model, weights))
+    target = _with_precision(target, fitted, precision)
+    _check(fitted, target)
     if check:
         print(
-            f"{made.name}: nothing known keeps recipe {said.name} ({said.board}) from building it in {said.precision}"
+            f"{fitted.name}: nothing known keeps recipe {target.name} ({target.board}) from building it in "
+            f"{target.precision}"
         )
         return
-    used = _built(made, said, images, trust=trust_plan, allow_fp32=allow_fp32)
-    size = f" --imgsz {made.input.hw[0]}x{made.input.hw[1]}" if said.imgsz else ""
-    given = f" --weights {weights}" if weights else ""
+    used = _build(fitted, target, images, trust=trust_plan, allow_fp32=allow_fp32)
+    size = f" --imgsz {fitted.input.hw[0]}x{fitted.input.hw[1]}" if target.imgsz else ""
+    weights_option = f" --weights {weights}" if weights else ""
     options = f"--engine trt --device cuda --precision {used.precision}"
-    print(f"run it: edgecsp run SOURCE --model {model}{given}{size} {options}", file=sys.stderr)
+    print(f"run it: edgecsp run SOURCE --model {model}{weights_option}{size} {options}", file=sys.stderr)
 
 
-def _in_precision(recipe: Recipe, model: Model, asked: Optional[str]) -> Recipe:
+def _with_precision(recipe: Recipe, model: Model, requested: Optional[str]) -> Recipe:
     """The recipe in the precision asked for; without one, in the graph's own if that is no float32."""
     from ..backends import recipes
     from ..graph import precision
 
     carried = precision.detect_precision(model)
-    return recipes.changed(recipe, precision=asked or (carried if carried != "fp32" else None))
+    return recipes.changed(recipe, precision=requested or (carried if carried != "fp32" else None))
 
 
-def _checked(model: Model, recipe: Recipe) -> None:
+def _check(model: Model, recipe: Recipe) -> None:
     """Refuse what is known not to work on the recipe's board, on any machine."""
     from ..backends import _trt_plan
 
@@ -72,30 +73,30 @@ def _checked(model: Model, recipe: Recipe) -> None:
         _trt_plan.check(stage, recipe)
 
 
-def _built(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: bool, allow_fp32: bool) -> Recipe:
+def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: bool, allow_fp32: bool) -> Recipe:
     """Build, load, compare and report; the recipe that it was done by in the end."""
     from .render import comparison
 
-    detector, sessions = _opened(model, recipe, trust)
+    detector, sessions = _open_plans(model, recipe, trust)
     with detector:
-        found = comparison.compare(model, detector, images, recipe.batch)
+        result = comparison.compare(model, detector, images, recipe.batch)
         for session in sessions:
             how = "just built" if session.plan.built else "from the cache"
             print(f"{'plan':10} {session.plan.path} ({len(session.plan.data) / 1e6:.1f} MB, {how})")
         print(f"{'recipe':10} {recipe.name} ({recipe.board}), {recipe.precision}")
-        print(f"{'compared':10} {found}")
-    if found.works:
+        print(f"{'compared':10} {result}")
+    if result.works:
         return recipe
     for session in sessions:  # nobody should find it in the cache and run it
         session.forget()
     if recipe.precision != "fp16" or not allow_fp32:
         more = "" if recipe.precision != "fp16" else ". To have it in fp32 then: --allow-fp32"
-        raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {found.why}{more}")
-    print(f"edgecsp: the fp16 plan does not work ({found.why}); building it in fp32, as allowed", file=sys.stderr)
-    return _built(model, replace(recipe, precision="fp32"), images, trust=trust, allow_fp32=False)
+        raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {result.reason}{more}")
+    print(f"edgecsp: the fp16 plan does not work ({result.reason}); building it in fp32, as allowed", file=sys.stderr)
+    return _build(model, replace(recipe, precision="fp32"), images, trust=trust, allow_fp32=False)
 
 
-def _opened(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[trt.Session]]:
+def _open_plans(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[trt.Session]]:
     """The model on its plans, one a stage: built here or found."""
     from .. import backends, pipeline
     from ..processing import two_stage
@@ -105,9 +106,9 @@ def _opened(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[t
 
     sessions: List[trt.Session] = []
 
-    def opened(stage: Model) -> trt.Session:
+    def open_stage(stage: Model) -> trt.Session:
         sessions.append(trt.Session(stage, "cuda", 1, recipe.precision, recipe=recipe, trust=trust))
         return sessions[-1]
 
-    session = opened(model) if model.second is None else two_stage.opened(model, opened)
+    session = open_stage(model) if model.second is None else two_stage.opened(model, open_stage)
     return pipeline.Detector(model, session), sessions

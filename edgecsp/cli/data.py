@@ -41,36 +41,36 @@ def check(
 
     The exit code is 0 also with warnings, 3 where a label file is wrong or no image can be read.
     """
-    from ..bench.accuracy import check as checking
+    from ..bench.accuracy import check as data_check
     from ..cache import files
     from ..media.sinks.base import Text
 
     if sheet < 1:
         raise UsageError(f"--sheet {sheet}: a number of images, at least 1")
     faults: List[str] = []
-    parts = checking.read_parts(data, images, faults)
+    parts = data_check.read_parts(data, images, faults)
     with ExitStack() as stack:
         figures = Text(json) if json else None
         if figures is not None:
             stack.callback(figures.abort)  # after close it does nothing
         with _progress.bar("checking", sum(len(each.pictures) for each in parts.values()), quiet) as tick:
-            report = checking.check(parts, faults=faults, whole=not quick, tick=tick)
+            report = data_check.check(parts, faults=faults, whole=not quick, tick=tick)
         if figures is not None:
             figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
             figures.close()
     if html is not None:
-        from ..bench.accuracy import sheet as page
+        from ..bench.accuracy import sheet as sheet_page
 
         with files.atomic(html) as file:
-            file.write(page.html(report, sheet).encode("utf-8"))
+            file.write(sheet_page.html(report, sheet).encode("utf-8"))
     if not quiet:
-        print(*_shown(report), sep="\n", file=sys.stderr if json == "-" else sys.stdout)
+        print(*_format_report(report), sep="\n", file=sys.stderr if json == "-" else sys.stdout)
         if html is not None:
             print(f"wrote {html}", file=sys.stderr)
     report.require_usable()
 
 
-def _shown(report: Report) -> List[str]:
+def _format_report(report: Report) -> List[str]:
     """The report, a line each: the parts, the classes, crowded images, the problems last."""
     lines = report.lines()
     head = lines[: len(lines) - len(report.problems)]

@@ -20,16 +20,16 @@ def command(json: bool = typer.Option(False, "--json", help="Print JSON instead 
 
     Exit code 0 when an engine runs, 6 when none does: fit for a container's health check.
     """
-    found = examined()
+    report = examine()
     if json:
-        _print.data(json_module.dumps(found, indent=2))
+        _print.data(json_module.dumps(report, indent=2))
     else:
-        print(*_told(found), sep="\n")
-    if not any(row["runs"] and row["real"] for row in found["engines"]):
+        print(*_format_report(report), sep="\n")
+    if not any(row["runs"] and row["real"] for row in report["engines"]):
         raise typer.Exit(NO_ENGINE)
 
 
-def examined() -> Dict[str, Any]:
+def examine() -> Dict[str, Any]:
     """Versions, CPU, memory, engines and the automatic choice."""
     from .. import __version__
     from ..system import cpu, memory, versions
@@ -51,10 +51,10 @@ def examined() -> Dict[str, Any]:
     }
 
 
-def _told(found: Dict[str, Any]) -> Any:
-    cpu, memory = found["cpu"], found["memory"]
-    yield f"edgecsp {found['edgecsp']}, Python {found['python']}, {found['platform']}"
-    yield ", ".join(f"{name} {version or '-'}" for name, version in found["packages"].items())
+def _format_report(report: Dict[str, Any]) -> Any:
+    cpu, memory = report["cpu"], report["memory"]
+    yield f"edgecsp {report['edgecsp']}, Python {report['python']}, {report['platform']}"
+    yield ", ".join(f"{name} {version or '-'}" for name, version in report["packages"].items())
     allowed = f", {cpu['allowed']} of them for this process" if cpu["allowed"] != cpu["logical"] else ""
     limit = f", a quota of {cpu['quota']:g}" if cpu["quota"] is not None else ""
     yield (
@@ -65,6 +65,6 @@ def _told(found: Dict[str, Any]) -> Any:
     sizes = ((key, memory[key]) for key in ("total", "available", "swap") if memory[key] is not None)
     yield "Memory: " + (", ".join(f"{size / 2**30:.1f} GiB {key}" for key, size in sizes) or "the system does not say")
     yield ""
-    yield from engines.table(found["engines"])
-    yield engines.auto_line(found["auto"])
+    yield from engines.table(report["engines"])
+    yield engines.auto_line(report["auto"])
     yield from engines.tuned_lines()

@@ -31,8 +31,8 @@ def command(
 
     if format not in FORMATS:
         raise UnknownName("format", format, FORMATS)
-    made = store.resolve(model, weights, hw=_options.size(imgsz))
-    for path in triton.save(made, out, name=name, plan=plan, instances=instances):
+    resolved = store.resolve(model, weights, hw=_options.parse_size(imgsz))
+    for path in triton.save(resolved, out, name=name, plan=plan, instances=instances):
         print(f"wrote {path}")
-    served = name or triton.called(made)
+    served = name or triton.repository_name(resolved)
     print(f"serve it: tritonserver --model-repository={out.absolute()}  (model {served})", file=sys.stderr)

@@ -42,9 +42,11 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
         )
         for row in rows
     ]
-    for line in model.aligned([head, *cells], right=(1, 2, 3, 4, 5)):
+    for line in model.align([head, *cells], right=(1, 2, 3, 4, 5)):
         print(line)
-    own = [f"{row['name']}: trained by edgecsp: {model.trained(row['trained'])}" for row in rows if row["trained"]]
+    own = [
+        f"{row['name']}: trained by edgecsp: {model.format_training(row['trained'])}" for row in rows if row["trained"]
+    ]
     print(
         "",
         *own,
@@ -63,22 +65,22 @@ def show(
 ) -> None:
     """Show a model: the paper's numbers beside the counted ones, its origin, and what each layer costs."""
     from .. import zoo
-    from .render import layers as _costs
+    from .render import layers as render_layers
     from .render import model
 
-    entry, hw = zoo.get(name), _options.size(imgsz)
-    said, costs = model.full(entry, hw), _costs.of(entry, hw)
+    entry, hw = zoo.get(name), _options.parse_size(imgsz)
+    details, costs = model.full(entry, hw), render_layers.of(entry, hw)
     if plot:
-        _costs.plot(costs, f"{entry.title}, {said['input']['shown']}", model.subtitle(said), plot)
+        render_layers.plot(costs, f"{entry.title}, {details['input']['shown']}", model.subtitle(details), plot)
         print(f"wrote {plot}", file=sys.stderr)
     if json:
-        _print.data(json_module.dumps({**said, "layers": [cost.said() for cost in costs]}, indent=2))
+        _print.data(json_module.dumps({**details, "layers": [cost.said() for cost in costs]}, indent=2))
         return
-    for line in model.lines(said):
+    for line in model.lines(details):
         print(line)
-    print("", f"BFLOPs per layer, {said['bflops']:.3f} in all", sep="\n")
+    print("", f"BFLOPs per layer, {details['bflops']:.3f} in all", sep="\n")
     plain = "utf" not in (sys.stdout.encoding or "").lower()
-    for line in _costs.bars(costs, min(132, shutil.get_terminal_size((100, 0)).columns), plain=plain):
+    for line in render_layers.bars(costs, min(132, shutil.get_terminal_size((100, 0)).columns), plain=plain):
         print(line)
 
 
@@ -98,12 +100,12 @@ def pull(
 
     labels = darknet.read_names(names) if names else None
     with _progress(name) as (progress, note):
-        made = store.pull(name, source=source, labels=labels, progress=progress, note=note)
+        record = store.pull(name, source=source, labels=labels, progress=progress, note=note)
     for key, value in (
-        ("model", made.name),
-        ("weights", f"{made.source} ({made.size / 1e6:.1f} MB, sha256 {made.sha256[:16]}...)"),
-        ("checked", made.check),
-        ("licence", made.licence),
+        ("model", record.name),
+        ("weights", f"{record.source} ({record.size / 1e6:.1f} MB, sha256 {record.sha256[:16]}...)"),
+        ("checked", record.check),
+        ("licence", record.licence),
         ("written", store.path(name)),
     ):
         print(f"{key:11} {value}")

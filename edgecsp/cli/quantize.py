@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 import typer
 
 from ..errors import CalibrationError, UsageError
-from . import _options, _pictures, _progress
+from . import _images, _options, _progress
 from ._print import print
 
 if TYPE_CHECKING:
@@ -44,18 +44,18 @@ def command(
 
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
-    made = store.resolve(model, hw=_options.size(imgsz))
-    target = out or Path(f"{made.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
+    source_model = store.resolve(model, hw=_options.parse_size(imgsz))
+    target = out or Path(f"{source_model.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
     for written in filter(None, (target, save_ranges)):
         files.refuse_sources(written, (model, *calib))
-    precision.quantizable(made)
-    ranges = ranges_of(made, calib, method, threads, quiet, keep_heads=keep_heads)
-    small = precision.with_ranges(made, ranges, keep_heads=keep_heads)
+    precision.quantizable(source_model)
+    ranges = ranges_of(source_model, calib, method, threads, quiet, keep_heads=keep_heads)
+    small = precision.with_ranges(source_model, ranges, keep_heads=keep_heads)
     if save_ranges:
         ranges.save(save_ranges)
     onnx_model.save(small, target)
     if not quiet:
-        for key, value in _facts(made, small, ranges):
+        for key, value in _summary_rows(source_model, small, ranges):
             print(f"{key:11} {value}")
         if save_ranges:
             print(f"{'ranges':11} {save_ranges}")
@@ -83,8 +83,8 @@ def ranges_of(
             raise UsageError(f"--method {method}: {calib[0]} was measured with {ranges.method}; leave the flag away")
         ranges.check(model)
         return ranges
-    given = _pictures.opened(calib)
-    expected = [source.frames for source in given]
+    opened = _images.open_sources(calib)
+    expected = [source.frames for source in opened]
     if None not in expected and sum(filter(None, expected)) < precision.LEAST:
         raise CalibrationError(
             f"--calib {' '.join(calib)}: {sum(filter(None, expected))} pictures, and {precision.LEAST} are the least "
@@ -94,7 +94,7 @@ def ranges_of(
     with _progress.bar("measuring", total, quiet) as tick:
 
         def batches() -> Iterator[Array]:
-            for image in _pictures.images(given):
+            for image in _images.read_images(opened):
                 yield preprocess.prepare(image, model.input)[0]
                 tick()
 
@@ -104,11 +104,11 @@ def ranges_of(
         return precision.best(model, batches(), keep_heads=keep_heads, threads=using)
 
 
-def _facts(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
+def _summary_rows(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
     """What was made and what changed, for people."""
     from ..graph import precision
 
-    before, after = _convolutions(model), _convolutions(small)
+    before, after = _count_convolutions(model), _count_convolutions(small)
     yield "model", f"{small.name}, {small.input.hw[1]}x{small.input.hw[0]}"
     yield "ranges", f"{ranges.method} of {ranges.pictures} pictures, {len(ranges.tensors)} tensors"
     if ranges.tried:
@@ -118,7 +118,7 @@ def _facts(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, st
     yield "size", f"{sizes[0] / 1e6:.2f} MB -> {sizes[1] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.1f} times smaller)"
 
 
-def _convolutions(model: Model) -> Dict[str, int]:
+def _count_convolutions(model: Model) -> Dict[str, int]:
     """How many compute in fp32 and how many in int8."""
     from ..graph.onnx_model import graph_of
 

@@ -75,27 +75,29 @@ def command(
     named, model = model is not None, model or pipeline.IN_THE_BOX
     detector = pipeline.load(
         model, engine, weights=weights, device=device, threads=threads, precision=precision,
-        imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
+        imgsz=_options.parse_size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.split_words(classes),
         max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=scheduler.at_once(opened),
     )  # fmt: skip
     if engine == "auto" and not quiet:
-        startup.engine(detector)
-    startup.in_vain(detector, model, timed=True)
+        startup.print_engine(detector)
+    startup.warn_if_meaningless(detector, model, timed=True)
     if not named and not quiet:
-        startup.unnamed(detector, model)
+        startup.print_default_model(detector, model)
     summary = pipeline.RunSummary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened, overwrite=overwrite
     ) as sink, _signals.until_signal() as stop, _progress(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = sink.write
         if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
-            write = _telling(sink.write)
-        pipeline.run(detector, opened, write, summary, ended=sink.ended, tick=tick, stop=stop, max_frames=max_frames)
+            write = _print_classes(sink.write)
+        pipeline.run(
+            detector, opened, write, summary, ended=sink.end_stream, tick=tick, stop=stop, max_frames=max_frames
+        )
     if not quiet:
         _report(summary, sink.paths)
         for note in sink.notes:
             print(f"edgecsp: {note}", file=sys.stderr)
-    for text in (*sources.told(summary.problems), *summary.failed):
+    for text in (*sources.format_problems(summary.problems), *summary.failed):
         print(f"edgecsp: {text}", file=sys.stderr)
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
@@ -103,16 +105,16 @@ def command(
         raise typer.Exit(PARTLY_DONE)
 
 
-def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
+def _print_classes(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
     """Also print each picture's classes: a classifier's answer is short enough to read."""
 
-    def told(frame: Frame, result: Result) -> None:
+    def write_and_print(frame: Frame, result: Result) -> None:
         write(frame, result)
         if frame.stream.kind == "image":
             best = ", ".join(f"{result.label(int(i))} {score:.3f}" for i, score in zip(result.class_ids, result.scores))
             print(f"{frame.stream.name}: {best}")
 
-    return told
+    return write_and_print
 
 
 @contextmanager
@@ -157,12 +159,12 @@ def _short(name: str) -> str:
 
 
 def _report(summary: RunSummary, paths: Sequence[Path]) -> None:
-    found = ", ".join(f"{count} {label}" for label, count in summary.found.most_common(8)) or "nothing"
+    counts = ", ".join(f"{count} {label}" for label, count in summary.found.most_common(8)) or "nothing"
     more = len(summary.found) - 8
     frames = f"{summary.frames} frame" + ("s" if summary.frames != 1 else "")
     fps = summary.frames / summary.seconds if summary.seconds else 0.0
     print(
-        f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {found}" + (f" and {more} more" * (more > 0)),
+        f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {counts}" + (f" and {more} more" * (more > 0)),
         file=sys.stderr,
     )
     for path in paths[:8]:

@@ -68,30 +68,30 @@ def command(
     for uri in source or ():
         streams.check(uri)
 
-    def opened() -> Detector:
+    def open_detector() -> Detector:
         return pipeline.load(
             name, engine, weights=weights, device=device, threads=threads, precision=precision,
-            imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
+            imgsz=_options.parse_size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.split_words(classes),
             max_det=max_det, at_once=scheduler.default_concurrency(threads or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
         if not quiet:
-            startup.engine(detector)
-            startup.in_vain(detector, name, timed=False)
+            startup.print_engine(detector)
+            startup.warn_if_meaningless(detector, name, timed=False)
             if model is None:
-                startup.unnamed(detector, name)
+                startup.print_default_model(detector, name)
         return engine_facts(detector)
 
     _serving.run(
-        place, opened, lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
+        place, open_detector, lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
         loop=not no_loop, broker=broker, hooks=hooks, quiet=quiet,
     )  # fmt: skip
 
 
 def engine_facts(detector: Detector) -> Dict[str, Any]:
     """What the page and the metrics say of the engine."""
-    from ..graph import precision as precisions
+    from ..graph import precision as graph_precision
     from ..system import cpu
 
     chosen = detector.chosen
@@ -99,7 +99,7 @@ def engine_facts(detector: Detector) -> Dict[str, Any]:
     return {
         "engine": chosen.engine,
         "device": chosen.device,
-        "precision": chosen.precision or precisions.detect_precision(detector.model),
+        "precision": chosen.precision or graph_precision.detect_precision(detector.model),
         "threads": chosen.threads or cpu.threads(),
     }
 
@@ -109,8 +109,8 @@ def _token(place: Optional[Path]) -> Optional[str]:
     from ..serve import check_token, secret_files
 
     if place is None:
-        said = os.environ.get("EDGECSP_TOKEN")
-        return None if not said else check_token(said, "EDGECSP_TOKEN")
+        token = os.environ.get("EDGECSP_TOKEN")
+        return None if not token else check_token(token, "EDGECSP_TOKEN")
     try:
         return check_token(secret_files.read(place), str(place))
     except OSError as error:

@@ -72,7 +72,7 @@ def command(
     from ..train.resources import AUTO, whole
 
     if "," in device:
-        raise UsageError(_several(device))
+        raise UsageError(_multi_gpu_message(device))
     if resume is not None and name is not None:
         raise UsageError(f"--resume {resume} goes on in its own folder; leave out --name {name}")
     settings = TrainSettings(
@@ -119,7 +119,7 @@ def command(
         print(*_summary(run, data).splitlines(), sep="\n", file=sys.stderr)
 
 
-def _several(device: str) -> str:
+def _multi_gpu_message(device: str) -> str:
     """How to train on several GPUs: torchrun starts the processes."""
     typed = [word for i, word in enumerate(sys.argv[1:], 1) if word != "--device" and sys.argv[i - 1] != "--device"]
     rest = shlex.join(word for word in typed if not word.startswith("--device="))
@@ -147,14 +147,14 @@ def _watch(quiet: bool) -> Iterator[Any]:
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[status]}"))
     with Bar(*columns, TimeRemainingColumn(), console=_print.console(to_stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, epoch="1", said="")
+        task = bar.add_task("", total=None, epoch="1", status="")
 
         def watch(at: TrainingProgress) -> None:
             ap50 = "" if at.ap50 is None else f", AP50 {at.ap50:.3f}"
-            said = f"loss {at.loss:.2f}{ap50}, {at.images_per_s:.0f} images/s, {at.waited:.0%} waiting for images"
-            bar.update(task, total=at.steps, completed=at.step, epoch=f"{at.epoch}/{at.epochs}", said=said)
+            status = f"loss {at.loss:.2f}{ap50}, {at.images_per_s:.0f} images/s, {at.waited:.0%} waiting for images"
+            bar.update(task, total=at.steps, completed=at.step, epoch=f"{at.epoch}/{at.epochs}", status=status)
 
         tell: Callable[[str], None] = lambda text: bar.console.print(text)  # noqa: E731
         yield tell, watch

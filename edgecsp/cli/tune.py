@@ -55,17 +55,17 @@ def command(
     from ..zoo import store
 
     if list_ or forget:
-        _kept(model, forget, json)
+        _list_or_forget(model, forget, json)
         return
     if data is None and (max_ap_drop is not None or calib):
         raise UsageError("--max-ap-drop and --calib are for other precisions, which take labelled pictures: --data")
     spec = model or pipeline.IN_THE_BOX
     tuning = tune.Tuning(
-        seconds, device, bench.engines(engine), _tuple(precision), _counts(threads),
+        seconds, device, bench.parse_engines(engine), bench.parse_names(precision), _parse_threads(threads),
         tune.Tuning.max_ap_drop if max_ap_drop is None else max_ap_drop,
     )  # fmt: skip
-    made = store.resolve(spec, hw=_options.size(imgsz))
-    with bench.written(json, None) as texts:
+    resolved = store.resolve(spec, hw=_options.parse_size(imgsz))
+    with bench.open_outputs(json, None) as texts:
         with _signals.until_signal() as stop:
 
             def tick() -> None:
@@ -73,53 +73,53 @@ def command(
                     raise tune.BenchStopped
 
             try:
-                ranges = _ranges(made, calib, quiet)
+                ranges = _ranges(resolved, calib, quiet)
                 with bench.progress(quiet) as tell:
-                    found = tune.run(
-                        made, spec, tuning, data=data, ranges=ranges, tell=tell, tick=tick, command=sys.argv
+                    result = tune.run(
+                        resolved, spec, tuning, data=data, ranges=ranges, tell=tell, tick=tick, command=sys.argv
                     )
             except tune.BenchStopped:
                 print("edgecsp: stopped before its end: nothing is kept", file=sys.stderr)
                 raise typer.Exit(128 + stop.signal) from None
-        place = found.keep()
+        place = result.keep()
         if not quiet:
-            _tune_shown.report(found.report, to_stderr=json == "-")
+            _tune_shown.report(result.report, to_stderr=json == "-")
         if "json" in texts:
-            texts["json"].write(json_module.dumps(found.report, allow_nan=False) + "\n")
+            texts["json"].write(json_module.dumps(result.report, allow_nan=False) + "\n")
             texts["json"].close()
     if not quiet:
         print(f"kept in {place}: --engine auto uses it; to drop it: edgecsp tune --forget {spec}", file=sys.stderr)
 
 
-def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
+def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> None:
     """Show or remove what is kept."""
-    from ..backends import tuning as tuned
+    from ..backends import tuning as cached_tuning
 
     if forget:
         if model is None:
-            known = sorted({str(kept.said.get("spec", kept.path)) for kept in tuned.known()})
+            known = sorted({str(cached.said.get("spec", cached.path)) for cached in cached_tuning.known()})
             raise UsageError(f"--forget: which model? Kept: {', '.join(known) or 'nothing'}")
-        gone = tuned.forget(model, _resolved(model))
-        if not gone:
+        removed = cached_tuning.forget(model, _resolve_or_none(model))
+        if not removed:
             raise UsageError(f"nothing is kept for {model}; see: edgecsp tune --list")
-        for place in gone:
+        for place in removed:
             print(f"removed {place}", file=sys.stderr)
         return
-    rows = [kept for kept in tuned.known() if model in (None, kept.said.get("spec"))]
+    rows = [cached for cached in cached_tuning.known() if model in (None, cached.said.get("spec"))]
     if json is not None:
-        said = [{"path": str(kept.path), "unfit": kept.unfit, **kept.said} for kept in rows]
-        text = json_module.dumps({"schema": JSON_LIST, "kept": said}, indent=2) + "\n"
-        with bench.written(json, None) as texts:
+        entries = [{"path": str(cached.path), "unfit": cached.unfit, **cached.said} for cached in rows]
+        text = json_module.dumps({"schema": JSON_LIST, "kept": entries}, indent=2) + "\n"
+        with bench.open_outputs(json, None) as texts:
             texts["json"].write(text)
             texts["json"].close()
         return
-    for kept in rows:
-        print(*_tune_shown.kept(kept), sep="\n")
+    for cached in rows:
+        print(*_tune_shown.format_cached(cached), sep="\n")
     if not rows:
         print(f"nothing is kept{f' for {model}' if model else ''}; type: edgecsp tune MODEL", file=sys.stderr)
 
 
-def _resolved(spec: str) -> Optional[Model]:
+def _resolve_or_none(spec: str) -> Optional[Model]:
     """The model that is to be forgotten, if it is still here: another name may have been tuned for the same file."""
     from ..zoo import store
 
@@ -133,14 +133,9 @@ def _ranges(model: Model, calib: Optional[List[str]], quiet: bool) -> Optional[R
     return quantize.ranges_of(model, calib, None, None, quiet) if calib else None
 
 
-def _tuple(given: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
-    words = _options.words(given)
-    return tuple(dict.fromkeys(words)) if words else None
-
-
-def _counts(given: Optional[List[str]]) -> Optional[Tuple[int, ...]]:
+def _parse_threads(values: Optional[List[str]]) -> Optional[Tuple[int, ...]]:
     """Numbers of threads. Raises `UsageError`."""
-    words = _tuple(given)
+    words = bench.parse_names(values)
     wrong: Any = [word for word in words or () if not word.isdecimal()]
     if wrong:
         raise UsageError(f"--threads {','.join(words or ())}: whole numbers, as in --threads 1,2,4")

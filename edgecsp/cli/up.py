@@ -36,13 +36,13 @@ def command(
         return
     if file is None:
         raise UsageError(f"no file; type: {EXAMPLE}")
-    from ..serve import site as sites
+    from ..serve import site as site_config
 
-    site = sites.load(file)
+    site = site_config.load(file)
     if not check:
         _serve(site, quiet)
     elif not quiet:
-        _tell(site, file)
+        _print_summary(site, file)
 
 
 def _serve(site: ServerConfig, quiet: bool) -> None:
@@ -51,7 +51,7 @@ def _serve(site: ServerConfig, quiet: bool) -> None:
     from ..media import scheduler
     from ..system import cpu
 
-    def opened() -> Detector:
+    def open_detector() -> Detector:
         return pipeline.load(
             site.model, site["engine"], device=site["device"], threads=site["threads"], precision=site["precision"],
             imgsz=site["imgsz"], conf=site["conf"], iou=site["iou"], classes=site["classes"],
@@ -60,29 +60,29 @@ def _serve(site: ServerConfig, quiet: bool) -> None:
 
     def facts(detector: Detector) -> Dict[str, Any]:
         if not quiet:
-            startup.engine(detector)
+            startup.print_engine(detector)
         return engine_facts(detector)
 
     _serving.run(
-        _serving.Place(site.host, site.port, site.token), opened, lambda detector: site.views(detector.model),
+        _serving.Place(site.host, site.port, site.token), open_detector, lambda detector: site.views(detector.model),
         facts=facts, queue=site["queue"], loop=site["loop"], broker=site.broker,
         mqtt_every_s=site.mqtt_every_s, hooks=site.hooks, quiet=quiet,
     )  # fmt: skip
 
 
-def _tell(site: ServerConfig, file: Path) -> None:
+def _print_summary(site: ServerConfig, file: Path) -> None:
     """What the file comes to, without logins."""
     from ..serve import webhooks
-    from ..serve.address import shown
+    from ..serve.address import redact_source
 
-    count = len(site.watched)
+    count = len(site.stream_configs)
     print(
         f"edgecsp: {file} is fit: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}",
         file=sys.stderr,
     )
-    for each in site.watched:
-        print(f"  {each.name}: {shown(each.uri)}", file=sys.stderr)
+    for each in site.stream_configs:
+        print(f"  {each.name}: {redact_source(each.uri)}", file=sys.stderr)
     names = [site.broker.name] if site.broker is not None else []
     names += webhooks.names(site.hooks)
     if names:
-        print(f"  tells {_options.listed(names)}", file=sys.stderr)
+        print(f"  tells {_options.join_names(names)}", file=sys.stderr)

@@ -47,7 +47,7 @@ def command(
     imgsz: Optional[str] = _options.IMGSZ,
     resize: Optional[str] = _options.RESIZE,
     threads: Optional[int] = _options.THREADS,
-    shown: Optional[float] = typer.Option(
+    confusion_conf: Optional[float] = typer.Option(
         None, "--confusion-conf", help="score from which confusions and mistakes count [default: the model's, 0.25]"
     ),
     save_worst: int = typer.Option(0, "--save-worst", help="draw the N images with the most mistakes into --out"),
@@ -65,43 +65,43 @@ def command(
     if save_worst < 0 or (save_worst and out is None):
         raise UsageError(f"--save-worst {save_worst}: a number of pictures, and --out FOLDER for them")
     pipeline.Settings(conf, iou, max_det=max_det)  # what cannot be meant shows before the work
-    pipeline.Settings(shown)
-    hw = _options.size(imgsz)
+    pipeline.Settings(confusion_conf)
+    hw = _options.parse_size(imgsz)
     # Called as they were typed: a file's own name is often that of the one it was made from.
     models = [
         replace(store.resolve(word, hw=hw), name=re.sub(r"\.onnx$", "", Path(word).name))
         for word in (model, *(others or ()))
     ]
-    held = accuracy.read(data, labels=models[0].labels, images=images, split=split)
+    labelled = accuracy.read(data, labels=models[0].labels, images=images, split=split)
     if classes:
-        held = held.only(_options.words(classes) or ())
-    asked = accuracy.ways(
-        models, _options.words(engine) or ("auto",), device=device, precisions=_options.words(precision)
+        labelled = labelled.only(_options.split_words(classes) or ())
+    options = accuracy.ways(
+        models, _options.split_words(engine) or ("auto",), device=device, precisions=_options.split_words(precision)
     )
     if not quiet:
-        _introduce(held, asked)
-    outputs = _outputs.Outputs(held, asked, out, save_json, json)
+        _introduce(labelled, options)
+    outputs = _outputs.Outputs(labelled, options, out, save_json, json)
     rows: List[AccuracyRow] = []
-    with outputs, _progress.bar("measuring", len(held.pictures) * len(asked), quiet) as tick:
+    with outputs, _progress.bar("measuring", len(labelled.pictures) * len(options), quiet) as tick:
         for row in accuracy.measured(
-            asked, held, shown=shown, conf=conf, max_det=max_det, threads=threads, tick=tick, iou=iou,
+            options, labelled, shown=confusion_conf, conf=conf, max_det=max_det, threads=threads, tick=tick, iou=iou,
             agnostic=agnostic, plain_nms=plain_nms, resize=resize,
         ):  # fmt: skip
             rows.append(row)
-            outputs.take(row, save_worst)
+            outputs.write_row(row, save_worst)
             row.found = None  # a large data set's detections fill the memory
         settings = {
-            "conf": conf, "iou": iou, "max_det": max_det, "classes": list(held.names) if classes else None,
+            "conf": conf, "iou": iou, "max_det": max_det, "classes": list(labelled.names) if classes else None,
             "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
         }  # fmt: skip
-        outputs.finish({"schema": SCHEMA, "data": _said(held), "settings": settings})
+        outputs.finish({"schema": SCHEMA, "data": _describe_data(labelled), "settings": settings})
     _report(rows, outputs.paths, quiet, to_stderr=json == "-")
 
 
-def _introduce(data: Data, asked: Sequence[EngineOption]) -> None:
+def _introduce(data: Data, options: Sequence[EngineOption]) -> None:
     for note in data.notes:
         print(f"edgecsp: {note}", file=sys.stderr)
-    for name in {way.model.name: way for way in asked if way.model.origin.get("weights") == "random"}:
+    for name in {way.model.name: way for way in options if way.model.origin.get("weights") == "random"}:
         print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing, and its AP says so", file=sys.stderr)
     objects = sum(data.counts)
     print(
@@ -111,7 +111,7 @@ def _introduce(data: Data, asked: Sequence[EngineOption]) -> None:
     )
 
 
-def _said(data: Data) -> Dict[str, Any]:
+def _describe_data(data: Data) -> Dict[str, Any]:
     return {
         "name": data.name,
         "layout": data.layout,

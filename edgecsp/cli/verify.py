@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 import typer
 
 from ..errors import EngineUnavailable, SourceError
-from . import _options, _pictures, _print
+from . import _images, _options, _print
 from ._print import print
 
 if TYPE_CHECKING:
@@ -39,36 +39,34 @@ def command(
 
     Exits with 8 when an fp32 engine disagrees, and with 6 when an engine of --engine did not run.
     """
-    from ..bench import verify as verifying
+    from ..bench import verify as verification
     from ..zoo import store
 
-    hw = _options.size(imgsz)
-    made = store.resolve(model, weights, hw=hw)
+    hw = _options.parse_size(imgsz)
+    reference = store.resolve(model, weights, hw=hw)
     graphs = [store.resolve(other, hw=hw) for other in others or ()]
-    pictures = _read(images) if images else verifying.drawn()
+    inputs = _read_images(images) if images else verification.drawn()
     rows = []
-    asked = _options.words(engine)
-    for row in verifying.rows(made, pictures, others=graphs, engines=asked, threads=threads):
+    requested = _options.split_words(engine)
+    for row in verification.rows(reference, inputs, others=graphs, engines=requested, threads=threads):
         rows.append(row)
         if not json:
             _show(row, first=sum(not each.why for each in rows) == 1)
     wrong = [row for row in rows if row.precision == "fp32" and not row.why and not row.largest <= TOLERANCE]
     if json:
-        said = {"model": made.name, "pictures": len(pictures), "drawn": not images, "tolerance": TOLERANCE}
-        _print.data(json_module.dumps({**said, "rows": [asdict(row) for row in rows]}, indent=2))
+        header = {"model": reference.name, "pictures": len(inputs), "drawn": not images, "tolerance": TOLERANCE}
+        _print.data(json_module.dumps({**header, "rows": [asdict(row) for row in rows]}, indent=2))
     else:
-        real = (
-            f"on {len(pictures)} pictures" if images else f"on {len(pictures)} drawn pictures (--images for real ones)"
-        )
-        print(f"{made.name} {real}; differences are shares of a head's largest value", file=sys.stderr)
+        real = f"on {len(inputs)} pictures" if images else f"on {len(inputs)} drawn pictures (--images for real ones)"
+        print(f"{reference.name} {real}; differences are shares of a head's largest value", file=sys.stderr)
     for row in wrong:
         print(
             f"edgecsp: {row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
             f"beyond {TOLERANCE:g}: it computes another network",
             file=sys.stderr,
         )
-    lacking = _lacking(rows, asked or ())
-    for why, names in _reasons([row for row in rows if row.engine in lacking]).items():
+    lacking = _missing_engines(rows, requested or ())
+    for why, names in _group_by_reason([row for row in rows if row.engine in lacking]).items():
         print(f"edgecsp: not verified: {', '.join(names)}: {why}", file=sys.stderr)
     if wrong:
         raise typer.Exit(DISAGREE)
@@ -76,17 +74,17 @@ def command(
         raise typer.Exit(EngineUnavailable.exit_code)
 
 
-def _lacking(rows: Sequence[VerifyRow], asked: Sequence[str]) -> List[str]:
+def _missing_engines(rows: Sequence[VerifyRow], requested: Sequence[str]) -> List[str]:
     """The engines that were asked for by name and ran nowhere, in nothing."""
     ran = {row.engine for row in rows if not row.why}
-    return [name for name in asked if name not in ran]
+    return [name for name in requested if name not in ran]
 
 
-def _read(given: List[str]) -> List[Array]:
-    found = list(itertools.islice(_pictures.images(_pictures.opened(given)), MOST))
-    if not found:
-        raise SourceError(f"--images {' '.join(given)}: no picture is there")
-    return found
+def _read_images(words: List[str]) -> List[Array]:
+    inputs = list(itertools.islice(_images.read_images(_images.open_sources(words)), MOST))
+    if not inputs:
+        raise SourceError(f"--images {' '.join(words)}: no picture is there")
+    return inputs
 
 
 def _show(row: VerifyRow, first: bool) -> None:
@@ -99,11 +97,11 @@ def _show(row: VerifyRow, first: bool) -> None:
     print(f"{place} {row.largest:9.2g} {row.mean:9.2g} {again} {row.ms:8.2f}")
 
 
-def _reasons(rows: List[VerifyRow]) -> Dict[str, List[str]]:
+def _group_by_reason(rows: List[VerifyRow]) -> Dict[str, List[str]]:
     """What did not run, by why: one engine on several devices, in several precisions, is one reason."""
-    told: Dict[str, List[str]] = {}
+    places_by_reason: Dict[str, List[str]] = {}
     for row in rows:
         place = f"{row.engine} on {row.device}"
-        if row.why and place not in told.setdefault(row.why, []):
-            told[row.why].append(place)
-    return told
+        if row.why and place not in places_by_reason.setdefault(row.why, []):
+            places_by_reason[row.why].append(place)
+    return places_by_reason

@@ -41,10 +41,10 @@ def annotate(image: Array, result: Result, *, copy: bool = True) -> Array:
     return canvas
 
 
-def _paint_boxes(canvas: Array, found: Detections) -> None:
-    names = [found.label(int(i)) for i in found.class_ids]
-    texts = [[f"{name} {score:.2f}", name] for name, score in zip(names, found.scores)]
-    boxes(canvas, found.xyxy, texts, [colour(int(i)) for i in found.class_ids])
+def _paint_boxes(canvas: Array, detections: Detections) -> None:
+    names = [detections.label(int(i)) for i in detections.class_ids]
+    texts = [[f"{name} {score:.2f}", name] for name, score in zip(names, detections.scores)]
+    boxes(canvas, detections.xyxy, texts, [colour(int(i)) for i in detections.class_ids])
 
 
 def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: Sequence[BGR]) -> None:
@@ -67,12 +67,12 @@ def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: S
         _paint_tag(canvas, style, texts[i], corners[i], colours[i])
 
 
-def titled(image: Array, text: str) -> Array:
+def add_title(image: Array, text: str) -> Array:
     """A picture, (H, W, 3) uint8 BGR, under a line of words: as wide, and that much higher."""
     height, width = image.shape[:2]
     style = _style(min(height, width))
     strip = np.full((style.tag_px, width, 3), 32, np.uint8)
-    words = _fitting(style, text, width)
+    words = _truncate(style, text, width)
     _put(strip, style, words, (style.pad, style.base), (235, 235, 235))
     return np.concatenate((strip, image))
 
@@ -97,15 +97,15 @@ def _paint_tag(canvas: Array, style: _Style, texts: Sequence[str], box: List[int
     _put(canvas, style, text, (x + style.pad, y + style.base), ink(fill))
 
 
-def _paint_classes(canvas: Array, found: Classes) -> None:
+def _paint_classes(canvas: Array, classes: Classes) -> None:
     """The best five, best first, on a darkened corner at the top left."""
     style = _style(min(canvas.shape[:2]))
     height, width = canvas.shape[:2]
-    rows = min(TOP, len(found), height // style.tag_px)
+    rows = min(TOP, len(classes), height // style.tag_px)
     if not rows:
         return
-    scores = [f"{100 * float(score):.1f}%" for score in found.scores[:rows]]
-    names = [found.label(int(i)) for i in found.class_ids[:rows]]
+    scores = [f"{100 * float(score):.1f}%" for score in classes.scores[:rows]]
+    names = [classes.label(int(i)) for i in classes.class_ids[:rows]]
     column = max(style.width(score) for score in scores)
     w = min(width, column + max(style.width(name) for name in names))
     corner = canvas[: rows * style.tag_px + style.pad, :w]
@@ -117,7 +117,7 @@ def _paint_classes(canvas: Array, found: Classes) -> None:
         _put(corner, style, name, (column + style.pad // 2, y), tint)
 
 
-def _fitting(style: _Style, text: str, width: int) -> str:
+def _truncate(style: _Style, text: str, width: int) -> str:
     """The text, cut where it would not fit."""
     while text and style.width(text) > width:
         text = text[:-1]

@@ -1,9 +1,9 @@
 """A server for pictures and streams: a page to look at, KServe's protocol, events; one session for all of it.
 
-    with serve.Server(batcher, views, bus, metrics, port=8080) as server:
+    with serve.Server(pool, views, bus, metrics, port=8080) as server:
         ...                                    # server.url answers until the block ends
 
-`batcher` has the session, `streams` fill the `live.StreamState`s, `Server` answers. Nothing here prints or exits, and
+`pool` has the session, `streams` fill the `live.StreamState`s, `Server` answers. Nothing here prints or exits, and
 no request can name a source: what is read is said on the command line or in the site's file.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .live import StreamState
     from .metrics import Metrics
 
-__all__ = ["Limits", "Server", "bound", "check_token", "is_loopback"]
+__all__ = ["Limits", "Server", "bind", "check_token", "is_loopback"]
 
 ACCEPTED_AT_ONCE = 64  # connections in one turn of the loop: those that are there already are read between
 BACKLOG = 1024  # connections that wait in the kernel to be accepted
@@ -33,23 +33,25 @@ PATIENCE_S = 1.5
 STARTS_WITHIN_S = 30.0
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """A socket that listens nowhere yet: whether the port is free shows before a model is read. Raises `UsageError`."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        held = socket.socket(family, kind, protocol)
+        listener = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError, OverflowError) as error:
         raise UsageError(
             f"--host {host}: {getattr(error, 'strerror', None) or error}; 127.0.0.1 is this machine alone"
         ) from error
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        held.bind(address)
+        listener.bind(address)
     except (OSError, OverflowError) as error:
-        held.close()
-        said = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot listen at {host}, port {port}: {said}; another one: --port {_next(port)}") from error
-    return held
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"cannot listen at {host}, port {port}: {reason}; another one: --port {_next(port)}"
+        ) from error
+    return listener
 
 
 def _next(port: int) -> int:
@@ -57,21 +59,21 @@ def _next(port: int) -> int:
 
 
 class Server:
-    """What answers: a thread with the event loop. Start it, then close it, or use it as a context manager.
+    """The HTTP server: a thread with the event loop. Start it, then close it, or use it as a context manager.
 
-    `held` is a socket of `bound` [default: one at 127.0.0.1 and any free port]. Without a `token` only this machine's
-    own names are answered. `facts` are shown on the page: engine, device, precision, threads. Closing it ends the
-    bus as well: who listens to it by HTTP is told so.
+    `listener` is a socket of `bind` [default: one at 127.0.0.1 and any free port]. Without a `token` only requests to
+    this machine's own names are answered. `facts` (engine, device, precision, threads) are shown on the page. Closing
+    the server also closes the bus, which ends its HTTP listeners.
     """
 
     def __init__(
         self,
-        batcher: InferencePool,
+        pool: InferencePool,
         views: Sequence[StreamState],
         bus: Bus,
         metrics: Metrics,
         *,
-        held: Optional[socket.socket] = None,
+        listener: Optional[socket.socket] = None,
         token: Optional[str] = None,
         facts: Optional[Mapping[str, Any]] = None,
         limits: Optional[Limits] = None,
@@ -83,11 +85,11 @@ class Server:
         from .app_state import AppState
 
         limits = limits or Limits()
-        self._held = held or bound("127.0.0.1", 0)
-        self._address = self._held.getsockname()[:2]
-        self._desk = AppState(batcher, views, bus, metrics, facts or {}, limits)
+        self._listener = listener or bind("127.0.0.1", 0)
+        self._address = self._listener.getsockname()[:2]
+        self._app_state = AppState(pool, views, bus, metrics, facts or {}, limits)
         config = uvicorn.Config(
-            app.build(self._desk, token), http=protocol(limits, needs_key=token is not None), ws="none",
+            app.build(self._app_state, token), http=protocol(limits, needs_key=token is not None), ws="none",
             loop="asyncio", lifespan="on",
             log_config=None, log_level="critical", access_log=False, proxy_headers=False, server_header=False,
             backlog=ACCEPTED_AT_ONCE, timeout_keep_alive=int(limits.header_s), timeout_graceful_shutdown=1,
@@ -129,23 +131,23 @@ class Server:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_unhandled)
-        serving = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._held]))
+        serving = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._listener]))
         while not self._uvicorn.started and not serving.done():
             await asyncio.sleep(0.01)
         if self._uvicorn.started:
-            self._held.listen(BACKLOG)  # asyncio accepts in one turn as many as it was told may wait
+            self._listener.listen(BACKLOG)  # asyncio accepts in one turn as many as it was told may wait
         self._ready.set()
         await serving
 
     def close(self) -> None:
         """Answer no more: what is under way is finished within a second, what never ends is ended."""
         self._uvicorn.should_exit = True
-        self._desk.bus.close()
+        self._app_state.bus.close()
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._desk.end)
+            self._loop.call_soon_threadsafe(self._app_state.end)
         if self._thread is not None:
             self._thread.join(PATIENCE_S)
-        self._held.close()
+        self._listener.close()
 
     def __enter__(self) -> Server:
         return self.start()

@@ -31,7 +31,7 @@ class MqttConnection:
         self._up = threading.Event()
         self._why = ""
         self._tls: Optional[_Context] = None
-        self._client = self._made()
+        self._client = self._create_client()
 
     def run(self) -> str:
         """Connect, send until it breaks or is stopped; why it broke."""
@@ -46,7 +46,7 @@ class MqttConnection:
         try:
             if not self._await_answer():
                 return self._why or f"no answer for {TIMEOUT_S:g} s"
-            self._owner.reached()
+            self._owner.on_connected()
             self._send()
             if self._stop.is_set() and not self._why:
                 self._farewell()
@@ -55,7 +55,7 @@ class MqttConnection:
             client.disconnect()
             client.loop_stop()
 
-    def _made(self) -> Any:
+    def _create_client(self) -> Any:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
@@ -66,7 +66,7 @@ class MqttConnection:
         if target.username is not None:
             client.username_pw_set(target.username, target.password)
         if target.tls:
-            self._tls = _Context.trusting(target.ca)
+            self._tls = _Context.create(target.ca)
             client.tls_set_context(self._tls)
         client.will_set(f"{target.prefix}/availability", "offline", qos=1, retain=True)
         client.max_inflight_messages_set(WINDOW)
@@ -93,7 +93,7 @@ class MqttConnection:
 
     def _on_message(self, client: Any, data: Any, message: Any) -> None:
         if bytes(message.payload) == b"online":  # Home Assistant has started
-            self._owner.greet()
+            self._owner.resend_retained()
 
     def _await_answer(self) -> bool:
         late = time.monotonic() + TIMEOUT_S
@@ -106,7 +106,7 @@ class MqttConnection:
         client.publish(f"{target.prefix}/availability", "online", qos=1, retain=True)
         if target.discovery:
             client.subscribe(f"{target.discovery}/status")
-        self._owner.greet()
+        self._owner.resend_retained()
         under_way: Dict[int, int] = {}
         last = 0
         while not self._why and not self._stop.is_set():
@@ -116,22 +116,22 @@ class MqttConnection:
                 if number is not None:
                     spool.remove(number)
                     self._owner.sent += 1
-            for topic, payload in self._owner.retained().items():
+            for topic, payload in self._owner.take_retained().items():
                 client.publish(topic, payload, qos=1, retain=True)
             for message in spool.after(last, WINDOW - len(under_way)):
-                sent = client.publish(message.topic, message.payload, qos=1)
-                if sent.rc:
+                published = client.publish(message.topic, message.payload, qos=1)
+                if published.rc:
                     self._why = self._why or "the connection broke"
                     return
-                last, under_way[sent.mid] = message.number, message.number
+                last, under_way[published.mid] = message.number, message.number
             self._wake.wait(1.0)
 
     def _farewell(self) -> None:
         """Say ourselves that we go: the broker says it only of those who break off."""
         topic = f"{self._target.prefix}/availability"
-        said = self._client.publish(topic, "offline", qos=1, retain=True)
-        if not said.rc:
-            said.wait_for_publish(FAREWELL_S)
+        message = self._client.publish(topic, "offline", qos=1, retain=True)
+        if not message.rc:
+            message.wait_for_publish(FAREWELL_S)
 
 
 class _Context(ssl.SSLContext):
@@ -140,15 +140,15 @@ class _Context(ssl.SSLContext):
     last: Optional[ssl.SSLSocket] = None
 
     @classmethod
-    def trusting(cls, ca: Optional[str]) -> _Context:
+    def create(cls, ca: Optional[str]) -> _Context:
         """Trusts the certificates of a file, or those that the system trusts."""
-        made = cls(ssl.PROTOCOL_TLS_CLIENT)
-        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = cls(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         if ca is None:
-            made.load_default_certs()
+            context.load_default_certs()
         else:
-            made.load_verify_locations(ca)
-        return made
+            context.load_verify_locations(ca)
+        return context
 
     def wrap_socket(self, *words: Any, **options: Any) -> ssl.SSLSocket:
         """As ever, and remembered."""

@@ -29,7 +29,7 @@ class Paced(Source):
         self._arrivals: Deque[Tuple[int, float]] = deque(maxlen=8)
         self._anchor: Optional[float] = None
 
-    def taken(self, index: int) -> float:
+    def pop_arrival(self, index: int) -> float:
         """When the frame of that number had come; those before it are forgotten."""
         while self._arrivals:
             number, came = self._arrivals.popleft()

@@ -49,11 +49,11 @@ class Body:
         self._waiting: Optional[asyncio.Task[Any]] = None
         self._late = False
         self.size = 0
-        self.whole = False
+        self.complete = False
 
     async def receive(self) -> Message:
         """ASGI's `receive`. Raises `HTTPRequestError`."""
-        if self.whole:
+        if self.complete:
             return await self._receive()
         # One timer for all of it: asyncio.wait_for would make a task of each piece.
         if self._clock is None:
@@ -75,10 +75,10 @@ class Body:
                 raise HTTPRequestError(413, too_large(self._limits))
             self._budget.change(self._address, self.size, self.size + size)
             self.size += size
-            self.whole = not message.get("more_body", False)
+            self.complete = not message.get("more_body", False)
         else:
-            self.whole = True
-        if self.whole and self._clock is not None:
+            self.complete = True
+        if self.complete and self._clock is not None:
             self._clock.cancel()
         return message
 
@@ -103,12 +103,12 @@ class Body:
     async def discard(self, most: int) -> None:
         """Take what still comes, for a second: whoever sends before reading would never see the answer."""
         late, left = time.monotonic() + 1.0, most
-        while not self.whole and left > 0 and time.monotonic() < late:
+        while not self.complete and left > 0 and time.monotonic() < late:
             try:
                 message = await asyncio.wait_for(self._receive(), max(0.001, late - time.monotonic()))
             except asyncio.TimeoutError:
                 return
-            self.whole = message["type"] != "http.request" or not message.get("more_body", False)
+            self.complete = message["type"] != "http.request" or not message.get("more_body", False)
             left -= len(message.get("body", b""))
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterator, List, Optional
 
-from ..media.sinks.rows import as_json
+from ..media.sinks.rows import to_dict
 from ..types import Frame, Result
 
 LIMIT = 256
@@ -25,12 +25,12 @@ Event = Dict[str, Any]
 
 def detections(stream: str, frame: Frame, result: Result) -> Event:
     """The event of a frame and what is in it: a row of `edgecsp run --json`, and whose it is."""
-    return {"type": "detections", "stream": stream, "time": now(), **as_json(frame, result)}
+    return {"type": "detections", "stream": stream, "time": now(), **to_dict(frame, result)}
 
 
-def state(stream: str, said: str, reason: str) -> Event:
+def state(stream: str, new_state: str, reason: str) -> Event:
     """The event of a stream that has become live, or is so no more."""
-    return {"type": "state", "stream": stream, "time": now(), "state": said, "reason": reason}
+    return {"type": "state", "stream": stream, "time": now(), "state": new_state, "reason": reason}
 
 
 def now() -> str:

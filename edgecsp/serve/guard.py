@@ -98,10 +98,10 @@ class Guard:
             if message["type"] == "http.response.start":
                 started = True
                 headers = _with_ours(message.get("headers", ()))
-                if not body.whole:
+                if not body.complete:
                     headers.append((b"connection", b"close"))
                 await send({**message, "headers": headers})
-            elif body.whole or message.get("more_body", False):
+            elif body.complete or message.get("more_body", False):
                 await send(message)
             else:
                 # Whoever sends all before reading would never see an answer that closes the connection at once.
@@ -118,12 +118,12 @@ class Guard:
         except HTTPRequestError as error:
             if started:
                 raise
-            await _say(answer, error.status, {"error": str(error)}, _retry(error))
+            await _respond_json(answer, error.status, {"error": str(error)}, _retry(error))
         except Exception as error:
             reference = unexpected.report("request", error)
             if started:  # half an answer cannot be taken back: the connection is closed
                 raise
-            await _say(answer, 500, {"error": f"internal error {reference}; search the server's log for it"})
+            await _respond_json(answer, 500, {"error": f"internal error {reference}; search the server's log for it"})
         finally:
             body.close()
 
@@ -142,7 +142,7 @@ class Guard:
             raise HTTPRequestError(400, f"Content-Length {size[:32]!r} is no number")
         if int(size) > self._limits.body_bytes:
             raise HTTPRequestError(413, too_large(self._limits))
-        body.whole = int(size) == 0 and "transfer-encoding" not in headers
+        body.complete = int(size) == 0 and "transfer-encoding" not in headers
         if self._key is None:
             _check_host(headers.get("host", ""))
         _check_site(method, path, headers)
@@ -152,32 +152,32 @@ class Guard:
         if caller.known or path.startswith(BY_FIELD):
             return True
         if path == "/" and method == "GET":
-            given = _token_in(scope["query_string"])
-            if given:
-                await self._log_in(self._key, given, answer)
+            token = _token_in(scope["query_string"])
+            if token:
+                await self._log_in(self._key, token, answer)
                 return False
         if path == "/login" and method == "POST":
             await self._log_in(self._key, _token_in(await read(body.receive, LOGIN_BYTES)), answer)
             return False
         if method == "GET" and "text/html" in headers.get("accept", ""):
-            await _page(answer, 401, self._login)
+            await _respond_html(answer, 401, self._login)
             return False
-        await _say(
+        await _respond_json(
             answer, 401,
             {"error": "a token is needed; send the header  Authorization: Bearer TOKEN"},
             ((b"www-authenticate", b'Bearer realm="edgecsp"'),),
         )  # fmt: skip
         return False
 
-    async def _log_in(self, key: ApiKey, given: str, answer: Send) -> None:
+    async def _log_in(self, key: ApiKey, token: str, answer: Send) -> None:
         """Exchange a token for the cookie, and have the browser forget the address with the token."""
-        if not key.is_token(given):
-            await _page(
+        if not key.is_token(token):
+            await _respond_html(
                 answer, 401, self._login.replace(b"<!--wrong-->", b'<p role="alert">That is not the token.</p>')
             )
             return
-        said = f"{COOKIE}={key.cookie}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Strict"
-        headers = [(b"location", b"/"), (b"set-cookie", said.encode()), (b"content-length", b"0")]
+        cookie = f"{COOKIE}={key.cookie}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Strict"
+        headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
         await answer({"type": "http.response.start", "status": 303, "headers": headers})
         await answer({"type": "http.response.body", "body": b""})
 
@@ -233,30 +233,30 @@ def _place(origin: str) -> Optional[str]:
 
 
 def _with_ours(headers: Any) -> List[Tuple[bytes, bytes]]:
-    said: List[Tuple[bytes, bytes]] = [*headers, *ALWAYS]
-    kinds = {key: value for key, value in said if key in (b"content-type", b"cache-control")}
+    fields: List[Tuple[bytes, bytes]] = [*headers, *ALWAYS]
+    kinds = {key: value for key, value in fields if key in (b"content-type", b"cache-control")}
     if b"cache-control" not in kinds:
-        said.append((b"cache-control", b"no-store"))
+        fields.append((b"cache-control", b"no-store"))
     if kinds.get(b"content-type", b"").startswith(b"text/html"):
-        said.extend(FOR_PAGES)
+        fields.extend(FOR_PAGES)
     else:
-        said.append(UNFRAMED)
-    return said
+        fields.append(UNFRAMED)
+    return fields
 
 
 def _retry(error: HTTPRequestError) -> Tuple[Tuple[bytes, bytes], ...]:
     return () if error.retry_after_s is None else ((b"retry-after", str(error.retry_after_s).encode()),)
 
 
-async def _say(answer: Send, status: int, said: Dict[str, Any], headers: Any = ()) -> None:
-    await _whole(answer, status, b"application/json", json.dumps(said).encode(), headers)
+async def _respond_json(answer: Send, status: int, body: Dict[str, Any], headers: Any = ()) -> None:
+    await _respond(answer, status, b"application/json", json.dumps(body).encode(), headers)
 
 
-async def _page(answer: Send, status: int, page: bytes) -> None:
-    await _whole(answer, status, b"text/html; charset=utf-8", page, ())
+async def _respond_html(answer: Send, status: int, page: bytes) -> None:
+    await _respond(answer, status, b"text/html; charset=utf-8", page, ())
 
 
-async def _whole(answer: Send, status: int, kind: bytes, body: bytes, headers: Any) -> None:
-    said = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *headers]
-    await answer({"type": "http.response.start", "status": status, "headers": said})
+async def _respond(answer: Send, status: int, kind: bytes, body: bytes, headers: Any) -> None:
+    fields = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *headers]
+    await answer({"type": "http.response.start", "status": status, "headers": fields})
     await answer({"type": "http.response.body", "body": body})

@@ -20,22 +20,22 @@ def check(data: bytes, most_pixels: int) -> None:
         raise HTTPRequestError(
             400, "the body is empty; send a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg'"
         )
-    found = probe(data, TAKEN)
-    if found is None:
+    header = probe(data, TAKEN)
+    if header is None:
         raise HTTPRequestError(415, f"the picture {decoding.looks_like(data)}; {KINDS} are taken")
-    width, height = found.width, found.height
-    if found.doubt and found.kind == "JPEG":
+    width, height = header.width, header.height
+    if header.doubt and header.kind == "JPEG":
         width, height = max((width, height), decoding.jpeg_size(data), key=lambda sides: sides[0] * sides[1])
     if width * height > most_pixels:
         raise HTTPRequestError(
             413,
             f"the picture is {width}x{height}, {width * height / 1e6:.0f} megapixels; {most_pixels / 1e6:g} are taken",
         )
-    if found.doubt:
+    if header.doubt:
         raise HTTPRequestError(
-            400, f"the picture is a {found.kind} that cannot be checked: {found.doubt}; save it anew"
+            400, f"the picture is a {header.kind} that cannot be checked: {header.doubt}; save it anew"
         )
     if width < 1 or height < 1:
         raise HTTPRequestError(400, f"the picture says of itself that it is {width}x{height}")
-    if found.scans > SCANS:
+    if header.scans > SCANS:
         raise HTTPRequestError(413, f"the picture is a JPEG of more than {SCANS} scans")

@@ -28,7 +28,7 @@ class Ids:
         nodes = _unique([f"{prefix}_{stream}" for stream in streams], set())
         self._nodes = {stream: nodes[f"{prefix}_{stream}"] for stream in streams}
         self._labels = _unique(labels, set())
-        self._taken = {f"{node}_signal" for node in self._nodes.values()}
+        self._used_ids = {f"{node}_signal" for node in self._nodes.values()}
         self._sensors: Dict[Tuple[str, str], str] = {}
         for stream in streams:
             for label in labels:
@@ -40,7 +40,7 @@ class Ids:
 
     def label(self, label: str) -> str:
         """A label's part of a topic."""
-        return self._labels.get(label) or _marked(label, set(self._labels.values()))
+        return self._labels.get(label) or _with_digest(label, set(self._labels.values()))
 
     def sensor(self, stream: str, label: str) -> str:
         """The unique id of what counts a label in a stream."""
@@ -48,29 +48,29 @@ class Ids:
         if key not in self._sensors:
             # "door" and "traffic light" joined are "door_traffic" and "light" joined.
             plain = f"{self.node(stream)}_{self.label(label)}"
-            made = _marked(f"{stream}/{label}", self._taken, plain) if plain in self._taken else plain
-            self._taken.add(made)
-            self._sensors[key] = made
+            unique_id = _with_digest(f"{stream}/{label}", self._used_ids, plain) if plain in self._used_ids else plain
+            self._used_ids.add(unique_id)
+            self._sensors[key] = unique_id
         return self._sensors[key]
 
 
-def _unique(names: Iterable[str], taken: Set[str]) -> Dict[str, str]:
+def _unique(names: Iterable[str], used: Set[str]) -> Dict[str, str]:
     names = list(dict.fromkeys(names))
-    found = {name: name for name in names if name == slug(name)}
-    taken |= set(found)
+    ids = {name: name for name in names if name == slug(name)}
+    used |= set(ids)
     for name in names:
-        if name not in found:
+        if name not in ids:
             short = slug(name)
-            plain = name.isascii() and re.search(r"[A-Za-z0-9-]", name) and short not in taken
-            found[name] = short if plain else _marked(name, taken)
-            taken.add(found[name])
-    return found
+            plain = name.isascii() and re.search(r"[A-Za-z0-9-]", name) and short not in used
+            ids[name] = short if plain else _with_digest(name, used)
+            used.add(ids[name])
+    return ids
 
 
-def _marked(name: str, taken: Set[str], short: str = "") -> str:
+def _with_digest(name: str, used: Set[str], short: str = "") -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    marked = (f"{short or slug(name)}_{digest[:size]}" for size in range(6, 65))
-    return next(each for each in marked if each not in taken)
+    candidates = (f"{short or slug(name)}_{digest[:size]}" for size in range(6, 65))
+    return next(each for each in candidates if each not in used)
 
 
 def messages(

@@ -9,7 +9,7 @@ from ..errors import EdgecspError, EngineFailed
 from ..pipeline import Detector, Settings
 from ..types import Array, Result
 
-Picture = Union[Array, Callable[[], Array]]
+ImageOrLoader = Union[Array, Callable[[], Array]]
 
 
 class InferenceContext:
@@ -21,13 +21,13 @@ class InferenceContext:
         self.infer_s = 0.0  # what it took
         self._observe = observe
 
-    def detect(self, picture: Picture, settings: Optional[Settings]) -> Result:
+    def detect(self, image_or_loader: ImageOrLoader, settings: Optional[Settings]) -> Result:
         """A picture, or what makes one (it is called here, off everybody else's thread) -> what is in it."""
-        image = self.timed("decode", picture) if callable(picture) else picture
+        image = self.timed("decode", image_or_loader) if callable(image_or_loader) else image_or_loader
         batch, geometry = self.timed("preprocess", self.detector.prepare, image)
         outputs = self.infer(batch)
-        found: Result = self.timed("post", self.detector.finish, outputs, geometry, settings)
-        return found
+        result: Result = self.timed("post", self.detector.finish, outputs, geometry, settings)
+        return result
 
     def infer(self, batch: Array) -> List[Array]:
         """Network input -> raw heads. Raises `EngineFailed` whatever the engine raised."""
@@ -38,9 +38,9 @@ class InferenceContext:
         except EdgecspError:
             raise
         except Exception as error:
-            said = " ".join(str(error).split())[:300]
+            message = " ".join(str(error).split())[:300]
             raise EngineFailed(
-                f"the engine failed ({type(error).__name__}: {said}); a new session is opened"
+                f"the engine failed ({type(error).__name__}: {message}); a new session is opened"
             ) from error
         finally:
             self.infer_s += time.monotonic() - (self.begun or 0.0)

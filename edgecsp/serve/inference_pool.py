@@ -29,7 +29,7 @@ from ..media import scheduler
 from ..pipeline import Detector, Settings
 from ..types import Model, Result
 from . import unexpected
-from .inference_context import InferenceContext, Picture
+from .inference_context import ImageOrLoader, InferenceContext
 
 PATIENCE_S = 1.0  # how long `close` waits for calls under way
 WITHIN_S, MOST = 60.0, 5  # so many new sessions in so much time; one more, and the engine is what is broken
@@ -42,7 +42,7 @@ class _Job:
     def __init__(self, work: Callable[[InferenceContext], Any]) -> None:
         self.work = work
         self.future: Future[Any] = Future()
-        self.asked = time.perf_counter()
+        self.queued_at = time.perf_counter()
 
     def fail(self, error: BaseException) -> None:
         with suppress(InvalidStateError):  # answered already, or given up by who asked
@@ -54,9 +54,9 @@ class _Worker:
 
     def __init__(self) -> None:
         self.thread: Optional[threading.Thread] = None
-        self.turn: Optional[InferenceContext] = None
+        self.context: Optional[InferenceContext] = None
         self.job: Optional[_Job] = None
-        self.given_up = False
+        self.is_abandoned = False
 
 
 class InferencePool:
@@ -81,20 +81,20 @@ class InferencePool:
         self._last_was_stream = False
         self._opened_at: Deque[float] = deque(maxlen=MOST)
         self._why = ""  # why there is no session at the moment
-        self._told = ""  # what is told to all while there will be none for some time
+        self._broken_reason = ""  # what is told to all while there will be none for some time
         self._broken = False
-        self._given_up: List[_Worker] = []
+        self._abandoned: List[_Worker] = []
         self._closed = False
         self._ended = threading.Event()
         self._detector: Optional[Detector] = open_detector()
-        self._known: Detector = self._detector
+        self._last_detector: Detector = self._detector
         self.model: Model = self._detector.model
         self.places = backends.at_once(self._detector.session)
         self._workers: List[_Worker] = []
         with self._lock:
             # One more than in `flow`: Python's lock is the loop's as well, and who waits for it leaves a place empty.
             for _ in range(max(scheduler.workers(self.places), self.places + 1)):
-                self._hire()
+                self._start_worker()
         words = ("worker", self._watch_all, self._ended)
         self._watcher = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-watch", daemon=True)
         self._watcher.start()
@@ -102,7 +102,7 @@ class InferencePool:
     @property
     def detector(self) -> Detector:
         """The present one; while there is none, the last."""
-        return self._known
+        return self._last_detector
 
     @property
     def depth(self) -> int:
@@ -114,22 +114,22 @@ class InferencePool:
         """Whether there is a session to ask."""
         return self._detector is not None and not self._closed
 
-    def detect(self, picture: Picture, settings: Optional[Settings] = None) -> Result:
+    def detect(self, image_or_loader: ImageOrLoader, settings: Optional[Settings] = None) -> Result:
         """What is in a stream's picture, (H, W, 3) uint8 BGR; waits for it. Raises `EngineFailed` or `SessionHung`."""
-        job = _Job(lambda turn: turn.detect(picture, settings))
+        job = _Job(lambda context: context.detect(image_or_loader, settings))
         with self._lock:
             self._refuse()
             self._streams.append(job)
             self._work.notify()
-        found: Result = job.future.result()
-        return found
+        result: Result = job.future.result()
+        return result
 
-    def submit(self, picture: Picture, settings: Optional[Settings] = None) -> Future[Any]:
+    def submit(self, image_or_loader: ImageOrLoader, settings: Optional[Settings] = None) -> Future[Any]:
         """Queue a request's image, or what makes one; a future of what is in it.
 
         Raises `ServerOverloaded` when too many wait.
         """
-        return self.ask(lambda turn: turn.detect(picture, settings))
+        return self.ask(lambda context: context.detect(image_or_loader, settings))
 
     def ask(self, work: Callable[[InferenceContext], Any]) -> Future[Any]:
         """Queue any work that needs the session, in the requests' lane; a future of its value.
@@ -176,11 +176,11 @@ class InferencePool:
         if self._closed:
             raise EngineFailed("the server is being shut down")
         if self._broken:
-            raise EngineFailed(self._told)
+            raise EngineFailed(self._broken_reason)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         worker = _Worker()
         words = ("worker", partial(self._run, worker), self._ended)
         worker.thread = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-serve", daemon=True)
@@ -193,27 +193,27 @@ class InferencePool:
                 job = self._take(worker)
                 if job is None:
                     return
-                turn = worker.turn
-            assert turn is not None
+                context = worker.context
+            assert context is not None
             error: Optional[BaseException] = None
             try:
-                self.observe("wait", time.perf_counter() - job.asked)
-                value = job.work(turn)
+                self.observe("wait", time.perf_counter() - job.queued_at)
+                value = job.work(context)
             except BaseException as caught:  # noqa: BLE001 - carried to the one who waits for it
                 error = caught
             with self._lock:
-                worker.job = worker.turn = None
-                if worker.given_up:  # its place is taken, and whoever waited has been told
-                    self._given_up.remove(worker)
+                worker.job = worker.context = None
+                if worker.is_abandoned:  # its place is taken, and whoever waited has been told
+                    self._abandoned.remove(worker)
                     return
-                if isinstance(error, EngineFailed) and turn.detector is self._detector:
+                if isinstance(error, EngineFailed) and context.detector is self._detector:
                     self._lose(str(error))
             if error is not None:
                 job.fail(error)
             else:
                 with suppress(InvalidStateError):
                     job.future.set_result(value)
-            del job, turn, error  # or the picture stays until the next one comes
+            del job, context, error  # or the picture stays until the next one comes
             value = None
 
     def _take(self, worker: _Worker) -> Optional[_Job]:
@@ -225,7 +225,7 @@ class InferencePool:
                 self._last_was_stream = bool(first)
                 if not job.future.set_running_or_notify_cancel():
                     continue  # who asked has gone
-                worker.job, worker.turn = job, InferenceContext(self._detector, self.observe)
+                worker.job, worker.context = job, InferenceContext(self._detector, self.observe)
                 return job
             self._work.wait()
         return None
@@ -251,16 +251,16 @@ class InferencePool:
         """Give up the workers whose call does not come back; their jobs. The lock is held."""
         now, jobs = time.monotonic(), []
         for worker in list(self._workers):
-            turn, job = worker.turn, worker.job
-            begun = turn.begun if turn else None
-            if turn is None or job is None or begun is None or now - begun < self._hung_s:
+            context, job = worker.context, worker.job
+            begun = context.begun if context else None
+            if context is None or job is None or begun is None or now - begun < self._hung_s:
                 continue
-            worker.given_up = True
+            worker.is_abandoned = True
             self._workers.remove(worker)
-            self._given_up.append(worker)
+            self._abandoned.append(worker)
             jobs.append(job)
-            self._hire()
-            if turn.detector is self._detector:
+            self._start_worker()
+            if context.detector is self._detector:
                 self._lose(f"the engine has not answered for {self._hung_s:g} s")
         return jobs
 
@@ -293,7 +293,7 @@ class InferencePool:
             self.restarts += 1
             self._broken = False
             if not self._closed:
-                self._detector = self._known = detector
+                self._detector = self._last_detector = detector
                 self._work.notify_all()
                 return
         detector.close()
@@ -301,7 +301,7 @@ class InferencePool:
     def _break(self, why: str, pause_s: float) -> None:
         """There is no session, and will be none for a while: nobody waits for it."""
         with self._lock:
-            self._broken, self._told = True, why
+            self._broken, self._broken_reason = True, why
             waiting = [*self._requests, *self._streams]
             self._requests.clear()
             self._streams.clear()

@@ -20,22 +20,22 @@ class ApiKey:
         self._token = token
         self.cookie = hmac.new(token.encode(), b"edgecsp page", hashlib.sha256).hexdigest()
 
-    def is_token(self, given: str) -> bool:
+    def is_token(self, token: str) -> bool:
         """Whether this is the token, in a time that does not tell how near it is."""
-        return _same(given, self._token)
+        return _same(token, self._token)
 
     def is_in(self, headers: Mapping[str, str]) -> bool:
         """Whether a request's headers show it. Raises `HTTPRequestError` for cookies that are too many to be read."""
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self.is_token(given.strip()):
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and self.is_token(token.strip()):
             return True
-        said = headers.get("cookie", "")
-        if len(said) > COOKIE_BYTES:
-            raise HTTPRequestError(431, f"the Cookie header has {len(said)} bytes; {COOKIE_BYTES} are read")
+        cookies = headers.get("cookie", "")
+        if len(cookies) > COOKIE_BYTES:
+            raise HTTPRequestError(431, f"the Cookie header has {len(cookies)} bytes; {COOKIE_BYTES} are read")
         # Ours is hexadecimal and never quoted. http.cookies unquotes in quadratic time.
-        pairs = (pair.partition("=") for pair in said.split(";"))
-        given = next((value.strip() for name, _, value in pairs if name.strip() == COOKIE), "")
-        return _same(given, self.cookie)
+        pairs = (pair.partition("=") for pair in cookies.split(";"))
+        token = next((value.strip() for name, _, value in pairs if name.strip() == COOKIE), "")
+        return _same(token, self.cookie)
 
 
 class Caller:
@@ -71,5 +71,5 @@ def no_key() -> HTTPRequestError:
     )
 
 
-def _same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+def _same(token: str, wanted: str) -> bool:
+    return hmac.compare_digest(token.encode("utf-8", "replace"), wanted.encode())

@@ -28,13 +28,13 @@ Rows = Sequence[Tuple[Sequence[str], float]]
 class Metrics:
     """All figures of a server, in a registry of their own; `render` them.
 
-    `facts` (engine, device, model ...) are shown as labels of `edgecsp_engine_info`. It sets `observe` of the batcher
+    `facts` (engine, device, model ...) are shown as labels of `edgecsp_engine_info`. It sets `observe` of the pool
     and of the views. `mqtt` and `webhooks` may be set later. Raises `EngineUnavailable` without prometheus-client.
     """
 
     def __init__(
         self,
-        batcher: InferencePool,
+        pool: InferencePool,
         views: Sequence[StreamState],
         bus: Optional[Bus] = None,
         *,
@@ -47,8 +47,8 @@ class Metrics:
             raise EngineUnavailable("metrics need prometheus-client; type: pip install 'edgecsp[serve]'") from None
         self.mqtt: Optional[Mqtt] = None
         self.webhooks: Optional[Webhooks] = None
-        self._batcher, self._views, self._bus = batcher, list(views), bus
-        self._facts = {"version": __version__, "model": batcher.model.name, **(facts or {})}
+        self._pool, self._views, self._bus = pool, list(views), bus
+        self._facts = {"version": __version__, "model": pool.model.name, **(facts or {})}
         self._board = board or Board()
         self._registry = prometheus_client.CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self._registry)
@@ -61,16 +61,16 @@ class Metrics:
         )
         self._by_stage: Dict[str, Any] = {}  # asked for a name, prometheus-client checks it every time
         self._registry.register(_Read(self._families))
-        batcher.observe = self.observe
+        pool.observe = self.observe
         for view in self._views:
             view.observe = self.observe
 
     def observe(self, stage: str, seconds: float) -> None:
         """Take in how long a stage took."""
-        told = self._by_stage.get(stage)
-        if told is None:
-            told = self._by_stage[stage] = self._stages.labels(stage)
-        told.observe(seconds)
+        histogram = self._by_stage.get(stage)
+        if histogram is None:
+            histogram = self._by_stage[stage] = self._stages.labels(stage)
+        histogram.observe(seconds)
 
     def render(self) -> Tuple[bytes, str]:
         """All figures now, and their content type: Prometheus' text format 0.0.4."""
@@ -94,8 +94,10 @@ class Metrics:
         }
         for name, (words, read) in by_view.items():
             yield _counter(name, words, ["stream"], [((view.name,), read(view)) for view in views])
-        found = [((view.name, label), count) for view in views for label, count in sorted(view.found.copy().items())]
-        yield _counter("detections", "Objects that were found, in all frames", ["stream", "label"], found)
+        detections = [
+            ((view.name, label), count) for view in views for label, count in sorted(view.label_counts.copy().items())
+        ]
+        yield _counter("detections", "Objects that were found, in all frames", ["stream", "label"], detections)
         up = [((view.name,), float(view.state == "live")) for view in views]
         yield _gauge("stream_up", "1 while a stream brings pictures", ["stream"], up)
         fps = [((view.name,), view.fps) for view in views]
@@ -104,12 +106,12 @@ class Metrics:
         yield _gauge("stream_latency_seconds", "From a frame's coming to its result, on average", ["stream"], late)
 
     def _of_engine(self) -> Iterator[Any]:
-        batcher = self._batcher
+        pool = self._pool
         names = sorted(self._facts)
         yield _gauge("engine_info", "What computes here", names, [([str(self._facts[name]) for name in names], 1)])
-        yield _gauge("engine_healthy", "1 while there is a session to ask", [], [((), float(batcher.healthy))])
-        yield _counter("engine_restarts", "Sessions that took a broken one's place", [], [((), batcher.restarts)])
-        yield _gauge("queue_requests", "Requests that wait for the engine", [], [((), batcher.depth)])
+        yield _gauge("engine_healthy", "1 while there is a session to ask", [], [((), float(pool.healthy))])
+        yield _counter("engine_restarts", "Sessions that took a broken one's place", [], [((), pool.restarts)])
+        yield _gauge("queue_requests", "Requests that wait for the engine", [], [((), pool.depth)])
         if self._bus is not None:
             yield _gauge("event_listeners", "Who hears of detections", [], [((), self._bus.listeners)])
 
@@ -162,16 +164,16 @@ class _Read:
 def _counter(name: str, words: str, labels: Sequence[str], rows: Rows) -> Any:
     from prometheus_client.core import CounterMetricFamily
 
-    return _filled(CounterMetricFamily(f"edgecsp_{name}", words, labels=labels), rows)
+    return _fill(CounterMetricFamily(f"edgecsp_{name}", words, labels=labels), rows)
 
 
 def _gauge(name: str, words: str, labels: Sequence[str], rows: Rows) -> Any:
     from prometheus_client.core import GaugeMetricFamily
 
-    return _filled(GaugeMetricFamily(f"edgecsp_{name}", words, labels=labels), rows)
+    return _fill(GaugeMetricFamily(f"edgecsp_{name}", words, labels=labels), rows)
 
 
-def _filled(family: Any, rows: Rows) -> Any:
+def _fill(family: Any, rows: Rows) -> Any:
     for labels, value in rows:
         family.add_metric(labels, value)
     return family

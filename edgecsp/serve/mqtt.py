@@ -23,7 +23,7 @@ from ..errors import EngineUnavailable, OutputError, UsageError
 from ..zoo import store
 from . import homeassistant, unexpected
 from ._mqtt_connection import FAREWELL_S, TIMEOUT_S, MqttConnection
-from .address import shown, split
+from .address import redact_source, split
 from .event_throttle import EVERY_S, EventThrottle, counts
 from .events import LIMIT, Bus, Event, now
 from .live import StreamState
@@ -70,7 +70,7 @@ def broker(
     host, port = str(parts.hostname), parts.port
     tls = parts.scheme == "mqtts"
     if ca is not None and not tls:
-        raise UsageError(f"{shown(url)}: a certificate is for mqtts://")
+        raise UsageError(f"{redact_source(url)}: a certificate is for mqtts://")
     if ca is not None and not Path(ca).is_file():
         raise UsageError(f"there is no certificate at {ca}")
     prefix = unquote(parts.path).strip("/") or f"{homeassistant.PROJECT}/{homeassistant.slug(socket.gethostname())}"
@@ -107,24 +107,26 @@ class Mqtt:
         except ImportError:
             raise EngineUnavailable("MQTT needs paho-mqtt; type: pip install 'edgecsp[serve]'") from None
         self.target = target
-        self.spool = spool if spool is not None else Spool(place(target))
+        self.spool = spool if spool is not None else Spool(spool_path(target))
         self.sent = self.connects = 0
         self.connected = False
         self._reached = 0.0
         self._views = {view.name: view for view in views}
         self._labels = tuple(labels)
         self._ids = homeassistant.Ids(target.prefix, list(self._views), self._labels)
-        self._told, self._said = told, ""
+        self._told, self._last_message = told, ""
         self._backoff = backoff or Backoff()
         self._lock = threading.Lock()
         self.wake = threading.Event()
         self.stop = threading.Event()
         self._counts: Dict[str, Dict[str, int]] = {name: {} for name in self._views}
         self._changed: Set[str] = set(self._views)
-        self._seen: Dict[str, Set[str]] = {name: self._wanted(view) for name, view in self._views.items()}
+        self._seen_labels: Dict[str, Set[str]] = {
+            name: self._selected_labels(view) for name, view in self._views.items()
+        }
         self._announced: Set[str] = set()
         self._events = bus.subscribe(LIMIT * 4)
-        self._notices = EventThrottle(self._events, every_s)
+        self._throttle = EventThrottle(self._events, every_s)
         self._threads: List[threading.Thread] = []
 
     def start(self) -> None:
@@ -153,20 +155,20 @@ class Mqtt:
 
     # -- what happens -------------------------------------------------------------------------------------------
 
-    def _wanted(self, view: StreamState) -> Set[str]:
+    def _selected_labels(self, view: StreamState) -> Set[str]:
         """The labels that were asked for by name; the others get their sensors when they are first seen."""
         ids = view.settings.class_ids or ()
         return {self._labels[i] for i in ids if i < len(self._labels)}
 
     def _listen(self) -> None:
-        for event in self._notices:
+        for event in self._throttle:
             stream = event["stream"]
             if stream not in self._views:
                 continue
             with self._lock:
-                found = dict(counts(event)) if event["type"] == "detections" else {}
-                self._counts[stream] = found
-                self._seen[stream].update(found)
+                label_counts = dict(counts(event)) if event["type"] == "detections" else {}
+                self._counts[stream] = label_counts
+                self._seen_labels[stream].update(label_counts)
                 self._changed.add(stream)
             try:
                 self.spool.put(f"{self.target.prefix}/{stream}/events", _json(event))
@@ -186,55 +188,55 @@ class Mqtt:
             self.connected = False
             if self.stop.is_set():
                 return
-            self._say(f"{self.target.name}: {shown(why)}; {len(self.spool)} messages wait, trying again")
+            self._say(f"{self.target.name}: {redact_source(why)}; {len(self.spool)} messages wait, trying again")
             if self.connects > tries and time.monotonic() - self._reached > STEADY_S:
                 self._backoff.reset()
             self.stop.wait(self._backoff.next_s())
 
     def _say(self, text: str) -> None:
-        if text.split(";")[0] != self._said:  # not at each try
-            self._said = text.split(";")[0]
+        if text.split(";")[0] != self._last_message:  # not at each try
+            self._last_message = text.split(";")[0]
             self._told(text)
 
-    def reached(self) -> None:
+    def on_connected(self) -> None:
         """Hear that the broker has let us in."""
         self.connected = True
         self.connects += 1
         self._reached = time.monotonic()
         self._say(f"{self.target.name}: connected")
 
-    def greet(self) -> None:
+    def resend_retained(self) -> None:
         """Have all that is retained sent again: the broker, or Home Assistant, is new."""
         with self._lock:
             self._announced.clear()
             self._changed.update(self._views)
         self.wake.set()
 
-    def retained(self) -> Dict[str, bytes]:
+    def take_retained(self) -> Dict[str, bytes]:
         """What has changed of that which the broker keeps, by topic, in the order in which it is to be sent."""
-        found: Dict[str, bytes] = {}
+        messages: Dict[str, bytes] = {}
         with self._lock:
             for name in sorted(self._changed) if self.target.discovery else ():
-                title, labels = self._views[name].title, sorted(self._seen[name])
-                for topic, said in homeassistant.messages(
+                title, labels = self._views[name].title, sorted(self._seen_labels[name])
+                for topic, payload in homeassistant.messages(
                     self.target.discovery, self.target.prefix, name, title, labels, self._ids
                 ):
                     if topic not in self._announced:
                         self._announced.add(topic)
-                        found[topic] = _json(said)
+                        messages[topic] = _json(payload)
             for name in sorted(self._changed):
-                view, found_there = self._views[name], self._counts[name]
-                said = {"state": view.state, "reason": view.reason, "counts": found_there, "time": now()}
-                found[f"{self.target.prefix}/{name}/state"] = _json(said)
+                view, label_counts = self._views[name], self._counts[name]
+                payload = {"state": view.state, "reason": view.reason, "counts": label_counts, "time": now()}
+                messages[f"{self.target.prefix}/{name}/state"] = _json(payload)
             self._changed.clear()
-        return found
+        return messages
 
 
-def place(target: Broker) -> Path:
+def spool_path(target: Broker) -> Path:
     """Where the messages for a broker wait: under the store's folder, by its name."""
     digest = hashlib.sha256(target.name.encode()).hexdigest()[:16]
     return store.home() / "spool" / f"mqtt-{digest}.db"
 
 
-def _json(said: Event) -> bytes:
-    return json.dumps(said, allow_nan=False).encode()
+def _json(payload: Event) -> bytes:
+    return json.dumps(payload, allow_nan=False).encode()

@@ -24,7 +24,7 @@ _PARAMETER = re.compile(r'[;\s]+([^\s=;"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
-class Sent(NamedTuple):
+class UploadedImage(NamedTuple):
     """A request's image and the fields beside it."""
 
     data: bytes
@@ -34,15 +34,15 @@ class Sent(NamedTuple):
 
 def parameters(value: str) -> Dict[str, str]:
     """The parameters of a header's value, unquoted, by their names in lower case."""
-    at, found = value.find(";"), {}
+    at, parameters_by_name = value.find(";"), {}
     while at >= 0:
         match = _PARAMETER.match(value, at)
         if match is None:
             break
         name, quoted, plain = match.groups()
-        found[name.lower()] = (plain or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        parameters_by_name[name.lower()] = (plain or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
         at = match.end()
-    return found
+    return parameters_by_name
 
 
 class Form:
@@ -72,7 +72,7 @@ class Form:
         while self._read(self):
             pass
 
-    def close(self) -> Sent:
+    def close(self) -> UploadedImage:
         """What was sent, when all of it has come."""
         if self._image is None and self._read is Form._ended:
             raise HTTPRequestError(
@@ -80,7 +80,7 @@ class Form:
             )
         if self._image is None or self._read is not Form._ended:
             raise HTTPRequestError(400, "the form ends before its last boundary")
-        return Sent(cast(bytes, self._image[0]), self._image[1][:200] or "picture", self._fields)
+        return UploadedImage(cast(bytes, self._image[0]), self._image[1][:200] or "picture", self._fields)
 
     # -- what is read next: each takes something from what waits, and tells whether there may be more -----------------
 
@@ -110,8 +110,8 @@ class Form:
         self._parts += 1
         if self._parts > PARTS:
             raise HTTPRequestError(400, f"the form has more than {PARTS} parts")
-        said = _disposition(bytes(self._waiting[:size]))
-        self._name, self._filename = said.get("name", ""), said.get("filename", "")
+        disposition = _disposition(bytes(self._waiting[:size]))
+        self._name, self._filename = disposition.get("name", ""), disposition.get("filename", "")
         del self._waiting[: size + 4]
         self._read = Form._body
         return True
@@ -144,7 +144,7 @@ def _disposition(head: bytes) -> Dict[str, str]:
     return {}
 
 
-async def receive_form(receive: Receive, kind: str, field: Callable[[str, str], None]) -> Sent:
+async def receive_form(receive: Receive, kind: str, field: Callable[[str, str], None]) -> UploadedImage:
     """A request's form; `field` may raise before the rest is read. Raises `HTTPRequestError`."""
     form, more = Form(kind, field), True
     while more:

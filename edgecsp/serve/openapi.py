@@ -138,11 +138,14 @@ def _operation(
     refusal: str = "Error",
     open_to_all: bool = False,
 ) -> Schema:
-    said: Schema = {"tags": [tag], "summary": summary}
+    operation: Schema = {"tags": [tag], "summary": summary}
     if params:
-        said["parameters"] = [dict(each) for each in params]
+        operation["parameters"] = [dict(each) for each in params]
     if body:
-        said["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind, schema in body.items()}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {kind: {"schema": schema} for kind, schema in body.items()},
+        }
     responses = {"200": {"description": "OK", "content": {kind: {"schema": schema} for kind, schema in answer.items()}}}
     # Whoever sends a body may send a wrong one; and anybody may be refused.
     codes = {*refusals, *_ANYWHERE, *(() if open_to_all else (401,)), *((400, 408, 413, 503) if body else (400,))}
@@ -151,10 +154,10 @@ def _operation(
         if refusal != "Error":
             content[JSON] = {"schema": {"anyOf": [_ref(refusal), _ref("Error")]}}
         responses[str(code)] = {"description": _MEANING[code], "content": content}
-    said["responses"] = responses
+    operation["responses"] = responses
     if open_to_all:
-        said["security"] = []
-    return said
+        operation["security"] = []
+    return operation
 
 
 def _paths() -> Dict[str, Dict[str, Schema]]:
@@ -239,8 +242,8 @@ def document(model: str, streams: Sequence[str] = (), files: Sequence[str] = ())
     there = {"model": [model], "version": ["1"], "name": list(streams), "file": list(files)}
     paths = _paths()
     for verbs in paths.values():
-        for said in verbs.values():
-            for each in said.get("parameters", ()):
+        for operation in verbs.values():
+            for each in operation.get("parameters", ()):
                 if each["in"] == "path" and there[each["name"]]:
                     each["schema"] = {**_TEXT, "enum": there[each["name"]]}
     return {

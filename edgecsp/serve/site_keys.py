@@ -18,13 +18,13 @@ class ConfigKey:
     """What may stand under a key: its kind, its bounds, its words for people. `secret`: not in the file itself."""
 
     kind: str
-    says: str
+    description: str
     least: Optional[float] = None
     most: Optional[float] = None
     pattern: str = ""
     choices: Tuple[str, ...] = ()
     default: Any = None
-    needed: bool = False
+    is_required: bool = False
     secret: bool = False
 
 
@@ -57,14 +57,16 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
         ),
         "title": ConfigKey("text", "for people"),
         "source": ConfigKey(
-            "text", "a camera's number, rtsp:// or another URL, a video; env:NAME or file:PATH", needed=True
+            "text", "a camera's number, rtsp:// or another URL, a video; env:NAME or file:PATH", is_required=True
         ),
         "conf": _CONF,
         "iou": _IOU,
         "classes": _CLASSES,
     },
     "mqtt": {
-        "url": ConfigKey("text", "mqtt://host:1883/prefix, or mqtts:// for TLS; env:NAME or file:PATH", needed=True),
+        "url": ConfigKey(
+            "text", "mqtt://host:1883/prefix, or mqtts:// for TLS; env:NAME or file:PATH", is_required=True
+        ),
         "username": ConfigKey("text", "env:NAME or file:PATH, or the name itself"),
         "password": ConfigKey("text", "env:NAME or file:PATH", secret=True),
         "ca": ConfigKey("text", "a file of certificates to trust, for a broker that has one of its own"),
@@ -72,7 +74,7 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
         "every_s": _EVERY,
     },
     "webhooks": {
-        "url": ConfigKey("text", "https://host/path; env:NAME or file:PATH", needed=True),
+        "url": ConfigKey("text", "https://host/path; env:NAME or file:PATH", is_required=True),
         "secret": ConfigKey("text", "what events are signed with: env:NAME or file:PATH", secret=True),
         "streams": ConfigKey("texts", "names of the streams to tell of; all when not given"),
     },
@@ -80,7 +82,7 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
 LISTS = ("streams", "webhooks")
 
 
-def unfit(what: ConfigKey, value: Any) -> str:
+def describe_mismatch(what: ConfigKey, value: Any) -> str:
     """What is wanted under a key, "" when the value is it."""
     bounds = f" from {what.least:g} to {what.most:g}" if what.least is not None and what.most is not None else ""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -100,11 +102,11 @@ def unfit(what: ConfigKey, value: Any) -> str:
     if fit and what.choices and value not in what.choices:
         return "one of " + ", ".join(what.choices)
     if fit and what.pattern and not re.match(what.pattern, value):
-        return what.says
+        return what.description
     return "" if fit else wanted
 
 
-def shown_key(key: Sequence[Union[str, int]]) -> str:
+def format_key(key: Sequence[Union[str, int]]) -> str:
     """A key as people read it: streams[1].conf, the first being 1."""
     return "".join(f"[{each + 1}]" if isinstance(each, int) else f".{each}" for each in key).lstrip(".")
 
@@ -113,45 +115,45 @@ def line_of(text: str, key: Sequence[Union[str, int]]) -> Optional[int]:
     """The line on which a key stands, else its table, counted from 1; None when neither is found (an inline table)."""
     *table, name = (*key, "") if key and isinstance(key[-1], int) else (*key,) if key else ("",)
     here: Tuple[Union[str, int], ...] = ()
-    seen: Dict[str, int] = {}
+    indices: Dict[str, int] = {}
     header: Optional[int] = None
     for number, line in enumerate(text.splitlines(), 1):
         opened = re.match(r"\s*(\[\[?)\s*\"?([\w-]+)\"?\s*\]", line)
         if opened:
             label = opened[2]
             if opened[1] == "[[":
-                seen[label] = seen.get(label, -1) + 1
-                here = (label, seen[label])
+                indices[label] = indices.get(label, -1) + 1
+                here = (label, indices[label])
             else:
                 here = (label,)
             if here == tuple(table) or (not table and here[:1] == (name,)):
                 header = header or number
             continue
-        said = re.match(r"\s*\"?([\w-]+)\"?\s*=", line)
-        if said and here == tuple(table) and said[1] == name:
+        assignment = re.match(r"\s*\"?([\w-]+)\"?\s*=", line)
+        if assignment and here == tuple(table) and assignment[1] == name:
             return number
     return header
 
 
 def schema() -> Dict[str, Any]:
     """The JSON schema of a site's file (draft 2020-12), for editors and for other programs."""
-    made = _table_schema("")
+    schema_ = _table_schema("")
     for name in KEYS:
         if name:
             table = _table_schema(name)
-            made["properties"][name] = {"type": "array", "items": table} if name in LISTS else table
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A site of edgecsp", **made}
+            schema_["properties"][name] = {"type": "array", "items": table} if name in LISTS else table
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A site of edgecsp", **schema_}
 
 
 def _table_schema(name: str) -> Dict[str, Any]:
     keys = KEYS[name]
-    made: Dict[str, Any] = {
+    schema_: Dict[str, Any] = {
         "type": "object",
         "additionalProperties": False,
         "properties": {key: _key_schema(what) for key, what in keys.items()},
     }
-    needed = [key for key, what in keys.items() if what.needed]
-    return {**made, "required": needed} if needed else made
+    required = [key for key, what in keys.items() if what.is_required]
+    return {**schema_, "required": required} if required else schema_
 
 
 def _key_schema(what: ConfigKey) -> Dict[str, Any]:
@@ -164,12 +166,12 @@ def _key_schema(what: ConfigKey) -> Dict[str, Any]:
         "texts": {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
         "sides": {"type": "array", "items": {"type": "integer", **bounds}, "minItems": 2, "maxItems": 2},
     }
-    made = {**kinds[what.kind], "description": what.says}
+    schema_ = {**kinds[what.kind], "description": what.description}
     pattern = what.pattern or (r"^(env|file):." if what.secret else "")
     if pattern:
-        made["pattern"] = pattern
+        schema_["pattern"] = pattern
     if what.choices:
-        made["enum"] = list(what.choices)
+        schema_["enum"] = list(what.choices)
     if what.default is not None:
-        made["default"] = what.default
-    return made
+        schema_["default"] = what.default
+    return schema_

@@ -42,7 +42,7 @@ class Spool:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(str(self.path), check_same_thread=False, isolation_level=None, timeout=2.0)
         except (OSError, sqlite3.Error) as error:
-            raise self._unfit(error) from error
+            raise self._open_error(error) from error
         try:
             for words in (
                 "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL",
@@ -53,10 +53,10 @@ class Spool:
             row = self._base.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM messages").fetchone()
         except sqlite3.Error as error:
             self._base.close()
-            raise self._unfit(error) from error
+            raise self._open_error(error) from error
         self._count, self._bytes = int(row[0]), int(row[1])
 
-    def _unfit(self, error: Exception) -> OutputError:
+    def _open_error(self, error: Exception) -> OutputError:
         hint = "set EDGECSP_HOME to a folder of yours"
         if "locked" in str(error):
             hint = "another edgecsp sends to the same broker under the same prefix: give one of them another prefix"

@@ -1,6 +1,6 @@
 """Sources that are watched for ever, a thread each: opened, read, opened again; one that is dead leaves the rest alone.
 
-    source -> the newest frame (`flow`) -> batcher.detect -> view, and the bus
+    source -> the newest frame (`flow`) -> pool.detect -> view, and the bus
 
 A video stands in for a camera: it is read at its own rate, from the beginning again when it is over.
 """
@@ -21,7 +21,7 @@ from ..system import cpu
 from ..types import Array, Frame, Result
 from . import events, unexpected
 from ._paced import Paced
-from .address import shown
+from .address import redact_source
 from .live import StreamState
 from .retry import Backoff
 
@@ -31,7 +31,7 @@ PATIENCE_S = 20.0  # more than a network source's own waits
 
 
 class Detects(Protocol):
-    """What streams need of a batcher."""
+    """What streams need of a pool."""
 
     def detect(self, image: Array, settings: Settings) -> Result:
         """What is in a picture; waits for it."""
@@ -59,7 +59,7 @@ def check(uri: str) -> None:
         sources.open(uri).close()
     elif scheme.lower() not in SCHEMES:
         known = ", ".join((*SCHEMES, "csi", "gst:PIPELINE"))
-        raise SourceError(f"{shown(uri)}: no source speaks {scheme.lower()!r}; known: {known}")
+        raise SourceError(f"{redact_source(uri)}: no source speaks {scheme.lower()!r}; known: {known}")
 
 
 class Streams:
@@ -72,7 +72,7 @@ class Streams:
     def __init__(
         self,
         views: Sequence[StreamState],
-        batcher: Detects,
+        pool: Detects,
         bus: events.Bus,
         *,
         loop: bool = True,
@@ -85,13 +85,15 @@ class Streams:
         self._stop = threading.Event()
         decoders = max(1, cpu.threads() // max(1, len(self.views)))
         self._feeds = [
-            _Feed(view, batcher, bus, self._stop, loop, backoff(), open_source, decoders) for view in self.views
+            _Feed(view, pool, bus, self._stop, loop, backoff(), open_source, decoders) for view in self.views
         ]
         self._threads: List[threading.Thread] = []
 
     def start(self) -> None:
         """Open all, each in its own thread; returns at once."""
-        targets = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds] + [(self._look, "edgecsp-look")]
+        targets = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds] + [
+            (self._check_stale, "edgecsp-look")
+        ]
         for target, name in targets:
             words = ("stream", target, self._stop)
             thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
@@ -108,12 +110,12 @@ class Streams:
             thread.join(max(0.0, late - time.monotonic()))
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for view in self.views:
-            view.turn("ended", "the server is being shut down")
+            view.set_state("ended", "the server is being shut down")
 
-    def _look(self) -> None:
+    def _check_stale(self) -> None:
         while not self._stop.wait(min(0.5, self._stale_s / 4)):
             for feed in self._feeds:
-                feed.look(self._stale_s)
+                feed.check_stale(self._stale_s)
 
     def __enter__(self) -> Streams:
         self.start()
@@ -124,7 +126,7 @@ class Streams:
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _Outcome:
     """What came of a frame: a result, or why there is none; and when the frame had come."""
 
     came: float
@@ -138,7 +140,7 @@ class _Feed:
     def __init__(
         self,
         view: StreamState,
-        batcher: Detects,
+        pool: Detects,
         bus: events.Bus,
         stop: threading.Event,
         loop: bool,
@@ -147,12 +149,12 @@ class _Feed:
         decoders: int,
     ) -> None:
         self.view = view
-        self._batcher, self._bus, self._stop, self._loop = batcher, bus, stop, loop
+        self._pool, self._bus, self._stop, self._loop = pool, bus, stop, loop
         self._backoff, self._open, self._decoders = backoff, open_source, decoders
         self._paced: Optional[Paced] = None
         self._opened = 0
         self._had_something = False
-        view.turned = lambda state, reason: bus.publish(events.state(view.name, state, reason))
+        view.on_state_change = lambda state, reason: bus.publish(events.state(view.name, state, reason))
 
     def run(self) -> None:
         """The thread: until it is stopped, or a video is over."""
@@ -169,10 +171,10 @@ class _Feed:
                 return
             if video and not why:
                 if not self._loop:
-                    self.view.turn("ended", "the video is over")
+                    self.view.set_state("ended", "the video is over")
                     return
                 continue
-            self.view.turn("no signal", shown(why or "the source ended"))
+            self.view.set_state("no signal", redact_source(why or "the source ended"))
             if self.view.frames > frames and time.monotonic() - begun > STEADY_S:
                 self._backoff.reset()
             self._stop.wait(self._backoff.next_s())
@@ -183,16 +185,16 @@ class _Feed:
         if paced is not None:
             paced.close()
 
-    def look(self, stale_s: float) -> None:
+    def check_stale(self, stale_s: float) -> None:
         """Take an old picture away, from another thread."""
-        shot, paced = self.view.latest(), self._paced
-        if shot is not None and shot.frame.stream.fps:
-            stale_s = max(stale_s, 3 / shot.frame.stream.fps)  # there are cameras that give a frame in ten seconds
-        if shot is None or time.monotonic() - shot.at < stale_s:
+        snapshot, paced = self.view.latest(), self._paced
+        if snapshot is not None and snapshot.frame.stream.fps:
+            stale_s = max(stale_s, 3 / snapshot.frame.stream.fps)  # there are cameras that give a frame in ten seconds
+        if snapshot is None or time.monotonic() - snapshot.at < stale_s:
             return
         waits = paced is not None and time.monotonic() - paced.came < stale_s
         why = "the engine has not answered" if waits else "no frame"
-        self.view.turn("no signal", f"{why} for {stale_s:g} s")
+        self.view.set_state("no signal", f"{why} for {stale_s:g} s")
 
     def _watch(self) -> Tuple[str, bool]:
         """One opening of the source: why it broke off ("" when it did not), and whether it is a video."""
@@ -221,26 +223,26 @@ class _Feed:
     def _detect(self, frame: Frame) -> Any:
         """In `flow`'s worker: an error of the engine is this frame's, not the end of the stream."""
         paced = self._paced
-        came = paced.taken(frame.index) if paced else time.monotonic()
+        came = paced.pop_arrival(frame.index) if paced else time.monotonic()
         try:
-            return _Looked(came, self._batcher.detect(frame.image, self.view.settings))
+            return _Outcome(came, self._pool.detect(frame.image, self.view.settings))
         except EdgecspError as error:
             why = str(error)
         except BaseException as error:  # noqa: BLE001 - shown to people; the next frame may be better
             why = f"{type(error).__name__}: {error}"
             unexpected.report("stream", error)
-        self.view.turn("failed", shown(why))
+        self.view.set_state("failed", redact_source(why))
         self._stop.wait(1.0)
-        return _Looked(came, None, why)
+        return _Outcome(came, None, why)
 
-    def _show(self, frame: Frame, looked: Any, last: List[int]) -> None:
+    def _show(self, frame: Frame, outcome: Any, last: List[int]) -> None:
         if last[0] >= 0:
             self.view.dropped += max(0, frame.index - last[0] - 1)
         last[0] = frame.index
-        if looked.result is None:
+        if outcome.result is None:
             return
-        self.view.publish(frame, looked.result, (time.monotonic() - looked.came) * 1000)
+        self.view.publish(frame, outcome.result, (time.monotonic() - outcome.came) * 1000)
         # Of what is empty only the first is news.
-        if len(looked.result) or self._had_something:
-            self._bus.publish(events.detections(self.view.name, frame, looked.result))
-        self._had_something = len(looked.result) > 0
+        if len(outcome.result) or self._had_something:
+            self._bus.publish(events.detections(self.view.name, frame, outcome.result))
+        self._had_something = len(outcome.result) > 0

@@ -14,7 +14,7 @@ from ..errors import HTTPRequestError
 from ..graph import wire
 from ..pipeline import Settings
 from ..types import Array, Model
-from . import _json, pictures
+from . import _json, detect
 
 HEADER = "Inference-Header-Content-Length"
 IMAGE = "image"
@@ -32,12 +32,12 @@ class RequestTensor(NamedTuple):
     datatype: str
     shape: Tuple[int, ...]
 
-    def said(self) -> Dict[str, Any]:
+    def to_dict(self) -> Dict[str, Any]:
         """As the protocol has it."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
-FOUND = (
+DETECTION_OUTPUTS = (
     RequestTensor("boxes", "FP32", (-1, 4)),
     RequestTensor("scores", "FP32", (-1,)),
     RequestTensor("class_ids", "INT32", (-1,)),
@@ -49,7 +49,7 @@ class Signature:
     """A model's tensors. The raw ones are those of its graph; a detector of two graphs has none."""
 
     def __init__(self, model: Model) -> None:
-        self.found = FOUND if model.task == "detect" else FOUND[1:]
+        self.detection_outputs = DETECTION_OUTPUTS if model.task == "detect" else DETECTION_OUTPUTS[1:]
         self.raw: Optional[RequestTensor] = None
         self.heads: Tuple[RequestTensor, ...] = ()
         if model.second is None:
@@ -64,8 +64,8 @@ class Signature:
             )
 
         # Some exporters call the network's own input so.
-        taken = self.raw is not None and self.raw.name == IMAGE
-        self.picture = RequestTensor("picture" if taken else IMAGE, "BYTES", (1,))
+        is_name_used = self.raw is not None and self.raw.name == IMAGE
+        self.image_input = RequestTensor("picture" if is_name_used else IMAGE, "BYTES", (1,))
 
     @property
     def numbers(self) -> int:
@@ -80,12 +80,12 @@ class Signature:
     @property
     def inputs(self) -> Tuple[RequestTensor, ...]:
         """Of which a request has one."""
-        return (*([self.raw] if self.raw else []), self.picture)
+        return (*([self.raw] if self.raw else []), self.image_input)
 
     @property
     def outputs(self) -> Tuple[RequestTensor, ...]:
         """Those of the raw input, then those of a picture."""
-        return (*self.heads, *self.found)
+        return (*self.heads, *self.detection_outputs)
 
 
 def _value(info: memoryview) -> Tuple[str, Tuple[int, ...]]:
@@ -101,17 +101,17 @@ def _value(info: memoryview) -> Tuple[str, Tuple[int, ...]]:
     return name, tuple(dims)
 
 
-class Asked(NamedTuple):
+class InferRequest(NamedTuple):
     """A request, taken apart: one input, and which outputs are wanted (name, as bytes)."""
 
     id: Optional[str]
-    given: RequestTensor
+    input_tensor: RequestTensor
     data: Any
     wanted: Tuple[Tuple[RequestTensor, bool], ...]
     settings: Settings
 
 
-def taken_apart(body: bytes, length: Optional[str], desk: Any) -> Asked:
+def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRequest:
     """Bytes -> what is asked. Raises `HTTPRequestError` with what was found and what would do."""
     size = len(body)
     if length is not None:
@@ -119,46 +119,54 @@ def taken_apart(body: bytes, length: Optional[str], desk: Any) -> Asked:
             raise HTTPRequestError(400, f"{HEADER} is {length[:20]!r} and the body has {len(body)} bytes")
         size = int(length)
     try:
-        said = _json.parse(body[:size], desk.signature.json_bytes, desk.signature.numbers, BINARY)
+        request = _json.parse(body[:size], app_state.signature.json_bytes, app_state.signature.numbers, BINARY)
     except ValueError as error:
         raise HTTPRequestError(
             400, f"the request is no JSON: {str(error)[:200]}; bytes behind it need {HEADER}"
         ) from error
-    said = _object(said, "the request")
-    name = said.get("id")
+    request = _object(request, "the request")
+    name = request.get("id")
     if name is not None and not isinstance(name, str):
         raise HTTPRequestError(400, "id is no string")
-    inputs = _list(said.get("inputs"), "inputs")
+    inputs = _list(request.get("inputs"), "inputs")
     if len(inputs) != 1:
-        known = " or ".join(each.name for each in desk.signature.inputs)
-        raise HTTPRequestError(400, f"{len(inputs)} inputs; {desk.model.name} takes one: {known}")
-    given, data = _input(_object(inputs[0], "an input"), memoryview(body)[size:], desk)
-    parameters = _object(said.get("parameters") or {}, "parameters")
-    return Asked(name, given, data, _outputs(said, given, parameters, desk), _settings(parameters, desk))
+        known = " or ".join(each.name for each in app_state.signature.inputs)
+        raise HTTPRequestError(400, f"{len(inputs)} inputs; {app_state.model.name} takes one: {known}")
+    input_tensor, data = _input(_object(inputs[0], "an input"), memoryview(body)[size:], app_state)
+    parameters = _object(request.get("parameters") or {}, "parameters")
+    return InferRequest(
+        name,
+        input_tensor,
+        data,
+        _outputs(request, input_tensor, parameters, app_state),
+        _settings(parameters, app_state),
+    )
 
 
-def _input(said: Dict[str, Any], rest: memoryview, desk: Any) -> Tuple[RequestTensor, Any]:
+def _input(entry: Dict[str, Any], rest: memoryview, app_state: Any) -> Tuple[RequestTensor, Any]:
     """An input's tensor and its data: a picture's bytes, or an array as the network takes it."""
-    known = {each.name: each for each in desk.signature.inputs}
-    name = said.get("name")
+    known = {each.name: each for each in app_state.signature.inputs}
+    name = entry.get("name")
     if not isinstance(name, str) or name not in known:
         raise HTTPRequestError(
-            400, f"no input is called {str(name)[:100]!r}; {desk.model.name} takes {' or '.join(known)}"
+            400, f"no input is called {str(name)[:100]!r}; {app_state.model.name} takes {' or '.join(known)}"
         )
     tensor = known[name]
-    if said.get("datatype") != tensor.datatype:
-        raise HTTPRequestError(400, f"input {name} is {str(said.get('datatype'))[:20]!r}; it must be {tensor.datatype}")
-    shape = _list(said.get("shape"), "shape")
+    if entry.get("datatype") != tensor.datatype:
+        raise HTTPRequestError(
+            400, f"input {name} is {str(entry.get('datatype'))[:20]!r}; it must be {tensor.datatype}"
+        )
+    shape = _list(entry.get("shape"), "shape")
     if tensor.datatype == "BYTES":
         if not shape or any(type(side) is not int or side != 1 for side in shape) or len(shape) > 4:
             raise HTTPRequestError(400, f"input {name} has the shape {str(shape)[:60]}; one picture is [1]")
     elif any(type(side) is not int for side in shape) or tuple(shape) != tensor.shape:
         raise HTTPRequestError(400, f"input {name} has the shape {str(shape)[:60]}; it must be {list(tensor.shape)}")
-    size = _object(said.get("parameters") or {}, "an input's parameters").get("binary_data_size")
+    size = _object(entry.get("parameters") or {}, "an input's parameters").get("binary_data_size")
     if size is None:
         if len(rest):
             raise HTTPRequestError(400, f"{len(rest)} bytes behind the JSON, and no input has binary_data_size")
-        return tensor, _from_json(said.get("data"), tensor)
+        return tensor, _from_json(entry.get("data"), tensor)
     if type(size) is not int or size != len(rest):
         raise HTTPRequestError(400, f"binary_data_size is {str(size)[:20]} and {len(rest)} bytes are behind the JSON")
     return tensor, _from_bytes(rest, tensor)
@@ -204,20 +212,22 @@ def _from_json(data: Any, tensor: RequestTensor) -> Any:
 
 
 def _outputs(
-    said: Dict[str, Any], given: RequestTensor, parameters: Dict[str, Any], desk: Any
+    request: Dict[str, Any], input_tensor: RequestTensor, parameters: Dict[str, Any], app_state: Any
 ) -> Tuple[Tuple[RequestTensor, bool], ...]:
     """Which outputs, and whether as bytes."""
-    able: Sequence[RequestTensor] = desk.signature.found if given.datatype == "BYTES" else desk.signature.heads
+    able: Sequence[RequestTensor] = (
+        app_state.signature.detection_outputs if input_tensor.datatype == "BYTES" else app_state.signature.heads
+    )
     binary = _flag(parameters, "binary_data_output", False)
-    if said.get("outputs") is None:
+    if request.get("outputs") is None:
         return tuple((tensor, binary) for tensor in able)
     known, wanted = {each.name: each for each in able}, []
-    for each in _list(said["outputs"], "outputs"):
+    for each in _list(request["outputs"], "outputs"):
         asked = _object(each, "an output")
         name = asked.get("name")
         if not isinstance(name, str) or name not in known:
             raise HTTPRequestError(
-                400, f"input {given.name} gives no output {str(name)[:100]!r}; it gives {', '.join(known)}"
+                400, f"input {input_tensor.name} gives no output {str(name)[:100]!r}; it gives {', '.join(known)}"
             )
         own = _object(asked.get("parameters") or {}, "an output's parameters")
         wanted.append((known[name], _flag(own, "binary_data", binary)))
@@ -226,25 +236,25 @@ def _outputs(
     return tuple(wanted)
 
 
-def _settings(parameters: Dict[str, Any], desk: Any) -> Settings:
+def _settings(parameters: Dict[str, Any], app_state: Any) -> Settings:
     """conf, iou and classes among the request's parameters."""
     changes: Dict[str, Any] = {}
     for name in ("conf", "iou"):
         value = parameters.get(name)
         if value is not None:
-            changes[name] = pictures.number(str(value), name)
+            changes[name] = detect.parse_fraction(str(value), name)
     classes = parameters.get("classes")
     if classes is not None:
         words = classes.split(",") if isinstance(classes, str) else [str(each) for each in _list(classes, "classes")]
-        changes["class_ids"] = pictures.class_ids(desk.model, words)
-    base: Settings = desk.settings
+        changes["class_ids"] = detect.class_ids(app_state.model, words)
+    base: Settings = app_state.settings
     return replace(base, **changes)
 
 
-def written(asked: Asked, values: Dict[str, Any], name: str) -> Tuple[bytes, Optional[int]]:
+def encode_response(request: InferRequest, values: Dict[str, Any], name: str) -> Tuple[bytes, Optional[int]]:
     """The answer, and the length of its JSON when bytes come behind it."""
     outputs, behind = [], []
-    for tensor, binary in asked.wanted:
+    for tensor, binary in request.wanted:
         value = values[tensor.name]
         entry: Dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype}
         if tensor.datatype == "BYTES":
@@ -266,10 +276,10 @@ def written(asked: Asked, values: Dict[str, Any], name: str) -> Tuple[bytes, Opt
         else:
             entry["data"] = value
         outputs.append(entry)
-    said: Dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
-    if asked.id is not None:
-        said["id"] = asked.id
-    head = json.dumps(said, allow_nan=False).encode()
+    header: Dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
+    if request.id is not None:
+        header["id"] = request.id
+    head = json.dumps(header, allow_nan=False).encode()
     return b"".join((head, *behind)), len(head) if behind else None
 
 

@@ -31,7 +31,7 @@ def save(
     `plan` is a TensorRT plan of the model, which Triton runs in the ONNX's place. Raises `UsageError`, `BadModel`,
     `SourceError`, `OutputError`.
     """
-    name = name or called(model)
+    name = name or repository_name(model)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
         raise UsageError(f"--name {name!r}: letters, digits, dots, dashes and underscores, for it is a folder")
     if instances < 1:
@@ -45,18 +45,18 @@ def save(
     if plan is not None:
         data = _plan(plan)
     folder = Path(repository) / name
-    wanted = [
+    contents = [
         (folder / "1" / ("model.onnx" if plan is None else "model.plan"), data),
         (folder / "labels.txt", "".join(f"{label}\n" for label in model.labels).encode()),
         (folder / "config.pbtxt", text.encode()),
     ]
-    for path, content in wanted:
+    for path, content in contents:
         with files.atomic(path) as file:
             file.write(content)
-    return [path for path, _ in wanted]
+    return [path for path, _ in contents]
 
 
-def called(model: Model) -> str:
+def repository_name(model: Model) -> str:
     """A model's name as a folder and a part of a URL may have it."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", model.name).strip("-.") or "model"
 
@@ -70,7 +70,7 @@ def config(model: Model, name: str, *, plan: bool = False, instances: int = 1) -
     platform = "tensorrt_plan" if plan else "onnxruntime_onnx"
     kind = "KIND_GPU" if plan else "KIND_AUTO"
     # The graph's batch is part of its shape, so max_batch_size is 0 and dims are whole shapes.
-    lines = [f"name: {_quoted(name)}", f"platform: {_quoted(platform)}", "max_batch_size: 0"]
+    lines = [f"name: {_quote(name)}", f"platform: {_quote(platform)}", "max_batch_size: 0"]
     lines += [_block("input", tensor) for tensor in inputs]
     lines += [_block("output", tensor, "labels.txt" if model.task == "classify" else "") for tensor in outputs]
     lines.append(f"instance_group [\n  {{\n    count: {instances}\n    kind: {kind}\n  }}\n]")
@@ -97,16 +97,16 @@ def _tensor(value: Any) -> Tensor:
 
 def _block(key: str, tensor: Tensor, labels: str = "") -> str:
     name, kind, dims = tensor
-    more = f"\n    label_filename: {_quoted(labels)}" if labels else ""
+    more = f"\n    label_filename: {_quote(labels)}" if labels else ""
     shape = ", ".join(map(str, dims))
-    return f"{key} [\n  {{\n    name: {_quoted(name)}\n    data_type: {kind}\n    dims: [ {shape} ]{more}\n  }}\n]"
+    return f"{key} [\n  {{\n    name: {_quote(name)}\n    data_type: {kind}\n    dims: [ {shape} ]{more}\n  }}\n]"
 
 
 def _parameter(key: str, value: str) -> str:
-    return f"parameters {{\n  key: {_quoted(key)}\n  value {{ string_value: {_quoted(value)} }}\n}}"
+    return f"parameters {{\n  key: {_quote(key)}\n  value {{ string_value: {_quote(value)} }}\n}}"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """A string of protobuf's text format: ASCII, the rest as octal bytes."""
     plain = (chr(b) if 32 <= b < 127 and chr(b) not in '"\\' else f"\\{b:03o}" for b in text.encode())
     return '"' + "".join(plain) + '"'

@@ -14,7 +14,7 @@ from typing import Callable, Dict, Tuple
 from typing import Counter as CounterOf
 
 from ..system import text
-from .address import shown
+from .address import redact_source
 
 LOG = logging.getLogger("edgecsp.serve")
 REPEAT_S = 60.0  # a traceback of the same place is written in full at most once in this time
@@ -38,7 +38,7 @@ def report(where: str, error: BaseException) -> str:
     lines = [f"unexpected error {reference} in {where}: {type(error).__name__}: {text.printable(error)[:500]}"]
     if is_new:
         lines += text.traceback_lines(error)
-    LOG.error("%s", "\n".join(map(shown, lines)))
+    LOG.error("%s", "\n".join(map(redact_source, lines)))
     return reference
 
 

@@ -74,11 +74,11 @@ def hook(url: str, *, secret: Optional[str] = None, streams: Sequence[str] = ())
 def names(hooks: Sequence[Hook]) -> List[str]:
     """What to call each of several hooks: its server, and a number where that is not the first hook of a server."""
     seen: Dict[str, int] = {}
-    found = []
+    unique_names = []
     for each in hooks:
         seen[each.name] = seen.get(each.name, 0) + 1
-        found.append(each.name + (f" #{seen[each.name]}" if seen[each.name] > 1 else ""))
-    return found
+        unique_names.append(each.name + (f" #{seen[each.name]}" if seen[each.name] > 1 else ""))
+    return unique_names
 
 
 def signature(secret: str, body: bytes) -> str:
@@ -111,7 +111,7 @@ class Webhooks:
             for each, name in zip(hooks, names(hooks))
         ]
         self._events = bus.subscribe(LIMIT * 4)
-        self._notices = EventThrottle(self._events, every_s)
+        self._throttle = EventThrottle(self._events, every_s)
         self._threads: List[threading.Thread] = []
 
     @property
@@ -149,7 +149,7 @@ class Webhooks:
             thread.join(max(0.0, late - time.monotonic()))
 
     def _listen(self) -> None:
-        for event in self._notices:
+        for event in self._throttle:
             for posts in self._posts:
                 if not posts.hook.streams or event["stream"] in posts.hook.streams:
                     posts.put(event)
@@ -172,7 +172,7 @@ class _Posts:
         self.hook, self.name = target, name
         self.sent = self.dropped = 0
         self._stop, self._tries, self._timeout_s = stop, tries, timeout_s
-        self._backoff, self._told, self._said = backoff, told, ""
+        self._backoff, self._told, self._last_message = backoff, told, ""
         self._ready = threading.Condition()
         self._waiting: Deque[Event] = deque(maxlen=queue)
 
@@ -199,12 +199,12 @@ class _Posts:
                     return
                 event = self._waiting.popleft()
             self._backoff.reset()
-            taken = False
+            is_delivered = False
             try:
-                taken = self._deliver(event)
+                is_delivered = self._deliver(event)
             finally:
-                self.sent += taken
-                self.dropped += not taken
+                self.sent += is_delivered
+                self.dropped += not is_delivered
 
     def _deliver(self, event: Event) -> bool:
         for left in range(self._tries - 1, -1, -1):
@@ -219,8 +219,8 @@ class _Posts:
         return False
 
     def _say(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
+        if text != self._last_message:
+            self._last_message = text
             if text:
                 self._told(text)
 

@@ -77,7 +77,7 @@ def _compute(
         on = f"{detector.chosen.engine} on {detector.chosen.device}" if detector.chosen else "an engine"
         tell(f"teacher {model.name} looks at {len(paths)} images with {on}")
         try:
-            pipeline.run(detector, [sources.Pictures(paths, forgive=True)], take, summary, tick=tick, stop=stop)
+            pipeline.run(detector, [sources.ImageFiles(paths, forgive=True)], take, summary, tick=tick, stop=stop)
         finally:
             kept.save()
     for text in summary.problems:

@@ -102,7 +102,7 @@ def test_two_webhooks_of_one_server_keep_figures_of_their_own(site: served.Site,
         first, second = "http://127.0.0.1:9", "http://127.0.0.1:9 #2"
         assert hooks.sent == {first: 3, second: 0}
         assert hooks.dropped == {first: 0, second: 3}
-        metrics = Metrics(site.batcher, site.views)
+        metrics = Metrics(site.pool, site.views)
         metrics.webhooks = hooks
         page = metrics.render()[0].decode()
     finally:
@@ -181,9 +181,9 @@ def test_a_broker_is_sent_those_ids(tmp_path: Any) -> None:
         mqtt.broker("mqtt://127.0.0.1:1/home"), views, bus, labels=("人", "犬"), spool=Spool(tmp_path / "spool.db")
     )
     for name in ("Door", "door"):
-        made._seen[name].update(("人", "犬"))
-    made.greet()
-    sent = made.retained()
+        made._seen_labels[name].update(("人", "犬"))
+    made.resend_retained()
+    sent = made.take_retained()
     made.spool.close()
     assert sum(topic.startswith("homeassistant/sensor/") for topic in sent) == 4
     assert sum(topic.startswith("homeassistant/binary_sensor/") for topic in sent) == 2

@@ -375,7 +375,7 @@ def test_only_what_changes_is_told_and_not_too_often() -> None:
             bus.publish(events.detections("door", frame(index), found(count)))
             event = heard.take()
             assert event is not None
-            got += [(said["frame"], now[0]) for said in (*notices._heard(event), *notices._due())]
+            got += [(said["frame"], now[0]) for said in (*notices._accept(event), *notices._due())]
         # 0 at once; the twos and threes wait, and a second later it is threes; the last waits again.
         assert got == [(0, 0.0), (5, 1.0)]
         now[0] = 5.0

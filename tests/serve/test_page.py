@@ -45,7 +45,7 @@ def site(tiny: Tiny) -> Iterator[served.Site]:
     with served.served(tiny.model, views) as running:
         for view in views:
             running.ask(f"/api/streams/{view.name}", b'{"conf": 0.02}', "PUT")
-        with served.Camera(views[0], running.batcher, scene, 10):
+        with served.Camera(views[0], running.pool, scene, 10):
             yield running
 
 
@@ -135,7 +135,7 @@ def test_boxes_are_where_the_codes_are_and_go_with_the_slider(tmp_path: Path) ->
     places, colours = sides(results[at])
     view = StreamState("0", "door", title="Front door")
     with served.served(pipeline.load().model, [view]) as site, served.Camera(
-        view, site.batcher, lambda number: frames[at], 8
+        view, site.pool, lambda number: frames[at], 8
     ), chromium.opened(url(site), tmp_path / "profile", 1400) as page:
         wait_for(lambda: page.value("document.querySelector('.card img')?.naturalWidth") == frames[at].shape[1])
         wait_for(lambda: painted(page, places, colours) > 0.9)
@@ -149,7 +149,7 @@ def test_boxes_are_where_the_codes_are_and_go_with_the_slider(tmp_path: Path) ->
 def test_a_film_moves(tmp_path: Path, dark: bool) -> None:
     views = streams.views([str(REPO / "benchmarks" / "codes.mp4")])
     with served.served(pipeline.load().model, views, threads=2, at_once=2) as site, streams.Streams(
-        views, site.batcher, site.bus
+        views, site.pool, site.bus
     ), chromium.opened(url(site), tmp_path / "profile", 1280, dark) as page:
         wait_for(lambda: page.value("document.querySelector('.card img')?.naturalWidth") == 640)
         wait_for(lambda: page.value("document.querySelector('.state').textContent") == "live")
@@ -259,7 +259,7 @@ def test_the_docs_are_drawn(site: served.Site, tmp_path: Path) -> None:
 def test_more_streams_than_a_browser_has_connections(tiny: Tiny, tmp_path: Path) -> None:
     """Six to a server: the first four streams move, the others are fetched in turns, and there is room to ask."""
     views = [StreamState(str(number), f"cam{number}") for number in range(7)]
-    with served.served(tiny.model, views) as site, served.Camera(views[6], site.batcher, scene, 8), chromium.opened(
+    with served.served(tiny.model, views) as site, served.Camera(views[6], site.pool, scene, 8), chromium.opened(
         url(site), tmp_path / "profile", 1400
     ) as page:
         loaded = "[...document.querySelectorAll('.card img')].filter(each => each.naturalWidth).length"

@@ -89,7 +89,7 @@ def test_killed_20_times_it_comes_back_20_times(server: Server) -> None:
     eventually(lambda: threads() == before[0])
     gc.collect()
     assert handles() <= before[1]
-    everything = str(told) + str(reasons) + str(view.described()) + repr(view)
+    everything = str(told) + str(reasons) + str(view.to_dict()) + repr(view)
     assert PASSWORD not in everything
     assert USER not in everything
 

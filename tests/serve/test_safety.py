@@ -419,9 +419,7 @@ def test_the_page_moves_meanwhile(tiny: Tiny) -> None:
     """A bomb, broken pictures, a body without an end and idle connections at once: somebody looks, and sees."""
     view, stop = StreamState("0", "door"), threading.Event()
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    with served.served(tiny.model, [view], limits=LIMITS) as site, served.Camera(
-        view, site.batcher, lambda _: image, 20
-    ):
+    with served.served(tiny.model, [view], limits=LIMITS) as site, served.Camera(view, site.pool, lambda _: image, 20):
         looker = site.raw(b"GET /api/streams/door/video HTTP/1.1\r\nHost: localhost\r\n\r\n")[0]
 
         def trouble(body: bytes) -> None:
@@ -455,14 +453,14 @@ def test_the_page_moves_meanwhile(tiny: Tiny) -> None:
             for each in (*idle, looker):
                 each.close()
         assert len(seen) > 12 and max(np.diff(seen)) < 1.5, np.diff(seen).max()
-        assert site.batcher.healthy
+        assert site.pool.healthy
 
 
 def test_more_than_fits_is_told_to_come_again(tiny: Tiny) -> None:
     gate = threading.Event()
     with served.served(tiny.model, queue=2) as site:
-        for _ in range(len(site.batcher._workers) + 2):
-            site.batcher.ask(lambda turn: gate.wait(30))
+        for _ in range(len(site.pool._workers) + 2):
+            site.pool.ask(lambda context: gate.wait(30))
             time.sleep(0.05)
         said = site.ask("/v1/detect", served.encoded(np.zeros((8, 8, 3), np.uint8)))
         assert said.status == 503 and int(said.headers["retry-after"]) >= 1 and "--queue" in said.json["error"]
@@ -519,14 +517,14 @@ def test_nobody_is_served_by_a_name_of_ours_for_elsewhere(site: served.Site) -> 
 
 
 def test_a_port_in_use_and_a_host_that_is_not_ours() -> None:
-    with contextlib.closing(serve.bound("127.0.0.1", 0)) as held:
+    with contextlib.closing(serve.bind("127.0.0.1", 0)) as held:
         held.listen()
         port = held.getsockname()[1]
         with pytest.raises(UsageError, match=f"port {port}: .*--port"):
-            serve.bound("127.0.0.1", port)
+            serve.bind("127.0.0.1", port)
     for host in ("192.0.2.1", "no.such.host.invalid", "x" * 300):
         with pytest.raises(UsageError):
-            serve.bound(host, 0)
+            serve.bind(host, 0)
 
 
 def test_nothing_is_left_when_it_is_closed(tiny: Tiny) -> None:

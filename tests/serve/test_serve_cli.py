@@ -20,7 +20,7 @@ import served
 from conftest import REPO
 
 from edgecsp import cli
-from edgecsp.serve import bound
+from edgecsp.serve import bind
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -112,7 +112,7 @@ def test_others_are_not_let_in_without_a_token(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_what_it_cannot_begin_with(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
-    with contextlib.closing(bound("127.0.0.1", 0)) as held:
+    with contextlib.closing(bind("127.0.0.1", 0)) as held:
         held.listen()
         code, said = refused(monkeypatch, capsys, "--port", str(held.getsockname()[1]))
         assert code == 2 and "--port" in said and "in use" in said

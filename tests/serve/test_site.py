@@ -103,7 +103,7 @@ def test_a_whole_site(folder: Path) -> None:
 def test_the_least_site(folder: Path) -> None:
     made = load(folder, "")
     assert (made.host, made.port, made.token, made.model) == ("127.0.0.1", 8080, None, "codes")
-    assert (made.watched, made.hooks, made.broker) == ((), (), None)
+    assert (made.stream_configs, made.hooks, made.broker) == ((), (), None)
 
 
 # What is changed in WHOLE, the line that is named, and words of the error.
@@ -186,7 +186,7 @@ def test_no_file_and_no_toml(folder: Path) -> None:
 
 def test_no_secret_in_its_words(folder: Path) -> None:
     made = load(folder, WHOLE)
-    told = repr(made) + repr(made.watched) + repr(made.broker) + repr(made.hooks)
+    told = repr(made) + repr(made.stream_configs) + repr(made.broker) + repr(made.hooks)
     assert not any(secret in told for secret in ("hunter2", "swordfish", "opensesame", "xyzzy", TOKEN))
 
 
@@ -209,12 +209,12 @@ def test_the_schema_says_what_the_reader_says(folder: Path) -> None:
 
 
 def test_every_key_has_words_and_a_default_that_fits() -> None:
-    from edgecsp.serve.site_keys import unfit
+    from edgecsp.serve.site_keys import describe_mismatch
 
     for table, keys in KEYS.items():
         for name, what in keys.items():
-            assert what.says, (table, name)
-            assert what.default is None or not unfit(what, what.default), (table, name)
+            assert what.description, (table, name)
+            assert what.default is None or not describe_mismatch(what, what.default), (table, name)
 
 
 def test_lines_are_found() -> None:

@@ -182,7 +182,7 @@ def test_an_engine_that_fails_is_told_and_the_next_frame_is_tried() -> None:
 
 
 def test_a_session_that_hangs_is_replaced_and_the_stream_goes_on(tmp_path: Path) -> None:
-    """End to end, with the real batcher: the third call of the engine does not come back."""
+    """End to end, with the real pool: the third call of the engine does not come back."""
     calls: List[float] = []
 
     def detector() -> pipeline.Detector:
@@ -199,19 +199,19 @@ def test_a_session_that_hangs_is_replaced_and_the_stream_goes_on(tmp_path: Path)
         return made
 
     (view,), bus = streams.views([str(media.video(tmp_path / "long.mp4", 90))]), events.Bus()
-    batcher = InferencePool(detector, hung_s=1.0)
+    pool = InferencePool(detector, hung_s=1.0)
     try:
-        with bus.subscribe() as heard, streams.Streams([view], batcher, bus, stale_s=0.5):
-            eventually(lambda: batcher.restarts == 1)
+        with bus.subscribe() as heard, streams.Streams([view], pool, bus, stale_s=0.5):
+            eventually(lambda: pool.restarts == 1)
             eventually(lambda: view.state == "live" and view.frames > 10)
-            assert batcher.healthy
+            assert pool.healthy
             told = [event["reason"] for event in iter(heard.take, None) if event["type"] == "state"]
         assert told[0] == ""
         assert told[1] == "the engine has not answered for 0.5 s"
         assert "has not answered for 1 s; a new session is opened" in told[2]
         assert told[3] == ""
     finally:
-        batcher.close()
+        pool.close()
         eventually(lambda: time.monotonic() > calls[2] + 6.1)
 
 

@@ -347,11 +347,11 @@ def test_seats_are_counted_where_they_are_checked(tiny: Tiny) -> None:
             each.sendall(b"GET %b HTTP/1.1\r\n%b\r\n" % (path, HOST))
         statuses = sorted(served.read_header(each).split()[1] for each in held)
         assert statuses == [b"200"] * 3 + [b"503"] * 7
-        assert site.server._desk.viewers == 3
+        assert site.server._app_state.viewers == 3
         for each in held:
             each.close()
         end = time.monotonic() + 10
-        while site.server._desk.viewers:
+        while site.server._app_state.viewers:
             assert time.monotonic() < end, "whoever has gone still has a seat"
             time.sleep(0.02)
         again, answer = site.raw(b"GET /events HTTP/1.1\r\n%b\r\n" % HOST)

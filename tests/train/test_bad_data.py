@@ -96,7 +96,7 @@ def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
     }
     for name, data in made.items():
         (tmp_path / name).write_bytes(data)
-        frame = next(iter(sources.Pictures([str(tmp_path / name)])))
+        frame = next(iter(sources.ImageFiles([str(tmp_path / name)])))
         image = read_image(str(tmp_path / name))
         assert image is not None
         np.testing.assert_array_equal(image, frame.image)

@@ -26,7 +26,7 @@ from edgecsp.media.sources import decoding
 def problems(path: Path) -> List[str]:
     with sources.open(str(path)) as source:
         assert len(list(source)) == 1
-        return sources.told(source.problems)
+        return sources.format_problems(source.problems)
 
 
 def test_a_jpegs_pixels_are_opencvs() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from edgecsp.errors import SourceError
 from edgecsp.media import scheduler
-from edgecsp.media.scheduler import _line
+from edgecsp.media.scheduler import _frame_scheduler
 from edgecsp.media.sources import Source
 from edgecsp.types import Detections, Frame, Stream
 
@@ -205,7 +205,7 @@ def test_a_live_source_gives_its_newest_frame_and_a_file_all() -> None:
 
 def test_what_is_held_is_bounded_in_frames_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler.cpu, "threads", lambda: 2)
-    monkeypatch.setattr(_line, "PLACE_BYTES", 3_000_000)
+    monkeypatch.setattr(_frame_scheduler, "PLACE_BYTES", 3_000_000)
     # Small frames: 4 are worked on, the one here among them, and 4 lie ready; large ones: 3 in all.
     for size, bound in ((2, 7), (1000, 2)):
         reel = Reel("a", 60, size=size)
@@ -221,13 +221,13 @@ def test_what_is_held_is_bounded_in_frames_and_in_bytes(monkeypatch: pytest.Monk
 
 def test_nothing_is_held_once_it_is_over() -> None:
     opened = [Reel("a", 30, size=100), Reel("b", 30, size=100)]
-    line = _line.FrameScheduler(opened, nothing, 2, threading.Event())
+    line = _frame_scheduler.FrameScheduler(opened, nothing, 2, threading.Event())
     line.begin()
     try:
         assert len(list(line.results())) == 62
     finally:
         line.end()
-    assert line._held == 0
+    assert line._held_bytes == 0
     assert line._results == {}
 
 
@@ -247,7 +247,7 @@ def test_streams_take_turns(streams: int) -> None:
         counts[item.source.name] += 1
         apart.append(max(counts.values()) - min(counts.values()))
     assert np.median(apart) <= 3
-    assert max(apart) <= _line.CREDIT + _line.AHEAD
+    assert max(apart) <= _frame_scheduler.CREDIT + _frame_scheduler.AHEAD
 
 
 def test_a_slow_source_does_not_hold_up_a_fast_one() -> None:
@@ -262,7 +262,7 @@ def test_a_slow_source_does_not_hold_up_a_fast_one() -> None:
 
 
 def test_videos_side_by_side_are_so_many_and_pictures_go_one_source_after_the_other() -> None:
-    videos = [Reel(f"v{i}", 5) for i in range(_line.VIDEOS + 4)]
+    videos = [Reel(f"v{i}", 5) for i in range(_frame_scheduler.VIDEOS + 4)]
     stills = [Reel("p", 5, kind="image"), Reel("q", 5, kind="image")]
     under_way, most = set(), 0
     begun: List[str] = []
@@ -277,12 +277,12 @@ def test_videos_side_by_side_are_so_many_and_pictures_go_one_source_after_the_ot
         else:
             under_way.add(name)
         most = max(most, sum(name.startswith("v") for name in under_way))
-    assert most <= _line.VIDEOS
+    assert most <= _frame_scheduler.VIDEOS
     assert len(begun) == len(videos) + 2
 
 
 def test_decoders_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_line.cpu, "threads", lambda: 4)
+    monkeypatch.setattr(_frame_scheduler.cpu, "threads", lambda: 4)
     for count, wanted in ((1, None), (2, 2), (8, 1)):
         reels = [Reel(str(i), 2) for i in range(count)]
         list(scheduler.results(reels, nothing))

@@ -30,7 +30,7 @@ from ports import free_port
 from edgecsp.errors import SourceError, UsageError
 from edgecsp.media import sources
 from edgecsp.media.sources import network
-from edgecsp.media.sources._upright import upright
+from edgecsp.media.sources._upright import apply_matrix
 from edgecsp.media.sources.base import redact
 
 QUARTERS = {"red": (40, 40, 220), "green": (40, 200, 40), "blue": (220, 60, 40), "white": (230, 230, 230)}
@@ -231,7 +231,7 @@ def test_videos_of_a_folder_take_their_turn(tmp_path: Path, clip: Path) -> None:
         ("a.jpg", 0), ("b.mp4", 0), ("b.mp4", 10), ("b.mp4", 20), ("c.jpg", 0)
     ]  # fmt: skip
     assert source.frames == 5
-    assert [type(s).__name__ for s in sources.open_all([str(tmp_path)])] == ["Pictures", "Video", "Pictures"]
+    assert [type(s).__name__ for s in sources.open_all([str(tmp_path)])] == ["ImageFiles", "Video", "ImageFiles"]
 
 
 def test_a_pattern(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")  # root may read all, so the mode alone is no test
 
     path = picture(tmp_path / "a.jpg")
-    for module in (sources.pictures, sources.video):
+    for module in (sources.images, sources.video):
         monkeypatch.setattr(module, "open", refuse, raising=False)
     for uri in (path, tmp_path / "a.mp4"):
         uri.touch()
@@ -418,7 +418,7 @@ def test_upright_is_the_matrix_of_the_standard() -> None:
         expected = np.array([[seen[x, y] for x in xs] for y in ys])
         one = 65536
         matrix = struct.pack("<9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
-        np.testing.assert_array_equal(upright(image, matrix), expected)
+        np.testing.assert_array_equal(apply_matrix(image, matrix), expected)
 
 
 @pytest.mark.parametrize("space", ["bt709", "smpte170m"])

@@ -78,7 +78,7 @@ def find(
                 found.add(picture.sized(frame.hw), Detections(known.xyxy, known.scores, ids, data.names))
 
     summary = pipeline.RunSummary()
-    pipeline.run(low, [sources.Pictures(list(places), forgive=True)], take, summary, tick=tick)
+    pipeline.run(low, [sources.ImageFiles(list(places), forgive=True)], take, summary, tick=tick)
     found.problems = {**summary.problems, **others}
     return found
 

@@ -65,18 +65,18 @@ def _mistakes(row: AccuracyRow, way: str) -> Iterator[str]:
     counted = row.confusion
     nothing = counted.labels[-1]
     kinds: Dict[str, List[Tuple[str, int]]] = {"missed": [], "found where none is": [], "confused": []}
-    for truth, seen, count in counted.mistakes():
-        if seen == nothing:
+    for truth, predicted, count in counted.mistakes():
+        if predicted == nothing:
             kinds["missed"].append((truth, count))
         elif truth == nothing:
-            kinds["found where none is"].append((seen, count))
+            kinds["found where none is"].append((predicted, count))
         else:
-            kinds["confused"].append((f"{truth} as {seen}", count))
+            kinds["confused"].append((f"{truth} as {predicted}", count))
     yield ""
     yield (f"{way}: " if way else "") + f"of boxes with a score of {counted.conf:g} or more, at IoU {counted.iou:g}"
-    for kind, found in kinds.items():
-        most = ", ".join(f"{what} {count}" for what, count in found[:MOST]) + ", ..." * (len(found) > MOST)
-        yield f"{kind:20} {sum(count for _, count in found):5}" + (f": {most}" if found else "")
+    for kind, mistakes in kinds.items():
+        most = ", ".join(f"{what} {count}" for what, count in mistakes[:MOST]) + ", ..." * (len(mistakes) > MOST)
+        yield f"{kind:20} {sum(count for _, count in mistakes):5}" + (f": {most}" if mistakes else "")
 
 
 def matrix(counted: Confusion) -> str:

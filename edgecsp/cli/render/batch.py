@@ -22,7 +22,7 @@ FAILURES = 20
 def introduce(items: int, task: Task) -> None:
     """How much there is, and what computes."""
     print(f"edgecsp: {items} file{'s' * (items != 1)}; engine {task.engine} on {task.device}", file=sys.stderr)
-    startup.vain(task.engine, task.model, task.model.name, timed=True)
+    startup.warn_model_if_meaningless(task.engine, task.model, task.model.name, timed=True)
 
 
 class Throughput:
@@ -32,7 +32,7 @@ class Throughput:
         self._stage = ""
         self._begun, self._frames, self._parts = 0.0, 0, 0
 
-    def said(self, now: JobProgress) -> str:
+    def format_status(self, now: JobProgress) -> str:
         """Frames, frames a second, time left, failures."""
         if now.stage != self._stage:
             self._stage, self._begun = now.stage, time.monotonic()
@@ -65,12 +65,12 @@ def progress(quiet: bool) -> Iterator[Callable[[JobProgress], None]]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}", markup=False),
+        TextColumn("{task.fields[status]}", markup=False),
     )
     with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as bar:
-        line = bar.add_task("listing", total=None, said="")
+        line = bar.add_task("listing", total=None, status="")
         yield lambda now: bar.update(
-            line, description=now.stage, completed=now.parts, total=now.of, said=pace.said(now)
+            line, description=now.stage, completed=now.parts, total=now.of, status=pace.format_status(now)
         )
 
 
@@ -79,10 +79,10 @@ def _lines(pace: Throughput) -> Callable[[JobProgress], None]:
 
     def tick(now: JobProgress) -> None:
         nonlocal last_s
-        said = pace.said(now)
+        status = pace.format_status(now)
         if time.monotonic() - last_s >= LINE_S:
             last_s = time.monotonic()
-            print(f"edgecsp: {now.stage} {now.parts}/{now.of} parts, {said}", file=sys.stderr, flush=True)
+            print(f"edgecsp: {now.stage} {now.parts}/{now.of} parts, {status}", file=sys.stderr, flush=True)
 
     return tick
 

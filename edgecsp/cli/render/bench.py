@@ -67,7 +67,7 @@ COLUMNS = (
 )
 
 
-def named(row: Row) -> str:
+def row_name(row: Row) -> str:
     """A row as a person would call it."""
     return f"{_model(row)} on {row['engine']} in {row['precision']}"
 
@@ -76,27 +76,27 @@ def _model(row: Row) -> str:
     return Path(row["model"]).name if row["weights"] == "file" else str(row["model"])
 
 
-def report(said: Dict[str, Any], *, to_stderr: bool) -> None:
+def report(summary: Dict[str, Any], *, to_stderr: bool) -> None:
     """The header, the table, and what has to be known to read it."""
     console = console_on(to_stderr)
-    for line in _header(said):
+    for line in _header(summary):
         console.print(line, markup=False)
-    rows = [row for row in said["rows"] if row["ms"]]
+    rows = [row for row in summary["rows"] if row["ms"]]
     console.print()
     if rows:
         for table in _tables(rows, console.width):
             console.print(table)
-        if said["settings"]["mode"] == "pipeline":
+        if summary["settings"]["mode"] == "pipeline":
             console.print(_stages(rows))
-    for line in _notes(said, rows):
+    for line in _notes(summary, rows):
         console.print(line, markup=False)
 
 
-def differences(found: Sequence[Difference], doubts: Sequence[str], *, to_stderr: bool) -> None:
+def differences(entries: Sequence[Difference], doubts: Sequence[str], *, to_stderr: bool) -> None:
     """A line a row of two reports: by how much the second differs, and whether that is more than noise."""
     console = console_on(to_stderr)
     table = plain_table("model", "engine", "", right=("first, ms", "second, ms", "ratio", "95 %", "the second is"))
-    for each in found:
+    for each in entries:
         span = f"{each.low:.3f} .. {each.high:.3f}"
         cells = (f"{each.a_ms:.2f}", f"{each.b_ms:.2f}", f"{each.ratio:.3f}", span, each.verdict)
         style = {"faster": "green", "slower": "red"}.get(each.verdict)
@@ -114,8 +114,8 @@ def console_on(to_stderr: bool) -> Console:
     )
 
 
-def _header(said: Dict[str, Any]) -> Iterator[str]:
-    machine, settings = said["machine"], said["settings"]
+def _header(summary: Dict[str, Any]) -> Iterator[str]:
+    machine, settings = summary["machine"], summary["settings"]
     isa = ", ".join(machine["isa"]) or "instruction sets not listed here"
     quota = f", a quota of {machine['quota']:g}" if machine["quota"] is not None else ""
     memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine["memory_bytes"] else "memory unknown"
@@ -136,11 +136,11 @@ def _header(said: Dict[str, Any]) -> Iterator[str]:
         yield f"At most {' and '.join(peaks)} GFLOP/s: a matrix product, on the best engine here"
     if machine["board"]:
         yield from _board(machine["board"])
-    yield _how(settings, said["seconds"])
-    random = dict.fromkeys(row["model"] for row in said["rows"] if row["weights"] == "random")
+    yield _how(settings, summary["seconds"])
+    random = dict.fromkeys(row["model"] for row in summary["rows"] if row["weights"] == "random")
     if random:
-        yield f"RANDOM WEIGHTS: {_options.listed(list(random), 3)}: nothing learned; as fast as what has"
-    if any(row["ranges"] for row in said["rows"]):
+        yield f"RANDOM WEIGHTS: {_options.join_names(list(random), 3)}: nothing learned; as fast as what has"
+    if any(row["ranges"] for row in summary["rows"]):
         yield "int8 ranges from drawn pictures, for the speed alone; for the boxes' sake: edgecsp quantize"
 
 
@@ -226,7 +226,7 @@ def plain_table(*left: str, right: Sequence[str]) -> Table:
     return table
 
 
-def _notes(said: Dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+def _notes(summary: Dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     """What a reader has to know of the table, a line each."""
     machines = dict.fromkeys(row["paper"]["on"] for row in rows if row["paper"] and row["paper"]["fps"])
     if machines:
@@ -236,7 +236,7 @@ def _notes(said: Dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         )
     ranks = [
         f"{each['engine']} {each['precision']} {each['spearman']:.2f} ({each['models']} models)"
-        for each in said["rank"]
+        for each in summary["rank"]
         if each["spearman"] is not None
     ]
     if ranks:
@@ -245,21 +245,24 @@ def _notes(said: Dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         yield f"* of fewer than {ENOUGH} samples p99.9 is the slowest"
     for why, which in _by_reason((", ".join(row["causes"]), row) for row in rows if row["unstable"]):
         yield f"? unstable (IQR beyond 10 %, or the median not sure to 3 %): {which}; likely cause: {why}"
-    for words, part in (("not measured to the end", rows), ("not measured", [r for r in said["rows"] if not r["ms"]])):
+    for words, part in (
+        ("not measured to the end", rows),
+        ("not measured", [r for r in summary["rows"] if not r["ms"]]),
+    ):
         for why, which in _by_reason((row["reason"], row) for row in part if row["reason"]):
             yield f"{words}: {which}: {why}"
-    if said["stopped"]:
+    if summary["stopped"]:
         yield "stopped before its end: what is here was measured until then"
 
 
 def _by_reason(pairs: Any) -> Iterator[Tuple[str, str]]:
     """What several rows have in common is said once; where only its numbers differ, with the largest."""
-    told: Dict[str, List[Tuple[str, Row]]] = {}
+    groups: Dict[str, List[Tuple[str, Row]]] = {}
     for why, row in pairs:
-        told.setdefault(re.sub(r"\d+(\.\d+)?", "#", why), []).append((why, row))
-    for same in told.values():
+        groups.setdefault(re.sub(r"\d+(\.\d+)?", "#", why), []).append((why, row))
+    for same in groups.values():
         worst = max((why for why, _ in same), key=lambda why: [float(word) for word in re.findall(r"\d+\.?\d*", why)])
-        yield worst, _options.listed([named(row) for _, row in same], 3)
+        yield worst, _options.join_names([row_name(row) for _, row in same], 3)
 
 
 def _mean(values: Sequence[float]) -> float:

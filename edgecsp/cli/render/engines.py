@@ -36,10 +36,10 @@ def table(rows: List[Dict[str, Any]]) -> List[str]:
         ready = [device for device in row["devices"] if device not in row["why_not"]]
         state = f"ready on {','.join(ready)}" if ready else "not ready"
         lines.append(f"{row['engine']:10} {state:16} {','.join(row['precisions']):16} {row['about']}")
-        told: Dict[str, List[str]] = {}
+        devices_by_reason: Dict[str, List[str]] = {}
         for device, why in row["why_not"].items():
-            told.setdefault(why, []).append(device)
-        lines += [f"{'':10} {','.join(devices)}: it {why}" for why, devices in told.items()]
+            devices_by_reason.setdefault(why, []).append(device)
+        lines += [f"{'':10} {','.join(devices)}: it {why}" for why, devices in devices_by_reason.items()]
     return lines
 
 
@@ -59,9 +59,9 @@ def tuned_lines() -> List[str]:
     from ...backends import tuning
 
     lines = []
-    for kept in tuning.known():
-        state = "in use" if kept.unfit is None else kept.unfit
-        lines.append(f"{'tuned':10} {kept.said['spec']}: {state}" if kept.said else f"{'tuned':10} {state}")
+    for cached in tuning.known():
+        state = "in use" if cached.unfit is None else cached.unfit
+        lines.append(f"{'tuned':10} {cached.said['spec']}: {state}" if cached.said else f"{'tuned':10} {state}")
     return lines
 
 

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --model yolov3-tiny"
 
 
-def engine(detector: Detector) -> None:
+def print_engine(detector: Detector) -> None:
     """What computes, and why that."""
     chosen = detector.chosen
     assert chosen is not None
     print(f"edgecsp: engine {chosen.shown}: {chosen.why}", file=sys.stderr)
 
 
-def in_vain(detector: Detector, name: str, *, timed: bool) -> None:
+def warn_if_meaningless(detector: Detector, name: str, *, timed: bool) -> None:
     """That what it finds means nothing, if so; `timed`: that its speed does."""
     chosen = detector.chosen
     assert chosen is not None
-    vain(chosen.engine, detector.model, name, timed=timed)
+    warn_model_if_meaningless(chosen.engine, detector.model, name, timed=timed)
 
 
-def vain(engine: str, model: Model, name: str, *, timed: bool) -> None:
+def warn_model_if_meaningless(engine: str, model: Model, name: str, *, timed: bool) -> None:
     """The same of a model that is not opened yet."""
     from ... import backends
 
@@ -41,7 +41,7 @@ def vain(engine: str, model: Model, name: str, *, timed: bool) -> None:
         print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing{speed}.", file=sys.stderr)
 
 
-def unnamed(detector: Detector, name: str) -> None:
+def print_default_model(detector: Detector, name: str) -> None:
     """What the model finds that was taken because none was named."""
-    finds = _options.listed(detector.model.labels)
+    finds = _options.join_names(detector.model.labels)
     print(f"edgecsp: no --model: {name}, which finds {finds}. {MORE_CLASSES}", file=sys.stderr)

@@ -17,19 +17,19 @@ TITLES = {
 }
 
 
-def report(said: Dict[str, Any], *, to_stderr: bool) -> None:
+def report(summary: Dict[str, Any], *, to_stderr: bool) -> None:
     """The tables, the precisions that were judged, the choices beside the default, and what was not tried."""
     console = bench.console_on(to_stderr)
     for kind, title in TITLES.items():
-        rows = [row for row in said["rows"] if row["kind"] == kind]
+        rows = [row for row in summary["rows"] if row["kind"] == kind]
         if rows:
             console.print(f"\n{title}", markup=False)
-            console.print(_table(rows, said["choices"][kind]["chosen"]))
-    if any(row["dropped"] and row["rounds"] for row in said["rows"]):
+            console.print(_table(rows, summary["choices"][kind]["chosen"]))
+    if any(row["dropped"] and row["rounds"] for row in summary["rows"]):
         console.print(
             "who left was measured at other moments: the last column compares, its figures do not", markup=False
         )
-    for line in (*_judged(said), *_chosen(said), *_untried(said)):
+    for line in (*_verdict_lines(summary), *_choice_lines(summary), *_untried_lines(summary)):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -61,19 +61,19 @@ def _threads(row: Dict[str, Any]) -> str:
     return str(share) if at_once == 1 else f"{share} a frame, {at_once} at once"
 
 
-def _judged(said: Dict[str, Any]) -> Iterator[str]:
-    for each in said["verdicts"]:
+def _verdict_lines(summary: Dict[str, Any]) -> Iterator[str]:
+    for each in summary["verdicts"]:
         what = f"{each['precision']} on {each['engine']}, {each['device']}"
         if each["refused"]:
             yield f"{what}: not taken: {each['refused']}"
         else:
-            yield f"{what}: AP {each['ap']:.4f}, in {said['own']} {each['own']:.4f}: taken"
-    for note in said["notes"]:
+            yield f"{what}: AP {each['ap']:.4f}, in {summary['own']} {each['own']:.4f}: taken"
+    for note in summary["notes"]:
         yield f"note: {note}"
 
 
-def _chosen(said: Dict[str, Any]) -> Iterator[str]:
-    for kind, choice in said["choices"].items():
+def _choice_lines(summary: Dict[str, Any]) -> Iterator[str]:
+    for kind, choice in summary["choices"].items():
         best, default = choice["chosen"], choice["default"]
         line = f"{kind}: {best['engine']} on {best['device']} in {best['precision']}, {_words(best)}"
         if default is None:
@@ -98,19 +98,19 @@ def _words(row: Dict[str, Any]) -> str:
     return each if row["at_once"] == 1 else f"{each} a frame, {row['at_once']} at once"
 
 
-def _untried(said: Dict[str, Any]) -> Iterator[str]:
-    if said["own"] == "fp32" and said["data"] is None:
-        again = f"edgecsp tune {said['model']} --data FOLDER"
+def _untried_lines(summary: Dict[str, Any]) -> Iterator[str]:
+    if summary["own"] == "fp32" and summary["data"] is None:
+        again = f"edgecsp tune {summary['model']} --data FOLDER"
         yield f"int8 was not tried, for it moves boxes; with labelled pictures: {again}"
 
 
-def kept(each: CachedTuning) -> Iterator[str]:
+def format_cached(each: CachedTuning) -> Iterator[str]:
     """A few lines about what is kept for a model."""
-    said = each.said
-    if not said:
+    entry = each.said
+    if not entry:
         yield f"{each.path}: {each.unfit}"
         return
-    size = "x".join(map(str, reversed(said["input_hw"])))
-    yield f"{said['spec']} ({said['model']}, {size}), tuned on {said['date']}: {each.unfit or 'in use'}"
-    for kind, row in said["choices"].items():
+    size = "x".join(map(str, reversed(entry["input_hw"])))
+    yield f"{entry['spec']} ({entry['model']}, {size}), tuned on {entry['date']}: {each.unfit or 'in use'}"
+    for kind, row in entry["choices"].items():
         yield f"  {kind:10} {row['engine']} on {row['device']} in {row['precision']}, {_words(row)}"

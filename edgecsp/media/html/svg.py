@@ -13,15 +13,15 @@ Attribute = Union[str, float, int]
 
 def tag(element: str, *inside: str, **attributes: Attribute) -> str:
     """An element; `inside` is markup already, attributes are escaped. `class_` is class, `text_anchor` text-anchor."""
-    said = "".join(
+    markup = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{escape(_value(value))}"' for name, value in attributes.items()
     )
-    return f"<{element}{said}>{''.join(inside)}</{element}>"
+    return f"<{element}{markup}>{''.join(inside)}</{element}>"
 
 
-def text(x: float, y: float, said: str, **attributes: Attribute) -> str:
+def text(x: float, y: float, content: str, **attributes: Attribute) -> str:
     """Text with its baseline at y."""
-    return tag("text", escape(said), x=x, y=y, **attributes)
+    return tag("text", escape(content), x=x, y=y, **attributes)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
@@ -29,9 +29,9 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
     return tag("path", d=f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}", class_=class_)
 
 
-def bar(x1: float, x2: float, y: float, height: float, class_: str, told: str = "") -> str:
+def bar(x1: float, x2: float, y: float, height: float, class_: str, tooltip: str = "") -> str:
     """A rectangle from x1 to x2, with what it says when pointed at."""
-    title = tag("title", escape(told)) if told else ""
+    title = tag("title", escape(tooltip)) if tooltip else ""
     return tag("rect", title, x=x1, y=y, width=max(x2 - x1, 0.5), height=height, class_=class_)
 
 
@@ -42,7 +42,7 @@ def drawing(width: float, height: float, title: str, parts: Iterable[str], class
     )
 
 
-def mark(x: float, y: float, shape: str, class_: str, told: str, model: str) -> str:
+def mark(x: float, y: float, shape: str, class_: str, tooltip: str, model: str) -> str:
     """A measured or printed figure: a "circle", "diamond" or "square", or a "ring" around (x, y)."""
     paths = {
         "circle": f"M{x - 5:.1f} {y:.1f}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z",
@@ -50,7 +50,7 @@ def mark(x: float, y: float, shape: str, class_: str, told: str, model: str) -> 
         "diamond": f"M{x:.1f} {y - 6.4:.1f}l6.4 6.4l-6.4 6.4l-6.4 -6.4z",
         "square": f"M{x - 4.6:.1f} {y - 4.6:.1f}h9.2v9.2h-9.2z",
     }
-    return tag("path", tag("title", escape(told)), d=paths[shape], class_=f"mark {class_}", data_model=model)
+    return tag("path", tag("title", escape(tooltip)), d=paths[shape], class_=f"mark {class_}", data_model=model)
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Scale:
         """Round values within the range."""
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            found = [step * 10.0**power for power in range(first, last + 1) for step in STEPS]
-            inside = [value for value in found if self.low <= value <= self.high]
+            candidates = [step * 10.0**power for power in range(first, last + 1) for step in STEPS]
+            inside = [value for value in candidates if self.low <= value <= self.high]
             if len(inside) >= 3:
                 return inside
         rough = (self.high - self.low) / most
@@ -85,7 +85,7 @@ class Scale:
         return [round(index * step, 10) for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def padded(values: Sequence[float], start: float, end: float, log: bool = False, by: float = 0.06) -> Scale:
+def padded_scale(values: Sequence[float], start: float, end: float, log: bool = False, by: float = 0.06) -> Scale:
     """A scale over some values, with room on both sides."""
     low, high = min(values), max(values)
     if log:
@@ -95,7 +95,7 @@ def padded(values: Sequence[float], start: float, end: float, log: bool = False,
     return Scale(low - room, high + room, start, end)
 
 
-def apart(wanted: Sequence[float], least: float, low: float, high: float) -> List[float]:
+def spread(wanted: Sequence[float], least: float, low: float, high: float) -> List[float]:
     """Places for labels near the wanted ones, at least so far from each other; in the order given."""
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
     places: List[float] = []
@@ -110,15 +110,15 @@ def apart(wanted: Sequence[float], least: float, low: float, high: float) -> Lis
 
 def runs(values: Sequence[float], above: float) -> List[Tuple[int, int]]:
     """Stretches (first, past the last) of values that are greater than `above`."""
-    found: List[Tuple[int, int]] = []
+    spans: List[Tuple[int, int]] = []
     for index, value in enumerate(values):
         if value <= above:
             continue
-        if found and found[-1][1] == index:
-            found[-1] = (found[-1][0], index + 1)
+        if spans and spans[-1][1] == index:
+            spans[-1] = (spans[-1][0], index + 1)
         else:
-            found.append((index, index + 1))
-    return found
+            spans.append((index, index + 1))
+    return spans
 
 
 def short(value: float) -> str:

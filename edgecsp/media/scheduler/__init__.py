@@ -17,9 +17,9 @@ from typing import Callable, Generator, Optional, Sequence, Union
 from ...system import cpu
 from ...types import Frame, Result
 from ..sources import Source
-from ._line import READY, FrameScheduler, Item
+from ._frame_scheduler import READY, FrameScheduler, Item
 
-__all__ = ["READY", "FrameResult", "SourceEnd", "at_once", "beside", "results", "workers"]
+__all__ = ["READY", "FrameResult", "SourceEnd", "at_once", "default_concurrency", "results", "workers"]
 
 MOST = 8  # frames in the engine at the same time: each costs the memory of its layers
 
@@ -58,12 +58,12 @@ def results(
     line = FrameScheduler(opened, detect, _workers(opened, at_once), stop or threading.Event())
     try:
         line.begin()
-        yield from map(_named, line.results())
+        yield from map(_to_result, line.results())
     finally:
         line.end()
 
 
-def _named(item: Item) -> Union[FrameResult, SourceEnd]:
+def _to_result(item: Item) -> Union[FrameResult, SourceEnd]:
     source, frame, what = item
     return SourceEnd(source, what) if frame is None else FrameResult(source, frame, what)
 

@@ -39,13 +39,13 @@ def open(
     _check_targets([target for target in (out, json, csv, coco) if target is not None], inputs)
     if coco is not None and str(coco) == "-":
         raise UsageError("COCO results go to a file; '-' takes JSON lines or CSV")
-    made = out is None and json is None and csv is None and coco is None
-    if made:
+    is_new_run = out is None and json is None and csv is None and coco is None
+    if is_new_run:
         out = _next_run()
     opened: List[Sink] = []
     try:
         if out is not None:
-            annotated = AnnotatedSink(out, inputs=inputs, overwrite=overwrite, made=made)
+            annotated = AnnotatedSink(out, inputs=inputs, overwrite=overwrite, is_new_run=is_new_run)
             opened.append(annotated)
             if annotated.is_file and (len(sources) > 1 or len(inputs) > 1):
                 raise UsageError(f"{out} holds one source, and there are more; give a folder")
@@ -63,14 +63,14 @@ def open(
 
 def _check_targets(targets: Sequence[Target], inputs: Sequence[str]) -> None:
     read = {os.path.realpath(path) for path in inputs}
-    taken = set()
+    used = set()
     for target in targets:
         key = "-" if str(target) == "-" or files.descriptor(target) == 1 else os.path.realpath(target)
-        if key in taken:
+        if key in used:
             raise UsageError(f"two results cannot both go to {'standard output' if key == '-' else target}")
         if key in read:
             raise UsageError(f"writing {target} would replace a source; give another name")
-        taken.add(key)
+        used.add(key)
 
 
 def _next_run() -> Path:

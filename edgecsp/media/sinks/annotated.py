@@ -17,9 +17,9 @@ from .. import draw
 from .base import Sink, Target
 from .mp4 import Mp4
 
-PICTURES = (".jpg", ".jpeg", ".png")
-VIDEOS = (".mp4",)
-NOT_OURS = (".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v", ".ts", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+VIDEO_SUFFIXES = (".mp4",)
+UNSUPPORTED_SUFFIXES = (".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v", ".ts", ".bmp", ".webp", ".tif", ".tiff")
 JPEG_QUALITY = 95
 NUMBER = 11  # bytes of a name for the number that tells copies apart
 
@@ -31,10 +31,12 @@ class AnnotatedSink(Sink):
     live streams mp4. A name that is taken gets a number: a second dog.jpg becomes dog-2.jpg, and so does one whose name
     a file has that was there before, unless `overwrite` lets it be replaced. `inputs`, the files that are read, are
     never replaced: that is a `UsageError` before anything is written. A single file is always replaced. A video is
-    finished when its stream has `ended`, or all are closed. `made` says that the folder was made for this run.
+    finished when its stream has `ended`, or all are closed. `is_new_run` says that the folder was created for this run.
     """
 
-    def __init__(self, out: Target, *, inputs: Iterable[str] = (), overwrite: bool = False, made: bool = False) -> None:
+    def __init__(
+        self, out: Target, *, inputs: Iterable[str] = (), overwrite: bool = False, is_new_run: bool = False
+    ) -> None:
         inputs = list(inputs)
         self.out = Path(out)
         self.is_file = _is_file(out)
@@ -48,14 +50,14 @@ class AnnotatedSink(Sink):
         self._first: Optional[Stream] = None
         self._paths: List[Path] = []
         self._refuse_inputs()
-        self._made = None if self.is_file else _make(self.out) or (self.out if made else None)
+        self._created_folder = None if self.is_file else _create_folder(self.out) or (self.out if is_new_run else None)
 
     def write(self, frame: Frame, result: Result) -> None:
         """Paint a frame and write it, or append it to its video."""
         if self.is_file:
             self._check_file(frame.stream)
         if frame.stream.kind == "image":
-            self._write_picture(draw.annotate(frame.image, result), frame.stream)
+            self._write_image(draw.annotate(frame.image, result), frame.stream)
         else:
             video = self._video(frame)
             canvas = video.canvas(frame.image)
@@ -79,10 +81,10 @@ class AnnotatedSink(Sink):
         """Remove the videos under way; pictures and videos that are finished stay."""
         while self._videos:
             self._videos.popitem()[1][1].abort()
-        if self._made is not None and not self._paths:
+        if self._created_folder is not None and not self._paths:
             with suppress(OSError):  # it has gone, or another run writes there as well
-                self._made.rmdir()
-            self._made = None
+                self._created_folder.rmdir()
+            self._created_folder = None
 
     @property
     def paths(self) -> List[Path]:
@@ -110,7 +112,7 @@ class AnnotatedSink(Sink):
         video.close()
         self._paths.append(video.path)
 
-    def _write_picture(self, image: Array, stream: Stream) -> None:
+    def _write_image(self, image: Array, stream: Stream) -> None:
         import cv2
 
         path = self._claim(stream)
@@ -160,11 +162,11 @@ class AnnotatedSink(Sink):
         yield from self._names(stream)
 
     def _check_file(self, stream: Stream) -> None:
-        picture = self.out.suffix.lower() in PICTURES
-        if picture != (stream.kind == "image"):
+        is_image = self.out.suffix.lower() in IMAGE_SUFFIXES
+        if is_image != (stream.kind == "image"):
             raise UsageError(
-                f"{self.out} is a {'picture' if picture else 'video'}, {stream.name} is not; "
-                f"give a folder or a {'.mp4' if picture else '.jpg'} file"
+                f"{self.out} is a {'picture' if is_image else 'video'}, {stream.name} is not; "
+                f"give a folder or a {'.mp4' if is_image else '.jpg'} file"
             )
         if self._first is not None and stream is not self._first:
             raise UsageError(f"{self.out} holds one source, and {stream.name} is the second; give a folder")
@@ -198,12 +200,12 @@ def copy_name(name: str, kind: str) -> Tuple[str, str]:
 def ranks(inputs: Iterable[str], names: Callable[[str], Iterable[Any]]) -> Dict[Tuple[Any, str], int]:
     """(name, input) -> which of the inputs that would give that name it is, by their order."""
     counts: Counter[Any] = Counter()
-    found: Dict[Tuple[Any, str], int] = {}
+    rank_of: Dict[Tuple[Any, str], int] = {}
     for path in dict.fromkeys(inputs):
         for name in names(path):
             counts[name] += 1
-            found[name, path] = counts[name]
-    return found
+            rank_of[name, path] = counts[name]
+    return rank_of
 
 
 def _both_names(path: str) -> List[Tuple[str, str]]:
@@ -214,12 +216,14 @@ def _is_file(out: Target) -> bool:
     suffix = Path(out).suffix.lower()
     if Path(out).is_dir() or str(out).endswith("/"):
         return False
-    if suffix in NOT_OURS:
-        raise UsageError(f"{out}: annotated copies are written as {', '.join(PICTURES + VIDEOS)}, or into a folder")
-    return suffix in PICTURES + VIDEOS
+    if suffix in UNSUPPORTED_SUFFIXES:
+        raise UsageError(
+            f"{out}: annotated copies are written as {', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)}, or into a folder"
+        )
+    return suffix in IMAGE_SUFFIXES + VIDEO_SUFFIXES
 
 
-def _make(folder: Path) -> Optional[Path]:
+def _create_folder(folder: Path) -> Optional[Path]:
     """Make the folder; it is returned when it was not there before."""
     new = not folder.exists()
     try:

@@ -27,7 +27,7 @@ class Sink:
         """Take one frame and what was found in it."""
         raise NotImplementedError
 
-    def ended(self, stream: Stream) -> None:
+    def end_stream(self, stream: Stream) -> None:
         """Hear that a stream has had its last frame: what is kept for it alone can be finished."""
 
     def close(self) -> None:
@@ -69,10 +69,10 @@ class All(Sink):
         for sink in self.sinks:
             sink.write(frame, result)
 
-    def ended(self, stream: Stream) -> None:
+    def end_stream(self, stream: Stream) -> None:
         """Tell each, in order."""
         for sink in self.sinks:
-            sink.ended(stream)
+            sink.end_stream(stream)
 
     def close(self) -> None:
         """Close all, also when one fails; the last failure is raised."""

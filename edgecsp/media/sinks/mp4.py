@@ -73,7 +73,7 @@ class Mp4:
 
         try:
             frame = self._reformatter.reformat(
-                self._filled(image), format="yuv420p", src_colorspace="itu601", dst_colorspace="itu709",
+                self._fill_frame(image), format="yuv420p", src_colorspace="itu601", dst_colorspace="itu709",
                 src_color_range=2, dst_color_range=1,
             )  # fmt: skip
             frame.pts, frame.time_base = self._tick(pts_s), Fraction(1, CLOCK)
@@ -126,7 +126,7 @@ class Mp4:
         self._bgr = av.VideoFrame(video.width, video.height, "bgr24")
         self._video = video
 
-    def _fitted(self, image: Array) -> Array:
+    def _fit(self, image: Array) -> Array:
         import cv2
 
         height, width = self._hw
@@ -136,10 +136,10 @@ class Mp4:
             image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         return np.ascontiguousarray(image)
 
-    def _filled(self, image: Array) -> Any:
+    def _fill_frame(self, image: Array) -> Any:
         """FFmpeg's own picture with this one in it; unless it is the canvas, it is copied there."""
         if image is not self._canvas:
-            np.copyto(self._lines(), self._fitted(image))
+            np.copyto(self._lines(), self._fit(image))
         return self._bgr
 
     def _lines(self) -> Array:

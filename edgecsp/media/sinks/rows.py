@@ -29,10 +29,10 @@ class JsonLinesSink(TextSink):
 
     def write(self, frame: Frame, result: Result) -> None:
         """Append a line."""
-        self._text.write(line(as_json(frame, result)))
+        self._text.write(line(to_dict(frame, result)))
 
 
-def as_json(frame: Frame, result: Result) -> Dict[str, Any]:
+def to_dict(frame: Frame, result: Result) -> Dict[str, Any]:
     """A frame and its result -> the object of one JSON line."""
     height, width = frame.hw
     entry: Dict[str, Any] = {
@@ -45,7 +45,7 @@ def as_json(frame: Frame, result: Result) -> Dict[str, Any]:
     }
     if isinstance(result, Detections):
         entry["detections"] = [
-            {"class_id": d.class_id, "label": d.label, "score": round(d.score, 5), "xyxy": _rounded(d.xyxy)}
+            {"class_id": d.class_id, "label": d.label, "score": round(d.score, 5), "xyxy": _round(d.xyxy)}
             for d in result
         ]
     else:
@@ -74,7 +74,7 @@ class CsvSink(TextSink):
         head = [frame.stream.name, frame.index, "" if pts_s is None else pts_s]
         boxes: Sequence[Sequence[Any]] = [("",) * 4] * len(result)
         if isinstance(result, Detections):
-            boxes = [_rounded(d.xyxy) for d in result]
+            boxes = [_round(d.xyxy) for d in result]
         self._rows(
             [*head, int(i), result.label(int(i)), round(float(score), 5), *box]
             for i, score, box in zip(result.class_ids, result.scores, boxes)
@@ -108,9 +108,9 @@ class CocoSink(TextSink):
         if not isinstance(result, Detections):
             raise UsageError("COCO results are boxes; of a classifier, write JSON lines or CSV")
         categories = category_ids(result.labels)
-        for found in result:
-            category = categories[found.class_id] if categories else found.class_id + 1
-            row = coco_row(image_id(frame, self._stem(frame.stream.name)), category, found)
+        for detection in result:
+            category = categories[detection.class_id] if categories else detection.class_id + 1
+            row = coco_row(image_id(frame, self._stem(frame.stream.name)), category, detection)
             self._text.write(self._separator + json.dumps(row, allow_nan=False))
             self._separator = ",\n"
 
@@ -132,11 +132,11 @@ class CocoSink(TextSink):
         super().close()
 
 
-def coco_row(image: Union[int, str], category: int, found: Detection) -> Dict[str, Any]:
+def coco_row(image: Union[int, str], category: int, detection: Detection) -> Dict[str, Any]:
     """A detection as COCO's results have it: {image_id, category_id, bbox [x, y, w, h], score}."""
-    x0, y0, x1, y1 = found.xyxy
-    box = _rounded((x0, y0, x1 - x0, y1 - y0))
-    return {"image_id": image, "category_id": category, "bbox": box, "score": round(found.score, 5)}
+    x0, y0, x1, y1 = detection.xyxy
+    box = _round((x0, y0, x1 - x0, y1 - y0))
+    return {"image_id": image, "category_id": category, "bbox": box, "score": round(detection.score, 5)}
 
 
 def category_ids(labels: Sequence[str]) -> Optional[Sequence[int]]:
@@ -154,7 +154,7 @@ def image_id(frame: Frame, stem: Optional[str] = None) -> Any:
     return int(stem) if stem.isascii() and stem.isdigit() else stem
 
 
-def _rounded(numbers: Sequence[float]) -> List[float]:
+def _round(numbers: Sequence[float]) -> List[float]:
     return [round(number, 2) for number in numbers]
 
 

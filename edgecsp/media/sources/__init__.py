@@ -24,25 +24,25 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 from ...cache.files import nearby
 from ...errors import SourceError, UsageError
-from .base import Chain, Source, redact, told
+from .base import Chain, Source, format_problems, redact
 from .camera import Camera
 from .gstreamer import open_pipeline
+from .images import MAX_PIXELS, EncodedImage, ImageFiles, quiet_opencv, read_stdin
 from .network import SCHEMES, TIMEOUT_S, open_url
 from .paths import check_regular, matching
-from .pictures import MAX_PIXELS, Bytes, Pictures, from_stdin, quiet_opencv
 from .video import Video
 
 __all__ = [
-    "MAX_PIXELS", "Bytes", "Camera", "Chain", "Pictures", "Source", "Video", "is_media", "is_picture", "natural",
-    "open", "open_all", "redact", "told",
+    "MAX_PIXELS", "Camera", "Chain", "EncodedImage", "ImageFiles", "Source", "Video", "format_problems", "is_image",
+    "is_media", "natural_key", "open", "open_all", "redact",
 ]  # fmt: skip
 
 # fmt: off
-PICTURES = frozenset((
+IMAGE_SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
     ".jp2", ".avif", ".heic", ".heif", ".hif", ".ras", ".sr",
 ))
-VIDEOS = frozenset((
+VIDEO_SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv",
     ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".gif", ".apng", ".h264", ".264", ".h265", ".265", ".hevc",
     ".mjpeg", ".mjpg", ".y4m", ".ivf",
@@ -91,7 +91,7 @@ def open_all(
 
     def flush() -> None:
         if run:
-            opened.append(Pictures(list(run), forgive=many or len(run) > 1, max_pixels=max_pixels))
+            opened.append(ImageFiles(list(run), forgive=many or len(run) > 1, max_pixels=max_pixels))
             run.clear()
 
     try:
@@ -102,7 +102,7 @@ def open_all(
                 continue
             for path in _files(uri):
                 many = many or path != uri
-                if is_picture(path):
+                if is_image(path):
                     run.append(path)
                 else:
                     flush()
@@ -126,7 +126,7 @@ def _elsewhere(
     uri: str, stride: int, timeout_s: float, options: Optional[Mapping[str, str]], max_pixels: int
 ) -> Source:
     if uri == "-":
-        return from_stdin(max_pixels)
+        return read_stdin(max_pixels)
     if uri.startswith(("gst:", "csi:")):
         return open_pipeline(uri, stride=stride, timeout_s=timeout_s)
     if "://" not in uri:
@@ -163,31 +163,31 @@ def _folder(folder: str) -> List[str]:
         inner = sorted(n for n in names if os.path.isdir(os.path.join(folder, n)))
         hint = f"; for what lies deeper: '{os.path.join(folder, '**', '*.jpg')}'" if inner else ""
         raise SourceError(f"no picture or video in the folder {folder} ({len(names)} entries){hint}")
-    return [os.path.join(folder, name) for name in sorted(media, key=natural)]
+    return [os.path.join(folder, name) for name in sorted(media, key=natural_key)]
 
 
 def _pattern(pattern: str) -> List[str]:
-    found = [path for path in matching(pattern) if not os.path.isdir(path)]
-    if not found:
+    matches = [path for path in matching(pattern) if not os.path.isdir(path)]
+    if not matches:
         # The part before the first wildcard is what the user may have got wrong.
         root = Path(re.split(r"[*?\[]", pattern, maxsplit=1)[0] + "x").parent
         where = "" if root.is_dir() else f"; there is no folder {root}"
         raise SourceError(f"no file matches {pattern!r}{where}")
-    media = [path for path in found if is_media(os.path.basename(path))]
-    return sorted(media or found, key=natural)
+    media = [path for path in matches if is_media(os.path.basename(path))]
+    return sorted(media or matches, key=natural_key)
 
 
 def is_media(name: str) -> bool:
     """Whether a file's name says that it is a picture or a video."""
     # Dot files are other programs' leftovers (._photo.jpg of macOS, .x.part of ours).
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURES | VIDEOS
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
 
-def is_picture(path: str) -> bool:
+def is_image(path: str) -> bool:
     """Whether a file is a picture: by its extension, by its content where that says nothing."""
     extension = os.path.splitext(path)[1].lower()
-    if extension in PICTURES or extension in VIDEOS:
-        return extension in PICTURES
+    if extension in IMAGE_SUFFIXES or extension in VIDEO_SUFFIXES:
+        return extension in IMAGE_SUFFIXES
     check_regular(path)
     import cv2
 
@@ -195,7 +195,7 @@ def is_picture(path: str) -> bool:
         return bool(cv2.haveImageReader(path))
 
 
-def natural(name: str) -> Tuple[object, ...]:
+def natural_key(name: str) -> Tuple[object, ...]:
     """What to sort names by so that numbers in them count."""
     # img2 before img10; the name itself last, so that the order is total.
     pieces = re.split(r"(\d+)", name.casefold())

@@ -57,7 +57,7 @@ class Launched:
 
                 fcntl.fcntl(ours, F_SETPIPE_SZ, 1 << 20)
             # Everybody may read a process's arguments: a secret goes through a pipe.
-            secret = any(shown(word) != word for word in words)
+            secret = any(redact_word(word) != word for word in words)
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(CHILD), str(theirs)] if secret else [PROGRAM, "-v", *words, *sink],
                 stdin=subprocess.PIPE if secret else subprocess.DEVNULL,
@@ -80,7 +80,7 @@ class Launched:
                 stdin.write(json.dumps(words).encode())
         assert self._process.stdout is not None
         self._frames, self._log = ours, self._process.stdout.fileno()
-        self._said: Deque[str] = deque(maxlen=200)
+        self._lines: Deque[str] = deque(maxlen=200)
         self._rest = b""
         self._changed = False
         self.live = False
@@ -108,7 +108,7 @@ class Launched:
                 f"its frames are no longer {width} x {height}; end the pipeline with: "
                 f"videoscale ! video/x-raw,width={width},height={height}"
             )
-        return image.reshape(height, width, 3) if row == width * 3 else _packed(image, width)
+        return image.reshape(height, width, 3) if row == width * 3 else _pack(image, width)
 
     def _fill(self, view: memoryview, timeout_s: float) -> bool:
         """Fill the view from the pipe; False when it ends first."""
@@ -136,23 +136,23 @@ class Launched:
         return bool(data)
 
     def _understand(self, line: str) -> None:
-        self._said.append(line)
+        self._lines.append(line)
         self.live = self.live or line.startswith("Pipeline is live")
         if _CAPS.search(line):
-            caps = parsed_caps(line)
+            caps = parse_caps(line)
             self._changed = self._changed or (self.caps.width > 0 and caps[:2] != self.caps[:2])
             self.caps = self.caps if self.caps.width else caps
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """After its last frame: whether the pipeline came to its own end."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE_S)
         self._drain()
-        return any(line.startswith("Got EOS") for line in self._said) and self.reason() is None
+        return any(line.startswith("Got EOS") for line in self._lines) and self.reason() is None
 
     def reason(self) -> Optional[str]:
         """What it called an error, None when it named none."""
-        return reason(list(self._said))
+        return reason(list(self._lines))
 
     def _drain(self) -> None:
         while select.select([self._log], [], [], 0)[0] and self._listen():
@@ -174,11 +174,11 @@ class Launched:
         os.close(self._frames)
 
 
-def _packed(rows: Array, width: int) -> Array:
+def _pack(rows: Array, width: int) -> Array:
     return np.ascontiguousarray(rows[:, : width * 3]).reshape(len(rows), width, 3)
 
 
-def parsed_caps(line: str) -> Caps:
+def parse_caps(line: str) -> Caps:
     """The caps that `gst-launch-1.0 -v` prints -> `Caps`; GStreamer 1.14 puts backslashes and quotes into them."""
     plain = re.sub(r'[\\"]', "", line)
     values = dict(re.findall(r"(width|height|framerate)=\s*\((?:int|fraction)\)\s*([\d/]+)", plain))
@@ -187,22 +187,22 @@ def parsed_caps(line: str) -> Caps:
     return Caps(int(values.get("width", 0)), int(values.get("height", 0)), fps)
 
 
-def reason(said: List[str]) -> Optional[str]:
+def reason(lines: List[str]) -> Optional[str]:
     """The first error among gst-launch's lines, in one line and without secrets; None when there is none."""
-    for index, line in enumerate(said):
+    for index, line in enumerate(lines):
         element = re.search(r'no element "([^"]+)"', line)
         if element:
             return (
                 f"GStreamer has no element {element[1]} here (gst-inspect-1.0 {element[1]}); is its package installed?"
             )
-        told = re.match(r"(?:ERROR: (?:pipeline could not be constructed: )?|WARNING: erroneous pipeline: )(.*)", line)
-        if told:
-            text = re.sub(r"^from element \S*/\w+:(\S+): ", r"\1: ", told[1])
-            more = said[index + 3 : index + 4] if said[index + 1 : index + 2] == ["Additional debug info:"] else []
-            return " ".join(map(shown, " ".join([text, *more]).split()))
+        match = re.match(r"(?:ERROR: (?:pipeline could not be constructed: )?|WARNING: erroneous pipeline: )(.*)", line)
+        if match:
+            text = re.sub(r"^from element \S*/\w+:(\S+): ", r"\1: ", match[1])
+            more = lines[index + 3 : index + 4] if lines[index + 1 : index + 2] == ["Additional debug info:"] else []
+            return " ".join(map(redact_word, " ".join([text, *more]).split()))
     return None
 
 
-def shown(word: str) -> str:
+def redact_word(word: str) -> str:
     """A word of a pipeline without what should not be read over a shoulder."""
     return _SECRET.sub(r"\1***", redact(word))

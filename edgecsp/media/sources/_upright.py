@@ -26,9 +26,9 @@ class ToBgr:
             bgr = self._reformatter.reformat(frame, format="bgr24", **_colours(frame)).to_ndarray()
         except (av.error.FFmpegError, ValueError):
             return None
-        turned = self._upright(bgr, frame)
-        self.is_sideways = abs(turned.strides[1]) > abs(turned.strides[0])
-        return np.ascontiguousarray(turned)
+        upright_image = self._upright(bgr, frame)
+        self.is_sideways = abs(upright_image.strides[1]) > abs(upright_image.strides[0])
+        return np.ascontiguousarray(upright_image)
 
 
 class _Upright:
@@ -40,28 +40,28 @@ class _Upright:
 
     def __init__(self) -> None:
         self._rotation: Any = None
-        self._turned: Callable[[Array], Array] = np.asarray
-        self._asked: Any = None
+        self._transform: Callable[[Array], Array] = np.asarray
+        self._reference_frame: Any = None
 
     def __call__(self, image: Array, frame: Any) -> Array:
         rotation = getattr(frame, "rotation", 0)  # PyAV 12 does not tell: there the first frame decides
         if rotation != self._rotation:
-            self._rotation, self._turned = rotation, _turn(frame, rotation)
+            self._rotation, self._transform = rotation, _turn(frame, rotation)
             # Held, because the collector would free its buffer at any time: a decoder that conceals damage shows what
             # is left in the buffer that it gets next, so the same video would give other pixels in another run.
-            self._asked = frame
-        return self._turned(image)
+            self._reference_frame = frame
+        return self._transform(image)
 
 
 def _turn(frame: Any, rotation: float) -> Callable[[Array], Array]:
     try:
-        found = frame.side_data.get("DISPLAYMATRIX")
+        side_data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV 18 stumbles over side data that is newer than itself, such as the EXIF of MJPEG
         return lambda image: np.rot90(image, round(rotation / 90))
-    if found is None:
+    if side_data is None:
         return np.asarray
-    matrix = bytes(found)
-    return lambda image: upright(image, matrix)
+    matrix = bytes(side_data)
+    return lambda image: apply_matrix(image, matrix)
 
 
 def _colours(frame: Any) -> Dict[str, Any]:
@@ -88,7 +88,7 @@ def _colourspaces() -> Any:
     return [item.name for item in Colorspace]
 
 
-def upright(image: Array, matrix: bytes) -> Array:
+def apply_matrix(image: Array, matrix: bytes) -> Array:
     """Turn and mirror a picture as a display matrix says (nine int32: a b u c d v x y w; quarter turns only)."""
     a, b, _, c, d = np.frombuffer(matrix[:20], "<i4").tolist()
     across, down = a, d

@@ -98,7 +98,7 @@ class Chain(Source):
             part.close()
 
 
-def told(problems: Mapping[str, int]) -> List[str]:
+def format_problems(problems: Mapping[str, int]) -> List[str]:
     """What was survived, a text each, with how often."""
     return [text + (f" ({count} times)" if count > 1 else "") for text, count in problems.items()]
 

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Union
 from ...errors import SourceError
 from ...types import Frame, Stream
 from .base import Source
-from .pictures import quiet_opencv
+from .images import quiet_opencv
 
 
 class Camera(Source):
@@ -34,9 +34,9 @@ class Camera(Source):
         if capture.isOpened():
             return capture
         capture.release()
-        found = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
+        devices = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
         raise SourceError(
-            f"cannot open {self.name}; cameras here: {found}. Is it plugged in, used by another program, "
+            f"cannot open {self.name}; cameras here: {devices}. Is it plugged in, used by another program, "
             "and are you in the group 'video'?"
         )
 

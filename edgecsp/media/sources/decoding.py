@@ -122,8 +122,8 @@ def _heic(data: bytes, _: Probe, name: str) -> DecodedImage:
             "or convert it to .jpg"
         ) from None
     try:
-        found = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
-        pixels = np.asarray(found)
+        heif = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        pixels = np.asarray(heif)
     except (ValueError, RuntimeError, EOFError, OSError) as error:
         raise _unreadable(data, name, f" (libheif: {error})") from error
     return DecodedImage(pixels[:, :, 2::-1] if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, 2))
@@ -162,12 +162,12 @@ def _unreadable(data: bytes, name: str, reason: str) -> SourceError:
 
 
 def _flip(axis: int, transpose: bool) -> Callable[[Array], Array]:
-    def turned(image: Array) -> Array:
+    def flip(image: Array) -> Array:
         import cv2
 
         return np.asarray(cv2.flip(cv2.transpose(image) if transpose else image, axis))
 
-    return turned
+    return flip
 
 
 # What turns a stored image upright, by its EXIF orientation.

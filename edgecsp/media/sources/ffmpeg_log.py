@@ -47,7 +47,7 @@ class Watch:
         self.damaged += bool(errors or self._foreign)
         self._foreign = 0
 
-    def news(self) -> int:
+    def new_damaged(self) -> int:
         """How many more frames are damaged than at the last call: a decoder marks them, or logs errors, or both."""
         count = max(self.damaged, self.flagged)
         more, self._reported = count - self._reported, max(count, self._reported)
@@ -92,7 +92,7 @@ def local_errors() -> Iterator[List[Message]]:
 
 
 @contextmanager
-def log_kept() -> Iterator[None]:
+def capture_log() -> Iterator[None]:
     """Have FFmpeg's log kept for a block."""
     _PROCESS.begin()
     try:
@@ -169,13 +169,13 @@ class _Process:
             return
         with self._lock:
             count = len(self._messages)  # threads go on appending
-            taken = self._messages[:count]
+            messages = self._messages[:count]
             del self._messages[:count]
-            for message in filter(_is_error, taken):
+            for message in filter(_is_error, messages):
                 about = [watch for watch in self._watches if watch.name == message[1]]
                 for watch in about:
                     watch.note(len(about) == 1)
-        self.forward(taken)
+        self.forward(messages)
 
     def forward(self, messages: List[Message]) -> None:
         """Pass on what the program would have had in Python's log, had we not captured it."""

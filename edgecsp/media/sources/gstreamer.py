@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from ...errors import SourceError
 from ...types import Frame, Stream
-from ._gst_launch import PROGRAM, Launched, Silent, shown
+from ._gst_launch import PROGRAM, Launched, Silent, redact_word
 from .base import Source
 
 CSI = {"width": 1280, "height": 720, "fps": 30, "flip": 0}
@@ -70,7 +70,7 @@ class GStreamerSource(Source):
                     fps = launched.caps.fps
                     pts_s = now - begun if self.live else index / fps if fps else None
                     yield Frame(image, self._stream, index, pts_s)
-            if self.closed or (launched.ended() and index >= 0):
+            if self.closed or (launched.has_ended() and index >= 0):
                 return
             reason = launched.reason() or "the pipeline stopped"
         except Silent as error:
@@ -105,20 +105,20 @@ def open_pipeline(uri: str, *, stride: int, timeout_s: float) -> Source:
         words = words[:-1]
     if not words:
         raise SourceError("gst: there is no pipeline; for example 'gst:v4l2src device=/dev/video0'")
-    return GStreamerSource("gst:" + " ".join(map(shown, words)), words, stride=stride, timeout_s=timeout_s)
+    return GStreamerSource("gst:" + " ".join(map(redact_word, words)), words, stride=stride, timeout_s=timeout_s)
 
 
 def csi_words(uri: str) -> List[str]:
     """`csi://1?width=1920&fps=60` -> the pipeline of a Jetson's camera; raises `SourceError`."""
-    found = re.fullmatch(r"csi://(\d+)/?(?:\?(.*))?", uri, re.IGNORECASE)
-    said = dict(parse_qsl(found[2] or "", keep_blank_values=True)) if found else {}
-    if not found or set(said) - set(CSI) or not all(value.isdecimal() for value in said.values()):
+    match = re.fullmatch(r"csi://(\d+)/?(?:\?(.*))?", uri, re.IGNORECASE)
+    query = dict(parse_qsl(match[2] or "", keep_blank_values=True)) if match else {}
+    if not match or set(query) - set(CSI) or not all(value.isdecimal() for value in query.values()):
         raise SourceError(
             f"{uri}: give the camera's number and whole numbers: csi://0?width=1280&height=720&fps=30&flip=0"
         )
-    asked = {**CSI, **{key: int(value) for key, value in said.items()}}
-    size = f"width={asked['width']},height={asked['height']},framerate={asked['fps']}/1"
+    values = {**CSI, **{key: int(value) for key, value in query.items()}}
+    size = f"width={values['width']},height={values['height']},framerate={values['fps']}/1"
     return [
-        *("nvarguscamerasrc", f"sensor-id={found[1]}", "!", f"video/x-raw(memory:NVMM),format=NV12,{size}"),
-        *("!", "nvvidconv", f"flip-method={asked['flip']}", "!", "video/x-raw,format=BGRx"),
+        *("nvarguscamerasrc", f"sensor-id={match[1]}", "!", f"video/x-raw(memory:NVMM),format=NV12,{size}"),
+        *("!", "nvvidconv", f"flip-method={values['flip']}", "!", "video/x-raw,format=BGRx"),
     ]

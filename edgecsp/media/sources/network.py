@@ -13,7 +13,7 @@ from ...types import Frame
 from . import video
 from .base import Source, credentials, redact
 from .ffmpeg_log import local_errors
-from .pictures import MAX_BYTES, MAX_PIXELS, Bytes
+from .images import MAX_BYTES, MAX_PIXELS, EncodedImage
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https")
 TIMEOUT_S = 10.0
@@ -54,7 +54,7 @@ class NetworkSource(Source):
         return self._stream.frames
 
     @property
-    def is_picture(self) -> bool:
+    def is_still_image(self) -> bool:
         """Whether FFmpeg takes what the URL holds for a single still picture."""
         name: str = self._container.format.name if self._container else ""
         return name.endswith("_pipe") or name == "image2"
@@ -89,19 +89,19 @@ class NetworkSource(Source):
         import av
 
         container, self._container = self._container or self._open(), None
-        reason, seen, count = "the server ended the stream", time.monotonic(), 0
+        reason, last_frame_at, count = "the server ended the stream", time.monotonic(), 0
         with container:
-            pictures = video.frames(
+            decoded = video.frames(
                 container, self._stream, self.problems, self.stride, lambda: self.closed, self._timeout_s, self.threads,
                 reopen=self._open,
             )  # fmt: skip
             try:
-                for frame in pictures:
+                for frame in decoded:
                     count += 1
                     yield frame
-                    seen = time.monotonic()
+                    last_frame_at = time.monotonic()
             except av.error.FFmpegError as error:
-                reason = self._reason(error, seen)
+                reason = self._reason(error, last_frame_at)
             else:
                 if self.closed or not self._endless:
                     return
@@ -119,7 +119,7 @@ def open_url(
     url: str, *, stride: int, timeout_s: float, options: Optional[Mapping[str, str]], max_pixels: int = MAX_PIXELS
 ) -> Source:
     """A URL -> a picture, a video or a live stream; raises `SourceError`."""
-    from . import PICTURES
+    from . import IMAGE_SUFFIXES
 
     path = None
     with suppress(ValueError):  # its message may quote the login, so it is not even chained
@@ -127,12 +127,12 @@ def open_url(
     if path is None:
         raise SourceError(f"{redact(url)} is not a URL: brackets or characters that no host name has")
     web = url.lower().startswith("http")
-    if web and PurePosixPath(unquote(path)).suffix.lower() in PICTURES:
-        return Bytes(download(url, timeout_s), redact(url), max_pixels)
+    if web and PurePosixPath(unquote(path)).suffix.lower() in IMAGE_SUFFIXES:
+        return EncodedImage(download(url, timeout_s), redact(url), max_pixels)
     source = NetworkSource(url, stride=stride, timeout_s=timeout_s, options=options)
-    if web and source.is_picture:
+    if web and source.is_still_image:
         source.close()
-        return Bytes(download(url, timeout_s), source.name, max_pixels)
+        return EncodedImage(download(url, timeout_s), source.name, max_pixels)
     return source
 
 

@@ -16,9 +16,9 @@ from ...types import Frame, Stream
 from ._ending import is_incomplete
 from ._upright import ToBgr
 from .base import Source
-from .ffmpeg_log import Message, Watch, demuxer_errors, local_errors, log_kept
+from .ffmpeg_log import Message, Watch, capture_log, demuxer_errors, local_errors
+from .images import looks_like
 from .paths import check_regular
-from .pictures import looks_like
 
 Problems = Dict[str, int]
 
@@ -79,7 +79,7 @@ def open_video(path: str, problems: Optional[Problems] = None) -> Any:
     try:
         # "file:" because a name like 12:30.mp4 is a protocol to FFmpeg; the whitelist because a playlist in
         # disguise may name any URL.
-        container = open_noting(
+        container = open_with_log(
             lambda: av.open(
                 f"file:{path}", container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
             ),
@@ -99,9 +99,9 @@ def open_video(path: str, problems: Optional[Problems] = None) -> Any:
     return container
 
 
-def open_noting(open_container: Callable[[], Any], name: str, problems: Optional[Problems]) -> Any:
+def open_with_log(open_container: Callable[[], Any], name: str, problems: Optional[Problems]) -> Any:
     """Open a container; damage that its demuxer finds is counted in `problems` where there are any."""
-    with log_kept(), local_errors() as errors:
+    with capture_log(), local_errors() as errors:
         container = open_container()
     # The mov demuxer reads its index alone here, and complains of harmless ones.
     if problems is not None and not container.format.name.startswith("mov"):
@@ -111,16 +111,16 @@ def open_noting(open_container: Callable[[], Any], name: str, problems: Optional
 
 def track(container: Any, name: str) -> Any:
     """The first video track that is no cover art; raises `SourceError`."""
-    found = [s for s in container.streams.video if not _is_cover(container, s)]
+    tracks = [s for s in container.streams.video if not _is_cover(container, s)]
     kind = container.format.name
     if kind == "tty":  # FFmpeg renders plain text as a video of a terminal
         raise SourceError(f"{name} holds no video: FFmpeg takes it for plain text")
-    if not found:
+    if not tracks:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise SourceError(f"{name} holds no video: FFmpeg takes it for {kind} with {kinds}")
-    if found[0].codec_context is None:
+    if tracks[0].codec_context is None:
         raise SourceError(f"{name} holds a video in a codec that this FFmpeg does not know ({kind})")
-    return found[0]
+    return tracks[0]
 
 
 def _is_cover(container: Any, stream: Any) -> bool:
@@ -183,20 +183,20 @@ def frames(
     watch = Watch(video.codec_context)
     try:
         with watch:
-            pictures = _decoded(container, video, stream, problems, stopped, patience_s, progress, watch)
-            for index, picture in enumerate(pictures):
-                pts_s = picture.time
+            decoded = _decode(container, video, stream, problems, stopped, patience_s, progress, watch)
+            for index, decoded_frame in enumerate(decoded):
+                pts_s = decoded_frame.time
                 if pts_s is None and stream.fps:
                     pts_s = index / stream.fps  # a bare H.264 stream has no clock
                 progress.see(pts_s or 0.0)
                 if not progress.is_begun:  # who joins a live stream does not have what its first frames refer to
-                    progress.is_begun = picture.key_frame if progress.is_live else (pts_s or 0.0) >= begin_s
+                    progress.is_begun = decoded_frame.key_frame if progress.is_live else (pts_s or 0.0) >= begin_s
                     watch.forget()
-                watch.flagged += picture.is_corrupt
+                watch.flagged += decoded_frame.is_corrupt
                 _note_damaged(watch, stream, problems)
                 if index % stride:
                     continue
-                image = to_bgr(picture)
+                image = to_bgr(decoded_frame)
                 if image is None:
                     problems[f"{stream.name}: frames of a kind that cannot be shown"] += 1
                     continue
@@ -253,7 +253,7 @@ class _Progress:
 
 
 def _note_damaged(watch: Watch, stream: Stream, problems: Problems) -> None:
-    more = watch.news()
+    more = watch.new_damaged()
     if more:
         problems[f"{stream.name}: damaged frames"] += more
 
@@ -265,18 +265,24 @@ def _note_container(container: Any, name: str, errors: List[Message], problems: 
 
 
 def _note_missing(
-    container: Any, video: Any, stream: Stream, seen: int, progress: _Progress, problems: Problems, path: Optional[str]
+    container: Any,
+    video: Any,
+    stream: Stream,
+    frame_count: int,
+    progress: _Progress,
+    problems: Problems,
+    path: Optional[str],
 ) -> None:
-    if not seen:
+    if not frame_count:
         raise SourceError(f"{stream.name} holds no frame that can be decoded ({video.codec_context.name})")
-    lost = _lost(container, video, stream, seen, progress)
+    lost = _lost(container, video, stream, frame_count, progress)
     if lost > 0:
         problems[f"{stream.name}: frames missing, the file is cut short"] += lost
     elif progress.is_cut or (path is not None and is_incomplete(path, container.format.name, progress.end_byte)):
         problems[f"{stream.name}: frames missing, the file is cut short or has a hole"] += 1
 
 
-def _lost(container: Any, video: Any, stream: Stream, seen: int, progress: _Progress) -> int:
+def _lost(container: Any, video: Any, stream: Stream, frame_count: int, progress: _Progress) -> int:
     """How many frames the container promises after the last one."""
     if not stream.fps:
         return 0
@@ -287,12 +293,12 @@ def _lost(container: Any, video: Any, stream: Stream, seen: int, progress: _Prog
         short_s = promised_s - progress.end_s
         if short_s <= max(0.5, 2.5 / stream.fps, 1.5 * progress.gap_s):
             return 0
-        return max(round(short_s * stream.fps), round(promised_s * stream.fps) - seen)
+        return max(round(short_s * stream.fps), round(promised_s * stream.fps) - frame_count)
     # Fewer frames than the index says is normal in a file that was trimmed; ending early as well is not.
     end_s = video.duration * video.time_base if video.duration else 0
     if kind == "avi":  # its demuxer believes the file's size more than the header
         end_s = video.frames / stream.fps
-    lost: int = video.frames - seen
+    lost: int = video.frames - frame_count
     return lost if end_s - progress.frame_s > 2.5 / stream.fps else 0
 
 
@@ -301,7 +307,7 @@ def _recount(container: Any, name: str) -> int:
     import av
 
     count = 0
-    with container, log_kept():
+    with container, capture_log():
         video = track(container, name)
         video.thread_type, video.codec_context.thread_count = "SLICE", 1
         for packet in _packets(container, Stream(name, "video"), Counter(), _Progress(is_live=False)):
@@ -315,13 +321,13 @@ def _recount(container: Any, name: str) -> int:
     return count
 
 
-def _decoded(
+def _decode(
     container: Any, video: Any, stream: Stream, problems: Problems, stopped: Callable[[], bool], patience_s: float,
     progress: _Progress, watch: Watch,
 ) -> Iterator[Any]:  # fmt: skip
     import av
 
-    seen = time.monotonic()
+    last_frame_at = time.monotonic()
     # In an mp4 it is the last packet of a file cut short; its error would cost the frames the threads still hold.
     cut_off = "mp4" in container.format.name
     for packet in _packets(container, stream, problems, progress):
@@ -334,15 +340,15 @@ def _decoded(
                     continue
             try:
                 with watch.decoding():
-                    pictures = packet.decode()
+                    decoded = packet.decode()
             except av.error.FFmpegError:
                 problems[f"{stream.name}: packets that cannot be decoded"] += 1
-                pictures = []
-            while pictures:
-                yield pictures.pop(0)
+                decoded = []
+            while decoded:
+                yield decoded.pop(0)
                 # Now, not before the yield: the reader's own time does not count against the stream.
-                seen = time.monotonic()
-        if time.monotonic() - seen > patience_s:
+                last_frame_at = time.monotonic()
+        if time.monotonic() - last_frame_at > patience_s:
             raise SourceError(f"{stream.name} sends data, but no frame for {patience_s:g} s")
 
 

@@ -108,9 +108,9 @@ def probe_jp2(data: bytes) -> Probe:
     """Read the size from the codestream, which is what decoders go by."""
     at = 0
     if data[:4] != CODESTREAM:
-        found = _find(data, (0, len(data)), b"jp2c")
-        if found is None or data[found[0] : found[0] + 4] != CODESTREAM:
+        codestream = _find(data, (0, len(data)), b"jp2c")
+        if codestream is None or data[codestream[0] : codestream[0] + 4] != CODESTREAM:
             return Probe("JPEG 2000", doubt="no codestream")
-        at = found[0]
+        at = codestream[0]
     width, height = (max(0, big(data, at + 8 + 4 * i, 4) - big(data, at + 16 + 4 * i, 4)) for i in (0, 1))
     return Probe("JPEG 2000", width, height)

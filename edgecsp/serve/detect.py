@@ -13,7 +13,7 @@ from email.utils import formatdate
 from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import EdgecspError, HTTPRequestError, SourceError, UsageError
-from ..media.sinks.rows import as_json
+from ..media.sinks.rows import to_dict
 from ..media.sources import decoding
 from ..pipeline import Settings
 from ..types import Detections, Frame, Model, Stream
@@ -21,13 +21,13 @@ from .body import read
 from .header import check
 from .inference_context import InferenceContext
 from .key import Caller
-from .multipart import Sent, receive_form
+from .multipart import UploadedImage, receive_form
 
 MOST_PREDICTIONS = 20  # Frigate's array has 20 rows, and it takes them in the order in which they come
 LEAST_CONFIDENCE = 0.4  # CodeProject.AI's, when none is sent
 
 
-def decoded(data: bytes, name: str, most_pixels: int) -> decoding.DecodedImage:
+def decode(data: bytes, name: str, most_pixels: int) -> decoding.DecodedImage:
     """A picture, checked and then decoded to (H, W, 3) uint8 BGR, and warnings. Raises `HTTPRequestError`.
 
     For a worker, not for the loop: a header may have thousands of segments.
@@ -42,7 +42,7 @@ def decoded(data: bytes, name: str, most_pixels: int) -> decoding.DecodedImage:
 # -- what was sent -------------------------------------------------------------------------------------------------
 
 
-async def sent(request: Any) -> Sent:
+async def receive_image(request: Any) -> UploadedImage:
     """The picture of a request: its body, or the field `image` of a form. Raises `HTTPRequestError`.
 
     Some programs can send a key in a form's field alone. Whoever has shown none yet sends nothing else.
@@ -53,18 +53,18 @@ async def sent(request: Any) -> Sent:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise HTTPRequestError(415, "the body is compressed; pictures are already, send them as they are")
     if word == "multipart/form-data":
-        got = await receive_form(request.receive, kind, caller.field)
+        upload = await receive_form(request.receive, kind, caller.field)
         caller.check()
-        return got
+        return upload
     caller.check()
     if word not in ("", "application/octet-stream") and not word.startswith("image/"):
         raise HTTPRequestError(
             415, f"a body of {word[:60]!r}; send image/jpeg, or multipart/form-data with a field image"
         )
-    return Sent(await read(request.receive), "picture", {})
+    return UploadedImage(await read(request.receive), "picture", {})
 
 
-def number(text: Optional[str], name: str) -> Optional[float]:
+def parse_fraction(text: Optional[str], name: str) -> Optional[float]:
     """A number from 0 to 1 as people write it. Raises `HTTPRequestError`."""
     if text is None or not text.strip():
         return None
@@ -81,7 +81,7 @@ def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[st
     """The server's settings with what a request says instead. Raises `HTTPRequestError`."""
     changes: Dict[str, Any] = {}
     for name, text in (("conf", conf), ("iou", iou)):
-        value = number(text, name)
+        value = parse_fraction(text, name)
         if value is not None:
             changes[name] = value
     words = [word for word in (classes or "").split(",") if word.strip()]
@@ -103,49 +103,53 @@ def class_ids(model: Model, words: List[str]) -> Tuple[int, ...]:
 
 async def detect(request: Any) -> Any:
     """POST /v1/detect: a picture -> the object of one line of `edgecsp run --json`."""
-    desk, query = request.app.state.desk, request.query_params
-    wanted = settings(desk.model, desk.settings, query.get("conf"), query.get("iou"), query.get("classes"))
-    got = await sent(request)
+    app_state, query = request.app.state.edgecsp, request.query_params
+    request_settings = settings(
+        app_state.model, app_state.settings, query.get("conf"), query.get("iou"), query.get("classes")
+    )
+    upload = await receive_image(request)
 
-    def work(turn: InferenceContext) -> bytes:
-        image, warnings = turn.timed("decode", decoded, got.data, got.name, desk.limits.pixels)
-        found = as_json(Frame(image, Stream(got.name)), turn.detect(image, wanted))
+    def work(context: InferenceContext) -> bytes:
+        image, warnings = context.timed("decode", decode, upload.data, upload.name, app_state.limits.pixels)
+        row = to_dict(Frame(image, Stream(upload.name)), context.detect(image, request_settings))
         if warnings:
-            found["warnings"] = list(warnings)
-        return json.dumps(found, allow_nan=False).encode()
+            row["warnings"] = list(warnings)
+        return json.dumps(row, allow_nan=False).encode()
 
-    return desk.json(await desk.ask(work))
+    return app_state.respond_bytes(await app_state.ask(work))
 
 
 async def vision(request: Any) -> Any:
     """POST /v1/vision/detection: what Frigate, Viseron, Blue Iris and Home Assistant's integrations ask."""
-    desk = request.app.state.desk
+    app_state = request.app.state.edgecsp
     begun = time.perf_counter()
     took: List[float] = []
     try:
-        got = await sent(request)
-        least = number(got.fields.get("min_confidence"), "min_confidence")
-        wanted = replace(desk.settings, conf=LEAST_CONFIDENCE if least is None else least)
-        if desk.model.task != "detect":
-            raise HTTPRequestError(400, f"{desk.model.name} tells what a picture shows, not where; ask /v1/detect")
+        upload = await receive_image(request)
+        least = parse_fraction(upload.fields.get("min_confidence"), "min_confidence")
+        request_settings = replace(app_state.settings, conf=LEAST_CONFIDENCE if least is None else least)
+        if app_state.model.task != "detect":
+            raise HTTPRequestError(400, f"{app_state.model.name} tells what a picture shows, not where; ask /v1/detect")
 
-        def work(turn: InferenceContext) -> Any:
-            found = turn.detect(lambda: decoded(got.data, got.name, desk.limits.pixels).image, wanted)
-            took.append(turn.infer_s)
-            return found
+        def work(context: InferenceContext) -> Any:
+            result = context.detect(
+                lambda: decode(upload.data, upload.name, app_state.limits.pixels).image, request_settings
+            )
+            took.append(context.infer_s)
+            return result
 
-        found = await desk.ask(work)
+        result = await app_state.ask(work)
     except EdgecspError as error:
         status = error.status if isinstance(error, HTTPRequestError) else 503
-        said = {"success": False, "error": str(error), "predictions": [], "count": 0, "code": status}
-        return desk.json(json.dumps(said).encode(), status, getattr(error, "retry_after_s", None))
+        body = {"success": False, "error": str(error), "predictions": [], "count": 0, "code": status}
+        return app_state.respond_bytes(json.dumps(body).encode(), status, getattr(error, "retry_after_s", None))
     spent = (time.perf_counter() - begun) * 1e3
-    return desk.json(json.dumps(_predictions(found, desk, took[0] * 1e3, spent)).encode())
+    return app_state.respond_bytes(json.dumps(_predictions(result, app_state, took[0] * 1e3, spent)).encode())
 
 
-def _predictions(found: Detections, desk: Any, inference_ms: float, spent_ms: float) -> Dict[str, Any]:
+def _predictions(result: Detections, app_state: Any, inference_ms: float, spent_ms: float) -> Dict[str, Any]:
     """Source: CodeProject.AI Server's API reference, "Object Detector"; DeepStack's answer is a part of it."""
-    best = sorted(found, key=lambda each: -each.score)[:MOST_PREDICTIONS]
+    best = sorted(result, key=lambda each: -each.score)[:MOST_PREDICTIONS]
     corners = ("x_min", "y_min", "x_max", "y_max")
     rows = [
         {"confidence": round(each.score, 5), "label": each.label, **dict(zip(corners, map(round, each.xyxy)))}
@@ -163,8 +167,8 @@ def _predictions(found: Detections, desk: Any, inference_ms: float, spent_ms: fl
         "code": 200,
         "command": "detect",
         "moduleId": "edgecsp",
-        "moduleName": f"edgecsp {desk.model.name}",
-        "executionProvider": str(desk.facts.get("engine", "")),
-        "canUseGPU": str(desk.facts.get("device", "cpu")) != "cpu",
+        "moduleName": f"edgecsp {app_state.model.name}",
+        "executionProvider": str(app_state.facts.get("engine", "")),
+        "canUseGPU": str(app_state.facts.get("device", "cpu")) != "cpu",
         "timestampUTC": formatdate(usegmt=True),
     }

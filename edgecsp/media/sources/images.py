@@ -12,12 +12,12 @@ from .decoding import MAX_BYTES, MAX_PIXELS, DecodedImage, decode, looks_like, q
 from .paths import check_regular
 
 __all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "Bytes", "DecodedImage", "Pictures", "decode", "from_stdin", "load", "looks_like",
-    "quiet_opencv", "read",
+    "MAX_BYTES", "MAX_PIXELS", "DecodedImage", "EncodedImage", "ImageFiles", "decode", "load", "looks_like",
+    "quiet_opencv", "read", "read_stdin",
 ]  # fmt: skip
 
 
-class Pictures(Source):
+class ImageFiles(Source):
     """Picture files in the given order, each a stream of its own with one frame (the stride passes them by).
 
     With `forgive`, a file that cannot be read is counted in `problems` and the others go on; when none can,
@@ -62,7 +62,7 @@ class Pictures(Source):
             raise SourceError(f"none of {self.name} can be read; first: {next(iter(self.problems))}")
 
 
-class Bytes(Source):
+class EncodedImage(Source):
     """One encoded picture that is already in memory: (H, W, 3) uint8 BGR once decoded."""
 
     def __init__(self, data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> None:
@@ -80,7 +80,7 @@ class Bytes(Source):
         yield Frame(self._image, Stream(self.name, "image", frames=1))
 
 
-def from_stdin(max_pixels: int = MAX_PIXELS) -> Bytes:
+def read_stdin(max_pixels: int = MAX_PIXELS) -> EncodedImage:
     """The encoded picture that is piped to standard input."""
     if sys.stdin is None:
         raise SourceError("'-' reads a picture from standard input, which is closed; pipe one in: < dog.jpg")
@@ -89,7 +89,7 @@ def from_stdin(max_pixels: int = MAX_PIXELS) -> Bytes:
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if not data:
         raise SourceError("'-' reads a picture from standard input, and nothing came; pipe one in: < dog.jpg")
-    return Bytes(data, "stdin", max_pixels)
+    return EncodedImage(data, "stdin", max_pixels)
 
 
 def read(path: str, max_pixels: int = MAX_PIXELS) -> DecodedImage:

@@ -13,7 +13,7 @@ SIDE_PX = 1280  # the page's pictures are no larger: a 4K frame takes 60 ms to e
 QUALITY = 80
 
 
-def painted(frame: Frame, result: Result) -> Array:
+def render_frame(frame: Frame, result: Result) -> Array:
     """A frame with its boxes, at most 1280 px wide and high: made smaller first, so that lines and letters are not."""
     import cv2
 
@@ -30,7 +30,7 @@ def painted(frame: Frame, result: Result) -> Array:
     return draw.annotate(small, result, copy=False)
 
 
-def card(hw: Tuple[int, int], lines: Tuple[str, ...]) -> Array:
+def render_message(hw: Tuple[int, int], lines: Tuple[str, ...]) -> Array:
     """A dark picture with words on it, as large as the last frame was."""
     import cv2
 
@@ -42,14 +42,14 @@ def card(hw: Tuple[int, int], lines: Tuple[str, ...]) -> Array:
     for line, strength, tint in zip(lines, (1.0, 1.5, 0.7), ((180,) * 3, (255,) * 3, (180,) * 3)):
         font = size * strength
         y += 14 * size
-        for text in _broken(line.encode("ascii", "replace").decode(), font, width - 8):
+        for text in _wrap(line.encode("ascii", "replace").decode(), font, width - 8):
             (w, h), below = cv2.getTextSize(text, draw.FONT, font, 1)
             y += (h + below) * 1.35
             cv2.putText(image, text, ((width - w) // 2, round(y)), draw.FONT, font, tint, 1, cv2.LINE_AA)
     return image
 
 
-def _broken(text: str, font: float, width: int) -> List[str]:
+def _wrap(text: str, font: float, width: int) -> List[str]:
     """A text in lines that fit the width, five at most; a word that does not fit is cut."""
     import cv2
 
@@ -67,7 +67,7 @@ def _broken(text: str, font: float, width: int) -> List[str]:
     return lines[:5]
 
 
-def jpeg(image: Array) -> bytes:
+def encode_jpeg(image: Array) -> bytes:
     """A picture as a JPEG."""
     import cv2
 

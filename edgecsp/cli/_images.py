@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from ..types import Array
 
 
-def opened(given: Sequence[str]) -> List[Source]:
+def open_sources(words: Sequence[str]) -> List[Source]:
     """Folders, globs, pictures, videos, and .txt lists of such (a line each, from the list's folder) -> sources."""
     from ..media import sources
 
     uris: List[str] = []
-    for word in given:
+    for word in words:
         path = Path(word)
         if path.suffix.lower() == ".txt" and path.is_file():
             lines = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines()]
@@ -31,13 +31,13 @@ def opened(given: Sequence[str]) -> List[Source]:
     return sources.open_all(uris)
 
 
-def images(given: Sequence[Source]) -> Iterator[Array]:
+def read_images(opened: Sequence[Source]) -> Iterator[Array]:
     """Their pictures, one after the other: (H, W, 3) uint8 BGR. What could not be read is told on stderr."""
     from ..media import sources
 
-    for source in given:
+    for source in opened:
         with source:
             for frame in source:
                 yield frame.image
-        for text in sources.told(source.problems):
+        for text in sources.format_problems(source.problems):
             print(f"edgecsp: {text}", file=sys.stderr)

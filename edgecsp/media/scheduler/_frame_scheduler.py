@@ -29,7 +29,7 @@ class Reader:
     def __init__(self, source: Source, lock: threading.Lock) -> None:
         self.source = source
         self.frames: Deque[Frame] = deque()
-        self.held = 0  # frames that wait or are worked on
+        self.in_flight = 0  # frames that wait or are worked on
         self.space = threading.Condition(lock)
         self.turn = 0
         self.over = False
@@ -56,7 +56,7 @@ class FrameScheduler:
         self._places = workers + (1 if len(opened) == 1 and opened[0].live else READY)
         self._most = (workers + 1) * PLACE_BYTES
         self._results: Dict[int, Tuple[Reader, Optional[Frame], Any]] = {}
-        self._taken = self._given = self._turn = self._held = 0
+        self._taken_count = self._given_count = self._turn = self._held_bytes = 0
         self._short = self._left = False
         self._broken: Optional[BaseException] = None
 
@@ -88,15 +88,15 @@ class FrameScheduler:
         """(source, frame, result) in the order in which the frames were taken in; (source, None, error) at its end."""
         while True:
             with self._lock:
-                while self._given not in self._results and not self._broken and not self._stop.is_set():
-                    if not self._reading and not self._waiting and self._given == self._taken:
+                while self._given_count not in self._results and not self._broken and not self._stop.is_set():
+                    if not self._reading and not self._waiting and self._given_count == self._taken_count:
                         return
                     self._done.wait(0.1)  # a signal sets `stop` and wakes nobody
                 if self._broken:
                     raise self._broken
                 if self._stop.is_set():
                     return
-                reader, frame, what = self._results.pop(self._given)
+                reader, frame, what = self._results.pop(self._given_count)
             if frame is None:
                 reader.source.close()
             elif isinstance(what, BaseException):
@@ -107,13 +107,13 @@ class FrameScheduler:
             yield item
             del item
             with self._lock:
-                self._given += 1
+                self._given_count += 1
                 self._release(reader, size)
                 self._work.notify()
 
     def _release(self, reader: Reader, size: int) -> None:
-        self._held -= size
-        reader.held -= 1
+        self._held_bytes -= size
+        reader.in_flight -= 1
         if self._short:
             self._short = False
             for reader in self._reading:
@@ -131,10 +131,10 @@ class FrameScheduler:
                 self._done.notify()
 
     def _compute_one(self) -> bool:
-        taken = self._take()
-        if taken is None:
+        work_item = self._take()
+        if work_item is None:
             return False
-        number, reader, frame = taken
+        number, reader, frame = work_item
         try:
             what = self._detect(frame)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that can tell the user
@@ -151,7 +151,7 @@ class FrameScheduler:
                 if reader is None:
                     self._work.wait()
                     continue
-                number, self._taken = self._taken, self._taken + 1
+                number, self._taken_count = self._taken_count, self._taken_count + 1
                 self._turn = reader.turn = max(reader.turn, self._turn - CREDIT) + 1
                 if reader.frames:
                     frame = reader.frames.popleft()
@@ -169,14 +169,14 @@ class FrameScheduler:
 
     def _next(self) -> Optional[Reader]:
         """Whose turn it is, of those that have a frame (or their end) to give; None when nobody has, or none may."""
-        if self._taken - self._given >= self._places:
+        if self._taken_count - self._given_count >= self._places:
             return None
         ready = [reader for reader in self._reading if reader.frames or reader.over]
         return min(ready, key=lambda reader: reader.turn, default=None)
 
     def _answer(self, number: int, reader: Reader, frame: Optional[Frame], what: Any) -> None:
         self._results[number] = reader, frame, what
-        if number == self._given:
+        if number == self._given_count:
             self._done.notify()
 
     # -- readers -------------------------------------------------------------------------------------------------
@@ -226,9 +226,9 @@ class FrameScheduler:
             return not self._left
 
     def _has_room(self, reader: Reader, size: int) -> bool:
-        if reader.source.live or not reader.held:
+        if reader.source.live or not reader.in_flight:
             return True
-        fits = self._held + size <= self._most
+        fits = self._held_bytes + size <= self._most
         self._short |= not fits
         return fits and len(reader.frames) < (AHEAD if len(self._reading) == 1 else AHEAD // 2)
 
@@ -236,9 +236,9 @@ class FrameScheduler:
         with self._lock:
             if reader.source.live:  # the frame that waits is older than this one
                 while reader.frames:
-                    self._held -= reader.frames.popleft().image.nbytes
-                    reader.held -= 1
+                    self._held_bytes -= reader.frames.popleft().image.nbytes
+                    reader.in_flight -= 1
             reader.frames.append(frame)
-            reader.held += 1
-            self._held += frame.image.nbytes
+            reader.in_flight += 1
+            self._held_bytes += frame.image.nbytes
             self._work.notify()
