@@ -170,7 +170,7 @@ def test_controls_take_effect_on_the_next_frame(site: served.Site, tmp_path: Pat
     with chromium.opened(url(site), tmp_path / "profile") as page:
         settled(page, "document.querySelectorAll('.card').length")
         before = site.views[0].settings
-        page.value("document.querySelector('.keep').open = true")
+        page.value("document.querySelector('.filters').open = true")
         slide = "document.querySelector('[name=conf]')"
         page.value(f"{slide}.value = '0.9'; {slide}.dispatchEvent(new Event('input', {{bubbles: true}}))")
         assert page.value(f"{slide}.previousElementSibling.textContent") == "0.90"
@@ -204,7 +204,7 @@ def test_it_is_used_by_keyboard_and_read_aloud(site: served.Site, tmp_path: Path
         assert page.value(NAMELESS) == [], "everything has a name"
         tree = page.call("Accessibility.getFullAXTree")["nodes"]
         said = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]}
-        assert ("slider", "Lowest score") not in said, "closed until it is wanted"
+        assert ("slider", "Confidence threshold") not in said, "closed until it is wanted"
         assert any(role == "image" and "Front door" in name for role, name in said)
         reached = []
         for _ in range(12):
@@ -212,8 +212,8 @@ def test_it_is_used_by_keyboard_and_read_aloud(site: served.Site, tmp_path: Path
                 page.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
             reached.append(page.value("document.activeElement.className || document.activeElement.tagName"))
         assert "wide" in reached and "SUMMARY" in reached and reached[0] == "skip", reached
-        assert settled(page, "document.getElementById('said').textContent").startswith("Front door: ")
-        assert page.value("document.getElementById('said').getAttribute('aria-live')") == "polite"
+        assert settled(page, "document.getElementById('announcement').textContent").startswith("Front door: ")
+        assert page.value("document.getElementById('announcement').getAttribute('aria-live')") == "polite"
 
 
 def test_a_picture_is_tried(site: served.Site, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_picture_is_tried(site: served.Site, tmp_path: Path) -> None:
             "nodeId"
         ]
         page.call("DOM.setFileInputFiles", nodeId=node, files=[str(place)])
-        said = "document.getElementById('trial-said').textContent"
+        said = "document.getElementById('trial-status').textContent"
         assert "640\u00d7360" in settled(page, f"{said}.includes('ms') && {said}")
         assert settled(page, "document.getElementById('canvas').width === 640") is True  # drawn once it is decoded
         assert page.complaints() == []
