@@ -33,7 +33,8 @@ def main() -> None:
     opened, summary, held = sources.open_all([args.video]), pipeline.RunSummary(), []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "x.mp4" if args.out else None
-        with pipeline.load(args.model, args.engine, at_once=scheduler.at_once(opened)) as detector, sinks.open(
+        places = scheduler.choose_concurrency(opened)
+        with pipeline.load(args.model, args.engine, at_once=places) as detector, sinks.open(
             out=out, json=Path(folder) / "x.jsonl", sources=opened
         ) as sink:
             pipeline.run(

@@ -161,7 +161,7 @@ class Detector:
     ) -> Generator[Union[scheduler.FrameResult, scheduler.SourceEnd], None, None]:
         """Every frame of opened sources with what is in it, and each source's end: see `scheduler.results`."""
         places = backends.at_once(self.session)
-        return scheduler.results(opened, lambda frame: self(frame.image), at_once=places, stop=stop)
+        return scheduler.results(opened, lambda frame: self(frame.image), concurrency=places, stop=stop)
 
     def close(self) -> None:
         """Give the session back."""

@@ -1,4 +1,4 @@
-"""A bar on stderr of what is done and what is left."""
+"""Progress bar on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import _print
 
 @contextmanager
 def bar(doing: str, total: Optional[int], quiet: bool = False) -> Iterator[Callable[[], None]]:
-    """What to call after each of `total` steps (None: nobody knows). Nothing is shown where nobody watches."""
+    """Show a progress bar; call the result after each of `total` steps (None: unknown). Hidden without a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return

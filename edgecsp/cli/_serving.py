@@ -1,4 +1,4 @@
-"""What `edgecsp serve` and `edgecsp up` have in common: everything is started, and ended within two seconds."""
+"""Shared by `edgecsp serve` and `edgecsp up`: start all parts of the server, and stop them within two seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from ..errors import EngineUnavailable, UsageError
 from . import _options, _signals
 from ._print import print
-from .render import streams as _states
+from .render import streams as render_streams
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
@@ -29,7 +29,7 @@ FILES = 4096
 
 @dataclass(frozen=True)
 class Place:
-    """Where it listens, and what it asks of those who come."""
+    """Address to listen on, and the token for clients."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -40,20 +40,20 @@ class Place:
 
         if self.token is None and not is_loopback(self.host):
             raise UsageError(
-                f"--host {self.host}: others can reach it there, so it needs a token. Make one, and give its file: "
-                "openssl rand -hex 16 > token && chmod 600 token, then --token-file token; or set EDGECSP_TOKEN "
-                "(an argument would be read by everybody who may type ps)"
+                f"--host {self.host}: this address is reachable by others and needs a token. Create one: "
+                "openssl rand -hex 16 > token && chmod 600 token, then use --token-file token or set EDGECSP_TOKEN "
+                "(command-line arguments are visible to all users)"
             )
 
 
 def require() -> None:
-    """Raises `EngineUnavailable` unless what the server is made of is here."""
+    """Raise `EngineUnavailable` when a package of the server is missing."""
     from importlib.util import find_spec
 
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
         names = _options.join_names([name.replace("_", "-") for name in lacking])
-        raise EngineUnavailable(f"the server needs {names}, not installed here; type: pip install 'edgecsp[serve]'")
+        raise EngineUnavailable(f"the server needs {names}, not installed; type: pip install 'edgecsp[serve]'")
 
 
 def run(
@@ -71,7 +71,7 @@ def run(
 ) -> None:
     """Serve until Ctrl-C; then exit with the signal's code.
 
-    `views` makes the streams when the model is there, `facts` says what is shown of the engine.
+    `views` creates the stream states once the model is loaded, `facts` returns the engine information to show.
     """
     import cv2
 
@@ -87,7 +87,7 @@ def run(
 
     _signals.return_large()
     _allow_files()
-    cv2.setNumThreads(1)  # pictures go side by side; OpenCV's own threads would only spin beside them
+    cv2.setNumThreads(1)  # images are processed concurrently; OpenCV's own threads would only compete
     listener = serve.bind(place.host, place.port)
     closers: List[Callable[[], None]] = []
     try:
@@ -101,21 +101,21 @@ def run(
             )
             server.start()
             closers.append(server.close)
-            gc.freeze()  # what is there now stays: the collector, which stops all threads, has less to look through
-            closers.append(_states.told(bus, tell))
+            gc.freeze()  # exclude existing objects from garbage collection, which stops all threads
+            closers.append(render_streams.told(bus, tell))
             closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, stream_states, bus, pool.model.labels, tell))
             streams = Streams(stream_states, pool, bus, loop=loop)
             streams.start()
             closers.append(lambda: streams.close(ENDS_WITHIN_S))
             if not quiet:
                 _announce(server.url, place, stream_states)
-            while not stop.is_set():  # a signal that another thread is given wakes nobody who waits for ever
+            while not stop.is_set():  # a signal handled by another thread does not interrupt a wait without a timeout
                 time.sleep(0.1)
     finally:
         _end(closers)
-        listener.close()  # not before: the server's loop still has it
+        listener.close()  # after the server's loop has ended
     if not quiet:
-        print("edgecsp: ended", file=sys.stderr)
+        print("edgecsp: stopped", file=sys.stderr)
     raise typer.Exit(128 + stop.signal)
 
 
@@ -147,20 +147,20 @@ def _tellers(
 
 
 def _announce(url: str, place: Place, views: Sequence[StreamState]) -> None:
-    what = f"{len(views)} stream" + "s" * (len(views) > 1) if views else "pictures alone (no source was given)"
+    what = f"{len(views)} stream" + "s" * (len(views) > 1) if views else "the API only (no sources)"
     print(f"edgecsp: serving {what} at {url}", file=sys.stderr)
     for view in views:
         print(f"  {view.name}: {view.source}", file=sys.stderr)
-    print(f"  a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", file=sys.stderr)
+    print(f"  try: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", file=sys.stderr)
     if place.token is not None:
         print(
             f"  with the header 'Authorization: Bearer TOKEN'; in a browser, {url} asks for the token", file=sys.stderr
         )
-    print("  Ctrl-C ends it", file=sys.stderr)
+    print("  stop with Ctrl-C", file=sys.stderr)
 
 
 def _end(closers: Sequence[Callable[[], None]]) -> None:
-    """Close everything at the same time, the streams first by a moment: what they end with is still told."""
+    """Close everything concurrently, streams first, so that their last events are still sent."""
     late = time.monotonic() + ENDS_WITHIN_S
     threads = [threading.Thread(target=closer, daemon=True) for closer in reversed(closers)]
     for thread in threads:
@@ -171,7 +171,7 @@ def _end(closers: Sequence[Callable[[], None]]) -> None:
 
 
 def _allow_files() -> None:
-    """Each connection is a file: as many as this user may have, within reason."""
+    """Raise the limit of open files, since each connection needs one."""
     try:
         import resource
     except ImportError:  # no such limit on Windows

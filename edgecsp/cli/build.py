@@ -1,4 +1,4 @@
-"""`edgecsp build`: a model in, a plan for this board out, held against onnxruntime."""
+"""`edgecsp build`: build a TensorRT plan for this board and compare it with onnxruntime."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
     recipe: str = typer.Option(..., "--recipe", "-r", help="jetson-tx2, jetson-orin, x86-cuda, or a TOML file"),
     weights: Optional[str] = typer.Option(
-        None, "--weights", help="random: what was never trained, for timing; for names alone"
+        None, "--weights", help="random: untrained weights, for timing; only for names"
     ),
     imgsz: Optional[str] = _options.IMGSZ,
     precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the recipe's]"),
-    workspace: Optional[int] = typer.Option(None, "--workspace", help="MB a layer may take [default: the recipe's]"),
-    images: Optional[List[str]] = typer.Option(None, "--images", help="images to compare on [default: drawn ones]"),
-    allow_fp32: bool = typer.Option(False, "--allow-fp32", help="build in fp32 when fp16 finds nothing"),
-    trust_plan: bool = typer.Option(False, "--trust-plan", help="take a plan that was not built here, and sign it"),
-    check: bool = typer.Option(False, "--check", help="only say whether the board could build it; no GPU is needed"),
+    workspace: Optional[int] = typer.Option(None, "--workspace", help="workspace limit in MB [default: the recipe's]"),
+    images: Optional[List[str]] = typer.Option(None, "--images", help="images to compare on [default: synthetic]"),
+    allow_fp32: bool = typer.Option(False, "--allow-fp32", help="build in fp32 if the fp16 plan detects nothing"),
+    trust_plan: bool = typer.Option(False, "--trust-plan", help="accept a plan that was not built here, and sign it"),
+    check: bool = typer.Option(False, "--check", help="only check whether the board can build it; needs no GPU"),
 ) -> None:
     """Build a TensorRT plan for this board and compare it with onnxruntime."""
     from ..backends import recipes
@@ -45,7 +45,7 @@ def command(
     _check(fitted, target)
     if check:
         print(
-            f"{fitted.name}: nothing known keeps recipe {target.name} ({target.board}) from building it in "
+            f"{fitted.name}: no known obstacle to building it with recipe {target.name} ({target.board}) in "
             f"{target.precision}"
         )
         return
@@ -57,7 +57,7 @@ def command(
 
 
 def _with_precision(recipe: Recipe, model: Model, requested: Optional[str]) -> Recipe:
-    """The recipe in the precision asked for; without one, in the graph's own if that is no float32."""
+    """Set the requested precision; without one, that of the graph unless it is fp32."""
     from ..backends import recipes
     from ..graph import precision
 
@@ -66,7 +66,7 @@ def _with_precision(recipe: Recipe, model: Model, requested: Optional[str]) -> R
 
 
 def _check(model: Model, recipe: Recipe) -> None:
-    """Refuse what is known not to work on the recipe's board, on any machine."""
+    """Refuse models that are known not to work on the recipe's board."""
     from ..backends import _trt_plan
 
     for stage in filter(None, (model, model.second)):
@@ -74,7 +74,7 @@ def _check(model: Model, recipe: Recipe) -> None:
 
 
 def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: bool, allow_fp32: bool) -> Recipe:
-    """Build, load, compare and report; the recipe that it was done by in the end."""
+    """Build, load, compare and report; return the recipe that was used in the end."""
     from .render import comparison
 
     detector, sessions = _open_plans(model, recipe, trust)
@@ -87,17 +87,17 @@ def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
         print(f"{'compared':10} {result}")
     if result.works:
         return recipe
-    for session in sessions:  # nobody should find it in the cache and run it
+    for session in sessions:  # must not be used from the cache
         session.forget()
     if recipe.precision != "fp16" or not allow_fp32:
-        more = "" if recipe.precision != "fp16" else ". To have it in fp32 then: --allow-fp32"
+        more = "" if recipe.precision != "fp16" else ". To build in fp32 instead: --allow-fp32"
         raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {result.reason}{more}")
     print(f"edgecsp: the fp16 plan does not work ({result.reason}); building it in fp32, as allowed", file=sys.stderr)
     return _build(model, replace(recipe, precision="fp32"), images, trust=trust, allow_fp32=False)
 
 
 def _open_plans(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[trt.Session]]:
-    """The model on its plans, one a stage: built here or found."""
+    """Open the model on its plans, one per stage, built now or cached."""
     from .. import backends, pipeline
     from ..processing import two_stage
 

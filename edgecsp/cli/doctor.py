@@ -1,4 +1,4 @@
-"""`edgecsp doctor`: what is here, what would run, and what mends the rest."""
+"""`edgecsp doctor`: show what is installed, which engines work, and how to fix the others."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NO_ENGINE = 6
 
 
 def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of text.")) -> None:
-    """Say what is installed, which engines would run here, and what mends those that would not.
+    """Show what is installed, which engines work here, and how to fix the others.
 
-    Exit code 0 when an engine runs, 6 when none does: fit for a container's health check.
+    Exit code 0 if an engine works, 6 if none does: suitable for a container's health check.
     """
     report = examine()
     if json:
@@ -30,7 +30,7 @@ def command(json: bool = typer.Option(False, "--json", help="Print JSON instead 
 
 
 def examine() -> Dict[str, Any]:
-    """Versions, CPU, memory, engines and the automatic choice."""
+    """Collect versions, CPU, memory, engines and the automatic choice."""
     from .. import __version__
     from ..system import cpu, memory, versions
 
@@ -55,15 +55,15 @@ def _format_report(report: Dict[str, Any]) -> Any:
     cpu, memory = report["cpu"], report["memory"]
     yield f"edgecsp {report['edgecsp']}, Python {report['python']}, {report['platform']}"
     yield ", ".join(f"{name} {version or '-'}" for name, version in report["packages"].items())
-    allowed = f", {cpu['allowed']} of them for this process" if cpu["allowed"] != cpu["logical"] else ""
+    allowed = f", {cpu['allowed']} of them usable by this process" if cpu["allowed"] != cpu["logical"] else ""
     limit = f", a quota of {cpu['quota']:g}" if cpu["quota"] is not None else ""
     yield (
         f"CPU: {cpu['name']} ({cpu['machine']}), {cpu['logical']} logical CPUs{allowed}, {cpu['cores']} cores{limit}: "
         f"{cpu['threads']} threads by default"
     )
-    yield f"     {', '.join(cpu['isa']) or 'its instruction sets are not listed here'}"
+    yield f"     {', '.join(cpu['isa']) or 'instruction sets unknown'}"
     sizes = ((key, memory[key]) for key in ("total", "available", "swap") if memory[key] is not None)
-    yield "Memory: " + (", ".join(f"{size / 2**30:.1f} GiB {key}" for key, size in sizes) or "the system does not say")
+    yield "Memory: " + (", ".join(f"{size / 2**30:.1f} GiB {key}" for key, size in sizes) or "unknown")
     yield ""
     yield from engines.table(report["engines"])
     yield engines.auto_line(report["auto"])

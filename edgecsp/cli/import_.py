@@ -1,4 +1,4 @@
-"""`edgecsp import`: a darknet model, or another exporter's ONNX, becomes one self-describing ONNX file."""
+"""`edgecsp import`: convert a darknet model, or another exporter's ONNX, to a self-describing ONNX file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _ImportedModel:
-    """A model on its way into a file, and what is said about it."""
+    """An imported model and the facts to report."""
 
     model: Model
     shapes: Sequence[Sequence[int]]
@@ -32,9 +32,9 @@ class _ImportedModel:
 
 
 def command(
-    source: Path = typer.Argument(..., help="darknet's network description, MODEL.cfg, or another exporter's X.onnx"),
-    weights: Optional[Path] = typer.Argument(None, help="the weights that belong to a cfg, MODEL.weights"),
-    names: Optional[Path] = typer.Option(None, "--names", "-n", help="labels, one a line (coco.names)"),
+    source: Path = typer.Argument(..., help="darknet's MODEL.cfg, or another exporter's X.onnx"),
+    weights: Optional[Path] = typer.Argument(None, help="the weights of a cfg, MODEL.weights"),
+    names: Optional[Path] = typer.Option(None, "--names", "-n", help="labels, one per line (coco.names)"),
     out: Optional[Path] = typer.Option(
         None, "--out", "-o", help="the file to write [default: MODEL.onnx or X-edgecsp.onnx here]"
     ),
@@ -47,19 +47,19 @@ def command(
         "--kind",
         help="X.onnx: yolov5, yolov6, yolov8, yolov10, yolox, yolov4, darknet ... [default: by its shapes]",
     ),
-    classes: Optional[int] = typer.Option(None, "--classes", help="X.onnx: how many classes, without --names"),
+    classes: Optional[int] = typer.Option(None, "--classes", help="X.onnx: number of classes, without --names"),
     anchors: Optional[str] = typer.Option(
         None, "--anchors", help="X.onnx with raw heads: yolov3, yolov4, yolov3-tiny, yolov4-tiny or W,H,W,H,..."
     ),
-    json: bool = typer.Option(False, "--json", help="Print what was made as JSON."),
+    json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Make one self-describing ONNX file of a darknet cfg and its weights, or of another exporter's ONNX."""
+    """Convert a darknet cfg and weights, or another exporter's ONNX, to one self-describing ONNX file."""
     from ..cache import files
     from ..graph import onnx_model
 
     if source.suffix.lower() == ".onnx":
         if weights is not None:
-            raise UsageError(f"{source} holds its weights itself; leave {weights} away")
+            raise UsageError(f"{source} contains its weights; remove {weights}")
         imported, target = (
             _import_onnx(source, names, imgsz, resize, kind, classes, anchors),
             Path(f"{source.stem}-edgecsp.onnx"),
@@ -67,7 +67,7 @@ def command(
     else:
         for flag, value in (("--kind", kind), ("--classes", classes), ("--anchors", anchors)):
             if value is not None:
-                raise UsageError(f"{flag} is for another exporter's X.onnx; {source} is read as a darknet cfg")
+                raise UsageError(f"{flag} is only for another exporter's X.onnx; {source} is read as a darknet cfg")
         if weights is None:
             raise UsageError(
                 f"{source} needs its weights; type: edgecsp import {source} MODEL.weights (or X.onnx alone)"
@@ -132,7 +132,7 @@ def _import_onnx(
 
 
 def _describe(imported: _ImportedModel, target: Path) -> Dict[str, Any]:
-    """What was made, as data."""
+    """Describe the imported model as JSON data."""
     model = imported.model
     heads = [
         {

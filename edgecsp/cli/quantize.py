@@ -1,4 +1,4 @@
-"""`edgecsp quantize`: an fp32 model and pictures in, an int8 model out."""
+"""`edgecsp quantize`: convert an fp32 model to int8, calibrated on images."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ AUTO = "auto"
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     calib: List[str] = typer.Option(
-        ..., "--calib", help="100 images or more: a folder, a glob, a .txt list, a video; or a saved ranges .json"
+        ..., "--calib", help="at least 100 images: a folder, a glob, a .txt list, a video; or a saved ranges .json"
     ),
     out: Optional[Path] = typer.Option(None, "--out", "-o", help="the file to write [default: MODEL-int8.onnx here]"),
     method: Optional[str] = typer.Option(
-        None, "--method", help="percentile, entropy, minmax; auto: the best of them on the images [default: auto]"
+        None, "--method", help="percentile, entropy or minmax; auto: the best of them on the images [default: auto]"
     ),
     keep_heads: bool = typer.Option(
-        True, "--keep-heads/--no-keep-heads", help="leave the convolutions that give the heads in float"
+        True, "--keep-heads/--no-keep-heads", help="keep the last convolutions, before the heads, in float"
     ),
-    save_ranges: Optional[Path] = typer.Option(None, "--save-ranges", help="keep the measured ranges, as JSON"),
+    save_ranges: Optional[Path] = typer.Option(None, "--save-ranges", help="save the measured ranges as JSON"),
     imgsz: Optional[str] = _options.IMGSZ,
     threads: Optional[int] = _options.THREADS,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
-    """Make an int8 model: one file for onnxruntime, OpenVINO and TensorRT."""
+    """Convert a model to int8: one file for onnxruntime, OpenVINO and TensorRT."""
     from ..cache import files
     from ..graph import onnx_model, precision
     from ..zoo import store
@@ -72,7 +72,7 @@ def ranges_of(
     *,
     keep_heads: bool = True,
 ) -> Ranges:
-    """Measured on pictures, or read from a file where they were saved."""
+    """Measure ranges on images, or load saved ones."""
     from ..graph import precision
     from ..processing import preprocess
     from ..system import cpu
@@ -80,15 +80,15 @@ def ranges_of(
     if len(calib) == 1 and calib[0].lower().endswith(".json"):
         ranges = precision.load(calib[0])
         if method not in (None, AUTO, ranges.method):
-            raise UsageError(f"--method {method}: {calib[0]} was measured with {ranges.method}; leave the flag away")
+            raise UsageError(f"--method {method}: {calib[0]} was measured with {ranges.method}; remove the option")
         ranges.check(model)
         return ranges
     opened = _images.open_sources(calib)
     expected = [source.frames for source in opened]
     if None not in expected and sum(filter(None, expected)) < precision.LEAST:
         raise CalibrationError(
-            f"--calib {' '.join(calib)}: {sum(filter(None, expected))} pictures, and {precision.LEAST} are the least "
-            "that ranges can be measured on; take more, like those the model will see"
+            f"--calib {' '.join(calib)}: {sum(filter(None, expected))} images, but ranges need at least "
+            f"{precision.LEAST}; add images like those the model will be used on"
         )
     total = None if None in expected else sum(filter(None, expected))
     with _progress.bar("measuring", total, quiet) as tick:
@@ -105,12 +105,12 @@ def ranges_of(
 
 
 def _summary_rows(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
-    """What was made and what changed, for people."""
+    """Yield the lines of the summary."""
     from ..graph import precision
 
     before, after = _count_convolutions(model), _count_convolutions(small)
     yield "model", f"{small.name}, {small.input.hw[1]}x{small.input.hw[0]}"
-    yield "ranges", f"{ranges.method} of {ranges.pictures} pictures, {len(ranges.tensors)} tensors"
+    yield "ranges", f"{ranges.method} of {ranges.pictures} images, {len(ranges.tensors)} tensors"
     if ranges.tried:
         yield "method", f"{ranges.method}, the best of {precision.told(ranges.tried)} (agreement with fp32, 1 the best)"
     yield "int8", f"{after['int8']} of {before['fp32']} convolutions, {after['fp32']} stay in float"
@@ -119,7 +119,7 @@ def _summary_rows(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[
 
 
 def _count_convolutions(model: Model) -> Dict[str, int]:
-    """How many compute in fp32 and how many in int8."""
+    """Count the convolutions in fp32 and in int8."""
     from ..graph.onnx_model import graph_of
 
     graph = graph_of(model).graph

@@ -1,4 +1,4 @@
-"""`edgecsp tune`: what runs a model fastest on this machine, measured, kept, and used by `--engine auto`."""
+"""`edgecsp tune`: measure which engine runs a model fastest here, and cache the choice for `--engine auto`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from ..errors import EdgecspError, UsageError
 from . import _options, _signals, bench, quantize
 from ._print import print
-from .render import tune as _tune_shown
+from .render import tune as render_tune
 
 if TYPE_CHECKING:
     from ..graph.precision import Ranges
@@ -23,25 +23,27 @@ JSON_LIST = "edgecsp-tuned-list/1"
 
 def command(
     model: Optional[str] = typer.Argument(
-        None, help="a name (edgecsp models list), or an ONNX file [default: codes, which comes along]"
+        None, help="a name (edgecsp models list), or an ONNX file [default: codes, the bundled model]"
     ),
     data: Optional[Path] = typer.Option(
-        None, "--data", "-d", help="labelled images, as val reads them: lets int8 in where boxes stay as good"
+        None, "--data", "-d", help="labelled images, as for val: allows int8 if the accuracy holds"
     ),
     max_ap_drop: Optional[float] = typer.Option(
-        None, "--max-ap-drop", help="what another precision may cost of COCO's AP, 0..1 [default: 0.01]"
+        None, "--max-ap-drop", help="maximum loss of COCO AP of another precision, 0..1 [default: 0.01]"
     ),
     calib: Optional[List[str]] = typer.Option(
-        None, "--calib", help="what int8's ranges are measured on, or a saved ranges .json [default: the data]"
+        None, "--calib", help="images for int8 calibration, or a saved ranges .json [default: the data]"
     ),
-    seconds: float = typer.Option(60.0, "--seconds", help="for speed; ranges and AP are measured before"),
+    seconds: float = typer.Option(
+        60.0, "--seconds", help="time budget for measuring speed; calibration and AP come before"
+    ),
     engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: all]"),
-    device: str = typer.Option("auto", "--device", help="cpu, cuda, or what else an engine offers [default: all]"),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, or another device of an engine [default: all]"),
     precision: Optional[List[str]] = typer.Option(
-        None, "--precision", help="fp32, fp16, int8, or several [default: the graph's; with --data int8, too]"
+        None, "--precision", help="fp32, fp16, int8, or several [default: the graph's; with --data also int8]"
     ),
     threads: Optional[List[str]] = typer.Option(
-        None, "--threads", help="one number or several: 1,2,4 [default: a core each, and halves of that]"
+        None, "--threads", help="one number or several: 1,2,4 [default: one per core, and halves of that]"
     ),
     imgsz: Optional[str] = _options.IMGSZ,
     json: Optional[str] = typer.Option(None, "--json", help="the report as JSON; - for stdout"),
@@ -49,7 +51,7 @@ def command(
     forget: bool = typer.Option(False, "--forget", help="remove the cached choices of the model"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
-    """Find the fastest engine, precision and threads for a model here, and have `--engine auto` use it."""
+    """Find the fastest engine, precision and threads for a model, for use by `--engine auto`."""
     from .. import pipeline
     from ..bench import tune
     from ..zoo import store
@@ -58,7 +60,7 @@ def command(
         _list_or_forget(model, forget, json)
         return
     if data is None and (max_ap_drop is not None or calib):
-        raise UsageError("--max-ap-drop and --calib are for other precisions, which take labelled pictures: --data")
+        raise UsageError("--max-ap-drop and --calib are for other precisions, which need labelled images: --data")
     spec = model or pipeline.IN_THE_BOX
     tuning = tune.Tuning(
         seconds, device, bench.parse_engines(engine), bench.parse_names(precision), _parse_threads(threads),
@@ -79,29 +81,29 @@ def command(
                         resolved, spec, tuning, data=data, ranges=ranges, tell=tell, tick=tick, command=sys.argv
                     )
             except tune.BenchStopped:
-                print("edgecsp: stopped before its end: nothing is kept", file=sys.stderr)
+                print("edgecsp: stopped early: nothing was cached", file=sys.stderr)
                 raise typer.Exit(128 + stop.signal) from None
         place = result.keep()
         if not quiet:
-            _tune_shown.report(result.report, to_stderr=json == "-")
+            render_tune.report(result.report, to_stderr=json == "-")
         if "json" in texts:
             texts["json"].write(json_module.dumps(result.report, allow_nan=False) + "\n")
             texts["json"].close()
     if not quiet:
-        print(f"kept in {place}: --engine auto uses it; to drop it: edgecsp tune --forget {spec}", file=sys.stderr)
+        print(f"cached in {place}, used by --engine auto; to remove it: edgecsp tune --forget {spec}", file=sys.stderr)
 
 
 def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> None:
-    """Show or remove what is kept."""
+    """List or remove cached choices."""
     from ..backends import tuning as cached_tuning
 
     if forget:
         if model is None:
             known = sorted({str(cached.said.get("spec", cached.path)) for cached in cached_tuning.known()})
-            raise UsageError(f"--forget: which model? Kept: {', '.join(known) or 'nothing'}")
+            raise UsageError(f"--forget needs a model; cached: {', '.join(known) or 'none'}")
         removed = cached_tuning.forget(model, _resolve_or_none(model))
         if not removed:
-            raise UsageError(f"nothing is kept for {model}; see: edgecsp tune --list")
+            raise UsageError(f"nothing is cached for {model}; see: edgecsp tune --list")
         for place in removed:
             print(f"removed {place}", file=sys.stderr)
         return
@@ -114,13 +116,13 @@ def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> 
             texts["json"].close()
         return
     for cached in rows:
-        print(*_tune_shown.format_cached(cached), sep="\n")
+        print(*render_tune.format_cached(cached), sep="\n")
     if not rows:
-        print(f"nothing is kept{f' for {model}' if model else ''}; type: edgecsp tune MODEL", file=sys.stderr)
+        print(f"nothing is cached{f' for {model}' if model else ''}; type: edgecsp tune MODEL", file=sys.stderr)
 
 
 def _resolve_or_none(spec: str) -> Optional[Model]:
-    """The model that is to be forgotten, if it is still here: another name may have been tuned for the same file."""
+    """Resolve the model to forget, if it still exists: the same file may be cached under another name."""
     from ..zoo import store
 
     try:
@@ -134,9 +136,9 @@ def _ranges(model: Model, calib: Optional[List[str]], quiet: bool) -> Optional[R
 
 
 def _parse_threads(values: Optional[List[str]]) -> Optional[Tuple[int, ...]]:
-    """Numbers of threads. Raises `UsageError`."""
+    """Parse --threads. Raises `UsageError`."""
     words = bench.parse_names(values)
     wrong: Any = [word for word in words or () if not word.isdecimal()]
     if wrong:
-        raise UsageError(f"--threads {','.join(words or ())}: whole numbers, as in --threads 1,2,4")
+        raise UsageError(f"--threads {','.join(words or ())}: must be integers, as in --threads 1,2,4")
     return tuple(int(word) for word in words) if words else None

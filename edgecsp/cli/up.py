@@ -1,4 +1,4 @@
-"""`edgecsp up`: a site of many cameras from one file."""
+"""`edgecsp up`: serve many cameras from one configuration file."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ EXAMPLE = 'edgecsp up site.toml, a file such as: [[streams]] source = "rtsp://ca
 
 
 def command(
-    file: Optional[Path] = typer.Argument(None, help="the site: model, streams, where to listen, whom to tell (TOML)"),
-    check: bool = typer.Option(False, "--check", help="read it, say what is wrong with it, start nothing"),
-    schema: bool = typer.Option(False, "--schema", help="print the JSON schema of such files"),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="say nothing"),
+    file: Optional[Path] = typer.Argument(None, help="TOML file with model, streams, address, MQTT and webhooks"),
+    check: bool = typer.Option(False, "--check", help="check the file and exit"),
+    schema: bool = typer.Option(False, "--schema", help="print the JSON schema of the file"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="print nothing"),
 ) -> None:
-    """Serve a site: its streams, its page and API, its messages, as one TOML file says."""
+    """Serve streams, page, API, MQTT and webhooks as configured in one TOML file."""
     if schema:
         from ..serve import site_keys
 
         _print.data(json.dumps(site_keys.schema(), indent=2))
         return
     if file is None:
-        raise UsageError(f"no file; type: {EXAMPLE}")
+        raise UsageError(f"no file given; type: {EXAMPLE}")
     from ..serve import site as site_config
 
     site = site_config.load(file)
@@ -71,13 +71,13 @@ def _serve(site: ServerConfig, quiet: bool) -> None:
 
 
 def _print_summary(site: ServerConfig, file: Path) -> None:
-    """What the file comes to, without logins."""
+    """Print a summary of the configuration, without credentials."""
     from ..serve import webhooks
     from ..serve.address import redact_source
 
     count = len(site.stream_configs)
     print(
-        f"edgecsp: {file} is fit: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}",
+        f"edgecsp: {file} is valid: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}",
         file=sys.stderr,
     )
     for each in site.stream_configs:
@@ -85,4 +85,4 @@ def _print_summary(site: ServerConfig, file: Path) -> None:
     names = [site.broker.name] if site.broker is not None else []
     names += webhooks.names(site.hooks)
     if names:
-        print(f"  tells {_options.join_names(names)}", file=sys.stderr)
+        print(f"  sends to {_options.join_names(names)}", file=sys.stderr)

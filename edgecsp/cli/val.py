@@ -1,4 +1,4 @@
-"""`edgecsp val`: a model and labelled pictures in, COCO's AP out."""
+"""`edgecsp val`: measure COCO AP of a model on labelled images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from ..errors import UsageError
 from . import _options, _outputs, _progress
 from ._print import print
-from .render import accuracy as _scores
+from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
     from ..bench.accuracy import AccuracyRow, Data, EngineOption
@@ -41,14 +41,16 @@ def command(
     classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
     conf: float = typer.Option(0.001, "--conf", help="confidence threshold"),
     iou: Optional[float] = _options.IOU,
-    max_det: int = typer.Option(1000, "--max-det", help="most boxes per image; COCO counts 100 of each class"),
+    max_det: int = typer.Option(1000, "--max-det", help="maximum boxes per image; COCO counts 100 of each class"),
     agnostic: bool = _options.AGNOSTIC,
     plain_nms: bool = _options.PLAIN_NMS,
     imgsz: Optional[str] = _options.IMGSZ,
     resize: Optional[str] = _options.RESIZE,
     threads: Optional[int] = _options.THREADS,
     confusion_conf: Optional[float] = typer.Option(
-        None, "--confusion-conf", help="score from which confusions and mistakes count [default: the model's, 0.25]"
+        None,
+        "--confusion-conf",
+        help="confidence threshold for the confusion matrix and mistakes [default: the model's, 0.25]",
     ),
     save_worst: int = typer.Option(0, "--save-worst", help="draw the N images with the most mistakes into --out"),
     out: Optional[Path] = typer.Option(None, "--out", "-o", help="folder for confusion.csv and the worst images"),
@@ -56,18 +58,18 @@ def command(
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
-    """Measure boxes on labelled pictures: COCO's AP, each class, what is confused, the worst pictures."""
+    """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images."""
     from .. import pipeline
     from ..bench import accuracy
     from ..zoo import store
 
     accuracy.require()
     if save_worst < 0 or (save_worst and out is None):
-        raise UsageError(f"--save-worst {save_worst}: a number of pictures, and --out FOLDER for them")
-    pipeline.Settings(conf, iou, max_det=max_det)  # what cannot be meant shows before the work
+        raise UsageError(f"--save-worst {save_worst}: must be a number of images, with --out FOLDER for them")
+    pipeline.Settings(conf, iou, max_det=max_det)  # invalid values are reported before the work
     pipeline.Settings(confusion_conf)
     hw = _options.parse_size(imgsz)
-    # Called as they were typed: a file's own name is often that of the one it was made from.
+    # Named as typed: the name in a file is often that of its original.
     models = [
         replace(store.resolve(word, hw=hw), name=re.sub(r"\.onnx$", "", Path(word).name))
         for word in (model, *(others or ()))
@@ -89,7 +91,7 @@ def command(
         ):  # fmt: skip
             rows.append(row)
             outputs.write_row(row, save_worst)
-            row.found = None  # a large data set's detections fill the memory
+            row.found = None  # the detections of a large data set would fill the memory
         settings = {
             "conf": conf, "iou": iou, "max_det": max_det, "classes": list(labelled.names) if classes else None,
             "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
@@ -102,10 +104,10 @@ def _introduce(data: Data, options: Sequence[EngineOption]) -> None:
     for note in data.notes:
         print(f"edgecsp: {note}", file=sys.stderr)
     for name in {way.model.name: way for way in options if way.model.origin.get("weights") == "random"}:
-        print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing, and its AP says so", file=sys.stderr)
+        print(f"edgecsp: RANDOM WEIGHTS: {name} is untrained, so its AP is meaningless", file=sys.stderr)
     objects = sum(data.counts)
     print(
-        f"{data.name}: {data.layout}, {len(data.pictures)} picture{'s' * (len(data.pictures) != 1)}, {objects} "
+        f"{data.name}: {data.layout}, {len(data.pictures)} image{'s' * (len(data.pictures) != 1)}, {objects} "
         f"object{'s' * (objects != 1)} of {len(data.names)} class{'es' * (len(data.names) != 1)}",
         file=sys.stderr,
     )
@@ -123,13 +125,13 @@ def _describe_data(data: Data) -> Dict[str, Any]:
 
 
 def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
-    """The tables, the files, and what went wrong."""
+    """Print the tables, the written files and the problems."""
     if not quiet:
-        print(*_scores.tables(rows), sep="\n", file=sys.stderr if to_stderr else sys.stdout)
+        print(*accuracy_tables.tables(rows), sep="\n", file=sys.stderr if to_stderr else sys.stdout)
         for path in paths[:8]:
             print(f"wrote {path}", file=sys.stderr)
         if len(paths) > 8:
-            print(f"  and {len(paths) - 8} more beside them", file=sys.stderr)
+            print(f"  and {len(paths) - 8} more", file=sys.stderr)
     for row in rows:
         if row.why:
             print(f"edgecsp: not measured: {row.way.engine} in {row.way.precision}: {row.why}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`edgecsp verify`: every engine and precision here against fp32 on onnxruntime."""
+"""`edgecsp verify`: compare every engine and precision with fp32 on onnxruntime."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from ..types import Array
 
 DISAGREE = 8
-TOLERANCE = 1e-3  # of a head's largest value: beyond it an fp32 engine computes another network
-MOST = 64  # pictures: more say nothing new
+TOLERANCE = 1e-3  # relative to a head's largest value, for fp32 engines
+MOST = 64  # images: more add nothing
 
 
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     others: Optional[List[str]] = typer.Argument(None, help="the same model in int8 or fp16: MODEL-int8.onnx"),
     images: Optional[List[str]] = typer.Option(
-        None, "--images", help="images, folders or globs, 64 at most [default: drawn ones]"
+        None, "--images", help="images, folders or globs, at most 64 [default: synthetic]"
     ),
-    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="only these [default: all of them]"),
+    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="only these engines [default: all]"),
     threads: Optional[int] = _options.THREADS,
-    weights: Optional[str] = typer.Option(None, "--weights", help="random: for names alone; its boxes mean nothing"),
+    weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights; only for names"),
     imgsz: Optional[str] = _options.IMGSZ,
     json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
     """Compare every engine and precision with fp32 on onnxruntime.
 
-    Exits with 8 when an fp32 engine disagrees, and with 6 when an engine of --engine did not run.
+    Exits with 8 if an fp32 engine disagrees, and with 6 if an engine of --engine did not run.
     """
     from ..bench import verify as verification
     from ..zoo import store
@@ -57,12 +57,12 @@ def command(
         header = {"model": reference.name, "pictures": len(inputs), "drawn": not images, "tolerance": TOLERANCE}
         _print.data(json_module.dumps({**header, "rows": [asdict(row) for row in rows]}, indent=2))
     else:
-        real = f"on {len(inputs)} pictures" if images else f"on {len(inputs)} drawn pictures (--images for real ones)"
-        print(f"{reference.name} {real}; differences are shares of a head's largest value", file=sys.stderr)
+        real = f"on {len(inputs)} images" if images else f"on {len(inputs)} synthetic images (--images for real ones)"
+        print(f"{reference.name} {real}; differences are relative to a head's largest value", file=sys.stderr)
     for row in wrong:
         print(
             f"edgecsp: {row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
-            f"beyond {TOLERANCE:g}: it computes another network",
+            f"above the tolerance {TOLERANCE:g}",
             file=sys.stderr,
         )
     lacking = _missing_engines(rows, requested or ())
@@ -75,7 +75,7 @@ def command(
 
 
 def _missing_engines(rows: Sequence[VerifyRow], requested: Sequence[str]) -> List[str]:
-    """The engines that were asked for by name and ran nowhere, in nothing."""
+    """Return the requested engines that did not run at all."""
     ran = {row.engine for row in rows if not row.why}
     return [name for name in requested if name not in ran]
 
@@ -83,7 +83,7 @@ def _missing_engines(rows: Sequence[VerifyRow], requested: Sequence[str]) -> Lis
 def _read_images(words: List[str]) -> List[Array]:
     inputs = list(itertools.islice(_images.read_images(_images.open_sources(words)), MOST))
     if not inputs:
-        raise SourceError(f"--images {' '.join(words)}: no picture is there")
+        raise SourceError(f"--images {' '.join(words)}: no images found")
     return inputs
 
 
@@ -98,7 +98,7 @@ def _show(row: VerifyRow, first: bool) -> None:
 
 
 def _group_by_reason(rows: List[VerifyRow]) -> Dict[str, List[str]]:
-    """What did not run, by why: one engine on several devices, in several precisions, is one reason."""
+    """Group the rows that did not run by reason."""
     places_by_reason: Dict[str, List[str]] = {}
     for row in rows:
         place = f"{row.engine} on {row.device}"

@@ -30,7 +30,7 @@ PAGE = Path(__file__).resolve().parent / "page"
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FRAME = b"edgecsp-frame"
 CHANGE_BYTES = 64 << 10  # of the JSON of a PUT
-# A browser shows the last picture of all only when another one comes; and a connection that is dead is found out.
+# A browser shows an image only when the next part begins, so the last one is repeated; that also detects dead clients.
 AGAIN_S, STALE_S = 0.3, 5.0
 
 
@@ -60,7 +60,7 @@ async def asset(request: Any) -> Response:
     """GET /page/{file}."""
     name = request.path_params["file"]
     if name not in _files():
-        raise HTTPRequestError(404, f"the page has no file {name[:60]!r}")
+        raise HTTPRequestError(404, f"no such file of the page: {name[:60]!r}")
     return _file(name)
 
 
@@ -88,22 +88,22 @@ async def stream(request: Any) -> Response:
 
 
 async def change(request: Any) -> Response:
-    """PUT /api/streams/{name}: conf, iou and classes from the next frame on; null is the model's own."""
+    """PUT /api/streams/{name}: set conf, iou and classes from the next frame on; null resets to the model's default."""
     app_state, view = _app_state(request), _view(request)
     try:
         settings = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
     except ValueError as error:
-        raise HTTPRequestError(400, f"the body is no JSON: {str(error)[:100]}") from error
+        raise HTTPRequestError(400, f"the body is not valid JSON: {str(error)[:100]}") from error
     if not isinstance(settings, dict):
-        raise HTTPRequestError(400, 'the body is a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
+        raise HTTPRequestError(400, 'the body must be a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
     unknown = set(settings) - {"conf", "iou", "classes"}
     if unknown:
-        raise HTTPRequestError(400, f"no setting is called {sorted(unknown)[0][:60]!r}; known: conf, iou, classes")
+        raise HTTPRequestError(400, f"unknown setting {sorted(unknown)[0][:60]!r}; known: conf, iou, classes")
     changes: Dict[str, Any] = {}
     for name in ("conf", "iou"):
         if name in settings:
             if isinstance(settings[name], (bool, str, list, dict)):
-                raise HTTPRequestError(400, f"{name} is a number from 0 to 1, or null")
+                raise HTTPRequestError(400, f"{name} must be a number from 0 to 1, or null")
             changes[name] = None if settings[name] is None else detect.parse_fraction(str(settings[name]), name)
     if "classes" in settings:
         changes["class_ids"] = _classes(app_state, settings["classes"])
@@ -117,18 +117,18 @@ def _classes(app_state: AppState, words: Any) -> Optional[Tuple[int, ...]]:
     if not isinstance(words, list) or not all(
         isinstance(word, (str, int)) and not isinstance(word, bool) for word in words
     ):
-        raise HTTPRequestError(400, "classes is a list of names or numbers, or null for all")
+        raise HTTPRequestError(400, "classes must be a list of names or numbers, or null for all")
     return detect.class_ids(app_state.model, [str(word) for word in words])
 
 
-async def picture(request: Any) -> Response:
-    """GET /api/streams/{name}/picture.jpg: the newest frame with its boxes, or why there is none."""
+async def latest_image(request: Any) -> Response:
+    """GET /api/streams/{name}/picture.jpg: the newest frame with its boxes, or the reason why there is none."""
     number, data = await _app_state(request).encode_jpeg(_view(request))
     return Response(data, media_type="image/jpeg", headers={"X-Number": str(number)})
 
 
 async def video(request: Any) -> Response:
-    """GET /api/streams/{name}/video: pictures for ever, as a browser's img shows them."""
+    """GET /api/streams/{name}/video: endless MJPEG for a browser's img element."""
     app_state, view = _app_state(request), _view(request)
     return _ViewerResponse(app_state, _frames(app_state, view), f"multipart/x-mixed-replace; boundary={FRAME.decode()}")
 
@@ -144,14 +144,14 @@ async def _frames(app_state: AppState, view: StreamState) -> AsyncIterator[bytes
         while not app_state.stopped:
             data = await broadcaster.after(number, STALE_S if again else AGAIN_S)
             again, number = number == broadcaster.number, broadcaster.number
-            # The line that begins the next one goes along: a browser shows a picture when it has seen that line.
+            # The next boundary is sent along: a browser shows an image when it has read that line.
             yield b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n--%b\r\n" % (len(data), data, FRAME)
     finally:
         broadcaster.close()
 
 
 async def listen(request: Any) -> Response:
-    """GET /events: what is found and what becomes of streams, as server-sent events."""
+    """GET /events: detections and state changes as server-sent events."""
     app_state = _app_state(request)
     after = request.headers.get("last-event-id", "")
     event_stream = events.sse(app_state.bus, after=int(after) if after.isdecimal() and len(after) < 18 else None)
@@ -159,7 +159,7 @@ async def listen(request: Any) -> Response:
 
 
 class _ViewerResponse(StreamingResponse):
-    """An answer that does not end of itself. A seat is taken before it begins, and left however it ends."""
+    """Endless response that counts as a viewer while it runs."""
 
     def __init__(self, app_state: AppState, pieces: Any, kind: str) -> None:
         super().__init__(pieces, media_type=kind)
@@ -187,8 +187,8 @@ def _app_state(request: Any) -> AppState:
 def _view(request: Any) -> StreamState:
     views, name = _app_state(request).views, request.path_params["name"]
     if name not in views:
-        known = f"; there are {', '.join(views)}" if views else "; this server has none"
-        raise HTTPRequestError(404, f"no stream is called {name[:60]!r}{known}")
+        known = f"; available: {', '.join(views)}" if views else "; this server has no streams"
+        raise HTTPRequestError(404, f"no stream named {name[:60]!r}{known}")
     return views[name]
 
 
@@ -196,7 +196,7 @@ def _view(request: Any) -> StreamState:
 
 
 def _handle_error(request: Any, error: EdgecspError) -> Response:
-    """An error of ours as its status and one sentence."""
+    """Answer an error of this package with its status and message."""
     if isinstance(error, HTTPRequestError):
         return _error_response(request, error.status, str(error), error.retry_after_s)
     return _error_response(request, 503, str(error), 1)
@@ -204,8 +204,8 @@ def _handle_error(request: Any, error: EdgecspError) -> Response:
 
 def _handle_http_error(request: Any, error: HTTPException) -> Response:
     texts = {
-        404: f"there is nothing at {request.url.path[:100]}; see /docs",
-        405: f"{request.method} is not for {request.url.path[:100]}; see /docs",
+        404: f"nothing at {request.url.path[:100]}; see /docs",
+        405: f"method {request.method} is not allowed for {request.url.path[:100]}; see /docs",
     }
     answer = _error_response(request, error.status_code, texts.get(error.status_code, str(error.detail)), None)
     answer.headers.update(error.headers or {})
@@ -217,17 +217,17 @@ def _error_response(request: Any, status: int, text: str, retry_after_s: Optiona
 
 
 def routes() -> List[Route]:
-    """Every address; `openapi` describes the same ones."""
+    """Return all routes; `openapi` describes the same paths."""
     get, post = partial(Route, methods=["GET"]), partial(Route, methods=["POST"])
     named = "/v2/models/{model}"
     return [
-        # Those that are asked most come first: they are tried in this order.
+        # The most frequent first: routes are tried in this order.
         post("/v1/detect", detect.detect), post("/v1/vision/detection", detect.vision),
         *(post(f"{named}{more}/infer", v2.infer) for more in ("", "/versions/{version}")),
         get("/api/state", state), get("/", index), get("/docs", docs), get("/page/{file}", asset),
         get("/openapi.json", openapi_json), get("/api/streams", streams), get("/api/streams/{name}", stream),
         Route("/api/streams/{name}", change, methods=["PUT"]),
-        get("/api/streams/{name}/picture.jpg", picture), get("/api/streams/{name}/video", video),
+        get("/api/streams/{name}/picture.jpg", latest_image), get("/api/streams/{name}/video", video),
         get("/events", listen), get("/metrics", metrics),
         get("/v2", v2.server), get("/v2/health/live", v2.live), get("/v2/health/ready", v2.ready),
         *(get(named + more, v2.model) for more in ("", "/versions/{version}")),
@@ -236,7 +236,7 @@ def routes() -> List[Route]:
 
 
 def build(app_state: AppState, token: Optional[str]) -> App:
-    """The application of a app_state, guarded."""
+    """Build the ASGI application, behind the guard."""
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
@@ -249,8 +249,8 @@ def build(app_state: AppState, token: Optional[str]) -> App:
     app.router.redirect_slashes = False
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        # Straight to the router: Starlette's two layers around it would wrap each message of an answer, and what they
-        # do is done here.
+        # Call the router directly: Starlette's two middleware layers wrap each message of a response, and their work is
+        # done here.
         scope["app"] = app
         try:
             await app.router(scope, receive, send)

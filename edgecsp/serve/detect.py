@@ -1,6 +1,6 @@
-"""Pictures over HTTP: `/v1/detect` in our own words, `/v1/vision/detection` in CodeProject.AI's and DeepStack's.
+"""Detection over HTTP: `/v1/detect` in our own format, `/v1/vision/detection` in CodeProject.AI's and DeepStack's.
 
-A picture's size is read from its header before anything is decoded: a file of 100 kB may be a picture of a gigabyte.
+An image's size is read from its header before it is decoded: a file of 100 kB may decode to a gigabyte.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .inference_context import InferenceContext
 from .key import Caller
 from .multipart import UploadedImage, receive_form
 
-MOST_PREDICTIONS = 20  # Frigate's array has 20 rows, and it takes them in the order in which they come
-LEAST_CONFIDENCE = 0.4  # CodeProject.AI's, when none is sent
+MOST_PREDICTIONS = 20  # Frigate reads the first 20 rows
+LEAST_CONFIDENCE = 0.4  # CodeProject.AI's default
 
 
 def decode(data: bytes, name: str, most_pixels: int) -> decoding.DecodedImage:
-    """A picture, checked and then decoded to (H, W, 3) uint8 BGR, and warnings. Raises `HTTPRequestError`.
+    """Check an image's header, then decode it to (H, W, 3) uint8 BGR with warnings. Raises `HTTPRequestError`.
 
-    For a worker, not for the loop: a header may have thousands of segments.
+    Call it in a worker, not on the event loop: a header may have thousands of segments.
     """
     check(data, most_pixels)
     try:
@@ -39,19 +39,19 @@ def decode(data: bytes, name: str, most_pixels: int) -> decoding.DecodedImage:
         raise HTTPRequestError(400, str(error)) from error
 
 
-# -- what was sent -------------------------------------------------------------------------------------------------
+# -- requests ------------------------------------------------------------------------------------------------------
 
 
 async def receive_image(request: Any) -> UploadedImage:
-    """The picture of a request: its body, or the field `image` of a form. Raises `HTTPRequestError`.
+    """Receive the image of a request: its body, or the field `image` of a form. Raises `HTTPRequestError`.
 
-    Some programs can send a key in a form's field alone. Whoever has shown none yet sends nothing else.
+    A client that is not authenticated may only send a form, because some programs send the key as a form field.
     """
     caller: Caller = request.scope["state"]["caller"]
     kind = request.headers.get("content-type", "")
     word = kind.partition(";")[0].strip().lower()
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise HTTPRequestError(415, "the body is compressed; pictures are already, send them as they are")
+        raise HTTPRequestError(415, "compressed bodies are not supported; send the image file as it is")
     if word == "multipart/form-data":
         upload = await receive_form(request.receive, kind, caller.field)
         caller.check()
@@ -59,13 +59,14 @@ async def receive_image(request: Any) -> UploadedImage:
     caller.check()
     if word not in ("", "application/octet-stream") and not word.startswith("image/"):
         raise HTTPRequestError(
-            415, f"a body of {word[:60]!r}; send image/jpeg, or multipart/form-data with a field image"
+            415,
+            f"content type {word[:60]!r} is not supported; send image/jpeg, or multipart/form-data with a field image",
         )
     return UploadedImage(await read(request.receive), "picture", {})
 
 
 def parse_fraction(text: Optional[str], name: str) -> Optional[float]:
-    """A number from 0 to 1 as people write it. Raises `HTTPRequestError`."""
+    """Parse a number from 0 to 1; None when empty. Raises `HTTPRequestError`."""
     if text is None or not text.strip():
         return None
     try:
@@ -73,12 +74,12 @@ def parse_fraction(text: Optional[str], name: str) -> Optional[float]:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1:
-        raise HTTPRequestError(400, f"{name}={text[:40]!r}: a number from 0 to 1")
+        raise HTTPRequestError(400, f"{name}={text[:40]!r}: must be a number from 0 to 1")
     return value
 
 
 def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[str], classes: Optional[str]) -> Settings:
-    """The server's settings with what a request says instead. Raises `HTTPRequestError`."""
+    """Override the server's settings with those of a request. Raises `HTTPRequestError`."""
     changes: Dict[str, Any] = {}
     for name, text in (("conf", conf), ("iou", iou)):
         value = parse_fraction(text, name)
@@ -91,18 +92,18 @@ def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[st
 
 
 def class_ids(model: Model, words: List[str]) -> Tuple[int, ...]:
-    """Class ids by names or numbers. Raises `HTTPRequestError`."""
+    """Look class ids up by names or numbers. Raises `HTTPRequestError`."""
     try:
         return tuple(model.class_ids(words))
     except UsageError as error:
         raise HTTPRequestError(400, str(error)[:500]) from error
 
 
-# -- the two answers -----------------------------------------------------------------------------------------------
+# -- responses -----------------------------------------------------------------------------------------------------
 
 
 async def detect(request: Any) -> Any:
-    """POST /v1/detect: a picture -> the object of one line of `edgecsp run --json`."""
+    """POST /v1/detect: an image -> the object of one line of `edgecsp run --json`."""
     app_state, query = request.app.state.edgecsp, request.query_params
     request_settings = settings(
         app_state.model, app_state.settings, query.get("conf"), query.get("iou"), query.get("classes")
@@ -120,7 +121,7 @@ async def detect(request: Any) -> Any:
 
 
 async def vision(request: Any) -> Any:
-    """POST /v1/vision/detection: what Frigate, Viseron, Blue Iris and Home Assistant's integrations ask."""
+    """POST /v1/vision/detection: the API of Frigate, Viseron, Blue Iris and Home Assistant integrations."""
     app_state = request.app.state.edgecsp
     begun = time.perf_counter()
     took: List[float] = []
@@ -129,7 +130,7 @@ async def vision(request: Any) -> Any:
         least = parse_fraction(upload.fields.get("min_confidence"), "min_confidence")
         request_settings = replace(app_state.settings, conf=LEAST_CONFIDENCE if least is None else least)
         if app_state.model.task != "detect":
-            raise HTTPRequestError(400, f"{app_state.model.name} tells what a picture shows, not where; ask /v1/detect")
+            raise HTTPRequestError(400, f"{app_state.model.name} is a classifier and has no boxes; use /v1/detect")
 
         def work(context: InferenceContext) -> Any:
             result = context.detect(
@@ -148,7 +149,7 @@ async def vision(request: Any) -> Any:
 
 
 def _predictions(result: Detections, app_state: Any, inference_ms: float, spent_ms: float) -> Dict[str, Any]:
-    """Source: CodeProject.AI Server's API reference, "Object Detector"; DeepStack's answer is a part of it."""
+    """Build the response of CodeProject.AI Server's "Object Detector"; DeepStack's is a subset of it."""
     best = sorted(result, key=lambda each: -each.score)[:MOST_PREDICTIONS]
     corners = ("x_min", "y_min", "x_max", "y_max")
     rows = [

@@ -1,4 +1,4 @@
-"""Of all events those that are worth a message to somebody far away: what has changed, and not too often."""
+"""Reduce events to changes, at a limited rate, for brokers and webhooks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ EVERY_S = 1.0
 
 
 def counts(event: Event) -> CounterOf[str]:
-    """How many of each label are in an event of detections (of a classifier: the best class)."""
+    """Count detections by label in an event (of a classifier: the best class)."""
     rows = event["detections"] if "detections" in event else event["classes"][:1]
     return Counter(row["label"] for row in rows)
 
 
 class EventThrottle:
-    """Iterate it for the events that say something new, until the subscription is closed.
+    """Iterate over the events that report a change, until the subscription is closed.
 
-    Of detections, those whose counts by label are others than the last that were told of the stream, at most one in
-    `every_s` seconds: what changes more often is told as it is then. Changes of state at once.
+    An event of detections passes if its counts by label differ from the last reported ones of its stream, at most one
+    in `every_s` seconds; in between the newest one waits. Changes of state pass at once.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EventThrottle:
             self._reported.pop(stream, None)
             yield event
         elif self._reported.get(stream) == counts(event):
-            self._pending.pop(stream, None)  # it was so for less than a moment
+            self._pending.pop(stream, None)  # the change lasted less than `every_s`
         elif self._clock() - self._at.get(stream, -self._every_s) >= self._every_s:
             yield self._report(event)
         else:

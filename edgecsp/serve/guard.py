@@ -1,9 +1,9 @@
-"""Who may ask, and how much: every request passes here before anything reads it.
+"""Authentication, origin checks and body limits: every request passes here before anything reads it.
 
-Without a token the server answers its own machine alone, and then a page from elsewhere in a browser of that machine
-must not reach it either: neither by a name that was made to point here (the Host header is looked at) nor by a form or
-a script of its own (Origin and Sec-Fetch-Site are). With a token, whoever has it may ask: as a bearer, or in a browser
-by the cookie that it is exchanged for. A body is counted as it comes, and the clock runs.
+Without a token the server answers only its own machine, and must not be reached by a foreign page in a browser of that
+machine either: not by DNS rebinding (the Host header is checked), nor by a form or script of that page (Origin and
+Sec-Fetch-Site are). With a token, clients that present it are answered: as a bearer token, or in a browser by the
+cookie that it is exchanged for. A body is counted and timed while it arrives.
 """
 
 from __future__ import annotations
@@ -21,26 +21,29 @@ from .key import COOKIE, ApiKey, Caller, no_key
 
 COOKIE_S = 30 * 86400
 LEAST_TOKEN = 16
-LEAST_SIGNS = 4  # different ones: random hex of 16 characters has fewer once in a billion
-ALIVE = ("/v2/health/live", "/v2/health/ready")  # what watches over containers has no token, and learns nothing else
-LOGIN_BYTES = 4096  # of the login's form or query: a token, and what a browser adds
+LEAST_SIGNS = 4  # different characters: random hex of 16 characters has fewer once in a billion
+ALIVE = ("/v2/health/live", "/v2/health/ready")  # health checks of containers have no token
+LOGIN_BYTES = 4096  # of the login form or query: a token and what a browser adds
 LOGIN_FIELDS = 16
 SAFE = ("GET", "HEAD", "OPTIONS")
-BY_FIELD = "/v1/vision/"  # whose callers can send a key in a form's field only; see `pictures`
-# Scripts and styles are the page's own files, nothing comes from elsewhere, nobody may frame it.
+BY_FIELD = "/v1/vision/"  # its clients can send a key only in a form field; see `detect`
+# Only the page's own scripts and styles, nothing from other servers, no framing.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
-UNFRAMED = (b"content-security-policy", b"frame-ancestors 'none'")  # what is no page may not be framed either
+UNFRAMED = (
+    b"content-security-policy",
+    b"frame-ancestors 'none'",
+)  # responses that are not pages may not be framed either
 FOR_PAGES = ((b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"same-origin"))
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address that is listened at is this machine's own."""
+    """Whether a listening address is reachable from this machine only."""
     if host.lower() == "localhost":
         return True
     try:
@@ -50,36 +53,36 @@ def is_loopback(host: str) -> bool:
 
 
 def check_token(token: str, where: str) -> str:
-    """The token of a file or the environment, without its newline. Raises `UsageError` when it is easily guessed."""
+    """Return a token stripped of its newline. Raises `UsageError` when it is easy to guess."""
     token = token.strip()
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise UsageError(
-            f"the token in {where} has {len(token)} characters; it needs {LEAST_TOKEN} or more, ASCII without spaces: "
-            "openssl rand -hex 16"
+            f"the token in {where} has {len(token)} characters; it needs at least {LEAST_TOKEN}, ASCII without spaces; "
+            "create one: openssl rand -hex 16"
         )
     if len(set(token)) < LEAST_SIGNS:
         raise UsageError(
-            f"the token in {where} is {len(set(token))} different characters again and again, which is easily guessed; "
-            "make one: openssl rand -hex 16"
+            f"the token in {where} has only {len(set(token))} different characters and is easy to guess; "
+            "create one: openssl rand -hex 16"
         )
     return token
 
 
 class Guard:
-    """An ASGI application around the server's own."""
+    """ASGI middleware around the server's application."""
 
     def __init__(self, app: App, *, token: Optional[str], limits: Limits, login: bytes) -> None:
         self._app = app
         self._key = None if token is None else ApiKey(token)
         self._limits = limits
-        self._login = login  # the page that asks for the token
+        self._login = login  # the login page
         self._bodies = Budget(limits.held_bytes, _too_many)
         self._unknown_bodies = Budget(
             limits.unknown_bytes, no_key, share=limits.unknown_bytes_of_address, free=limits.unknown_free
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass a request on or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -104,7 +107,7 @@ class Guard:
             elif body.complete or message.get("more_body", False):
                 await send(message)
             else:
-                # Whoever sends all before reading would never see an answer that closes the connection at once.
+                # A client that sends before it reads would miss a response that closes the connection at once.
                 await send({**message, "more_body": True})
                 await body.discard(MOST_DISCARDED if caller.known else DISCARDED_UNASKED)
                 await send({"type": "http.response.body", "body": b""})
@@ -121,25 +124,25 @@ class Guard:
             await _respond_json(answer, error.status, {"error": str(error)}, _retry(error))
         except Exception as error:
             reference = unexpected.report("request", error)
-            if started:  # half an answer cannot be taken back: the connection is closed
+            if started:  # the response has begun: close the connection
                 raise
-            await _respond_json(answer, 500, {"error": f"internal error {reference}; search the server's log for it"})
+            await _respond_json(answer, 500, {"error": f"internal error {reference}; see the server's log"})
         finally:
             body.close()
 
     def _welcome(self, scope: Scope, body: Body) -> None:
-        """Count a caller that has shown the key among those who have it: its body here, its connection in `_wire`."""
+        """Move an authenticated client to the larger budgets: its body here, its connection in `_http_protocol`."""
         body.move(self._bodies)
         scope.get("state", {}).get("admit", _nobody)()
 
-    # -- who ---------------------------------------------------------------------------------------------------------
+    # -- authentication ----------------------------------------------------------------------------------------------
 
     async def _admit(self, scope: Scope, headers: Mapping[str, str], caller: Caller, body: Body, answer: Send) -> bool:
-        """Whether the request may go on; what is answered otherwise is answered here."""
+        """Whether the request may proceed; if not, the response is sent here."""
         method, path = scope["method"], scope["path"]
         size = headers.get("content-length", "0")
         if not size.isdecimal() or len(size) > 18:
-            raise HTTPRequestError(400, f"Content-Length {size[:32]!r} is no number")
+            raise HTTPRequestError(400, f"Content-Length {size[:32]!r} is not a number")
         if int(size) > self._limits.body_bytes:
             raise HTTPRequestError(413, too_large(self._limits))
         body.complete = int(size) == 0 and "transfer-encoding" not in headers
@@ -170,10 +173,10 @@ class Guard:
         return False
 
     async def _log_in(self, key: ApiKey, token: str, answer: Send) -> None:
-        """Exchange a token for the cookie, and have the browser forget the address with the token."""
+        """Exchange a token for the cookie and redirect, so that the token leaves the address bar."""
         if not key.is_token(token):
             await _respond_html(
-                answer, 401, self._login.replace(b"<!--wrong-->", b'<p role="alert">That is not the token.</p>')
+                answer, 401, self._login.replace(b"<!--wrong-->", b'<p role="alert">Invalid token.</p>')
             )
             return
         cookie = f"{COOKIE}={key.cookie}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Strict"
@@ -183,17 +186,17 @@ class Guard:
 
 
 def _nobody() -> None:
-    """Where no connection counts."""
+    """Do nothing: connections are not counted."""
 
 
 def _too_many() -> HTTPRequestError:
-    return HTTPRequestError(503, "too many large requests at the same time; ask again in a second", 1)
+    return HTTPRequestError(503, "too many large requests at the same time; try again in a second", 1)
 
 
 def _token_in(form: bytes) -> str:
-    """The field `token` of a form or a query. Raises `HTTPRequestError`."""
+    """Return the field `token` of a form or query. Raises `HTTPRequestError`."""
     if len(form) > LOGIN_BYTES:
-        raise HTTPRequestError(413, f"the login has {len(form)} bytes; {LOGIN_BYTES} are taken")
+        raise HTTPRequestError(413, f"the login has {len(form)} bytes; the limit is {LOGIN_BYTES}")
     try:
         return parse_qs(form.decode("latin-1"), max_num_fields=LOGIN_FIELDS).get("token", [""])[0]
     except ValueError as error:
@@ -201,25 +204,25 @@ def _token_in(form: bytes) -> str:
 
 
 def _check_host(host: str) -> None:
-    """Without a token, only who knows this machine by a name of its own may ask (DNS rebinding)."""
+    """Refuse names that are not this machine's own, for servers without a token (DNS rebinding)."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         name = ""
     if not is_loopback(name):
         raise HTTPRequestError(
-            403, f"this server knows itself as localhost, not as {host[:100]!r}; under other names it needs a token"
+            403, f"this server answers only as localhost, not as {host[:100]!r}; other names need a token"
         )
 
 
 def _check_site(method: str, path: str, headers: Mapping[str, str]) -> None:
-    """A page from elsewhere may be a link to ours, and nothing more (CSRF)."""
+    """Refuse requests that a foreign page makes, except following a link (CSRF)."""
     visit = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not visit:
-        raise HTTPRequestError(403, "another site's page may not ask this server")
+        raise HTTPRequestError(403, "requests from other sites' pages are refused")
     origin = headers.get("origin")
     if method not in SAFE and origin is not None and _place(origin) != headers.get("host", "").lower():
-        raise HTTPRequestError(403, f"a page of {origin[:100]} may not ask this server")
+        raise HTTPRequestError(403, f"requests from pages of {origin[:100]} are refused")
 
 
 def _place(origin: str) -> Optional[str]:
@@ -229,7 +232,7 @@ def _place(origin: str) -> Optional[str]:
         return None
 
 
-# -- answers -------------------------------------------------------------------------------------------------------
+# -- responses -----------------------------------------------------------------------------------------------------
 
 
 def _with_ours(headers: Any) -> List[Tuple[bytes, bytes]]:

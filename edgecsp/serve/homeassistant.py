@@ -1,6 +1,6 @@
-"""What Home Assistant is told of a stream, so that it makes a device of it by itself.
+"""MQTT discovery messages with which Home Assistant creates a device for each stream.
 
-Source: home-assistant.io, "MQTT: MQTT discovery"; one message an entity, which all its versions understand.
+Source: home-assistant.io, "MQTT: MQTT discovery"; one message per entity, which all versions support.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ PROJECT = "edgecsp"
 
 
 class Ids:
-    """What each stream and each label is called in topics and ids: unique, and the same at every start.
+    """Names of streams and labels in topics and ids: unique, and the same at every start.
 
-    A name that is plain and that nobody else has is its `slug`. One that differs from another by case, spaces or
-    punctuation alone, that is empty or not ASCII has a digest behind it. `streams` and `labels` are all that there are:
-    what is seen later does not change an id.
+    A plain name without conflicts becomes its `slug`. A name that differs from another only by case, spaces or
+    punctuation, is empty or not ASCII gets a digest appended. `streams` and `labels` are complete lists: labels that
+    are seen later do not change an id.
     """
 
     def __init__(self, prefix: str, streams: Sequence[str], labels: Sequence[str]) -> None:
@@ -35,15 +35,15 @@ class Ids:
                 self.sensor(stream, label)
 
     def node(self, stream: str) -> str:
-        """A stream's part of a topic, and the id of its device."""
+        """Return a stream's part of a topic, which is also its device id."""
         return self._nodes[stream]
 
     def label(self, label: str) -> str:
-        """A label's part of a topic."""
+        """Return a label's part of a topic."""
         return self._labels.get(label) or _with_digest(label, set(self._labels.values()))
 
     def sensor(self, stream: str, label: str) -> str:
-        """The unique id of what counts a label in a stream."""
+        """Return the unique id of the sensor that counts a label in a stream."""
         key = stream, label
         if key not in self._sensors:
             # "door" and "traffic light" joined are "door_traffic" and "light" joined.
@@ -76,10 +76,10 @@ def _with_digest(name: str, used: Set[str], short: str = "") -> str:
 def messages(
     discovery: str, prefix: str, stream: str, title: str, labels: Iterable[str], ids: Ids
 ) -> Iterator[Tuple[str, Dict[str, Any]]]:
-    """Topics and JSON objects: a connectivity sensor of a stream, and for each label a sensor that counts it.
+    """Yield topics and JSON objects: a connectivity sensor of a stream, and a count sensor for each label.
 
-    `discovery` is Home Assistant's prefix, `prefix` ours: under it lie "availability", and "STREAM/state" with
-    {"state", "counts": {label: n}}. `ids` are those of the server.
+    `discovery` is Home Assistant's prefix, `prefix` ours, with the topics "availability" and "STREAM/state"
+    ({"state", "counts": {label: n}}). `ids` are those of the server.
     """
     node = ids.node(stream)
     state_topic = f"{prefix}/{stream}/state"
@@ -107,7 +107,7 @@ def messages(
             "value_template": "{{ 'ON' if value_json.state == 'live' else 'OFF' }}",
         },
     )
-    # A count of nothing from a camera that is dead would be a lie: without a picture the sensors are not available.
+    # A count of 0 from a dead camera would be wrong: while the stream is not live its sensors are unavailable.
     live = {"topic": state_topic, "value_template": "{{ 'online' if value_json.state == 'live' else 'offline' }}"}
     for label in labels:
         yield (
@@ -126,5 +126,5 @@ def messages(
 
 
 def slug(text: str) -> str:
-    """A text as a part of a topic and of an id: letters, digits, - and _."""
+    """Convert a text to letters, digits, - and _ for topics and ids."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_").lower() or "x"

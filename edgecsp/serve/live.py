@@ -1,4 +1,4 @@
-"""What there is to be seen of a stream now: its newest frame with what is in it, once for all who look."""
+"""Current state of a stream: its newest frame and result, counters and history, shared by all viewers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from . import _render
 from .address import redact_source, short_name
 
 STATES = ("connecting", "live", "no signal", "ended", "failed")
-WINDOW_S = 3.0  # what rates and delays are taken over
+WINDOW_S = 3.0  # window for the frame rate and the mean latency
 BUCKET_S = 10
 KEPT_S = 3600
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A frame and what is in it.
+    """A frame and its result.
 
-    `number` grows with whatever there is to be seen of its view, also with what is no shot: it may skip. `at` is when
-    it was there, by the monotonic clock; `latency_ms` what had passed since the frame had come from its source.
+    `number` grows with every change of the stream, also with changes of state, so it may skip. `at` is the time of the
+    result by the monotonic clock; `latency_ms` the time since the frame arrived from its source.
     """
 
     number: int
@@ -38,7 +38,7 @@ class Snapshot:
 
 @dataclass
 class _Bucket:
-    """What was found within 10 seconds."""
+    """Label counts of 10 seconds."""
 
     number: int
     frames: int
@@ -65,7 +65,7 @@ class StreamState:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
-            raise ValueError(f"a view's name is letters, digits, - and _: {name!r}")
+            raise ValueError(f"a stream's name must be letters, digits, - and _: {name!r}")
         self.uri = uri
         self.name = name
         self.source = redact_source(uri)
@@ -88,12 +88,12 @@ class StreamState:
         self._callbacks: List[Callable[[int], None]] = []
 
     def __repr__(self) -> str:
-        return f"<View {self.name}: {self.source}>"
+        return f"<StreamState {self.name}: {self.source}>"
 
-    # -- what the stream tells -----------------------------------------------------------------------------------
+    # -- updates by the stream -----------------------------------------------------------------------------------
 
     def publish(self, frame: Frame, result: Result, latency_ms: float) -> Snapshot:
-        """Show a frame and what is in it; the view is live."""
+        """Set the newest frame and result; the stream is live."""
         at = self._clock()
         with self._changed:
             self._number += 1
@@ -110,9 +110,9 @@ class StreamState:
             return snapshot
 
     def set_state(self, state: str, reason: str = "") -> bool:
-        """Say what has become of the stream; whether that is new. Anything but "live" takes its picture away."""
+        """Set the state of the stream; whether it changed. Any state but "live" removes the image."""
         if state not in STATES:
-            raise ValueError(f"a view is one of {', '.join(STATES)}, not {state!r}")
+            raise ValueError(f"a stream's state is one of {', '.join(STATES)}, not {state!r}")
         with self._changed:
             if (state, reason) == (self._state, self._reason):
                 return False
@@ -143,7 +143,7 @@ class StreamState:
         while self._recent and now - self._recent[0][0] > WINDOW_S:
             self._recent.popleft()
 
-    # -- who looks -----------------------------------------------------------------------------------------------
+    # -- viewers -------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> str:
@@ -152,17 +152,17 @@ class StreamState:
 
     @property
     def reason(self) -> str:
-        """Why it is not live, for people; "" when it is."""
+        """Why the stream is not live, for people; "" when it is."""
         return self._reason
 
     @property
     def number(self) -> int:
-        """The number of what there is to be seen now."""
+        """Number of the latest change."""
         return self._number
 
     @property
     def fps(self) -> float:
-        """Frames a second over the last three seconds; 0 when it is not live."""
+        """Frames per second over the last three seconds; 0 when not live."""
         with self._changed:
             self._forget(self._clock())
             times = [at for at, _ in self._recent]
@@ -170,35 +170,35 @@ class StreamState:
 
     @property
     def latency_ms(self) -> Optional[float]:
-        """From a frame's coming to its result: the mean of the last three seconds, None when there was none."""
+        """Mean time from a frame's arrival to its result over the last three seconds; None without frames."""
         with self._changed:
             self._forget(self._clock())
             return sum(ms for _, ms in self._recent) / len(self._recent) if self._recent else None
 
     def latest(self) -> Optional[Snapshot]:
-        """The newest shot; None when the view is not live."""
+        """The newest snapshot; None when the stream is not live."""
         return self._snapshot
 
     def wait(self, after: int, timeout_s: float) -> Optional[Snapshot]:
-        """The newest shot once there is one behind number `after`; None when there is none within `timeout_s`."""
+        """Wait for a snapshot with a number above `after`; None when none comes within `timeout_s`."""
         with self._changed:
             self._changed.wait_for(lambda: self._snapshot is not None and self._snapshot.number > after, timeout_s)
             return self._snapshot if self._snapshot is not None and self._snapshot.number > after else None
 
     def subscribe(self, callback: Callable[[int], None]) -> None:
-        """Have `callback` called with the number of each new shot or state, in any thread. It must not wait."""
+        """Call `callback` with the number of each new snapshot or state, in any thread. It must not block."""
         with self._changed:
             self._callbacks.append(callback)
 
     def unsubscribe(self, callback: Callable[[int], None]) -> None:
-        """Call it no more."""
+        """Remove a callback."""
         with self._changed:
             self._callbacks.remove(callback)
 
     def jpeg(self) -> Tuple[int, bytes]:
-        """What there is to be seen as a JPEG, and its number: the newest frame with its boxes, or why there is none.
+        """Encode the current image as JPEG, with its number: the newest frame with boxes, or a card with the reason.
 
-        Encoded once however many ask. At most 1280 pixels wide and high.
+        Encoded once for all callers, at most 1280 pixels wide and high.
         """
         with self._encoding:
             with self._changed:
@@ -215,9 +215,9 @@ class StreamState:
             return self._encoded
 
     def counts(self, minutes: float = 5.0) -> Dict[str, Any]:
-        """How many of each label were in view, in each 10 s of the last minutes (60 at most), newest last, as JSON.
+        """Label counts over the last minutes (60 at most) in steps of 10 s, newest last, as JSON.
 
-        `counts` by label are means over the frames of 10 s, 0 where there was none; `frames` says how many there were.
+        `counts` by label are means over the frames of a step, 0 where there was none; `frames` is their number.
         """
         last = int(self._clock() // BUCKET_S)
         spans = max(1, min(KEPT_S // BUCKET_S, round(minutes * 60 / BUCKET_S)))

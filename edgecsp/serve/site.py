@@ -1,4 +1,4 @@
-"""A site in one TOML file: the model, the streams, where it listens, to whom it tells what it sees.
+"""Server configuration in one TOML file: model, streams, address, MQTT and webhooks.
 
     model = "yolov4-tiny"
     listen = "0.0.0.0:8080"
@@ -13,8 +13,8 @@
     url = "mqtt://broker/home"
     password = "env:MQTT_PASSWORD"
 
-A path is meant from the file's folder; "env:NAME" and "file:PATH" stand for what is written there. `KEYS` says all that
-may be in it: what reads it, the JSON schema and the errors are made of that.
+Paths are relative to the file's folder; "env:NAME" and "file:PATH" are replaced by the content found there. `KEYS`
+declares all keys; the reader, the JSON schema and the error messages follow from it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .streams import check
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """A stream of a site. `uri` may have a login in it."""
+    """Configuration of one stream. `uri` may contain credentials."""
 
     name: str
     title: str
@@ -49,13 +49,14 @@ class StreamConfig:
     classes: Optional[Tuple[str, ...]]
 
     def __repr__(self) -> str:
-        return f"<Watched {self.name}>"
+        return f"<StreamConfig {self.name}>"
 
 
 class ServerConfig:
-    """What a site's file says, with its secrets read. Raises `UsageError` that names the file, the line and the key.
+    """Configuration of a server, with its secrets read. Raises `UsageError` that names the file, line and key.
 
-    `[key]` is of the upper table; `watched`, `broker` and `hooks` are the rest, `host` and `port` where to listen.
+    `[key]` reads the top-level table; `stream_configs`, `broker` and `hooks` are the other tables, `host` and `port`
+    the address to listen on.
     """
 
     def __init__(self, place: Path, text: str, document: Mapping[str, Any]) -> None:
@@ -69,7 +70,7 @@ class ServerConfig:
             self.token = reader.with_key_errors(("token",), lambda: check_token(token, "the site's file"))
         elif not is_loopback(self.host):
             raise reader.error(
-                ("listen",), f"{self.host} is not this machine alone: give a token as well, env:NAME or file:PATH"
+                ("listen",), f"{self.host} is reachable by others: set a token as well, env:NAME or file:PATH"
             )
         self.stream_configs = reader.streams(tables["streams"])
         self.broker, self.mqtt_every_s = reader.mqtt(tables["mqtt"])
@@ -80,11 +81,11 @@ class ServerConfig:
 
     @property
     def model(self) -> str:
-        """The model's name, or its file: one beside the site's file comes first."""
+        """Name or path of the model; a file next to the site file takes precedence."""
         return self._reader.path(str(self["model"]))
 
     def views(self, model: Model) -> List[StreamState]:
-        """A view of each stream, by the classes of the model. Raises `UsageError` when it has none of that name."""
+        """Create the state of each stream. Raises `UsageError` for classes that the model does not have."""
         states = []
         for at, each in enumerate(self.stream_configs):
             classes = each.classes if each.classes is not None else self["classes"]
@@ -100,7 +101,7 @@ class ServerConfig:
 
 
 def load(place: Union[str, Path]) -> ServerConfig:
-    """A site's file -> the site. Raises `SourceError` (not there), or `UsageError` by file, line and key."""
+    """Load a site file. Raises `SourceError` (cannot be read), or `UsageError` with file, line and key."""
     place = Path(place)
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
@@ -108,16 +109,16 @@ def load(place: Union[str, Path]) -> ServerConfig:
     except OSError as error:
         raise SourceError(f"cannot read {place}: {error.strerror}{nearby(place)}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{place} is no TOML: {error}") from error
+        raise UsageError(f"{place} is not valid TOML: {error}") from error
     try:
         document = toml.loads(text)
     except ValueError as error:
-        raise UsageError(f"{place} is no TOML: {error}") from error
+        raise UsageError(f"{place} is not valid TOML: {error}") from error
     return ServerConfig(place, text, document)
 
 
 class _Reader:
-    """Reads tables by `KEYS`, and knows on which line a key stands."""
+    """Reads tables according to `KEYS`; errors name the line of the key."""
 
     def __init__(self, place: Path, text: str) -> None:
         self._place, self._text = place, text
@@ -128,35 +129,35 @@ class _Reader:
         return UsageError(f"{where}: {format_key(key)}: {words}" if key else f"{where}: {words}")
 
     def with_key_errors(self, key: Sequence[Union[str, int]], work: Any) -> Any:
-        """Work whose errors are this key's."""
+        """Call `work` and attribute its errors to a key."""
         try:
             return work()
         except EdgecspError as error:
             raise self.error(key, str(error)) from error
 
     def path(self, text: str) -> str:
-        """A path from the file's folder, if there is something; else the text as it is."""
+        """Resolve a path relative to the file's folder, if it exists; else return the text unchanged."""
         beside = self._place.parent / text
         return str(beside) if text and beside.exists() else text
 
     def table(self, key: Tuple[Union[str, int], ...], values: Any) -> Dict[str, Any]:
         known = KEYS[str(key[0]) if key else ""]
         if not isinstance(values, dict):
-            raise self.error(key, "a table is wanted: " + (f"[[{key[0]}]]" if key[0] in LISTS else f"[{key[0]}]"))
+            raise self.error(key, "must be a table: " + (f"[[{key[0]}]]" if key[0] in LISTS else f"[{key[0]}]"))
         for name in values:
             if name not in known:
                 tables = () if key else tuple(each for each in KEYS if each)
                 raise self.error((*key, name), str(UnknownName("key", name, (*known, *tables))))
         for name, what in known.items():
             if what.is_required and name not in values:
-                raise self.error(key, f"{name} is missing: {what.description}")
+                raise self.error(key, f"{name} is required: {what.description}")
         return {name: self._value((*key, name), known[name], value) for name, value in values.items()}
 
     def _value(self, key: Tuple[Union[str, int], ...], what: ConfigKey, value: Any) -> Any:
         mismatch = describe_mismatch(what, value)
         if mismatch:
-            quoted = "it" if what.secret else f"{value!r}"
-            raise self.error(key, f"{quoted} does not fit: {mismatch}")
+            quoted = "the value" if what.secret else f"{value!r}"
+            raise self.error(key, f"{quoted} is invalid: must be {mismatch}")
         if isinstance(value, str):
             value = self._resolve(key, what, value)
         return (
@@ -168,16 +169,16 @@ class _Reader:
         )
 
     def _resolve(self, key: Tuple[Union[str, int], ...], what: ConfigKey, value: str) -> str:
-        """The value, or what the environment or a file has for it."""
+        """Return the value, or what an environment variable or a file holds for it."""
         kind, separator, name = value.partition(":")
         if not (separator and kind in ("env", "file") and ("env:NAME" in what.description)):
             if what.secret:
-                raise self.error(key, "a secret does not stand in the site's file: write env:NAME or file:PATH")
+                raise self.error(key, "secrets are not allowed in the site file: use env:NAME or file:PATH")
             return value
         if kind == "env":
             value_text = os.environ.get(name, "")
             if not value_text:
-                raise self.error(key, f"the environment has no {name}, or nothing in it")
+                raise self.error(key, f"the environment variable {name} is not set or empty")
             return value_text.strip()
         place = self._place.parent / name
         try:
@@ -185,7 +186,7 @@ class _Reader:
         except UsageError as error:
             raise self.error(key, str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "no text in UTF-8"
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise self.error(key, f"cannot read {place}: {reason}{nearby(place)}") from error
         if not value_text:
             raise self.error(key, f"{place} is empty")
@@ -194,7 +195,7 @@ class _Reader:
     def address(self, listen: str) -> Tuple[str, int]:
         host, _, port = listen.rpartition(":")
         if int(port) > 65535:
-            raise self.error(("listen",), f"{port} is no port: from 0 to 65535")
+            raise self.error(("listen",), f"port {port} is invalid: must be 0 to 65535")
         return host.strip("[]"), int(port)
 
     def streams(self, entries: Any) -> Tuple[StreamConfig, ...]:
@@ -203,7 +204,7 @@ class _Reader:
             table = self.table(("streams", at), each)
             name = table.get("name", f"cam{at + 1}")
             if name in [other.name for other in configs]:
-                raise self.error(("streams", at, "name"), f"there are two streams called {name!r}")
+                raise self.error(("streams", at, "name"), f"two streams are named {name!r}")
             uri = self.path(table["source"])
             self.with_key_errors(("streams", at, "source"), lambda uri=uri: check(uri))
             title = table.get("title", "") or (name if "name" in table else "")
@@ -247,5 +248,5 @@ class _Reader:
 
     def _require_list(self, name: str, entries: Any) -> List[Any]:
         if not isinstance(entries, list):
-            raise self.error((name,), f"a list of tables is wanted: [[{name}]]")
+            raise self.error((name,), f"must be a list of tables: [[{name}]]")
         return entries

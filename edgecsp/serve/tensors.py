@@ -1,4 +1,4 @@
-"""Tensors on the wire of KServe's protocol: what a request asks for, taken apart, and an answer, put together."""
+"""Encoding of the KServe protocol: parse inference requests, encode responses."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ VERSION = "1"
 NUMPY = {"FP32": "<f4", "INT32": "<i4"}
 JSON_BYTES = 4 << 20
 NUMBER_BYTES = 20  # of a float64 and its comma
-BINARY = "; send more as bytes behind the JSON (binary_data_size)"
+BINARY = "; send larger tensors as bytes after the JSON (binary_data_size)"
 
 
 class RequestTensor(NamedTuple):
-    """What a model takes or gives: -1 is any size."""
+    """Name, type and shape of an input or output; -1 is any size."""
 
     name: str
     datatype: str
     shape: Tuple[int, ...]
 
     def to_dict(self) -> Dict[str, Any]:
-        """As the protocol has it."""
+        """Tensor metadata in the protocol's format."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
@@ -46,7 +46,7 @@ DETECTION_OUTPUTS = (
 
 
 class Signature:
-    """A model's tensors. The raw ones are those of its graph; a detector of two graphs has none."""
+    """Inputs and outputs of a model: the graph's raw tensors (none for a two-stage detector), image and detections."""
 
     def __init__(self, model: Model) -> None:
         self.detection_outputs = DETECTION_OUTPUTS if model.task == "detect" else DETECTION_OUTPUTS[1:]
@@ -63,28 +63,28 @@ class Signature:
                 RequestTensor(head.name, "FP32", known[head.name]) for head in model.heads if head.name in ours
             )
 
-        # Some exporters call the network's own input so.
+        # Some exporters give the network's input this name.
         is_name_used = self.raw is not None and self.raw.name == IMAGE
         self.image_input = RequestTensor("picture" if is_name_used else IMAGE, "BYTES", (1,))
 
     @property
     def numbers(self) -> int:
-        """How many numbers its largest input has."""
+        """Number of values of the raw input."""
         return int(np.prod(self.raw.shape)) if self.raw else 0
 
     @property
     def json_bytes(self) -> int:
-        """Bytes of JSON that a request may have: a few MiB, or its own input as JSON."""
+        """Largest JSON of a request in bytes: a few MiB, or the raw input as JSON."""
         return max(JSON_BYTES, self.numbers * NUMBER_BYTES + NUMBER_BYTES * 1024)
 
     @property
     def inputs(self) -> Tuple[RequestTensor, ...]:
-        """Of which a request has one."""
+        """All inputs; a request has exactly one of them."""
         return (*([self.raw] if self.raw else []), self.image_input)
 
     @property
     def outputs(self) -> Tuple[RequestTensor, ...]:
-        """Those of the raw input, then those of a picture."""
+        """Outputs for the raw input, then those for an image."""
         return (*self.heads, *self.detection_outputs)
 
 
@@ -102,17 +102,17 @@ def _value(info: memoryview) -> Tuple[str, Tuple[int, ...]]:
 
 
 class InferRequest(NamedTuple):
-    """A request, taken apart: one input, and which outputs are wanted (name, as bytes)."""
+    """A parsed request: its input, and the requested outputs (tensor, whether as bytes)."""
 
     id: Optional[str]
     input_tensor: RequestTensor
     data: Any
-    wanted: Tuple[Tuple[RequestTensor, bool], ...]
+    outputs: Tuple[Tuple[RequestTensor, bool], ...]
     settings: Settings
 
 
 def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRequest:
-    """Bytes -> what is asked. Raises `HTTPRequestError` with what was found and what would do."""
+    """Parse the body of an inference request. Raises `HTTPRequestError`."""
     size = len(body)
     if length is not None:
         if not length.isdecimal() or len(length) > 12 or int(length) > len(body):
@@ -122,12 +122,12 @@ def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRe
         request = _json.parse(body[:size], app_state.signature.json_bytes, app_state.signature.numbers, BINARY)
     except ValueError as error:
         raise HTTPRequestError(
-            400, f"the request is no JSON: {str(error)[:200]}; bytes behind it need {HEADER}"
+            400, f"the request is not valid JSON: {str(error)[:200]}; bytes after it need the header {HEADER}"
         ) from error
     request = _object(request, "the request")
     name = request.get("id")
     if name is not None and not isinstance(name, str):
-        raise HTTPRequestError(400, "id is no string")
+        raise HTTPRequestError(400, "id must be a string")
     inputs = _list(request.get("inputs"), "inputs")
     if len(inputs) != 1:
         known = " or ".join(each.name for each in app_state.signature.inputs)
@@ -144,12 +144,12 @@ def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRe
 
 
 def _input(entry: Dict[str, Any], rest: memoryview, app_state: Any) -> Tuple[RequestTensor, Any]:
-    """An input's tensor and its data: a picture's bytes, or an array as the network takes it."""
+    """Parse an input: its tensor, and an image's bytes or an array in the network's shape."""
     known = {each.name: each for each in app_state.signature.inputs}
     name = entry.get("name")
     if not isinstance(name, str) or name not in known:
         raise HTTPRequestError(
-            400, f"no input is called {str(name)[:100]!r}; {app_state.model.name} takes {' or '.join(known)}"
+            400, f"unknown input {str(name)[:100]!r}; {app_state.model.name} takes {' or '.join(known)}"
         )
     tensor = known[name]
     if entry.get("datatype") != tensor.datatype:
@@ -159,30 +159,28 @@ def _input(entry: Dict[str, Any], rest: memoryview, app_state: Any) -> Tuple[Req
     shape = _list(entry.get("shape"), "shape")
     if tensor.datatype == "BYTES":
         if not shape or any(type(side) is not int or side != 1 for side in shape) or len(shape) > 4:
-            raise HTTPRequestError(400, f"input {name} has the shape {str(shape)[:60]}; one picture is [1]")
+            raise HTTPRequestError(400, f"input {name} has the shape {str(shape)[:60]}; it must be [1], one image")
     elif any(type(side) is not int for side in shape) or tuple(shape) != tensor.shape:
         raise HTTPRequestError(400, f"input {name} has the shape {str(shape)[:60]}; it must be {list(tensor.shape)}")
     size = _object(entry.get("parameters") or {}, "an input's parameters").get("binary_data_size")
     if size is None:
         if len(rest):
-            raise HTTPRequestError(400, f"{len(rest)} bytes behind the JSON, and no input has binary_data_size")
+            raise HTTPRequestError(400, f"{len(rest)} bytes after the JSON, but no input has binary_data_size")
         return tensor, _from_json(entry.get("data"), tensor)
     if type(size) is not int or size != len(rest):
-        raise HTTPRequestError(400, f"binary_data_size is {str(size)[:20]} and {len(rest)} bytes are behind the JSON")
+        raise HTTPRequestError(400, f"binary_data_size is {str(size)[:20]} and {len(rest)} bytes follow the JSON")
     return tensor, _from_bytes(rest, tensor)
 
 
 def _from_bytes(rest: memoryview, tensor: RequestTensor) -> Any:
     if tensor.datatype == "BYTES":
         if len(rest) < 4 or int.from_bytes(rest[:4], "little") != len(rest) - 4:
-            raise HTTPRequestError(
-                400, "BYTES are four bytes of length, the lowest first, and as many bytes behind them"
-            )
+            raise HTTPRequestError(400, "BYTES must be a 4-byte little-endian length followed by as many bytes")
         return bytes(rest[4:])
-    wanted = 4 * int(np.prod(tensor.shape))
-    if len(rest) != wanted:
+    size = 4 * int(np.prod(tensor.shape))
+    if len(rest) != size:
         raise HTTPRequestError(
-            400, f"input {tensor.name} has {len(rest)} bytes; {tensor.datatype} {list(tensor.shape)} has {wanted}"
+            400, f"input {tensor.name} has {len(rest)} bytes; {tensor.datatype} {list(tensor.shape)} needs {size}"
         )
     return np.frombuffer(rest, "<f4").reshape(tensor.shape).astype(np.float32)
 
@@ -193,20 +191,21 @@ def _from_json(data: Any, tensor: RequestTensor) -> Any:
             data = data[0]
         if not isinstance(data, str):
             raise HTTPRequestError(
-                400, f"input {tensor.name} needs data: [one string], the picture in base64; or bytes behind the JSON"
+                400, f"input {tensor.name} needs data: [one string], the image in base64; or bytes after the JSON"
             )
         try:
             return base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise HTTPRequestError(400, f"input {tensor.name} is no base64: {str(error)[:100]}") from error
+            raise HTTPRequestError(400, f"input {tensor.name} is not valid base64: {str(error)[:100]}") from error
     try:
         with np.errstate(over="ignore"):
             array: Array = np.array(data, np.float64).astype(np.float32)
     except (ValueError, TypeError, OverflowError) as error:
-        raise HTTPRequestError(400, f"input {tensor.name} has data that are no numbers: {str(error)[:200]}") from error
+        raise HTTPRequestError(400, f"input {tensor.name} has data that are not numbers: {str(error)[:200]}") from error
     if array.size != int(np.prod(tensor.shape)) or not isinstance(data, list):
         raise HTTPRequestError(
-            400, f"input {tensor.name} has {array.size} numbers; {list(tensor.shape)} has {int(np.prod(tensor.shape))}"
+            400,
+            f"input {tensor.name} has {array.size} numbers; {list(tensor.shape)} needs {int(np.prod(tensor.shape))}",
         )
     return array.reshape(tensor.shape)
 
@@ -214,30 +213,30 @@ def _from_json(data: Any, tensor: RequestTensor) -> Any:
 def _outputs(
     request: Dict[str, Any], input_tensor: RequestTensor, parameters: Dict[str, Any], app_state: Any
 ) -> Tuple[Tuple[RequestTensor, bool], ...]:
-    """Which outputs, and whether as bytes."""
+    """Parse the requested outputs, and whether each is sent as bytes."""
     able: Sequence[RequestTensor] = (
         app_state.signature.detection_outputs if input_tensor.datatype == "BYTES" else app_state.signature.heads
     )
     binary = _flag(parameters, "binary_data_output", False)
     if request.get("outputs") is None:
         return tuple((tensor, binary) for tensor in able)
-    known, wanted = {each.name: each for each in able}, []
+    known, requested = {each.name: each for each in able}, []
     for each in _list(request["outputs"], "outputs"):
-        asked = _object(each, "an output")
-        name = asked.get("name")
+        entry = _object(each, "an output")
+        name = entry.get("name")
         if not isinstance(name, str) or name not in known:
             raise HTTPRequestError(
-                400, f"input {input_tensor.name} gives no output {str(name)[:100]!r}; it gives {', '.join(known)}"
+                400, f"input {input_tensor.name} has no output {str(name)[:100]!r}; available: {', '.join(known)}"
             )
-        own = _object(asked.get("parameters") or {}, "an output's parameters")
-        wanted.append((known[name], _flag(own, "binary_data", binary)))
-    if len({tensor.name for tensor, _ in wanted}) != len(wanted):
-        raise HTTPRequestError(400, "an output is asked for twice")
-    return tuple(wanted)
+        own = _object(entry.get("parameters") or {}, "an output's parameters")
+        requested.append((known[name], _flag(own, "binary_data", binary)))
+    if len({tensor.name for tensor, _ in requested}) != len(requested):
+        raise HTTPRequestError(400, "an output is requested twice")
+    return tuple(requested)
 
 
 def _settings(parameters: Dict[str, Any], app_state: Any) -> Settings:
-    """conf, iou and classes among the request's parameters."""
+    """Override the server's settings with conf, iou and classes of the request's parameters."""
     changes: Dict[str, Any] = {}
     for name in ("conf", "iou"):
         value = parameters.get(name)
@@ -252,9 +251,9 @@ def _settings(parameters: Dict[str, Any], app_state: Any) -> Settings:
 
 
 def encode_response(request: InferRequest, values: Dict[str, Any], name: str) -> Tuple[bytes, Optional[int]]:
-    """The answer, and the length of its JSON when bytes come behind it."""
+    """Encode the response; also the length of its JSON when bytes follow it."""
     outputs, behind = [], []
-    for tensor, binary in request.wanted:
+    for tensor, binary in request.outputs:
         value = values[tensor.name]
         entry: Dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype}
         if tensor.datatype == "BYTES":
@@ -267,7 +266,7 @@ def encode_response(request: InferRequest, values: Dict[str, Any], name: str) ->
             raw = array.tobytes() if binary else b""
             if not binary and not np.isfinite(array).all():
                 raise HTTPRequestError(
-                    400, f"output {tensor.name} has values that JSON cannot hold; ask for it as binary_data"
+                    400, f"output {tensor.name} has values that JSON cannot represent; request it as binary_data"
                 )
             value = [] if binary else array.ravel().tolist()
         if binary:
@@ -285,18 +284,18 @@ def encode_response(request: InferRequest, values: Dict[str, Any], name: str) ->
 
 def _object(value: Any, what: str) -> Dict[str, Any]:
     if not isinstance(value, dict):
-        raise HTTPRequestError(400, f"{what}: a JSON object is wanted, {type(value).__name__} was found")
+        raise HTTPRequestError(400, f"{what}: must be a JSON object, not {type(value).__name__}")
     return value
 
 
 def _list(value: Any, what: str) -> List[Any]:
     if not isinstance(value, list):
-        raise HTTPRequestError(400, f"{what}: a JSON list is wanted, {type(value).__name__} was found")
+        raise HTTPRequestError(400, f"{what}: must be a JSON list, not {type(value).__name__}")
     return value
 
 
 def _flag(parameters: Dict[str, Any], name: str, otherwise: bool) -> bool:
     value = parameters.get(name, otherwise)
     if not isinstance(value, bool):
-        raise HTTPRequestError(400, f"{name} is true or false; found {str(value)[:40]!r}")
+        raise HTTPRequestError(400, f"{name} must be true or false, not {str(value)[:40]!r}")
     return value

@@ -1,8 +1,8 @@
-"""KServe's Open Inference Protocol, version 2: what Triton's clients speak.
+"""KServe's Open Inference Protocol, version 2, which Triton clients use.
 
-A model is asked in one of two ways: with the network's own input, named and shaped as in its ONNX file, for raw heads;
-or, for people, with the input `image`, one encoded picture, for boxes, scores, class_ids and labels. Tensors travel as
-JSON or as bytes behind it (Triton's binary tensor extension, which its clients use unasked).
+A request has one of two inputs: the network's own, named and shaped as in its ONNX file, which returns raw heads; or
+`image`, one encoded image, which returns boxes, scores, class_ids and labels. Tensors are sent as JSON or as bytes
+after it (Triton's binary tensor extension, the default of its clients).
 
 Sources: kserve/open-inference-protocol, inference_rest.md; Triton, extension_binary_data.md.
 """
@@ -21,7 +21,7 @@ from .inference_context import InferenceContext
 PLATFORM = "onnx_edgecsp"
 
 
-# -- what the server and its model are ------------------------------------------------------------------------------
+# -- metadata -------------------------------------------------------------------------------------------------------
 
 
 async def server(request: Any) -> Any:
@@ -67,7 +67,7 @@ def _require_model(request: Any) -> Any:
     app_state = request.app.state.edgecsp
     name, version = request.path_params["model"], request.path_params.get("version", tensors.VERSION)
     if name != app_state.model.name:
-        raise HTTPRequestError(404, f"no model is called {name[:100]!r} here; this server has {app_state.model.name!r}")
+        raise HTTPRequestError(404, f"no model named {name[:100]!r}; this server has {app_state.model.name!r}")
     if version != tensors.VERSION:
         raise HTTPRequestError(
             404, f"{app_state.model.name} has no version {version[:20]!r}; it has {tensors.VERSION!r}"
@@ -82,20 +82,20 @@ async def infer(request: Any) -> Any:
     """POST /v2/models/{model}/infer."""
     app_state = _require_model(request)
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise HTTPRequestError(415, "the body is compressed; send it as it is")
+        raise HTTPRequestError(415, "compressed bodies are not supported")
     length = request.headers.get(tensors.HEADER)
-    # Without that header all of it is JSON.
+    # Without this header the whole body is JSON.
     body = await read(request.receive, app_state.signature.json_bytes if length is None else None, tensors.BINARY)
 
     def work(context: InferenceContext) -> Tuple[bytes, Optional[int]]:
-        # Here and not on the loop: a tensor as JSON takes a tenth of a second to read.
+        # In the worker and not on the event loop: parsing a tensor from JSON takes 0.1 s.
         request_ = tensors.parse_request(body, length, app_state)
         if request_.input_tensor.datatype == "BYTES":
             most, name = app_state.limits.pixels, request_.input_tensor.name
             result = context.detect(lambda: detect.decode(request_.data, name, most).image, request_.settings)
             outputs = _columns(result)
         else:
-            context.detector.ready(request_.data)  # not watched as the engine's call is: a graph may be compiled
+            context.detector.ready(request_.data)  # not watched like the engine call: a graph may be compiled
             heads = context.infer(request_.data)
             outputs = {head.name: value for head, value in zip(app_state.model.heads, heads)}
         return tensors.encode_response(request_, outputs, app_state.model.name)

@@ -313,6 +313,6 @@ def test_a_classifier_says_what_and_not_where(image: np.ndarray) -> None:
         assert "detections" not in said and len(said["classes"]) >= 5
         form, headers = served.multipart(image=served.encoded(image))
         refused = site.ask("/v1/vision/detection", form, headers=headers)
-        assert refused.status == 400 and "not where" in refused.json["error"]
+        assert refused.status == 400 and "has no boxes" in refused.json["error"]
         described = site.ask(f"/v2/models/{model.name}").json
         assert [each["name"] for each in described["outputs"]][-3:] == ["scores", "class_ids", "labels"]

@@ -174,7 +174,7 @@ def test_closing_answers_who_waits_and_leaves_no_thread(tiny: Tiny, picture: np.
     assert len(pool.submit(picture, LOW).result(10)) > 0
     pool.close()
     assert threading.active_count() == before
-    with pytest.raises(EngineFailed, match="shut down"):
+    with pytest.raises(EngineFailed, match="shutting down"):
         pool.submit(picture, LOW)
 
 

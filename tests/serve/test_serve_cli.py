@@ -70,7 +70,7 @@ def get(url: str, path: str, **headers: str) -> Tuple[int, bytes]:
 def test_it_serves_a_film_and_ends_within_two_seconds(number: int) -> None:
     with started(str(REPO / "benchmarks" / "codes.mp4")) as (process, url, said):
         assert any("1 stream at" in line for line in said) and any("cam1: " in line for line in said)
-        assert any(line.startswith("edgecsp: no --model: codes") for line in said)
+        assert any(line.startswith("edgecsp: no --model given: using codes") for line in said)
         end = time.monotonic() + 30
         while b'"state": "live"' not in get(url, "/api/state")[1]:
             assert time.monotonic() < end
@@ -95,7 +95,7 @@ def test_a_token_from_a_file_and_from_the_environment(tmp_path: Path) -> None:
         assert get(url, "/v2")[0] == 401
         assert get(url, "/v2", Authorization=f"Bearer {TOKEN}")[0] == 200
     with started(EDGECSP_TOKEN=TOKEN) as (_, url, said):
-        assert any("pictures alone" in line for line in said)
+        assert any("the API only" in line for line in said)
         assert get(url, "/v2")[0] == 401
 
 

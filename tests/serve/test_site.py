@@ -115,37 +115,41 @@ WRONG: Dict[str, Any] = {
     ),
     "a table that is none": (("[mqtt]", "[mqt]"), 24, "Did you mean 'mqtt'"),
     "a key of a stream": (("conf = 0.6", "confi = 0.6"), 18, r"streams\[1\].confi: no key .* Did you mean 'conf'"),
-    "a number too large": (("conf = 0.6", "conf = 6"), 18, r"streams\[1\].conf: 6 does not fit: a number from 0 to 1"),
-    "a text for a number": (("iou = 0.5", 'iou = "0.5"'), 7, "iou: '0.5' does not fit: a number"),
-    "a truth for a number": (("iou = 0.5", "iou = true"), 7, "iou: True does not fit"),
-    "nan": (("iou = 0.5", "iou = nan"), 7, "iou: nan does not fit"),
-    "half a thread": (("threads = 2", "threads = 1.5"), 3, "threads: 1.5 does not fit: a whole number from 1"),
-    "a precision": (('"fp32"', '"fp23"'), 4, "precision: 'fp23' does not fit: one of fp32, fp16, int8"),
-    "sides": (("[256, 320]", "[256]"), 5, "imgsz: .* does not fit"),
-    "no list": (('classes = ["qr"]', 'classes = "qr"'), 19, "classes: 'qr' does not fit: a list of names"),
-    "no port": (("0.0.0.0:9000", "0.0.0.0"), 9, "listen: '0.0.0.0' does not fit: HOST:PORT"),
-    "a port too high": (("0.0.0.0:9000", "0.0.0.0:90000"), 9, "listen: 90000 is no port"),
-    "no token": (('token = "file:token"\n', ""), 9, "listen: 0.0.0.0 is not this machine alone: give a token"),
-    "a token in the file": (('"file:token"', '"0123456789abcdef"'), 10, "token: a secret does not stand in the site's"),
+    "a number too large": (
+        ("conf = 0.6", "conf = 6"),
+        18,
+        r"streams\[1\].conf: 6 is invalid: must be a number from 0 to 1",
+    ),
+    "a text for a number": (("iou = 0.5", 'iou = "0.5"'), 7, "iou: '0.5' is invalid: must be a number"),
+    "a truth for a number": (("iou = 0.5", "iou = true"), 7, "iou: True is invalid"),
+    "nan": (("iou = 0.5", "iou = nan"), 7, "iou: nan is invalid"),
+    "half a thread": (("threads = 2", "threads = 1.5"), 3, "threads: 1.5 is invalid: must be an integer from 1"),
+    "a precision": (('"fp32"', '"fp23"'), 4, "precision: 'fp23' is invalid: must be one of fp32, fp16, int8"),
+    "sides": (("[256, 320]", "[256]"), 5, "imgsz: .* is invalid"),
+    "no list": (('classes = ["qr"]', 'classes = "qr"'), 19, "classes: 'qr' is invalid: must be a list of names"),
+    "no port": (("0.0.0.0:9000", "0.0.0.0"), 9, "listen: '0.0.0.0' is invalid: must be HOST:PORT"),
+    "a port too high": (("0.0.0.0:9000", "0.0.0.0:90000"), 9, "listen: port 90000 is invalid"),
+    "no token": (('token = "file:token"\n', ""), 9, "listen: 0.0.0.0 is reachable by others: set a token"),
+    "a token in the file": (
+        ('"file:token"', '"0123456789abcdef"'),
+        10,
+        "token: secrets are not allowed in the site file",
+    ),
     "a token too short": (('"file:token"', '"file:secret"'), 10, "token: the token .* has 9 characters"),
     "no such file": (('"file:token"', '"file:tokn"'), 10, "token: cannot read .*did you mean .*token"),
-    "no such variable": (("env:DOOR_URL", "env:DOR_URL"), 17, "the environment has no DOR_URL"),
-    "no source": (('source = "street.mp4"', ""), 21, r"streams\[2\]: source is missing"),
-    "a film that is not there": (("street.mp4", "stret.mp4"), 22, r"streams\[2\].source: there is no .*"),
-    "a name for a path": (('name = "door"', 'name = "../door"'), 15, "name: '../door' does not fit: letters"),
-    "no broker": (("mqtts://broker.lan", "http://broker.lan"), 25, "mqtt.url: .* is no MQTT broker"),
-    "no webhook": (('"env:HOOK"', '"ftp://eve:hunter2@x/"'), 32, "is no webhook"),
+    "no such variable": (("env:DOOR_URL", "env:DOR_URL"), 17, "the environment variable DOR_URL is not set"),
+    "no source": (('source = "street.mp4"', ""), 21, r"streams\[2\]: source is required"),
+    "a film that is not there": (("street.mp4", "stret.mp4"), 22, r"streams\[2\].source: no such file .*"),
+    "a name for a path": (('name = "door"', 'name = "../door"'), 15, "name: '../door' is invalid: must be letters"),
+    "no broker": (("mqtts://broker.lan", "http://broker.lan"), 25, "mqtt.url: .* is not a valid MQTT broker URL"),
+    "no webhook": (('"env:HOOK"', '"ftp://eve:hunter2@x/"'), 32, "is not a valid webhook URL"),
     "a stream that is none": (
         ('streams = ["door"]', 'streams = ["dor"]'),
         34,
         "no stream is called 'dor'. Did you mean 'door'",
     ),
-    "one table for many": (
-        ("[[webhooks]]", "[webhooks]"),
-        31,
-        r"webhooks: a list of tables is wanted: \[\[webhooks\]\]",
-    ),
-    "many tables for one": (("[mqtt]", "[[mqtt]]"), 24, r"mqtt: a table is wanted: \[mqtt\]"),
+    "one table for many": (("[[webhooks]]", "[webhooks]"), 31, r"webhooks: must be a list of tables: \[\[webhooks\]\]"),
+    "many tables for one": (("[mqtt]", "[[mqtt]]"), 24, r"mqtt: must be a table: \[mqtt\]"),
 }
 
 
@@ -164,7 +168,7 @@ def test_what_is_wrong_is_named_by_line_and_key(folder: Path, name: str) -> None
 
 def test_two_streams_of_one_name(folder: Path) -> None:
     text = '[[streams]]\nname = "a"\nsource = "0"\n\n[[streams]]\nname = "a"\nsource = "1"\n'
-    with pytest.raises(UsageError, match=r"line 6: streams\[2\].name: there are two streams called 'a'"):
+    with pytest.raises(UsageError, match=r"line 6: streams\[2\].name: two streams are named 'a'"):
         load(folder, text)
 
 

@@ -64,7 +64,7 @@ def test_a_film_is_paced_and_begins_again(film: Path) -> None:
         assert view.state == "live"
         assert passed <= took * 30 + 3, "a film as fast as a film"
         assert passed > 16, "and again from its beginning"
-    assert (view.state, view.reason) == ("ended", "the server is being shut down")
+    assert (view.state, view.reason) == ("ended", "the server is shutting down")
     assert view.reconnects == 0, "a film that begins again was not lost"
 
 
@@ -72,7 +72,7 @@ def test_a_film_that_is_not_to_begin_again_ends(film: Path) -> None:
     (view,), bus = streams.views([str(film)]), events.Bus()
     with bus.subscribe() as heard, streams.Streams([view], Finds(), bus, loop=False):
         eventually(lambda: view.state == "ended")
-        assert view.reason == "the video is over"
+        assert view.reason == "the video ended"
         assert view.frames + view.dropped >= 14, "the last frame may have been dropped unseen"
         told = [event for event in iter(heard.take, None) if event["type"] == "state"]
         assert [event["state"] for event in told] == ["live", "ended"]

@@ -71,7 +71,7 @@ def test_a_jpeg_without_its_end_marker_is_read_with_a_warning(tmp_path: Path) ->
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_jpeg_that_is_cut_short_is_refused(share: float) -> None:
     whole = images.encoded(".jpg", media.noise(2))
-    with pytest.raises(SourceError, match="x is not a whole picture"):
+    with pytest.raises(SourceError, match="x is not a complete image"):
         decoding.decode(whole[: int(len(whole) * share)], "x")
 
 
@@ -99,7 +99,7 @@ def test_what_has_a_checksum_of_its_own_is_refused_by_its_decoder(kind: str) -> 
     data = bytearray(images.encoded(kind, media.noise(1)))
     for at in range(len(data) // 2, len(data) // 2 + 8):
         data[at] ^= 0x55
-    with pytest.raises(SourceError, match="x is not a whole picture"):
+    with pytest.raises(SourceError, match="x is not a complete image"):
         decoding.decode(bytes(data), "x")
 
 

@@ -69,7 +69,7 @@ def test_secrets_of_a_pipeline(word: str, safe: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "words"), [("gst:", "no pipeline"), ("gst: ! ", "no pipeline"), ("gst:a 'b", "quotation")]
+    ("uri", "words"), [("gst:", "is empty"), ("gst: ! ", "is empty"), ("gst:a 'b", "unbalanced quotes")]
 )
 def test_a_pipeline_that_cannot_be_meant(uri: str, words: str) -> None:
     with pytest.raises(SourceError, match=words):

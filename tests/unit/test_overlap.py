@@ -95,7 +95,7 @@ def test_every_frame_in_its_order_whatever_takes_how_long(seed: int) -> None:
     reels = [
         Reel(name, count, pause=jitter(seed + i)) for i, (name, count) in enumerate((("a", 40), ("b", 25), ("c", 0)))
     ]
-    given = list(scheduler.results(reels, detect, at_once=1 + seed % 4))
+    given = list(scheduler.results(reels, detect, concurrency=1 + seed % 4))
     assert seen(given) == {"a": [*range(40), None], "b": [*range(25), None], "c": [None]}
     for item in given:
         if isinstance(item, scheduler.FrameResult):
@@ -114,7 +114,7 @@ def test_an_error_of_the_detector_comes_in_its_place(seed: int) -> None:
 
     got = []
     with pytest.raises(ZeroDivisionError, match="frame 11"):
-        got.extend(item.result for item in scheduler.results([Reel("a", 40)], detect, at_once=3))
+        got.extend(item.result for item in scheduler.results([Reel("a", 40)], detect, concurrency=3))
     assert got == list(range(11))
 
 
@@ -158,7 +158,7 @@ def test_stopped_at_any_point_it_has_given_a_beginning(after: int, count: Option
     if not after:
         stop.set()
     reel = Reel("a", count, pause=jitter(after))
-    for item in scheduler.results([reel], nothing, at_once=3, stop=stop):
+    for item in scheduler.results([reel], nothing, concurrency=3, stop=stop):
         got.append(item.frame.index)
         if len(got) == after:
             stop.set()
@@ -180,7 +180,7 @@ def test_a_stop_from_elsewhere_is_heard_while_nothing_comes() -> None:
 
 def test_left_in_the_middle_it_lets_go() -> None:
     reels = [Reel("a", None), Reel("b", None)]
-    given = scheduler.results(reels, nothing, at_once=2)
+    given = scheduler.results(reels, nothing, concurrency=2)
     for _, _ in zip(range(10), given):
         pass
     assert threads()
@@ -211,7 +211,7 @@ def test_what_is_held_is_bounded_in_frames_and_in_bytes(monkeypatch: pytest.Monk
         reel = Reel("a", 60, size=size)
         done = 0
         most = 0
-        for item in scheduler.results([reel], nothing, at_once=2):
+        for item in scheduler.results([reel], nothing, concurrency=2):
             done += isinstance(item, scheduler.FrameResult)
             time.sleep(0.003)  # the slowest stage is the one behind
             most = max(most, reel.given - done)
@@ -241,7 +241,7 @@ def test_streams_take_turns(streams: int) -> None:
 
     counts = dict.fromkeys(map(str, range(streams)), 0)
     apart = []
-    for item in scheduler.results(reels, work, at_once=2):
+    for item in scheduler.results(reels, work, concurrency=2):
         if not isinstance(item, scheduler.FrameResult):
             break
         counts[item.source.name] += 1
@@ -292,6 +292,6 @@ def test_decoders_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_how_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler.cpu, "threads", lambda: 2)
     video, live = Reel("a", 9), Reel("b", None, kind="live")
-    assert [scheduler.at_once(s) for s in ([video], [live], [live, live], [live, video])] == [2, 1, 2, 2]
+    assert [scheduler.choose_concurrency(s) for s in ([video], [live], [live, live], [live, video])] == [2, 1, 2, 2]
     monkeypatch.setattr(scheduler.cpu, "threads", lambda: 64)
-    assert scheduler.at_once([video]) == scheduler.MOST
+    assert scheduler.choose_concurrency([video]) == scheduler.MOST

@@ -155,7 +155,7 @@ CMYK_RED = (
         ("x.jpg", b"\0\0\0\x18ftypheic\0\0\0\0", "heic"),
         ("x.mp4", b"", "is empty (0 bytes)"),
         ("x.mp4", b"hello, I am a letter", "is text"),
-        ("x.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isommp41", "cut off or never finished"),
+        ("x.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isommp41", "truncated or was never finished"),
         ("notes.txt", b"hello\nworld\n" * 50, "plain text"),
         ("x.zzz", np.random.default_rng(0).bytes(3000), "not a video FFmpeg can read"),
     ],
@@ -173,7 +173,7 @@ def test_a_single_bad_file_is_an_error_that_says_what_it_is(tmp_path: Path, name
 def test_a_truncated_picture_is_an_error(tmp_path: Path, extension: str, share: float) -> None:
     path = picture(tmp_path / f"x{extension}", media.noise(0))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(SourceError, match="not a whole picture"):
+    with pytest.raises(SourceError, match="not a complete image"):
         sources.open(str(path))
 
 
@@ -249,7 +249,7 @@ def test_one_unreadable_picture_of_many_is_counted_by_name(tmp_path: Path) -> No
     frames, source = read_all(tmp_path)
     assert len(frames) == 2
     ((text, count),) = source.problems.items()
-    assert "b.jpg is not a whole picture" in text
+    assert "b.jpg is not a complete image" in text
     assert count == 1
     named = sources.open_all([str(tmp_path / n) for n in ("a.jpg", "b.jpg", "c.jpg")])
     assert len(named) == 1
@@ -260,7 +260,7 @@ def test_one_unreadable_picture_of_many_is_counted_by_name(tmp_path: Path) -> No
 def test_only_unreadable_pictures_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no")
     (tmp_path / "b.jpg").write_bytes(b"no")
-    with pytest.raises(SourceError, match=r"none of 2 pictures.*a\.jpg"):
+    with pytest.raises(SourceError, match=r"none of 2 images.*a\.jpg"):
         read_all(tmp_path)
 
 
@@ -283,11 +283,11 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     for uri, words in {
         tmp_path / "holyday.jpg": "did you mean",
         tmp_path / "nowhere" / "x.jpg": "there is no folder",
-        tmp_path / "empty": "no picture or video in the folder",
-        tmp_path / "texts": "for what lies deeper",
+        tmp_path / "empty": "no image or video in the folder",
+        tmp_path / "texts": "to include subfolders",
         tmp_path / "*.png": "no file matches",
         tmp_path / "nowhere" / "*.png": "there is no folder",
-        "": "empty word",
+        "": "the source is empty",
         "gopher://x/y": "known: rtsp",
     }.items():
         with pytest.raises(SourceError) as caught:
@@ -510,7 +510,7 @@ def test_a_truncated_video_gives_what_it_has_and_says_so(tmp_path: Path) -> None
         path.write_bytes(data[: int(len(data) * share)])
         frames, source = read_all(path)
         assert 60 * share * 0.7 < len(frames) < 60
-        missing = [count for text, count in source.problems.items() if "cut short" in text]
+        missing = [count for text, count in source.problems.items() if "truncated" in text]
         assert missing == [60 - len(frames)]
 
 

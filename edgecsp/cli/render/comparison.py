@@ -1,4 +1,4 @@
-"""A model on an engine against the same model on onnxruntime: what differs, on pictures."""
+"""Compare a model on an engine with the same model on onnxruntime, on images."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...media import sources
 from ...processing import two_stage
 from ...types import Array, Model
 
-MOST = 64  # pictures: more say nothing new
+MOST = 64  # images: more add nothing
 
 
 @dataclass
 class ComparisonResult:
-    """What a comparison found.
+    """Result of a comparison.
 
-    `worst` is the largest difference of a head's value, as a share of that head's largest; `boxes` are what
-    onnxruntime found, `again` how many of them the engine found too (a classifier's best class counts as one).
+    `worst` is the largest difference of a head's value relative to the head's largest; `boxes` counts detections of
+    onnxruntime, `again` how many of them the engine has too (a classifier's best class counts as one).
     """
 
     images: int = 0
@@ -34,28 +34,32 @@ class ComparisonResult:
 
     @property
     def reason(self) -> str:
-        """Why the engine's answers are useless, "" when they are not."""
+        """Why the engine's results are unusable, "" if they are usable."""
         if self.odd:
-            return "its heads hold values that are no numbers"
-        return f"it finds none of the {self.boxes} that onnxruntime finds" if self.boxes and not self.again else ""
+            return "its heads contain NaN or infinity"
+        return (
+            f"it detects none of the {self.boxes} objects that onnxruntime detects"
+            if self.boxes and not self.again
+            else ""
+        )
 
     @property
     def works(self) -> bool:
-        """Whether the engine's answers can be used."""
+        """Whether the engine's results can be used."""
         return not self.reason
 
     def __str__(self) -> str:
-        on = f"{self.images} {'drawn ' * self.is_synthetic}picture{'s' * (self.images != 1)}"
+        on = f"{self.images} {'synthetic ' * self.is_synthetic}image{'s' * (self.images != 1)}"
         heads = f"with onnxruntime on {on}: heads differ by {self.worst:.2g} of their largest value at most"
         if not self.boxes:
-            return f"{heads}; there is nothing to find on them, others say more: --images PICTURES"
-        return f"{heads}; of {self.boxes} objects that it finds, the plan finds {self.again}"
+            return f"{heads}; they contain no objects, better use others: --images IMAGES"
+        return f"{heads}; the plan detects {self.again} of its {self.boxes} objects"
 
 
 def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence[str]], batch: int) -> ComparisonResult:
-    """Hold a detector against onnxruntime; `batch` is how many pictures its graph takes at once.
+    """Compare a detector with onnxruntime; `batch` is the batch size of its graph.
 
-    Raises `SourceError` when `images` are no pictures.
+    Raises `SourceError` when there are no images.
     """
 
     def open_stage(stage: Model) -> backends.Session:
@@ -96,4 +100,4 @@ def _read_images(images: Optional[Sequence[str]]) -> Iterator[Array]:
                 if count == MOST:
                     return
     if not count:
-        raise SourceError(f"--images {' '.join(images)}: no picture is there")
+        raise SourceError(f"--images {' '.join(images)}: no images found")

@@ -1,4 +1,4 @@
-"""What `edgecsp engines` and `edgecsp doctor` say of the engines here."""
+"""Engine report of `edgecsp engines` and `edgecsp doctor`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 
 def engines() -> List[Dict[str, Any]]:
-    """One row an engine: what it is, what it needs, and on which of its devices it would run here or why not."""
+    """Collect a row for each engine: description, requirements, and whether each of its devices works here."""
     from ... import backends
 
     rows = []
@@ -30,7 +30,7 @@ def engines() -> List[Dict[str, Any]]:
 
 
 def table(rows: List[Dict[str, Any]]) -> List[str]:
-    """The rows as lines: an engine, the devices it runs on and their precisions; below it what keeps the others."""
+    """Format the rows: engine, usable devices and precisions; below, why others are unavailable."""
     lines = []
     for row in rows:
         ready = [device for device in row["devices"] if device not in row["why_not"]]
@@ -44,7 +44,7 @@ def table(rows: List[Dict[str, Any]]) -> List[str]:
 
 
 def auto() -> Dict[str, Optional[str]]:
-    """What `--engine auto` is here and why; the engine is None where nothing runs."""
+    """Return the choice of `--engine auto` and its reason; the engine is None if none works."""
     from ... import backends
     from ...errors import EngineUnavailable
 
@@ -55,7 +55,7 @@ def auto() -> Dict[str, Optional[str]]:
 
 
 def tuned_lines() -> List[str]:
-    """For which models "auto" is something else, or would be if what was tuned still fitted."""
+    """List models with a cached tuning, and whether it applies."""
     from ...backends import tuning
 
     lines = []
@@ -66,7 +66,7 @@ def tuned_lines() -> List[str]:
 
 
 def auto_line(chosen: Dict[str, Optional[str]]) -> str:
-    """The same as a line."""
+    """Format the automatic choice as a line."""
     if chosen["engine"] is None:
         return f"{'auto':10} {chosen['why']}"
     return f"{'auto':10} is {chosen['engine']} on {chosen['device']} here: {chosen['why']}"

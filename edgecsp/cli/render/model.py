@@ -1,4 +1,4 @@
-"""What is known of a model of the zoo, as data and as lines. Counted and printed numbers never share a column."""
+"""Report on a zoo model, as data and text. Counted and published figures never share a column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROVENANCE = {
 
 
 def brief(entry: Entry) -> Dict[str, Any]:
-    """A model's row in the list."""
+    """Return a model's row in the list."""
     cost, here = entry.cost(), store.record(entry.name)
     return {
         "name": entry.name,
@@ -34,7 +34,7 @@ def brief(entry: Entry) -> Dict[str, Any]:
 
 
 def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
-    """All that `models show` says, but for the layers."""
+    """Return all data of `models show` except the layers."""
     net, cost, here = entry.net(hw), entry.cost(hw), store.record(entry.name)
     described = entry.input(net)
     heads = [_head(x, head) for x, head in net.heads]
@@ -71,17 +71,17 @@ def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
 
 
 def format_training(record: Dict[str, Any]) -> str:
-    """How edgecsp's own weights were made, in a line."""
+    """Format how edgecsp's own weights were trained."""
     return f"{record['data']}; AP50 {record['ap50']:.3f} on {record['on']}; {record['command']}"
 
 
 def subtitle(details: Dict[str, Any]) -> str:
-    """A model's costs in a line."""
+    """Format a model's cost."""
     return f"{details['bflops']:.3f} BFLOPs, {details['parameters'] / 1e6:.2f}M parameters, {details['provenance']}"
 
 
 def lines(details: Dict[str, Any]) -> Iterator[str]:
-    """`full` for people."""
+    """Yield `full` as text."""
     yield f"{details['title']} ({details['name']})\n"
     yield from _numbers(details)
     yield ""
@@ -90,7 +90,7 @@ def lines(details: Dict[str, Any]) -> Iterator[str]:
 
 
 def _numbers(details: Dict[str, Any]) -> List[str]:
-    """A line a quantity: counted here, then as printed, row by row."""
+    """Format a line per quantity: counted, then published values."""
     rows = details["paper"]
     of = {key: [row[key] for row in rows] for key in ("size", "bflops", "ap", "ap50", "ap75", "top1")}
     weights, floats = (
@@ -132,7 +132,7 @@ def _origin(details: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
             f"{'x'.join(map(str, head['shape']))} {head['kind']}{stride}" + (f": {anchor_text}" if anchor_text else ""),
         )
     if details["proposals"]:
-        yield "two stages", f"the second judges {details['proposals']} proposals a picture"
+        yield "two stages", f"the second classifies {details['proposals']} proposals per image"
     yield from _weights(details)
 
 
@@ -142,35 +142,35 @@ def _weights(details: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
     public, here, boxed = details["weights"]["public"], details["weights"]["here"], details["in_the_box"]
     if boxed is not None:
         test = boxed["test"]
-        yield "weights", f"in the box: {boxed['trained']}, {boxed['scenes']}; commit {boxed['commit']}"
+        yield "weights", f"bundled: {boxed['trained']}, {boxed['scenes']}; commit {boxed['commit']}"
         yield "licence", boxed["licence"]
-        yield "finds", ", ".join(boxed["labels"])
+        yield "classes", ", ".join(boxed["labels"])
         yield "measured", f"AP50 {test['ap50']:.3f}, AP {test['ap']:.3f} on {test['scenes']:,} unseen scenes"
     elif public is None:
-        yield "weights", f"none are public; for timing: edgecsp run SOURCE --model {details['name']} --weights random"
+        yield "weights", f"no public weights; for timing: edgecsp run SOURCE --model {details['name']} --weights random"
         if not details["proposals"]:
-            yield "", f"with your own: edgecsp models pull {details['name']} --from MINE.weights"
+            yield "", f"with your own weights: edgecsp models pull {details['name']} --from MINE.weights"
     else:
         size = f"{public['size'] / 1e6:.1f} MB, " if public["size"] else ""
-        digest = (public["digest"] or "no digest: pinned at the first download")[:40].rstrip()
+        digest = (public["digest"] or "no digest: fixed at the first download")[:40].rstrip()
         yield "weights", f"{public['url']} ({size}{digest}{'...' if len(public['digest'] or '') > 40 else ''})"
         yield "licence", public["licence"]
         if here is None:
-            yield "", f"to have them: edgecsp models pull {details['name']}"
+            yield "", f"to install: edgecsp models pull {details['name']}"
     if here is not None:
-        yield "here", f"{store.path(details['name'])}, pulled {here['pulled']}; checked: {here['check']}"
+        yield "installed", f"{store.path(details['name'])}, pulled {here['pulled']}; checked: {here['check']}"
 
 
 def _state(entry: Entry, here: Optional[store.Record]) -> str:
     if here:
         return "installed" if here.weights == "public" else "installed (own)"
     if entry.shipped:
-        return "in the box"
+        return "bundled"
     return "public" if entry.weights else "none"
 
 
 def _paper_row(entry: Entry) -> Dict[str, Any]:
-    """The row of the default size, else the first, whose size is then beside its numbers."""
+    """Return the published row of the default size, else the first with its size appended."""
     rows = [row for row in entry.rows if row.size == entry.size] or list(entry.rows)
     details = _row(rows[0]) if rows else {"size": entry.size, "ap50": None, "top1": None}
     elsewhere = "" if details["size"] == entry.size else f" @{details['size']}"
@@ -206,12 +206,12 @@ def _head(x: Tensor, head: Head) -> Dict[str, Any]:
 
 
 def number(value: Any) -> str:
-    """A number as it was printed, or nothing."""
+    """Format a published number, "" for None."""
     return "" if value is None else str(value)
 
 
 def align(table: Sequence[Sequence[str]], *, right: Sequence[int]) -> List[str]:
-    """Rows of cells as lines; the columns in `right` end together."""
+    """Align rows of cells as lines; the columns in `right` are right-aligned."""
     columns = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     return [
         "  ".join(f"{row[i]:{'>' if i in right else '<'}{n}}" for i, n in enumerate(columns)).rstrip() for row in table
