@@ -32,6 +32,7 @@ from .anchors import kmeans, shape_iou
 from .augment import Augment
 from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
+from .distill import Distillation
 from .model import Layout, cfg_text, masks_of, trainable
 from .progress import TrainingProgress, duration, ticker
 from .settings import TrainSettings
@@ -138,8 +139,9 @@ def train(
             images = read(side)
             cfg = cfg_text(model)
             begin = distributed.from_first(lambda: start.find(weights, entry))
+            anchored = start.find_teacher(settings.distill) if settings.distill else begin
             layout = distributed.from_first(
-                lambda: replace(_layout(entry, side, images, learn.names, begin, tell), cfg=cfg)
+                lambda: replace(_layout(entry, side, images, learn.names, anchored, tell), cfg=cfg)
             )
         if settings.batch == 0:
             batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
@@ -148,6 +150,8 @@ def train(
         settings, each = _steps(settings, len(images))
         trainer = Trainer(layout, settings, settings.epochs * each, place)
         trainer.freeze_steps = settings.freeze * each
+        if settings.distill:
+            trainer.distillation = Distillation(start.find_teacher(settings.distill), layout, place)
         run = _Run(folder, layout, trainer, each, learn, judge, tell, watch)
         if record is not None:
             run.resume()

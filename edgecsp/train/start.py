@@ -23,8 +23,9 @@ from ..graph.layers import Net
 from ..importers.darknet import read_names
 from ..importers.darknet.weights import WeightsFile
 from ..types import Yolo
+from . import from_cfg
 from .anchors import Anchors
-from .model import Layout
+from .model import Layout, cfg_text
 from .network import Network
 
 NONE = "none"
@@ -79,20 +80,20 @@ class Start:
         return state
 
 
-def find(wanted: Optional[str], entry: zoo.Entry) -> Start:
-    """What a model of `entry` begins with.
+def find(wanted: Optional[str], entry: Optional[zoo.Entry]) -> Start:
+    """What a model of `entry` begins with; only a .weights file and the default need one.
 
     `wanted`: "none", a run's folder or its .pt file, a darknet .weights file of the same model (its heads may have
     other classes), a zoo model whose weights come with the package, or None for the weights that the record names.
     Raises `SourceError`, `BadWeights`, `UsageError`.
     """
-    wanted = wanted or entry.start or NONE
+    wanted = wanted or (entry and entry.start) or NONE
     if wanted == NONE:
         return Start("fresh weights")
     path = Path(wanted)
     if path.is_dir() or path.suffix == ".pt":
         return _of_run(path)
-    if path.suffix == ".weights":
+    if path.suffix == ".weights" and entry is not None:
         return _of_darknet(path, entry)
     if wanted in zoo.names():
         net = zoo.net(wanted)
@@ -102,6 +103,23 @@ def find(wanted: Optional[str], entry: zoo.Entry) -> Start:
         f"there are no weights at {wanted}{nearby(path)}; --weights takes a run's folder, a .weights file, "
         "the name of a model with weights (edgecsp models list), or none"
     )
+
+
+def find_teacher(wanted: str) -> Start:
+    """A trained network with YOLO heads: X.cfg with X.weights beside it, a run (its folder, best.onnx or best.pt), or a
+    zoo model whose weights come with the package. Raises `SourceError`, `BadModel`, `BadWeights`, `UsageError`.
+    """
+    path = Path(wanted)
+    if from_cfg.is_cfg(wanted):
+        return _of_darknet(path.with_suffix(".weights"), from_cfg.entry(path.stem, cfg_text(wanted)))
+    if path.suffix == ".onnx":
+        path = path.parent
+    if not (path.is_dir() or path.suffix == ".pt" or wanted in zoo.names()):
+        raise SourceError(
+            f"--distill {wanted}: give X.cfg with X.weights beside it, the folder of "
+            "a run of edgecsp train, or a zoo model with weights (edgecsp models list)"
+        )
+    return find(str(path), None)
 
 
 def _heads(net: Net) -> Dict[int, Yolo]:
