@@ -105,7 +105,7 @@ def test_quantize_refuses_in_words(
     assert "graph in int8 already" in said(2, "tiny-int8.onnx", "calib")
     assert "no calibration method is called 'max'" in said(2, "tiny.onnx", "calib", "--method", "max")
     assert "was measured with percentile" in said(2, "tiny.onnx", "ranges.json", "--method", "entropy")
-    assert "there is no nowhere" in said(3, "tiny.onnx", "nowhere")
+    assert "no such file or folder: nowhere" in said(3, "tiny.onnx", "nowhere")
     assert "lists no image" in said(3, "tiny.onnx", _written(home / "empty.txt", "# nothing\n"))
     assert "would replace a source" in said(2, "tiny.onnx", "ranges.json", "-o", "tiny.onnx")
     assert not (home / "x.onnx").exists()

@@ -42,7 +42,7 @@ class Place:
             raise UsageError(
                 f"--host {self.host}: this address is reachable by others and needs a token. Create one: "
                 "openssl rand -hex 16 > token && chmod 600 token, then use --token-file token or set EDGECSP_TOKEN "
-                "(command-line arguments are visible to all users)"
+                "(arguments are visible to other users in ps)"
             )
 
 

@@ -341,7 +341,12 @@ def test_what_cannot_run_is_said_before(quick: None, tiny_file: str) -> None:
         ([tiny_file], {"device": "jetson"}, EngineUnavailable, "this is no Jetson"),
         ([tiny_file], {"weights": "random"}, UsageError, "random ones are for the zoo's"),
         ([tiny_file], {"hw": (65, 64)}, UsageError, "65"),
-        (["codes"], {"mode": "pipeline", "sources": ("nowhere.jpg",)}, SourceError, "there is no nowhere.jpg"),
+        (
+            ["codes"],
+            {"mode": "pipeline", "sources": ("nowhere.jpg",)},
+            SourceError,
+            "no such file or folder: nowhere.jpg",
+        ),
     ):
         with pytest.raises(error, match=why):
             bench.run(words, BenchSettings(**{**SHORT, **settings}))

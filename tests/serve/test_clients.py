@@ -88,7 +88,7 @@ def test_no_refusal_may_be_framed(site: served.Site, request_line: bytes) -> Non
 
 def test_two_webhooks_of_one_server_keep_figures_of_their_own(site: served.Site, monkeypatch: Any) -> None:
     def post(self: Any, event: Any) -> Tuple[int, str]:
-        return (200, "") if self.hook.target == "/good/opensesame" else (404, "the server says 404 Not Found")
+        return (200, "") if self.hook.target == "/good/opensesame" else (404, "the server answered 404 Not Found")
 
     monkeypatch.setattr(webhooks._Posts, "_post", post)
     told: List[str] = []
@@ -109,7 +109,7 @@ def test_two_webhooks_of_one_server_keep_figures_of_their_own(site: served.Site,
         hooks.close()
     assert f'edgecsp_webhook_events_sent_total{{hook="{first}"}} 3.0' in page
     assert f'edgecsp_webhook_events_dropped_total{{hook="{second}"}} 3.0' in page
-    assert told == [f"webhook {second}: the server says 404 Not Found; events are lost"]
+    assert told == [f"webhook {second}: the server answered 404 Not Found; the event is dropped"]
     assert "opensesame" not in page + "".join(told)
 
 

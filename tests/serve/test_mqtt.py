@@ -425,13 +425,13 @@ def test_a_spool_that_cannot_be_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("http://eve:hunter2@x/y", "no MQTT broker"),
-        ("mqtt://", "no MQTT broker"),
-        ("mqtt://eve:hunter2@x:hunter2", "MQTT broker is no URL"),
-        ("mqtt://[eve:hunter2@x", "MQTT broker is no URL"),
-        ("mqtt://eve:hunter2", "MQTT broker is no URL"),
+        ("http://eve:hunter2@x/y", "is not a valid MQTT broker URL"),
+        ("mqtt://", "is not a valid MQTT broker URL"),
+        ("mqtt://eve:hunter2@x:hunter2", "the URL of the MQTT broker is invalid"),
+        ("mqtt://[eve:hunter2@x", "the URL of the MQTT broker is invalid"),
+        ("mqtt://eve:hunter2", "the URL of the MQTT broker is invalid"),
         ("mqtt://eve:hunter2@x/a/%23", "# are not allowed"),
-        ("mqtt://eve:hunter2@x/a/+/b", r"no \+"),
+        ("mqtt://eve:hunter2@x/a/+/b", r"\+ and # are not allowed"),
     ],
 )
 def test_what_is_no_broker_is_said_without_its_login(url: str, words: str) -> None:

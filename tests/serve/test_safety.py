@@ -300,7 +300,7 @@ def test_too_long_a_header_is_told(site: served.Site) -> None:
         answer = told(site, HEAD + more)
         head, _, body = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large") and b"connection: close" in head
-        assert json.loads(body) == {"error": "a request's header has at most 100 fields and 64 KiB"}
+        assert json.loads(body) == {"error": "the request header exceeds 100 fields or 64 KiB"}
     most = b"".join(b"x%d: y\r\n" % at for at in range(90)) + b"x: " + b"y" * 60000 + b"\r\n"
     assert told(site, b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + most + b"\r\n")[9:12] == b"200"
 

@@ -123,7 +123,7 @@ def test_what_it_cannot_begin_with(monkeypatch: pytest.MonkeyPatch, capsys: Any,
     code, said = refused(monkeypatch, capsys, "--token-file", str(tmp_path / "shrt"))
     assert code == 3 and "did you mean" in said
     code, said = refused(monkeypatch, capsys, str(tmp_path / "no.mp4"))
-    assert code == 3 and "there is no" in said
+    assert code == 3 and "no such file or folder" in said
     assert refused(monkeypatch, capsys, "--classes", "unicorn")[0] == 2
     assert refused(monkeypatch, capsys, "--mqtt", "http://x")[0] == 2
     assert refused(monkeypatch, capsys, "-")[0] == 2

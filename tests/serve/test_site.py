@@ -139,7 +139,7 @@ WRONG: Dict[str, Any] = {
     "no such file": (('"file:token"', '"file:tokn"'), 10, "token: cannot read .*did you mean .*token"),
     "no such variable": (("env:DOOR_URL", "env:DOR_URL"), 17, "the environment variable DOR_URL is not set"),
     "no source": (('source = "street.mp4"', ""), 21, r"streams\[2\]: source is required"),
-    "a film that is not there": (("street.mp4", "stret.mp4"), 22, r"streams\[2\].source: no such file .*"),
+    "a film that is not there": (("street.mp4", "stret.mp4"), 22, r"streams\[2\].source: no such file or folder: .*"),
     "a name for a path": (('name = "door"', 'name = "../door"'), 15, "name: '../door' is invalid: must be letters"),
     "no broker": (("mqtts://broker.lan", "http://broker.lan"), 25, "mqtt.url: .* is not a valid MQTT broker URL"),
     "no webhook": (('"env:HOOK"', '"ftp://eve:hunter2@x/"'), 32, "is not a valid webhook URL"),
@@ -181,10 +181,10 @@ def test_a_class_that_the_model_has_not(folder: Path) -> None:
 def test_no_file_and_no_toml(folder: Path) -> None:
     with pytest.raises(SourceError, match=r"cannot read .*sit.toml: No such file.*did you mean .*street|cannot read"):
         site.load(folder / "sit.toml")
-    with pytest.raises(UsageError, match=r"is no TOML: .*line 1"):
+    with pytest.raises(UsageError, match=r"is not valid TOML: .*line 1"):
         load(folder, "model = \n")
     (folder / "site.toml").write_bytes(b"model = '\xff'")
-    with pytest.raises(UsageError, match="is no TOML"):
+    with pytest.raises(UsageError, match="is not valid TOML"):
         site.load(folder / "site.toml")
 
 

@@ -130,7 +130,7 @@ def test_a_dead_camera_leaves_the_rest_alone(film: Path) -> None:
         assert "oops" in views[2].reason
         before = views[1].frames
         eventually(lambda: views[1].frames > before + 5)
-        told = str(list(iter(heard.take, None))) + str([view.described() for view in views])
+        told = str(list(iter(heard.take, None))) + str([view.to_dict() for view in views])
     assert "hunter2" not in told
     assert "eve" not in told
 
@@ -207,8 +207,8 @@ def test_a_session_that_hangs_is_replaced_and_the_stream_goes_on(tmp_path: Path)
             assert pool.healthy
             told = [event["reason"] for event in iter(heard.take, None) if event["type"] == "state"]
         assert told[0] == ""
-        assert told[1] == "the engine has not answered for 0.5 s"
-        assert "has not answered for 1 s; a new session is opened" in told[2]
+        assert told[1] == "the engine did not respond for 0.5 s"
+        assert "did not respond for 1 s; a new session is being opened" in told[2]
         assert told[3] == ""
     finally:
         pool.close()
@@ -247,8 +247,8 @@ def test_an_opening_that_takes_long_and_fails_does_not_shorten_the_waits(monkeyp
 @pytest.mark.parametrize(
     ("uri", "error", "words"),
     [
-        ("stret.mp4", SourceError, "there is no .*did you mean .*street.mp4"),
-        ("gopher://x/y", SourceError, "no source speaks 'gopher'"),
+        ("stret.mp4", SourceError, "no such file or folder: .*did you mean .*street.mp4"),
+        ("gopher://x/y", SourceError, "the scheme 'gopher' is not supported"),
         ("-", UsageError, "/v1/detect"),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_form_is_the_same_in_any_pieces(step: int) -> None:
         (form(*[part(f"f{at}", b"1") for at in range(17)]), "more than 16 parts"),
         (form(part("image", b"1"))[:-5], "before its last boundary"),
         (b"", "before its last boundary"),
-        (form(part("picture", b"1")), "no field image; it has picture"),
+        (form(part("picture", b"1")), "no field image; its fields: picture"),
     ],
 )
 def test_what_is_no_form_is_told(data: bytes, why: str) -> None:

@@ -109,14 +109,14 @@ CASES: List[Any] = [
     ({"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 3, 32, 32]}]}, r"[1, 3, 64, 64]"),
     ({"inputs": [{"name": "images", "datatype": "FP32", "shape": [True, 3, 64, 64]}]}, "must be"),
     ({"inputs": [{**TENSOR, "data": [1, 2]}]}, "2 numbers"),
-    ({"inputs": [{**TENSOR, "data": [[1], [1, 2]]}]}, "no numbers"),
-    ({"inputs": [{**TENSOR, "data": "x"}]}, "no numbers"),
+    ({"inputs": [{**TENSOR, "data": [[1], [1, 2]]}]}, "not numbers"),
+    ({"inputs": [{**TENSOR, "data": "x"}]}, "not numbers"),
     ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["%%"]}]}, "base64"),
     ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": ["", ""]}]}, "one image"),
     ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [""]}]}, "empty"),
     ({"inputs": [PICTURE], "outputs": [{"name": "y"}]}, "no output"),
     ({"inputs": [PICTURE], "parameters": {"conf": 3}}, "conf"),
-    ({"inputs": [{**PICTURE, "parameters": {"binary_data_size": 3}}]}, "behind"),
+    ({"inputs": [{**PICTURE, "parameters": {"binary_data_size": 3}}]}, "follow"),
 ]  # fmt: skip
 
 

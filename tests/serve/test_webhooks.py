@@ -107,7 +107,7 @@ def test_what_fails_is_tried_again_and_the_order_is_kept(site: Site) -> None:
     hooks.close()
     assert site.frames == list(range(6))
     assert sum(hooks.dropped.values()) == 0
-    assert told[0] == f"webhook http://127.0.0.1:{site.port}: the server says 503 Service Unavailable; trying again"
+    assert told[0] == f"webhook http://127.0.0.1:{site.port}: the server answered 503 Service Unavailable; retrying"
 
 
 @pytest.mark.parametrize("code", [400, 404, 301, 302, 307])

@@ -286,7 +286,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         tmp_path / "empty": "no image or video in the folder",
         tmp_path / "texts": "to include subfolders",
         tmp_path / "*.png": "no file matches",
-        tmp_path / "nowhere" / "*.png": "there is no folder",
+        tmp_path / "nowhere" / "*.png": "does not exist",
         "": "the source is empty",
         "gopher://x/y": "known: rtsp",
     }.items():
@@ -296,7 +296,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_something_missing_is_told_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"there is no .*b\.jpg"):
+    with pytest.raises(SourceError, match=r"no such file or folder: .*b\.jpg"):
         sources.open_all([str(picture(tmp_path / "a.jpg")), str(tmp_path / "b.jpg")])
 
 
