@@ -11,6 +11,7 @@ been.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,14 +34,14 @@ from .augment import Augment
 from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
 from .model import Layout, cfg_text, masks_of, trainable
-from .progress import TrainingProgress, duration, ticker
+from .progress import LoggedProgress, TrainingProgress, duration
 from .settings import TrainSettings
 from .splits import as_one, digest, split
 from .teacher import Teaching
 from .trainer import Trainer, use_kept_memory
-from .validation import BATCH, validate
+from .validation import validate
 
-Tell = Callable[[str], None]
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,6 @@ def train(
     teacher: Sequence[str] = (),
     unlabelled: Sequence[str] = (),
     stop: Optional[Event] = None,
-    tell: Tell = lambda text: None,
     watch: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> TrainRun:
     """Train a zoo model or a darknet cfg on labelled images and export the best of what it was.
@@ -106,9 +106,9 @@ def train(
     caches.check(cache)
     resources.pick_workers(workers, "cpu")
     teaching = Teaching(tuple(teacher), tuple(unlabelled))
-    with distributed.processes(pick_device(device)) as place:
+    with distributed.processes(pick_device(device)) as place, distributed.first_logs():
         if distributed.rank():
-            tell, watch = (lambda text: None), (lambda progress: None)
+            watch = lambda progress: None  # noqa: E731
 
         def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data]:
             held = folders.record(Path(resume)) if resume is not None else None
@@ -122,12 +122,12 @@ def train(
             )
             folder = Path(resume) if resume is not None else folders.new(out)
             if teaching:
-                learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, tell, stop)
+                learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, stop)
                 learn, judge = (as_one(learn), as_one(judge)) if single_class else (learn, judge)
             return folder, held, learn, judge
 
         folder, record, learn, judge = distributed.from_first(prepare)
-        read = partial(read_images, learn, judge, cache=cache, folder=folder, tell=tell, stop=stop)
+        read = partial(read_images, learn, judge, cache=cache, folder=folder, stop=stop)
         if record is not None:
             settings = replace(settings, batch=resources.batch_of(settings.batch, record))
             layout = Layout.from_dict(record["layout"])
@@ -137,15 +137,15 @@ def train(
             side = settings.imgsz or entry.size
             images = read(side)
             cfg = cfg_text(model)
-            layout = distributed.from_first(lambda: replace(_layout(entry, side, images, learn.names, tell), cfg=cfg))
+            layout = distributed.from_first(lambda: replace(_layout(entry, side, images, learn.names), cfg=cfg))
         if settings.batch == 0:
             batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
             settings = replace(settings, batch=batch)
-            tell(f"--batch auto: {batch}")
+            LOG.info("--batch auto: %d", batch)
         settings, each = _steps(settings, len(images))
         trainer = Trainer(layout, settings, settings.epochs * each, place)
         trainer.freeze_steps = settings.freeze * each
-        run = _Run(folder, layout, trainer, each, learn, judge, tell, watch)
+        run = _Run(folder, layout, trainer, each, learn, judge, watch)
         if record is not None:
             run.resume()
         else:
@@ -153,7 +153,7 @@ def train(
             taken = trainer.begin_with(state) if state else 0
             advice = " (same backbone; --weights none begins anew)" if state and weights is None else ""
             fit = f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""
-            tell(f"begins with {what}{advice}{fit}")
+            LOG.info("begins with %s%s%s", what, advice, fit)
             distributed.from_first(lambda: run.begin(what, teaching))
         try:
             return run.go(images, resources.pick_workers(workers, place), stop)
@@ -184,7 +184,7 @@ def pick_device(wanted: str) -> str:
     return name
 
 
-def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], tell: Tell) -> Layout:
+def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...]) -> Layout:
     """Anchors from the data: k-means on the IoU of shapes."""
     wh = np.concatenate(images.sizes) * side
     wh = wh[(wh >= 1).all(1)]
@@ -192,7 +192,7 @@ def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...],
     count = sum(map(len, masks))
     anchors = kmeans(wh, count) if len(wh) >= count else tuple(entry.anchors[:count])
     before, after = (float(shape_iou(wh, np.array(a)).max(1).mean()) for a in (entry.anchors, anchors))
-    tell(f"anchors from the data: mean best IoU of shapes {before:.3f} -> {after:.3f}")
+    LOG.info("anchors from the data: mean best IoU of shapes %.3f -> %.3f", before, after)
     return Layout(entry.name, side, tuple(names), anchors, masks)
 
 
@@ -207,11 +207,10 @@ class _Run:
         each: int,
         learn: Data,
         judge: Data,
-        tell: Tell,
         watch: Callable[[TrainingProgress], None],
     ) -> None:
         self.folder, self.layout, self.trainer, self.each = folder, layout, trainer, each
-        self._learn, self._judge, self.tell, self._watch = learn, judge, tell, watch
+        self._learn, self._judge, self._watch = learn, judge, watch
         self._log: List[Dict[str, Any]] = []
         self._best: Dict[str, Any] = {}
         self._details: Dict[str, Any] = {}
@@ -252,7 +251,7 @@ class _Run:
         self._log, self._best = json.loads(held["log"]), json.loads(held["best"])
         if self._best and not distributed.rank():
             self._details = json.loads(checkpoint.read(self.folder / "best.pt").get("details", "{}"))
-        self.tell(f"goes on after step {self.trainer.step} of {self.trainer.steps}")
+        LOG.info("goes on after step %d of %d", self.trainer.step, self.trainer.steps)
 
     def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
         """All steps that are left, then the export."""
@@ -281,10 +280,10 @@ class _Run:
         patience = self.trainer.settings.patience
         enough = bool(patience and self._best and self.trainer.step // self.each - self._best["epoch"] >= patience)
         if enough:
-            self.tell(f"no better AP for {patience} epochs: the run ends")
+            LOG.info("no better AP for %d epochs: the run ends", patience)
         return enough
 
-    def note(self, terms: Sequence[float], pace: loop.Pace) -> None:
+    def log_step(self, terms: Sequence[float], pace: loop.Pace) -> None:
         """Log the means of some steps."""
         trainer, epochs = self.trainer, self.trainer.settings.epochs
         row = {"step": trainer.step, "epoch": trainer.step / self.each, "lr": trainer.rate(), "loss": sum(terms)}
@@ -301,15 +300,16 @@ class _Run:
     def validate(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
         found = Predictions(self._judge)
-        tick = ticker(self.tell, "validated", len(self._judge.pictures), BATCH)
-        score = validate(self.trainer.average, found, self._spec, self.trainer.device, tick)
+        progress = LoggedProgress("validated", len(self._judge.pictures))
+        score = validate(self.trainer.average, found, self._spec, self.trainer.device, progress)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
         epoch = self.trainer.step // self.each
         self._log.append({"step": self.trainer.step, "epoch": epoch, "AP": ap, "AP50": ap50})
         at = self._last
         told = f", {at.images_per_s:.1f} images/s, {duration(at.left_s)} left" if at else ""
         loss = f"loss {at.loss:.3f}, " if at else ""
-        self.tell(f"epoch {epoch} of {self.trainer.settings.epochs}: {loss}AP {_shown(ap)}, AP50 {_shown(ap50)}{told}")
+        figures = f"{loss}AP {_shown(ap)}, AP50 {_shown(ap50)}{told}"
+        LOG.info("epoch %d of %d: %s", epoch, self.trainer.settings.epochs, figures)
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
             judged = judge(found)
             conf, f1 = best_threshold(judged)
@@ -346,7 +346,7 @@ class _Run:
         }
         model = self.layout.model(network, best["conf"], origin)
         images = _some_images(self._judge)
-        agreed = result.save(model, network, self._cfg(), images, self.folder, self.tell)
+        agreed = result.save(model, network, self._cfg(), images, self.folder)
         self._report(finished=True)
         rate, waited, _ = pace
         return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], rate, agreed, waited)
@@ -355,7 +355,7 @@ class _Run:
         try:
             return self.layout.darknet()
         except BadModel as error:
-            self.tell(f"no best.cfg: {error}")
+            LOG.warning("no best.cfg: %s", error)
             return ""
 
 
