@@ -78,6 +78,7 @@ def get_or_build(facts: Mapping[str, Any], build: Callable[[], bytes], *, trust:
     place = path(facts)
     data = _found(place, facts, trust)
     if data is not None:
+        LOG.debug("%s is built already", place)
         return Plan(data, place, built=False)
     with locked(place):
         data = _found(place, facts, trust)
@@ -88,6 +89,7 @@ def get_or_build(facts: Mapping[str, Any], build: Callable[[], bytes], *, trust:
         with files.atomic(place) as file:
             file.write(data)
         _sign(place, facts, data)
+    LOG.debug("built %s, %d bytes", place, len(data))
     return Plan(data, place, built=True)
 
 
