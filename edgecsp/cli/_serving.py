@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import typer
 
 from ..errors import EngineUnavailable, UsageError
 from . import _options, _signals
-from ._print import print
+from ._logging import inform
 from .render import streams as render_streams
 
 if TYPE_CHECKING:
@@ -67,7 +66,6 @@ def run(
     broker: Optional[Broker] = None,
     mqtt_every_s: float = 1.0,
     hooks: Sequence[Hook] = (),
-    quiet: bool = False,
 ) -> None:
     """Serve until Ctrl-C; then exit with the signal's code.
 
@@ -80,10 +78,6 @@ def run(
     from ..serve.inference_pool import InferencePool
     from ..serve.metrics import Metrics
     from ..serve.streams import Streams
-
-    def tell(text: str) -> None:
-        if not quiet:
-            print(f"edgecsp: {text}", file=sys.stderr)
 
     _signals.return_large()
     _allow_files()
@@ -102,20 +96,18 @@ def run(
             server.start()
             closers.append(server.close)
             gc.freeze()  # exclude existing objects from garbage collection, which stops all threads
-            closers.append(render_streams.told(bus, tell))
-            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, stream_states, bus, pool.model.labels, tell))
+            closers.append(render_streams.log_states(bus))
+            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, stream_states, bus, pool.model.labels))
             streams = Streams(stream_states, pool, bus, loop=loop)
             streams.start()
             closers.append(lambda: streams.close(ENDS_WITHIN_S))
-            if not quiet:
-                _announce(server.url, place, stream_states)
+            _announce(server.url, place, stream_states)
             while not stop.is_set():  # a signal handled by another thread does not interrupt a wait without a timeout
                 time.sleep(0.1)
     finally:
         _end(closers)
         listener.close()  # after the server's loop has ended
-    if not quiet:
-        print("edgecsp: stopped", file=sys.stderr)
+    inform("stopped")
     raise typer.Exit(128 + stop.signal)
 
 
@@ -127,20 +119,19 @@ def _tellers(
     views: Sequence[StreamState],
     bus: Any,
     labels: Sequence[str],
-    tell: Callable[[str], None],
 ) -> List[Callable[[], None]]:
     """Start those who send on; how each is ended."""
     closers: List[Callable[[], None]] = []
     if broker is not None:
         from ..serve.mqtt import Mqtt
 
-        mqtt = metrics.mqtt = Mqtt(broker, views, bus, labels=labels, every_s=every_s, told=tell)
+        mqtt = metrics.mqtt = Mqtt(broker, views, bus, labels=labels, every_s=every_s)
         mqtt.start()
         closers.append(lambda: mqtt.close(ENDS_WITHIN_S))
     if hooks:
         from ..serve.webhooks import Webhooks
 
-        webhooks = metrics.webhooks = Webhooks(hooks, bus, told=tell)
+        webhooks = metrics.webhooks = Webhooks(hooks, bus)
         webhooks.start()
         closers.append(lambda: webhooks.close(ENDS_WITHIN_S))
     return closers
@@ -148,15 +139,13 @@ def _tellers(
 
 def _announce(url: str, place: Place, views: Sequence[StreamState]) -> None:
     what = f"{len(views)} stream" + "s" * (len(views) > 1) if views else "the API only (no sources)"
-    print(f"edgecsp: serving {what} at {url}", file=sys.stderr)
+    inform(f"serving {what} at {url}")
     for view in views:
-        print(f"  {view.name}: {view.source}", file=sys.stderr)
-    print(f"  try: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", file=sys.stderr)
+        inform(f"  {view.name}: {view.source}", prefix=False)
+    inform(f"  try: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", prefix=False)
     if place.token is not None:
-        print(
-            f"  with the header 'Authorization: Bearer TOKEN'; in a browser, {url} asks for the token", file=sys.stderr
-        )
-    print("  stop with Ctrl-C", file=sys.stderr)
+        inform(f"  with the header 'Authorization: Bearer TOKEN'; in a browser, {url} asks for the token", prefix=False)
+    inform("  stop with Ctrl-C", prefix=False)
 
 
 def _end(closers: Sequence[Callable[[], None]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
@@ -10,6 +9,7 @@ import typer
 
 from ..errors import BuildFailed
 from . import _options
+from ._logging import inform, warn
 from ._print import print
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def command(
     size = f" --imgsz {fitted.input.hw[0]}x{fitted.input.hw[1]}" if target.imgsz else ""
     weights_option = f" --weights {weights}" if weights else ""
     options = f"--engine trt --device cuda --precision {used.precision}"
-    print(f"run it: edgecsp run SOURCE --model {model}{weights_option}{size} {options}", file=sys.stderr)
+    inform(f"run it: edgecsp run SOURCE --model {model}{weights_option}{size} {options}", prefix=False)
 
 
 def _with_precision(recipe: Recipe, model: Model, requested: Optional[str]) -> Recipe:
@@ -92,7 +92,7 @@ def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
     if recipe.precision != "fp16" or not allow_fp32:
         more = "" if recipe.precision != "fp16" else ". To build in fp32 instead: --allow-fp32"
         raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {result.reason}{more}")
-    print(f"edgecsp: the fp16 plan does not work ({result.reason}); building it in fp32, as allowed", file=sys.stderr)
+    warn(f"the fp16 plan does not work ({result.reason}); building it in fp32, as allowed")
     return _build(model, replace(recipe, precision="fp32"), images, trust=trust, allow_fp32=False)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json as json_module
 import shutil
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator, Optional, Tuple
+from typing import Optional
 
 import typer
 
-from . import _options, _print
+from . import _options, _print, _progress
+from ._logging import inform
 from ._print import print
 
 app = typer.Typer(help="List, show, pull and remove models.", no_args_is_help=True)
@@ -72,7 +72,7 @@ def show(
     details, costs = model.full(entry, hw), render_layers.layer_costs(entry, hw)
     if plot:
         render_layers.plot(costs, f"{entry.title}, {details['input']['shown']}", model.subtitle(details), plot)
-        print(f"wrote {plot}", file=sys.stderr)
+        inform(f"wrote {plot}", prefix=False)
     if json:
         _print.data(json_module.dumps({**details, "layers": [cost.to_dict() for cost in costs]}, indent=2))
         return
@@ -95,8 +95,8 @@ def pull(
     from ..zoo import store
 
     labels = darknet.read_names(names) if names else None
-    with _progress(name) as (progress, note):
-        record = store.pull(name, source=source, labels=labels, progress=progress, note=note)
+    with _progress.bar(name, unit="bytes") as progress:
+        record = store.pull(name, source=source, labels=labels, progress=progress)
     for key, value in (
         ("model", record.name),
         ("weights", f"{record.source} ({record.size / 1e6:.1f} MB, sha256 {record.sha256[:16]}...)"),
@@ -105,7 +105,7 @@ def pull(
         ("written", store.path(name)),
     ):
         print(f"{key:11} {value}")
-    print(f"run it: edgecsp run SOURCE --model {name}", file=sys.stderr)
+    inform(f"run it: edgecsp run SOURCE --model {name}", prefix=False)
 
 
 @app.command("rm")
@@ -114,29 +114,4 @@ def rm(name: str = typer.Argument(..., help="the model to remove; it can be pull
     from ..zoo import store
 
     store.remove(name)
-    print(f"removed {name}", file=sys.stderr)
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Tuple[Callable[[int, Optional[int]], None], Callable[[str], None]]]:
-    """Progress bar of bytes on stderr, and a function that prints above it. Without a terminal only text."""
-    if not sys.stderr.isatty():
-        yield (lambda done, total: None), (lambda text: print(f"edgecsp: {text}", file=sys.stderr))
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = _print.console(to_stderr=True, highlight=False)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(name, total=None, visible=False)
-
-        def tick(done: int, total: Optional[int]) -> None:
-            bar.update(task, completed=done, total=total, visible=True)
-
-        yield tick, lambda text: console.print(f"edgecsp: {text}", markup=False)
+    inform(f"removed {name}", prefix=False)

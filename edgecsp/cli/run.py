@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _options, _print, _signals
+from . import _logging, _options, _progress, _signals
+from ._logging import inform, warn
 from ._print import print
 from .render import startup
 
@@ -86,7 +86,7 @@ def command(
     summary = pipeline.RunSummary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened, overwrite=overwrite
-    ) as sink, _signals.until_signal() as stop, _progress(opened, summary, quiet) as tick:
+    ) as sink, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = sink.write
         if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
             write = _print_classes(sink.write)
@@ -96,9 +96,9 @@ def command(
     if not quiet:
         _report(summary, sink.paths)
         for note in sink.notes:
-            print(f"edgecsp: {note}", file=sys.stderr)
+            inform(note)
     for text in (*sources.format_problems(summary.problems), *summary.failed):
-        print(f"edgecsp: {text}", file=sys.stderr)
+        warn(text)
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
     if summary.problems or summary.failed:
@@ -118,15 +118,15 @@ def _print_classes(write: Callable[[Frame, Result], None]) -> Callable[[Frame, R
 
 
 @contextmanager
-def _progress(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iterator[Callable[[], None]]:
+def _frame_bars(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iterator[Callable[[], None]]:
     """Progress bar of frames on stderr with fps and time left; with several sources also one for each.
 
     Hidden without a terminal.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or not _logging.is_watched():
         yield lambda: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     counts = [source.frames for source in opened]
     total = None if None in counts else sum(counts)
@@ -134,7 +134,7 @@ def _progress(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iterat
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[fps]:.1f} fps"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as bar:
+    with _progress.bars(*columns) as bar:
         task = bar.add_task("detecting", total=total, fps=0.0)
         begun = time.monotonic()
         lines: Dict[Any, Any] = {}  # bar and start time of each source with a frame
@@ -163,11 +163,11 @@ def _report(summary: RunSummary, paths: Sequence[Path]) -> None:
     more = len(summary.found) - 8
     frames = f"{summary.frames} frame" + ("s" if summary.frames != 1 else "")
     fps = summary.frames / summary.seconds if summary.seconds else 0.0
-    print(
+    inform(
         f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {counts}" + (f" and {more} more" * (more > 0)),
-        file=sys.stderr,
+        prefix=False,
     )
     for path in paths[:8]:
-        print(f"wrote {path}", file=sys.stderr)
+        inform(f"wrote {path}", prefix=False)
     if len(paths) > 8:
-        print(f"  and {len(paths) - 8} more", file=sys.stderr)
+        inform(f"  and {len(paths) - 8} more", prefix=False)

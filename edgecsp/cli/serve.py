@@ -49,7 +49,6 @@ def command(
         None, "--webhook", help="URL that receives detections, signed with the variable EDGECSP_WEBHOOK_SECRET"
     ),
     no_loop: bool = typer.Option(False, "--no-loop", help="stop at the end of a video instead of restarting it"),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="print nothing"),
 ) -> None:
     """Serve a web page of the streams and an inference API for images."""
     _serving.require()
@@ -75,16 +74,15 @@ def command(
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
-        if not quiet:
-            startup.print_engine(detector)
-            startup.warn_if_meaningless(detector, name, timed=False)
-            if model is None:
-                startup.print_default_model(detector, name)
+        startup.print_engine(detector)
+        startup.warn_if_meaningless(detector, name, timed=False)
+        if model is None:
+            startup.print_default_model(detector, name)
         return engine_facts(detector)
 
     _serving.run(
         place, open_detector, lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
-        loop=not no_loop, broker=broker, hooks=hooks, quiet=quiet,
+        loop=not no_loop, broker=broker, hooks=hooks,
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 import typer
 
 from ..errors import EdgecspError, UsageError
-from . import _options, _signals, bench, quantize
+from . import _options, _progress, _signals, bench, quantize
+from ._logging import inform, warn
 from ._print import print
 from .render import tune as render_tune
 
@@ -76,12 +77,12 @@ def command(
 
             try:
                 ranges = _ranges(resolved, calib, quiet)
-                with bench.progress(quiet) as tell:
+                with _progress.bar("", quiet=quiet, unit="steps") as progress:
                     result = tune.run(
-                        resolved, spec, tuning, data=data, ranges=ranges, tell=tell, tick=tick, command=sys.argv
+                        resolved, spec, tuning, data=data, ranges=ranges, progress=progress, tick=tick, command=sys.argv
                     )
             except tune.BenchStopped:
-                print("edgecsp: stopped early: nothing was cached", file=sys.stderr)
+                warn("stopped early: nothing was cached")
                 raise typer.Exit(128 + stop.signal) from None
         place = result.keep()
         if not quiet:
@@ -90,7 +91,7 @@ def command(
             texts["json"].write(json_module.dumps(result.report, allow_nan=False) + "\n")
             texts["json"].close()
     if not quiet:
-        print(f"cached in {place}, used by --engine auto; to remove it: edgecsp tune --forget {spec}", file=sys.stderr)
+        inform(f"cached in {place}, used by --engine auto; to remove it: edgecsp tune --forget {spec}", prefix=False)
 
 
 def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> None:
@@ -105,7 +106,7 @@ def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> 
         if not removed:
             raise UsageError(f"nothing is cached for {model}; see: edgecsp tune --list")
         for place in removed:
-            print(f"removed {place}", file=sys.stderr)
+            inform(f"removed {place}", prefix=False)
         return
     rows = [cached for cached in cached_tuning.known() if model in (None, cached.said.get("spec"))]
     if json is not None:
@@ -118,7 +119,7 @@ def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> 
     for cached in rows:
         print(*render_tune.format_cached(cached), sep="\n")
     if not rows:
-        print(f"nothing is cached{f' for {model}' if model else ''}; type: edgecsp tune MODEL", file=sys.stderr)
+        inform(f"nothing is cached{f' for {model}' if model else ''}; type: edgecsp tune MODEL", prefix=False)
 
 
 def _resolve_or_none(spec: str) -> Optional[Model]:

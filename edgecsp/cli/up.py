@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
@@ -11,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import _options, _print, _serving
-from ._print import print
+from ._logging import inform
 from .render import startup
 from .serve import engine_facts
 
@@ -26,7 +25,6 @@ def command(
     file: Optional[Path] = typer.Argument(None, help="TOML file with model, streams, address, MQTT and webhooks"),
     check: bool = typer.Option(False, "--check", help="check the file and exit"),
     schema: bool = typer.Option(False, "--schema", help="print the JSON schema of the file"),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="print nothing"),
 ) -> None:
     """Serve streams, page, API, MQTT and webhooks as configured in one TOML file."""
     if schema:
@@ -39,13 +37,13 @@ def command(
     from ..serve import site as site_config
 
     site = site_config.load(file)
-    if not check:
-        _serve(site, quiet)
-    elif not quiet:
-        _print_summary(site, file)
+    if check:
+        _describe(site, file)
+    else:
+        _serve(site)
 
 
-def _serve(site: ServerConfig, quiet: bool) -> None:
+def _serve(site: ServerConfig) -> None:
     _serving.require()
     from .. import pipeline
     from ..media import scheduler
@@ -59,30 +57,26 @@ def _serve(site: ServerConfig, quiet: bool) -> None:
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
-        if not quiet:
-            startup.print_engine(detector)
+        startup.print_engine(detector)
         return engine_facts(detector)
 
     _serving.run(
         _serving.Place(site.host, site.port, site.token), open_detector, lambda detector: site.views(detector.model),
         facts=facts, queue=site["queue"], loop=site["loop"], broker=site.broker,
-        mqtt_every_s=site.mqtt_every_s, hooks=site.hooks, quiet=quiet,
+        mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
     )  # fmt: skip
 
 
-def _print_summary(site: ServerConfig, file: Path) -> None:
-    """Print a summary of the configuration, without credentials."""
+def _describe(site: ServerConfig, file: Path) -> None:
+    """Log a summary of the configuration, without credentials."""
     from ..serve import webhooks
     from ..serve.address import redact_source
 
     count = len(site.stream_configs)
-    print(
-        f"edgecsp: {file} is valid: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}",
-        file=sys.stderr,
-    )
+    inform(f"{file} is valid: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}")
     for each in site.stream_configs:
-        print(f"  {each.name}: {redact_source(each.uri)}", file=sys.stderr)
+        inform(f"  {each.name}: {redact_source(each.uri)}", prefix=False)
     names = [site.broker.name] if site.broker is not None else []
     names += webhooks.names(site.hooks)
     if names:
-        print(f"  sends to {_options.join_names(names)}", file=sys.stderr)
+        inform(f"  sends to {_options.join_names(names)}", prefix=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
@@ -12,6 +11,7 @@ import typer
 
 from ..errors import UsageError
 from . import _options, _outputs, _progress
+from ._logging import inform, warn
 from ._print import print
 from .render import accuracy as accuracy_tables
 
@@ -84,10 +84,10 @@ def command(
         _introduce(labelled, options)
     outputs = _outputs.Outputs(labelled, options, out, save_json, json)
     rows: List[AccuracyRow] = []
-    with outputs, _progress.bar("measuring", len(labelled.pictures) * len(options), quiet) as tick:
+    with outputs, _progress.bar("measuring", len(labelled.pictures) * len(options), quiet) as progress:
         for row in accuracy.measured(
-            options, labelled, shown=confusion_conf, conf=conf, max_det=max_det, threads=threads, tick=tick, iou=iou,
-            agnostic=agnostic, plain_nms=plain_nms, resize=resize,
+            options, labelled, shown=confusion_conf, conf=conf, max_det=max_det, threads=threads, progress=progress,
+            iou=iou, agnostic=agnostic, plain_nms=plain_nms, resize=resize,
         ):  # fmt: skip
             rows.append(row)
             outputs.write_row(row, save_worst)
@@ -102,14 +102,14 @@ def command(
 
 def _introduce(data: Data, options: Sequence[EngineOption]) -> None:
     for note in data.notes:
-        print(f"edgecsp: {note}", file=sys.stderr)
+        inform(note)
     for name in {way.model.name: way for way in options if way.model.origin.get("weights") == "random"}:
-        print(f"edgecsp: RANDOM WEIGHTS: {name} is untrained, so its AP is meaningless", file=sys.stderr)
+        warn(f"RANDOM WEIGHTS: {name} is untrained, so its AP is meaningless")
     objects = sum(data.counts)
-    print(
+    inform(
         f"{data.name}: {data.layout}, {len(data.pictures)} image{'s' * (len(data.pictures) != 1)}, {objects} "
         f"object{'s' * (objects != 1)} of {len(data.names)} class{'es' * (len(data.names) != 1)}",
-        file=sys.stderr,
+        prefix=False,
     )
 
 
@@ -127,16 +127,17 @@ def _describe_data(data: Data) -> Dict[str, Any]:
 def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
     """Print the tables, the written files and the problems."""
     if not quiet:
-        print(*accuracy_tables.tables(rows), sep="\n", file=sys.stderr if to_stderr else sys.stdout)
+        for line in accuracy_tables.tables(rows):
+            inform(line, prefix=False) if to_stderr else print(line)
         for path in paths[:8]:
-            print(f"wrote {path}", file=sys.stderr)
+            inform(f"wrote {path}", prefix=False)
         if len(paths) > 8:
-            print(f"  and {len(paths) - 8} more", file=sys.stderr)
+            inform(f"  and {len(paths) - 8} more", prefix=False)
     for row in rows:
         if row.why:
-            print(f"edgecsp: not measured: {row.way.engine} in {row.way.precision}: {row.why}", file=sys.stderr)
+            warn(f"not measured: {row.way.engine} in {row.way.precision}: {row.why}")
     problems = {text: None for row in rows for text in row.problems}
     for text in problems:
-        print(f"edgecsp: {text}", file=sys.stderr)
+        warn(text)
     if problems:
         raise typer.Exit(PARTLY_DONE)

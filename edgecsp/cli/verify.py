@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json as json_module
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
@@ -12,6 +11,7 @@ import typer
 
 from ..errors import EngineUnavailable, SourceError
 from . import _images, _options, _print
+from ._logging import inform, warn
 from ._print import print
 
 if TYPE_CHECKING:
@@ -58,16 +58,15 @@ def command(
         _print.data(json_module.dumps({**header, "rows": [asdict(row) for row in rows]}, indent=2))
     else:
         real = f"on {len(inputs)} images" if images else f"on {len(inputs)} synthetic images (--images for real ones)"
-        print(f"{reference.name} {real}; differences are relative to a head's largest value", file=sys.stderr)
+        inform(f"{reference.name} {real}; differences are relative to a head's largest value", prefix=False)
     for row in wrong:
-        print(
-            f"edgecsp: {row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
-            f"above the tolerance {TOLERANCE:g}",
-            file=sys.stderr,
+        warn(
+            f"{row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
+            f"above the tolerance {TOLERANCE:g}"
         )
     lacking = _missing_engines(rows, requested or ())
     for why, names in _group_by_reason([row for row in rows if row.engine in lacking]).items():
-        print(f"edgecsp: not verified: {', '.join(names)}: {why}", file=sys.stderr)
+        warn(f"not verified: {', '.join(names)}: {why}")
     if wrong:
         raise typer.Exit(DISAGREE)
     if lacking:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import socket
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set
 from urllib.parse import unquote
 
 from ..errors import EngineUnavailable, OutputError, UsageError
@@ -30,6 +31,7 @@ from .live import StreamState
 from .retry import Backoff
 from .spool import Spool
 
+LOG = logging.getLogger(__name__)
 STEADY_S = 10.0
 EXAMPLE = "mqtt://user:password@host:1883/prefix, or mqtts:// for TLS"
 
@@ -85,9 +87,8 @@ class Mqtt:
     """Sends the events of the bus to a broker; `start` it, and always `close` it.
 
     It never blocks a stream: events go into the spool, and from there to the broker while it is connected. `labels` are
-    the model's. `told` is called with messages for people: connected, or why not. `sent` counts acknowledged messages,
-    `connects` connections. Raises `EngineUnavailable` without paho-mqtt, and `OutputError` when the spool cannot be
-    created.
+    the model's. Connects and failures are logged. `sent` counts acknowledged messages, `connects` connections. Raises
+    `EngineUnavailable` without paho-mqtt, and `OutputError` when the spool cannot be created.
     """
 
     def __init__(
@@ -100,7 +101,6 @@ class Mqtt:
         every_s: float = EVERY_S,
         spool: Optional[Spool] = None,
         backoff: Optional[Backoff] = None,
-        told: Callable[[str], None] = lambda text: None,
     ) -> None:
         try:
             import paho.mqtt.client  # noqa: F401 - fail here and not in a thread
@@ -114,7 +114,7 @@ class Mqtt:
         self._views = {view.name: view for view in views}
         self._labels = tuple(labels)
         self._ids = homeassistant.Ids(target.prefix, list(self._views), self._labels)
-        self._told, self._last_message = told, ""
+        self._last_message = ""
         self._backoff = backoff or Backoff()
         self._lock = threading.Lock()
         self.wake = threading.Event()
@@ -193,17 +193,17 @@ class Mqtt:
                 self._backoff.reset()
             self.stop.wait(self._backoff.next_s())
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, level: int = logging.WARNING) -> None:
         if text.split(";")[0] != self._last_message:  # once, not at each attempt
             self._last_message = text.split(";")[0]
-            self._told(text)
+            LOG.log(level, "%s", text)
 
     def on_connected(self) -> None:
         """Record a successful connection."""
         self.connected = True
         self.connects += 1
         self._reached = time.monotonic()
-        self._say(f"{self.target.name}: connected")
+        self._say(f"{self.target.name}: connected", logging.INFO)
 
     def resend_retained(self) -> None:
         """Send all retained messages again, after a reconnect or a restart of Home Assistant."""

@@ -16,7 +16,7 @@ from typing import Counter as CounterOf
 from ..system import text
 from .address import redact_source
 
-LOG = logging.getLogger("edgecsp.serve")
+LOG = logging.getLogger(__name__)
 REPEAT_S = 60.0  # the same traceback is logged in full at most once in this time
 PLACES_MAX = 256
 WHERE = ("request", "stream", "worker", "mqtt", "webhook", "server")

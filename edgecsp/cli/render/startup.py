@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from .. import _options
-from .._print import print
+from .._logging import inform, warn
 
 if TYPE_CHECKING:
     from ...pipeline import Detector
@@ -19,7 +18,7 @@ def print_engine(detector: Detector) -> None:
     """Print the chosen engine and why."""
     chosen = detector.chosen
     assert chosen is not None
-    print(f"edgecsp: engine {chosen.shown}: {chosen.why}", file=sys.stderr)
+    inform(f"engine {chosen.shown}: {chosen.why}")
 
 
 def warn_if_meaningless(detector: Detector, name: str, *, timed: bool) -> None:
@@ -35,15 +34,13 @@ def warn_model_if_meaningless(engine: str, model: Model, name: str, *, timed: bo
 
     if not backends.is_real(engine):
         rest = "; use it to time the rest of the pipeline" if timed else ""
-        print(f"edgecsp: engine {engine} is a dummy that computes nothing{rest}", file=sys.stderr)
+        warn(f"engine {engine} is a dummy that computes nothing{rest}")
     if model.origin.get("weights") == "random":
         speed = "; only its speed is valid" if timed else ""
-        print(
-            f"edgecsp: RANDOM WEIGHTS: {name} is untrained, so its detections are meaningless{speed}.", file=sys.stderr
-        )
+        warn(f"RANDOM WEIGHTS: {name} is untrained, so its detections are meaningless{speed}.")
 
 
 def print_default_model(detector: Detector, name: str) -> None:
-    """Print the classes of the default model when none was given."""
+    """Log the classes of the default model when none was given."""
     finds = _options.join_names(detector.model.labels)
-    print(f"edgecsp: no --model given: using {name}, which detects {finds}. {MORE_CLASSES}", file=sys.stderr)
+    inform(f"no --model given: using {name}, which detects {finds}. {MORE_CLASSES}")
