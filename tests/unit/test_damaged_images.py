@@ -64,7 +64,7 @@ def test_a_jpeg_without_its_end_marker_is_read_with_a_warning(tmp_path: Path) ->
     whole = images.encoded(".jpg", media.noise(2))
     path.write_bytes(whole[:-2])
     (said,) = problems(path)
-    assert f"{path}: its end marker is missing" in said
+    assert f"{path}: the end marker is missing" in said
     assert np.array_equal(decoding.decode(whole[:-2], "x").image, decoding.decode(whole, "x").image)
 
 

@@ -317,7 +317,7 @@ def test_no_libx264_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("place", ["file/out", "file/out.mp4", "/proc/nowhere/out"])
 def test_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OutputError, match=r"cannot (write|make)"), sinks.AnnotatedSink(tmp_path / place) as sink:
+    with pytest.raises(OutputError, match=r"cannot (write|create)"), sinks.AnnotatedSink(tmp_path / place) as sink:
         for frame in film(count=2):
             sink.write(frame, NOTHING)
     for make in (sinks.JsonLinesSink, sinks.CsvSink, sinks.CocoSink):
