@@ -263,9 +263,9 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path: Path) 
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     (folder / "whole.jpg").write_bytes(images.encoded(".jpg"))
     for name in ("p.jpg", "v.mp4", "noext"):
-        with pytest.raises(SourceError, match=f"{name} is no regular file"):
+        with pytest.raises(SourceError, match=f"{name} is not a regular file"):
             sources.open(str(folder / name))
     with sources.open(str(folder)) as source:
         assert [frame.stream.name for frame in source] == [str(folder / "whole.jpg")]
         said = "\n".join(source.problems)
-    assert "p.jpg is no regular file" in said and "v.mp4 is no regular file" in said and "gone.png" in said
+    assert "p.jpg is not a regular file" in said and "v.mp4 is not a regular file" in said and "gone.png" in said
