@@ -109,7 +109,7 @@ def test_a_server_that_falls_silent_is_left_and_asked_again(server: Server) -> N
         eventually(lambda: view.state == "no signal")
         assert time.monotonic() - began < 2.5
         assert view.reason == "no frame for 1 s"
-        eventually(lambda: "no answer for 3 s" in view.reason)
+        eventually(lambda: "no response for 3 s" in view.reason)
         server.process.send_signal(signal.SIGCONT)
         eventually(lambda: view.state == "live", 30)
         assert view.reconnects >= 1
