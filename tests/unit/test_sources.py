@@ -510,7 +510,7 @@ def test_a_truncated_video_gives_what_it_has_and_says_so(tmp_path: Path) -> None
         path.write_bytes(data[: int(len(data) * share)])
         frames, source = read_all(path)
         assert 60 * share * 0.7 < len(frames) < 60
-        missing = [count for text, count in source.problems.items() if "truncated" in text]
+        missing = [count for text, count in source.problems.items() if "the file is truncated" in text]
         assert missing == [60 - len(frames)]
 
 
