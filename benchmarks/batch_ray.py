@@ -27,7 +27,7 @@ from edgecsp.batch.shards import Shard
 from . import proc
 from .batch import MARK, Effort
 from .batch_idle import Idle
-from .batch_scale import made_up_parts, tell
+from .batch_scale import made_up_parts, print_figures
 
 MIB = 1 << 20
 KINDS = ("gcs_server", "raylet", "DashboardAgent", "RuntimeEnvAgent", "log_monitor", "dashboard.py")
@@ -174,7 +174,7 @@ def _in_a_cluster(
     _ray._Actor = Idle  # type: ignore[misc,assignment]
     begun = time.monotonic()
     with Effort(mark, every_s=1.0) as effort, cluster(nodes, cpus, agents) as address:
-        tell(what="cluster", nodes=nodes, up_s=time.monotonic() - begun, mib=memory(effort))
+        print_figures(what="cluster", nodes=nodes, up_s=time.monotonic() - begun, mib=memory(effort))
         with batch.executor(address, workers=actors) as crew:
             for each in seconds:
                 _load(crew, given, each, until or count, effort, {"nodes": nodes, "actors": actors, "part_s": each})
@@ -216,7 +216,7 @@ def _load(crew: Any, given: List[Shard], part_s: float, until: int, effort: Effo
         each = {name: round(1e6 * (seconds - was.get(name, 0.0)) / passed) for name, seconds in now.items()}
         return dict(sorted(((n, us) for n, us in each.items() if us), key=lambda pair: -pair[1])[:9])
 
-    tell(
+    print_figures(
         what="scheduler" if until == len(given) else "list", **said, parts=len(given), first_s=first.at - begun,
         whole_s=ended - begun,
         parts_a_s=passed / (last.at - half.at), wanted_a_s=said["actors"] / part_s if part_s else None,

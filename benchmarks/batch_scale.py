@@ -26,7 +26,7 @@ PIECES = 10  # parts of a video, where videos are made up
 MIB = 1 << 20
 
 
-def tell(**said: Any) -> None:
+def print_figures(**said: Any) -> None:
     """A line of figures."""
     print(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in said.items()}), flush=True)
 
@@ -89,7 +89,7 @@ def _plan(count: int) -> None:
         assert done.parts == count and not done.failures
         size = sum(path.stat().st_size for path in Path(out).glob("*.*"))
     kept = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    tell(
+    print_figures(
         what="plan", parts=count, cpu_us_a_part=1e6 * (ended - begun) / count, bytes_a_part=kept / count,
         manifest_bytes_a_part=size / count,
     )  # fmt: skip
@@ -118,7 +118,7 @@ def disk(parts: int, bytes: int) -> None:
             for part in some:
                 act(part)
             spent[what] = (time.monotonic() - clock, time.process_time() - cpu)
-        tell(
+        print_figures(
             what="disk", parts=parts, bytes=bytes, **{f"{k}_us": 1e6 * v[0] / parts for k, v in spent.items()},
             **{f"{k}_cpu_us": 1e6 * v[1] / parts for k, v in spent.items()},
         )  # fmt: skip
@@ -148,7 +148,7 @@ def index(frames: int) -> None:
                 taken["decode"].append(time.process_time() - begun)
             size = path.stat().st_size
             at = {key: statistics.median(values) for key, values in taken.items()}
-            tell(
+            print_figures(
                 what="index", pixels=f"{hw[1]}x{hw[0]}", bytes_a_frame=size / frames,
                 index_cpu_us_a_frame=1e6 * at["index"] / frames, index_mb_a_cpu_s=size / at["index"] / 1e6,
                 decode_cpu_us_a_frame=1e6 * at["decode"] / frames,

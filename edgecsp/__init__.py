@@ -13,6 +13,7 @@ Importing the package imports none of the heavy ones (numpy comes with the first
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, List
 
 from .system.deprecation import MovedModules
@@ -36,6 +37,8 @@ _HOMES = {
 }
 __all__ = ["Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "__version__", "load", "train"]
 
+# A library: its log is seen once the program around it, or the command line, has said where to.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _MOVED = {
     "core": "types",

@@ -25,7 +25,7 @@ from .processing import decode, nms, preprocess, two_stage
 from .types import Array, Detections, Frame, Geometry, Model, Result, Stream
 from .zoo import store
 
-_log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 IN_THE_BOX = "codes"  # the model whose weights come with the package
 
@@ -219,6 +219,7 @@ def load(
         )  # fmt: skip
 
     session = opened(made, pixels) if made.second is None else two_stage.opened(made, opened)
+    LOG.debug("opened %s, input %dx%d, on %s: %s", made.name, *made.input.hw[::-1], chosen.shown, chosen.why)
     return Detector(made, session, settings, chosen, max_pixels)
 
 
@@ -240,7 +241,7 @@ def picture(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
         with sources.open(str(image), max_pixels=max_pixels) as source:
             for frame in source:
                 for text in sources.told(source.problems):
-                    _log.warning("%s", text)
+                    LOG.warning("%s", text)
                 return frame.image
         raise SourceError(f"{image} holds no picture")
     if hasattr(image, "convert"):  # PIL

@@ -34,7 +34,7 @@ def serve(
 ) -> None:
     """Detect in every input once, say what was found, then be timed. `detect` is timed, `boxes` reads its result."""
     found = [[_plain(box) for box in boxes(detect(each))] for each in inputs]
-    tell({"ready": True, "version": version, "boxes": found})
+    answer({"ready": True, "version": version, "boxes": found})
     turn = itertools.cycle(inputs)
     for line in sys.stdin:
         taken, spent = [], _cpu_s()
@@ -43,10 +43,10 @@ def serve(
             begun = time.perf_counter()
             detect(each)
             taken.append((time.perf_counter() - begun) * 1e3)
-        tell({"ms": taken, "cpu_ms": (_cpu_s() - spent) * 1e3 / len(taken)})
+        answer({"ms": taken, "cpu_ms": (_cpu_s() - spent) * 1e3 / len(taken)})
 
 
-def tell(said: Dict[str, Any]) -> None:
+def answer(said: Dict[str, Any]) -> None:
     """One answer."""
     print(json.dumps(said), file=sys.stdout, flush=True)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any, Dict, List
 
-from serve import asked, tell
+from serve import answer, asked
 
 SETTINGS = ("epochs", "batch", "imgsz", "seed", "assigner")
 
@@ -26,10 +27,14 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
         nonlocal steps_ended
         steps_ended = time.perf_counter()
 
-    def hear(line: str) -> None:
-        if line.startswith("epoch "):  # a validation has ended
-            validations.append(time.perf_counter() - steps_ended)
+    class Epochs(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("epoch "):  # a validation has ended
+                validations.append(time.perf_counter() - steps_ended)
 
+    logger = logging.getLogger("edgecsp.train")
+    logger.addHandler(Epochs())
+    logger.setLevel(logging.INFO)
     run = train(
         said["model"],
         said["data"],
@@ -38,7 +43,6 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
         out=Path(said["folder"]),
         device="cpu",
         workers=said["workers"],
-        tell=hear,
         watch=watch,
     )
     return {
@@ -53,4 +57,4 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tell(learn(asked()))
+    answer(learn(asked()))

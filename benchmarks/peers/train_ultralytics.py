@@ -15,7 +15,7 @@ import types
 from pathlib import Path
 from typing import Any, Dict, List
 
-from serve import asked, tell
+from serve import answer, asked
 
 OFF = ("sync", "clearml", "comet", "dvc", "mlflow", "neptune", "raytune", "tensorboard", "wandb", "hub", "vscode_msg")
 
@@ -133,4 +133,4 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tell(learn(asked()))
+    answer(learn(asked()))

@@ -8,9 +8,10 @@ against each version's own bindings.
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping
+from typing import TYPE_CHECKING, Any, Dict, Mapping
 
 from ..cache import files
 from ..errors import BuildFailed
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pycuda.driver as cuda
     import tensorrt as trt
 
-Note = Callable[[str], None]
+LOG = logging.getLogger(__name__)
 
 
 def strongly_typed() -> bool:
@@ -30,7 +31,7 @@ def strongly_typed() -> bool:
     return not hasattr(trt.BuilderFlag, "FP16")
 
 
-def serve(request: Mapping[str, Any], note: Note) -> Dict[str, Any]:
+def serve(request: Mapping[str, Any]) -> Dict[str, Any]:
     """The child process's part: the graph of `request["onnx"]` becomes the file `request["plan"]`.
 
     `request["options"]` are the fields of a recipe that matter here, `request["timing"]` is a file that remembers how
@@ -39,9 +40,7 @@ def serve(request: Mapping[str, Any], note: Note) -> Dict[str, Any]:
     context: cuda.Context = _trt_chip.context()
     try:
         with _trt_chip.current(context):
-            plan = build(
-                Path(request["onnx"]).read_bytes(), request["name"], request["options"], request["timing"], note
-            )
+            plan = build(Path(request["onnx"]).read_bytes(), request["name"], request["options"], request["timing"])
     finally:
         context.detach()
     with files.atomic(request["plan"]) as file:
@@ -49,7 +48,7 @@ def serve(request: Mapping[str, Any], note: Note) -> Dict[str, Any]:
     return {"size": len(plan)}
 
 
-def build(onnx: bytes, name: str, options: Mapping[str, Any], timing: str, note: Note) -> bytes:
+def build(onnx: bytes, name: str, options: Mapping[str, Any], timing: str) -> bytes:
     """A graph -> its plan. A CUDA context must be current. Raises `BuildFailed`."""
     import tensorrt as trt
 
@@ -63,7 +62,7 @@ def build(onnx: bytes, name: str, options: Mapping[str, Any], timing: str, note:
         _use_dla(builder, config, options)
     if timing:
         _remember(config, Path(timing))
-    note(f"TensorRT {trt.__version__} times its kernels for {name}; this can take minutes")
+    LOG.info("TensorRT %s times its kernels for %s; this can take minutes", trt.__version__, name)
     plan: trt.IHostMemory = builder.build_serialized_network(network, config)
     if plan is None:
         raise _trt_log.failed(f"TensorRT {trt.__version__} cannot build {name}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Dict, Optional
 
 from ..cache import plans
 from ..errors import BuildFailed, EngineUnavailable, UsageError
@@ -18,7 +19,7 @@ from . import _trt_build, _trt_chip, _trt_gate, recipes
 from ._trt_chip import Chip
 from .recipes import Recipe
 
-Note = Callable[[str], None]
+LOG = logging.getLogger(__name__)
 OPTIONS = ("precision", "workspace_mb", "tf32", "dla_core", "gpu_fallback")  # of a recipe: what the plan depends on
 
 
@@ -86,9 +87,7 @@ def options(recipe: Recipe) -> Dict[str, Any]:
     return {name: said[name] for name in OPTIONS}
 
 
-def obtain(
-    model: Model, recipe: Recipe, chip: Chip, *, trust: bool = False, note: Note = lambda text: None
-) -> plans.Plan:
+def obtain(model: Model, recipe: Recipe, chip: Chip, *, trust: bool = False) -> plans.Plan:
     """The plan of a model, built unless it is in the cache.
 
     Raises `IntegrityError`, `BuildFailed`, `EngineUnavailable`, `UsageError` or `OutputError`.
@@ -96,16 +95,16 @@ def obtain(
     check(model, recipe, chip)
 
     def build() -> bytes:
-        return _built(model, recipe, chip, note)
+        return _built(model, recipe, chip)
 
-    return plans.get_or_build(facts(model, recipe, chip), build, trust=trust, note=note)
+    return plans.get_or_build(facts(model, recipe, chip), build, trust=trust)
 
 
-def _built(model: Model, recipe: Recipe, chip: Chip, note: Note) -> bytes:
+def _built(model: Model, recipe: Recipe, chip: Chip) -> bytes:
     strict = _trt_build.strongly_typed() and recipe.precision == "fp16" and precision.detect_precision(model) == "fp32"
     graph = precision.half(model).onnx if strict else model.onnx
     preflight(recipe, len(graph))
-    note(f"building a TensorRT plan of {model.name} for {chip.name} in {recipe.precision}, once")
+    LOG.info("building a TensorRT plan of %s for %s in %s, once", model.name, chip.name, recipe.precision)
     with tempfile.TemporaryDirectory(prefix="edgecsp-") as folder:
         onnx, plan = Path(folder) / "graph.onnx", Path(folder) / "plan"
         onnx.write_bytes(graph)
@@ -120,7 +119,6 @@ def _built(model: Model, recipe: Recipe, chip: Chip, note: Note) -> bytes:
             },
             doing=f"building the TensorRT plan of {model.name}",
             hint=_less(recipe),
-            note=note,
         )
         return plan.read_bytes()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
@@ -22,7 +21,6 @@ REQUIRES = ("tensorrt", "pycuda")
 EXTRA = "trt"
 DEVICES = ("cuda",)
 PRECISIONS = ("fp32", "fp16", "int8")
-LOG = logging.getLogger("edgecsp.trt")
 
 
 def usable(device: str) -> Optional[str]:
@@ -64,7 +62,7 @@ class Session:
         chip = _trt_chip.chip()
         recipe = replace(recipe, precision=precision) if recipe else _trt_plan.chosen(model, precision, chip)
         self._facts = _trt_plan.facts(model, recipe, chip)
-        self.plan = plan = _trt_plan.obtain(model, recipe, chip, trust=trust, note=LOG.warning)
+        self.plan = plan = _trt_plan.obtain(model, recipe, chip, trust=trust)
         self._name = model.name
         self._heads = [head.name for head in model.heads]
         self._host: Dict[str, Array] = {}

@@ -21,7 +21,7 @@ from ..media import scheduler
 from ..system import cpu, versions
 from ..types import Model
 from .corpus import read
-from .job import GROUP, SEGMENT, Executor, JobProgress, LocalExecutor, Tell, run
+from .job import GROUP, SEGMENT, Executor, JobProgress, LocalExecutor, run
 from .ledger import sha256
 from .storage import Folder
 from .summary import BatchSummary, summary
@@ -89,7 +89,6 @@ def task(
 @contextmanager
 def executor(
     address: Optional[str] = None, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False,
-    tell: Tell = lambda text: None,
 ) -> Iterator[Executor]:  # fmt: skip
     """Who works: None for this process, else Ray's workers: "local", "auto" or an address (see `_ray.Cluster`)."""
     if address is None:
@@ -97,5 +96,5 @@ def executor(
         return
     from ._ray import Cluster
 
-    with Cluster(address, workers=workers, cpus=cpus, gpu=gpu, tell=tell) as cluster:
+    with Cluster(address, workers=workers, cpus=cpus, gpu=gpu) as cluster:
         yield cluster

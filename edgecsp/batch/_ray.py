@@ -23,11 +23,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 from ..errors import EdgecspError, EngineFailed, EngineUnavailable, UsageError
 from ..system import cpu
 from . import work
-from .job import Tell
 from .ledger import Record
 from .shards import Item, Shard, of_json
 from .storage import INSTALL
 
+LOG = logging.getLogger(__name__)
 LOCAL, AUTO = "local", "auto"
 OLDEST = (3, 10)  # the Python of Ray 2.55
 FEW = 4  # workers of one machine whose videos are indexed sooner here: 14-75 us a frame, where decoding takes 500-4000
@@ -42,16 +42,15 @@ SAME, LONG = 60, 200  # characters of a message: by which it is known again, and
 class Cluster:
     """A Ray cluster: one of our own on this machine ("local"), the one that is running ("auto"), or an address.
 
-    `workers` sessions with `cpus` CPUs each (on a GPU, one GPU each); None for as many as there is room for. `tell` has
-    what Ray says, a line each. Raises `EngineUnavailable` and `UsageError`. `dashboard` is its address, "" for none.
+    `workers` sessions with `cpus` CPUs each (on a GPU, one GPU each); None for as many as there is room for. What Ray
+    says is logged, a line each. Raises `EngineUnavailable` and `UsageError`. `dashboard` is its address, "" for none.
     """
 
     def __init__(
         self, address: str, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False,
-        tell: Tell = lambda text: None,
     ) -> None:  # fmt: skip
         check_address(address)
-        self.ray, self.dashboard = _begun(address, tell)
+        self.ray, self.dashboard = _begun(address)
         self.cpus, self.gpu = cpus, gpu
         room = self.ray.cluster_resources()
         fits = int(room.get("CPU", 0)) // cpus
@@ -159,7 +158,7 @@ def _is_here(address: str) -> bool:
     return host == "localhost"
 
 
-def _begun(address: str, tell: Tell) -> Tuple[Any, str]:
+def _begun(address: str) -> Tuple[Any, str]:
     """The package, connected, and the dashboard's address."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray asks whether it may report home
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors are raised; what it writes beside them is for Ray
@@ -184,7 +183,7 @@ def _begun(address: str, tell: Tell) -> Tuple[Any, str]:
     try:
         if address != LOCAL:
             _answers(address)
-        with _without_log(tell):
+        with _without_log():
             context = ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise EngineUnavailable(
@@ -194,7 +193,7 @@ def _begun(address: str, tell: Tell) -> Tuple[Any, str]:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, asked_to_stop)  # Ray puts its own there, which exits with code 15
     with suppress(AttributeError):  # or it writes them, with pages of a raylet's log, where our JSON goes
-        ray._private.worker.print_to_stdstream = _RayMessages(tell)
+        ray._private.worker.print_to_stdstream = _RayMessages()
     url = getattr(context, "dashboard_url", "")
     return ray, f"http://{url}" if url else ""
 
@@ -220,8 +219,8 @@ def _answers(address: str) -> None:
 
 
 @contextmanager
-def _without_log(tell: Tell) -> Iterator[None]:
-    """Drop what Ray's C++ logs meanwhile, which at its begin ignores the level; what else is on stderr is told."""
+def _without_log() -> Iterator[None]:
+    """Drop what Ray's C++ logs meanwhile, which at its begin ignores the level; what else is on stderr is logged."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as written:
@@ -235,21 +234,20 @@ def _without_log(tell: Tell) -> Iterator[None]:
             written.seek(0)
             for line in written.read().decode("utf-8", "replace").splitlines():
                 if not LOGGED.match(line):
-                    tell(line)
+                    LOG.warning("%s", line)
 
 
 class _RayMessages:
     """What a cluster tells all its programs (a worker died, a machine is gone): each once, in a line."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self) -> None:
         self._said: Set[str] = set()
 
     def __call__(self, data: Dict[str, Any], **_: Any) -> None:
         text = " ".join(" ".join(data["lines"]).split())
         if text[:SAME] not in self._said:
             self._said.add(text[:SAME])
-            self._tell("Ray: " + (text if len(text) < LONG else text[:LONG] + " ..."))
+            LOG.warning("Ray: %s", text if len(text) < LONG else text[:LONG] + " ...")
 
 
 def _cut(row: Dict[str, str]) -> Dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from . import corpus, rows, storage, work
 from .ledger import Ledger, Record, cuts_of
 from .shards import Item, Shard, groups, segments, whole
 
+LOG = logging.getLogger(__name__)
 SEGMENT = 1800  # frames: a minute of most videos, so a worker that dies loses no more
 GROUP = 256  # pictures: four seconds of a core, so that dealing them out is little beside them
 ASKED_AT_ONCE = 32
@@ -71,7 +73,6 @@ class JobProgress:
 
 
 Tick = Callable[[JobProgress], None]
-Tell = Callable[[str], None]
 
 
 def run(
@@ -83,7 +84,6 @@ def run(
     segment: int = SEGMENT,
     group: int = GROUP,
     tick: Tick = lambda progress: None,
-    tell: Tell = lambda text: None,
 ) -> JobProgress:
     """Every frame of the items into files below `task.out`; what is there already stays.
 
@@ -96,7 +96,7 @@ def run(
         if not storage.is_uri(task.out):
             lock = Path(ledger.folder.place, "state", "lock")
             busy = f"another edgecsp batch writes {task.out}; waiting"
-            stack.enter_context(files.locked(lock, lambda: tell(busy), hint="Give a folder of yours: --out DIR"))
+            stack.enter_context(files.locked(lock, busy, hint="Give a folder of yours: --out DIR"))
         ledger.settle({**settings, "segment": segment, "group": group})
         videos, pictures = corpus.split(items)
         plan = _planned(ledger, crew, videos, segment, progress, tick)
@@ -104,10 +104,10 @@ def run(
         grouped = groups(pictures, group)
         parts = [part for some in plan.values() for part in some] + grouped
         progress.stage, progress.parts, progress.of = "detecting", 0, 0
-        records = _done(ledger, crew, task, parts, progress, tick, tell)
-        parts = _replan_inconsistent(ledger, plan, records, tell) + grouped
-        records.update(_done(ledger, crew, task, [p for p in parts if p.name not in records], progress, tick, tell))
-        _finish(ledger, items, parts, records, progress, unread, settings, tell)
+        records = _done(ledger, crew, task, parts, progress, tick)
+        parts = _replan_inconsistent(ledger, plan, records) + grouped
+        records.update(_done(ledger, crew, task, [p for p in parts if p.name not in records], progress, tick))
+        _finish(ledger, items, parts, records, progress, unread, settings)
     progress.seconds = time.monotonic() - begun
     tick(progress)
     return progress
@@ -145,13 +145,7 @@ def _asked(ask: Callable[[Any], Optional[Record]], given: Sequence[Any]) -> Iter
 
 
 def _done(
-    ledger: Ledger,
-    crew: Executor,
-    task: work.Task,
-    parts: Sequence[Shard],
-    progress: JobProgress,
-    tick: Tick,
-    tell: Tell,
+    ledger: Ledger, crew: Executor, task: work.Task, parts: Sequence[Shard], progress: JobProgress, tick: Tick
 ) -> Dict[str, Record]:
     """The record of each part, by its name; those that were done before are believed by their digests."""
     progress.of += len(parts)
@@ -173,14 +167,12 @@ def _done(
         progress.failures += record["failures"]
         progress.parts += 1
         for reason in record.get("reasons", ()):
-            tell(f"{shown[record['name']]}: {reason}")
+            LOG.warning("%s: %s", shown[record["name"]], reason)
         tick(progress)
     return records
 
 
-def _replan_inconsistent(
-    ledger: Ledger, plan: Dict[str, List[Shard]], records: Dict[str, Record], tell: Tell
-) -> List[Shard]:
+def _replan_inconsistent(ledger: Ledger, plan: Dict[str, List[Shard]], records: Dict[str, Record]) -> List[Shard]:
     """The same plan, but in one piece each video of which a piece was not what the index said."""
     parts: List[Shard] = []
     for source, pieces in plan.items():
@@ -189,7 +181,7 @@ def _replan_inconsistent(
             parts += pieces
             continue
         item = pieces[0].items[0]
-        tell(f"{source}: not as its index says ({why}); done in one piece")
+        LOG.warning("%s: not as its index says (%s); done in one piece", source, why)
         ledger.keep_cuts(item, {"source": source, "frames": 0, "cuts": [], "why": why})
         parts.append(whole(item))
     return parts
@@ -205,7 +197,7 @@ def _doubt(part: Shard, record: Record) -> Optional[str]:
 
 def _finish(
     ledger: Ledger, items: Sequence[Item], parts: Sequence[Shard], records: Dict[str, Record], progress: JobProgress,
-    unread: List[Failure], settings: Dict[str, Any], tell: Tell,
+    unread: List[Failure], settings: Dict[str, Any],
 ) -> None:  # fmt: skip
     """Failures in the corpus's order, the manifest, and away with what belongs to no part."""
     done = [records[part.name] for part in parts]
@@ -225,4 +217,6 @@ def _finish(
     ledger.manifest(head, [records[part.name] for part in whole_ones])
     others = ledger.drop_others(whole_ones)
     if others:
-        tell(f"rows of {others} parts stay, out of the manifest: their files are not in the corpus or failed now")
+        LOG.warning(
+            "rows of %d parts stay, out of the manifest: their files are not in the corpus or failed now", others
+        )

@@ -20,9 +20,10 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..errors import EngineUnavailable
 from ..system import jetson
+from ..system.progress import NO_PROGRESS, Progress
 from . import ap50, machine, paper, peak, pictures, report, ways
 from ._process import BenchStopped
-from ._rounds import Bench, Measured, Tell
+from ._rounds import Bench, Measured
 from .compare import Difference, compared
 from .gate import Gate, parse
 from .report import load
@@ -38,13 +39,13 @@ def run(
     settings: Optional[BenchSettings] = None,
     *,
     data: Optional[Path] = None,
-    tell: Tell = lambda done, total, text: None,
+    progress: Progress = NO_PROGRESS,
     tick: Callable[[], None] = lambda: None,
     command: Sequence[str] = (),
 ) -> Dict[str, Any]:
     """Measure models (Table 5's ten rows when none is named) and give the report.
 
-    `tell(done, total, text)` hears of the progress; `tick` is called often and may raise `BenchStopped`: then the
+    `progress` shows the steps; `tick` is called often and may raise `BenchStopped`: then the
     report holds what was measured and says {"stopped": true}. `data`, labelled images as `accuracy.read` knows them,
     gives the rows their AP50. `command` is what the report says it was made by. Raises an `EdgecspError` for what
     cannot be meant or cannot run at all; a row that fails has its reason in the report.
@@ -59,11 +60,11 @@ def run(
     rows = [Measured(way) for way in ways.ways(subjects, engines, settings)]
     finished = False
     with tempfile.TemporaryDirectory() as scratch, suppress(BenchStopped):
-        tell(0, 1, "what the machine can compute at most")
+        progress.update(description="what the machine can compute at most", total=1)
         usable = [name for name, why in engines.items() if why is None]
         header["peak_gflops"] = peak.measured(usable, settings.on, settings.using, tick=tick)
-        _measure(rows, settings, Path(scratch), tell, tick)
-        ap50.measure(rows, labelled, settings, tell, tick)
+        _measure(rows, settings, Path(scratch), progress, tick)
+        ap50.measure(rows, labelled, settings, progress, tick)
         finished = True
     said = report.rows_said(rows, settings, header)
     return {
@@ -83,17 +84,17 @@ def _engines(settings: BenchSettings) -> Dict[str, Optional[str]]:
 
 
 def _measure(
-    rows: Sequence[Measured], settings: BenchSettings, scratch: Path, tell: Tell, tick: Callable[[], None]
+    rows: Sequence[Measured], settings: BenchSettings, scratch: Path, progress: Progress, tick: Callable[[], None]
 ) -> None:
     """Fill the rows in. Raises `BenchStopped`."""
     if settings.mode == "pipeline" and not settings.sources:
         settings = replace(settings, sources=pictures.drawn(scratch))
-    tell(0, 1, "the models' files")
+    progress.update(description="the models' files", total=1)
     files = ways.Files(scratch, settings)
     for row in rows:
         tick()
         row.way = files.prepared(row.way)
-    Bench(settings, files, tell, tick).run([row for row in rows if row.way.reason is None])
+    Bench(settings, files, progress, tick).run([row for row in rows if row.way.reason is None])
 
 
 def html(said: Dict[str, Any]) -> str:

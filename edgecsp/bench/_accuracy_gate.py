@@ -13,11 +13,23 @@ from ..errors import CalibrationError, EdgecspError
 from ..graph import precision
 from ..media import sources
 from ..processing import preprocess
+from ..system.progress import NoProgress, Progress
 from ..types import Array, Model
 from . import accuracy
 
 SCORED = 128  # pictures, at most: enough to see int8 gone wrong, few enough to wait for
 Place = Tuple[str, str]  # an engine and one of its devices
+
+
+class _Checked(NoProgress):
+    """Shows nothing, but asks after each picture whether to stop: `check` raises what ends the work."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def advance(self, amount: float = 1) -> None:
+        """Ask."""
+        self._check()
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ def verdicts(
     wanted: Dict[Place, List[str]],
     data: accuracy.Data,
     most_drop: float,
-    tell: Callable[[str], None],
+    progress: Progress,
     tick: Callable[[], None],
 ) -> List[Verdict]:
     """What becomes of each engine's other precisions. Raises what `accuracy.find` raises of the data."""
@@ -85,8 +97,8 @@ def verdicts(
                 if graph is None:
                     raise CalibrationError("there is no int8 graph of it")
                 if reference is None:
-                    reference = _ap(model, verdict, own, data, tell, tick)
-                ap = _ap(graph, verdict, name, data, tell, tick)
+                    reference = _ap(model, verdict, own, data, progress, tick)
+                ap = _ap(graph, verdict, name, data, progress, tick)
             except EdgecspError as error:
                 found.append(replace(verdict, refused=" ".join(str(error).split())))
                 continue
@@ -106,16 +118,12 @@ def judged(verdict: Verdict, most_drop: float) -> Verdict:
 
 
 def _ap(
-    model: Model,
-    verdict: Verdict,
-    name: str,
-    data: accuracy.Data,
-    tell: Callable[[str], None],
-    tick: Callable[[], None],
+    model: Model, verdict: Verdict, name: str, data: accuracy.Data, progress: Progress, tick: Callable[[], None]
 ) -> Optional[float]:
-    tell(f"boxes of {verdict.engine} on {verdict.device} in {name}, {len(data.pictures)} pictures")
+    what = f"boxes of {verdict.engine} on {verdict.device} in {name}, {len(data.pictures)} pictures"
+    progress.update(description=what)
     with pipeline.load(model, verdict.engine, device=verdict.device, precision=name) as detector:
-        return accuracy.score(accuracy.find(detector, data, tick=tick)).averages["AP"]
+        return accuracy.score(accuracy.find(detector, data, progress=_Checked(tick))).averages["AP"]
 
 
 def read(data: Path, model: Model) -> accuracy.Data:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from ..errors import EdgecspError
 from ..system import jetson, memory
+from ..system.progress import Progress
 from . import interference
 from ._process import Process
 from .settings import BenchSettings
@@ -20,8 +21,6 @@ PROCESS_BYTES, DEVICE_BYTES = 300 << 20, 1 << 30  # Python and an engine without
 COPIES = 6  # of a model's weights: the file, the graph, and what an engine makes of it
 SHARE = 0.6  # of the free memory that the processes open at once may take
 SILENCE_S = 120.0  # a round may take so much longer than it was meant to
-
-Tell = Callable[[int, int, str], None]
 
 
 def process_bytes(device: str, graph: int) -> int:
@@ -64,10 +63,10 @@ class Measured:
 
 
 class Bench:
-    """All rows of one run. `tell(done, total, text)` hears of the progress, `tick` may raise `Stopped`."""
+    """All rows of one run. `progress` shows the steps, `tick` may raise `Stopped`."""
 
-    def __init__(self, settings: BenchSettings, files: Files, tell: Tell, tick: Callable[[], None]) -> None:
-        self._settings, self._files, self._tell = settings, files, tell
+    def __init__(self, settings: BenchSettings, files: Files, progress: Progress, tick: Callable[[], None]) -> None:
+        self._settings, self._files, self._progress = settings, files, progress
         self._stop = tick
         self._board = jetson.find()
         self._meter = jetson.PowerMeter(self._board)
@@ -149,7 +148,7 @@ class Bench:
 
     def _step(self, text: str) -> None:
         self._stop()
-        self._tell(self._done, self._total, text)
+        self._progress.update(description=text, completed=self._done, total=self._total)
         self._done += 1
 
     def _tick(self) -> None:

@@ -95,8 +95,8 @@ class ContestRow:
 class Contest:
     """One contest: `run` measures the rows in place until the monotonic clock says `ends`.
 
-    `request` is what a row's worker is asked, `bytes_each` the model's size; `tell(text)` hears what is being done and
-    `tick` may raise `Stopped`. Close it in any case.
+    `request` is what a row's worker is asked, `bytes_each` the model's size; `show` is called with what is being
+    done and `tick` may raise `Stopped`. Close it in any case.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class Contest:
         request: Callable[[ContestRow], Dict[str, Any]],
         bytes_each: int,
         ends: float,
-        tell: Callable[[str], None],
+        show: Callable[[str], None],
         tick: Callable[[], None],
     ) -> None:
         self._request, self._size, self._ends = request, bytes_each, ends
-        self._tell, self._tick = tell, tick
+        self._show, self._tick = show, tick
         self._open: Dict[int, Process] = {}
 
     def run(self, rows: Sequence[ContestRow]) -> None:
@@ -175,7 +175,7 @@ class Contest:
     def _round(self, row: ContestRow, seconds: float) -> None:
         """One round of a row, whose process is opened if it is not; a process that ends takes its row out."""
         self._tick()
-        self._tell(f"{row.kind}: {row.candidate}")
+        self._show(f"{row.kind}: {row.candidate}")
         try:
             process = self._open.get(id(row)) or Process(self._request(row), str(row.candidate), self._tick)
             self._open[id(row)] = process

@@ -48,7 +48,7 @@ def serve(handle: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     with os.fdopen(handle, "wb", buffering=0) as file:
 
-        def tell(said: Dict[str, Any]) -> None:
+        def send(said: Dict[str, Any]) -> None:
             file.write(json.dumps(said).encode() + b"\n")
 
         try:
@@ -57,11 +57,11 @@ def serve(handle: int) -> None:
             subject = _opened(request)
             subject.call()
             load_s = time.perf_counter() - begun
-            tell({"ready": {"load_s": load_s, **_warmed(subject, request["warm_s"])}})
+            send({"ready": {"load_s": load_s, **_warmed(subject, request["warm_s"])}})
             for line in sys.stdin:
-                tell(_round(subject, **json.loads(line)))
+                send(_round(subject, **json.loads(line)))
         except EdgecspError as error:
-            tell({"error": [type(error).__name__, str(error)]})
+            send({"error": [type(error).__name__, str(error)]})
 
 
 def _opened(request: Dict[str, Any]) -> WorkerTask:

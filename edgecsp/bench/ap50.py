@@ -7,8 +7,9 @@ from typing import Any, Callable, Dict, Sequence
 
 from .. import pipeline
 from ..errors import EdgecspError, UsageError
+from ..system.progress import Progress
 from . import accuracy
-from ._rounds import Measured, Tell
+from ._rounds import Measured
 from .settings import BenchSettings
 from .ways import BenchmarkModel
 
@@ -33,7 +34,11 @@ def check(subjects: Sequence[BenchmarkModel], data: Path) -> Dict[str, Any]:
 
 
 def measure(
-    rows: Sequence[Measured], data: Dict[str, Any], settings: BenchSettings, tell: Tell, tick: Callable[[], None]
+    rows: Sequence[Measured],
+    data: Dict[str, Any],
+    settings: BenchSettings,
+    progress: Progress,
+    tick: Callable[[], None],
 ) -> None:
     """Fill in `ap50`, in percent. An int8 graph made for timing alone has none."""
     for number, row in enumerate(rows):
@@ -41,7 +46,7 @@ def measure(
         if not row.ms or way.subject.name not in data or way.drawn_ranges:
             continue
         tick()
-        tell(number, len(rows), f"AP50 of {way}")
+        progress.update(description=f"AP50 of {way}", completed=number, total=len(rows))
         try:
             with pipeline.load(
                 way.subject.model, way.engine, device=settings.on, threads=settings.threads, precision=way.precision

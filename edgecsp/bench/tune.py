@@ -21,12 +21,12 @@ from ..backends.tuning import KINDS, Candidate
 from ..errors import BuildFailed, EdgecspError
 from ..graph import onnx_model, precision
 from ..system import cpu
+from ..system.progress import NO_PROGRESS, Progress
 from ..types import Model
 from . import _accuracy_gate, _candidates, accuracy
 from ._accuracy_gate import Place, Verdict
 from ._candidates import Contender, Tuning
 from ._process import BenchStopped
-from ._rounds import Tell
 from ._successive_halving import WARM_S, Contest, ContestRow, winner
 
 __all__ = ["Candidate", "Outcome", "BenchStopped", "Tuning", "run"]
@@ -57,14 +57,14 @@ def run(
     *,
     data: Optional[Path] = None,
     ranges: Optional[precision.Ranges] = None,
-    tell: Tell = lambda done, total, text: None,
+    progress: Progress = NO_PROGRESS,
     tick: Tick = lambda: None,
     command: Sequence[str] = (),
 ) -> Outcome:
     """Measure what there is to choose from, for a model that the user calls `spec`.
 
     `data`, labelled images as `accuracy.read` knows them, lets other precisions than the graph's in; `ranges` are
-    int8's [default: measured on the data]. `tell(done, total, text)` hears of the seconds, `tick` may raise
+    int8's [default: measured on the data]. `progress` shows the seconds, `tick` may raise
     `BenchStopped`, which passes through. Raises an `EdgecspError`.
     """
     tuning = tuning or Tuning()
@@ -72,9 +72,9 @@ def run(
     places = _candidates.places(tuning)
     wanted = _candidates.wanted(model, places, tuning, judged=data is not None)
     held = _accuracy_gate.read(data, model) if data else None
-    tell(0, 1, "the graphs")
+    progress.update(description="the graphs", total=1)
     notes: List[str] = []
-    int8, verdicts = _others(model, wanted, held, ranges, tuning, notes, lambda text: tell(0, 1, text), tick)
+    int8, verdicts = _others(model, wanted, held, ranges, tuning, notes, progress, tick)
     passed = {(each.engine, each.device, each.precision) for each in verdicts if each.refused is None}
     own = precision.detect_precision(model)
     offered = [
@@ -86,7 +86,7 @@ def run(
     if not offered:
         reasons = "".join(f"\n  {v.engine} on {v.device} in {v.precision}: {v.refused}" for v in verdicts if v.refused)
         raise BuildFailed(f"nothing that was asked for can be taken{reasons}")
-    rows = _measured(model, int8, offered, own, tuning, tell, tick)
+    rows = _measured(model, int8, offered, own, tuning, progress, tick)
     choices, said = _choices(rows)
     report = {
         "schema": SCHEMA, "command": list(command), "started": started.isoformat(timespec="seconds"),
@@ -105,7 +105,7 @@ def _others(
     ranges: Optional[precision.Ranges],
     tuning: Tuning,
     notes: List[str],
-    tell: Callable[[str], None],
+    progress: Progress,
     tick: Tick,
 ) -> Tuple[Optional[Model], List[Verdict]]:
     """The int8 graph if one is wanted and can be made, and what the other precisions are worth."""
@@ -121,17 +121,23 @@ def _others(
         notes.append(f"int8's ranges are measured on {which}")
         try:
             precision.quantizable(model)
-            tell("int8's ranges")
+            progress.update(description="int8's ranges")
             int8 = precision.with_ranges(model, _accuracy_gate.ranges(model, rest, cpu.threads(), tick))
         except EdgecspError as error:
             why = " ".join(str(error).split())
             refused = [Verdict(*place, "int8", refused=why) for place, names in wanted.items() if "int8" in names]
             wanted = {place: [name for name in names if name != "int8"] for place, names in wanted.items()}
-    return int8, refused + _accuracy_gate.verdicts(model, int8, wanted, scored, tuning.max_ap_drop, tell, tick)
+    return int8, refused + _accuracy_gate.verdicts(model, int8, wanted, scored, tuning.max_ap_drop, progress, tick)
 
 
 def _measured(
-    model: Model, int8: Optional[Model], offered: Sequence[Contender], own: str, tuning: Tuning, tell: Tell, tick: Tick
+    model: Model,
+    int8: Optional[Model],
+    offered: Sequence[Contender],
+    own: str,
+    tuning: Tuning,
+    progress: Progress,
+    tick: Tick,
 ) -> List[ContestRow]:
     """Both contests, one after the other; every row of them."""
     begun, total = time.monotonic(), tuning.seconds
@@ -152,13 +158,14 @@ def _measured(
                 "kind": row.kind, **asdict(each), "warm_s": WARM_S,
             }  # fmt: skip
 
-        def told(text: str) -> None:
-            tell(min(int(total), int(time.monotonic() - begun)), int(total), text)
+        def show(text: str) -> None:
+            done = min(int(total), int(time.monotonic() - begun))
+            progress.update(description=text, completed=done, total=int(total))
 
         for number, kind in enumerate(kinds, 1):
             field = list(_candidates.rows(kind, offered, own, tuning))
             _candidates.hopeless(field, rows)
-            contest = Contest(request, len(model.onnx), begun + total * number / len(kinds), told, tick)
+            contest = Contest(request, len(model.onnx), begun + total * number / len(kinds), show, tick)
             try:
                 contest.run([row for row in field if not row.dropped])
             finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -14,10 +15,11 @@ import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
+from typing import BinaryIO, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
 from ..errors import OutputError, ReaderGone, UsageError
 
+LOG = logging.getLogger(__name__)
 NAME_BYTES = 255  # of a file's name, on nearly every file system
 
 _PART = re.compile(r"\..*\.edgecsp-[a-z0-9_]{8}\.part", re.DOTALL)
@@ -263,11 +265,11 @@ def shortened(name: str, most_bytes: int) -> str:
 
 @contextmanager
 def locked(
-    path: Path, waiting: Callable[[], None], *, mode: int = 0o777, hint: str = "Set EDGECSP_HOME to a folder of yours"
+    path: Path, waiting: str, *, mode: int = 0o777, hint: str = "Set EDGECSP_HOME to a folder of yours"
 ) -> Iterator[None]:
     """One process at a time in the block: it holds the lock file `path`, whose folder is made with `mode`.
 
-    `waiting` is called before the wait for another process. Raises `OutputError`, with the hint, when the place cannot
+    `waiting` is logged before the wait for another process. Raises `OutputError`, with the hint, when the place cannot
     be written.
     """
     from filelock import FileLock, Timeout
@@ -278,7 +280,7 @@ def locked(
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            waiting()
+            LOG.warning("%s", waiting)
             lock.acquire()
     except OSError as error:
         raise OutputError(f"cannot write to {path.parent}: {error.strerror or error}. {hint}") from error

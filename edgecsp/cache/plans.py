@@ -32,8 +32,7 @@ from ..errors import IntegrityError, OutputError
 from . import files
 
 KEY_BYTES = 32
-LOG = logging.getLogger("edgecsp.plans")
-Note = Callable[[str], None]
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,7 @@ def path(facts: Mapping[str, Any]) -> Path:
     return folder() / f"{facts['engine']}-{hashlib.sha256(_canonical(facts)).hexdigest()[:40]}.plan"
 
 
-def get_or_build(
-    facts: Mapping[str, Any], build: Callable[[], bytes], *, trust: bool = False, note: Note = lambda text: None
-) -> Plan:
+def get_or_build(facts: Mapping[str, Any], build: Callable[[], bytes], *, trust: bool = False) -> Plan:
     """The plan of `facts`, built unless it is here. Of several processes one builds and the others wait for it.
 
     `facts` holds all that decides what the plan is, as JSON; `facts["engine"]` begins the file's name. `trust`
@@ -81,8 +78,9 @@ def get_or_build(
     place = path(facts)
     data = _found(place, facts, trust)
     if data is not None:
+        LOG.debug("%s is built already", place)
         return Plan(data, place, built=False)
-    with locked(place, note):
+    with locked(place):
         data = _found(place, facts, trust)
         if data is not None:
             return Plan(data, place, built=False)
@@ -91,6 +89,7 @@ def get_or_build(
         with files.atomic(place) as file:
             file.write(data)
         _sign(place, facts, data)
+    LOG.debug("built %s, %d bytes", place, len(data))
     return Plan(data, place, built=True)
 
 
@@ -135,10 +134,10 @@ def drop(facts: Mapping[str, Any]) -> None:
             each.unlink()
 
 
-def locked(place: Path, note: Note = lambda text: None) -> ContextManager[None]:
+def locked(place: Path) -> ContextManager[None]:
     """One process at a time may make the file `place`; the next one waits for it."""
     waiting = f"another process is making {place.name}; waiting for it"
-    return files.locked(place.with_suffix(".lock"), lambda: note(waiting), mode=0o700)
+    return files.locked(place.with_suffix(".lock"), waiting, mode=0o700)
 
 
 def _found(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes]:

@@ -14,7 +14,7 @@ import typer
 from .. import __version__
 from ..errors import EdgecspError
 from . import (
-    _print,
+    _logging,
     _signals,
     _streams,
     batch,
@@ -63,6 +63,10 @@ app.command("doctor")(doctor.command)
 models.app.command("import")(import_.command)  # the same by its other name
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+for _each in (app, models.app, data.app):
+    for _info in _each.registered_commands:
+        assert _info.callback is not None
+        _info.callback = _logging.logged(_info.callback)
 
 
 def _version(wanted: bool) -> None:
@@ -76,17 +80,21 @@ def _root(
     version: Optional[bool] = typer.Option(
         None, "--version", callback=_version, is_eager=True, help="Say it and exit."
     ),
+    verbose: bool = _logging.VERBOSE,
+    quiet: bool = _logging.QUIET,
+    log_json: bool = _logging.LOG_JSON,
 ) -> None:
     from . import _options
 
     _options.limit_opencv(None)
-    _print.log_to_stderr()
+    _logging.set_up(verbose, quiet, log_json)
 
 
 def main() -> NoReturn:
     """Run the command that was typed, and exit with its code (see `edgecsp.errors`)."""
     _streams.secure()
     _signals.leave_on_signals()
+    _logging.configure()
     failed: Optional[EdgecspError] = None
     code: object = 0
     try:
@@ -99,7 +107,7 @@ def main() -> NoReturn:
     if _signals.received:
         code = 128 + _signals.received
     if failed is not None and not failed.silent:
-        print(f"edgecsp: {failed}", file=sys.stderr)
+        _logging.fail(failed)
     code = _streams.flush(code if isinstance(code, int) else 1)
     if _signals.received:
         _signals.end(code)

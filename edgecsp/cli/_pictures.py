@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, List, Sequence
 
 from ..errors import SourceError
-from ._print import print
+from ._logging import warn
 
 if TYPE_CHECKING:
     from ..media.sources import Source
@@ -40,4 +39,4 @@ def images(given: Sequence[Source]) -> Iterator[Array]:
             for frame in source:
                 yield frame.image
         for text in sources.told(source.problems):
-            print(f"edgecsp: {text}", file=sys.stderr)
+            warn(text)

@@ -12,8 +12,7 @@ import builtins
 import sys
 from typing import TYPE_CHECKING, Any, Iterable, Optional, TextIO
 
-from ..system.redaction import redact_text
-from ..system.text import printable, traceback_lines
+from ..system.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,22 +26,6 @@ def print(*values: object, sep: str = " ", end: str = "\n", file: Optional[TextI
     encoding = getattr(stream, "encoding", None) or "utf-8"
     # What a terminal of another encoding lacks is escaped as well: a name is no reason to fail.
     builtins.print(shown.encode(encoding, "backslashreplace").decode(encoding), end=end, file=stream, flush=flush)
-
-
-def log_to_stderr() -> None:
-    """Have the package's log printed like all else: a record begins at its line's beginning, the rest is indented."""
-    import logging
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            first, *more = [redact_text(line) for line in record.getMessage().splitlines() or [""]]
-            if record.exc_info and record.exc_info[1] is not None:
-                more += map(redact_text, traceback_lines(record.exc_info[1]))
-            print(f"edgecsp: {first}", file=sys.stderr)
-            for line in more:
-                print(line if line.startswith("    ") else f"    {line}", file=sys.stderr)
-
-    logging.getLogger("edgecsp").handlers[:] = [Lines()]
 
 
 def data(text: str) -> None:
@@ -63,4 +46,7 @@ def console(*, to_stderr: bool, **options: Any) -> Console:
                 else:
                     yield segment._replace(text="\n".join(map(printable, text.split("\n"))))
 
-    return Plain(stderr=to_stderr, markup=False, emoji=False, **options)
+    from ._logging import is_json
+
+    # Where stderr holds JSON alone, a table has no place.
+    return Plain(stderr=to_stderr, quiet=to_stderr and is_json(), markup=False, emoji=False, **options)

@@ -1,23 +1,69 @@
-"""A bar on stderr of what is done and what is left."""
+"""A bar on stderr of what is done and what is left: `Progress` drawn by rich, nothing where nobody watches."""
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
-from typing import Callable, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Iterator, Optional
 
-from . import _print
+from ..system.progress import NO_PROGRESS, Progress
+from . import _logging, _print
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+
+class Bar:
+    """One task of rich's bars."""
+
+    def __init__(self, bars: Bars, description: str, total: Optional[float]) -> None:
+        self._bars, self._task = bars, bars.add_task(description, total=total)
+
+    def update(
+        self, *, description: Optional[str] = None, total: Optional[float] = None, completed: Optional[float] = None
+    ) -> None:
+        """Draw it anew."""
+        self._bars.update(self._task, description=description, total=total, completed=completed)
+
+    def advance(self, amount: float = 1) -> None:
+        """Count more as done."""
+        self._bars.advance(self._task, amount)
 
 
 @contextmanager
-def bar(doing: str, total: Optional[int], quiet: bool = False) -> Iterator[Callable[[], None]]:
-    """What to call after each of `total` steps (None: nobody knows). Nothing is shown where nobody watches."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def bar(
+    description: str, total: Optional[float] = None, quiet: bool = False, *, unit: str = "items"
+) -> Iterator[Progress]:
+    """A bar of so many items, bytes or steps (`unit`); a total of None: nobody knows.
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as progress:
-        task = progress.add_task(doing, total=total)
-        yield lambda: progress.advance(task)
+    The description of steps changes all the time, so it stands behind the bar.
+    """
+    if quiet or not _logging.is_watched():
+        yield NO_PROGRESS
+        return
+    with bars(*_columns(unit)) as drawn:
+        yield Bar(drawn, description, total)
+
+
+def bars(*columns: Any) -> Bars:
+    """Rich's bars on stderr, gone when they end; what is logged meanwhile stands above them."""
+    from rich.progress import Progress as Bars
+
+    return Bars(*columns, console=_print.console(to_stderr=True, highlight=False), transient=True)
+
+
+def _columns(unit: str) -> Any:
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    text = TextColumn("{task.description}", markup=False)
+    if unit == "bytes":
+        return text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    if unit == "steps":
+        return BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), text
+    return text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

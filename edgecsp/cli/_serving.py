@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import typer
 
 from ..errors import EngineUnavailable, UsageError
 from . import _options, _signals
-from ._print import print
+from ._logging import inform
 from .render import streams as _states
 
 if TYPE_CHECKING:
@@ -67,7 +66,6 @@ def run(
     broker: Optional[Broker] = None,
     mqtt_every_s: float = 1.0,
     hooks: Sequence[Hook] = (),
-    quiet: bool = False,
 ) -> None:
     """Serve until Ctrl-C; then exit with the signal's code.
 
@@ -80,10 +78,6 @@ def run(
     from ..serve.inference_pool import InferencePool
     from ..serve.metrics import Metrics
     from ..serve.streams import Streams
-
-    def tell(text: str) -> None:
-        if not quiet:
-            print(f"edgecsp: {text}", file=sys.stderr)
 
     _signals.return_large()
     _allow_files()
@@ -100,20 +94,18 @@ def run(
             server.start()
             closers.append(server.close)
             gc.freeze()  # what is there now stays: the collector, which stops all threads, has less to look through
-            closers.append(_states.told(bus, tell))
-            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, shown, bus, batcher.model.labels, tell))
+            closers.append(_states.log_states(bus))
+            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, shown, bus, batcher.model.labels))
             streams = Streams(shown, batcher, bus, loop=loop)
             streams.start()
             closers.append(lambda: streams.close(ENDS_WITHIN_S))
-            if not quiet:
-                _announce(server.url, place, shown)
+            _announce(server.url, place, shown)
             while not stop.is_set():  # a signal that another thread is given wakes nobody who waits for ever
                 time.sleep(0.1)
     finally:
         _end(closers)
         held.close()  # not before: the server's loop still has it
-    if not quiet:
-        print("edgecsp: ended", file=sys.stderr)
+    inform("ended")
     raise typer.Exit(128 + stop.signal)
 
 
@@ -125,20 +117,19 @@ def _tellers(
     views: Sequence[StreamState],
     bus: Any,
     labels: Sequence[str],
-    tell: Callable[[str], None],
 ) -> List[Callable[[], None]]:
     """Start those who send on; how each is ended."""
     closers: List[Callable[[], None]] = []
     if broker is not None:
         from ..serve.mqtt import Mqtt
 
-        mqtt = metrics.mqtt = Mqtt(broker, views, bus, labels=labels, every_s=every_s, told=tell)
+        mqtt = metrics.mqtt = Mqtt(broker, views, bus, labels=labels, every_s=every_s)
         mqtt.start()
         closers.append(lambda: mqtt.close(ENDS_WITHIN_S))
     if hooks:
         from ..serve.webhooks import Webhooks
 
-        webhooks = metrics.webhooks = Webhooks(hooks, bus, told=tell)
+        webhooks = metrics.webhooks = Webhooks(hooks, bus)
         webhooks.start()
         closers.append(lambda: webhooks.close(ENDS_WITHIN_S))
     return closers
@@ -146,15 +137,13 @@ def _tellers(
 
 def _announce(url: str, place: Place, views: Sequence[StreamState]) -> None:
     what = f"{len(views)} stream" + "s" * (len(views) > 1) if views else "pictures alone (no source was given)"
-    print(f"edgecsp: serving {what} at {url}", file=sys.stderr)
+    inform(f"serving {what} at {url}")
     for view in views:
-        print(f"  {view.name}: {view.source}", file=sys.stderr)
-    print(f"  a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", file=sys.stderr)
+        inform(f"  {view.name}: {view.source}", prefix=False)
+    inform(f"  a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", prefix=False)
     if place.token is not None:
-        print(
-            f"  with the header 'Authorization: Bearer TOKEN'; in a browser, {url} asks for the token", file=sys.stderr
-        )
-    print("  Ctrl-C ends it", file=sys.stderr)
+        inform(f"  with the header 'Authorization: Bearer TOKEN'; in a browser, {url} asks for the token", prefix=False)
+    inform("  Ctrl-C ends it", prefix=False)
 
 
 def _end(closers: Sequence[Callable[[], None]]) -> None:

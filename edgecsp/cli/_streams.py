@@ -8,7 +8,7 @@ import sys
 from typing import Any, Optional, TextIO
 
 from ..errors import EdgecspError, OutputError, ReaderGone
-from ._print import print
+from ._logging import fail
 
 
 class _Output(io.FileIO):
@@ -80,6 +80,6 @@ def flush(code: int) -> int:
         if code == 0:
             code = error.exit_code
             if not error.silent:
-                print(f"edgecsp: {error}", file=sys.stderr)
+                fail(error)
     sys.stderr.flush()
     return code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from dataclasses import asdict
 from typing import List, Optional, Sequence
 
@@ -11,6 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import _options, _print, _signals
+from ._logging import inform, warn
 from ._print import print
 from .render import batch as _batch_shown
 
@@ -70,25 +70,21 @@ def command(
     if not quiet:
         _batch_shown.introduce(len(items), made)
 
-    def tell(text: str) -> None:
-        print(f"edgecsp: {text}", file=sys.stderr)
-
     gpu = made.device != "cpu"
-    crews = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, tell=tell)
+    crews = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu)
     with crews as crew, _batch_shown.progress(quiet) as tick:
         dashboard = getattr(crew, "dashboard", "")
         if dashboard and not quiet:
-            tell(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")
+            inform(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")
         done = batch.run(
             items, made, crew, settings, segment=segment or batch.SEGMENT, group=group or batch.GROUP, tick=tick,
-            tell=tell,
         )  # fmt: skip
     if not quiet:
         _batch_shown.report(done, out)
     for source, stage, reason in done.failures[:8]:
-        tell(f"{stage} {source}: {reason}")
+        warn(f"{stage} {source}: {reason}")
     if len(done.failures) > 8:
-        tell(f"and {len(done.failures) - 8} more in failures.parquet")
+        warn(f"and {len(done.failures) - 8} more in failures.parquet")
     if json:
         _summarise(out, check=False, json=True)
     if done.failures:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _options, _print, _signals
-from ._print import print
+from . import _options, _progress, _signals
+from ._logging import inform, warn
 from .render import bench as _bench_shown
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ def command(
         sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.size(imgsz),
     )  # fmt: skip
     with written(json, html) as texts:
-        with _signals.until_signal() as stop, progress(quiet) as tell:
+        with _signals.until_signal() as stop, _progress.bar("", quiet=quiet, unit="steps") as progress:
 
             def tick() -> None:  # what was measured until then is kept
                 if stop.is_set():
                     raise bench.BenchStopped
 
-            report = bench.run(words, settings, data=data, tell=tell, tick=tick, command=sys.argv)
+            report = bench.run(words, settings, data=data, progress=progress, tick=tick, command=sys.argv)
         if not quiet:
             _bench_shown.report(report, to_stderr=json == "-")
         _write(texts, "json", lambda: json_module.dumps(report, allow_nan=False) + "\n")
@@ -87,7 +87,7 @@ def command(
             _bench_shown.differences(*bench.compared(before, report), to_stderr=json == "-")
     for text in texts.values():
         for path in text.paths:
-            print(f"wrote {path}", file=sys.stderr)
+            inform(f"wrote {path}", prefix=False)
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
     _judge(report, gates)
@@ -118,10 +118,10 @@ def _judge(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
             why = gate.failed(row)
             if why:
                 failed = True
-                print(f"edgecsp: --fail-if {gate.text!r}: {_bench_shown.named(row)}: {why}", file=sys.stderr)
+                warn(f"--fail-if {gate.text!r}: {_bench_shown.named(row)}: {why}")
     if gates and not rows:
         failed = True
-        print("edgecsp: --fail-if: no row was measured, so none has passed", file=sys.stderr)
+        warn("--fail-if: no row was measured, so none has passed")
     if failed:
         raise typer.Exit(GATE)
     if any(row["lost"] for row in report["rows"]):
@@ -161,17 +161,3 @@ def _write(texts: Dict[str, Text], kind: str, made: Callable[[], str]) -> None:
     if kind in texts:
         texts[kind].write(made())
         texts[kind].close()
-
-
-@contextmanager
-def progress(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on stderr: how much is done, what is being done, how long still. Nothing where nobody watches."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda done, total, text: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
@@ -10,6 +9,7 @@ import typer
 
 from ..errors import BuildFailed
 from . import _options
+from ._logging import inform, warn
 from ._print import print
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def command(
     size = f" --imgsz {made.input.hw[0]}x{made.input.hw[1]}" if said.imgsz else ""
     given = f" --weights {weights}" if weights else ""
     options = f"--engine trt --device cuda --precision {used.precision}"
-    print(f"run it: edgecsp run SOURCE --model {model}{given}{size} {options}", file=sys.stderr)
+    inform(f"run it: edgecsp run SOURCE --model {model}{given}{size} {options}", prefix=False)
 
 
 def _in_precision(recipe: Recipe, model: Model, asked: Optional[str]) -> Recipe:
@@ -91,7 +91,7 @@ def _built(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
     if recipe.precision != "fp16" or not allow_fp32:
         more = "" if recipe.precision != "fp16" else ". To have it in fp32 then: --allow-fp32"
         raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {found.why}{more}")
-    print(f"edgecsp: the fp16 plan does not work ({found.why}); building it in fp32, as allowed", file=sys.stderr)
+    warn(f"the fp16 plan does not work ({found.why}); building it in fp32, as allowed")
     return _built(model, replace(recipe, precision="fp32"), images, trust=trust, allow_fp32=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
@@ -12,6 +11,7 @@ import typer
 
 from ..errors import UsageError
 from . import _progress
+from ._logging import inform
 from ._print import print
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def check(
         figures = Text(json) if json else None
         if figures is not None:
             stack.callback(figures.abort)  # after close it does nothing
-        with _progress.bar("checking", sum(len(each.pictures) for each in parts.values()), quiet) as tick:
-            report = checking.check(parts, faults=faults, whole=not quick, tick=tick)
+        with _progress.bar("checking", sum(len(each.pictures) for each in parts.values()), quiet) as progress:
+            report = checking.check(parts, faults=faults, whole=not quick, progress=progress)
         if figures is not None:
             figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
             figures.close()
@@ -64,9 +64,10 @@ def check(
         with files.atomic(html) as file:
             file.write(page.html(report, sheet).encode("utf-8"))
     if not quiet:
-        print(*_shown(report), sep="\n", file=sys.stderr if json == "-" else sys.stdout)
+        for line in _shown(report):
+            inform(line, prefix=False) if json == "-" else print(line)
         if html is not None:
-            print(f"wrote {html}", file=sys.stderr)
+            inform(f"wrote {html}", prefix=False)
     report.require_usable()
 
 

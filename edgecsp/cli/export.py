@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Optional
 
@@ -10,6 +9,7 @@ import typer
 
 from ..errors import UnknownName
 from . import _options
+from ._logging import inform
 from ._print import print
 
 FORMATS = ("triton",)
@@ -35,4 +35,4 @@ def command(
     for path in triton.save(made, out, name=name, plan=plan, instances=instances):
         print(f"wrote {path}")
     served = name or triton.called(made)
-    print(f"serve it: tritonserver --model-repository={out.absolute()}  (model {served})", file=sys.stderr)
+    inform(f"serve it: tritonserver --model-repository={out.absolute()}  (model {served})", prefix=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json as json_module
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
@@ -13,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from . import _options, _print
+from ._logging import inform
 from ._print import print
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def command(
         return
     _table(said)
     for note in made.notes:
-        print(f"note: {note}", file=sys.stderr)
+        inform(f"note: {note}", prefix=False)
 
 
 def _darknet(cfg: Path, weights: Path, names: Optional[Path], imgsz: Optional[str], resize: Optional[str]) -> _Made:

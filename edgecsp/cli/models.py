@@ -5,13 +5,13 @@ from __future__ import annotations
 import json as json_module
 import shutil
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator, Optional, Tuple
+from typing import Optional
 
 import typer
 
-from . import _options, _print
+from . import _options, _print, _progress
+from ._logging import inform
 from ._print import print
 
 app = typer.Typer(help="The zoo: list and show its models, pull their weights.", no_args_is_help=True)
@@ -70,7 +70,7 @@ def show(
     said, costs = model.full(entry, hw), _costs.of(entry, hw)
     if plot:
         _costs.plot(costs, f"{entry.title}, {said['input']['shown']}", model.subtitle(said), plot)
-        print(f"wrote {plot}", file=sys.stderr)
+        inform(f"wrote {plot}", prefix=False)
     if json:
         _print.data(json_module.dumps({**said, "layers": [cost.said() for cost in costs]}, indent=2))
         return
@@ -97,8 +97,8 @@ def pull(
     from ..zoo import store
 
     labels = darknet.read_names(names) if names else None
-    with _progress(name) as (progress, note):
-        made = store.pull(name, source=source, labels=labels, progress=progress, note=note)
+    with _progress.bar(name, unit="bytes") as progress:
+        made = store.pull(name, source=source, labels=labels, progress=progress)
     for key, value in (
         ("model", made.name),
         ("weights", f"{made.source} ({made.size / 1e6:.1f} MB, sha256 {made.sha256[:16]}...)"),
@@ -107,7 +107,7 @@ def pull(
         ("written", store.path(name)),
     ):
         print(f"{key:11} {value}")
-    print(f"run it: edgecsp run SOURCE --model {name}", file=sys.stderr)
+    inform(f"run it: edgecsp run SOURCE --model {name}", prefix=False)
 
 
 @app.command("rm")
@@ -116,29 +116,4 @@ def rm(name: str = typer.Argument(..., help="what to remove; it can be pulled ag
     from ..zoo import store
 
     store.remove(name)
-    print(f"removed {name}", file=sys.stderr)
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Tuple[Callable[[int, Optional[int]], None], Callable[[str], None]]]:
-    """A bar of bytes on stderr, and a way of saying something above it. Nothing but words where nobody watches."""
-    if not sys.stderr.isatty():
-        yield (lambda done, total: None), (lambda text: print(f"edgecsp: {text}", file=sys.stderr))
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = _print.console(to_stderr=True, highlight=False)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(name, total=None, visible=False)
-
-        def tick(done: int, total: Optional[int]) -> None:
-            bar.update(task, completed=done, total=total, visible=True)
-
-        yield tick, lambda text: console.print(f"edgecsp: {text}", markup=False)
+    inform(f"removed {name}", prefix=False)

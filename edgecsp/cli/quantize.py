@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
@@ -10,6 +9,7 @@ import typer
 
 from ..errors import CalibrationError, UsageError
 from . import _options, _pictures, _progress
+from ._logging import inform
 from ._print import print
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def command(
         if save_ranges:
             print(f"{'ranges':11} {save_ranges}")
         print(f"{'written':11} {target}")
-        print(f"compare them: edgecsp verify {model} {target} --images FOLDER", file=sys.stderr)
+        inform(f"compare them: edgecsp verify {model} {target} --images FOLDER", prefix=False)
 
 
 def ranges_of(
@@ -91,12 +91,12 @@ def ranges_of(
             "that ranges can be measured on; take more, like those the model will see"
         )
     total = None if None in expected else sum(filter(None, expected))
-    with _progress.bar("measuring", total, quiet) as tick:
+    with _progress.bar("measuring", total, quiet) as progress:
 
         def batches() -> Iterator[Array]:
             for image in _pictures.images(given):
                 yield preprocess.prepare(image, model.input)[0]
-                tick()
+                progress.advance()
 
         using = threads or cpu.threads()
         if method not in (None, AUTO):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
-from . import _options, _print, _signals
+from . import _logging, _options, _progress, _signals
+from ._logging import inform, warn
 from ._print import print
 from .render import startup
 
@@ -86,7 +86,7 @@ def command(
     summary = pipeline.RunSummary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened, overwrite=overwrite
-    ) as sink, _signals.until_signal() as stop, _progress(opened, summary, quiet) as tick:
+    ) as sink, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = sink.write
         if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
             write = _telling(sink.write)
@@ -94,9 +94,9 @@ def command(
     if not quiet:
         _report(summary, sink.paths)
         for note in sink.notes:
-            print(f"edgecsp: {note}", file=sys.stderr)
+            inform(note)
     for text in (*sources.told(summary.problems), *summary.failed):
-        print(f"edgecsp: {text}", file=sys.stderr)
+        warn(text)
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
     if summary.problems or summary.failed:
@@ -116,15 +116,15 @@ def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result]
 
 
 @contextmanager
-def _progress(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iterator[Callable[[], None]]:
+def _frame_bars(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iterator[Callable[[], None]]:
     """A bar of frames on stderr: how many, how fast, how long still; one a source that is being read, and one for all.
 
     Nothing where nobody watches.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or not _logging.is_watched():
         yield lambda: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     counts = [source.frames for source in opened]
     total = None if None in counts else sum(counts)
@@ -132,7 +132,7 @@ def _progress(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iterat
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[fps]:.1f} fps"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as bar:
+    with _progress.bars(*columns) as bar:
         task = bar.add_task("detecting", total=total, fps=0.0)
         begun = time.monotonic()
         lines: Dict[Any, Any] = {}  # a bar and its beginning, of each source that has given a frame
@@ -161,11 +161,11 @@ def _report(summary: RunSummary, paths: Sequence[Path]) -> None:
     more = len(summary.found) - 8
     frames = f"{summary.frames} frame" + ("s" if summary.frames != 1 else "")
     fps = summary.frames / summary.seconds if summary.seconds else 0.0
-    print(
+    inform(
         f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {found}" + (f" and {more} more" * (more > 0)),
-        file=sys.stderr,
+        prefix=False,
     )
     for path in paths[:8]:
-        print(f"wrote {path}", file=sys.stderr)
+        inform(f"wrote {path}", prefix=False)
     if len(paths) > 8:
-        print(f"  and {len(paths) - 8} more beside them", file=sys.stderr)
+        inform(f"  and {len(paths) - 8} more beside them", prefix=False)

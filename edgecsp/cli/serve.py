@@ -50,7 +50,6 @@ def command(
         None, "--webhook", help="a URL that is sent what is found; signed by EDGECSP_WEBHOOK_SECRET of the environment"
     ),
     no_loop: bool = typer.Option(False, "--no-loop", help="films end; else they begin again, as a camera's stand-in"),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="say nothing"),
 ) -> None:
     """Serve a page of what is watched, and an API for pictures, from this machine."""
     _serving.require()
@@ -76,16 +75,15 @@ def command(
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
-        if not quiet:
-            startup.engine(detector)
-            startup.in_vain(detector, name, timed=False)
-            if model is None:
-                startup.unnamed(detector, name)
+        startup.engine(detector)
+        startup.in_vain(detector, name, timed=False)
+        if model is None:
+            startup.unnamed(detector, name)
         return engine_facts(detector)
 
     _serving.run(
         place, opened, lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
-        loop=not no_loop, broker=broker, hooks=hooks, quiet=quiet,
+        loop=not no_loop, broker=broker, hooks=hooks,
     )  # fmt: skip
 
 

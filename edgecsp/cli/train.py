@@ -6,7 +6,6 @@ import json as json_
 import os
 import shlex
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 import typer
 
 from ..errors import UsageError
-from . import _print, _signals
-from ._print import print
+from . import _logging, _progress, _signals
+from ._logging import inform
 
 if TYPE_CHECKING:
     from ..train import TrainingProgress, TrainRun
@@ -95,7 +94,7 @@ def command(
         distill=distill,
     )
     figures = Text(json) if json else None
-    with _signals.until_signal() as stop, _watch(quiet or _is_other()) as (tell, watch):
+    with _signals.until_signal() as stop, _watch(quiet or _is_other()) as watch:
         run = train(
             model,
             data,
@@ -112,7 +111,6 @@ def command(
             teacher=teacher or (),
             unlabelled=unlabelled or (),
             stop=stop,
-            tell=tell,
             watch=watch,
         )
     if _is_other():
@@ -123,7 +121,8 @@ def command(
         figures.write(json_.dumps(_figures(run), indent=1) + "\n")
         figures.close()
     if not quiet:
-        print(*_summary(run, data).splitlines(), sep="\n", file=sys.stderr)
+        for line in _summary(run, data).splitlines():
+            inform(line, prefix=False)
 
 
 def _several(device: str) -> str:
@@ -143,19 +142,18 @@ def _is_other() -> bool:
 
 
 @contextmanager
-def _watch(quiet: bool) -> Iterator[Any]:
-    """What prints a line, and what shows progress where somebody watches."""
+def _watch(quiet: bool) -> Iterator[Callable[[TrainingProgress], None]]:
+    """What to call with the state of a run: it moves a bar where somebody watches, and is logged elsewhere."""
     if quiet:
-        yield (lambda text: None), (lambda progress: None)
+        yield lambda progress: None
         return
-    if not sys.stderr.isatty():
-        yield _log()
+    if not _logging.is_watched():
+        yield _log
         return
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
 
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[said]}"))
-    with Bar(*columns, TimeRemainingColumn(), console=_print.console(to_stderr=True), transient=True) as bar:
+    with _progress.bars(*columns, TimeRemainingColumn()) as bar:
         task = bar.add_task("", total=None, epoch="1", said="")
 
         def watch(at: TrainingProgress) -> None:
@@ -163,24 +161,13 @@ def _watch(quiet: bool) -> Iterator[Any]:
             said = f"loss {at.loss:.2f}{ap50}, {at.images_per_s:.0f} images/s, {at.waited:.0%} waiting for images"
             bar.update(task, total=at.steps, completed=at.step, epoch=f"{at.epoch}/{at.epochs}", said=said)
 
-        tell: Callable[[str], None] = lambda text: bar.console.print(text)  # noqa: E731
-        yield tell, watch
+        yield watch
 
 
-def _log() -> Any:
-    """What prints a line, and what prints the progress where no line came for a minute."""
-    last = time.monotonic()
-
-    def tell(text: str) -> None:
-        nonlocal last
-        last = time.monotonic()
-        print(text, file=sys.stderr, flush=True)
-
-    def watch(at: TrainingProgress) -> None:
-        if time.monotonic() - last >= QUIET_S:
-            tell(at.line())
-
-    return tell, watch
+def _log(progress: TrainingProgress) -> None:
+    """Log the state of a run where nothing was logged for a minute."""
+    if _logging.silent_s() >= QUIET_S:
+        inform(progress.line(), prefix=False)
 
 
 def _figures(run: TrainRun) -> Any:

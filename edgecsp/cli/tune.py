@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 import typer
 
 from ..errors import EdgecspError, UsageError
-from . import _options, _signals, bench, quantize
+from . import _options, _progress, _signals, bench, quantize
+from ._logging import inform, warn
 from ._print import print
 from .render import tune as _tune_shown
 
@@ -74,12 +75,12 @@ def command(
 
             try:
                 ranges = _ranges(made, calib, quiet)
-                with bench.progress(quiet) as tell:
+                with _progress.bar("", quiet=quiet, unit="steps") as progress:
                     found = tune.run(
-                        made, spec, tuning, data=data, ranges=ranges, tell=tell, tick=tick, command=sys.argv
+                        made, spec, tuning, data=data, ranges=ranges, progress=progress, tick=tick, command=sys.argv
                     )
             except tune.BenchStopped:
-                print("edgecsp: stopped before its end: nothing is kept", file=sys.stderr)
+                warn("stopped before its end: nothing is kept")
                 raise typer.Exit(128 + stop.signal) from None
         place = found.keep()
         if not quiet:
@@ -88,7 +89,7 @@ def command(
             texts["json"].write(json_module.dumps(found.report, allow_nan=False) + "\n")
             texts["json"].close()
     if not quiet:
-        print(f"kept in {place}: --engine auto uses it; to drop it: edgecsp tune --forget {spec}", file=sys.stderr)
+        inform(f"kept in {place}: --engine auto uses it; to drop it: edgecsp tune --forget {spec}", prefix=False)
 
 
 def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
@@ -103,7 +104,7 @@ def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
         if not gone:
             raise UsageError(f"nothing is kept for {model}; see: edgecsp tune --list")
         for place in gone:
-            print(f"removed {place}", file=sys.stderr)
+            inform(f"removed {place}", prefix=False)
         return
     rows = [kept for kept in tuned.known() if model in (None, kept.said.get("spec"))]
     if json is not None:
@@ -116,7 +117,7 @@ def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
     for kept in rows:
         print(*_tune_shown.kept(kept), sep="\n")
     if not rows:
-        print(f"nothing is kept{f' for {model}' if model else ''}; type: edgecsp tune MODEL", file=sys.stderr)
+        inform(f"nothing is kept{f' for {model}' if model else ''}; type: edgecsp tune MODEL", prefix=False)
 
 
 def _resolved(spec: str) -> Optional[Model]:

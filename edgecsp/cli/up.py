@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
@@ -11,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import _options, _print, _serving
-from ._print import print
+from ._logging import inform
 from .render import startup
 from .serve import engine_facts
 
@@ -26,7 +25,6 @@ def command(
     file: Optional[Path] = typer.Argument(None, help="the site: model, streams, where to listen, whom to tell (TOML)"),
     check: bool = typer.Option(False, "--check", help="read it, say what is wrong with it, start nothing"),
     schema: bool = typer.Option(False, "--schema", help="print the JSON schema of such files"),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="say nothing"),
 ) -> None:
     """Serve a site: its streams, its page and API, its messages, as one TOML file says."""
     if schema:
@@ -39,13 +37,13 @@ def command(
     from ..serve import site as sites
 
     site = sites.load(file)
-    if not check:
-        _serve(site, quiet)
-    elif not quiet:
-        _tell(site, file)
+    if check:
+        _describe(site, file)
+    else:
+        _serve(site)
 
 
-def _serve(site: ServerConfig, quiet: bool) -> None:
+def _serve(site: ServerConfig) -> None:
     _serving.require()
     from .. import pipeline
     from ..media import scheduler
@@ -59,30 +57,26 @@ def _serve(site: ServerConfig, quiet: bool) -> None:
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
-        if not quiet:
-            startup.engine(detector)
+        startup.engine(detector)
         return engine_facts(detector)
 
     _serving.run(
         _serving.Place(site.host, site.port, site.token), opened, lambda detector: site.views(detector.model),
         facts=facts, queue=site["queue"], loop=site["loop"], broker=site.broker,
-        mqtt_every_s=site.mqtt_every_s, hooks=site.hooks, quiet=quiet,
+        mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
     )  # fmt: skip
 
 
-def _tell(site: ServerConfig, file: Path) -> None:
+def _describe(site: ServerConfig, file: Path) -> None:
     """What the file comes to, without logins."""
     from ..serve import webhooks
     from ..serve.address import shown
 
     count = len(site.watched)
-    print(
-        f"edgecsp: {file} is fit: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}",
-        file=sys.stderr,
-    )
+    inform(f"{file} is fit: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}")
     for each in site.watched:
-        print(f"  {each.name}: {shown(each.uri)}", file=sys.stderr)
+        inform(f"  {each.name}: {shown(each.uri)}", prefix=False)
     names = [site.broker.name] if site.broker is not None else []
     names += webhooks.names(site.hooks)
     if names:
-        print(f"  tells {_options.listed(names)}", file=sys.stderr)
+        inform(f"  tells {_options.listed(names)}", prefix=False)

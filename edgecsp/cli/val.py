@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
@@ -12,6 +11,7 @@ import typer
 
 from ..errors import UsageError
 from . import _options, _outputs, _progress
+from ._logging import inform, warn
 from ._print import print
 from .render import accuracy as _scores
 
@@ -82,9 +82,9 @@ def command(
         _introduce(held, asked)
     outputs = _outputs.Outputs(held, asked, out, save_json, json)
     rows: List[AccuracyRow] = []
-    with outputs, _progress.bar("measuring", len(held.pictures) * len(asked), quiet) as tick:
+    with outputs, _progress.bar("measuring", len(held.pictures) * len(asked), quiet) as progress:
         for row in accuracy.measured(
-            asked, held, shown=shown, conf=conf, max_det=max_det, threads=threads, tick=tick, iou=iou,
+            asked, held, shown=shown, conf=conf, max_det=max_det, threads=threads, progress=progress, iou=iou,
             agnostic=agnostic, plain_nms=plain_nms, resize=resize,
         ):  # fmt: skip
             rows.append(row)
@@ -100,14 +100,14 @@ def command(
 
 def _introduce(data: Data, asked: Sequence[EngineOption]) -> None:
     for note in data.notes:
-        print(f"edgecsp: {note}", file=sys.stderr)
+        inform(note)
     for name in {way.model.name: way for way in asked if way.model.origin.get("weights") == "random"}:
-        print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing, and its AP says so", file=sys.stderr)
+        warn(f"RANDOM WEIGHTS: {name} has learned nothing, and its AP says so")
     objects = sum(data.counts)
-    print(
+    inform(
         f"{data.name}: {data.layout}, {len(data.pictures)} picture{'s' * (len(data.pictures) != 1)}, {objects} "
         f"object{'s' * (objects != 1)} of {len(data.names)} class{'es' * (len(data.names) != 1)}",
-        file=sys.stderr,
+        prefix=False,
     )
 
 
@@ -125,16 +125,17 @@ def _said(data: Data) -> Dict[str, Any]:
 def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
     """The tables, the files, and what went wrong."""
     if not quiet:
-        print(*_scores.tables(rows), sep="\n", file=sys.stderr if to_stderr else sys.stdout)
+        for line in _scores.tables(rows):
+            inform(line, prefix=False) if to_stderr else print(line)
         for path in paths[:8]:
-            print(f"wrote {path}", file=sys.stderr)
+            inform(f"wrote {path}", prefix=False)
         if len(paths) > 8:
-            print(f"  and {len(paths) - 8} more beside them", file=sys.stderr)
+            inform(f"  and {len(paths) - 8} more beside them", prefix=False)
     for row in rows:
         if row.why:
-            print(f"edgecsp: not measured: {row.way.engine} in {row.way.precision}: {row.why}", file=sys.stderr)
+            warn(f"not measured: {row.way.engine} in {row.way.precision}: {row.why}")
     problems = {text: None for row in rows for text in row.problems}
     for text in problems:
-        print(f"edgecsp: {text}", file=sys.stderr)
+        warn(text)
     if problems:
         raise typer.Exit(PARTLY_DONE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json as json_module
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
@@ -12,6 +11,7 @@ import typer
 
 from ..errors import EngineUnavailable, SourceError
 from . import _options, _pictures, _print
+from ._logging import inform, warn
 from ._print import print
 
 if TYPE_CHECKING:
@@ -60,16 +60,15 @@ def command(
         real = (
             f"on {len(pictures)} pictures" if images else f"on {len(pictures)} drawn pictures (--images for real ones)"
         )
-        print(f"{made.name} {real}; differences are shares of a head's largest value", file=sys.stderr)
+        inform(f"{made.name} {real}; differences are shares of a head's largest value", prefix=False)
     for row in wrong:
-        print(
-            f"edgecsp: {row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
-            f"beyond {TOLERANCE:g}: it computes another network",
-            file=sys.stderr,
+        warn(
+            f"{row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
+            f"beyond {TOLERANCE:g}: it computes another network"
         )
     lacking = _lacking(rows, asked or ())
     for why, names in _reasons([row for row in rows if row.engine in lacking]).items():
-        print(f"edgecsp: not verified: {', '.join(names)}: {why}", file=sys.stderr)
+        warn(f"not verified: {', '.join(names)}: {why}")
     if wrong:
         raise typer.Exit(DISAGREE)
     if lacking:

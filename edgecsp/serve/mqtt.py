@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import socket
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set
 from urllib.parse import unquote
 
 from ..errors import EngineUnavailable, OutputError, UsageError
@@ -30,6 +31,7 @@ from .live import StreamState
 from .retry import Backoff
 from .spool import Spool
 
+LOG = logging.getLogger(__name__)
 STEADY_S = 10.0
 EXAMPLE = "mqtt://user:password@host:1883/prefix, or mqtts:// for TLS"
 
@@ -85,7 +87,7 @@ class Mqtt:
     """Sends what happens on the bus to a broker; `start` it, and `close` it in any case.
 
     It never keeps a stream waiting: what happens goes into the spool, and from there to the broker when there is one.
-    `labels` are the model's. `told` hears what people should know: that the broker is there, or why not. `sent` counts
+    `labels` are the model's. That the broker is there, or why not, is logged. `sent` counts
     what was acknowledged, `connects` how often the broker was reached. Raises `EngineUnavailable` without paho-mqtt,
     and `OutputError` when there is no place for the spool.
     """
@@ -100,7 +102,6 @@ class Mqtt:
         every_s: float = EVERY_S,
         spool: Optional[Spool] = None,
         backoff: Optional[Backoff] = None,
-        told: Callable[[str], None] = lambda text: None,
     ) -> None:
         try:
             import paho.mqtt.client  # noqa: F401 - asked for now, not in a thread
@@ -114,7 +115,7 @@ class Mqtt:
         self._views = {view.name: view for view in views}
         self._labels = tuple(labels)
         self._ids = homeassistant.Ids(target.prefix, list(self._views), self._labels)
-        self._told, self._said = told, ""
+        self._said = ""
         self._backoff = backoff or Backoff()
         self._lock = threading.Lock()
         self.wake = threading.Event()
@@ -191,17 +192,17 @@ class Mqtt:
                 self._backoff.reset()
             self.stop.wait(self._backoff.next_s())
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, level: int = logging.WARNING) -> None:
         if text.split(";")[0] != self._said:  # not at each try
             self._said = text.split(";")[0]
-            self._told(text)
+            LOG.log(level, "%s", text)
 
     def reached(self) -> None:
         """Hear that the broker has let us in."""
         self.connected = True
         self.connects += 1
         self._reached = time.monotonic()
-        self._say(f"{self.target.name}: connected")
+        self._say(f"{self.target.name}: connected", logging.INFO)
 
     def greet(self) -> None:
         """Have all that is retained sent again: the broker, or Home Assistant, is new."""

@@ -16,7 +16,7 @@ from typing import Counter as CounterOf
 from ..system import text
 from .address import shown
 
-LOG = logging.getLogger("edgecsp.serve")
+LOG = logging.getLogger(__name__)
 REPEAT_S = 60.0  # a traceback of the same place is written in full at most once in this time
 PLACES_MAX = 256
 WHERE = ("request", "stream", "worker", "mqtt", "webhook", "server")

@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import logging
 import ssl
 import threading
 import time
@@ -32,6 +33,7 @@ from .event_throttle import EVERY_S, EventThrottle
 from .events import LIMIT, Bus, Event
 from .retry import Backoff
 
+LOG = logging.getLogger(__name__)
 QUEUE = 256
 TRIES = 8
 TIMEOUT_S = 10.0
@@ -90,7 +92,7 @@ class Webhooks:
     """Sends what happens on the bus to hooks, each at its own pace; `start` it, and `close` it in any case.
 
     At most `queue` events wait for each hook, then the oldest goes; one that fails is tried `tries` times. `sent` and
-    `dropped` count by the hook's name, as `names` has it. `told` hears what people should know.
+    `dropped` count by the hook's name, as `names` has it. Why a hook fails is logged.
     """
 
     def __init__(
@@ -103,11 +105,10 @@ class Webhooks:
         tries: int = TRIES,
         timeout_s: float = TIMEOUT_S,
         backoff: Callable[[], Backoff] = Backoff,
-        told: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._stop = threading.Event()
         self._posts = [
-            _Posts(each, name, self._stop, queue, tries, timeout_s, backoff(), told)
+            _Posts(each, name, self._stop, queue, tries, timeout_s, backoff())
             for each, name in zip(hooks, names(hooks))
         ]
         self._events = bus.subscribe(LIMIT * 4)
@@ -159,20 +160,12 @@ class _Posts:
     """A hook, and the events that wait for it."""
 
     def __init__(
-        self,
-        target: Hook,
-        name: str,
-        stop: threading.Event,
-        queue: int,
-        tries: int,
-        timeout_s: float,
-        backoff: Backoff,
-        told: Callable[[str], None],
+        self, target: Hook, name: str, stop: threading.Event, queue: int, tries: int, timeout_s: float, backoff: Backoff
     ) -> None:
         self.hook, self.name = target, name
         self.sent = self.dropped = 0
         self._stop, self._tries, self._timeout_s = stop, tries, timeout_s
-        self._backoff, self._told, self._said = backoff, told, ""
+        self._backoff, self._said = backoff, ""
         self._ready = threading.Condition()
         self._waiting: Deque[Event] = deque(maxlen=queue)
 
@@ -222,7 +215,7 @@ class _Posts:
         if text != self._said:
             self._said = text
             if text:
-                self._told(text)
+                LOG.warning("%s", text)
 
     def _post(self, event: Event) -> Tuple[int, str]:
         """One try: the server's code (0 when there is no answer), and what it was."""

@@ -15,7 +15,7 @@ def deprecate(old: str, new: str, *, remove_in: str) -> Callable[[F], F]:
     def wrap(function: F) -> F:
         @functools.wraps(function)
         def warning(*args: Any, **keywords: Any) -> Any:
-            _warn(old, new, remove_in)
+            warn_deprecated(old, new, remove_in=remove_in)
             return function(*args, **keywords)
 
         return warning  # type: ignore[return-value]
@@ -52,12 +52,15 @@ class MovedModules:
         import importlib
 
         new = self._moved[module.__name__]
-        _warn(module.__name__, new, self._remove_in)
+        warn_deprecated(module.__name__, new, remove_in=self._remove_in)
         found = importlib.import_module(new)
         module.__dict__.update({"__getattr__": lambda name: getattr(found, name), "__doc__": found.__doc__})
 
 
-def _warn(old: str, new: str, remove_in: str) -> None:
+def warn_deprecated(old: str, new: str, *, remove_in: str, stacklevel: int = 3) -> None:
+    """Warn that `old` will go and name what replaces it; the warning points `stacklevel` calls up."""
     import warnings
 
-    warnings.warn(f"{old} is deprecated and will be removed in edgecsp {remove_in}; use {new}", DeprecationWarning, 3)
+    warnings.warn(
+        f"{old} is deprecated and will be removed in edgecsp {remove_in}; use {new}", DeprecationWarning, stacklevel
+    )

@@ -11,28 +11,29 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
-from typing import Any, BinaryIO, Callable, Dict, Mapping, Optional
+from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional
 
 from .. import errors
 from ..errors import BuildFailed, EdgecspError, UnknownName, UsageError
 from . import memory
+from .redaction import RedactionFilter
 
-Note = Callable[[str], None]
+PACKAGE = "edgecsp"  # the logger above all of ours
 CHILD = "import sys; from edgecsp.system import isolation as isolated; isolated.serve(int(sys.argv[1]))"
 
 
-def call(
-    target: str, request: Mapping[str, Any], *, doing: str, hint: str = "", note: Note = lambda text: None
-) -> Dict[str, Any]:
-    """What `target`, "module:function", answers to `request` and a `Note`, both JSON, in a child process.
+def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "") -> Dict[str, Any]:
+    """What `target`, "module:function", answers to `request`, both JSON, in a child process.
 
-    `doing` begins the sentence about a child that died, `hint` ends it. The child's stderr is ours. Raises the
-    `EdgecspError` that the function raised, or `BuildFailed`.
+    `doing` begins the sentence about a child that died, `hint` ends it. The child's stderr is ours, and what it logs
+    is logged here, by the loggers of the same names. Raises the `EdgecspError` that the function raised, or
+    `BuildFailed`.
     """
     kills = memory.kernel_kills()
     reader, writer = os.pipe()
@@ -48,8 +49,8 @@ def call(
         try:
             assert child.stdin is not None
             with suppress(BrokenPipeError), child.stdin:  # dead already: its code says how
-                child.stdin.write(json.dumps({"target": target, "request": request}).encode())
-            said = _listen(answers, note)
+                child.stdin.write(json.dumps({"target": target, "request": request, "level": _level()}).encode())
+            said = _listen(answers)
             code = child.wait()
         finally:  # also on Ctrl-C: nobody would wait for what it builds
             child.kill()
@@ -65,20 +66,38 @@ def call(
 
 
 def serve(handle: int) -> None:
-    """The child's side: read a request from stdin, write notes and one answer to the file `handle`, a line each."""
+    """The child's side: read a request from stdin, write the log and one answer to the file `handle`, a line each."""
     leave_signals_to_parent()
     said = json.load(sys.stdin)
     module, name = said["target"].split(":")
     with os.fdopen(handle, "wb", buffering=0) as file:
 
-        def tell(kind: str, value: Any) -> None:
+        def send(kind: str, value: Any) -> None:
             file.write(json.dumps({kind: value}).encode() + b"\n")
 
+        _log_to(lambda record: send("log", record), said["level"])
         try:
             function = getattr(importlib.import_module(module), name)
-            tell("answer", function(said["request"], lambda text: tell("note", text)))
+            send("answer", function(said["request"]))
         except EdgecspError as raised:
-            tell("error", [type(raised).__name__, str(raised)])
+            send("error", [type(raised).__name__, str(raised)])
+
+
+def _level() -> int:
+    return logging.getLogger(PACKAGE).getEffectiveLevel()
+
+
+def _log_to(send: Callable[[List[Any]], None], level: int) -> None:
+    """In a child: have what the package logs sent to the parent as name, level and text."""
+
+    class Sent(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            send([record.name, record.levelno, "\n".join(filter(None, (record.getMessage(), record.exc_text)))])
+
+    handler, logger = Sent(), logging.getLogger(PACKAGE)
+    handler.addFilter(RedactionFilter())
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
 
 
 def leave_signals_to_parent() -> None:
@@ -92,15 +111,16 @@ def leave_signals_to_parent() -> None:
             libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _listen(answers: BinaryIO, note: Note) -> Optional[Dict[str, Any]]:
-    """Pass the child's notes on until its answer comes; None when it ended without one."""
+def _listen(answers: BinaryIO) -> Optional[Dict[str, Any]]:
+    """Log what the child logs until its answer comes; None when it ended without one."""
     for line in answers:
         if not line.endswith(b"\n"):
             return None
         said: Dict[str, Any] = json.loads(line)
-        if "note" not in said:
+        if "log" not in said:
             return said
-        note(said["note"])
+        name, level, text = said["log"]
+        logging.getLogger(name).log(level, "%s", text)
     return None
 
 

@@ -2,12 +2,16 @@
 
 redact("rtsp://eve:hunter2@door/live?sessionid=7")            # rtsp://door/live?sessionid=***
 redact_text("cannot open rtsp://eve:hunter2@door/live")       # cannot open rtsp://door/live
+handler.addFilter(RedactionFilter())                          # the same for all that a log handler writes
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Match
+
+from .text import traceback_lines
 
 # What a GStreamer element, or a program that quotes one, calls what should not be read.
 SECRET_NAME = (
@@ -63,6 +67,29 @@ def redact_text(text: str) -> str:
         shown += [_FIELD.sub(_star, text[at : found.start()]), redact(found[0])]
         at = found.end()
     return "".join([*shown, _FIELD.sub(_star, text[at:])])
+
+
+class RedactionFilter(logging.Filter):
+    """A filter for handlers: no record that passes quotes a login, a key or a token, in its message or its traceback.
+
+    It goes on a handler: a filter on a logger does not see the records of the loggers below it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact the record in place; it always passes."""
+        record.msg, record.args = _redact_lines(record.getMessage()), None
+        if record.exc_info and record.exc_info[1] is not None:
+            # `logging.Formatter` takes `exc_text` where it is set, and formats the exception itself where it is not.
+            record.exc_text = "\n".join(map(redact_text, traceback_lines(record.exc_info[1])))
+        elif record.exc_text:
+            record.exc_text = _redact_lines(record.exc_text)
+        if record.stack_info:
+            record.stack_info = _redact_lines(record.stack_info)
+        return True
+
+
+def _redact_lines(text: str) -> str:
+    return "".join(map(redact_text, text.splitlines(keepends=True)))
 
 
 def _star(match: Match[str]) -> str:

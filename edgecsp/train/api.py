@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Union
 
 from ..errors import EngineUnavailable, UnknownName, UsageError
+from ..system.deprecation import warn_deprecated
+from ..system.redaction import RedactionFilter
 from .resources import AUTO
 from .settings import TrainSettings
 
@@ -42,8 +46,9 @@ def train(model: Union[str, Path], data: Union[str, Path, Data], **options: Any)
     ends; 0 never. seed (0). classes: names of the only classes to learn. single_cls (False): all classes as one.
     val_split (0.1): share of the images to judge by where the data has no val, 0..1. no_flip, multi_scale (False).
     name: the run's folder, new or empty [the next runs/train/N]. resume: the folder of a run to go on with, under the
-    same options. tell, watch: called with lines of text, and with a `Progress` now and then. Beside these, every field
-    of `TrainSettings`.
+    same options. watch: called with a `TrainingProgress` now and then. Beside these, every field of `TrainSettings`.
+    What the run says on its way is logged to `logging.getLogger("edgecsp.train")`. `tell`, which was called with those
+    lines, is deprecated.
 
     Raises `UnknownName` for another option, `UsageError`, `SourceError` (data or weights that cannot be read),
     `BadModel`, `BadWeights`, `BuildFailed` (an engine gives other heads than torch), `OutputError` (a full disk), and
@@ -52,8 +57,27 @@ def train(model: Union[str, Path], data: Union[str, Path, Data], **options: Any)
     check_installed()
     from . import run
 
+    write: Optional[Callable[[str], object]] = options.pop("tell", None)
     settings, others = _sorted(options, set(run.train.__kwdefaults__ or ()) - {"settings"})
-    return run.train(str(model), data, settings=TrainSettings(**settings), **others)
+    with nullcontext() if write is None else _log_to(write):
+        return run.train(str(model), data, settings=TrainSettings(**settings), **others)
+
+
+@contextmanager
+def _log_to(write: Callable[[str], object]) -> Iterator[None]:
+    """Call `write` with each line that training logs: what `tell=` was."""
+    warn_deprecated("tell=", "logging.getLogger('edgecsp.train')", remove_in="0.3", stacklevel=5)
+    logger, handler = logging.getLogger(__package__), logging.Handler()
+    handler.emit = lambda record: write(record.getMessage())  # type: ignore[assignment,method-assign]
+    handler.addFilter(RedactionFilter())
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _sorted(options: Dict[str, Any], known: set[str]) -> tuple[Dict[str, Any], Dict[str, Any]]:

@@ -6,6 +6,7 @@ seen.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,12 +23,14 @@ from ..bench.accuracy import check, look
 from ..bench.accuracy.truth import Boxes, Data, Picture
 from ..errors import SourceError, Stopped, UsageError
 from ..system import cpu
+from ..system.progress import NO_PROGRESS, Progress
 from ..types import Array
 from . import distributed
 from .augment import Augment, Sample, sample
 from .cache import Store, open_store
-from .progress import ticker
+from .progress import LoggedProgress
 
+LOG = logging.getLogger(__name__)
 SPARE = 1.25  # images are kept this much larger than the network's input, so that zooming in finds detail
 
 
@@ -46,9 +49,7 @@ class Images:
     cannot be read as well.
     """
 
-    def __init__(
-        self, data: Data, side: int, store: Optional[Store] = None, tick: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, data: Data, side: int, store: Optional[Store] = None, progress: Progress = NO_PROGRESS) -> None:
         self._store = store
         self._side, self._rows = int(side * SPARE), []
         self._kept: List[Sample] = []
@@ -57,7 +58,7 @@ class Images:
         with ThreadPoolExecutor(cpu.threads()) as pool:
             for row, (seen, sample) in zip(data.pictures, _ahead(pool, self._read, data.pictures)):
                 self.looks.append(seen)
-                tick()
+                progress.advance()
                 if sample is None:
                     continue
                 self._rows.append(row)
@@ -126,35 +127,43 @@ def _confidence(boxes: Boxes) -> Array:
     return np.where(boxes.crowd, 0, sure).astype(np.float32)
 
 
-def read_images(
-    data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, tell: Callable[[str], None], stop: Event
-) -> Images:
+class _Reading(LoggedProgress):
+    """Logged, and ended by `stop`."""
+
+    def __init__(self, done: str, total: int, stop: Event) -> None:
+        super().__init__(done, total)
+        self._stop = stop
+
+    def advance(self, amount: float = 1) -> None:
+        """Count images. Raises `Stopped`."""
+        super().advance(amount)
+        if self._stop.is_set():
+            raise Stopped("stopped while the images were read; training had not begun")
+
+
+def read_images(data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, stop: Event) -> Images:
     """What to learn from, and the report of what it and the validation images hold.
 
     The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box, `Stopped` once `stop`
     is set.
     """
-    count = ticker(tell, "read", len(data.pictures))
-
-    def tick() -> None:
-        count()
-        if stop.is_set():
-            raise Stopped("stopped while the images were read; training had not begun")
-
     store = open_store(
         cache, len(data.pictures), int(side * SPARE), folder, distributed.rank(), distributed.local_size()
     )
-    images = Images(data, side, store, tick)
+    images = Images(data, side, store, _Reading("read", len(data.pictures), stop))
     if not distributed.rank():
         for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
-            tell(line)
+            LOG.info("%s", line)
     boxes = sum(map(len, images.sizes))
     if not boxes:
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
     empty = sum(not len(sizes) for sizes in images.sizes)
-    tell(
-        f"learns from {len(images)} images with {boxes} boxes, {store.name if store is not None else 'read anew'}"
-        + (f"; {empty} without a box teach the background" if empty else "")
+    LOG.info(
+        "learns from %d images with %d boxes, %s%s",
+        len(images),
+        boxes,
+        store.name if store is not None else "read anew",
+        f"; {empty} without a box teach the background" if empty else "",
     )
     return images
 

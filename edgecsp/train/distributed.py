@@ -9,6 +9,7 @@ are everybody's (not SyncBatchNorm), so a process should have a batch of eight i
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import contextmanager
 from datetime import timedelta
@@ -77,6 +78,19 @@ def processes(device: str) -> Iterator[str]:
         yield device
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def first_logs() -> Iterator[None]:
+    """Have the first process alone log; the others log errors."""
+    logger = logging.getLogger(__package__)
+    before = logger.level
+    if rank():
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def from_first(make: Callable[[], _T]) -> _T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ from ..errors import EngineFailed, SourceError, Stopped, UsageError
 from . import distributed
 from .trainer import Diverged, Trainer
 
+LOG = logging.getLogger(__name__)
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 20  # steps
 
@@ -34,7 +36,7 @@ class Keeper(Protocol):
 
     folder: Path
 
-    def note(self, terms: Sequence[float], pace: Pace) -> None:
+    def log_step(self, terms: Sequence[float], pace: Pace) -> None:
         """Log the mean terms of some steps and how fast they were."""
 
     def save(self) -> None:
@@ -51,9 +53,6 @@ class Keeper(Protocol):
 
     def is_enough(self) -> bool:
         """Whether the run ends before its last step."""
-
-    def tell(self, text: str) -> None:
-        """A line for people."""
 
 
 def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event) -> Pace:
@@ -78,11 +77,12 @@ def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Ke
                 seen.append(terms)
             else:
                 skipped = trainer.skipped
-                keeper.tell(f"step {trainer.step} is skipped: its loss or gradient is no number ({skipped} so far)")
+                text = "step %d is skipped: its loss or gradient is no number (%d so far)"
+                LOG.warning(text, trainer.step, skipped)
             due = keeper.is_due()
             if seen and (len(seen) >= LOG_EVERY or due):
                 if first:
-                    keeper.note(torch.stack(seen).mean(0).tolist(), clock.pace())
+                    keeper.log_step(torch.stack(seen).mean(0).tolist(), clock.pace())
                 seen.clear()
             if due or time.monotonic() - saved > SAVE_EVERY_S:
                 _save(trainer, keeper)

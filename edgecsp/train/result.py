@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ..processing import preprocess
 from ..types import Array, Model
 from .network import Network
 
+LOG = logging.getLogger(__name__)
 CLOSE = 1e-3  # of a head's scale; float32 on two implementations is off by some millionths
 SAME = 1e-5  # the same floats on one engine, by way of darknet's files
 
@@ -31,14 +33,12 @@ class Agreement:
     difference: float
 
 
-def save(
-    model: Model, network: Network, cfg: str, images: List[Array], folder: Path, tell: Callable[[str], None]
-) -> Tuple[Agreement, ...]:
+def save(model: Model, network: Network, cfg: str, images: List[Array], folder: Path) -> Tuple[Agreement, ...]:
     """Write `best.onnx` to `folder`, and with a `cfg` text `best.cfg` and `best.weights` beside it.
 
     The ONNX gets its name after every engine that is installed gave torch's heads on `images`; raises `BuildFailed`
-    when one gives others. darknet's files must give the heads of the ONNX when they are read back, or are left out and
-    `tell` is called. Raises `OutputError` when the place cannot be written; files that were there before stay then.
+    when one gives others. darknet's files must give the heads of the ONNX when they are read back, or are left out,
+    which is logged. Raises `OutputError` when the place cannot be written; files that were there before stay then.
     """
     onnx, pair = folder / "best.onnx", (folder / "best.cfg", folder / "best.weights")
     contents = {onnx: model.onnx}
@@ -56,7 +56,7 @@ def save(
         if cfg:
             off = difference(written, darknet.load(*(parts[each].path for each in pair)).model, images)
             if not off <= SAME:
-                tell(f"no best.cfg: read back, its heads differ from best.onnx's by {off:.2g} of their scale")
+                LOG.warning("no best.cfg: read back, its heads differ from best.onnx's by %.2g of their scale", off)
                 for each in pair:
                     parts[each].drop()
     return found

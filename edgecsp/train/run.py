@@ -11,6 +11,7 @@ been.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,14 +35,14 @@ from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
 from .distill import Distillation
 from .model import Layout, cfg_text, masks_of, trainable
-from .progress import TrainingProgress, duration, ticker
+from .progress import LoggedProgress, TrainingProgress, duration
 from .settings import TrainSettings
 from .splits import as_one, digest, split
 from .teacher import Teaching
 from .trainer import Trainer, use_kept_memory
-from .validation import BATCH, validate
+from .validation import validate
 
-Tell = Callable[[str], None]
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,6 @@ def train(
     teacher: Sequence[str] = (),
     unlabelled: Sequence[str] = (),
     stop: Optional[Event] = None,
-    tell: Tell = lambda text: None,
     watch: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> TrainRun:
     """Train a zoo model or a darknet cfg on labelled images and export the best of what it was.
@@ -107,9 +107,9 @@ def train(
     caches.check(cache)
     resources.pick_workers(workers, "cpu")
     teaching = Teaching(tuple(teacher), tuple(unlabelled))
-    with distributed.processes(pick_device(device)) as place:
+    with distributed.processes(pick_device(device)) as place, distributed.first_logs():
         if distributed.rank():
-            tell, watch = (lambda text: None), (lambda progress: None)
+            watch = lambda progress: None  # noqa: E731
 
         def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data]:
             held = folders.record(Path(resume)) if resume is not None else None
@@ -123,12 +123,12 @@ def train(
             )
             folder = Path(resume) if resume is not None else folders.new(out)
             if teaching:
-                learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, tell, stop)
+                learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, stop)
                 learn, judge = (as_one(learn), as_one(judge)) if single_class else (learn, judge)
             return folder, held, learn, judge
 
         folder, record, learn, judge = distributed.from_first(prepare)
-        read = partial(read_images, learn, judge, cache=cache, folder=folder, tell=tell, stop=stop)
+        read = partial(read_images, learn, judge, cache=cache, folder=folder, stop=stop)
         if record is not None:
             settings = replace(settings, batch=resources.batch_of(settings.batch, record))
             layout = Layout.from_dict(record["layout"])
@@ -141,22 +141,22 @@ def train(
             begin = distributed.from_first(lambda: start.find(weights, entry))
             anchored = start.find_teacher(settings.distill) if settings.distill else begin
             layout = distributed.from_first(
-                lambda: replace(_layout(entry, side, images, learn.names, anchored, tell), cfg=cfg)
+                lambda: replace(_layout(entry, side, images, learn.names, anchored), cfg=cfg)
             )
         if settings.batch == 0:
             batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
             settings = replace(settings, batch=batch)
-            tell(f"--batch auto: {batch}")
+            LOG.info("--batch auto: %d", batch)
         settings, each = _steps(settings, len(images))
         trainer = Trainer(layout, settings, settings.epochs * each, place)
         trainer.freeze_steps = settings.freeze * each
         if settings.distill:
             trainer.distillation = Distillation(start.find_teacher(settings.distill), layout, place)
-        run = _Run(folder, layout, trainer, each, learn, judge, tell, watch)
+        run = _Run(folder, layout, trainer, each, learn, judge, watch)
         if record is not None:
             run.resume()
         else:
-            tell(_begin(trainer, begin, layout, advise=weights is None))
+            LOG.info("%s", _begin(trainer, begin, layout, advise=weights is None))
             distributed.from_first(lambda: run.begin(begin.name, teaching))
         try:
             return run.go(images, resources.pick_workers(workers, place), stop)
@@ -198,9 +198,7 @@ def _begin(trainer: Trainer, begin: start.Start, layout: Layout, *, advise: bool
     return f"begins with {begin.name}{advice}: {taken} of {len(trainer.network.state_dict())} tensors{heads}"
 
 
-def _layout(
-    entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], begin: start.Start, tell: Tell
-) -> Layout:
+def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], begin: start.Start) -> Layout:
     """Anchors of the heads that training begins with; else from the data, by k-means on the IoU of shapes."""
     wh = np.concatenate(images.sizes) * side
     wh = wh[(wh >= 1).all(1)]
@@ -210,9 +208,9 @@ def _layout(
     anchors = begin.anchors(names, masks)
     before, after = (float(shape_iou(wh, np.array(a)).max(1).mean()) for a in (anchors or entry.anchors, fitted))
     if anchors:
-        tell(f"anchors of the weights: mean best IoU of shapes {before:.3f} (from the data: {after:.3f})")
+        LOG.info("anchors of the weights: mean best IoU of shapes %.3f (from the data: %.3f)", before, after)
     else:
-        tell(f"anchors from the data: mean best IoU of shapes {before:.3f} -> {after:.3f}")
+        LOG.info("anchors from the data: mean best IoU of shapes %.3f -> %.3f", before, after)
         anchors = fitted
     return Layout(entry.name, side, tuple(names), anchors, masks)
 
@@ -228,11 +226,10 @@ class _Run:
         each: int,
         learn: Data,
         judge: Data,
-        tell: Tell,
         watch: Callable[[TrainingProgress], None],
     ) -> None:
         self.folder, self.layout, self.trainer, self.each = folder, layout, trainer, each
-        self._learn, self._judge, self.tell, self._watch = learn, judge, tell, watch
+        self._learn, self._judge, self._watch = learn, judge, watch
         self._log: List[Dict[str, Any]] = []
         self._best: Dict[str, Any] = {}
         self._details: Dict[str, Any] = {}
@@ -273,7 +270,7 @@ class _Run:
         self._log, self._best = json.loads(held["log"]), json.loads(held["best"])
         if self._best and not distributed.rank():
             self._details = json.loads(checkpoint.read(self.folder / "best.pt").get("details", "{}"))
-        self.tell(f"goes on after step {self.trainer.step} of {self.trainer.steps}")
+        LOG.info("goes on after step %d of %d", self.trainer.step, self.trainer.steps)
 
     def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
         """All steps that are left, then the export."""
@@ -302,10 +299,10 @@ class _Run:
         patience = self.trainer.settings.patience
         enough = bool(patience and self._best and self.trainer.step // self.each - self._best["epoch"] >= patience)
         if enough:
-            self.tell(f"no better AP for {patience} epochs: the run ends")
+            LOG.info("no better AP for %d epochs: the run ends", patience)
         return enough
 
-    def note(self, terms: Sequence[float], pace: loop.Pace) -> None:
+    def log_step(self, terms: Sequence[float], pace: loop.Pace) -> None:
         """Log the means of some steps."""
         trainer, epochs = self.trainer, self.trainer.settings.epochs
         row = {"step": trainer.step, "epoch": trainer.step / self.each, "lr": trainer.rate(), "loss": sum(terms)}
@@ -322,15 +319,16 @@ class _Run:
     def validate(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
         found = Predictions(self._judge)
-        tick = ticker(self.tell, "validated", len(self._judge.pictures), BATCH)
-        score = validate(self.trainer.average, found, self._spec, self.trainer.device, tick)
+        progress = LoggedProgress("validated", len(self._judge.pictures))
+        score = validate(self.trainer.average, found, self._spec, self.trainer.device, progress)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
         epoch = self.trainer.step // self.each
         self._log.append({"step": self.trainer.step, "epoch": epoch, "AP": ap, "AP50": ap50})
         at = self._last
         told = f", {at.images_per_s:.1f} images/s, {duration(at.left_s)} left" if at else ""
         loss = f"loss {at.loss:.3f}, " if at else ""
-        self.tell(f"epoch {epoch} of {self.trainer.settings.epochs}: {loss}AP {_shown(ap)}, AP50 {_shown(ap50)}{told}")
+        figures = f"{loss}AP {_shown(ap)}, AP50 {_shown(ap50)}{told}"
+        LOG.info("epoch %d of %d: %s", epoch, self.trainer.settings.epochs, figures)
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
             judged = judge(found)
             conf, f1 = best_threshold(judged)
@@ -367,7 +365,7 @@ class _Run:
         }
         model = self.layout.model(network, best["conf"], origin)
         images = _some_images(self._judge)
-        agreed = result.save(model, network, self._cfg(), images, self.folder, self.tell)
+        agreed = result.save(model, network, self._cfg(), images, self.folder)
         self._report(finished=True)
         rate, waited, _ = pace
         return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], rate, agreed, waited)
@@ -376,7 +374,7 @@ class _Run:
         try:
             return self.layout.darknet()
         except BadModel as error:
-            self.tell(f"no best.cfg: {error}")
+            LOG.warning("no best.cfg: %s", error)
             return ""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from pathlib import Path
 from threading import Event
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from ..media import sources
 from ..system import cpu
 from ..types import Array, Detections, Frame, Model, Result
 
+LOG = logging.getLogger(__name__)
 FILE = "teacher.json"
-_TELL_EVERY_S = 10.0
+_LOG_EVERY_S = 10.0
 _SAVE_EVERY_S = 60.0
 
 
@@ -34,28 +36,21 @@ class Sighting(NamedTuple):
 
 
 def look(
-    model: Model,
-    paths: Sequence[str],
-    conf: float,
-    folder: Path,
-    tell: Callable[[str], None] = lambda text: None,
-    stop: Optional[Event] = None,
+    model: Model, paths: Sequence[str], conf: float, folder: Path, stop: Optional[Event] = None
 ) -> Dict[str, Sighting]:
-    """The boxes of a score of `conf` or more on each image, by path; what cannot be read is left out and told.
+    """The boxes of a score of `conf` or more on each image, by path; what cannot be read is left out and logged.
 
     Raises `SourceError` when none can be read, `Stopped` when `stop` is set; what was computed is kept.
     """
     kept = _Cached(folder / FILE, model, conf)
     missing = [path for path in dict.fromkeys(paths) if path not in kept]
     if missing:
-        _compute(model, missing, conf, kept, tell, stop or Event())
+        _compute(model, missing, conf, kept, stop or Event())
     return {path: kept.get(path) for path in paths if path in kept}
 
 
-def _compute(
-    model: Model, paths: List[str], conf: float, kept: _Cached, tell: Callable[[str], None], stop: Event
-) -> None:
-    begun = told = saved = time.monotonic()
+def _compute(model: Model, paths: List[str], conf: float, kept: _Cached, stop: Event) -> None:
+    begun = logged = saved = time.monotonic()
     done = 0
 
     def take(frame: Frame, result: Result) -> None:
@@ -63,11 +58,12 @@ def _compute(
             kept.add(frame.stream.name, frame.hw, result)
 
     def tick() -> None:
-        nonlocal told, saved, done
+        nonlocal logged, saved, done
         done, now = done + 1, time.monotonic()
-        if now - told > _TELL_EVERY_S:
-            tell(f"teacher {model.name}: {done} of {len(paths)} images, {done / (now - begun):.0f} a second")
-            told = now
+        if now - logged > _LOG_EVERY_S:
+            rate = done / (now - begun)
+            LOG.info("teacher %s: %d of %d images, %.0f a second", model.name, done, len(paths), rate)
+            logged = now
         if now - saved > _SAVE_EVERY_S:
             kept.save()
             saved = now
@@ -75,16 +71,16 @@ def _compute(
     summary = pipeline.RunSummary()
     with pipeline.load(model, at_once=cpu.threads(), conf=conf) as detector:
         on = f"{detector.chosen.engine} on {detector.chosen.device}" if detector.chosen else "an engine"
-        tell(f"teacher {model.name} looks at {len(paths)} images with {on}")
+        LOG.info("teacher %s looks at %d images with %s", model.name, len(paths), on)
         try:
             pipeline.run(detector, [sources.Pictures(paths, forgive=True)], take, summary, tick=tick, stop=stop)
         finally:
             kept.save()
     for text in summary.problems:
-        tell(text)
+        LOG.warning("%s", text)
     if stop.is_set():
         raise Stopped(f"stopped after the teacher had looked at {done} of {len(paths)} images; training had not begun")
-    tell(f"teacher {model.name}: {done} images in {time.monotonic() - begun:.0f} s")
+    LOG.info("teacher %s: %d images in %.0f s", model.name, done, time.monotonic() - begun)
 
 
 class _Cached:

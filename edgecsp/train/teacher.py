@@ -7,11 +7,12 @@ ignored regions: they teach neither that something is there nor that nothing is.
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from ..importers import darknet
 from ..types import Array, Model
 from ..zoo import store
 from .sightings import Sighting, look
+
+LOG = logging.getLogger(__name__)
 
 SAME = 0.5  # from this IoU on a teacher's box is the labelled one of its class
 
@@ -46,21 +49,14 @@ class Teaching:
         return {"teacher": list(self.models), "unlabelled": list(self.unlabelled)}
 
     def apply(
-        self,
-        learn: Data,
-        judge: Data,
-        classes: Sequence[str],
-        floor: float,
-        folder: Path,
-        tell: Callable[[str], None],
-        stop: Event,
+        self, learn: Data, judge: Data, classes: Sequence[str], floor: float, folder: Path, stop: Event
     ) -> Tuple[Data, Data]:
         """What to learn from, with what the teachers add, and what to judge by, of the same classes: see `teach`."""
         models = [open_model(spec) for spec in self.models]
         learn, judge, lacking = widen(learn, judge, classes, models)
         known = [row.path for data in (learn, judge) for row in data.pictures]
         images = unlabelled_images(self.unlabelled, known)
-        return teach(learn, lacking, models, images, floor, folder, tell, stop), judge
+        return teach(learn, lacking, models, images, floor, folder, stop), judge
 
 
 def open_model(spec: str) -> Model:
@@ -130,7 +126,6 @@ def teach(
     unlabelled: Sequence[str],
     floor: float,
     folder: Path,
-    tell: Callable[[str], None] = lambda text: None,
     stop: Optional[Event] = None,
 ) -> Data:
     """The data with what teachers find: `lacking` classes on its images, and all classes on `unlabelled` images.
@@ -151,12 +146,12 @@ def teach(
         ids = class_map(model, learn)
         knows |= set(ids[ids >= 0].tolist())
         asked = [row.path for row in (*(rows if lacking else ()), *fresh)]
-        found = look(model, asked, floor / 3, folder, tell, stop)
+        found = look(model, asked, floor / 3, folder, stop)
         only = np.array([i if i in lacking else -1 for i in ids])
         rows = [_taught(row, found.get(row.path), only, floor, counts) for row in rows]
         fresh = [_taught(row, found[row.path], ids, floor, counts) for row in fresh if row.path in found]
-    _warn(learn, knows, lacking, bool(fresh), tell)
-    tell(f"teachers label {counts[0]} boxes, and {counts[1]} that they are not sure of are ignored")
+    _warn(learn, knows, lacking, bool(fresh))
+    LOG.info("teachers label %d boxes, and %d that they are not sure of are ignored", *counts)
     return replace(learn, pictures=(*rows, *fresh))
 
 
@@ -172,11 +167,11 @@ def class_map(model: Model, data: Data) -> Array:
     return ids
 
 
-def _warn(data: Data, knows: Set[int], lacking: Sequence[int], fresh: bool, tell: Callable[[str], None]) -> None:
+def _warn(data: Data, knows: Set[int], lacking: Sequence[int], fresh: bool) -> None:
     """Of classes that nobody boxes on some of the images, which therefore teach that they are not there."""
     unknown = [name for i, name in enumerate(data.names) if i not in knows]
     if fresh and unknown:
-        tell(f"no teacher knows {', '.join(unknown)}: unlabelled images count as holding none")
+        LOG.warning("no teacher knows %s: unlabelled images count as holding none", ", ".join(unknown))
 
 
 def _taught(row: Picture, seen: Optional[Sighting], ids: Array, floor: float, counts: List[int]) -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from ..bench.accuracy import Predictions, Score, score
 from ..bench.accuracy.found import CONF
 from ..bench.accuracy.truth import Picture
 from ..processing import decode, nms, preprocess
+from ..system.progress import NO_PROGRESS, Progress
 from ..types import Array, Detections, Input
 from .data import read_image
 from .network import Network
@@ -19,11 +20,9 @@ BATCH = 16
 _MOST = 300  # boxes an image: COCO counts 100 of each class
 
 
-def validate(
-    network: Network, found: Predictions, spec: Input, device: str, tick: Callable[[], None] = lambda: None
-) -> Score:
+def validate(network: Network, found: Predictions, spec: Input, device: str, progress: Progress = NO_PROGRESS) -> Score:
     """The score of `network` on the images of `found.data`; `found` is filled. Images that cannot be read are left out;
-    `tick` is called after every `BATCH` images.
+    `progress` counts them, `BATCH` at a time.
 
     `spec` says how an image becomes the network's input. The score is what `edgecsp val` gives for the exported
     model, as far as bfloat16 allows.
@@ -32,7 +31,7 @@ def validate(
     for begin in range(0, len(found.data.pictures), BATCH):
         rows = [(row, read_image(row.path)) for row in found.data.pictures[begin : begin + BATCH]]
         detect(network, [(row, image) for row, image in rows if image is not None], spec, device, found)
-        tick()
+        progress.advance(BATCH)
     return score(found)
 
 

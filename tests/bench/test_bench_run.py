@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import REPO, Tiny
+from progressing import RecordedProgress
 
 from edgecsp import backends, bench, zoo
 from edgecsp.bench import BenchSettings, _counted, _rounds, peak
@@ -43,10 +44,8 @@ def tiny_file(tiny: Tiny, tmp_path: Path) -> str:
 
 
 def test_every_engine_here(quick: None, tiny_file: str) -> None:
-    heard: List[Tuple[int, int, str]] = []
-    said = bench.run(
-        [tiny_file], BenchSettings(**SHORT), tell=lambda *step: heard.append(step), command=["edgecsp", "bench"]
-    )
+    bar = RecordedProgress()
+    said = bench.run([tiny_file], BenchSettings(**SHORT), progress=bar, command=["edgecsp", "bench"])
     rows = {row["engine"]: row for row in said["rows"] if row["ms"]}
     assert sorted(rows) == sorted(ENGINES)
     for row in rows.values():
@@ -58,15 +57,15 @@ def test_every_engine_here(quick: None, tiny_file: str) -> None:
     assert {"schema", "command", "started", "seconds", "stopped", "machine", "settings", "rows", "rank"} == set(said)
     assert said["schema"] == "edgecsp-bench/1" and not said["stopped"]
     assert said["machine"]["versions"]["onnxruntime"] and said["machine"]["peak_gflops"]["fp32"] == 100
-    done = [step for step in heard if step[1] > 1]
+    done = [step for step in bar.steps if step[1] > 1]
     assert [step[0] for step in done] == list(range(3 * len(ENGINES))) and done[0][1] == 3 * len(ENGINES)
     json.dumps(said, allow_nan=False)
 
 
 def test_rounds_take_turns_there_and_back(quick: None, tiny_file: str) -> None:
-    heard: List[str] = []
-    bench.run([tiny_file], BenchSettings(engines=("ort", "opencv"), **SHORT), tell=lambda *step: heard.append(step[2]))
-    asked = [text.partition(" on ")[2] for text in heard if ", round " in text]
+    bar = RecordedProgress()
+    bench.run([tiny_file], BenchSettings(engines=("ort", "opencv"), **SHORT), progress=bar)
+    asked = [text.partition(" on ")[2] for _, _, text in bar.steps if ", round " in text]
     assert asked == [
         "ort in fp32, round 1",
         "opencv in fp32, round 1",
@@ -285,18 +284,13 @@ def test_a_row_that_dies_leaves_the_others(quick: None, tiny_file: str, monkeypa
 
 
 def test_stopped_keeps_what_was_measured(quick: None, tiny_file: str) -> None:
-    heard: List[str] = []
+    bar = RecordedProgress()
 
     def tick() -> None:
-        if sum("round 2" in text for text in heard):
+        if sum("round 2" in text for _, _, text in bar.steps):
             raise BenchStopped
 
-    said = bench.run(
-        [tiny_file],
-        BenchSettings(engines=("ort", "opencv"), **SHORT),
-        tell=lambda *step: heard.append(step[2]),
-        tick=tick,
-    )
+    said = bench.run([tiny_file], BenchSettings(engines=("ort", "opencv"), **SHORT), progress=bar, tick=tick)
     assert said["stopped"] and [len(row["rounds"]) for row in said["rows"]] == [1, 1]
     assert all(row["fps"] and row["reason"] is None for row in said["rows"])
 

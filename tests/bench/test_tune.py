@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import numpy as np
 import pytest
 from conftest import Tiny
+from progressing import RecordedProgress
 
 from edgecsp import backends, pipeline
 from edgecsp.backends import tuning as tuned
@@ -160,8 +161,8 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_real_engines_and_auto_takes_the_winner(two_cores: None, tiny: Tiny) -> None:
     engines = tuple(dict.fromkeys(("ort", *SHARED)))
-    heard: List[Tuple[int, int, str]] = []
-    found = tune.run(tiny.model, "tiny", tune.Tuning(seconds=8, engines=engines), tell=lambda *step: heard.append(step))
+    bar = RecordedProgress()
+    found = tune.run(tiny.model, "tiny", tune.Tuning(seconds=8, engines=engines), progress=bar)
     said = found.report
     json.dumps(said, allow_nan=False)
     assert not (tuned.folder().parent / "plans").exists(), "candidates leave nothing behind"
@@ -181,7 +182,7 @@ def test_real_engines_and_auto_takes_the_winner(two_cores: None, tiny: Tiny) -> 
         )
         assert choice["chosen"]["default"] or choice["interval"][0] > 1
         assert choice["chosen"]["cpu_ms"] > 0
-    assert {total for _, total, _ in heard} == {1, 8}
+    assert {total for _, total, _ in bar.steps} == {1, 8}
     place = found.keep()
     assert place.parent == tuned.folder() and tuned.known()[0].unfit is None
     for at_once, kind in ((1, "latency"), (4, "throughput")):

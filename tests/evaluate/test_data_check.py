@@ -14,6 +14,7 @@ import labelled
 import numpy as np
 import pytest
 import spoiled
+from progressing import RecordedProgress
 from typer.testing import CliRunner
 
 from edgecsp.bench.accuracy import check, look
@@ -162,6 +163,6 @@ def test_a_report_that_was_broken_off_leaves_no_file(tmp_path: Path, monkeypatch
 
 
 def test_the_tick_comes_once_an_image(tmp_path: Path) -> None:
-    ticks: List[int] = []
-    check.check(check.read_parts(spoiled.good(tmp_path)), tick=lambda: ticks.append(1))
-    assert len(ticks) == 6
+    bar = RecordedProgress()
+    check.check(check.read_parts(spoiled.good(tmp_path)), progress=bar)
+    assert bar.steps[-1][0] == 6

@@ -86,14 +86,15 @@ def test_no_refusal_may_be_framed(site: served.Site, request_line: bytes) -> Non
 # -- webhooks ------------------------------------------------------------------------------------------------------
 
 
-def test_two_webhooks_of_one_server_keep_figures_of_their_own(site: served.Site, monkeypatch: Any) -> None:
+def test_two_webhooks_of_one_server_keep_figures_of_their_own(
+    site: served.Site, monkeypatch: Any, log_lines: List[str]
+) -> None:
     def post(self: Any, event: Any) -> Tuple[int, str]:
         return (200, "") if self.hook.target == "/good/opensesame" else (404, "the server says 404 Not Found")
 
     monkeypatch.setattr(webhooks._Posts, "_post", post)
-    told: List[str] = []
     targets = [webhooks.hook(f"http://127.0.0.1:9/{path}") for path in ("good/opensesame", "bad/opensesame")]
-    hooks = webhooks.Webhooks(targets, site.bus, told=told.append)
+    hooks = webhooks.Webhooks(targets, site.bus)
     hooks.start()
     try:
         for state in ("live", "no signal", "live"):
@@ -109,8 +110,8 @@ def test_two_webhooks_of_one_server_keep_figures_of_their_own(site: served.Site,
         hooks.close()
     assert f'edgecsp_webhook_events_sent_total{{hook="{first}"}} 3.0' in page
     assert f'edgecsp_webhook_events_dropped_total{{hook="{second}"}} 3.0' in page
-    assert told == [f"webhook {second}: the server says 404 Not Found; events are lost"]
-    assert "opensesame" not in page + "".join(told)
+    assert log_lines == [f"webhook {second}: the server says 404 Not Found; events are lost"]
+    assert "opensesame" not in page + "".join(log_lines)
 
 
 # -- Home Assistant ------------------------------------------------------------------------------------------------

@@ -148,19 +148,13 @@ def happens(bus: events.Bus, first: int, last: int) -> None:
         bus.publish(events.detections("door", frame(index), found(index % 3 + 1)))
 
 
-def test_what_a_broker_is_told(broker: Mosquitto, tmp_path: Path) -> None:
-    listener, bus, told = Listener(broker.port), events.Bus(), []
+def test_what_a_broker_is_told(broker: Mosquitto, tmp_path: Path, log_lines: List[str]) -> None:
+    listener, bus = Listener(broker.port), events.Bus()
     view = StreamState(
         "rtsp://eve:hunter2@10.0.0.9/live", "door", title="Front door", settings=Settings(class_ids=(1,))
     )
     sender = mqtt.Mqtt(
-        mqtt.broker(broker.url()),
-        [view],
-        bus,
-        labels=LABELS,
-        every_s=0.0,
-        spool=Spool(tmp_path / "x.db"),
-        told=told.append,
+        mqtt.broker(broker.url()), [view], bus, labels=LABELS, every_s=0.0, spool=Spool(tmp_path / "x.db")
     )
     sender.start()
     view.publish(frame(0), found(1), 10.0)
@@ -181,7 +175,7 @@ def test_what_a_broker_is_told(broker: Mosquitto, tmp_path: Path) -> None:
     assert {"home/box/availability", "home/box/door/state"} < kept, "who comes later finds them"
     assert not any(topic.endswith("/events") for topic in kept)
     late.close()
-    assert told == [f"mqtt://127.0.0.1:{broker.port}/home/box: connected"]
+    assert log_lines == [f"mqtt://127.0.0.1:{broker.port}/home/box: connected"]
     assert not any(PASSWORD.encode() in bytes(m.payload) for m in (*listener.got, *late.got))
     assert threads() == []
 
@@ -209,11 +203,11 @@ def _check_discovery(listener: Listener) -> None:
     assert away == "offline", "a dead camera counts nothing, which is not to count 0"
 
 
-def test_a_broker_that_is_killed_misses_nothing(broker: Mosquitto, tmp_path: Path) -> None:
-    listener, bus, gate, told = Listener(broker.port), events.Bus(), Gate(), []
+def test_a_broker_that_is_killed_misses_nothing(broker: Mosquitto, tmp_path: Path, log_lines: List[str]) -> None:
+    listener, bus, gate = Listener(broker.port), events.Bus(), Gate()
     sender = mqtt.Mqtt(
         mqtt.broker(broker.url()), [StreamState("0", "door")], bus, every_s=0.0, spool=Spool(tmp_path / "x.db"),
-        backoff=gate, told=told.append,
+        backoff=gate,
     )  # fmt: skip
     sender.start()
     last = 0
@@ -243,8 +237,8 @@ def test_a_broker_that_is_killed_misses_nothing(broker: Mosquitto, tmp_path: Pat
     assert sender.spool.dropped == 0
     sender.close()
     listener.close()
-    assert PASSWORD not in str(told)
-    assert len(told) >= 2, "people are told"
+    assert PASSWORD not in str(log_lines)
+    assert len(log_lines) >= 2, "people are told"
 
 
 def test_when_we_are_killed_the_broker_says_so_and_what_waits_is_sent_next_time(
@@ -338,7 +332,7 @@ def test_serve_tells_a_broker_what_it_sees(broker: Mosquitto, tmp_path: Path) ->
     listener.close()
 
 
-def test_tls_and_a_login_that_is_wrong(tmp_path: Path, certificate: Path) -> None:
+def test_tls_and_a_login_that_is_wrong(tmp_path: Path, certificate: Path, log_lines: List[str]) -> None:
     broker = Mosquitto(tmp_path, certificate)
     broker.start()
     views = [StreamState("0", "door")]
@@ -348,16 +342,14 @@ def test_tls_and_a_login_that_is_wrong(tmp_path: Path, certificate: Path) -> Non
             (broker.url("mqtts", "localhost").replace(PASSWORD, "swordfish"), str(certificate), "Not authorized"),
             (broker.url("mqtts", "localhost"), None, "certificate"),
         ):
-            told: List[str] = []
+            log_lines.clear()
             target = mqtt.broker(url, ca=ca)
-            sender = mqtt.Mqtt(
-                target, views, events.Bus(), spool=Spool(tmp_path / f"{len(words)}.db"), told=told.append
-            )
+            sender = mqtt.Mqtt(target, views, events.Bus(), spool=Spool(tmp_path / f"{len(words)}.db"))
             sender.start()
-            eventually(lambda told=told: told)
+            eventually(lambda: log_lines)
             sender.close()
-            assert words.lower() in told[0].lower()
-            assert not any(secret in str(told) + repr(target) for secret in (PASSWORD, "swordfish"))
+            assert words.lower() in log_lines[0].lower()
+            assert not any(secret in str(log_lines) + repr(target) for secret in (PASSWORD, "swordfish"))
     finally:
         broker.kill()
 

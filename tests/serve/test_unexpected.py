@@ -52,7 +52,7 @@ def test_a_bug_in_a_route_is_answered_logged_and_counted(
         assert "hunter2" not in answer.body.decode()
         assert counted(site, "request") == before + 1
         assert site.ask("/v2/health/live").status == 200, "the server goes on"
-    (record,) = [each for each in caplog.records if each.name == "edgecsp.serve"]
+    (record,) = [each for each in caplog.records if each.name == "edgecsp.serve.unexpected"]
     said = record.getMessage()
     assert "Traceback (most recent call last)" in said
     assert "in broken" in said

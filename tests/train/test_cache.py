@@ -17,7 +17,7 @@ from edgecsp import zoo
 from edgecsp.errors import OutputError, UsageError
 from edgecsp.system import memory
 from edgecsp.train import cache, resources
-from edgecsp.train.progress import TrainingProgress, duration, ticker, waiting
+from edgecsp.train.progress import LoggedProgress, TrainingProgress, duration, waiting
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (3 + i, 5, 3), np.uint8) for i in range(4)]
 
@@ -146,11 +146,10 @@ def test_progress_is_told_in_lines() -> None:
     assert "more --workers or --cache" in waiting(0.11) and "--workers" not in waiting(0.1)
 
 
-def test_a_long_reading_is_told_twice_a_minute() -> None:
-    said: List[str] = []
+def test_a_long_reading_is_told_twice_a_minute(log_lines: List[str]) -> None:
     now = [0.0]
-    tick = ticker(said.append, "read", 1000, 8, clock=lambda: now[0])
+    progress = LoggedProgress("read", 1000, clock=lambda: now[0])
     for _ in range(126):
         now[0] += 1
-        tick()
-    assert said == [f"read {count} of 1,000 images" for count in (240, 480, 720, 960)]
+        progress.advance(8)
+    assert log_lines == [f"read {count} of 1,000 images" for count in (240, 480, 720, 960)]

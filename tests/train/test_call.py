@@ -118,7 +118,9 @@ def test_a_run_begins_with_codes_and_opens_as_a_detector(tmp_path: Path, monkeyp
 
     data, lines = draw(tmp_path / "shapes", 4), []
     monkeypatch.chdir(tmp_path)
-    run = edgecsp.train(MODEL, data, epochs=1, batch=4, imgsz=64, workers=0, tell=lines.append)
+    with pytest.warns(DeprecationWarning, match=r"tell= is deprecated .* use logging") as warned:
+        run = edgecsp.train(MODEL, data, epochs=1, batch=4, imgsz=64, workers=0, tell=lines.append)
+    assert [each.filename for each in warned] == [__file__]
     assert "begins with the weights of codes (same backbone; --weights none begins anew): 240 of 244 tensors" in lines
     assert json.loads((run.folder / "run.json").read_text())["start"] == "the weights of codes"
     assert (run.folder, run.onnx) == (Path("runs/train/1"), Path("runs/train/1/best.onnx")) and run.ap50 is not None

@@ -149,12 +149,13 @@ def weights(model: Path) -> Path:
     return path
 
 
-def test_a_cfg_is_trained_with_its_own_layers_and_its_weights(model: Path, weights: Path, data: Path) -> None:
-    lines: List[str] = []
+def test_a_cfg_is_trained_with_its_own_layers_and_its_weights(
+    model: Path, weights: Path, data: Path, log_lines: List[str]
+) -> None:
     out = model.parent / "run"
-    run = train(str(model), data, settings=QUICK, weights=str(weights), out=out, workers=0, tell=lines.append)
+    run = train(str(model), data, settings=QUICK, weights=str(weights), out=out, workers=0)
     tensors = len(Network(layers.build(cfg.read(model))[0].net).state_dict())
-    assert f"begins with mine.weights: {tensors - 4} of {tensors} tensors" in lines  # all but the heads
+    assert f"begins with mine.weights: {tensors - 4} of {tensors} tensors" in log_lines  # all but the heads
     made = importers.load(run.onnx)
     assert (made.name, made.input.hw, made.labels) == ("mine", (96, 96), ("square", "disc"))
     assert [(head.mask, head.stride, head.scale_xy) for head in made.heads] == [((3, 4, 5), 16, 2), ((0, 1, 2), 8, 2)]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 pytest.importorskip("faster_coco_eval", reason="COCO's measure (extra train)")
 
-from edgecsp.cli import app  # noqa: E402
+from edgecsp.cli import _logging, app  # noqa: E402
 from edgecsp.cli import train as command  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
 from edgecsp.train import cache as caches  # noqa: E402
@@ -115,10 +115,10 @@ def test_a_log_is_not_silent_for_minutes(capsys: pytest.CaptureFixture, monkeypa
     from edgecsp.train import TrainingProgress
 
     now = [0.0]
-    monkeypatch.setattr(command.time, "monotonic", lambda: now[0])
-    _, watch = command._log()
+    monkeypatch.setattr(_logging.time, "monotonic", lambda: now[0])
+    _logging.configure()
     for minute in range(20):
         now[0] = 25.0 * minute
-        watch(TrainingProgress(1, 9, minute, 99, 2.5, 10.0, 0.0, None, 600.0))
+        command._log(TrainingProgress(1, 9, minute, 99, 2.5, 10.0, 0.0, None, 600.0))
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["epoch 1 of 9: loss 2.500, 10.0 images/s, 10 min left"] * 6

@@ -75,19 +75,18 @@ def test_what_differs_from_torch_gets_no_name(folder: Path, data: Path, monkeypa
 
 
 def test_darknets_files_that_differ_from_the_onnx_are_left_out(
-    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch, log_lines: List[str]
 ) -> None:
     for name in NAMES:
         (folder / name).unlink()
     monkeypatch.setattr(result, "difference", lambda *_: 0.5)
-    lines: List[str] = []
-    train(MODEL, data, settings=QUICK, resume=folder, workers=0, tell=lines.append)
-    assert any("no best.cfg: read back, its heads differ from best.onnx's by 0.5" in line for line in lines)
+    train(MODEL, data, settings=QUICK, resume=folder, workers=0)
+    assert any("no best.cfg: read back, its heads differ from best.onnx's by 0.5" in line for line in log_lines)
     assert [name for name in NAMES if (folder / name).exists()] == ["best.onnx"]
 
 
 def test_layers_that_darknet_lacks_leave_the_onnx_alone(
-    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch, log_lines: List[str]
 ) -> None:
     from edgecsp.errors import BadModel
 
@@ -97,9 +96,8 @@ def test_layers_that_darknet_lacks_leave_the_onnx_alone(
     for name in NAMES:
         (folder / name).unlink()
     monkeypatch.setattr(Layout, "darknet", refuse)
-    lines: List[str] = []
-    train(MODEL, data, settings=QUICK, resume=folder, workers=0, tell=lines.append)
-    assert "no best.cfg: layer 3 of the tape is fold, which darknet has no section for" in lines
+    train(MODEL, data, settings=QUICK, resume=folder, workers=0)
+    assert "no best.cfg: layer 3 of the tape is fold, which darknet has no section for" in log_lines
     assert [name for name in NAMES if (folder / name).exists()] == ["best.onnx"]
 
 

@@ -65,12 +65,13 @@ def sees(monkeypatch: pytest.MonkeyPatch, found: Dict[str, List[List[float]]]) -
     return asked
 
 
-def test_unlabelled_images_get_the_teachers_boxes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unlabelled_images_get_the_teachers_boxes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log_lines: List[str]
+) -> None:
     rows = [[2, 10, 20, 40, 60, 0.9], [0, 50, 50, 90, 90, 0.2], [1, 0, 0, 9, 9, 0.8], [2, 100, 10, 120, 30, 0.05]]
     asked = sees(monkeypatch, {"b.jpg": rows, "c.jpg": []})
-    lines: List[str] = []
     learn = data([0, 5, 5, 50, 50])
-    made = teach(learn, [], [model("Dog", "car", "CAT")], ["b.jpg", "c.jpg", "gone.jpg"], 0.3, tmp_path, lines.append)
+    made = teach(learn, [], [model("Dog", "car", "CAT")], ["b.jpg", "c.jpg", "gone.jpg"], 0.3, tmp_path)
     assert asked == [["b.jpg", "c.jpg", "gone.jpg"]]
     assert [row.path for row in made.pictures] == ["a.jpg", "b.jpg", "c.jpg"] and made.names == ("dog", "cat")
     assert made.pictures[0] is learn.pictures[0] and not len(made.pictures[2].boxes)
@@ -78,7 +79,7 @@ def test_unlabelled_images_get_the_teachers_boxes(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(boxes.xywh, [[10, 20, 30, 40], [50, 50, 40, 40]])
     assert boxes.class_ids.tolist() == [1, 0] and boxes.crowd.tolist() == [False, True]
     np.testing.assert_allclose(boxes.scores, [0.9, 0.2])
-    assert "teachers label 1 boxes, and 1 that they are not sure of are ignored" in lines
+    assert "teachers label 1 boxes, and 1 that they are not sure of are ignored" in log_lines
 
 
 def test_classes_that_the_data_lacks_are_added_to_labelled_images(
@@ -129,7 +130,9 @@ def test_images_of_the_data_are_not_unlabelled_too(tmp_path: Path) -> None:
     assert [Path(path).name for path in found] == ["a.png", "c.png"]
 
 
-def test_it_looks_once_and_keeps_what_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_looks_once_and_keeps_what_it_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: List[str]
+) -> None:
     from edgecsp.zoo import store
 
     monkeypatch.undo()
@@ -139,11 +142,10 @@ def test_it_looks_once_and_keeps_what_it_saw(tmp_path: Path, monkeypatch: pytest
         paths.append(str(tmp_path / f"{i}.png"))
         cv2.imwrite(paths[-1], np.random.default_rng(i).integers(0, 255, (90, 120, 3), np.uint8))
     (tmp_path / "broken.png").write_bytes(b"no image")
-    lines: List[str] = []
-    first = sightings.look(knows, [*paths, str(tmp_path / "broken.png")], 0.001, tmp_path, lines.append)
+    first = sightings.look(knows, [*paths, str(tmp_path / "broken.png")], 0.001, tmp_path)
     assert list(first) == paths and first[paths[0]].hw == (90, 120)
-    assert any("broken.png" in line for line in lines)
-    assert any("looks at 4 images with" in line for line in lines)
+    assert any("broken.png" in line for line in log_lines)
+    assert any("looks at 4 images with" in line for line in log_lines)
     assert sum(len(each.scores) for each in first.values())
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -163,7 +165,9 @@ def test_it_looks_once_and_keeps_what_it_saw(tmp_path: Path, monkeypatch: pytest
     assert json.loads((tmp_path / sightings.FILE).read_text())
 
 
-def test_a_taught_run_goes_on_without_looking_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taught_run_goes_on_without_looking_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: List[str]
+) -> None:
     path = draw(tmp_path / "data", 8)
     more = tmp_path / "more"
     more.mkdir()
@@ -173,11 +177,10 @@ def test_a_taught_run_goes_on_without_looking_again(tmp_path: Path, monkeypatch:
     asked = sees(monkeypatch, found)
     monkeypatch.setattr(teacher, "open_model", lambda spec: model("disc", "square"))
     settings = TrainSettings(epochs=2, batch=4, imgsz=64)
-    told: List[str] = []
     folder = tmp_path / "run"
     words: Any = {"settings": settings, "teacher": ["knows"], "unlabelled": [str(more)], "workers": 0}
-    run = train("toy", path, weights="none", out=folder, tell=told.append, **words)
-    assert run.onnx.is_file() and any(line.startswith("learns from 11 images with") for line in told)
+    run = train("toy", path, weights="none", out=folder, **words)
+    assert run.onnx.is_file() and any(line.startswith("learns from 11 images with") for line in log_lines)
     record = json.loads((folder / "run.json").read_text())
     assert record["teacher"] == {"teacher": ["knows"], "unlabelled": [str(more)]}
     assert train("toy", path, resume=folder, **words).onnx.is_file() and len(asked) == 2
@@ -188,21 +191,19 @@ def test_a_taught_run_goes_on_without_looking_again(tmp_path: Path, monkeypatch:
         train("toy", path, resume=folder, **words)
 
 
-def test_images_without_the_wanted_classes_are_background(tmp_path: Path) -> None:
+def test_images_without_the_wanted_classes_are_background(tmp_path: Path, log_lines: List[str]) -> None:
     path = draw(tmp_path / "data", 8)
-    told: List[str] = []
     settings = TrainSettings(epochs=1, batch=4, imgsz=64)
     run = train(
         "toy", path, settings=settings, weights="none", out=tmp_path / "run", classes=["Disc"], workers=0,
-        tell=told.append,
     )  # fmt: skip
     from edgecsp.bench import accuracy
 
     learn = accuracy.read(path, split="train").only(["disc"])
     empty = sum(not len(row.boxes) for row in learn.pictures)
     assert empty and len(Images(learn, 64)) == 8
-    assert any(f"learns from 8 images with {sum(learn.counts)} boxes" in line for line in told)
-    assert any(f"{empty} without a box teach the background" in line for line in told)
+    assert any(f"learns from 8 images with {sum(learn.counts)} boxes" in line for line in log_lines)
+    assert any(f"{empty} without a box teach the background" in line for line in log_lines)
     assert run.onnx.is_file()
 
 

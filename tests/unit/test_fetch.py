@@ -16,6 +16,7 @@ from typing import Any, Iterator, List
 import numpy as np
 import pytest
 import web
+from progressing import RecordedProgress
 
 from edgecsp.cache import download as fetch
 from edgecsp.cache.download import pages
@@ -55,9 +56,10 @@ def left(target: Path) -> List[str]:
 
 
 def test_a_file_comes_whole_and_says_how_far_it_is(site: web.Site, target: Path) -> None:
-    heard: List[Any] = []
-    download(site, target, progress=lambda done, total: heard.append((done, total)))
+    bar = RecordedProgress()
+    download(site, target, progress=bar)
     assert target.read_bytes() == DATA and left(target) == ["x.weights"]
+    heard = [step[:2] for step in bar.steps]
     assert heard == sorted(heard) and heard[0] == (0, len(DATA)) and heard[-1] == (len(DATA), len(DATA))
 
 
@@ -79,13 +81,13 @@ def test_every_kind_of_digest_is_checked(site: web.Site, target: Path, kind: str
 # -- it is cut -----------------------------------------------------------------------------------------------
 
 
-def test_a_cut_connection_is_taken_up_where_it_was_cut(site: web.Site, target: Path) -> None:
-    site.cuts, notes = [100_000, 50_000], []
-    download(site, target, note=notes.append)
+def test_a_cut_connection_is_taken_up_where_it_was_cut(site: web.Site, target: Path, log_lines: List[str]) -> None:
+    site.cuts = [100_000, 50_000]
+    download(site, target)
     assert target.read_bytes() == DATA and left(target) == ["x.weights"]
     assert site.asked == [None, "bytes=100000-", "bytes=150000-"]
     assert site.requests[1]["If-Range"] == site.etag
-    assert notes[0] == "the connection was cut after 100,000 of 300,000 bytes; trying again in 0.01 s"
+    assert log_lines[0] == "the connection was cut after 100,000 of 300,000 bytes; trying again in 0.01 s"
 
 
 def test_what_came_is_kept_when_it_gives_up_and_the_next_call_goes_on(site: web.Site, target: Path) -> None:
@@ -98,12 +100,12 @@ def test_what_came_is_kept_when_it_gives_up_and_the_next_call_goes_on(site: web.
 
 
 def test_ctrl_c_keeps_what_came(site: web.Site, target: Path) -> None:
-    def press(done: int, total: object) -> None:
+    def press(done: float, total: object) -> None:
         if done > 100_000:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download(site, target, progress=press)
+        download(site, target, progress=RecordedProgress(press))
     kept = target.with_name("x.weights.part").read_bytes()
     assert len(kept) > 100_000 and DATA.startswith(kept)
     download(site, target)
@@ -155,16 +157,16 @@ def test_a_part_that_is_whole_or_too_long_is_no_trouble(site: web.Site, target: 
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 503])
-def test_a_busy_server_is_asked_again(site: web.Site, target: Path, code: int) -> None:
-    site.answers, notes = [code, code], []
-    download(site, target, note=notes.append)
-    assert target.read_bytes() == DATA and f"answered {code}" in notes[0]
+def test_a_busy_server_is_asked_again(site: web.Site, target: Path, code: int, log_lines: List[str]) -> None:
+    site.answers = [code, code]
+    download(site, target)
+    assert target.read_bytes() == DATA and f"answered {code}" in log_lines[0]
 
 
-def test_a_server_may_say_how_long_to_wait(site: web.Site, target: Path) -> None:
-    site.answers, site.headers, notes = [503], {"Retry-After": "1"}, []
-    download(site, target, note=notes.append)
-    assert notes[0].endswith("trying again in 1 s")
+def test_a_server_may_say_how_long_to_wait(site: web.Site, target: Path, log_lines: List[str]) -> None:
+    site.answers, site.headers = [503], {"Retry-After": "1"}
+    download(site, target)
+    assert log_lines[0].endswith("trying again in 1 s")
 
 
 # -- it hangs ------------------------------------------------------------------------------------------------

@@ -18,36 +18,39 @@ from edgecsp.errors import BuildFailed, IntegrityError, UsageError
 from edgecsp.system import isolation, memory
 
 CHILD = """
-import os, signal, sys, time
+import logging, os, signal, sys, time
 from edgecsp.errors import IntegrityError, UnknownName
 
-def answers(request, note):
+LOG = logging.getLogger("edgecsp.childish")
+
+def answers(request):
     print("not for stdout")
-    note("first")
-    note("second")
+    LOG.debug("not wanted")
+    LOG.info("first")
+    LOG.warning("%s at rtsp://eve:hunter2@door/x", "second")
     return {"pid": os.getpid(), **request}
 
-def raises(request, note):
+def raises(request):
     raise IntegrityError("not ours")
 
-def unknown(request, note):
+def unknown(request):
     raise UnknownName("engine", "otr", ["ort"])
 
-def breaks(request, note):
+def breaks(request):
     raise ZeroDivisionError("a bug")
 
-def dies(request, note):
-    note("alive")
+def dies(request):
+    LOG.info("alive")
     os.kill(os.getpid(), request["signal"])
 
-def eats(request, note):
+def eats(request):
     taken = []
     while True:
         taken.append(bytearray(1 << 20))
 
-def sleeps(request, note):
+def sleeps(request):
     open(request["file"], "w").write(str(os.getpid()))
-    note("asleep")
+    LOG.info("asleep")
     time.sleep(60)
 """
 
@@ -62,10 +65,9 @@ def call(name: str, **request: object) -> dict:
     return isolation.call(f"childish:{name}", request, doing="building a plan", hint="Take less.")
 
 
-def test_answer_and_notes(capfd: pytest.CaptureFixture[str]) -> None:
-    notes: List[str] = []
-    said = isolation.call("childish:answers", {"name": "Ä"}, doing="", note=notes.append)
-    assert said["name"] == "Ä" and said["pid"] != os.getpid() and notes == ["first", "second"]
+def test_answer_and_log(capfd: pytest.CaptureFixture[str], log_lines: List[str]) -> None:
+    said = isolation.call("childish:answers", {"name": "Ä"}, doing="")
+    assert said["name"] == "Ä" and said["pid"] != os.getpid() and log_lines == ["first", "second at rtsp://door/x"]
     assert capfd.readouterr().out == ""  # stdout is data
 
 
@@ -106,7 +108,7 @@ def test_other_deaths() -> None:
 
 def test_ctrl_c_ends_the_child_too(tmp_path: Path) -> None:
     code = "from edgecsp.system import isolation; from edgecsp.cli import _signals; _signals.leave_on_signals()\n"
-    code += f"isolation.call('childish:sleeps', {{'file': {str(tmp_path / 'pid')!r}}}, doing='', note=print)"
+    code += f"isolation.call('childish:sleeps', {{'file': {str(tmp_path / 'pid')!r}}}, doing='')"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), str(tmp_path), *filter(None, sys.path)])}
     parent = subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True, stderr=subprocess.PIPE)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():

@@ -130,8 +130,8 @@ def test_eight_processes_build_once(tmp_path: Path) -> None:
 
 
 def test_whoever_waits_is_told() -> None:
-    code = "import json, sys; from edgecsp.cache import plans\n"
-    code += "plans.get_or_build(json.loads(sys.argv[1]), lambda: b'x', note=lambda text: print(text, flush=True))"
+    code = "import json, logging, sys; from edgecsp.cache import plans; logging.basicConfig(stream=sys.stdout)\n"
+    code += "plans.get_or_build(json.loads(sys.argv[1]), lambda: b'x')"
     words = [sys.executable, "-c", code, json.dumps(FACTS)]
     with plans.locked(plans.path(FACTS)):
         child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)

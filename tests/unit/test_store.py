@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List
 
 import numpy as np
 import pytest
@@ -58,8 +58,8 @@ def unpublished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zoo, "_entries", lambda: toy_zoo.entries(None))
 
 
-def pull(notes: Optional[List[str]] = None, **given: Any) -> store.Record:
-    return store.pull("toy", patience=QUICK, note=(notes if notes is not None else []).append, **given)
+def pull(**given: Any) -> store.Record:
+    return store.pull("toy", patience=QUICK, **given)
 
 
 def files_in(home: Path) -> List[str]:
@@ -83,10 +83,11 @@ def test_a_pulled_model_says_where_it_came_from(publish: Publish, site: web.Site
     assert store.resolve("toy", hw=(96, 64)).input.hw == (96, 64)
 
 
-def test_a_second_pull_asks_nobody(publish: Publish, site: web.Site) -> None:
+def test_a_second_pull_asks_nobody(publish: Publish, site: web.Site, log_lines: List[str]) -> None:
     publish(sha256=SHA256)
-    first, notes = pull(), []  # type: ignore[var-annotated]
-    assert pull(notes) == first and notes == ["toy is here already"] and len(site.requests) == 1
+    first = pull()
+    log_lines.clear()
+    assert pull() == first and log_lines == ["toy is here already"] and len(site.requests) == 1
 
 
 def test_a_damaged_model_is_refused_and_made_anew(publish: Publish, site: web.Site) -> None:

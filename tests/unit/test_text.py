@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import edgecsp
 from edgecsp.bench import accuracy
-from edgecsp.cli import _print
+from edgecsp.cli import _logging, _print
 from edgecsp.cli.render import accuracy as _scores
 from edgecsp.media.sinks import CsvSink
 from edgecsp.system import text
@@ -112,7 +112,7 @@ def test_a_log_line_cannot_be_forged(capsys: pytest.CaptureFixture[str]) -> None
     logger = logging.getLogger("edgecsp")
     before = list(logger.handlers)
     try:
-        _print.log_to_stderr()
+        _logging.configure()
         try:
             raise KeyError(HOSTILE)
         except KeyError:

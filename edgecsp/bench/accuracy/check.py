@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ...errors import SourceError
+from ...system.progress import NO_PROGRESS, Progress
 from ...types import Array
 from . import layouts, look, twins
 from .look import ImageInspection
@@ -129,17 +130,17 @@ def check(
     *,
     faults: Sequence[str] = (),
     whole: bool = True,
-    tick: Callable[[], None] = lambda: None,
+    progress: Progress = NO_PROGRESS,
 ) -> Report:
     """Check data by its parts.
 
     `looks` are those at images that were looked at already; the others are decoded (`whole`), or their headers are
-    read. `faults` are what was wrong with label files. `tick` is called after each image.
+    read. `faults` are what was wrong with label files. `progress` counts the images.
     """
     seen = dict(looks or {})
     for name, data in parts.items():
         if name not in seen:
-            seen[name] = look.look_all([each.path for each in data.pictures], whole, tick)
+            seen[name] = look.look_all([each.path for each in data.pictures], whole, progress)
     images = {name: _sized(data, seen[name]) for name, data in parts.items()}
     first = next(iter(parts.values()))
     boxes = [each.boxes for part in images.values() for each in part]

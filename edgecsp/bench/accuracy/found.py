@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ... import pipeline
 from ...errors import UsageError
 from ...media import sources
 from ...media.sinks.rows import coco_row
+from ...system.progress import NO_PROGRESS, Progress
 from ...types import Array, Detections, Frame, Model, Result
 from .names import mapping
 from .truth import Data, Picture
@@ -52,9 +53,9 @@ def find(
     *,
     conf: float = CONF,
     max_det: int = MAX_DET,
-    tick: Callable[[], None] = lambda: None,
+    progress: Progress = NO_PROGRESS,
 ) -> Predictions:
-    """Every picture of the data through the detector, read as `run` reads it; `tick` is called after each.
+    """Every picture of the data through the detector, read as `run` reads it; `progress` counts them.
 
     The detector keeps its settings but for `conf` and `max_det`. What it finds of classes that the data lacks is left
     out. Raises `UsageError` for a classifier and for classes that cannot be told, `SourceError` when no picture can
@@ -78,7 +79,7 @@ def find(
                 found.add(picture.sized(frame.hw), Detections(known.xyxy, known.scores, ids, data.names))
 
     summary = pipeline.RunSummary()
-    pipeline.run(low, [sources.Pictures(list(places), forgive=True)], take, summary, tick=tick)
+    pipeline.run(low, [sources.Pictures(list(places), forgive=True)], take, summary, tick=progress.advance)
     found.problems = {**summary.problems, **others}
     return found
 

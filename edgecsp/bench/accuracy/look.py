@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ...media.sources.decoding import MAX_PIXELS, DecodedImage, decode
 from ...media.sources.image_probe import Probe, jpeg, probe
 from ...media.sources.pictures import load
 from ...system import cpu
+from ...system.progress import NO_PROGRESS, Progress
 from ...types import Array
 
 _SIDE = 16  # of the brightness differences that near duplicates are known by: 16 x 16 bits
@@ -56,15 +57,13 @@ def look(path: str, whole: bool = True) -> ImageInspection:
     return ImageInspection(path, hw, _digest(data), shade=None if small is None else _shade(small))
 
 
-def look_all(
-    paths: Sequence[str], whole: bool = True, tick: Callable[[], None] = lambda: None
-) -> List[ImageInspection]:
-    """`look` at many, by as many threads as pay here; `tick` is called after each."""
+def look_all(paths: Sequence[str], whole: bool = True, progress: Progress = NO_PROGRESS) -> List[ImageInspection]:
+    """`look` at many, by as many threads as pay here; `progress` counts them."""
     found = []
     with ThreadPoolExecutor(cpu.threads()) as pool:
         for each in pool.map(lambda path: look(path, whole), paths):
             found.append(each)
-            tick()
+            progress.advance()
     return found
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from ... import backends, pipeline
 from ...errors import BuildFailed, EdgecspError, EngineUnavailable, UnknownName, UsageError
 from ...graph import precision
+from ...system.progress import NO_PROGRESS, Progress
 from ...types import Model
 from .confusion import Confusion, confusion
 from .found import Predictions, classes, find
@@ -118,12 +119,12 @@ def measured(
     conf: float,
     max_det: int,
     threads: Optional[int] = None,
-    tick: Callable[[], None] = lambda: None,
+    progress: Progress = NO_PROGRESS,
     **options: Any,
 ) -> Iterator[AccuracyRow]:
     """A row for each way; `options` go to `pipeline.load`. `shown`: the score that confusions count from (the model's).
 
-    `tick` is called after each picture of each way.
+    `progress` counts each picture of each way.
 
     Of several ways, one whose engine does not take it is a row that says so; when there is one alone, or no way
     works, its error is raised: an `EdgecspError`.
@@ -144,6 +145,6 @@ def measured(
             row.why = " ".join(str(error).split())
         else:
             with detector:
-                found = find(detector, data, conf=conf, max_det=max_det, tick=tick)
+                found = find(detector, data, conf=conf, max_det=max_det, progress=progress)
             row.fill(found, way.model.conf if shown is None else shown)
         yield row

@@ -10,26 +10,27 @@ digest are right. `web` knows HTTP, `pages` knows what is sent in a file's place
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ...errors import IntegrityError, OutputError, SourceError
+from ...system.progress import NO_PROGRESS, Progress
 from . import http as web
 from . import pages
 from .http import Patience
 
-__all__ = ["MAX_BYTES", "Note", "Patience", "Progress", "digest_of", "download"]
+__all__ = ["MAX_BYTES", "Patience", "digest_of", "download"]
 
 MAX_BYTES = 2 << 30
 _WORTH_GOING_ON = 1 << 20
 
-Progress = Callable[[int, Optional[int]], None]
-Note = Callable[[str], None]
+LOG = logging.getLogger(__name__)
 
 
 def download(
@@ -40,15 +41,13 @@ def download(
     size: Optional[int] = None,
     limit: int = MAX_BYTES,
     patience: Optional[Patience] = None,
-    progress: Progress = lambda done, total: None,
-    note: Note = lambda text: None,
+    progress: Progress = NO_PROGRESS,
 ) -> None:
     """Bring what is at an https `url` to `target`.
 
     `digest` is (algorithm, hex) and `size` the bytes it must have; without a size, `limit` is the most. `progress`
-    hears the bytes that are here and those there will be (None: the server does not say), `note` why it tries
-    again. Raises `SourceError` (it cannot be had), `IntegrityError` (it is something else; nothing is kept) or
-    `OutputError`.
+    shows the bytes that are here and those there will be. Why it tries again is logged. Raises `SourceError` (it cannot
+    be had), `IntegrityError` (it is something else; nothing is kept) or `OutputError`.
     """
     part = _Part(target)
     job = _Download(
@@ -56,7 +55,7 @@ def download(
     )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        job.fill(note)
+        job.fill()
         job.check()
         part.become(target)
     except OSError as error:
@@ -117,7 +116,7 @@ class _Download:
     progress: Progress
     confirmed: bool = False
 
-    def fill(self, note: Note) -> None:
+    def fill(self) -> None:
         """Attempts, with a wait between, until the part is complete."""
         begun = furthest = self.part.size
         failures = 0
@@ -133,7 +132,7 @@ class _Download:
                     kept = f"; {have:,} bytes are kept, and the next try goes on from there" if have else ""
                     raise SourceError(f"cannot download {self.url}: {cut}{kept}") from cut
                 wait_s = min(60.0, max(cut.wait_s, self.patience.backoff_s * 2 ** (failures - 1)))
-                note(f"{cut}; trying again in {wait_s:g} s")
+                LOG.warning("%s; trying again in %g s", cut, wait_s)
                 time.sleep(wait_s)
 
     def check(self) -> None:
@@ -175,13 +174,13 @@ class _Download:
         if first is None:
             self.part.begin(web.tag(response))
         with open(self.part.path, "ab") as file:
-            self.progress(have, total)
+            self.progress.update(completed=have, total=total)
             for block in web.blocks(response, self.patience.timeout_s, None if total is None else total - have):
                 have += len(block)
                 if have > self.limit:
                     raise self._wrong(f"is larger than the {self.limit:,} bytes it may have")
                 file.write(block)
-                self.progress(have, total)
+                self.progress.update(completed=have, total=total)
         wanted = self.size if total is None else total
         if wanted is not None and have < wanted:
             raise web.DownloadCut(f"the connection was cut after {have:,} of {wanted:,} bytes")

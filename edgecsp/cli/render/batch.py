@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Callable, Iterator, Tuple
 
-from .. import _print
-from .._print import print
+from .. import _logging, _progress
+from .._logging import inform
 from . import startup
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ FAILURES = 20
 
 def introduce(items: int, task: Task) -> None:
     """How much there is, and what computes."""
-    print(f"edgecsp: {items} file{'s' * (items != 1)}; engine {task.engine} on {task.device}", file=sys.stderr)
+    inform(f"{items} file{'s' * (items != 1)}; engine {task.engine} on {task.device}")
     startup.vain(task.engine, task.model, task.model.name, timed=True)
 
 
@@ -56,10 +55,10 @@ def progress(quiet: bool) -> Iterator[Callable[[JobProgress], None]]:
         yield lambda now: None
         return
     pace = Throughput()
-    if not sys.stderr.isatty():
+    if not _logging.is_watched():
         yield _lines(pace)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -67,7 +66,7 @@ def progress(quiet: bool) -> Iterator[Callable[[JobProgress], None]]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[said]}", markup=False),
     )
-    with Progress(*columns, console=_print.console(to_stderr=True), transient=True) as bar:
+    with _progress.bars(*columns) as bar:
         line = bar.add_task("listing", total=None, said="")
         yield lambda now: bar.update(
             line, description=now.stage, completed=now.parts, total=now.of, said=pace.said(now)
@@ -82,7 +81,7 @@ def _lines(pace: Throughput) -> Callable[[JobProgress], None]:
         said = pace.said(now)
         if time.monotonic() - last_s >= LINE_S:
             last_s = time.monotonic()
-            print(f"edgecsp: {now.stage} {now.parts}/{now.of} parts, {said}", file=sys.stderr, flush=True)
+            inform(f"{now.stage} {now.parts}/{now.of} parts, {said}")
 
     return tick
 
@@ -93,8 +92,8 @@ def report(done: JobProgress, out: str) -> None:
     before = f", {done.before} of them done before" * bool(done.before)
     found = ", ".join(f"{count} {label}" for label, count in done.found.most_common(8)) or "nothing"
     frames = f"{done.frames} frame" + "s" * (done.frames != 1)
-    print(f"{frames}{before} in {done.seconds:.1f} s ({fps:.1f} fps): {found}", file=sys.stderr)
-    print(f"wrote {out}: rows/, manifest.jsonl, failures.parquet ({len(done.failures)})", file=sys.stderr)
+    inform(f"{frames}{before} in {done.seconds:.1f} s ({fps:.1f} fps): {found}", prefix=False)
+    inform(f"wrote {out}: rows/, manifest.jsonl, failures.parquet ({len(done.failures)})", prefix=False)
 
 
 def lines(told: BatchSummary, checked: bool) -> Iterator[Tuple[str, str]]:

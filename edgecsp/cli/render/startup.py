@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from .. import _options
-from .._print import print
+from .._logging import inform, warn
 
 if TYPE_CHECKING:
     from ...pipeline import Detector
@@ -19,7 +18,7 @@ def engine(detector: Detector) -> None:
     """What computes, and why that."""
     chosen = detector.chosen
     assert chosen is not None
-    print(f"edgecsp: engine {chosen.shown}: {chosen.why}", file=sys.stderr)
+    inform(f"engine {chosen.shown}: {chosen.why}")
 
 
 def in_vain(detector: Detector, name: str, *, timed: bool) -> None:
@@ -35,13 +34,13 @@ def vain(engine: str, model: Model, name: str, *, timed: bool) -> None:
 
     if not backends.is_real(engine):
         rest = "; it times all the rest" if timed else ""
-        print(f"edgecsp: engine {engine} computes nothing and finds nothing, by design{rest}", file=sys.stderr)
+        warn(f"engine {engine} computes nothing and finds nothing, by design{rest}")
     if model.origin.get("weights") == "random":
         speed = "; only its speed does" if timed else ""
-        print(f"edgecsp: RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing{speed}.", file=sys.stderr)
+        warn(f"RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing{speed}.")
 
 
 def unnamed(detector: Detector, name: str) -> None:
     """What the model finds that was taken because none was named."""
     finds = _options.listed(detector.model.labels)
-    print(f"edgecsp: no --model: {name}, which finds {finds}. {MORE_CLASSES}", file=sys.stderr)
+    inform(f"no --model: {name}, which finds {finds}. {MORE_CLASSES}")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Callable
 
+from .._logging import inform
+
 if TYPE_CHECKING:
     from ...serve.events import Bus
 
 
-def told(bus: Bus, tell: Callable[[str], None]) -> Callable[[], None]:
-    """Tell each change of state on the bus from now on; how that is ended."""
+def log_states(bus: Bus) -> Callable[[], None]:
+    """Log each change of state on the bus from now on; what ends that."""
     heard = bus.subscribe()
 
     def run() -> None:
         for event in heard:
             if event["type"] == "state":
                 reason = f" ({event['reason']})" if event["reason"] else ""
-                tell(f"{event['stream']}: {event['state']}{reason}")
+                inform(f"{event['stream']}: {event['state']}{reason}")
 
     thread = threading.Thread(target=run, name="edgecsp-states", daemon=True)
     thread.start()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
-from typing import Any, Callable, Iterable, List, Sequence, Tuple
+from typing import Any, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from .calibration import METHODS, RangeMeter, Ranges
 from .int8 import quantizable, with_ranges
 from .passes import quantize_biases, to_uint8_activations
 
+LOG = logging.getLogger(__name__)
 EVERY = 8  # of so many pictures one is held out
 MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in memory
 FOUND = 0.5  # IoU from which a box is the same object's
@@ -24,19 +26,12 @@ MAX_DET = 300
 _Reference = List[Tuple[Array, decode.Candidates, List[Array]]]  # a picture, and fp32's boxes and heads of it
 
 
-def best(
-    model: Model,
-    batches: Iterable[Array],
-    *,
-    keep_heads: bool = True,
-    threads: int = 0,
-    note: Callable[[str], None] = lambda text: None,
-) -> Ranges:
+def best(model: Model, batches: Iterable[Array], *, keep_heads: bool = True, threads: int = 0) -> Ranges:
     """`measured` by the method whose int8 graph agrees best with fp32 on pictures held out; `tried` says how well.
 
     Agreement is 2 x the sum of the IoU of boxes found again (same class, IoU 0.5 or more) / the boxes of both; where
     fp32 has none, and for a classifier, 1 - the mean distance of heads as a share of their largest value. The ranges
-    returned are of all pictures. `note` is told what is being tried. Raises as `measured` does.
+    returned are of all pictures. Raises as `measured` does.
     """
     quantizable(model)
     meter = RangeMeter(model, threads)
@@ -54,7 +49,7 @@ def best(
         seen.append((batch, _boxes(model, heads), heads))
     tried = {}
     for method in METHODS:
-        note(f"trying {method} on {len(held)} pictures")
+        LOG.debug("trying %s on %d pictures", method, len(held))
         tried[method] = _agreement(
             model, with_ranges(model, meter.ranges(method), keep_heads=keep_heads), seen, threads
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,8 +14,10 @@ from ...cache import download, files
 from ...errors import BadWeights, IntegrityError, SourceError, UsageError
 from ...graph import onnx_model
 from ...importers.darknet.weights import WeightsFile
+from ...system.progress import NO_PROGRESS, Progress
 from .index import RANDOM, Record, downloads, locked, path, pin_path, read, record, record_path, write
 
+LOG = logging.getLogger(__name__)
 HEADER_BYTES = 20  # of a .weights file, at most
 
 
@@ -34,8 +37,7 @@ def pull(
     source: Optional[Path] = None,
     labels: Optional[Sequence[str]] = None,
     patience: Optional[download.Patience] = None,
-    progress: download.Progress = lambda done, total: None,
-    note: download.Note = lambda text: None,
+    progress: Progress = NO_PROGRESS,
 ) -> Record:
     """Put a model where `resolve` finds it.
 
@@ -49,18 +51,18 @@ def pull(
         raise UsageError(f"{name} has two stages, and a .weights file holds one. {_timed(name)}")
     if source is None and labels is not None:
         raise UsageError(f"the public weights of {name} have labels; others go with a file of your own (--from)")
-    with locked(name, note):
+    with locked(name):
         if source is not None:
             return _install(name, source, _known(name, source), labels)
         here = record(name)
         if here and here.weights == "own":
             raise UsageError(f"{name} has your own weights, {here.source}. To drop them: edgecsp models rm {name}")
         if here and download.digest_of(path(name)) == here.onnx_sha256:
-            note(f"{name} is here already")
+            LOG.info("%s is here already", name)
             return here
         target = downloads() / f"{name}.weights"
         try:
-            return _install(name, target, _fetched(name, target, patience, progress, note))
+            return _install(name, target, _fetched(name, target, patience, progress))
         finally:
             target.unlink(missing_ok=True)
 
@@ -77,26 +79,17 @@ def _timed(name: str) -> str:
     return f"To time it: edgecsp run SOURCE --model {name} --weights {RANDOM}"
 
 
-def _fetched(
-    name: str, target: Path, patience: Optional[download.Patience], progress: download.Progress, note: download.Note
-) -> LocatedWeights:
+def _fetched(name: str, target: Path, patience: Optional[download.Patience], progress: Progress) -> LocatedWeights:
     """The public weights, downloaded to `target` and held against the published digest, or the first one seen."""
     public = zoo.get(name).weights
     assert public is not None
     pin = {} if public.pinned else read(pin_path(name))
     digest = public.digest if public.pinned else ("sha256", str(pin["sha256"])) if pin else None
     most = HEADER_BYTES + 4 * zoo.net(name).floats
-    note(f"downloading {public.url}" + (f", {public.size / 1e6:.1f} MB" if public.size else ""))
+    LOG.info("downloading %s%s", public.url, f", {public.size / 1e6:.1f} MB" if public.size else "")
     try:
         download.download(
-            public.url,
-            target,
-            digest=digest,
-            size=public.size,
-            limit=most,
-            patience=patience,
-            progress=progress,
-            note=note,
+            public.url, target, digest=digest, size=public.size, limit=most, patience=patience, progress=progress
         )
     except SourceError as error:
         raise SourceError(

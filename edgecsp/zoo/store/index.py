@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional
+from typing import Any, ContextManager, Dict, List, Mapping, Optional
 
 from ...cache import files
 
@@ -94,7 +94,7 @@ def write(place: Path, said: Mapping[str, Any]) -> None:
         file.write(json.dumps(said, indent=2).encode() + b"\n")
 
 
-def locked(name: str, note: Callable[[str], None] = lambda text: None) -> ContextManager[None]:
+def locked(name: str) -> ContextManager[None]:
     """One process at a time may change what belongs to a name; the next one waits for it."""
     waiting = f"another process is at work on {name}; waiting for it"
-    return files.locked(downloads() / f"{name}.lock", lambda: note(waiting))
+    return files.locked(downloads() / f"{name}.lock", waiting)

@@ -1,0 +1,142 @@
+"""The package's log on stderr, as lines for people or as JSON: installed here and nowhere else.
+
+    configure(verbose=True)             # every command does, from -v, -q and --log-json
+    inform("wrote boxes.json", prefix=False)
+    warn("2 images could not be read")
+
+What a command says to people goes through `inform`, `warn` and `fail`, so that -q and --log-json hold for it as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import sys
+import time
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, Iterator
+
+import typer
+
+from ..system.redaction import RedactionFilter
+from ..system.text import printable
+from ._print import print
+
+ROOT = logging.getLogger("edgecsp")
+LOG = logging.getLogger(__package__)
+BARE = "edgecsp.train."  # a run's lines are read as a table: nothing stands in front of them
+VERBOSE = typer.Option(False, "--verbose", "-v", help="log more, to stderr")
+QUIET = typer.Option(False, "--quiet", "-q", help="log warnings and errors only")
+LOG_JSON = typer.Option(False, "--log-json", help="log as JSON: one object a line, on stderr")
+OPTIONS = {"verbose": VERBOSE, "quiet": QUIET, "log_json": LOG_JSON}
+
+
+class StderrHandler(logging.Handler):
+    """Writes records to what `sys.stderr` is at that time, one line at least each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addFilter(RedactionFilter())
+        self.last_s = time.monotonic()  # when it last wrote
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self.last_s = time.monotonic()
+        for line in self.lines(record):
+            print(line, file=sys.stderr, flush=True)
+
+    def lines(self, record: logging.LogRecord) -> Iterator[str]:
+        """A record as lines: the first at the margin, those that follow indented, so that none can pass for another."""
+        first, *more = record.getMessage().splitlines() or [""]
+        is_bare = record.name.startswith(BARE) or not getattr(record, "prefix", True)
+        yield first if is_bare else f"edgecsp: {first}"
+        for line in [*more, *(record.exc_text or "").splitlines()]:
+            yield line if line.startswith("    ") else f"    {line}"
+
+
+class JsonHandler(StderrHandler):
+    """The same as JSON, an object a line."""
+
+    def lines(self, record: logging.LogRecord) -> Iterator[str]:
+        """A record as one line."""
+        said: Dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage().strip(),
+        }
+        if record.exc_text:
+            said["exception"] = record.exc_text
+        yield json.dumps(said)
+
+
+def configure(*, verbose: bool = False, quiet: bool = False, log_json: bool = False) -> None:
+    """Have the package's log written to stderr; once more replaces what was there."""
+    ROOT.handlers[:] = [JsonHandler() if log_json else StderrHandler()]
+    ROOT.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+
+
+def inform(text: object, *, prefix: bool = True) -> None:
+    """Print a line for people to stderr; -q hides it."""
+    LOG.info("%s", printable(text), extra={"prefix": prefix})
+
+
+def warn(text: object) -> None:
+    """Print a line to stderr that -q does not hide."""
+    LOG.warning("%s", printable(text))
+
+
+def fail(error: BaseException) -> None:
+    """Print what ended the command."""
+    LOG.error("%s", printable(error))
+
+
+def is_json() -> bool:
+    """Whether stderr holds JSON and nothing else."""
+    return any(isinstance(handler, JsonHandler) for handler in ROOT.handlers)
+
+
+def is_watched() -> bool:
+    """Whether somebody sees a bar that is drawn on stderr."""
+    return sys.stderr.isatty() and not is_json() and ROOT.isEnabledFor(logging.INFO)
+
+
+def silent_s() -> float:
+    """How long nothing was logged."""
+    return time.monotonic() - max((getattr(handler, "last_s", 0.0) for handler in ROOT.handlers), default=0.0)
+
+
+_before: Dict[str, bool] = {}  # the options that were typed before the command's name
+
+
+def set_up(verbose: bool, quiet: bool, log_json: bool) -> None:
+    """Hear the options that stand before the command's name, and have the log written accordingly."""
+    _before.update(verbose=verbose, quiet=quiet, log_json=log_json)
+    configure(**_before)
+
+
+def logged(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same command with -v, -q and --log-json; where it has a --quiet of its own, that hides the log as well.
+
+    Typer reads the options from the signature.
+    """
+    signature = inspect.signature(command)
+    added = [name for name in OPTIONS if name not in signature.parameters]
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> Any:
+        wanted = {name: values.get(name) or _before.get(name, False) for name in OPTIONS}
+        configure(**wanted)
+        for name in added:
+            del values[name]
+        if "quiet" in values:
+            values["quiet"] = wanted["quiet"]
+        return command(**values)
+
+    options = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=OPTIONS[n], annotation=bool) for n in added]
+    parameters = [*signature.parameters.values(), *options]
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {**command.__annotations__, **dict.fromkeys(added, bool)}
+    return wrapper
