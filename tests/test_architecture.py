@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from conftest import REPO
+
+from support.repository import REPO
 
 PACKAGE = REPO / "edgecsp"
 FILES = sorted(PACKAGE.rglob("*.py"))

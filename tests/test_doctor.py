@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import media
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import backends
 from edgecsp.graph import onnx_model
 from edgecsp.system import cpu
+from support import media
+from support.repository import REPO
+from support.tiny import Tiny
 
 # Everything that computes hides itself; null and the command line stay.
 BARE = """

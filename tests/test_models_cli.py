@@ -16,8 +16,8 @@ import pytest
 from edgecsp import zoo
 from edgecsp.cli.render import layers as _costs
 from edgecsp.cli.render import model
+from support.repository import REPO
 
-REPO = Path(__file__).resolve().parents[1]
 EFM = "csppeleenet-ref-efm-sam"
 
 

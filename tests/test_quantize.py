@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from conftest import REPO, Tiny
 from typer.testing import CliRunner
 
 from edgecsp import backends, importers
@@ -23,6 +22,8 @@ from edgecsp.cli import verify as verify_command
 from edgecsp.errors import EdgecspError, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.types import Classes, Detections
+from support.repository import REPO
+from support.tiny import Tiny
 
 
 @pytest.fixture(scope="module")

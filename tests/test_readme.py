@@ -12,11 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import List, Optional
 
-import exports
-import labelled
-import media
 import pytest
-from conftest import REPO, Tiny
+
+from support import exports, labelled, media
+from support.repository import REPO
+from support.tiny import Tiny
 
 README = (REPO / "README.md").read_text(encoding="utf-8")
 

@@ -16,7 +16,7 @@ from typing import Any, Dict, List
 import numpy as np
 import pytest
 
-REPO = Path(__file__).resolve().parents[1]
+from support.repository import REPO
 
 
 def edgecsp(*words: object, **extra: Any) -> subprocess.CompletedProcess[str]:
@@ -247,7 +247,7 @@ def test_the_progress_names_each_stream(clip: Path, tmp_path: Path) -> None:
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
     """A frame that is kept is a slope: 1500 frames of 640x480 are 1.4 GB, their YUV alone 690 MB."""
-    import media
+    from support import media
 
     video = media.video(tmp_path / "long.mp4", 1500, size=(640, 480))
     done = subprocess.run(
@@ -300,7 +300,7 @@ def test_a_two_stage_detector_runs_like_any_other(tiny_picture: Path, tmp_path: 
 
 @pytest.fixture
 def tiny_picture(tmp_path: Path) -> Path:
-    import media
+    from support import media
 
     path = tmp_path / "picture.jpg"
     path.write_bytes(media.jpeg(media.scene(0)))

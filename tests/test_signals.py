@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
 import av
-import media
 import pytest
-from conftest import REPO
+
+from support import media
+from support.repository import REPO
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 UGLY = ("Traceback", "Fatal Python error", "Exception ignored", "Aborted", "terminate called", "KeyboardInterrupt")

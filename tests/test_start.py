@@ -12,11 +12,12 @@ from typing import List
 import cv2
 import numpy as np
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import backends
 from edgecsp.backends import openvino as adapter
 from edgecsp.cache import plans
+from support.repository import REPO
+from support.tiny import Tiny
 
 HELP_CPU_S = 0.75  # three times what it should take, for a machine three times as slow
 RUN = """

@@ -8,11 +8,11 @@ from typing import Any, Tuple
 
 import pytest
 import typer
-from conftest import Tiny
 
 from edgecsp import backends
 from edgecsp.cli import app
 from edgecsp.graph import onnx_model
+from support.tiny import Tiny
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import pytest
-from conftest import Tiny
 
 from edgecsp import backends, pipeline
 from edgecsp.backends import tuning as tuned
@@ -21,6 +20,7 @@ from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import calibration
 from edgecsp.importers import darknet
 from edgecsp.system import cpu
+from support.tiny import Tiny
 
 SHARED = [name for name in ("ort", "openvino") if backends.why_not(name) is None]
 

@@ -10,16 +10,16 @@ from typing import Dict, Iterator, List, Tuple
 
 import cv2
 import numpy as np
-import oracle
 import pytest
-from coco import ap50
-from conftest import REPO
 
 from edgecsp import backends, pipeline, zoo
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.importers import darknet
 from edgecsp.types import Array, Detections, Model
+from support import oracle
+from support.coco import ap50
+from support.repository import REPO
 
 ENGINES = [name for name in backends.names() if name != "ort" and backends.is_real(name)]
 OF_SCALE = 1e-3
@@ -102,7 +102,7 @@ def test_opencv_4_gives_the_same_heads(tmp_path: Path) -> None:
             named = {head.name: array for head, array in zip(graph.heads, heads)}
             np.savez(tmp_path / f"{name}-{i}.npz", the_batch=batch, **named)
             wanted += 1
-    child = Path(__file__).with_name("opencv4_session.py")
+    child = REPO / "tests" / "support" / "opencv4_session.py"
     env = {**os.environ, "PYTHONPATH": str(REPO)}
     done = subprocess.run([python, str(child), str(tmp_path)], capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exports import ULTRALYTICS, cells, finder, planted
 
-REPO = Path(__file__).resolve().parents[2]
+from support.exports import ULTRALYTICS, cells, finder, planted
+from support.repository import REPO
 
 
 def edgecsp(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:

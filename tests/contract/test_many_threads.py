@@ -11,15 +11,16 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-import media
 import numpy as np
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import backends, pipeline
 from edgecsp.errors import OutputError, SourceError
 from edgecsp.media import sinks, sources
 from edgecsp.types import Frame, Result
+from support import media
+from support.repository import REPO
+from support.tiny import Tiny
 
 SETTINGS = pipeline.Settings(conf=0.3, max_det=20)
 

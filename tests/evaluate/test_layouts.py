@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, Callable
 
-import labelled
 import numpy as np
 import pytest
 
 from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError, SourceError, UsageError
+from support import labelled
 
 
 @pytest.mark.parametrize("layout", labelled.LAYOUTS)

@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import cv2
-import images
-import labelled
-import media
 import numpy as np
 import pytest
-from conftest import REPO, Tiny
 from typer.testing import CliRunner
 
 import edgecsp
@@ -26,6 +22,9 @@ from edgecsp.errors import EdgecspError
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.importers import darknet
+from support import images, labelled, media
+from support.repository import REPO
+from support.tiny import Tiny
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 ENGINES = [name for name in backends.names() if backends.is_real(name)]

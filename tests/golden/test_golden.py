@@ -12,17 +12,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-import coco
 import cv2
 import numpy as np
-import oracle
 import pytest
-from conftest import REPO
 
 from edgecsp import backends
 from edgecsp.importers import darknet
 from edgecsp.processing import decode, nms, preprocess
 from edgecsp.types import Detections, Geometry, Model
+from support import coco, oracle
+from support.repository import REPO
 
 GOLDEN = {"yolov3-tiny": "yolov3-tiny-416.json", "yolo-fastest-1.1-xl": "yolo-fastest-1.1-xl-320.json"}
 COUNT = {"yolov3-tiny": 130, "yolo-fastest-1.1-xl": 286}  # golden objects with score >= 0.30

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import oracle
 import pytest
-from conftest import REPO
 
 from edgecsp import backends
 from edgecsp.importers import darknet
 from edgecsp.processing import preprocess
+from support import oracle
+from support.repository import REPO
 
 
 @pytest.mark.parametrize("name", ["yolov3-tiny", "yolo-fastest-1.1-xl"])

@@ -10,14 +10,14 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 import onnx
 import onnxruntime
-import oracle
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp.importers import darknet
 from edgecsp.importers.darknet.layers import _STEPS
 from edgecsp.types import Model
+from support import oracle
+from support.effort import examples
 
 ACTIVATIONS = ("linear", "leaky", "relu", "relu6", "mish", "swish", "silu", "logistic", "tanh")
 

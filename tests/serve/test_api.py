@@ -10,8 +10,6 @@ from typing import Any, Dict, Iterator
 import cv2
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +21,8 @@ from edgecsp.pipeline import Settings
 from edgecsp.serve import app, header, multipart, openapi
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
+from support import served
+from support.tiny import Tiny
 
 LOW = "conf=0.001"
 

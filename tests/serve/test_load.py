@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import List
 
 import numpy as np
-import served
-from conftest import Tiny
 
 from benchmarks import serve as bench
 from edgecsp import pipeline
 from edgecsp.media.sinks.rows import as_json
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
+from support import served
+from support.tiny import Tiny
 
 
 def rss() -> int:

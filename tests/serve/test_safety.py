@@ -15,13 +15,13 @@ from typing import Any, Iterator, List
 
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 
 from edgecsp import serve
 from edgecsp.errors import UsageError
 from edgecsp.serve import guard
 from edgecsp.serve.live import StreamState
+from support import served
+from support.tiny import Tiny
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -16,11 +16,11 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 import pytest
-import served
-from conftest import REPO
 
 from edgecsp import cli
 from edgecsp.serve import bound
+from support import served
+from support.repository import REPO
 
 TOKEN = "correct-horse-battery-staple"
 

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-import media
 import pytest
 
 from edgecsp.errors import EdgecspError, SourceError, UnknownName, UsageError
 from edgecsp.serve import site
 from edgecsp.serve.site_keys import KEYS, line_of, schema
+from support import media
 
 WHOLE = """\
 model = "codes"

@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterator, List
 
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp import pipeline
+from support import served
+from support.tiny import Tiny
 
 BASE = "/v2/models/tiny"
 

@@ -17,12 +17,11 @@ from typing import Any, Dict
 
 import pytest
 
+from support.repository import TESTS, child_environment
+
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-import toy_run  # noqa: E402
-import toy_zoo  # noqa: E402
 from test_training import draw  # noqa: E402
-from toy_run import QUICK  # noqa: E402
 
 from edgecsp import zoo  # noqa: E402
 from edgecsp.errors import UsageError  # noqa: E402
@@ -31,6 +30,8 @@ from edgecsp.train.data import Steps  # noqa: E402
 from edgecsp.train.model import Layout  # noqa: E402
 from edgecsp.train.run import pick_device  # noqa: E402
 from edgecsp.train.trainer import Trainer  # noqa: E402
+from support import toy_run, toy_zoo  # noqa: E402
+from support.toy_run import QUICK  # noqa: E402
 
 EXACT = (
     "import torch\n"
@@ -46,7 +47,7 @@ def start(code: str, *words: object, processes: int = 1) -> Any:
     if processes > 1:
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         command = [sys.executable, *torchrun, *command[1:]]
-    return subprocess.run(command, capture_output=True, text=True, env=toy_run.environment(), timeout=400)
+    return subprocess.run(command, capture_output=True, text=True, env=child_environment(TESTS), timeout=400)
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
@@ -97,7 +98,7 @@ def test_an_end_of_one_is_the_end_of_all(ends: str, tmp_path: Path) -> None:
         toy_run.SAVE_ALWAYS, "--data", data, *QUICK, "--epochs", 4000, "--device", "cpu", "--name", folder
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words[1:]]
-    process = subprocess.Popen(torchrun, stderr=subprocess.PIPE, text=True, env=toy_run.environment())
+    process = subprocess.Popen(torchrun, stderr=subprocess.PIPE, text=True, env=child_environment(TESTS))
     late = time.monotonic() + 200
     while time.monotonic() < late and not (folder / "best.pt").exists():
         time.sleep(0.1)

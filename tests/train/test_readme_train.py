@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPO
+
+from support.repository import REPO
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 

@@ -9,7 +9,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-import toy_zoo  # noqa: E402
 from test_training import draw  # noqa: E402
 
 from edgecsp import zoo  # noqa: E402
@@ -18,6 +17,7 @@ from edgecsp.train.loss import Loss  # noqa: E402
 from edgecsp.train.model import Layout  # noqa: E402
 from edgecsp.train.trainer import CLIP, Trainer  # noqa: E402
 from edgecsp.types import Yolo  # noqa: E402
+from support import toy_zoo  # noqa: E402
 
 ANCHORS = ((8.0, 10.0), (20.0, 30.0))
 

@@ -12,18 +12,19 @@ from typing import Any, Dict, Iterator
 
 import pytest
 
+from support.repository import TESTS, child_environment
+
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-import toy_run  # noqa: E402
-import toy_zoo  # noqa: E402
 from test_training import draw  # noqa: E402
-from toy_run import QUICK, SAVE_ALWAYS  # noqa: E402
 
 from edgecsp import zoo  # noqa: E402
 from edgecsp.errors import BadWeights, SourceError, Stopped, UsageError  # noqa: E402
 from edgecsp.system import memory  # noqa: E402
 from edgecsp.train import TrainSettings, loop, train  # noqa: E402
 from edgecsp.train.trainer import Trainer  # noqa: E402
+from support import toy_run, toy_zoo  # noqa: E402
+from support.toy_run import QUICK, SAVE_ALWAYS  # noqa: E402
 
 TOY = TrainSettings(epochs=2, batch=4, imgsz=64)
 UGLY = ("Traceback", "Exception ignored", "KeyboardInterrupt")
@@ -187,7 +188,7 @@ def test_signals_save_and_say_how_to_go_on(number: int, code: int, data: Path, t
     folder = tmp_path / "run"
     words = ("--data", data, *QUICK, "--epochs", "4000", "--name", folder)
     process = subprocess.Popen(
-        toy_run.command(SAVE_ALWAYS, *words), stderr=subprocess.PIPE, text=True, env=toy_run.environment()
+        toy_run.command(SAVE_ALWAYS, *words), stderr=subprocess.PIPE, text=True, env=child_environment(TESTS)
     )
     late = time.monotonic() + 120
     while time.monotonic() < late and not (folder / "best.pt").exists():

@@ -14,7 +14,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-import toy_zoo  # noqa: E402
 from test_training import draw  # noqa: E402
 
 from edgecsp import pipeline, zoo  # noqa: E402
@@ -25,6 +24,7 @@ from edgecsp.train.data import Images  # noqa: E402
 from edgecsp.train.sightings import Sighting  # noqa: E402
 from edgecsp.train.teacher import Teaching, class_map, open_model, teach, unlabelled_images, widen  # noqa: E402
 from edgecsp.types import Input, Model, Yolo  # noqa: E402
+from support import toy_zoo  # noqa: E402
 
 SHARED = Path(os.environ.get("EDGECSP_TEST_DATA", "/nothing"))
 

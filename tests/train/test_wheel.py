@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPO
+
+from support.repository import REPO
 
 
 def check(*command: Any, folder: Path) -> subprocess.CompletedProcess[str]:

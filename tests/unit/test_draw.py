@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp.graph import labels
 from edgecsp.media import draw
 from edgecsp.types import Classes, Detections
+from support.effort import examples
 
 
 def found(*rows: Any, names: Any = labels.COCO) -> Detections:

@@ -15,11 +15,11 @@ from typing import Any, Iterator, List
 
 import numpy as np
 import pytest
-import web
 
 from edgecsp.cache import download as fetch
 from edgecsp.cache.download import pages
 from edgecsp.errors import IntegrityError, OutputError, SourceError
+from support import web
 
 DATA = np.random.default_rng(3).bytes(300_000)
 SHA256 = ("sha256", hashlib.sha256(DATA).hexdigest())

@@ -8,12 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Dict
 
-import exports
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import REPO, Tiny
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecsp import backends, importers
@@ -21,6 +19,9 @@ from edgecsp.errors import BadModel, EngineFailed
 from edgecsp.graph import limits as onnx_limits
 from edgecsp.graph import onnx_model
 from edgecsp.pipeline import Detector
+from support import exports
+from support.repository import REPO
+from support.tiny import Tiny
 
 LONG = 2**62
 

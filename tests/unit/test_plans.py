@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import backends
 from edgecsp.cache import plans
 from edgecsp.errors import IntegrityError, OutputError
 from edgecsp.system import versions
+from support.repository import REPO
+from support.tiny import Tiny
 
 FACTS = {"engine": "toy", "model": {"name": "tiny", "sha256": "00"}, "options": {"precision": "fp16", "dla_core": None}}
 

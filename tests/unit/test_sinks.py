@@ -16,7 +16,6 @@ from typing import Any, Iterator, List, Optional
 
 import av
 import cv2
-import media
 import numpy as np
 import pytest
 
@@ -27,6 +26,7 @@ from edgecsp.media.sinks.annotated import copy_name
 from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.media.sinks.rows import category_ids, image_id
 from edgecsp.types import Classes, Detections, Frame, Stream
+from support import media
 
 NOTHING = Detections.empty(labels.COCO)
 

@@ -12,14 +12,14 @@ from typing import Any, Callable, Iterator, List, Optional
 
 import numpy as np
 import pytest
-import toy_zoo
-import web
 
 from edgecsp import importers, zoo
 from edgecsp.cache import download
 from edgecsp.errors import BadWeights, IntegrityError, OutputError, SourceError, UnknownName, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.zoo import PublicWeights, store
+from support import toy_zoo, web
+from support.repository import child_environment
 
 DATA = toy_zoo.weights_file()
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -307,7 +307,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def run(weights: PublicWeights, *words: object) -> subprocess.Popen[str]:
         command = toy_zoo.command(weights, *words)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        begun.append(subprocess.Popen(command, env=toy_zoo.environment(), **pipes))
+        begun.append(subprocess.Popen(command, env=child_environment(), **pipes))
         return begun[-1]
 
     yield run

@@ -9,13 +9,13 @@ from typing import Any, Callable, Dict
 
 import numpy as np
 import pytest
-from conftest import Tiny
 
 from edgecsp import backends, pipeline
 from edgecsp.backends import tuning
 from edgecsp.backends.tuning import Candidate, records
 from edgecsp.graph import onnx_model, precision
 from edgecsp.system import cpu
+from support.tiny import Tiny
 
 LATENCY = Candidate("opencv", "cpu", "fp32", 1)
 THROUGHPUT = Candidate("ort", "cpu", "fp32", 2, 2)

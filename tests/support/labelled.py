@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import cv2
-import media
+
+from support import media
 
 NAMES = ("red", "green", "dark blue")
 SIZES = {"a": (120, 160), "b": (96, 64), "c": (60, 80)}

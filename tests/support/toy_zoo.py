@@ -5,11 +5,9 @@ python toy_zoo.py URL [KIND=DIGEST] -- WORDS     is edgecsp WORDS with that mode
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Mapping, Optional
 
 import numpy as np
 
@@ -42,12 +40,7 @@ def weights_file(classes: int = 80, seed: int = 0) -> bytes:
 def command(weights: PublicWeights, *words: object) -> Any:
     """The command line that knows the toy."""
     digest = ["=".join(weights.digest)] if weights.pinned else []
-    return [sys.executable, str(Path(__file__)), weights.url, *digest, "--", *map(str, words)]
-
-
-def environment() -> Dict[str, str]:
-    """This one, in which a child finds the same edgecsp."""
-    return {**os.environ, "PYTHONPATH": str(Path(zoo.__file__).parents[2])}
+    return [sys.executable, __file__, weights.url, *digest, "--", *map(str, words)]
 
 
 def main() -> None:

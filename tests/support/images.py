@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, List
 
 import cv2
-import media
 import numpy as np
+
+from support import media
 
 
 def encoded(kind: str = ".jpg", image: Any = None, *options: int) -> bytes:

@@ -22,8 +22,6 @@ from typing import Dict, List, Tuple
 import numpy as np
 import onnx
 import onnxruntime
-import oracle
-from conftest import TINY_CFG
 
 from edgecsp import importers
 from edgecsp.errors import BadModel, EdgecspError
@@ -32,6 +30,8 @@ from edgecsp.importers.darknet.cfg import read
 from edgecsp.importers.darknet.layers import build
 from edgecsp.processing import decode
 from edgecsp.types import Model, Yolo
+from support import oracle
+from support.tiny import TINY_CFG
 
 SECONDS = 10
 GIGABYTES = 3

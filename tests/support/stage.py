@@ -9,7 +9,9 @@ from typing import Callable, Iterator, List
 
 import pytest
 
-DOUBLE = Path(__file__).resolve().parent / "double"
+from support.repository import TESTS
+
+DOUBLE = TESTS / "trt" / "double"
 MODULES = ("tensorrt", "pycuda", "pycuda.driver", "rehearsal")
 
 

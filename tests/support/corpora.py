@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from conftest import REPO
+from support.repository import REPO
 
 
 def edgecsp(*words: object, **extra: Any) -> subprocess.CompletedProcess:

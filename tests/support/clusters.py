@@ -16,7 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple
 
-from ports import await_port, free_port
+from support.ports import await_port, free_port
+from support.repository import TESTS
 
 STORE = 100_000_000  # bytes a node keeps for objects: what crosses is small
 
@@ -47,9 +48,10 @@ def started(env: Dict[str, str], *cpus: int) -> Iterator[Cluster]:
 @contextmanager
 def simulated(env: Dict[str, str], *cpus: int) -> Iterator[Cluster]:
     """One by `ray.cluster_utils.Cluster`; what is killed is the last node's raylet, by its pid."""
-    command = [sys.executable, __file__, *map(str, cpus)]
+    command = [sys.executable, "-m", "support.clusters", *map(str, cpus)]
+    child = {**env, "PYTHONPATH": os.pathsep.join([env["PYTHONPATH"], str(TESTS)])}
     process = subprocess.Popen(
-        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, env=child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
         assert process.stdout is not None
