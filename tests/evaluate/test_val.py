@@ -48,7 +48,7 @@ def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
         x0, y0, x1, y1 = (round(v, 2) for v in each.xyxy)
         rows.append({"id": k, "image_id": i, "category_id": 3 * each.class_id + 1, "bbox": [x0, y0, x1 - x0, y1 - y0]})
     images = [{"id": i, "file_name": f"{i}.png", "height": 80, "width": 96} for i in range(4)]
-    said = {**labelled.annotations(), "images": images, "annotations": rows}
+    said = {**labelled.coco_annotations(), "images": images, "annotations": rows}
     (folder / "drawn/instances.json").write_text(json.dumps(said))
     return folder
 

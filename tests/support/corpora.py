@@ -11,12 +11,12 @@ from typing import Any, Dict, List
 from support.repository import REPO
 
 
-def edgecsp(*words: object, **extra: Any) -> subprocess.CompletedProcess:
+def edgecsp(*words: object, **extra: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgecsp", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **{"cwd": REPO, **extra})
 
 
-def batch(*words: object, code: int = 0, **extra: Any) -> subprocess.CompletedProcess:
+def batch(*words: object, code: int = 0, **extra: Any) -> subprocess.CompletedProcess[str]:
     """`edgecsp batch`, to its end, which is `code`."""
     done = edgecsp("batch", *words, **extra)
     assert done.returncode == code, done.stderr

@@ -192,9 +192,9 @@ def mutate_cfg(rng: random.Random, text: str) -> bytes:
             numbered = [i for i, line in enumerate(lines) if re.search(r"\d", line)] or [at]
             at = rng.choice(numbered)
             new = rng.choice(NUMBERS) if rng.random() < 0.9 else rng.choice("19") * 10 ** rng.randrange(1, 6)
-            spots = list(re.finditer(r"-?\d+", lines[at])) or [re.match("", lines[at])]
-            spot = rng.choice(spots)
-            lines[at] = lines[at][: spot.start()] + new + lines[at][spot.end() :]
+            spots = [spot.span() for spot in re.finditer(r"-?\d+", lines[at])] or [(0, 0)]
+            first, end = rng.choice(spots)
+            lines[at] = lines[at][:first] + new + lines[at][end:]
         elif kind == 5:
             lines.insert(at, rng.choice(LINES))
         elif kind == 6:

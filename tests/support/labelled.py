@@ -36,7 +36,7 @@ def labels(folder: Path, empty: bool = True) -> None:
             (folder / f"{name}.txt").write_text(text)
 
 
-def annotations(names: Sequence[str] = NAMES) -> Dict[str, Any]:
+def coco_annotations(names: Sequence[str] = NAMES) -> Dict[str, Any]:
     rows = [(i, row) for i, name in enumerate(BOXES) for row in BOXES[name]]
     return {
         "images": [
@@ -53,7 +53,7 @@ def annotations(names: Sequence[str] = NAMES) -> Dict[str, Any]:
 
 def coco(root: Path, names: Sequence[str] = NAMES) -> Path:
     pictures(root / "images")
-    (root / "instances.json").write_text(json.dumps(annotations(names)))
+    (root / "instances.json").write_text(json.dumps(coco_annotations(names)))
     return root
 
 

@@ -40,7 +40,7 @@ def at(step: int, do: Callable[[], object]) -> None:
             do()
         return terms
 
-    Trainer.learn = then  # type: ignore[method-assign]
+    Trainer.learn = then  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":
