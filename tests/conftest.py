@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from edgecsp import backends
-from support import web
+from support import images, web
 from support.effort import EFFORT
+from support.engines import require_engine
 from support.repository import REPO
 from support.tiny import Tiny, make_tiny
 
@@ -45,6 +45,13 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own for what edgecsp keeps."""
+    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return make_tiny(tmp_path_factory.mktemp("tiny"))
@@ -59,10 +66,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine that a test is parametrized with (indirect), if it runs here."""
-    lacks = backends.why_not(request.param)
-    if lacks:
-        pytest.skip(f"engine {request.param} {lacks}")
-    return request.param
+    return require_engine(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +82,5 @@ def test_data() -> Path:
 
 @pytest.fixture
 def picture() -> np.ndarray:
-    """A small picture with structure, (61, 83, 3) uint8 BGR."""
-    y, x = np.mgrid[:61, :83]
-    return np.stack([(x * 3) % 256, (y * 4) % 256, (x * y) % 256], 2).astype(np.uint8)
+    """A small image with structure, (61, 83, 3) uint8 BGR."""
+    return images.gradient()

@@ -26,6 +26,7 @@ from edgecsp.media import sinks
 from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.types import Detections, Frame, Stream
 from support import media
+from support.commands import edgecsp
 from support.repository import REPO
 
 DOG = Detections(np.float32([[10, 20, 60, 90]]), np.float32([0.9]), np.int64([16]), labels.COCO)
@@ -35,11 +36,6 @@ root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reaso
 
 def frame(name: str, *, kind: str = "image", index: int = 0) -> Frame:
     return Frame(media.scene(0), Stream(name, kind), index=index, pts_s=index / 25)
-
-
-def edgecsp(*words: object, **extra: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgecsp", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **{"cwd": REPO, **extra})
 
 
 def source(*paths: Path) -> Any:

@@ -16,7 +16,8 @@ import pytest
 
 from benchmarks import damage
 from support import media
-from support.corpora import batch, by_source, edgecsp, failures, lines, manifest, parts, tree
+from support.commands import edgecsp
+from support.corpora import batch, by_source, failures, lines, manifest, parts, tree
 from support.repository import REPO
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")

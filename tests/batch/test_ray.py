@@ -20,7 +20,8 @@ import pytest
 from edgecsp.graph import onnx_model
 from support import media
 from support.clusters import Cluster, actors, simulated, started
-from support.corpora import batch, by_source, edgecsp, lines, parts, tree
+from support.commands import edgecsp
+from support.corpora import batch, by_source, lines, parts, tree
 from support.ports import free_port
 from support.repository import REPO
 from support.tiny import Tiny

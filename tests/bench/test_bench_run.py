@@ -22,6 +22,7 @@ from edgecsp.bench._process import BenchStopped, Process
 from edgecsp.errors import BuildFailed, EngineUnavailable, OutputError, SourceError, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.zoo import store
+from support.commands import invoke
 from support.repository import REPO, TESTS
 from support.tiny import Tiny
 
@@ -363,14 +364,7 @@ def test_no_gpu_here(quick: None, tiny_file: str) -> None:
 @pytest.fixture
 def typed(quick: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., Tuple[int, str, str]]:
     """`edgecsp bench WORDS` in this process: exit code, stdout, stderr."""
-    from edgecsp.cli import app
-
-    def call(*words: str) -> Tuple[int, str, str]:
-        code = app(["bench", *words], standalone_mode=False)
-        out, err = capsys.readouterr()
-        return code or 0, out, err
-
-    return call
+    return lambda *words: invoke(capsys, "bench", *words)
 
 
 BRIEF = ("--duration", "0.2", "--rounds", "2", "--threads", "1")

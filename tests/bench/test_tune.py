@@ -20,7 +20,10 @@ from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import calibration
 from edgecsp.importers import darknet
 from edgecsp.system import cpu
+from support.commands import invoke
 from support.tiny import Tiny
+
+pytestmark = pytest.mark.usefixtures("own_home")
 
 SHARED = [name for name in ("ort", "openvino") if backends.why_not(name) is None]
 
@@ -145,11 +148,6 @@ def test_a_budget_that_is_over_is_told() -> None:
 
 
 # -- real engines ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
@@ -306,14 +304,7 @@ def _coco(test_data: Path) -> Any:
 @pytest.fixture
 def typed(two_cores: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., Tuple[int, str, str]]:
     """`edgecsp WORDS` in this process: exit code, stdout, stderr."""
-    from edgecsp.cli import app
-
-    def call(*words: str) -> Tuple[int, str, str]:
-        code = app([*words], standalone_mode=False)
-        out, err = capsys.readouterr()
-        return code or 0, out, err
-
-    return call
+    return lambda *words: invoke(capsys, *words)
 
 
 def test_tune_run_list_forget(typed: Any, tiny: Tiny, tmp_path: Path, picture: Any) -> None:

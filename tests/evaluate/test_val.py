@@ -23,7 +23,7 @@ from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.importers import darknet
 from support import images, labelled, media
-from support.repository import REPO
+from support.real_models import cfg_of
 from support.tiny import Tiny
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
@@ -210,8 +210,7 @@ REAL = (("yolov3-tiny", 0.5151, 0.5120), ("yolo-fastest-1.1-xl", 0.5513, 0.5532)
 
 
 def real(name: str, data: Path, folder: Path) -> Path:
-    cfg = data / "weights" / f"{name}.cfg"
-    cfg = cfg if cfg.exists() else REPO / "tests" / "data" / f"{name}.cfg"
+    cfg = cfg_of(name, data)
     model = darknet.load(cfg, data / "weights" / f"{name}.weights", data / "weights" / "coco.names").model
     onnx_model.save(model, folder / f"{name}.onnx")
     return folder / f"{name}.onnx"

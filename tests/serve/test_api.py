@@ -21,7 +21,7 @@ from edgecsp.pipeline import Settings
 from edgecsp.serve import app, header, multipart, openapi
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
-from support import served
+from support import images, served
 from support.tiny import Tiny
 
 LOW = "conf=0.001"
@@ -36,8 +36,7 @@ def site(tiny: Tiny) -> Iterator[served.Site]:
 
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
-    y, x = np.mgrid[:61, :83]
-    return np.stack([(x * 3) % 256, (y * 4) % 256, (x * y) % 256], 2).astype(np.uint8)
+    return images.gradient()
 
 
 def expected(tiny: Tiny, image: np.ndarray, **settings: Any) -> Dict[str, Any]:

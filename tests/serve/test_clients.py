@@ -18,7 +18,8 @@ from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from support import served
 from support.tiny import Tiny
-from support.watching import eventually, found, frame
+from support.waiting import eventually
+from support.watching import found, frame
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import MOST, MOST_BYTES, Spool
 from edgecsp.system.jetson import Board
 from support.repository import REPO
-from support.watching import eventually, found, frame
+from support.waiting import eventually
+from support.watching import found, frame
 
 PAGE = (REPO / "docs" / "fleets.md").read_text("utf-8")
 URL = "mqtts://broker.example/site-7/box-3"

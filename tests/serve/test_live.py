@@ -18,7 +18,8 @@ from edgecsp.serve import events
 from edgecsp.serve.address import short, shown
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Classes
-from support.watching import LABELS, eventually, found, frame
+from support.waiting import eventually
+from support.watching import LABELS, found, frame
 
 
 def decoded(data: bytes) -> Any:

@@ -29,7 +29,8 @@ from edgecsp.serve.retry import Backoff
 from edgecsp.serve.spool import Spool
 from support.ports import free_port
 from support.repository import REPO
-from support.watching import LABELS, eventually, found, frame, threads
+from support.waiting import eventually
+from support.watching import LABELS, found, frame, threads
 
 client = pytest.importorskip("paho.mqtt.client")
 

@@ -16,7 +16,8 @@ from edgecsp.serve import events, streams
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
 from support.repository import TESTS
-from support.watching import Finds, eventually, handles, threads
+from support.waiting import eventually
+from support.watching import Finds, handles, threads
 
 SERVER = TESTS / "support" / "rtsp_server.py"
 USER, PASSWORD = "watcher", "hunter2"

@@ -16,7 +16,7 @@ import pytest
 
 from support import media
 from support.ports import free_port
-from support.watching import eventually
+from support.waiting import eventually
 
 pytest.importorskip("uvicorn")
 

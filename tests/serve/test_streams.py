@@ -17,7 +17,8 @@ from edgecsp.serve.inference_pool import InferencePool
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
 from support import media
-from support.watching import Camera, Finds, eventually, handles, threads
+from support.waiting import eventually
+from support.watching import Camera, Finds, handles, threads
 
 QUICK: Dict[str, Any] = {"stale_s": 0.4, "backoff": lambda: Backoff(0.02, 0.1)}
 

@@ -15,7 +15,8 @@ from edgecsp.serve import app, app_state, events, openapi, streams, unexpected, 
 from edgecsp.serve.live import StreamState
 from support import served
 from support.tiny import Tiny
-from support.watching import eventually, frame
+from support.waiting import eventually
+from support.watching import frame
 
 
 class Bug(Exception):

@@ -16,7 +16,8 @@ from edgecsp.errors import UsageError
 from edgecsp.serve import events, webhooks
 from edgecsp.serve.retry import Backoff
 from edgecsp.serve.webhooks import Webhooks, hook
-from support.watching import eventually, found, frame, threads
+from support.waiting import eventually
+from support.watching import found, frame, threads
 
 QUICK: Dict[str, Any] = {"every_s": 0.0, "backoff": lambda: Backoff(0.01, 0.05)}
 

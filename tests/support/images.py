@@ -157,3 +157,9 @@ def linked(folder: Path) -> None:
             (folder / here / f"to-{there}").symlink_to(folder / there)
     (folder / "up").symlink_to(folder)
     (folder / "self").symlink_to("self")
+
+
+def gradient() -> Any:
+    """A small image with structure, (61, 83, 3) uint8 BGR."""
+    y, x = np.mgrid[:61, :83]
+    return np.stack([(x * 3) % 256, (y * 4) % 256, (x * y) % 256], 2).astype(np.uint8)

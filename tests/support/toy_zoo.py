@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Mapping, Optional
 
 import numpy as np
+import pytest
 
 from edgecsp import zoo
 from edgecsp.graph.layers import Net
@@ -29,6 +30,11 @@ REAL = zoo._entries
 
 def entries(weights: Optional[PublicWeights]) -> Mapping[str, Entry]:
     return {**REAL(), "toy": replace(TOY, weights=weights)}
+
+
+def add(patch: pytest.MonkeyPatch, weights: Optional[PublicWeights] = None) -> None:
+    """Have the zoo know the toy as well."""
+    patch.setattr(zoo, "_entries", lambda: entries(weights))
 
 
 def weights_file(classes: int = 80, seed: int = 0) -> bytes:

@@ -41,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_an_installed_wheel_trains(wheel: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
-    from test_training import draw
+    from support.shapes import draw_shapes
 
     check(sys.executable, "-m", "venv", "--without-pip", "venv", folder=tmp_path)
     python, script = (tmp_path / "venv" / "bin" / name for name in ("python", "edgecsp"))
@@ -56,7 +56,7 @@ def test_an_installed_wheel_trains(wheel: Path, tmp_path: Path) -> None:
     where = check(python, "-c", "import edgecsp; print(edgecsp.__file__)", folder=tmp_path).stdout
     assert where.startswith(str(tmp_path / "venv")), where
 
-    data = draw(tmp_path / "shapes", 4)
+    data = draw_shapes(tmp_path / "shapes", 4)
     options = ("--epochs", 2, "--batch", 4, "--imgsz", 64, "--workers", 1, "--json", "-")
     done = check(script, "train", "cspdensenetb-ref-prn", "--data", data, *options, folder=tmp_path)
     figures = json.loads(done.stdout)

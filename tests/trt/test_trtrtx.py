@@ -24,7 +24,7 @@ from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.export import RandomWeights
 from edgecsp.graph.precision import calibration
 from edgecsp.types import Model
-from support.repository import REPO
+from support.repository import REPO, child_environment
 
 pytestmark = [pytest.mark.trtrtx, pytest.mark.slow]
 HW = (64, 96)
@@ -43,7 +43,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
+        env=child_environment(),
     ) as worker:
         assert json.loads(worker.stdout.readline()) == {"version": "1.7.1.116", "strongly_typed": True}
 

@@ -28,9 +28,7 @@ QUICK = fetch.Patience(timeout_s=0.4, tries=3, backoff_s=0.01)
 
 @pytest.fixture
 def site(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[web.Site]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setenv("no_proxy", "*")
-    yield from web.serve(web.Site(DATA), certificate)
+    yield from web.serve_trusted(DATA, certificate, monkeypatch)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from edgecsp.graph import limits as onnx_limits
 from edgecsp.graph import onnx_model
 from edgecsp.pipeline import Detector
 from support import exports
-from support.repository import REPO
+from support.repository import REPO, child_environment
 from support.tiny import Tiny
 
 LONG = 2**62
@@ -156,7 +155,7 @@ def run(path: Path, folder: str) -> Any:
         "-e",
         "ort",
     ]
-    env = {**os.environ, "PYTHONPATH": str(REPO)}
+    env = child_environment()
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False, env=env)
     assert "Traceback" not in done.stderr, done.stderr
     return done

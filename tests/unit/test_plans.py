@@ -62,10 +62,9 @@ plans.get_or_build({"engine": "toy", "of": "one"}, lambda: b"plan" * 1000)
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "home"))
+def home(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPO), *filter(None, sys.path)]))
-    return tmp_path / "home"
+    return own_home
 
 
 def never() -> bytes:
