@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support import images, web
+from support import images, web, wheels
 from support.effort import EFFORT
 from support.engines import require_engine
 from support.repository import REPO
@@ -61,6 +61,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the TLS servers of the tests show (support/web.py)."""
     return web.make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout; pytest-xdist's processes share it."""
+    own = tmp_path_factory.getbasetemp()
+    return wheels.build((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "wheel")
 
 
 @pytest.fixture

@@ -14,14 +14,9 @@ from typing import List, Optional
 import pytest
 
 from support import exports, labelled, media
+from support.documents import blocks
 from support.repository import REPO, child_environment
 from support.tiny import Tiny
-
-README = (REPO / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> List[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
 def commands() -> List[str]:
