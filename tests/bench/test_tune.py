@@ -121,14 +121,14 @@ def test_what_is_as_fast_as_the_default_does_not_win() -> None:
 
 
 def sleeps(ms: float) -> Dict[str, Any]:
-    return {"make": "subjects:slept", "sleep_s": ms / 1e3}
+    return {"make": "support.subjects:slept", "sleep_s": ms / 1e3}
 
 
 def test_a_candidate_that_dies_leaves_with_its_reason() -> None:
     rows = [row("dies"), row("refuses"), row("lives", default=True)]
     requests = {
-        "dies": {"make": "subjects:killed", "calls": 12},
-        "refuses": {"make": "subjects:refused"},
+        "dies": {"make": "support.subjects:killed", "calls": 12},
+        "refuses": {"make": "support.subjects:refused"},
         "lives": sleeps(3),
     }
     contested(rows, requests, 60.0)
