@@ -8,6 +8,8 @@ from typing import Any, Dict, List
 
 from serve import asked, tell
 
+SETTINGS = ("epochs", "batch", "imgsz", "seed", "assigner")
+
 
 def learn(said: Dict[str, Any]) -> Dict[str, Any]:
     """Train; the answer."""
@@ -31,7 +33,7 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
     run = train(
         said["model"],
         said["data"],
-        settings=TrainSettings(epochs=said["epochs"], batch=said["batch"], imgsz=said["imgsz"], seed=said["seed"]),
+        settings=TrainSettings(**{key: said[key] for key in SETTINGS if key in said}),
         weights="none",
         out=Path(said["folder"]),
         device="cpu",

@@ -60,6 +60,12 @@ def command(
         None, "--unlabelled", help="images that the teacher labels: a folder, a list, a glob"
     ),
     teacher_conf: float = typer.Option(0.3, "--teacher-conf", help="score from which a teacher's box is a label"),
+    distill: str = typer.Option(
+        "",
+        "--distill",
+        metavar="<str>",
+        help="learn another network's heads, cell by cell: a run's folder, X.cfg with X.weights beside it",
+    ),
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
@@ -86,6 +92,7 @@ def command(
         flip=not no_flip,
         multi_scale=multi_scale,
         teacher_conf=teacher_conf,
+        distill=distill,
     )
     figures = Text(json) if json else None
     with _signals.until_signal() as stop, _watch(quiet or _is_other()) as (tell, watch):

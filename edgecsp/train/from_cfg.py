@@ -49,6 +49,7 @@ def entry(name: str, text: str) -> zoo.Entry:
         source=f"{name}.cfg",
         anchors=tuple(anchors),
         masks=tuple(masks),
+        scale_xy=tuple(head.scale_xy for head in heads),
         stride=_stride(net),
     )
 

@@ -32,6 +32,7 @@ from .anchors import kmeans, shape_iou
 from .augment import Augment
 from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
+from .distill import Distillation
 from .model import Layout, cfg_text, masks_of, trainable
 from .progress import TrainingProgress, duration, ticker
 from .settings import TrainSettings
@@ -137,7 +138,11 @@ def train(
             side = settings.imgsz or entry.size
             images = read(side)
             cfg = cfg_text(model)
-            layout = distributed.from_first(lambda: replace(_layout(entry, side, images, learn.names, tell), cfg=cfg))
+            begin = distributed.from_first(lambda: start.find(weights, entry))
+            anchored = start.find_teacher(settings.distill) if settings.distill else begin
+            layout = distributed.from_first(
+                lambda: replace(_layout(entry, side, images, learn.names, anchored, tell), cfg=cfg)
+            )
         if settings.batch == 0:
             batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
             settings = replace(settings, batch=batch)
@@ -145,16 +150,14 @@ def train(
         settings, each = _steps(settings, len(images))
         trainer = Trainer(layout, settings, settings.epochs * each, place)
         trainer.freeze_steps = settings.freeze * each
+        if settings.distill:
+            trainer.distillation = Distillation(start.find_teacher(settings.distill), layout, place)
         run = _Run(folder, layout, trainer, each, learn, judge, tell, watch)
         if record is not None:
             run.resume()
         else:
-            what, state = distributed.from_first(lambda: start.find(weights, layout))
-            taken = trainer.begin_with(state) if state else 0
-            advice = " (same backbone; --weights none begins anew)" if state and weights is None else ""
-            fit = f": {taken} of {len(trainer.network.state_dict())} tensors" if state else ""
-            tell(f"begins with {what}{advice}{fit}")
-            distributed.from_first(lambda: run.begin(what, teaching))
+            tell(_begin(trainer, begin, layout, advise=weights is None))
+            distributed.from_first(lambda: run.begin(begin.name, teaching))
         try:
             return run.go(images, resources.pick_workers(workers, place), stop)
         finally:
@@ -184,15 +187,33 @@ def pick_device(wanted: str) -> str:
     return name
 
 
-def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], tell: Tell) -> Layout:
-    """Anchors from the data: k-means on the IoU of shapes."""
+def _begin(trainer: Trainer, begin: start.Start, layout: Layout, *, advise: bool) -> str:
+    """Load the weights that training begins with; one line about them."""
+    if not begin.state:
+        return f"begins with {begin.name}"
+    shared = begin.shared(layout.labels)
+    taken = trainer.begin_with(begin.fit(trainer.network, layout.labels))
+    advice = " (same backbone; --weights none begins anew)" if advise else ""
+    heads = f", its heads for {len(shared)} of {len(layout.labels)} classes" if shared else ""
+    return f"begins with {begin.name}{advice}: {taken} of {len(trainer.network.state_dict())} tensors{heads}"
+
+
+def _layout(
+    entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], begin: start.Start, tell: Tell
+) -> Layout:
+    """Anchors of the heads that training begins with; else from the data, by k-means on the IoU of shapes."""
     wh = np.concatenate(images.sizes) * side
     wh = wh[(wh >= 1).all(1)]
     masks = masks_of(entry)
     count = sum(map(len, masks))
-    anchors = kmeans(wh, count) if len(wh) >= count else tuple(entry.anchors[:count])
-    before, after = (float(shape_iou(wh, np.array(a)).max(1).mean()) for a in (entry.anchors, anchors))
-    tell(f"anchors from the data: mean best IoU of shapes {before:.3f} -> {after:.3f}")
+    fitted = kmeans(wh, count) if len(wh) >= count else tuple(entry.anchors[:count])
+    anchors = begin.anchors(names, masks)
+    before, after = (float(shape_iou(wh, np.array(a)).max(1).mean()) for a in (anchors or entry.anchors, fitted))
+    if anchors:
+        tell(f"anchors of the weights: mean best IoU of shapes {before:.3f} (from the data: {after:.3f})")
+    else:
+        tell(f"anchors from the data: mean best IoU of shapes {before:.3f} -> {after:.3f}")
+        anchors = fitted
     return Layout(entry.name, side, tuple(names), anchors, masks)
 
 

@@ -17,7 +17,7 @@ class TrainSettings:
     reached, `decay` AdamW's weight decay, `average` the decay of the exponential moving average, `assigner` "dynamic"
     or "shape" (`loss`), `multi_scale` whether batches differ in size, `flip` whether images may be mirrored,
     `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the score from which a
-    teacher's box is a label.
+    teacher's box is a label, `distill` the network whose heads are learned from, cell by cell ("": none).
     """
 
     epochs: int = 100
@@ -37,6 +37,7 @@ class TrainSettings:
     patience: int = 0
     seed: int = 0
     teacher_conf: float = 0.3
+    distill: str = ""
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "batch": 0, "warmup": 1, "freeze": 0, "patience": 0, "seed": 0}

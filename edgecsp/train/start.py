@@ -1,72 +1,167 @@
-"""The weights that training begins with: another run's, a zoo model's, a darknet file's, or none."""
+"""The weights that training begins with: another run's, a zoo model's, a darknet file's, or none.
+
+Heads are for the classes that they learned. Where their names are known, the rows of those that are to be learned again
+are taken along (`fit`), with the anchors that they were trained with; the others begin anew.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from .. import zoo
+from ..bench.accuracy.names import key
 from ..cache.files import nearby
-from ..errors import BadWeights, SourceError, UsageError
+from ..errors import BadModel, BadWeights, SourceError, UsageError
+from ..graph.labels import COCO
+from ..graph.layers import Net
+from ..importers.darknet import read_names
 from ..importers.darknet.weights import WeightsFile
-from .model import Layout
+from ..types import Yolo
+from . import from_cfg
+from .anchors import Anchors
+from .model import Layout, cfg_text
 from .network import Network
 
 NONE = "none"
 
 
-def find(wanted: Optional[str], layout: Layout) -> Tuple[str, Dict[str, Tensor]]:
-    """What to begin with, as (what it is, tensors by name); no tensors for fresh weights.
+@dataclass(frozen=True)
+class Start:
+    """What training begins with: tensors by the network's names; none for fresh weights.
+
+    `net` is the network that they are of, and `labels` the classes of its heads; None and () where that is not known.
+    """
+
+    name: str
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+    net: Optional[Net] = None
+    labels: Tuple[str, ...] = ()
+
+    def shared(self, labels: Sequence[str]) -> Dict[int, int]:
+        """Which of its classes each of `labels` is, by their places; those that it lacks are left out."""
+        own = {key(label): place for place, label in enumerate(self.labels)}
+        return {place: own[key(label)] for place, label in enumerate(labels) if key(label) in own}
+
+    def anchors(self, labels: Sequence[str], masks: Sequence[Sequence[int]]) -> Anchors:
+        """Its heads' anchors in the order of `masks`, if it knows one of `labels`; () otherwise."""
+        heads = _heads(self.net) if self.net is not None and self.shared(labels) else {}
+        if [len(head.anchors_wh) for head in heads.values()] != [len(mask) for mask in masks]:
+            return ()
+        places = {place: wh for head, mask in zip(heads.values(), masks) for place, wh in zip(mask, head.anchors_wh)}
+        return tuple(places[place] for place in sorted(places))
+
+    def fit(self, network: Network, labels: Sequence[str]) -> Dict[str, Tensor]:
+        """Its tensors for `network`, whose heads have `labels`: rows of classes that it lacks are the network's own."""
+        state, own = dict(self.state), network.state_dict()
+        if self.net is None or not self.labels:
+            return state
+        pairs = list(self.shared(labels).items())
+        for (layer, old), (other, new) in zip(_heads(self.net).items(), _heads(network.net).items()):
+            count = len(old.anchors_wh)
+            if layer != other or count != len(new.anchors_wh):
+                continue
+            for name in (f"convolutions.{layer}.0.{part}" for part in ("weight", "bias")):
+                if not pairs:
+                    state.pop(name)
+                elif self.state[name].shape[1:] == own[name].shape[1:]:
+                    rows, source = (t.unflatten(0, (count, -1)) for t in (own[name].clone(), self.state[name]))
+                    rows[:, :5] = source[:, :5]
+                    # Both heads place a centre by s * sigmoid(t): the slope in a cell's middle stays what it was.
+                    rows[:, :2] *= old.scale_xy / new.scale_xy
+                    for place, learned in pairs:
+                        rows[:, 5 + place] = source[:, 5 + learned]
+                    state[name] = rows.flatten(0, 1)
+        return state
+
+
+def find(wanted: Optional[str], entry: Optional[zoo.Entry]) -> Start:
+    """What a model of `entry` begins with; only a .weights file and the default need one.
 
     `wanted`: "none", a run's folder or its .pt file, a darknet .weights file of the same model (its heads may have
-    other classes), a zoo model whose weights come with the package, or None for the
-    weights that the model's record names. Raises
-    `SourceError`, `BadWeights`, `UsageError`.
+    other classes), a zoo model whose weights come with the package, or None for the weights that the record names.
+    Raises `SourceError`, `BadWeights`, `UsageError`.
     """
-    wanted = wanted or layout.entry.start or NONE
+    wanted = wanted or (entry and entry.start) or NONE
     if wanted == NONE:
-        return "fresh weights", {}
+        return Start("fresh weights")
     path = Path(wanted)
     if path.is_dir() or path.suffix == ".pt":
         return _of_run(path)
-    if path.suffix == ".weights":
-        return f"{path.name}", _of_darknet(path, layout)
+    if path.suffix == ".weights" and entry is not None:
+        return _of_darknet(path, entry)
     if wanted in zoo.names():
         net = zoo.net(wanted)
-        weights = zoo.shipped_weights(wanted)
-        return f"the weights of {wanted}", dict(Network(net).load(weights).state_dict())
+        state = Network(net).load(zoo.shipped_weights(wanted)).state_dict()
+        return Start(f"the weights of {wanted}", state, net, zoo.get(wanted).labels)
     raise SourceError(
         f"there are no weights at {wanted}{nearby(path)}; --weights takes a run's folder, a .weights file, "
         "the name of a model with weights (edgecsp models list), or none"
     )
 
 
-def _of_run(path: Path) -> Tuple[str, Dict[str, Tensor]]:
-    file = path / "best.pt" if path.is_dir() else path
+def find_teacher(wanted: str) -> Start:
+    """A trained network with YOLO heads: X.cfg with X.weights beside it, a run (its folder, best.onnx or best.pt), or a
+    zoo model whose weights come with the package. Raises `SourceError`, `BadModel`, `BadWeights`, `UsageError`.
+    """
+    path = Path(wanted)
+    if from_cfg.is_cfg(wanted):
+        return _of_darknet(path.with_suffix(".weights"), from_cfg.entry(path.stem, cfg_text(wanted)))
+    if path.suffix == ".onnx":
+        path = path.parent
+    if not (path.is_dir() or path.suffix == ".pt" or wanted in zoo.names()):
+        raise SourceError(
+            f"--distill {wanted}: give X.cfg with X.weights beside it, the folder of "
+            "a run of edgecsp train, or a zoo model with weights (edgecsp models list)"
+        )
+    return find(str(path), None)
+
+
+def _heads(net: Net) -> Dict[int, Yolo]:
+    return {x.layer: head for x, head in net.heads if isinstance(head, Yolo)}
+
+
+def _of_run(path: Path) -> Start:
+    folder, file = (path, path / "best.pt") if path.is_dir() else (path.parent, path)
     if not file.is_file():
         raise SourceError(f"{path} holds no {file.name}: it is no run of edgecsp train, or it has not saved one yet")
     try:
-        held = torch.load(file, map_location="cpu", weights_only=True)
-        return f"the run {path}", dict(held["average"])
+        state = dict(torch.load(file, map_location="cpu", weights_only=True)["average"])
     except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, ImportError) as error:
         raise BadWeights(f"{file} is no checkpoint of edgecsp train: {' '.join(str(error).split())[:200]}") from error
     except Exception as error:
         raise BadWeights(f"{file} is no checkpoint of edgecsp train: {type(error).__name__}") from error
+    try:
+        layout = Layout.from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["layout"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Start(f"the run {path}", state)  # a checkpoint that was moved: its classes are not known
+    return Start(f"the run {path}", state, layout.net(), layout.labels)
 
 
-def _of_darknet(path: Path, layout: Layout) -> Dict[str, Tensor]:
-    """Arrays of a .weights file of the same model; how many classes its heads have follows from its length."""
+def _of_darknet(path: Path, entry: zoo.Entry) -> Start:
+    """A .weights file of the same model; how many classes its heads have follows from its length."""
     if not path.is_file():
         raise SourceError(f"no weights file at {path}{nearby(path)}")
-    entry = layout.entry
-    one, two = (entry.net(classes=n, anchors=layout.anchors, masks=layout.masks).floats for n in (1, 2))
+    one, two = (entry.net(classes=n).floats for n in (1, 2))
     size = path.stat().st_size
     for header in (20, 16):
         classes, rest = divmod((size - header) // 4 - one, two - one)
         if not rest and classes >= 0 and (size - header) % 4 == 0:
-            net = entry.net(classes=classes + 1, anchors=layout.anchors, masks=layout.masks)
-            return dict(Network(net).load(WeightsFile(path, net)).state_dict())
-    raise UsageError(f"{path} ({size} bytes) is not of {layout.name}, with whatever number of classes")
+            net = entry.net(classes=classes + 1)
+            state = Network(net).load(WeightsFile(path, net)).state_dict()
+            return Start(path.name, state, net, _labels_beside(path, classes + 1))
+    raise UsageError(f"{path} ({size} bytes) is not of {entry.name}, with whatever number of classes")
+
+
+def _labels_beside(path: Path, classes: int) -> Tuple[str, ...]:
+    """The labels of X.weights: X.names, else COCO's for eighty; () where they are not known."""
+    try:
+        labels = read_names(path.with_suffix(".names"))
+    except (SourceError, BadModel):
+        labels = COCO if classes == len(COCO) else ()
+    return labels if len(labels) == classes else ()

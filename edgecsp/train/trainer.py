@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..system import cpu
 from ..types import Yolo
 from . import distributed
+from .distill import Distillation
 from .loss import Loss, Terms
 from .model import Layout
 from .network import Network
@@ -60,6 +61,7 @@ class Trainer:
         self.average.load_state_dict(self.network.state_dict())
         self.loss = Loss([head for _, head in net.heads if isinstance(head, Yolo)], settings.assigner, settings.smooth)
         self.optimiser = torch.optim.AdamW(_groups(self.network, settings.decay), settings.lr)
+        self.distillation: Optional[Distillation] = None
         self.step = 0
         self.frozen: FrozenSet[str] = frozenset()
         self.freeze_steps = 0
@@ -95,9 +97,14 @@ class Trainer:
         x = images.to(self.device, non_blocking=True).to(memory_format=torch.channels_last).float().div_(255)
         targets = targets.to(self.device, non_blocking=True)
         # bfloat16 has float32's range, so nothing is scaled; the loss itself is computed in float32.
+        side = (images.shape[2], images.shape[3])
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self._bfloat16):
             outputs = self._several(x)
-        own = self.loss(outputs, targets, (images.shape[2], images.shape[3]), distributed.share_of)
+            taught = self.distillation.teach(x) if self.distillation else []
+        own = self.loss(outputs, targets, side, distributed.share_of)
+        if self.distillation:
+            soft = self.distillation(outputs, taught, side, distributed.share_of)
+            own = Terms(*(hard + term for hard, term in zip(own, soft)))
         # The mean of the processes' is that of the whole batch: see `distributed.share_of`.
         terms = Terms(*(distributed.total(torch.stack(own).detach()) / distributed.size()))
         if bool(torch.isfinite(terms.total)) and self._descend(own.total):

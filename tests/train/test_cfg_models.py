@@ -259,15 +259,13 @@ def test_a_model_that_cannot_be_trained_leaves_no_folder(tmp_path: Path) -> None
 
 
 def test_weights_of_another_cfg_are_refused(model: Path, weights: Path) -> None:
-    from edgecsp.train.model import Layout
     from edgecsp.train.start import find
 
     weights.write_bytes(weights.read_bytes()[:-400])
     entry = trainable(str(model))
-    layout = Layout("mine", 96, ("a",), entry.anchors, entry.masks, CFG)
     with pytest.raises(UsageError, match="is not of mine, with whatever number of classes"):
-        find(str(weights), layout)
-    assert find(None, layout) == ("fresh weights", {})
+        find(str(weights), entry)
+    assert find(None, entry).name == "fresh weights" and not find(None, entry).state
 
 
 def test_the_same_text_is_read_once() -> None:
@@ -275,15 +273,27 @@ def test_the_same_text_is_read_once() -> None:
 
 
 def test_a_real_cfg_with_its_own_weights(test_data: Path) -> None:
-    """yolo-fastest, as its author published it: every tensor but those of the heads is taken."""
+    """yolo-fastest, as its author published it: every tensor is taken, and of the heads the classes that are shared."""
     from edgecsp.train.model import Layout
     from edgecsp.train.start import find
 
     path = test_data / "weights" / "yolo-fastest-1.1-xl.cfg"
     entry = trainable(str(path))
     assert (entry.size, entry.stride, [len(mask) for mask in entry.masks]) == (320, 32, [3, 3])
-    layout = Layout(entry.name, 320, ("a", "b"), entry.anchors, entry.masks, cfg.read_text(path))
-    _, state = find(str(path.with_suffix(".weights")), layout)
-    mine = Network(layout.net()).state_dict()
-    other = {key for key, value in mine.items() if state[key].shape != value.shape}
-    assert len(other) == 4 and state.keys() == mine.keys()
+    start = find(str(path.with_suffix(".weights")), entry)
+    labels = ("cat", "no such thing", "motorcycle")
+    assert start.shared(labels) == {0: 15, 2: 3} and start.anchors(labels, entry.masks) == entry.anchors
+    assert start.shared(("a", "b")) == {} and start.anchors(("a", "b"), entry.masks) == ()
+    network = Network(Layout(entry.name, 320, labels, entry.anchors, entry.masks, cfg.read_text(path)).net())
+    fresh = {name: value.clone() for name, value in network.state_dict().items()}
+    state = start.fit(network, labels)
+    assert {name: value.shape for name, value in state.items()} == {name: value.shape for name, value in fresh.items()}
+    differ = {name for name, value in state.items() if not torch.equal(value, start.state[name])}
+    assert len(differ) == 4
+    for name in differ:
+        new, old, own = (tensors[name].unflatten(0, (3, -1)) for tensors in (state, start.state, fresh))
+        assert torch.equal(new[:, :2] * 2, old[:, :2])  # of heads that reach twice as far
+        assert torch.equal(new[:, 2:5], old[:, 2:5])
+        assert torch.equal(new[:, 5], old[:, 5 + 15]) and torch.equal(new[:, 7], old[:, 5 + 3])
+        assert torch.equal(new[:, 6], own[:, 6])
+    assert {name for name in start.state if name not in start.fit(network, ("a", "b"))} == differ

@@ -100,7 +100,6 @@ def test_a_run_that_goes_on_must_be_asked_for_the_same(whole: Any, data: Path, t
 
 def test_weights_of_another_number_of_classes_begin_a_run(tmp_path: Path, data: Path) -> None:
     from edgecsp.importers.darknet import weights as darknet
-    from edgecsp.train.model import Layout, masks_of
     from edgecsp.train.network import Network
     from edgecsp.train.start import find
 
@@ -110,19 +109,18 @@ def test_weights_of_another_number_of_classes_begin_a_run(tmp_path: Path, data: 
     path = tmp_path / "seven.weights"
     with path.open("wb") as file:
         darknet.write(file, trained.floats())
-    layout = Layout(MODEL, 96, ("square", "disc"), entry.anchors, masks_of(entry))
-    what, state = find(str(path), layout)
-    assert what == "seven.weights"
-    first = next(key for key in state if key.endswith("weight"))
-    torch.testing.assert_close(state[first], trained.state_dict()[first])
+    start = find(str(path), entry)
+    assert start.name == "seven.weights" and start.labels == ()
+    first = next(key for key in start.state if key.endswith("weight"))
+    torch.testing.assert_close(start.state[first], trained.state_dict()[first])
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UsageError, match="is not of cspdensenetb-ref-prn, with whatever number of classes"):
-        find(str(path), layout)
+        find(str(path), entry)
     (tmp_path / "best.pt").write_bytes(b"no checkpoint")
     with pytest.raises(BadWeights, match="is no checkpoint of edgecsp train"):
-        find(str(tmp_path), layout)
+        find(str(tmp_path), entry)
     with pytest.raises(SourceError, match="there are no weights at"):
-        find("nothing.such", layout)
+        find("nothing.such", entry)
 
 
 def test_only_models_with_yolo_heads_can_be_trained() -> None:
