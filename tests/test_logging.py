@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from conftest import REPO, Tiny
-from progressing import RecordedProgress
 from typer.testing import CliRunner
 
 from edgecsp.cli import _logging, app
 from edgecsp.graph import onnx_model
 from edgecsp.system.progress import NO_PROGRESS, NoProgress, Progress
 from edgecsp.system.redaction import RedactionFilter
+from support.progress import RecordedProgress
+from support.repository import REPO
+from support.tiny import Tiny
 
 FILES = [path for folder in ("edgecsp", "benchmarks", "calib") for path in sorted((REPO / folder).rglob("*.py"))]
 PACKAGE = sorted((REPO / "edgecsp").rglob("*.py"))

@@ -6,7 +6,7 @@ import ast
 from collections import defaultdict
 from typing import Dict, Iterator, List, Tuple
 
-from conftest import REPO
+from support.repository import REPO
 
 PACKAGE = REPO / "edgecsp"
 FILES = sorted(PACKAGE.rglob("*.py"))
