@@ -34,6 +34,7 @@ COVERED = {
     ("README.md", "bash"): "training run by tests/train/test_readme_train.py; the server does not end by itself",
     ("README.md", "toml"): "read below",
     ("README.md", "json"): "compared below",
+    ("docs/logging.md", "python"): "run by tests/test_logging.py",
     ("docs/fleets.md", "toml"): "read by tests/serve/test_fleets.py",
     ("docs/fleets.md", "dockerfile"): "read by tests/serve/test_fleets.py",
     ("docs/fleets.md", "yaml"): "read below, its metrics by tests/serve/test_fleets.py",
