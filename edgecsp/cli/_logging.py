@@ -65,7 +65,7 @@ class JsonHandler(StderrHandler):
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage().strip(),
         }
         if record.exc_text:
             entry["exception"] = record.exc_text
