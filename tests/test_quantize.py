@@ -138,7 +138,7 @@ def test_verify_refuses_in_words(
     monkeypatch.chdir(home)
     assert "the measure is fp32" in refused(2, "verify", "tiny-int8.onnx")
     assert "no engine is called 'otr'" in refused(2, "verify", "tiny.onnx", "-e", "otr")
-    assert "no images found" in refused(3, "verify", "tiny.onnx", "--images", ".")
+    assert "no image or video" in refused(3, "verify", "tiny.onnx", "--images", ".")
     onnx_model.save(onnx_model.reshape(tiny.model, hw=(96, 96)), "other.onnx")
     assert "has other heads or another input size" in refused(2, "verify", "tiny.onnx", "other.onnx")
 
