@@ -33,12 +33,13 @@ def main() -> None:
     opened, summary, held = sources.open_all([args.video]), pipeline.RunSummary(), []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "x.mp4" if args.out else None
-        with pipeline.load(args.model, args.engine, at_once=scheduler.at_once(opened)) as detector, sinks.open(
+        places = scheduler.choose_concurrency(opened)
+        with pipeline.load(args.model, args.engine, at_once=places) as detector, sinks.open(
             out=out, json=Path(folder) / "x.jsonl", sources=opened
         ) as sink:
             pipeline.run(
                 detector, opened, sink.write, summary,
-                ended=sink.ended, tick=lambda: held.append(resident()), max_frames=args.frames,
+                ended=sink.end_stream, tick=lambda: held.append(resident()), max_frames=args.frames,
             )  # fmt: skip
     print(
         f"{summary.frames} frames: peak {(memory.peak() or 0) / 1e6:.0f} MB, grows {growth(held) / 1e6:.2f} MB / 1000"

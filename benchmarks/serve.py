@@ -36,8 +36,8 @@ import cv2
 import numpy as np
 
 from edgecsp import pipeline
-from edgecsp.media.sinks.rows import as_json
-from edgecsp.media.sources.pictures import decode
+from edgecsp.media.sinks.rows import to_dict
+from edgecsp.media.sources.images import decode
 from edgecsp.system import cpu
 from edgecsp.types import Frame, Stream
 
@@ -96,7 +96,7 @@ def _load(args: argparse.Namespace) -> Dict[str, Any]:
 
 def _answer(detector: pipeline.Detector, data: bytes) -> bytes:
     image = decode(data, "picture").image
-    return json.dumps(as_json(Frame(image, Stream("picture")), detector(image)), allow_nan=False).encode()
+    return json.dumps(to_dict(Frame(image, Stream("picture")), detector(image)), allow_nan=False).encode()
 
 
 def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, seconds: float) -> Dict[str, float]:

@@ -24,7 +24,7 @@ import numpy as np
 from edgecsp import pipeline
 from edgecsp.media import draw, scheduler, sinks, sources
 from edgecsp.media.sinks.mp4 import Mp4
-from edgecsp.media.sinks.rows import as_json
+from edgecsp.media.sinks.rows import to_dict
 from edgecsp.system import cpu
 
 from .pictures import pictures, video
@@ -96,7 +96,7 @@ def line(args: argparse.Namespace, scratch: Path) -> Line:
 
 
 def _json(frame: Any, result: Any) -> str:
-    return json.dumps(as_json(frame, result)) + "\n"
+    return json.dumps(to_dict(frame, result)) + "\n"
 
 
 def _painted(writer: Mp4, frame: Any, result: Any) -> Any:
@@ -107,7 +107,7 @@ def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tu
     """`run` on some videos -> frames a second, CPU seconds a frame, and the source of each frame as it was written."""
     opened = sources.open_all([str(path) for path in paths])
     summary, order = pipeline.RunSummary(), []
-    with _detector(args, at_once=scheduler.at_once(opened)) as detector:
+    with _detector(args, at_once=scheduler.choose_concurrency(opened)) as detector:
         detector(np.zeros((720, 1280, 3), np.uint8))
         out = scratch / "run" if args.out else None
         with sinks.open(out=out, json=scratch / "run.jsonl", sources=opened) as sink:
@@ -118,7 +118,7 @@ def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tu
 
             spent = time.process_time()
             begun = time.monotonic()
-            pipeline.run(detector, opened, write, summary, ended=sink.ended)
+            pipeline.run(detector, opened, write, summary, ended=sink.end_stream)
         seconds = time.monotonic() - begun
     return summary.frames / seconds, (time.process_time() - spent) / summary.frames, order
 

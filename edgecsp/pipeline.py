@@ -162,7 +162,7 @@ class Detector:
     ) -> Generator[Union[scheduler.FrameResult, scheduler.SourceEnd], None, None]:
         """Every frame of opened sources with what is in it, and each source's end: see `scheduler.results`."""
         places = backends.at_once(self.session)
-        return scheduler.results(opened, lambda frame: self(frame.image), at_once=places, stop=stop)
+        return scheduler.results(opened, lambda frame: self(frame.image), concurrency=places, stop=stop)
 
     def close(self) -> None:
         """Give the session back."""
@@ -241,7 +241,7 @@ def picture(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
     if isinstance(image, (str, Path)):
         with sources.open(str(image), max_pixels=max_pixels) as source:
             for frame in source:
-                for text in sources.told(source.problems):
+                for text in sources.format_problems(source.problems):
                     LOG.warning("%s", text)
                 return frame.image
         raise SourceError(f"{image} holds no picture")

@@ -90,7 +90,7 @@ def test_run_says_which_engine_auto_is_and_why(desk: Path) -> None:
 def test_run_on_null_says_that_it_finds_nothing(desk: Path) -> None:
     words = ["run", "a.jpg", "-m", "tiny.onnx", "--json", "-", "--engine", "null", "--conf", "0.001"]
     done = edgecsp(*words, cwd=desk)
-    assert "finds nothing, by design" in done.stderr
+    assert "is a dummy that computes nothing" in done.stderr
     assert json.loads(done.stdout)["detections"] == []
 
 

@@ -115,7 +115,7 @@ def test_a_pipeline_that_cannot_run(line: str, words: str) -> None:
 
 
 def test_a_pipeline_without_a_frame() -> None:
-    with pytest.raises(SourceError, match="broke off after 0 frames"), sources.open(
+    with pytest.raises(SourceError, match="failed after 0 frames"), sources.open(
         "gst:videotestsrc num-buffers=0", timeout_s=60
     ) as source:
         list(source)
@@ -136,7 +136,7 @@ def test_silence_ends_in_time() -> None:
         frames = iter(source)
         next(frames)
         os.kill(*running(), signal.SIGSTOP)
-        with pytest.raises(SourceError, match=r"broke off after .* no frame for 2 s"):
+        with pytest.raises(SourceError, match=r"failed after .* no frame for 2 s"):
             list(frames)
     assert not running()
 
@@ -146,5 +146,5 @@ def test_a_pipeline_that_dies() -> None:
         frames = iter(source)
         next(frames)
         os.kill(*running(), signal.SIGKILL)
-        with pytest.raises(SourceError, match=r"broke off after .* the pipeline stopped"):
+        with pytest.raises(SourceError, match=r"failed after .* the pipeline stopped"):
             list(frames)

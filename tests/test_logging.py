@@ -160,8 +160,8 @@ def test_json_is_one_object_a_line(words: List[str], picture: Path, first: bool)
 def test_what_ends_a_command_is_json_too() -> None:
     code, out, lines = edgecsp("run", "nowhere.jpg", "--log-json")
     (row,) = map(json.loads, lines)
-    assert (code, out) == (3, "") and (row["level"], row["message"]) == ("error", "there is no nowhere.jpg")
-    assert edgecsp("run", "nowhere.jpg", "-q") == (3, "", ["edgecsp: there is no nowhere.jpg"])
+    assert (code, out) == (3, "") and (row["level"], row["message"]) == ("error", "no such file or folder: nowhere.jpg")
+    assert edgecsp("run", "nowhere.jpg", "-q") == (3, "", ["edgecsp: no such file or folder: nowhere.jpg"])
 
 
 def test_no_bar_and_no_table_between_json() -> None:

@@ -67,7 +67,7 @@ def test_show_puts_counted_beside_printed_and_says_what_is_certain() -> None:
     assert re.search(r"^AP50 {10,}44\.6$", said, re.M) and re.search(r"^fps, Jetson TX2 {10,}41$", said, re.M)
     assert "no cfg was ever published" in said and "forced" in said and "chosen" in said
     assert "1x255x10x10 yolo, stride 32: 116x90  156x198  373x326" in said
-    assert "none are public" in said and "--weights random" in said and f"models pull {EFM} --from MINE" in said
+    assert "no public weights" in said and "--weights random" in said and f"models pull {EFM} --from MINE" in said
     assert re.search(r"^000_conv +3x3 3 > 16 +320x320 +0\.088 +█+", said, re.M)
     assert all(len(line) <= 130 for line in said.splitlines())
 
@@ -90,7 +90,7 @@ def test_show_writes_plain_bars_where_letters_are_plain(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_model_can_be_shown(name: str) -> None:
     entry = zoo.get(name)
-    said, costs = model.full(entry, None), _costs.of(entry)
+    said, costs = model.full(entry, None), _costs.layer_costs(entry)
     assert list(model.lines(said)) and json.dumps(said)
     assert sum(cost.bflops for cost in costs) == pytest.approx(said["bflops"], rel=1e-3)
     bars = list(_costs.bars(costs, 100))

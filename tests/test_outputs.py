@@ -205,7 +205,7 @@ def test_a_copy_never_replaces_what_this_run_did_not_make(tmp_path: Path) -> Non
             sink.write(frame(inputs[2]), DOG)
         names = [path.name for path in sink.paths]
         assert sorted(names) == [f"cat-{number}.png", f"clip-{number + 1}.mp4", f"dog-{number}.png"]
-        assert "existed before this run" in sink.notes[0] and "--overwrite" in sink.notes[0]
+        assert "existed before" in sink.notes[0] and "--overwrite" in sink.notes[0]
         assert all((tmp_path / name).read_bytes() == data for name, data in precious.items())
     with sinks.AnnotatedSink(tmp_path, inputs=inputs, overwrite=True) as sink:
         sink.write(frame(inputs[0]), DOG)

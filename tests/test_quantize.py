@@ -61,7 +61,7 @@ def made(home: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_quantize_says_what_changed(made: subprocess.CompletedProcess[str], home: Path) -> None:
-    assert "ranges      percentile of 100 pictures" in made.stdout and "6 of 8 convolutions, 2 stay" in made.stdout
+    assert "ranges      percentile of 100 images" in made.stdout and "6 of 8 convolutions, 2 stay" in made.stdout
     assert "written     tiny-int8.onnx" in made.stdout and "MB ->" in made.stdout
     assert "edgecsp verify tiny.onnx tiny-int8.onnx" in made.stderr
     model = importers.load(home / "tiny-int8.onnx")
@@ -93,19 +93,19 @@ def test_quantize_refuses_in_words(
     def said(rc: int, model: str, calib: str, *flags: str) -> str:
         return refused(rc, "quantize", model, "--calib", calib, "-o", "x.onnx", *flags)
 
-    assert "10 pictures, and 100 are the least" in said(6, "tiny.onnx", "calib/?.png")
+    assert "10 images, but ranges need at least 100" in said(6, "tiny.onnx", "calib/?.png")
     onnx_model.save(onnx_model.reshape(tiny.model, hw=(96, 96)), "other.onnx")
     assert "belong to the graph" in said(6, "other.onnx", "ranges.json")
     assert "cannot read range.json" in said(6, "tiny.onnx", "range.json")
     assert "graph in int8 already" in said(2, "tiny-int8.onnx", "calib")
     assert "no calibration method is called 'max'" in said(2, "tiny.onnx", "calib", "--method", "max")
     assert "was measured with percentile" in said(2, "tiny.onnx", "ranges.json", "--method", "entropy")
-    assert "there is no nowhere" in said(3, "tiny.onnx", "nowhere")
-    assert "lists no picture" in said(3, "tiny.onnx", _written(home / "empty.txt", "# nothing\n"))
+    assert "no such file or folder: nowhere" in said(3, "tiny.onnx", "nowhere")
+    assert "lists no image" in said(3, "tiny.onnx", _written(home / "empty.txt", "# nothing\n"))
     assert "would replace a source" in said(2, "tiny.onnx", "ranges.json", "-o", "tiny.onnx")
     assert not (home / "x.onnx").exists()
     started = edgecsp(home, "quantize", "tiny.onnx", "--calib", "calib/?.png", code=6)
-    assert started.stderr.startswith("edgecsp: --calib calib/?.png: 10 pictures")
+    assert started.stderr.startswith("edgecsp: --calib calib/?.png: 10 images")
 
 
 def _written(path: Path, text: str) -> str:
@@ -129,7 +129,7 @@ def test_verify_holds_every_engine_against_the_reference(made: subprocess.Comple
         name for name in backends.names() for device in backends.module(name).DEVICES if backends.why_not(name, device)
     }
     shown = edgecsp(home, *words[:2], "--engine", "ort", "--threads", 1)
-    assert "ort        cpu       fp32" in shown.stdout and "4 drawn pictures (--images for real ones)" in shown.stderr
+    assert "ort        cpu       fp32" in shown.stdout and "4 synthetic images (--images for real ones)" in shown.stderr
 
 
 def test_verify_refuses_in_words(
@@ -138,7 +138,7 @@ def test_verify_refuses_in_words(
     monkeypatch.chdir(home)
     assert "the measure is fp32" in refused(2, "verify", "tiny-int8.onnx")
     assert "no engine is called 'otr'" in refused(2, "verify", "tiny.onnx", "-e", "otr")
-    assert "no picture" in refused(3, "verify", "tiny.onnx", "--images", ".")
+    assert "no image or video" in refused(3, "verify", "tiny.onnx", "--images", ".")
     onnx_model.save(onnx_model.reshape(tiny.model, hw=(96, 96)), "other.onnx")
     assert "has other heads or another input size" in refused(2, "verify", "tiny.onnx", "other.onnx")
 

@@ -47,13 +47,13 @@ def _found(corpus: str) -> List[str]:
         return _listed(path) if path.lower().endswith(LISTS) else [path]
     if glob.has_magic(path):
         found = (name for name in matching(path) if not os.path.isdir(name))
-        return sorted((name for name in found if sources.is_media(os.path.basename(name))), key=sources.natural)
+        return sorted((name for name in found if sources.is_media(os.path.basename(name))), key=sources.natural_key)
     raise SourceError(f"there is no {corpus or 'corpus of an empty name'}{nearby(corpus or 'x')}")
 
 
 def _below(folder: str) -> List[str]:
     found = [os.path.join(here, name) for here, names in walk(folder) for name in names if sources.is_media(name)]
-    return sorted(found, key=sources.natural)
+    return sorted(found, key=sources.natural_key)
 
 
 def _elsewhere(uri: str) -> List[str]:
@@ -70,7 +70,7 @@ def _elsewhere(uri: str) -> List[str]:
     names = [file.path[len(root.rstrip("/")) :].strip("/") for file in inside if file.is_file]
     shown = [name for name in names if not any(word.startswith(".") for word in name.split("/"))]
     found = [storage.below(uri, name) for name in shown if sources.is_media(name)]
-    return sorted(found, key=sources.natural)
+    return sorted(found, key=sources.natural_key)
 
 
 def _listed(path: str) -> List[str]:
@@ -125,14 +125,14 @@ def _item(source: str) -> Item:
     if not storage.is_uri(source):
         place = storage.local(source)
         # What is not there is told when its turn comes; until then its extension decides.
-        picture = os.path.splitext(place)[1].lower() in sources.PICTURES
+        picture = os.path.splitext(place)[1].lower() in sources.IMAGE_SUFFIXES
         if os.path.isfile(place):
-            picture = sources.is_picture(place)
+            picture = sources.is_image(place)
         return Item(source, place, PICTURE if picture else VIDEO)
     # The path stays whole: rows and parts go by it. Options say how a store is reached, and not what is in it.
     shown = sources.redact(source, in_path=False).partition("?")[0]
     extension = os.path.splitext(shown)[1].lower()
-    return Item(shown, source, PICTURE if extension in sources.PICTURES else VIDEO)
+    return Item(shown, source, PICTURE if extension in sources.IMAGE_SUFFIXES else VIDEO)
 
 
 def split(items: Iterable[Item]) -> Tuple[List[Item], List[Item]]:

@@ -14,7 +14,7 @@ import bisect
 from collections import Counter
 from typing import Any, List, NamedTuple
 
-from ..media.sources.ffmpeg_log import demuxer_errors, local_errors, log_kept
+from ..media.sources.ffmpeg_log import capture_log, demuxer_errors, local_errors
 from .segment import opened_video
 from .shards import Item, SplitPoint
 
@@ -44,7 +44,7 @@ def index(item: Item) -> Index:
         if damage:
             return Index(0, [], next(iter(damage)))
         try:
-            with log_kept(), local_errors() as errors:
+            with capture_log(), local_errors() as errors:
                 found = _of_packets(container, video)
             return Index(0, [], "its container is damaged") if demuxer_errors(container, errors) else found
         except av.error.FFmpegError as error:

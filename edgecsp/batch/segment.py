@@ -32,7 +32,7 @@ def opened_video(item: Item, problems: Dict[str, int]) -> Iterator[Opened]:
         return
     with storage.opened(item.place) as file:
         try:
-            container = video.open_noting(
+            container = video.open_with_log(
                 lambda: av.open(file, container_options={"protocol_whitelist": ""}, metadata_errors="replace"),
                 item.source, problems,
             )  # fmt: skip

@@ -18,7 +18,7 @@ from ..errors import (
     UsageError,
 )
 from ..media import scheduler, sources
-from ..media.sinks.rows import as_json
+from ..media.sinks.rows import to_dict
 from ..media.sources import Source
 from ..system import versions
 from ..types import Model
@@ -123,7 +123,7 @@ class Worker:
                 if item.error is not None:
                     raise item.error
                 continue
-            found.add(as_json(item.frame, item.result))
+            found.add(to_dict(item.frame, item.result))
             labels.update(item.result.counted())
             del item
         return source, found, labels
@@ -160,7 +160,9 @@ def _doubt(part: Shard, source: Segment) -> str:
 
 def _counted(source: Segment) -> List[str]:
     prefix = f"{source.name}: "
-    return [text[len(prefix) :] if text.startswith(prefix) else text for text in sources.told(source.problems)]
+    return [
+        text[len(prefix) :] if text.startswith(prefix) else text for text in sources.format_problems(source.problems)
+    ]
 
 
 def _failed(part: Shard, reasons: List[str]) -> Record:

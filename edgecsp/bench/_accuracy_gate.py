@@ -66,7 +66,7 @@ def ranges(
         )
 
     def batches() -> Iterator[Array]:
-        with sources.Pictures(chosen, forgive=True) as source:
+        with sources.ImageFiles(chosen, forgive=True) as source:
             for frame in source:
                 tick()
                 yield preprocess.prepare(frame.image, model.input)[0]

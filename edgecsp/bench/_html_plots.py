@@ -46,13 +46,13 @@ def accuracy(rows: Sequence[Row]) -> str:
         return ""
     left, right, top, bottom = 52.0, WIDTH - 222, 14.0, 440.0
     printed = [row["paper"]["fps"] for row in able if _printed(row)]
-    across = svg.padded([row["fps"] for row in able] + printed, left, right, log=True)
+    across = svg.padded_scale([row["fps"] for row in able] + printed, left, right, log=True)
     # Whole lines of AP50 only where every one of a model's rows has the same; each has a place of its own.
     models = {(row["model"], _ap50(row)): row for row in able}
-    upward = svg.padded([ap50 for _, ap50 in models], bottom, top)
+    upward = svg.padded_scale([ap50 for _, ap50 in models], bottom, top)
     lines = dict(zip(models, _dodged([upward(ap50) for _, ap50 in models])))
     parts = _grid(across, upward, "frames a second (equal steps are equal ratios)", "AP50, %")
-    places = dict(zip(lines, svg.apart(list(lines.values()), 17, top + 4, bottom)))
+    places = dict(zip(lines, svg.spread(list(lines.values()), 17, top + 4, bottom)))
     for (model, ap50), y in lines.items():
         mine = [row for row in able if (row["model"], _ap50(row)) == (model, ap50)]
         xs = [across(row["fps"]) for row in mine] + [across(row["paper"]["fps"]) for row in mine if _printed(row)]
@@ -78,7 +78,7 @@ def relative(rows: Sequence[Row]) -> str:
     left, right, top, step = 216.0, WIDTH - 24, 12.0, 30.0
     bottom = top + step * len(models)
     values = [row[key] for row in able for key in ("relative", "paper_relative") if row.get(key)]
-    across = svg.padded(values, left, right, log=True)
+    across = svg.padded_scale(values, left, right, log=True)
     parts = _grid(across, Scale(0, 1, bottom, top), "times as fast as YOLOv3-tiny", "", crosses=False)
     parts.append(svg.line(across(1), top, across(1), bottom, "base"))
     for turn, model in enumerate(models):

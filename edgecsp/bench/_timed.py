@@ -51,7 +51,9 @@ def backlog(at_once: int) -> int:
 
 def _side_by_side(detector: pipeline.Detector) -> WorkerTask:
     """A sample is as many pictures as can lie ready: the calls before a round, which do not count, take those away."""
-    line = scheduler.results([Drawn("drawn pictures")], lambda frame: detector(frame.image), at_once=_places(detector))
+    line = scheduler.results(
+        [Drawn("drawn pictures")], lambda frame: detector(frame.image), concurrency=_places(detector)
+    )
     count = backlog(_places(detector))
 
     def some() -> None:

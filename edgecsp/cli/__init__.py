@@ -1,7 +1,7 @@
 """The command line: parses, prints, exits. Nothing else in the package prints or exits.
 
-One file a command. stdout is data, stderr is for people. Everything heavy is imported inside the commands, so
-that `edgecsp --help` answers at once.
+One file per command. stdout is data, stderr is for people. Heavy imports are inside the commands, so that
+`edgecsp --help` is fast.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from . import (
 from ._print import print
 
 app = typer.Typer(
-    help="CSP detectors on edge devices: a video goes in, boxes come out.",
+    help="Run CSP object detectors on edge devices.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,7 +60,7 @@ app.command("val")(val.command)
 app.command("verify")(verify.command)
 app.command("engines")(engines.command)
 app.command("doctor")(doctor.command)
-models.app.command("import")(import_.command)  # the same by its other name
+models.app.command("import")(import_.command)  # alias
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 for _each in (app, models.app, data.app):
@@ -69,8 +69,8 @@ for _each in (app, models.app, data.app):
         _info.callback = _logging.logged(_info.callback)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_requested: bool) -> None:
+    if is_requested:
         print(f"edgecsp {__version__}")
         raise typer.Exit
 
@@ -78,7 +78,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Optional[bool] = typer.Option(
-        None, "--version", callback=_version, is_eager=True, help="Say it and exit."
+        None, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
     verbose: bool = _logging.VERBOSE,
     quiet: bool = _logging.QUIET,
@@ -91,7 +91,7 @@ def _root(
 
 
 def main() -> NoReturn:
-    """Run the command that was typed, and exit with its code (see `edgecsp.errors`)."""
+    """Run the command line and exit with the command's code (see `edgecsp.errors`)."""
     _streams.secure()
     _signals.leave_on_signals()
     _logging.configure()

@@ -1,10 +1,10 @@
-"""The package's log on stderr, as lines for people or as JSON: installed here and nowhere else.
+"""Logging of the command line: the package's log on stderr, as text or JSON.
 
     configure(verbose=True)             # every command does, from -v, -q and --log-json
     inform("wrote boxes.json", prefix=False)
     warn("2 images could not be read")
 
-What a command says to people goes through `inform`, `warn` and `fail`, so that -q and --log-json hold for it as well.
+Messages of commands go through `inform`, `warn` and `fail`, so that -q and --log-json apply to them.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from ._print import print
 
 ROOT = logging.getLogger("edgecsp")
 LOG = logging.getLogger(__package__)
-BARE = "edgecsp.train."  # a run's lines are read as a table: nothing stands in front of them
+BARE = "edgecsp.train."  # training lines form a table: no prefix
 VERBOSE = typer.Option(False, "--verbose", "-v", help="log more, to stderr")
 QUIET = typer.Option(False, "--quiet", "-q", help="log warnings and errors only")
-LOG_JSON = typer.Option(False, "--log-json", help="log as JSON: one object a line, on stderr")
+LOG_JSON = typer.Option(False, "--log-json", help="log as JSON: one object per line, on stderr")
 OPTIONS = {"verbose": VERBOSE, "quiet": QUIET, "log_json": LOG_JSON}
 
 
 class StderrHandler(logging.Handler):
-    """Writes records to what `sys.stderr` is at that time, one line at least each."""
+    """Writes records to the current `sys.stderr`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.addFilter(RedactionFilter())
-        self.last_s = time.monotonic()  # when it last wrote
+        self.last_s = time.monotonic()  # time of the last line
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -48,7 +48,7 @@ class StderrHandler(logging.Handler):
             print(line, file=sys.stderr, flush=True)
 
     def lines(self, record: logging.LogRecord) -> Iterator[str]:
-        """A record as lines: the first at the margin, those that follow indented, so that none can pass for another."""
+        """Format a record as lines; further lines are indented, so that they cannot look like records."""
         first, *more = record.getMessage().splitlines() or [""]
         is_bare = record.name.startswith(BARE) or not getattr(record, "prefix", True)
         yield first if is_bare else f"edgecsp: {first}"
@@ -57,23 +57,23 @@ class StderrHandler(logging.Handler):
 
 
 class JsonHandler(StderrHandler):
-    """The same as JSON, an object a line."""
+    """Writes records as JSON, one object per line."""
 
     def lines(self, record: logging.LogRecord) -> Iterator[str]:
-        """A record as one line."""
-        said: Dict[str, Any] = {
+        """Format a record as one line of JSON."""
+        entry: Dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage().strip(),
         }
         if record.exc_text:
-            said["exception"] = record.exc_text
-        yield json.dumps(said)
+            entry["exception"] = record.exc_text
+        yield json.dumps(entry)
 
 
 def configure(*, verbose: bool = False, quiet: bool = False, log_json: bool = False) -> None:
-    """Have the package's log written to stderr; once more replaces what was there."""
+    """Write the package's log to stderr, replacing an earlier configuration."""
     ROOT.handlers[:] = [JsonHandler() if log_json else StderrHandler()]
     ROOT.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
 
@@ -89,36 +89,36 @@ def warn(text: object) -> None:
 
 
 def fail(error: BaseException) -> None:
-    """Print what ended the command."""
+    """Print the error that ended the command."""
     LOG.error("%s", printable(error))
 
 
 def is_json() -> bool:
-    """Whether stderr holds JSON and nothing else."""
+    """Whether the log on stderr is JSON."""
     return any(isinstance(handler, JsonHandler) for handler in ROOT.handlers)
 
 
 def is_watched() -> bool:
-    """Whether somebody sees a bar that is drawn on stderr."""
+    """Whether progress bars on stderr are visible."""
     return sys.stderr.isatty() and not is_json() and ROOT.isEnabledFor(logging.INFO)
 
 
 def silent_s() -> float:
-    """How long nothing was logged."""
+    """Return the seconds since the last log line."""
     return time.monotonic() - max((getattr(handler, "last_s", 0.0) for handler in ROOT.handlers), default=0.0)
 
 
-_before: Dict[str, bool] = {}  # the options that were typed before the command's name
+_before: Dict[str, bool] = {}  # options given before the command's name
 
 
 def set_up(verbose: bool, quiet: bool, log_json: bool) -> None:
-    """Hear the options that stand before the command's name, and have the log written accordingly."""
+    """Store the options given before the command's name, and configure logging."""
     _before.update(verbose=verbose, quiet=quiet, log_json=log_json)
     configure(**_before)
 
 
 def logged(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same command with -v, -q and --log-json; where it has a --quiet of its own, that hides the log as well.
+    """Add -v, -q and --log-json to a command; a --quiet of its own applies to the log as well.
 
     Typer reads the options from the signature.
     """
@@ -127,12 +127,12 @@ def logged(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> Any:
-        wanted = {name: values.get(name) or _before.get(name, False) for name in OPTIONS}
-        configure(**wanted)
+        enabled = {name: values.get(name) or _before.get(name, False) for name in OPTIONS}
+        configure(**enabled)
         for name in added:
             del values[name]
         if "quiet" in values:
-            values["quiet"] = wanted["quiet"]
+            values["quiet"] = enabled["quiet"]
         return command(**values)
 
     options = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=OPTIONS[n], annotation=bool) for n in added]

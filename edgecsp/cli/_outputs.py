@@ -1,4 +1,4 @@
-"""The files that `edgecsp val` writes: figures, detections, confusions, pictures."""
+"""Output files of `edgecsp val`: figures, detections, confusion matrix, images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import OutputError, UsageError
-from .render import accuracy as _scores
+from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
     from ..bench.accuracy import AccuracyRow, Data, EngineOption
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """What was asked for, begun before the work, so that a place that cannot be written shows at once.
+    """The requested output files, opened before the work so that an unwritable path is reported at once.
 
-    Of several ways each has its own file of detections and its own folder, named after it.
+    With several engines or precisions, each has its own file of detections and its own folder, named after it.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class Outputs:
             text.abort()
 
     def _each(self) -> Iterator[Path]:
-        """The file of detections of each way."""
+        """Yield the file of detections of each engine and precision."""
         if self._results is not None:
             for way in self._ways:
-                name = f"-{_called(way)}" if len(self._ways) > 1 else ""
+                name = f"-{_row_name(way)}" if len(self._ways) > 1 else ""
                 yield self._results.with_name(f"{self._results.stem}{name}{self._results.suffix}")
 
-    def take(self, row: AccuracyRow, worst: int) -> None:
-        """Write what belongs to one row, and draw the `worst` pictures."""
+    def write_row(self, row: AccuracyRow, worst: int) -> None:
+        """Write the files of one row, and draw the `worst` images."""
         from ..bench import accuracy
         from ..cache import files
 
@@ -77,18 +77,18 @@ class Outputs:
             lines = ",\n".join(json.dumps(each, allow_nan=False) for each in row.found.results())
             self._finish(self._begun[number], f"[\n{lines}\n]\n")
         if self._out is not None:
-            folder = self._out / _called(row.way) if len(self._ways) > 1 else self._out
+            folder = self._out / _row_name(row.way) if len(self._ways) > 1 else self._out
             with files.atomic(folder / "confusion.csv") as file:
-                file.write(_scores.matrix(row.confusion).encode())
+                file.write(accuracy_tables.matrix(row.confusion).encode())
             self.paths.append(folder / "confusion.csv")
             bad = accuracy.worst(row.found, row.confusion.conf, worst)
             self.paths += accuracy.save(bad, folder / "worst", row.found.data.names)
 
-    def finish(self, said: Dict[str, Any]) -> None:
+    def finish(self, header: Dict[str, Any]) -> None:
         """Write the figures of all rows."""
         if self._figures is not None:
             rows = [row.as_json() for row in self._rows]
-            self._finish(self._begun[-1], json.dumps({**said, "rows": rows}, indent=1, allow_nan=False) + "\n")
+            self._finish(self._begun[-1], json.dumps({**header, "rows": rows}, indent=1, allow_nan=False) + "\n")
 
     def _finish(self, text: Text, content: str) -> None:
         text.write(content)
@@ -96,14 +96,14 @@ class Outputs:
         self.paths += text.paths
 
 
-def _called(way: EngineOption) -> str:
+def _row_name(way: EngineOption) -> str:
     return f"{way.model.name}-{way.engine}-{way.device}-{way.precision}"
 
 
 def _check(data: Data, results: Optional[Path], figures: Optional[str]) -> None:
-    """Raises `UsageError` where one file would be written over another, or over the data."""
+    """Raise `UsageError` when an output would overwrite another one, or the data."""
     if str(results) == "-":
-        raise UsageError("--save-json goes to a file; --json - prints the figures")
+        raise UsageError("--save-json needs a file; to print the figures: --json -")
     targets: Tuple[Optional[str], ...] = (None if results is None else str(results), figures)
     places = [os.path.realpath(target) for target in targets if target not in (None, "-")]
     if len(set(places)) < len(places):

@@ -1,9 +1,9 @@
-"""What every command prints through: nothing from outside can move the cursor, forge a line or colour a word.
+"""Safe printing for all commands: text from outside cannot move the cursor, forge lines or set colours.
 
-    from ._print import print       # as the builtin, but each value is one printable line
+    from ._print import print       # like the builtin, but each value is one printable line
 
-Names of files, labels, URLs and messages of other programs may hold anything. JSON, which escapes that itself, goes
-through `data`; a bar or a table through a `console`.
+File names, labels, URLs and messages of other programs may contain control characters. JSON, which escapes them, is
+printed by `data`; progress bars and tables use a `console`.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 def print(*values: object, sep: str = " ", end: str = "\n", file: Optional[TextIO] = None, flush: bool = False) -> None:
-    """Print values as `builtins.print` does, control characters and line ends in them escaped."""
+    """Print values like `builtins.print`, with control characters and line ends escaped."""
     stream = file if file is not None else sys.stdout
-    shown = sep.join(map(printable, values))
+    text = sep.join(map(printable, values))
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    # What a terminal of another encoding lacks is escaped as well: a name is no reason to fail.
-    builtins.print(shown.encode(encoding, "backslashreplace").decode(encoding), end=end, file=stream, flush=flush)
+    # Characters that the terminal's encoding lacks are escaped, too.
+    builtins.print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, file=stream, flush=flush)
 
 
 def data(text: str) -> None:
-    """Print JSON as it is."""
+    """Print JSON unchanged."""
     builtins.print(text)
 
 
 def console(*, to_stderr: bool, **options: Any) -> Console:
-    """A console of rich that takes text as it is: no markup and no emoji in it, and control characters escaped."""
+    """Create a rich console without markup and emoji, with control characters escaped."""
     from rich.console import Console
 
     class Plain(Console):

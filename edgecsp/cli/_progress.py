@@ -1,4 +1,4 @@
-"""A bar on stderr of what is done and what is left: `Progress` drawn by rich, nothing where nobody watches."""
+"""Progress bars on stderr: `Progress` drawn by rich, hidden without a terminal."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Bar:
     def update(
         self, *, description: Optional[str] = None, total: Optional[float] = None, completed: Optional[float] = None
     ) -> None:
-        """Draw it anew."""
+        """Update the task."""
         self._bars.update(self._task, description=description, total=total, completed=completed)
 
     def advance(self, amount: float = 1) -> None:
-        """Count more as done."""
+        """Advance the task."""
         self._bars.advance(self._task, amount)
 
 
@@ -33,19 +33,19 @@ class Bar:
 def bar(
     description: str, total: Optional[float] = None, quiet: bool = False, *, unit: str = "items"
 ) -> Iterator[Progress]:
-    """A bar of so many items, bytes or steps (`unit`); a total of None: nobody knows.
+    """Show a progress bar of items, bytes or steps (`unit`); a total of None: unknown.
 
-    The description of steps changes all the time, so it stands behind the bar.
+    The description of steps changes often, so it is shown after the bar.
     """
     if quiet or not _logging.is_watched():
         yield NO_PROGRESS
         return
-    with bars(*_columns(unit)) as drawn:
-        yield Bar(drawn, description, total)
+    with bars(*_columns(unit)) as rich_bars:
+        yield Bar(rich_bars, description, total)
 
 
 def bars(*columns: Any) -> Bars:
-    """Rich's bars on stderr, gone when they end; what is logged meanwhile stands above them."""
+    """Create rich's progress bars on stderr, removed at the end; log lines are printed above them."""
     from rich.progress import Progress as Bars
 
     return Bars(*columns, console=_print.console(to_stderr=True, highlight=False), transient=True)

@@ -1,4 +1,4 @@
-"""What `edgecsp serve` and `edgecsp up` have in common: everything is started, and ended within two seconds."""
+"""Shared by `edgecsp serve` and `edgecsp up`: start all parts of the server, and stop them within two seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from ..errors import EngineUnavailable, UsageError
 from . import _options, _signals
 from ._logging import inform
-from .render import streams as _states
+from .render import streams as render_streams
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
@@ -28,7 +28,7 @@ FILES = 4096
 
 @dataclass(frozen=True)
 class Place:
-    """Where it listens, and what it asks of those who come."""
+    """Address to listen on, and the token for clients."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -39,20 +39,20 @@ class Place:
 
         if self.token is None and not is_loopback(self.host):
             raise UsageError(
-                f"--host {self.host}: others can reach it there, so it needs a token. Make one, and give its file: "
-                "openssl rand -hex 16 > token && chmod 600 token, then --token-file token; or set EDGECSP_TOKEN "
-                "(an argument would be read by everybody who may type ps)"
+                f"--host {self.host}: this address is reachable by others and needs a token. Create one: "
+                "openssl rand -hex 16 > token && chmod 600 token, then use --token-file token or set EDGECSP_TOKEN "
+                "(arguments are visible to other users in ps)"
             )
 
 
 def require() -> None:
-    """Raises `EngineUnavailable` unless what the server is made of is here."""
+    """Raise `EngineUnavailable` when a package of the server is missing."""
     from importlib.util import find_spec
 
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
-        names = _options.listed([name.replace("_", "-") for name in lacking])
-        raise EngineUnavailable(f"the server needs {names}, not installed here; type: pip install 'edgecsp[serve]'")
+        names = _options.join_names([name.replace("_", "-") for name in lacking])
+        raise EngineUnavailable(f"the server needs {names}, not installed; type: pip install 'edgecsp[serve]'")
 
 
 def run(
@@ -69,7 +69,7 @@ def run(
 ) -> None:
     """Serve until Ctrl-C; then exit with the signal's code.
 
-    `views` makes the streams when the model is there, `facts` says what is shown of the engine.
+    `views` creates the stream states once the model is loaded, `facts` returns the engine information to show.
     """
     import cv2
 
@@ -81,31 +81,33 @@ def run(
 
     _signals.return_large()
     _allow_files()
-    cv2.setNumThreads(1)  # pictures go side by side; OpenCV's own threads would only spin beside them
-    held = serve.bound(place.host, place.port)
+    cv2.setNumThreads(1)  # images are processed concurrently; OpenCV's own threads would only compete
+    listener = serve.bind(place.host, place.port)
     closers: List[Callable[[], None]] = []
     try:
         with _signals.until_signal() as stop:
-            batcher = InferencePool(open_detector, queue=queue)
-            closers.append(batcher.close)
-            shown, bus, said = list(views(batcher.detector)), Bus(), facts(batcher.detector)
-            metrics = Metrics(batcher, shown, bus, facts={key: str(value) for key, value in said.items()})
-            server = serve.Server(batcher, shown, bus, metrics, held=held, token=place.token, facts=said)
+            pool = InferencePool(open_detector, queue=queue)
+            closers.append(pool.close)
+            stream_states, bus, engine_info = list(views(pool.detector)), Bus(), facts(pool.detector)
+            metrics = Metrics(pool, stream_states, bus, facts={key: str(value) for key, value in engine_info.items()})
+            server = serve.Server(
+                pool, stream_states, bus, metrics, listener=listener, token=place.token, facts=engine_info
+            )
             server.start()
             closers.append(server.close)
-            gc.freeze()  # what is there now stays: the collector, which stops all threads, has less to look through
-            closers.append(_states.log_states(bus))
-            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, shown, bus, batcher.model.labels))
-            streams = Streams(shown, batcher, bus, loop=loop)
+            gc.freeze()  # exclude existing objects from garbage collection, which stops all threads
+            closers.append(render_streams.log_states(bus))
+            closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, stream_states, bus, pool.model.labels))
+            streams = Streams(stream_states, pool, bus, loop=loop)
             streams.start()
             closers.append(lambda: streams.close(ENDS_WITHIN_S))
-            _announce(server.url, place, shown)
-            while not stop.is_set():  # a signal that another thread is given wakes nobody who waits for ever
+            _announce(server.url, place, stream_states)
+            while not stop.is_set():  # a signal handled by another thread does not interrupt a wait without a timeout
                 time.sleep(0.1)
     finally:
         _end(closers)
-        held.close()  # not before: the server's loop still has it
-    inform("ended")
+        listener.close()  # after the server's loop has ended
+    inform("stopped")
     raise typer.Exit(128 + stop.signal)
 
 
@@ -136,18 +138,18 @@ def _tellers(
 
 
 def _announce(url: str, place: Place, views: Sequence[StreamState]) -> None:
-    what = f"{len(views)} stream" + "s" * (len(views) > 1) if views else "pictures alone (no source was given)"
+    what = f"{len(views)} stream" + "s" * (len(views) > 1) if views else "the API only (no sources)"
     inform(f"serving {what} at {url}")
     for view in views:
         inform(f"  {view.name}: {view.source}", prefix=False)
-    inform(f"  a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", prefix=False)
+    inform(f"  try: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {url}/v1/detect", prefix=False)
     if place.token is not None:
         inform(f"  with the header 'Authorization: Bearer TOKEN'; in a browser, {url} asks for the token", prefix=False)
-    inform("  Ctrl-C ends it", prefix=False)
+    inform("  stop with Ctrl-C", prefix=False)
 
 
 def _end(closers: Sequence[Callable[[], None]]) -> None:
-    """Close everything at the same time, the streams first by a moment: what they end with is still told."""
+    """Close everything concurrently, streams first, so that their last events are still sent."""
     late = time.monotonic() + ENDS_WITHIN_S
     threads = [threading.Thread(target=closer, daemon=True) for closer in reversed(closers)]
     for thread in threads:
@@ -158,7 +160,7 @@ def _end(closers: Sequence[Callable[[], None]]) -> None:
 
 
 def _allow_files() -> None:
-    """Each connection is a file: as many as this user may have, within reason."""
+    """Raise the limit of open files, since each connection needs one."""
     try:
         import resource
     except ImportError:  # no such limit on Windows

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP: what is finished first, and the code; and the memory of commands that run for long."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP with their exit codes; and memory settings of long-running commands."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import threading
 from contextlib import contextmanager
 from typing import Any, Iterator, List, NoReturn
 
-received = 0  # the last signal that asked us to end
+received = 0  # the last termination signal
 
 
 class Stop(threading.Event):
-    """Set by the first Ctrl-C, SIGTERM or SIGHUP, the number of which is `signal`: what is at hand is finished."""
+    """Event set by the first Ctrl-C, SIGTERM or SIGHUP; `signal` is its number."""
 
     signal = 0
 
 
 @contextmanager
 def until_signal() -> Iterator[Stop]:
-    """Give a `Stop` that is set when the user wants the block to end; asked a second time, it ends at once."""
+    """Yield a `Stop` that the first signal sets; a second signal ends the block at once."""
     stop = Stop()
 
-    def asked(number: int, frame: object) -> None:
+    def on_signal(number: int, frame: object) -> None:
         global received
         received = stop.signal = number
         stop.set()
         for name, was in before.items():
             signal.signal(name, was)
 
-    before = {name: signal.signal(name, asked) for name in _ending()}
+    before = {name: signal.signal(name, on_signal) for name in _ending()}
     try:
         yield stop
     finally:
@@ -41,7 +41,7 @@ def until_signal() -> Iterator[Stop]:
 
 
 def leave_on_signals() -> None:
-    """Have the first signal unwind the program as an error does, and the next one end it at once."""
+    """Make the first signal unwind the program like an error, and the next one end it at once."""
     global received
     received = 0
     for name in _ending():
@@ -50,18 +50,18 @@ def leave_on_signals() -> None:
 
 
 def end_on_signals() -> None:
-    """Have any signal from now on end the process at once."""
+    """Make any signal end the process at once."""
     for name in _ending():
         signal.signal(name, _end_now)
 
 
 def end(code: int) -> NoReturn:
-    """End the process without Python's own end, which aborts when a thread is still inside of an engine or writes."""
+    """End the process without Python's finalization, which aborts while a thread is inside an engine or writes."""
     os._exit(code)
 
 
 def _ending() -> List[signal.Signals]:
-    """What asks us to end; a SIGHUP that is ignored (nohup) stays so."""
+    """Termination signals; an ignored SIGHUP (nohup) stays ignored."""
     names = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         names.append(signal.SIGHUP)
@@ -69,7 +69,7 @@ def _ending() -> List[signal.Signals]:
 
 
 def _leave(number: int, frame: object) -> NoReturn:
-    # SystemExit unwinds the way an error does: what is half-written goes, and no traceback is shown.
+    # SystemExit unwinds like an error: unfinished files are removed, without a traceback.
     global received
     received = number
     end_on_signals()
@@ -83,18 +83,18 @@ def _end_now(number: int, frame: object) -> NoReturn:
 
 
 def _unraisable(args: Any) -> None:
-    # The signal came inside of a destructor or a C library's callback: it would be printed, and forgotten.
+    # A signal inside a destructor or a C callback: Python would only print the exception and continue.
     if isinstance(args.exc_value, SystemExit) and received:
         end(128 + received)
     sys.__unraisablehook__(args)
 
 
 def return_large() -> None:
-    """Have large pictures' memory returned when they are freed: left alone, glibc soon keeps all below 32 MB."""
+    """Make malloc return the memory of freed images; by default glibc soon keeps blocks below 32 MB."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # musl's has none, and returns it
-        libc.mallopt(-3, 8 << 20)  # M_MMAP_THRESHOLD, which alone would have every smaller picture returned as well
+    if hasattr(libc, "mallopt"):  # musl has none, and returns memory
+        libc.mallopt(-3, 8 << 20)  # M_MMAP_THRESHOLD, which alone would return smaller images, too
         libc.mallopt(-1, 64 << 20)  # M_TRIM_THRESHOLD
-        libc.mallopt(-8, 2)  # M_ARENA_MAX: what one thread has freed is there for the others
+        libc.mallopt(-8, 2)  # M_ARENA_MAX: memory freed by one thread is reused by others

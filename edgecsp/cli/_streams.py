@@ -1,4 +1,4 @@
-"""Standard input, output and error, also when they are closed, full or read by nobody."""
+"""Standard input, output and error, including closed, full or broken ones."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ._logging import fail
 
 
 class _Output(io.FileIO):
-    """Standard output, whose failures are errors of ours: click would make exit code 1 of them."""
+    """Standard output that raises errors of this package; click would turn them into exit code 1."""
 
     def write(self, data: Any) -> int:
         """Write bytes. Raises `ReaderGone` and `OutputError`."""
         try:
             return super().write(data)
         except BrokenPipeError:
-            raise ReaderGone("nobody reads standard output any more") from None
+            raise ReaderGone("the reader of standard output has gone") from None
         except OSError as error:
             raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
 class _ErrorStream(io.FileIO):
-    """Standard error: a message that nobody can read any more (a terminal that was closed) stops no work."""
+    """Standard error that ignores write errors (a closed terminal), so that work continues."""
 
     def write(self, data: Any) -> int:
         """Write bytes, or drop them."""
@@ -36,10 +36,10 @@ class _ErrorStream(io.FileIO):
 
 
 def secure() -> None:
-    """Put our own files in the place of `sys.stdout` and `sys.stderr`, and take the numbers 0 to 2 where they are free.
+    """Replace `sys.stdout` and `sys.stderr`, and occupy the file descriptors 0 to 2 where they are closed.
 
-    A result file that got number 1 or 2 would be mixed with what libraries print. What is closed stays unusable: it is
-    /dev/null, opened the other way round.
+    Otherwise a result file could get descriptor 1 or 2 and be mixed with output of libraries. A closed stream stays
+    unusable: it becomes /dev/null, opened in the wrong direction.
     """
     for number, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -50,14 +50,14 @@ def secure() -> None:
                 os.dup2(null, number)
                 os.close(null)
             os.set_inheritable(number, True)
-    if sys.stdout is sys.__stdout__:  # not where a test or a program that calls us has put its own
+    if sys.stdout is sys.__stdout__:  # unless a test or an embedding program replaced it
         sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(_ErrorStream(2, "w", closefd=False), sys.stderr, line_buffering=True)
 
 
 def _text(raw: io.FileIO, before: Optional[TextIO], *, line_buffering: bool = False) -> io.TextIOWrapper:
-    """A text file like the one that was there before."""
+    """Wrap a raw file with the text settings of the previous stream."""
     unbuffered = bool(getattr(before, "write_through", False))  # python -u
     buffer: Any = raw if unbuffered else io.BufferedWriter(raw)
     return io.TextIOWrapper(
@@ -70,11 +70,11 @@ def _text(raw: io.FileIO, before: Optional[TextIO], *, line_buffering: bool = Fa
 
 
 def flush(code: int) -> int:
-    """Write what standard output still holds; the exit code, which is 0 only if that could be written."""
+    """Flush standard output; return the exit code, which is 0 only if that succeeded."""
     try:
         sys.stdout.flush()
     except EdgecspError as error:
-        null = os.open(os.devnull, os.O_WRONLY)  # Python flushes once more at its end
+        null = os.open(os.devnull, os.O_WRONLY)  # Python flushes again at exit
         os.dup2(null, 1)
         os.close(null)
         if code == 0:

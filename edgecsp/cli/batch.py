@@ -1,4 +1,4 @@
-"""`edgecsp batch`: a corpus in, Parquet out, on as many machines as there are."""
+"""`edgecsp batch`: detect objects in a corpus and write Parquet, on one or many machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import UsageError
 from . import _options, _print, _signals
 from ._logging import inform, warn
 from ._print import print
-from .render import batch as _batch_shown
+from .render import batch as render_batch
 
 PARTLY_DONE = 4
 
@@ -21,12 +21,12 @@ def command(
     corpus: Optional[str] = typer.Argument(
         None, help="a folder, a glob, a list (.txt, .csv, .parquet), a file, or a URI: s3://bucket/videos"
     ),
-    out: Optional[str] = typer.Option(None, "--out", "-o", help="a folder or URI that every machine sees"),
+    out: Optional[str] = typer.Option(None, "--out", "-o", help="a folder or URI that every machine can access"),
     ray: Optional[str] = typer.Option(
-        None, "--ray", help="local: a Ray of its own here; auto: the cluster that runs; or an ADDRESS [default: no Ray]"
+        None, "--ray", help="local: start Ray here; auto: use the running cluster; or an ADDRESS [default: no Ray]"
     ),
     model: Optional[str] = _options.MODEL,
-    weights: Optional[str] = typer.Option(None, "--weights", help="random: what was never trained, for timing"),
+    weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights, for timing"),
     engine: str = _options.ENGINE,
     device: str = _options.DEVICE,
     precision: Optional[str] = _options.PRECISION,
@@ -38,49 +38,53 @@ def command(
     plain_nms: bool = _options.PLAIN_NMS,
     imgsz: Optional[str] = _options.IMGSZ,
     resize: Optional[str] = _options.RESIZE,
-    workers: Optional[int] = typer.Option(None, "--workers", help="with --ray: sessions [default: as many as fit]"),
+    workers: Optional[int] = typer.Option(
+        None, "--workers", help="with --ray: number of sessions [default: as many as fit]"
+    ),
     cpus: int = typer.Option(1, "--cpus", help="with --ray: CPUs of each worker"),
-    segment: Optional[int] = typer.Option(None, "--segment", help="least frames of a piece of a video [default: 1800]"),
+    segment: Optional[int] = typer.Option(
+        None, "--segment", help="minimum frames per segment of a video [default: 1800]"
+    ),
     group: Optional[int] = typer.Option(None, "--group", help="images per group [default: 256]"),
-    retries: int = typer.Option(2, "--retries", help="further attempts at a part that fails"),
-    jsonl: bool = typer.Option(False, "--jsonl", help="JSON Lines beside each Parquet file"),
-    summary: Optional[str] = typer.Option(None, "--summary", help="only say what a finished folder holds"),
-    check: bool = typer.Option(False, "--check", help="with --summary: hold every file to its digest"),
+    retries: int = typer.Option(2, "--retries", help="retries of a failed shard"),
+    jsonl: bool = typer.Option(False, "--jsonl", help="write JSON Lines next to each Parquet file"),
+    summary: Optional[str] = typer.Option(None, "--summary", help="only summarise a finished folder"),
+    check: bool = typer.Option(False, "--check", help="with --summary: verify the digest of every file"),
     json: bool = typer.Option(False, "--json", help="the summary as JSON, on stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
-    """Detect objects in a corpus, on one machine or a Ray cluster; the same command goes on where it was stopped."""
+    """Detect objects in a corpus, on one machine or a Ray cluster; run it again to resume."""
     from .. import batch, pipeline
 
     if summary is not None:
         if corpus or out:
-            raise UsageError("--summary DIR stands alone: edgecsp batch --summary DIR")
+            raise UsageError("--summary DIR takes no other argument: edgecsp batch --summary DIR")
         _summarise(summary, check=check, json=json)
         return
     if check:
-        raise UsageError("--check goes with --summary DIR")
-    corpus, out = _checked(corpus, out, workers, cpus, segment, group, retries)
+        raise UsageError("--check needs --summary DIR")
+    corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries)
     _signals.return_large()
     items = batch.read(corpus)
-    made, settings = batch.task(
+    task, settings = batch.task(
         model or pipeline.IN_THE_BOX, engine, out=out, weights=weights, device=device, precision=precision,
-        imgsz=_options.size(imgsz), resize=resize, classes=_options.words(classes), conf=conf, iou=iou,
+        imgsz=_options.parse_size(imgsz), resize=resize, classes=_options.split_words(classes), conf=conf, iou=iou,
         max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, jsonl=jsonl, retries=retries,
     )  # fmt: skip
     if not quiet:
-        _batch_shown.introduce(len(items), made)
+        render_batch.introduce(len(items), task)
 
-    gpu = made.device != "cpu"
-    crews = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu)
-    with crews as crew, _batch_shown.progress(quiet) as tick:
-        dashboard = getattr(crew, "dashboard", "")
+    gpu = task.device != "cpu"
+    executors = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu)
+    with executors as executor, render_batch.progress(quiet) as tick:
+        dashboard = getattr(executor, "dashboard", "")
         if dashboard and not quiet:
             inform(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")
         done = batch.run(
-            items, made, crew, settings, segment=segment or batch.SEGMENT, group=group or batch.GROUP, tick=tick,
+            items, task, executor, settings, segment=segment or batch.SEGMENT, group=group or batch.GROUP, tick=tick,
         )  # fmt: skip
     if not quiet:
-        _batch_shown.report(done, out)
+        render_batch.report(done, out)
     for source, stage, reason in done.failures[:8]:
         warn(f"{stage} {source}: {reason}")
     if len(done.failures) > 8:
@@ -91,13 +95,13 @@ def command(
         raise typer.Exit(PARTLY_DONE)
 
 
-def _checked(
+def _check_arguments(
     corpus: Optional[str], out: Optional[str], workers: Optional[int], cpus: int, segment: Optional[int],
     group: Optional[int], retries: int,
 ) -> Sequence[str]:  # fmt: skip
-    """CORPUS and --out; raises `UsageError` for what cannot be meant."""
+    """Check the arguments and return CORPUS and --out; raises `UsageError`."""
     if corpus is None or out is None:
-        raise UsageError("edgecsp batch wants a corpus and a place: edgecsp batch CORPUS --out DIR")
+        raise UsageError("edgecsp batch needs a corpus and an output folder: edgecsp batch CORPUS --out DIR")
     counts = {"--workers": workers, "--cpus": cpus, "--segment": segment, "--group": group}
     for name, count in counts.items():
         if count is not None and count < 1:
@@ -110,9 +114,9 @@ def _checked(
 def _summarise(place: str, *, check: bool, json: bool) -> None:
     from .. import batch
 
-    told = batch.summary(place, check=check)
+    summary = batch.summary(place, check=check)
     if json:
-        _print.data(json_module.dumps(asdict(told), indent=2))
+        _print.data(json_module.dumps(asdict(summary), indent=2))
         return
-    for name, value in _batch_shown.lines(told, check):
+    for name, value in render_batch.lines(summary, check):
         print(f"{name:10} {value}")

@@ -1,4 +1,4 @@
-"""`edgecsp data`: what labelled images hold and what is wrong with them."""
+"""`edgecsp data`: check labelled images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ._print import print
 if TYPE_CHECKING:
     from ..bench.accuracy.check import Report
 
-app = typer.Typer(help="Labelled images: what they hold and what is wrong with them.", no_args_is_help=True)
+app = typer.Typer(help="Check labelled images.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """A group, though it holds one command so far."""
+    """Make this a group, with one command so far."""
 
 
 @app.command("check")
@@ -30,7 +30,7 @@ def check(
     data: Path = typer.Argument(
         ..., help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with text or Pascal VOC XML labels"
     ),
-    images: Optional[Path] = typer.Option(None, "--images", help="where the images of COCO annotations are"),
+    images: Optional[Path] = typer.Option(None, "--images", help="folder of the images of COCO annotations"),
     quick: bool = typer.Option(False, "--quick", help="read headers only: no damaged images, no near duplicates"),
     json: Optional[str] = typer.Option(None, "--json", help="the report as JSON; - for stdout"),
     html: Optional[Path] = typer.Option(None, "--html", help="a page with a contact sheet of labelled images"),
@@ -39,40 +39,40 @@ def check(
 ) -> None:
     """Check labelled images: counts, sizes, unreadable images, wrong labels, duplicates across splits.
 
-    The exit code is 0 also with warnings, 3 where a label file is wrong or no image can be read.
+    The exit code is 0 also with warnings, 3 if a label file is invalid or no image can be read.
     """
-    from ..bench.accuracy import check as checking
+    from ..bench.accuracy import check as data_check
     from ..cache import files
     from ..media.sinks.base import Text
 
     if sheet < 1:
-        raise UsageError(f"--sheet {sheet}: a number of images, at least 1")
+        raise UsageError(f"--sheet {sheet}: must be at least 1 image")
     faults: List[str] = []
-    parts = checking.read_parts(data, images, faults)
+    parts = data_check.read_parts(data, images, faults)
     with ExitStack() as stack:
         figures = Text(json) if json else None
         if figures is not None:
-            stack.callback(figures.abort)  # after close it does nothing
+            stack.callback(figures.abort)  # does nothing after close
         with _progress.bar("checking", sum(len(each.pictures) for each in parts.values()), quiet) as progress:
-            report = checking.check(parts, faults=faults, whole=not quick, progress=progress)
+            report = data_check.check(parts, faults=faults, whole=not quick, progress=progress)
         if figures is not None:
             figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
             figures.close()
     if html is not None:
-        from ..bench.accuracy import sheet as page
+        from ..bench.accuracy import sheet as sheet_page
 
         with files.atomic(html) as file:
-            file.write(page.html(report, sheet).encode("utf-8"))
+            file.write(sheet_page.html(report, sheet).encode("utf-8"))
     if not quiet:
-        for line in _shown(report):
+        for line in _format_report(report):
             inform(line, prefix=False) if json == "-" else print(line)
         if html is not None:
             inform(f"wrote {html}", prefix=False)
     report.require_usable()
 
 
-def _shown(report: Report) -> List[str]:
-    """The report, a line each: the parts, the classes, crowded images, the problems last."""
+def _format_report(report: Report) -> List[str]:
+    """Format the report as lines: splits, classes, crowded images, then problems."""
     lines = report.lines()
     head = lines[: len(lines) - len(report.problems)]
     width = max(map(len, report.names))

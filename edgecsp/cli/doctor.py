@@ -1,4 +1,4 @@
-"""`edgecsp doctor`: what is here, what would run, and what mends the rest."""
+"""`edgecsp doctor`: show what is installed, which engines work, and how to fix the others."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ NO_ENGINE = 6
 
 
 def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of text.")) -> None:
-    """Say what is installed, which engines would run here, and what mends those that would not.
+    """Show what is installed, which engines work here, and how to fix the others.
 
-    Exit code 0 when an engine runs, 6 when none does: fit for a container's health check.
+    Exit code 0 if an engine works, 6 if none does: suitable for a container's health check.
     """
-    found = examined()
+    report = examine()
     if json:
-        _print.data(json_module.dumps(found, indent=2))
+        _print.data(json_module.dumps(report, indent=2))
     else:
-        print(*_told(found), sep="\n")
-    if not any(row["runs"] and row["real"] for row in found["engines"]):
+        print(*_format_report(report), sep="\n")
+    if not any(row["runs"] and row["real"] for row in report["engines"]):
         raise typer.Exit(NO_ENGINE)
 
 
-def examined() -> Dict[str, Any]:
-    """Versions, CPU, memory, engines and the automatic choice."""
+def examine() -> Dict[str, Any]:
+    """Collect versions, CPU, memory, engines and the automatic choice."""
     from .. import __version__
     from ..system import cpu, memory, versions
 
@@ -51,20 +51,20 @@ def examined() -> Dict[str, Any]:
     }
 
 
-def _told(found: Dict[str, Any]) -> Any:
-    cpu, memory = found["cpu"], found["memory"]
-    yield f"edgecsp {found['edgecsp']}, Python {found['python']}, {found['platform']}"
-    yield ", ".join(f"{name} {version or '-'}" for name, version in found["packages"].items())
-    allowed = f", {cpu['allowed']} of them for this process" if cpu["allowed"] != cpu["logical"] else ""
+def _format_report(report: Dict[str, Any]) -> Any:
+    cpu, memory = report["cpu"], report["memory"]
+    yield f"edgecsp {report['edgecsp']}, Python {report['python']}, {report['platform']}"
+    yield ", ".join(f"{name} {version or '-'}" for name, version in report["packages"].items())
+    allowed = f", {cpu['allowed']} of them usable by this process" if cpu["allowed"] != cpu["logical"] else ""
     limit = f", a quota of {cpu['quota']:g}" if cpu["quota"] is not None else ""
     yield (
         f"CPU: {cpu['name']} ({cpu['machine']}), {cpu['logical']} logical CPUs{allowed}, {cpu['cores']} cores{limit}: "
         f"{cpu['threads']} threads by default"
     )
-    yield f"     {', '.join(cpu['isa']) or 'its instruction sets are not listed here'}"
+    yield f"     {', '.join(cpu['isa']) or 'instruction sets unknown'}"
     sizes = ((key, memory[key]) for key in ("total", "available", "swap") if memory[key] is not None)
-    yield "Memory: " + (", ".join(f"{size / 2**30:.1f} GiB {key}" for key, size in sizes) or "the system does not say")
+    yield "Memory: " + (", ".join(f"{size / 2**30:.1f} GiB {key}" for key, size in sizes) or "unknown")
     yield ""
-    yield from engines.table(found["engines"])
-    yield engines.auto_line(found["auto"])
+    yield from engines.table(report["engines"])
+    yield engines.auto_line(report["auto"])
     yield from engines.tuned_lines()

@@ -1,4 +1,4 @@
-"""`edgecsp engines`: which engines there are, and which of them run here."""
+"""`edgecsp engines`: list the engines and whether they work here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .render import engines
 
 
 def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
-    """List the engines and say which of them can run here."""
+    """List the engines and whether they work here."""
     rows = engines.engines()
     if json:
         _print.data(json_module.dumps(rows, indent=2))

@@ -1,4 +1,4 @@
-"""`edgecsp import`: a darknet model, or another exporter's ONNX, becomes one self-describing ONNX file."""
+"""`edgecsp import`: convert a darknet model, or another exporter's ONNX, to a self-describing ONNX file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A model on its way into a file, and what is said about it."""
+class _ImportedModel:
+    """An imported model and the facts to report."""
 
     model: Model
     shapes: Sequence[Sequence[int]]
@@ -32,9 +32,9 @@ class _Made:
 
 
 def command(
-    source: Path = typer.Argument(..., help="darknet's network description, MODEL.cfg, or another exporter's X.onnx"),
-    weights: Optional[Path] = typer.Argument(None, help="the weights that belong to a cfg, MODEL.weights"),
-    names: Optional[Path] = typer.Option(None, "--names", "-n", help="labels, one a line (coco.names)"),
+    source: Path = typer.Argument(..., help="darknet's MODEL.cfg, or another exporter's X.onnx"),
+    weights: Optional[Path] = typer.Argument(None, help="the weights of a cfg, MODEL.weights"),
+    names: Optional[Path] = typer.Option(None, "--names", "-n", help="labels, one per line (coco.names)"),
     out: Optional[Path] = typer.Option(
         None, "--out", "-o", help="the file to write [default: MODEL.onnx or X-edgecsp.onnx here]"
     ),
@@ -47,45 +47,50 @@ def command(
         "--kind",
         help="X.onnx: yolov5, yolov6, yolov8, yolov10, yolox, yolov4, darknet ... [default: by its shapes]",
     ),
-    classes: Optional[int] = typer.Option(None, "--classes", help="X.onnx: how many classes, without --names"),
+    classes: Optional[int] = typer.Option(None, "--classes", help="X.onnx: number of classes, without --names"),
     anchors: Optional[str] = typer.Option(
         None, "--anchors", help="X.onnx with raw heads: yolov3, yolov4, yolov3-tiny, yolov4-tiny or W,H,W,H,..."
     ),
-    json: bool = typer.Option(False, "--json", help="Print what was made as JSON."),
+    json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Make one self-describing ONNX file of a darknet cfg and its weights, or of another exporter's ONNX."""
+    """Convert a darknet cfg and weights, or another exporter's ONNX, to one self-describing ONNX file."""
     from ..cache import files
     from ..graph import onnx_model
 
     if source.suffix.lower() == ".onnx":
         if weights is not None:
-            raise UsageError(f"{source} holds its weights itself; leave {weights} away")
-        made, target = _other(source, names, imgsz, resize, kind, classes, anchors), Path(f"{source.stem}-edgecsp.onnx")
+            raise UsageError(f"{source} contains its weights; remove {weights}")
+        imported, target = (
+            _import_onnx(source, names, imgsz, resize, kind, classes, anchors),
+            Path(f"{source.stem}-edgecsp.onnx"),
+        )
     else:
         for flag, value in (("--kind", kind), ("--classes", classes), ("--anchors", anchors)):
             if value is not None:
-                raise UsageError(f"{flag} is for another exporter's X.onnx; {source} is read as a darknet cfg")
+                raise UsageError(f"{flag} is only for another exporter's X.onnx; {source} is read as a darknet cfg")
         if weights is None:
             raise UsageError(
                 f"{source} needs its weights; type: edgecsp import {source} MODEL.weights (or X.onnx alone)"
             )
-        made, target = _darknet(source, weights, names, imgsz, resize), Path(f"{source.stem}.onnx")
+        imported, target = _import_darknet(source, weights, names, imgsz, resize), Path(f"{source.stem}.onnx")
     target = out or target
     files.refuse_sources(target, (source, weights, names))
-    onnx_model.save(made.model, target)
-    said = _described(made, target)
+    onnx_model.save(imported.model, target)
+    description = _describe(imported, target)
     if json:
-        _print.data(json_module.dumps(said, indent=2))
+        _print.data(json_module.dumps(description, indent=2))
         return
-    _table(said)
-    for note in made.notes:
+    _table(description)
+    for note in imported.notes:
         inform(f"note: {note}", prefix=False)
 
 
-def _darknet(cfg: Path, weights: Path, names: Optional[Path], imgsz: Optional[str], resize: Optional[str]) -> _Made:
+def _import_darknet(
+    cfg: Path, weights: Path, names: Optional[Path], imgsz: Optional[str], resize: Optional[str]
+) -> _ImportedModel:
     from ..importers import darknet
 
-    imported: Imported = darknet.load(cfg, weights, names, hw=_options.size(imgsz), resize=resize)
+    imported: Imported = darknet.load(cfg, weights, names, hw=_options.parse_size(imgsz), resize=resize)
     net = imported.net
     facts = {
         "layers": imported.layers,
@@ -94,10 +99,10 @@ def _darknet(cfg: Path, weights: Path, names: Optional[Path], imgsz: Optional[st
         "convolution_weights": net.weights,
         "bflops": round(net.bflops, 3),
     }
-    return _Made(imported.model, [(1, x.c, x.h, x.w) for x, _ in net.heads], facts, imported.notes)
+    return _ImportedModel(imported.model, [(1, x.c, x.h, x.w) for x, _ in net.heads], facts, imported.notes)
 
 
-def _other(
+def _import_onnx(
     path: Path,
     names: Optional[Path],
     imgsz: Optional[str],
@@ -105,30 +110,30 @@ def _other(
     kind: Optional[str],
     classes: Optional[int],
     anchors: Optional[str],
-) -> _Made:
+) -> _ImportedModel:
     from .. import importers
     from ..importers import darknet
-    from ..importers import onnx as recognise
+    from ..importers import onnx as onnx_import
 
     labels = None if names is None else darknet.read_names(names)
-    anchor_set = None if anchors is None else recognise.anchor_set(anchors)
-    said = recognise.ImportOptions(kind, labels, classes, anchor_set, _options.size(imgsz), resize)
-    found: Recognised = importers.import_foreign(path, said)
-    cost = found.cost
+    anchor_set = None if anchors is None else onnx_import.anchor_set(anchors)
+    options = onnx_import.ImportOptions(kind, labels, classes, anchor_set, _options.parse_size(imgsz), resize)
+    recognised: Recognised = importers.import_foreign(path, options)
+    cost = recognised.cost
     facts = {
-        "recognised": found.kind,
+        "recognised": recognised.kind,
         "layers": cost.nodes,
         "convolutions": cost.convolutions,
         "parameters": cost.parameters,
         "convolution_weights": cost.weights,
         "bflops": None if cost.bflops is None else round(cost.bflops, 3),
     }
-    return _Made(found.model, [output.shape for output in found.outputs], facts, found.notes)
+    return _ImportedModel(recognised.model, [output.shape for output in recognised.outputs], facts, recognised.notes)
 
 
-def _described(made: _Made, target: Path) -> Dict[str, Any]:
-    """What was made, as data."""
-    model = made.model
+def _describe(imported: _ImportedModel, target: Path) -> Dict[str, Any]:
+    """Describe the imported model as JSON data."""
+    model = imported.model
     heads = [
         {
             "output": head.name,
@@ -138,13 +143,13 @@ def _described(made: _Made, target: Path) -> Dict[str, Any]:
             "mask": list(getattr(head, "mask", ())),
             "anchors_wh": [list(wh) for wh in getattr(head, "anchors_wh", ())],
         }
-        for head, shape in zip(model.heads, made.shapes)
+        for head, shape in zip(model.heads, imported.shapes)
     ]
     return {
         "file": str(target),
         "sha256": hashlib.sha256(model.onnx).hexdigest(),
         "model": model.name,
-        **made.facts,
+        **imported.facts,
         "input": {
             "hw": list(model.input.hw),
             "channels": model.input.channels,
@@ -155,30 +160,30 @@ def _described(made: _Made, target: Path) -> Dict[str, Any]:
         "classes": len(model.labels),
         "labels": list(model.labels),
         "nms_beta": model.nms_beta,
-        "notes": list(made.notes),
+        "notes": list(imported.notes),
     }
 
 
-def _table(said: Dict[str, Any]) -> None:
-    height, width = said["input"]["hw"]
-    rows = [("model", said["model"])]
-    if "recognised" in said:
-        rows.append(("recognised", said["recognised"]))
-    bflops = said["bflops"]
+def _table(description: Dict[str, Any]) -> None:
+    height, width = description["input"]["hw"]
+    rows = [("model", description["model"])]
+    if "recognised" in description:
+        rows.append(("recognised", description["recognised"]))
+    bflops = description["bflops"]
     rows += [
-        ("layers", f"{said['layers']}, {said['convolutions']} of them convolutions"),
-        ("parameters", f"{said['parameters']:,} ({said['convolution_weights']:,} convolution weights)"),
+        ("layers", f"{description['layers']}, {description['convolutions']} of them convolutions"),
+        ("parameters", f"{description['parameters']:,} ({description['convolution_weights']:,} convolution weights)"),
         ("BFLOPs", "unknown" if bflops is None else f"{bflops:.3f}"),
-        ("input", f"{width}x{height} {said['input']['colour'].upper()}, {said['input']['resize']}"),
+        ("input", f"{width}x{height} {description['input']['colour'].upper()}, {description['input']['resize']}"),
     ]
-    for head in said["heads"]:
+    for head in description["heads"]:
         shape = "x".join(str(side) for side in head["shape"])
         anchors = "  ".join(f"{w:g}x{h:g}" for w, h in head["anchors_wh"])
         mask = f", mask {','.join(str(i) for i in head['mask'])}" if head["mask"] else ""
         place = f", stride {head['stride']}{mask}: {anchors}" if anchors else ""
         rows.append(("head", f"{shape} {head['kind']}{place}"))
-    shown = ", ".join(said["labels"][:6]) + (" ..." if said["classes"] > 6 else "")
-    rows.append(("labels", f"{said['classes']}: {shown}"))
-    rows.append(("written", said["file"]))
+    labels = ", ".join(description["labels"][:6]) + (" ..." if description["classes"] > 6 else "")
+    rows.append(("labels", f"{description['classes']}: {labels}"))
+    rows.append(("written", description["file"]))
     for key, value in rows:
         print(f"{key:11} {value}")

@@ -1,4 +1,4 @@
-"""`edgecsp models`: the zoo, what its models cost, and the weights that are here."""
+"""`edgecsp models`: list and show the models of the zoo, pull and remove their weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from . import _options, _print, _progress
 from ._logging import inform
 from ._print import print
 
-app = typer.Typer(help="The zoo: list and show its models, pull their weights.", no_args_is_help=True)
+app = typer.Typer(help="List, show, pull and remove models.", no_args_is_help=True)
 NAME = typer.Argument(..., help="see: edgecsp models list")
 
 
 @app.command("list")
 def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
-    """List the models: what they cost, how good they are said to be, which are here."""
+    """List the models with their cost, published accuracy and installed weights."""
     from .. import zoo
     from .render import model
 
@@ -42,14 +42,16 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
         )
         for row in rows
     ]
-    for line in model.aligned([head, *cells], right=(1, 2, 3, 4, 5)):
+    for line in model.align([head, *cells], right=(1, 2, 3, 4, 5)):
         print(line)
-    own = [f"{row['name']}: trained by edgecsp: {model.trained(row['trained'])}" for row in rows if row["trained"]]
+    own = [
+        f"{row['name']}: trained by edgecsp: {model.format_training(row['trained'])}" for row in rows if row["trained"]
+    ]
     print(
         "",
         *own,
         "params (convolution weights) and BFLOPs are counted from the layers; AP50 on COCO and top-1 on ImageNet are",
-        "what the authors printed, @ the input size if it is another. none: no public weights; see models show NAME.",
+        "the authors' figures, @ the input size if it differs. none: no public weights; see models show NAME.",
         sep="\n",
     )
 
@@ -58,52 +60,48 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
 def show(
     name: str = NAME,
     imgsz: Optional[str] = _options.IMGSZ,
-    plot: Optional[Path] = typer.Option(None, "--plot", help="draw what the layers cost: a .png, .jpg or .webp file"),
+    plot: Optional[Path] = typer.Option(None, "--plot", help="draw the cost per layer: a .png, .jpg or .webp file"),
     json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
 ) -> None:
-    """Show a model: the paper's numbers beside the counted ones, its origin, and what each layer costs."""
+    """Show a model: counted and published figures, origin, and the cost per layer."""
     from .. import zoo
-    from .render import layers as _costs
+    from .render import layers as render_layers
     from .render import model
 
-    entry, hw = zoo.get(name), _options.size(imgsz)
-    said, costs = model.full(entry, hw), _costs.of(entry, hw)
+    entry, hw = zoo.get(name), _options.parse_size(imgsz)
+    details, costs = model.full(entry, hw), render_layers.layer_costs(entry, hw)
     if plot:
-        _costs.plot(costs, f"{entry.title}, {said['input']['shown']}", model.subtitle(said), plot)
+        render_layers.plot(costs, f"{entry.title}, {details['input']['shown']}", model.subtitle(details), plot)
         inform(f"wrote {plot}", prefix=False)
     if json:
-        _print.data(json_module.dumps({**said, "layers": [cost.said() for cost in costs]}, indent=2))
+        _print.data(json_module.dumps({**details, "layers": [cost.to_dict() for cost in costs]}, indent=2))
         return
-    for line in model.lines(said):
+    for line in model.lines(details):
         print(line)
-    print("", f"BFLOPs per layer, {said['bflops']:.3f} in all", sep="\n")
+    print("", f"BFLOPs per layer, {details['bflops']:.3f} in all", sep="\n")
     plain = "utf" not in (sys.stdout.encoding or "").lower()
-    for line in _costs.bars(costs, min(132, shutil.get_terminal_size((100, 0)).columns), plain=plain):
+    for line in render_layers.bars(costs, min(132, shutil.get_terminal_size((100, 0)).columns), plain=plain):
         print(line)
 
 
 @app.command("pull")
 def pull(
     name: str = NAME,
-    source: Optional[Path] = typer.Option(
-        None, "--from", help="a .weights file that you have: the public one, or your own"
-    ),
-    names: Optional[Path] = typer.Option(
-        None, "--names", "-n", help="the labels that your own weights know, one a line"
-    ),
+    source: Optional[Path] = typer.Option(None, "--from", help="a local .weights file: the public one, or your own"),
+    names: Optional[Path] = typer.Option(None, "--names", "-n", help="labels of your own weights, one per line"),
 ) -> None:
-    """Download a model's public weights, check them, and make the model that its name stands for."""
+    """Download a model's public weights, verify them, and build the model."""
     from ..importers import darknet
     from ..zoo import store
 
     labels = darknet.read_names(names) if names else None
     with _progress.bar(name, unit="bytes") as progress:
-        made = store.pull(name, source=source, labels=labels, progress=progress)
+        record = store.pull(name, source=source, labels=labels, progress=progress)
     for key, value in (
-        ("model", made.name),
-        ("weights", f"{made.source} ({made.size / 1e6:.1f} MB, sha256 {made.sha256[:16]}...)"),
-        ("checked", made.check),
-        ("licence", made.licence),
+        ("model", record.name),
+        ("weights", f"{record.source} ({record.size / 1e6:.1f} MB, sha256 {record.sha256[:16]}...)"),
+        ("checked", record.check),
+        ("licence", record.licence),
         ("written", store.path(name)),
     ):
         print(f"{key:11} {value}")
@@ -111,7 +109,7 @@ def pull(
 
 
 @app.command("rm")
-def rm(name: str = typer.Argument(..., help="what to remove; it can be pulled again")) -> None:
+def rm(name: str = typer.Argument(..., help="the model to remove; it can be pulled again")) -> None:
     """Remove a pulled model."""
     from ..zoo import store
 

@@ -1,4 +1,4 @@
-"""`edgecsp quantize`: an fp32 model and pictures in, an int8 model out."""
+"""`edgecsp quantize`: convert an fp32 model to int8, calibrated on images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 import typer
 
 from ..errors import CalibrationError, UsageError
-from . import _options, _pictures, _progress
+from . import _images, _options, _progress
 from ._logging import inform
 from ._print import print
 
@@ -23,39 +23,39 @@ AUTO = "auto"
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     calib: List[str] = typer.Option(
-        ..., "--calib", help="100 images or more: a folder, a glob, a .txt list, a video; or a saved ranges .json"
+        ..., "--calib", help="at least 100 images: a folder, a glob, a .txt list, a video; or a saved ranges .json"
     ),
     out: Optional[Path] = typer.Option(None, "--out", "-o", help="the file to write [default: MODEL-int8.onnx here]"),
     method: Optional[str] = typer.Option(
-        None, "--method", help="percentile, entropy, minmax; auto: the best of them on the images [default: auto]"
+        None, "--method", help="percentile, entropy or minmax; auto: the best of them on the images [default: auto]"
     ),
     keep_heads: bool = typer.Option(
-        True, "--keep-heads/--no-keep-heads", help="leave the convolutions that give the heads in float"
+        True, "--keep-heads/--no-keep-heads", help="keep the last convolutions, before the heads, in float"
     ),
-    save_ranges: Optional[Path] = typer.Option(None, "--save-ranges", help="keep the measured ranges, as JSON"),
+    save_ranges: Optional[Path] = typer.Option(None, "--save-ranges", help="save the measured ranges as JSON"),
     imgsz: Optional[str] = _options.IMGSZ,
     threads: Optional[int] = _options.THREADS,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
-    """Make an int8 model: one file for onnxruntime, OpenVINO and TensorRT."""
+    """Convert a model to int8: one file for onnxruntime, OpenVINO and TensorRT."""
     from ..cache import files
     from ..graph import onnx_model, precision
     from ..zoo import store
 
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
-    made = store.resolve(model, hw=_options.size(imgsz))
-    target = out or Path(f"{made.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
+    source_model = store.resolve(model, hw=_options.parse_size(imgsz))
+    target = out or Path(f"{source_model.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
     for written in filter(None, (target, save_ranges)):
         files.refuse_sources(written, (model, *calib))
-    precision.quantizable(made)
-    ranges = ranges_of(made, calib, method, threads, quiet, keep_heads=keep_heads)
-    small = precision.with_ranges(made, ranges, keep_heads=keep_heads)
+    precision.quantizable(source_model)
+    ranges = ranges_of(source_model, calib, method, threads, quiet, keep_heads=keep_heads)
+    small = precision.with_ranges(source_model, ranges, keep_heads=keep_heads)
     if save_ranges:
         ranges.save(save_ranges)
     onnx_model.save(small, target)
     if not quiet:
-        for key, value in _facts(made, small, ranges):
+        for key, value in _summary_rows(source_model, small, ranges):
             print(f"{key:11} {value}")
         if save_ranges:
             print(f"{'ranges':11} {save_ranges}")
@@ -72,7 +72,7 @@ def ranges_of(
     *,
     keep_heads: bool = True,
 ) -> Ranges:
-    """Measured on pictures, or read from a file where they were saved."""
+    """Measure ranges on images, or load saved ones."""
     from ..graph import precision
     from ..processing import preprocess
     from ..system import cpu
@@ -80,21 +80,21 @@ def ranges_of(
     if len(calib) == 1 and calib[0].lower().endswith(".json"):
         ranges = precision.load(calib[0])
         if method not in (None, AUTO, ranges.method):
-            raise UsageError(f"--method {method}: {calib[0]} was measured with {ranges.method}; leave the flag away")
+            raise UsageError(f"--method {method}: {calib[0]} was measured with {ranges.method}; remove the option")
         ranges.check(model)
         return ranges
-    given = _pictures.opened(calib)
-    expected = [source.frames for source in given]
+    opened = _images.open_sources(calib)
+    expected = [source.frames for source in opened]
     if None not in expected and sum(filter(None, expected)) < precision.LEAST:
         raise CalibrationError(
-            f"--calib {' '.join(calib)}: {sum(filter(None, expected))} pictures, and {precision.LEAST} are the least "
-            "that ranges can be measured on; take more, like those the model will see"
+            f"--calib {' '.join(calib)}: {sum(filter(None, expected))} images, but ranges need at least "
+            f"{precision.LEAST}; add images like those the model will be used on"
         )
     total = None if None in expected else sum(filter(None, expected))
     with _progress.bar("measuring", total, quiet) as progress:
 
         def batches() -> Iterator[Array]:
-            for image in _pictures.images(given):
+            for image in _images.read_images(opened):
                 yield preprocess.prepare(image, model.input)[0]
                 progress.advance()
 
@@ -104,13 +104,13 @@ def ranges_of(
         return precision.best(model, batches(), keep_heads=keep_heads, threads=using)
 
 
-def _facts(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
-    """What was made and what changed, for people."""
+def _summary_rows(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
+    """Yield the lines of the summary."""
     from ..graph import precision
 
-    before, after = _convolutions(model), _convolutions(small)
+    before, after = _count_convolutions(model), _count_convolutions(small)
     yield "model", f"{small.name}, {small.input.hw[1]}x{small.input.hw[0]}"
-    yield "ranges", f"{ranges.method} of {ranges.pictures} pictures, {len(ranges.tensors)} tensors"
+    yield "ranges", f"{ranges.method} of {ranges.pictures} images, {len(ranges.tensors)} tensors"
     if ranges.tried:
         yield "method", f"{ranges.method}, the best of {precision.told(ranges.tried)} (agreement with fp32, 1 the best)"
     yield "int8", f"{after['int8']} of {before['fp32']} convolutions, {after['fp32']} stay in float"
@@ -118,8 +118,8 @@ def _facts(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, st
     yield "size", f"{sizes[0] / 1e6:.2f} MB -> {sizes[1] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.1f} times smaller)"
 
 
-def _convolutions(model: Model) -> Dict[str, int]:
-    """How many compute in fp32 and how many in int8."""
+def _count_convolutions(model: Model) -> Dict[str, int]:
+    """Count the convolutions in fp32 and in int8."""
     from ..graph.onnx_model import graph_of
 
     graph = graph_of(model).graph

@@ -1,4 +1,4 @@
-"""`edgecsp run`: sources in, boxes out."""
+"""`edgecsp run`: detect objects in sources."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def command(
     ),
     model: Optional[str] = _options.MODEL,
     weights: Optional[str] = typer.Option(
-        None, "--weights", help="random: what was never trained, for timing; for names alone"
+        None, "--weights", help="random: untrained weights, for timing; only for names"
     ),
     engine: str = _options.ENGINE,
     device: str = _options.DEVICE,
@@ -44,23 +44,23 @@ def command(
     plain_nms: bool = _options.PLAIN_NMS,
     imgsz: Optional[str] = _options.IMGSZ,
     resize: Optional[str] = _options.RESIZE,
-    stride: int = typer.Option(1, "--stride", "--vid-stride", help="every Nth frame of a video"),
-    max_frames: Optional[int] = typer.Option(None, "--max-frames", help="stop after so many frames"),
+    stride: int = typer.Option(1, "--stride", "--vid-stride", help="process every Nth frame of a video"),
+    max_frames: Optional[int] = typer.Option(None, "--max-frames", help="stop after this many frames"),
     max_pixels: Optional[int] = typer.Option(
-        None, "--max-pixels", help="largest image that is decoded, width x height [default: 200000000]"
+        None, "--max-pixels", help="pixel limit of an image, width x height [default: 200000000]"
     ),
     out: Optional[Path] = typer.Option(
         None, "--out", "-o", help="annotated copies: a folder, or a .mp4/.jpg/.png file [default: a new runs/N]"
     ),
     overwrite: bool = typer.Option(
-        False, "--overwrite", help="let copies in a folder replace files that are there (never a source)"
+        False, "--overwrite", help="let copies in a folder replace existing files (never a source)"
     ),
-    json: Optional[str] = typer.Option(None, "--json", help="JSON Lines, one object a frame; - for stdout"),
-    csv: Optional[str] = typer.Option(None, "--csv", help="CSV, one row a box; - for stdout"),
-    save_json: Optional[Path] = typer.Option(None, "--save-json", help="COCO result JSON, as pycocotools reads it"),
+    json: Optional[str] = typer.Option(None, "--json", help="JSON Lines, one object per frame; - for stdout"),
+    csv: Optional[str] = typer.Option(None, "--csv", help="CSV, one row per box; - for stdout"),
+    save_json: Optional[Path] = typer.Option(None, "--save-json", help="COCO result JSON, for pycocotools"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
-    """Detect objects in pictures, videos, cameras and streams."""
+    """Detect objects in images, videos, cameras and streams."""
     if max_pixels is not None and max_pixels < 1:
         raise UsageError(f"--max-pixels {max_pixels}: at least 1")
     if max_pixels is not None:
@@ -75,27 +75,29 @@ def command(
     named, model = model is not None, model or pipeline.IN_THE_BOX
     detector = pipeline.load(
         model, engine, weights=weights, device=device, threads=threads, precision=precision,
-        imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
-        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=scheduler.at_once(opened),
+        imgsz=_options.parse_size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.split_words(classes),
+        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=scheduler.choose_concurrency(opened),
     )  # fmt: skip
     if engine == "auto" and not quiet:
-        startup.engine(detector)
-    startup.in_vain(detector, model, timed=True)
+        startup.print_engine(detector)
+    startup.warn_if_meaningless(detector, model, timed=True)
     if not named and not quiet:
-        startup.unnamed(detector, model)
+        startup.print_default_model(detector, model)
     summary = pipeline.RunSummary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, sources=opened, overwrite=overwrite
     ) as sink, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = sink.write
         if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
-            write = _telling(sink.write)
-        pipeline.run(detector, opened, write, summary, ended=sink.ended, tick=tick, stop=stop, max_frames=max_frames)
+            write = _print_classes(sink.write)
+        pipeline.run(
+            detector, opened, write, summary, ended=sink.end_stream, tick=tick, stop=stop, max_frames=max_frames
+        )
     if not quiet:
         _report(summary, sink.paths)
         for note in sink.notes:
             inform(note)
-    for text in (*sources.told(summary.problems), *summary.failed):
+    for text in (*sources.format_problems(summary.problems), *summary.failed):
         warn(text)
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
@@ -103,23 +105,23 @@ def command(
         raise typer.Exit(PARTLY_DONE)
 
 
-def _telling(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
-    """Also print each picture's classes: a classifier's answer is short enough to read."""
+def _print_classes(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
+    """Wrap `write` to also print the classes of each image, for classifiers."""
 
-    def told(frame: Frame, result: Result) -> None:
+    def write_and_print(frame: Frame, result: Result) -> None:
         write(frame, result)
         if frame.stream.kind == "image":
             best = ", ".join(f"{result.label(int(i))} {score:.3f}" for i, score in zip(result.class_ids, result.scores))
             print(f"{frame.stream.name}: {best}")
 
-    return told
+    return write_and_print
 
 
 @contextmanager
 def _frame_bars(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A bar of frames on stderr: how many, how fast, how long still; one a source that is being read, and one for all.
+    """Progress bar of frames on stderr with fps and time left; with several sources also one for each.
 
-    Nothing where nobody watches.
+    Hidden without a terminal.
     """
     if quiet or not _logging.is_watched():
         yield lambda: None
@@ -135,7 +137,7 @@ def _frame_bars(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iter
     with _progress.bars(*columns) as bar:
         task = bar.add_task("detecting", total=total, fps=0.0)
         begun = time.monotonic()
-        lines: Dict[Any, Any] = {}  # a bar and its beginning, of each source that has given a frame
+        lines: Dict[Any, Any] = {}  # bar and start time of each source with a frame
 
         def tick() -> None:
             now = time.monotonic()
@@ -152,20 +154,20 @@ def _frame_bars(opened: Sequence[Any], summary: RunSummary, quiet: bool) -> Iter
 
 
 def _short(name: str) -> str:
-    """The end of a long name, which tells it from its neighbours."""
+    """Shorten a long name to its end, which is the distinctive part."""
     return name if len(name) <= 32 else "..." + name[-29:]
 
 
 def _report(summary: RunSummary, paths: Sequence[Path]) -> None:
-    found = ", ".join(f"{count} {label}" for label, count in summary.found.most_common(8)) or "nothing"
+    counts = ", ".join(f"{count} {label}" for label, count in summary.found.most_common(8)) or "nothing"
     more = len(summary.found) - 8
     frames = f"{summary.frames} frame" + ("s" if summary.frames != 1 else "")
     fps = summary.frames / summary.seconds if summary.seconds else 0.0
     inform(
-        f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {found}" + (f" and {more} more" * (more > 0)),
+        f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {counts}" + (f" and {more} more" * (more > 0)),
         prefix=False,
     )
     for path in paths[:8]:
         inform(f"wrote {path}", prefix=False)
     if len(paths) > 8:
-        inform(f"  and {len(paths) - 8} more beside them", prefix=False)
+        inform(f"  and {len(paths) - 8} more", prefix=False)

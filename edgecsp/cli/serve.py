@@ -1,4 +1,4 @@
-"""`edgecsp serve`: a page, an API and a session for all."""
+"""`edgecsp serve`: serve streams and an inference API."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 def command(
     source: Optional[List[str]] = typer.Argument(
-        None,
-        help="what is watched: videos, a camera's number, rtsp:// URLs, csi://0 ... [default: nothing, the API alone]",
+        None, help="streams: videos, a camera's number, rtsp:// URLs, csi://0 ... [default: none, only the API]"
     ),
     model: Optional[str] = _options.MODEL,
-    weights: Optional[str] = typer.Option(None, "--weights", help="random: what was never trained; for names alone"),
+    weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights; only for names"),
     engine: str = _options.ENGINE,
     device: str = _options.DEVICE,
     threads: Optional[int] = _options.THREADS,
@@ -34,24 +33,24 @@ def command(
     max_det: int = _options.MAX_DET,
     imgsz: Optional[str] = _options.IMGSZ,
     resize: Optional[str] = _options.RESIZE,
-    host: str = typer.Option("127.0.0.1", "--host", help="0.0.0.0 lets others in, and needs a token"),
-    port: int = typer.Option(8080, "--port", "-p", min=0, max=65535, help="0 for any that is free"),
+    host: str = typer.Option("127.0.0.1", "--host", help="address to listen on; 0.0.0.0 for all, which needs a token"),
+    port: int = typer.Option(8080, "--port", "-p", min=0, max=65535, help="0 for any free port"),
     token_file: Optional[Path] = typer.Option(
-        None, "--token-file", help="file with the token for callers [default: EDGECSP_TOKEN of the environment]"
+        None, "--token-file", help="file with the token for clients [default: the variable EDGECSP_TOKEN]"
     ),
-    queue: int = typer.Option(64, "--queue", min=1, max=4096, help="requests that may wait; one more gets 503"),
+    queue: int = typer.Option(64, "--queue", min=1, max=4096, help="maximum number of waiting requests; more get 503"),
     mqtt: Optional[str] = typer.Option(
         None,
         "--mqtt",
         envvar="EDGECSP_MQTT",
-        help="mqtt://[user:password@]host[:port]/prefix; Home Assistant finds it there",
+        help="mqtt://[user:password@]host[:port]/prefix; with Home Assistant discovery",
     ),
     webhook: Optional[List[str]] = typer.Option(
-        None, "--webhook", help="a URL that is sent what is found; signed by EDGECSP_WEBHOOK_SECRET of the environment"
+        None, "--webhook", help="URL that receives detections, signed with the variable EDGECSP_WEBHOOK_SECRET"
     ),
-    no_loop: bool = typer.Option(False, "--no-loop", help="films end; else they begin again, as a camera's stand-in"),
+    no_loop: bool = typer.Option(False, "--no-loop", help="stop at the end of a video instead of restarting it"),
 ) -> None:
-    """Serve a page of what is watched, and an API for pictures, from this machine."""
+    """Serve a web page of the streams and an inference API for images."""
     _serving.require()
     from .. import pipeline
     from ..media import scheduler
@@ -67,29 +66,29 @@ def command(
     for uri in source or ():
         streams.check(uri)
 
-    def opened() -> Detector:
+    def open_detector() -> Detector:
         return pipeline.load(
             name, engine, weights=weights, device=device, threads=threads, precision=precision,
-            imgsz=_options.size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.words(classes),
+            imgsz=_options.parse_size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.split_words(classes),
             max_det=max_det, at_once=scheduler.default_concurrency(threads or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
-        startup.engine(detector)
-        startup.in_vain(detector, name, timed=False)
+        startup.print_engine(detector)
+        startup.warn_if_meaningless(detector, name, timed=False)
         if model is None:
-            startup.unnamed(detector, name)
+            startup.print_default_model(detector, name)
         return engine_facts(detector)
 
     _serving.run(
-        place, opened, lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
+        place, open_detector, lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
         loop=not no_loop, broker=broker, hooks=hooks,
     )  # fmt: skip
 
 
 def engine_facts(detector: Detector) -> Dict[str, Any]:
-    """What the page and the metrics say of the engine."""
-    from ..graph import precision as precisions
+    """Return the engine information for the page and the metrics."""
+    from ..graph import precision as graph_precision
     from ..system import cpu
 
     chosen = detector.chosen
@@ -97,21 +96,21 @@ def engine_facts(detector: Detector) -> Dict[str, Any]:
     return {
         "engine": chosen.engine,
         "device": chosen.device,
-        "precision": chosen.precision or precisions.detect_precision(detector.model),
+        "precision": chosen.precision or graph_precision.detect_precision(detector.model),
         "threads": chosen.threads or cpu.threads(),
     }
 
 
 def _token(place: Optional[Path]) -> Optional[str]:
-    """The token of the file, or of the environment. Raises `UsageError` for one that is easily guessed."""
+    """Read the token from the file or the environment. Raises `UsageError` if it is easy to guess."""
     from ..serve import check_token, secret_files
 
     if place is None:
-        said = os.environ.get("EDGECSP_TOKEN")
-        return None if not said else check_token(said, "EDGECSP_TOKEN")
+        token = os.environ.get("EDGECSP_TOKEN")
+        return None if not token else check_token(token, "EDGECSP_TOKEN")
     try:
         return check_token(secret_files.read(place), str(place))
     except OSError as error:
         raise SourceError(f"cannot read {place}: {error.strerror}{nearby(place)}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{place} is no text: {error}") from error
+        raise UsageError(f"{place} is not a text file: {error}") from error

@@ -1,4 +1,4 @@
-"""`edgecsp train`: labelled images in, a detector out."""
+"""`edgecsp train`: train a detector on labelled images."""
 
 from __future__ import annotations
 
@@ -30,45 +30,49 @@ def command(
         "-d",
         help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with text or XML labels",
     ),
-    epochs: int = typer.Option(100, "--epochs", help="passes over the images"),
-    batch: str = typer.Option("16", "--batch", help="images a step; auto: what the memory is enough for"),
+    epochs: int = typer.Option(100, "--epochs", help="number of epochs"),
+    batch: str = typer.Option("16", "--batch", help="batch size; auto: as large as memory allows"),
     imgsz: Optional[int] = typer.Option(None, "--imgsz", help="side of the network's input [default: the model's]"),
     weights: Optional[str] = typer.Option(
-        None, "--weights", help="begin with: a run's folder, a .weights file, a model with weights, or none"
+        None, "--weights", help="initial weights: a run's folder, a .weights file, a model with weights, or none"
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, or a GPU's number"),
     workers: str = typer.Option("auto", "--workers", help="processes that read and augment images; auto: by the CPU"),
     cache: Optional[str] = typer.Option(
-        None, "--cache", help="keep decoded images: ram, disk or none [default: ram where they fit]"
+        None, "--cache", help="cache decoded images: ram, disk or none [default: ram if they fit]"
     ),
     lr: float = typer.Option(2e-3, "--lr", help="highest learning rate (AdamW)"),
-    freeze: int = typer.Option(0, "--freeze", help="epochs in which the weights it begins with stay as they are"),
-    patience: int = typer.Option(0, "--patience", help="end after so many epochs without a better AP [default: never]"),
-    seed: int = typer.Option(0, "--seed", help="of weights, order and augmentation"),
+    freeze: int = typer.Option(0, "--freeze", help="epochs with frozen initial weights"),
+    patience: int = typer.Option(
+        0, "--patience", help="stop after so many epochs without a better AP [default: never]"
+    ),
+    seed: int = typer.Option(0, "--seed", help="seed of weights, order and augmentation"),
     classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
     single_cls: bool = typer.Option(False, "--single-cls", help="all classes as one"),
-    val_split: float = typer.Option(0.1, "--val-split", help="share to validate on, if the data has no val"),
-    no_flip: bool = typer.Option(False, "--no-flip", help="never mirror: text, arrows, left and right"),
+    val_split: float = typer.Option(
+        0.1, "--val-split", help="share of validation images, if the data has no val split"
+    ),
+    no_flip: bool = typer.Option(False, "--no-flip", help="no horizontal flips, for text, arrows, left and right"),
     multi_scale: bool = typer.Option(False, "--multi-scale", help="batches of several sizes"),
     name: Optional[Path] = typer.Option(None, "--name", "-n", help="the run's folder [default: the next runs/train/N]"),
-    resume: Optional[Path] = typer.Option(None, "--resume", help="go on with the run in this folder"),
+    resume: Optional[Path] = typer.Option(None, "--resume", help="resume the run in this folder"),
     teacher: Optional[List[str]] = typer.Option(
         None, "--teacher", help="a model whose boxes become labels: a name, X.onnx, or X.cfg with X.weights beside it"
     ),
     unlabelled: Optional[List[str]] = typer.Option(
         None, "--unlabelled", help="images that the teacher labels: a folder, a list, a glob"
     ),
-    teacher_conf: float = typer.Option(0.3, "--teacher-conf", help="score from which a teacher's box is a label"),
+    teacher_conf: float = typer.Option(0.3, "--teacher-conf", help="confidence threshold for a teacher's boxes"),
     distill: str = typer.Option(
         "",
         "--distill",
         metavar="<str>",
-        help="learn another network's heads, cell by cell: a run's folder, X.cfg with X.weights beside it",
+        help="learn from another network's heads, cell by cell: a run's folder, or X.cfg with X.weights beside it",
     ),
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
-    """Train a zoo model or a darknet cfg on labelled images: a folder with best.onnx and best.weights comes out."""
+    """Train a zoo model or a darknet cfg on labelled images; writes best.onnx and best.weights to a folder."""
     from ..media.sinks.base import Text
     from ..train.api import check_installed
 
@@ -77,9 +81,9 @@ def command(
     from ..train.resources import AUTO, whole
 
     if "," in device:
-        raise UsageError(_several(device))
+        raise UsageError(_multi_gpu_message(device))
     if resume is not None and name is not None:
-        raise UsageError(f"--resume {resume} goes on in its own folder; leave out --name {name}")
+        raise UsageError(f"--resume {resume} resumes in its own folder; remove --name {name}")
     settings = TrainSettings(
         epochs=epochs,
         batch=0 if batch == AUTO else whole("batch", batch, 1),
@@ -116,7 +120,7 @@ def command(
     if _is_other():
         _signals.end(
             0
-        )  # Python's own end may abort in one of torch's threads, and torchrun would end the first process
+        )  # Python's finalization may abort in torch's threads, and torchrun would then end the first process
     if figures is not None:
         figures.write(json_.dumps(_figures(run), indent=1) + "\n")
         figures.close()
@@ -125,19 +129,19 @@ def command(
             inform(line, prefix=False)
 
 
-def _several(device: str) -> str:
-    """How to train on several GPUs: torchrun starts the processes."""
+def _multi_gpu_message(device: str) -> str:
+    """Error message on training with several GPUs, with the torchrun command."""
     typed = [word for i, word in enumerate(sys.argv[1:], 1) if word != "--device" and sys.argv[i - 1] != "--device"]
     rest = shlex.join(word for word in typed if not word.startswith("--device="))
     count = len([each for each in device.split(",") if each])
     return (
-        f"--device {device}: several GPUs are several processes; type: CUDA_VISIBLE_DEVICES={device} "
+        f"--device {device}: several GPUs need several processes; type: CUDA_VISIBLE_DEVICES={device} "
         f"torchrun --nproc-per-node {count} -m edgecsp {rest}"
     )
 
 
 def _is_other() -> bool:
-    """Whether torchrun started this process beside a first one, which prints and writes alone."""
+    """Whether this is a further process of torchrun; only the first one prints and writes."""
     return os.environ.get("RANK", "0") != "0" and "WORLD_SIZE" in os.environ
 
 
@@ -152,14 +156,14 @@ def _watch(quiet: bool) -> Iterator[Callable[[TrainingProgress], None]]:
         return
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[status]}"))
     with _progress.bars(*columns, TimeRemainingColumn()) as bar:
-        task = bar.add_task("", total=None, epoch="1", said="")
+        task = bar.add_task("", total=None, epoch="1", status="")
 
         def watch(at: TrainingProgress) -> None:
             ap50 = "" if at.ap50 is None else f", AP50 {at.ap50:.3f}"
-            said = f"loss {at.loss:.2f}{ap50}, {at.images_per_s:.0f} images/s, {at.waited:.0%} waiting for images"
-            bar.update(task, total=at.steps, completed=at.step, epoch=f"{at.epoch}/{at.epochs}", said=said)
+            status = f"loss {at.loss:.2f}{ap50}, {at.images_per_s:.0f} images/s, {at.waited:.0%} waiting for images"
+            bar.update(task, total=at.steps, completed=at.step, epoch=f"{at.epoch}/{at.epochs}", status=status)
 
         yield watch
 
@@ -197,7 +201,7 @@ def _summary(run: TrainRun, data: Path) -> str:
     same = ", ".join(f"{each.engine} {each.difference:.0e}" for each in run.agreements)
     return (
         f"{best} in epoch {run.epoch}; {run.images_per_s:.0f} images/s, {waiting(run.waited)}\n"
-        f"{run.onnx}: heads as torch's, as a share of their scale: {same}\n"
+        f"{run.onnx}: difference of the heads to torch, relative to their scale: {same}\n"
         f"{_darknet(run)}"
         f"{run.results}: curves, confusion matrix, worst images\n"
         f"next: edgecsp run IMAGES --model {run.onnx}\n"

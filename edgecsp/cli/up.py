@@ -1,4 +1,4 @@
-"""`edgecsp up`: a site of many cameras from one file."""
+"""`edgecsp up`: serve many cameras from one configuration file."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ EXAMPLE = 'edgecsp up site.toml, a file such as: [[streams]] source = "rtsp://ca
 
 
 def command(
-    file: Optional[Path] = typer.Argument(None, help="the site: model, streams, where to listen, whom to tell (TOML)"),
-    check: bool = typer.Option(False, "--check", help="read it, say what is wrong with it, start nothing"),
-    schema: bool = typer.Option(False, "--schema", help="print the JSON schema of such files"),
+    file: Optional[Path] = typer.Argument(None, help="TOML file with model, streams, address, MQTT and webhooks"),
+    check: bool = typer.Option(False, "--check", help="check the file and exit"),
+    schema: bool = typer.Option(False, "--schema", help="print the JSON schema of the file"),
 ) -> None:
-    """Serve a site: its streams, its page and API, its messages, as one TOML file says."""
+    """Serve streams, page, API, MQTT and webhooks as configured in one TOML file."""
     if schema:
         from ..serve import site_keys
 
         _print.data(json.dumps(site_keys.schema(), indent=2))
         return
     if file is None:
-        raise UsageError(f"no file; type: {EXAMPLE}")
-    from ..serve import site as sites
+        raise UsageError(f"no file given; type: {EXAMPLE}")
+    from ..serve import site as site_config
 
-    site = sites.load(file)
+    site = site_config.load(file)
     if check:
         _describe(site, file)
     else:
@@ -49,7 +49,7 @@ def _serve(site: ServerConfig) -> None:
     from ..media import scheduler
     from ..system import cpu
 
-    def opened() -> Detector:
+    def open_detector() -> Detector:
         return pipeline.load(
             site.model, site["engine"], device=site["device"], threads=site["threads"], precision=site["precision"],
             imgsz=site["imgsz"], conf=site["conf"], iou=site["iou"], classes=site["classes"],
@@ -57,26 +57,26 @@ def _serve(site: ServerConfig) -> None:
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:
-        startup.engine(detector)
+        startup.print_engine(detector)
         return engine_facts(detector)
 
     _serving.run(
-        _serving.Place(site.host, site.port, site.token), opened, lambda detector: site.views(detector.model),
+        _serving.Place(site.host, site.port, site.token), open_detector, lambda detector: site.views(detector.model),
         facts=facts, queue=site["queue"], loop=site["loop"], broker=site.broker,
         mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
     )  # fmt: skip
 
 
 def _describe(site: ServerConfig, file: Path) -> None:
-    """What the file comes to, without logins."""
+    """Log a summary of the configuration, without credentials."""
     from ..serve import webhooks
-    from ..serve.address import shown
+    from ..serve.address import redact_source
 
-    count = len(site.watched)
-    inform(f"{file} is fit: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}")
-    for each in site.watched:
-        inform(f"  {each.name}: {shown(each.uri)}", prefix=False)
+    count = len(site.stream_configs)
+    inform(f"{file} is valid: {count} stream{'s' * (count != 1)}, model {site.model}, at {site.host}:{site.port}")
+    for each in site.stream_configs:
+        inform(f"  {each.name}: {redact_source(each.uri)}", prefix=False)
     names = [site.broker.name] if site.broker is not None else []
     names += webhooks.names(site.hooks)
     if names:
-        inform(f"  tells {_options.listed(names)}", prefix=False)
+        inform(f"  sends to {_options.join_names(names)}", prefix=False)

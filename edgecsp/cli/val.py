@@ -1,4 +1,4 @@
-"""`edgecsp val`: a model and labelled pictures in, COCO's AP out."""
+"""`edgecsp val`: measure COCO AP of a model on labelled images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import UsageError
 from . import _options, _outputs, _progress
 from ._logging import inform, warn
 from ._print import print
-from .render import accuracy as _scores
+from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
     from ..bench.accuracy import AccuracyRow, Data, EngineOption
@@ -41,14 +41,16 @@ def command(
     classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
     conf: float = typer.Option(0.001, "--conf", help="confidence threshold"),
     iou: Optional[float] = _options.IOU,
-    max_det: int = typer.Option(1000, "--max-det", help="most boxes per image; COCO counts 100 of each class"),
+    max_det: int = typer.Option(1000, "--max-det", help="maximum boxes per image; COCO counts 100 of each class"),
     agnostic: bool = _options.AGNOSTIC,
     plain_nms: bool = _options.PLAIN_NMS,
     imgsz: Optional[str] = _options.IMGSZ,
     resize: Optional[str] = _options.RESIZE,
     threads: Optional[int] = _options.THREADS,
-    shown: Optional[float] = typer.Option(
-        None, "--confusion-conf", help="score from which confusions and mistakes count [default: the model's, 0.25]"
+    confusion_conf: Optional[float] = typer.Option(
+        None,
+        "--confusion-conf",
+        help="confidence threshold for the confusion matrix and mistakes [default: the model's, 0.25]",
     ),
     save_worst: int = typer.Option(0, "--save-worst", help="draw the N images with the most mistakes into --out"),
     out: Optional[Path] = typer.Option(None, "--out", "-o", help="folder for confusion.csv and the worst images"),
@@ -56,62 +58,62 @@ def command(
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
-    """Measure boxes on labelled pictures: COCO's AP, each class, what is confused, the worst pictures."""
+    """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images."""
     from .. import pipeline
     from ..bench import accuracy
     from ..zoo import store
 
     accuracy.require()
     if save_worst < 0 or (save_worst and out is None):
-        raise UsageError(f"--save-worst {save_worst}: a number of pictures, and --out FOLDER for them")
-    pipeline.Settings(conf, iou, max_det=max_det)  # what cannot be meant shows before the work
-    pipeline.Settings(shown)
-    hw = _options.size(imgsz)
-    # Called as they were typed: a file's own name is often that of the one it was made from.
+        raise UsageError(f"--save-worst {save_worst}: must be a number of images, with --out FOLDER for them")
+    pipeline.Settings(conf, iou, max_det=max_det)  # invalid values are reported before the work
+    pipeline.Settings(confusion_conf)
+    hw = _options.parse_size(imgsz)
+    # Named as typed: the name in a file is often that of its original.
     models = [
         replace(store.resolve(word, hw=hw), name=re.sub(r"\.onnx$", "", Path(word).name))
         for word in (model, *(others or ()))
     ]
-    held = accuracy.read(data, labels=models[0].labels, images=images, split=split)
+    labelled = accuracy.read(data, labels=models[0].labels, images=images, split=split)
     if classes:
-        held = held.only(_options.words(classes) or ())
-    asked = accuracy.ways(
-        models, _options.words(engine) or ("auto",), device=device, precisions=_options.words(precision)
+        labelled = labelled.only(_options.split_words(classes) or ())
+    options = accuracy.ways(
+        models, _options.split_words(engine) or ("auto",), device=device, precisions=_options.split_words(precision)
     )
     if not quiet:
-        _introduce(held, asked)
-    outputs = _outputs.Outputs(held, asked, out, save_json, json)
+        _introduce(labelled, options)
+    outputs = _outputs.Outputs(labelled, options, out, save_json, json)
     rows: List[AccuracyRow] = []
-    with outputs, _progress.bar("measuring", len(held.pictures) * len(asked), quiet) as progress:
+    with outputs, _progress.bar("measuring", len(labelled.pictures) * len(options), quiet) as progress:
         for row in accuracy.measured(
-            asked, held, shown=shown, conf=conf, max_det=max_det, threads=threads, progress=progress, iou=iou,
-            agnostic=agnostic, plain_nms=plain_nms, resize=resize,
+            options, labelled, shown=confusion_conf, conf=conf, max_det=max_det, threads=threads, progress=progress,
+            iou=iou, agnostic=agnostic, plain_nms=plain_nms, resize=resize,
         ):  # fmt: skip
             rows.append(row)
-            outputs.take(row, save_worst)
-            row.found = None  # a large data set's detections fill the memory
+            outputs.write_row(row, save_worst)
+            row.found = None  # the detections of a large data set would fill the memory
         settings = {
-            "conf": conf, "iou": iou, "max_det": max_det, "classes": list(held.names) if classes else None,
+            "conf": conf, "iou": iou, "max_det": max_det, "classes": list(labelled.names) if classes else None,
             "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
         }  # fmt: skip
-        outputs.finish({"schema": SCHEMA, "data": _said(held), "settings": settings})
+        outputs.finish({"schema": SCHEMA, "data": _describe_data(labelled), "settings": settings})
     _report(rows, outputs.paths, quiet, to_stderr=json == "-")
 
 
-def _introduce(data: Data, asked: Sequence[EngineOption]) -> None:
+def _introduce(data: Data, options: Sequence[EngineOption]) -> None:
     for note in data.notes:
         inform(note)
-    for name in {way.model.name: way for way in asked if way.model.origin.get("weights") == "random"}:
-        warn(f"RANDOM WEIGHTS: {name} has learned nothing, and its AP says so")
+    for name in {way.model.name: way for way in options if way.model.origin.get("weights") == "random"}:
+        warn(f"RANDOM WEIGHTS: {name} is untrained, so its AP is meaningless")
     objects = sum(data.counts)
     inform(
-        f"{data.name}: {data.layout}, {len(data.pictures)} picture{'s' * (len(data.pictures) != 1)}, {objects} "
+        f"{data.name}: {data.layout}, {len(data.pictures)} image{'s' * (len(data.pictures) != 1)}, {objects} "
         f"object{'s' * (objects != 1)} of {len(data.names)} class{'es' * (len(data.names) != 1)}",
         prefix=False,
     )
 
 
-def _said(data: Data) -> Dict[str, Any]:
+def _describe_data(data: Data) -> Dict[str, Any]:
     return {
         "name": data.name,
         "layout": data.layout,
@@ -123,14 +125,14 @@ def _said(data: Data) -> Dict[str, Any]:
 
 
 def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
-    """The tables, the files, and what went wrong."""
+    """Print the tables, the written files and the problems."""
     if not quiet:
-        for line in _scores.tables(rows):
+        for line in accuracy_tables.tables(rows):
             inform(line, prefix=False) if to_stderr else print(line)
         for path in paths[:8]:
             inform(f"wrote {path}", prefix=False)
         if len(paths) > 8:
-            inform(f"  and {len(paths) - 8} more beside them", prefix=False)
+            inform(f"  and {len(paths) - 8} more", prefix=False)
     for row in rows:
         if row.why:
             warn(f"not measured: {row.way.engine} in {row.way.precision}: {row.why}")

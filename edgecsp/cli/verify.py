@@ -1,4 +1,4 @@
-"""`edgecsp verify`: every engine and precision here against fp32 on onnxruntime."""
+"""`edgecsp verify`: compare every engine and precision with fp32 on onnxruntime."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 import typer
 
 from ..errors import EngineUnavailable, SourceError
-from . import _options, _pictures, _print
+from . import _images, _options, _print
 from ._logging import inform, warn
 from ._print import print
 
@@ -19,55 +19,53 @@ if TYPE_CHECKING:
     from ..types import Array
 
 DISAGREE = 8
-TOLERANCE = 1e-3  # of a head's largest value: beyond it an fp32 engine computes another network
-MOST = 64  # pictures: more say nothing new
+TOLERANCE = 1e-3  # relative to a head's largest value, for fp32 engines
+MOST = 64  # images: more add nothing
 
 
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     others: Optional[List[str]] = typer.Argument(None, help="the same model in int8 or fp16: MODEL-int8.onnx"),
     images: Optional[List[str]] = typer.Option(
-        None, "--images", help="images, folders or globs, 64 at most [default: drawn ones]"
+        None, "--images", help="images, folders or globs, at most 64 [default: synthetic]"
     ),
-    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="only these [default: all of them]"),
+    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="only these engines [default: all]"),
     threads: Optional[int] = _options.THREADS,
-    weights: Optional[str] = typer.Option(None, "--weights", help="random: for names alone; its boxes mean nothing"),
+    weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights; only for names"),
     imgsz: Optional[str] = _options.IMGSZ,
     json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
     """Compare every engine and precision with fp32 on onnxruntime.
 
-    Exits with 8 when an fp32 engine disagrees, and with 6 when an engine of --engine did not run.
+    Exits with 8 if an fp32 engine disagrees, and with 6 if an engine of --engine did not run.
     """
-    from ..bench import verify as verifying
+    from ..bench import verify as verification
     from ..zoo import store
 
-    hw = _options.size(imgsz)
-    made = store.resolve(model, weights, hw=hw)
+    hw = _options.parse_size(imgsz)
+    reference = store.resolve(model, weights, hw=hw)
     graphs = [store.resolve(other, hw=hw) for other in others or ()]
-    pictures = _read(images) if images else verifying.drawn()
+    inputs = _read_images(images) if images else verification.drawn()
     rows = []
-    asked = _options.words(engine)
-    for row in verifying.rows(made, pictures, others=graphs, engines=asked, threads=threads):
+    requested = _options.split_words(engine)
+    for row in verification.rows(reference, inputs, others=graphs, engines=requested, threads=threads):
         rows.append(row)
         if not json:
             _show(row, first=sum(not each.why for each in rows) == 1)
     wrong = [row for row in rows if row.precision == "fp32" and not row.why and not row.largest <= TOLERANCE]
     if json:
-        said = {"model": made.name, "pictures": len(pictures), "drawn": not images, "tolerance": TOLERANCE}
-        _print.data(json_module.dumps({**said, "rows": [asdict(row) for row in rows]}, indent=2))
+        header = {"model": reference.name, "pictures": len(inputs), "drawn": not images, "tolerance": TOLERANCE}
+        _print.data(json_module.dumps({**header, "rows": [asdict(row) for row in rows]}, indent=2))
     else:
-        real = (
-            f"on {len(pictures)} pictures" if images else f"on {len(pictures)} drawn pictures (--images for real ones)"
-        )
-        inform(f"{made.name} {real}; differences are shares of a head's largest value", prefix=False)
+        real = f"on {len(inputs)} images" if images else f"on {len(inputs)} synthetic images (--images for real ones)"
+        inform(f"{reference.name} {real}; differences are relative to a head's largest value", prefix=False)
     for row in wrong:
         warn(
             f"{row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
-            f"beyond {TOLERANCE:g}: it computes another network"
+            f"above the tolerance {TOLERANCE:g}"
         )
-    lacking = _lacking(rows, asked or ())
-    for why, names in _reasons([row for row in rows if row.engine in lacking]).items():
+    lacking = _missing_engines(rows, requested or ())
+    for why, names in _group_by_reason([row for row in rows if row.engine in lacking]).items():
         warn(f"not verified: {', '.join(names)}: {why}")
     if wrong:
         raise typer.Exit(DISAGREE)
@@ -75,17 +73,17 @@ def command(
         raise typer.Exit(EngineUnavailable.exit_code)
 
 
-def _lacking(rows: Sequence[VerifyRow], asked: Sequence[str]) -> List[str]:
-    """The engines that were asked for by name and ran nowhere, in nothing."""
+def _missing_engines(rows: Sequence[VerifyRow], requested: Sequence[str]) -> List[str]:
+    """Return the requested engines that did not run at all."""
     ran = {row.engine for row in rows if not row.why}
-    return [name for name in asked if name not in ran]
+    return [name for name in requested if name not in ran]
 
 
-def _read(given: List[str]) -> List[Array]:
-    found = list(itertools.islice(_pictures.images(_pictures.opened(given)), MOST))
-    if not found:
-        raise SourceError(f"--images {' '.join(given)}: no picture is there")
-    return found
+def _read_images(words: List[str]) -> List[Array]:
+    inputs = list(itertools.islice(_images.read_images(_images.open_sources(words)), MOST))
+    if not inputs:
+        raise SourceError(f"--images {' '.join(words)}: no images found")
+    return inputs
 
 
 def _show(row: VerifyRow, first: bool) -> None:
@@ -98,11 +96,11 @@ def _show(row: VerifyRow, first: bool) -> None:
     print(f"{place} {row.largest:9.2g} {row.mean:9.2g} {again} {row.ms:8.2f}")
 
 
-def _reasons(rows: List[VerifyRow]) -> Dict[str, List[str]]:
-    """What did not run, by why: one engine on several devices, in several precisions, is one reason."""
-    told: Dict[str, List[str]] = {}
+def _group_by_reason(rows: List[VerifyRow]) -> Dict[str, List[str]]:
+    """Group the rows that did not run by reason."""
+    places_by_reason: Dict[str, List[str]] = {}
     for row in rows:
         place = f"{row.engine} on {row.device}"
-        if row.why and place not in told.setdefault(row.why, []):
-            told[row.why].append(place)
-    return told
+        if row.why and place not in places_by_reason.setdefault(row.why, []):
+            places_by_reason[row.why].append(place)
+    return places_by_reason

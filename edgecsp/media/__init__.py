@@ -1,1 +1,1 @@
-"""Where frames come from and where results go: sources, sinks, the scheduler between them, drawing."""
+"""Sources of frames, sinks of results, the scheduler between them, and drawing."""

@@ -1,4 +1,4 @@
-"""Painting results into pictures: boxes with a tag each, or a classifier's best five in a corner."""
+"""Draw results on images: boxes with a label each, or a classifier's top 5 in a corner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..types import Array, Classes, Detections, Result
 BGR = Tuple[int, int, int]
 
 # After Okabe and Ito, "Color Universal Design" (2008), and Paul Tol's vibrant and muted schemes. Ordered so that
-# neighbours are far apart with every kind of colour blindness (delta E 36 and more; any two, 7).
+# neighbours differ with every kind of colour blindness (delta E of at least 36; any two, 7).
 PALETTE_RGB = (
     0xE69F00, 0x4477FF, 0xAA3377, 0x56E0B0, 0xD55E00, 0x44AA99, 0x332288, 0xEE3377,
     0x56B4E9, 0xF0E442, 0x0072B2, 0x999933, 0xFF8FB8, 0x117733, 0xDDCC77, 0x882255,
@@ -22,16 +22,16 @@ TOP = 5
 
 
 def colour(class_id: int) -> BGR:
-    """The colour of a class, always the same: (blue, green, red), 0..255."""
+    """Return the fixed colour of a class: (blue, green, red), 0..255."""
     value = PALETTE_RGB[class_id % len(PALETTE_RGB)]
     return value & 255, value >> 8 & 255, value >> 16
 
 
 def annotate(image: Array, result: Result, *, copy: bool = True) -> Array:
-    """Paint a result: (H, W, 3) uint8 BGR in and out, boxes in picture pixels.
+    """Draw a result: (H, W, 3) uint8 BGR in and out, boxes in image pixels.
 
-    Lines and letters scale with the picture. `copy=False` paints into `image` itself, which must then be
-    writable and C-contiguous.
+    Line width and text scale with the image. `copy=False` draws on `image` itself, which must then be writable and
+    C-contiguous.
     """
     canvas = image.copy() if copy else image
     if isinstance(result, Classes):
@@ -41,16 +41,16 @@ def annotate(image: Array, result: Result, *, copy: bool = True) -> Array:
     return canvas
 
 
-def _paint_boxes(canvas: Array, found: Detections) -> None:
-    names = [found.label(int(i)) for i in found.class_ids]
-    texts = [[f"{name} {score:.2f}", name] for name, score in zip(names, found.scores)]
-    boxes(canvas, found.xyxy, texts, [colour(int(i)) for i in found.class_ids])
+def _paint_boxes(canvas: Array, detections: Detections) -> None:
+    names = [detections.label(int(i)) for i in detections.class_ids]
+    texts = [[f"{name} {score:.2f}", name] for name, score in zip(names, detections.scores)]
+    boxes(canvas, detections.xyxy, texts, [colour(int(i)) for i in detections.class_ids])
 
 
 def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: Sequence[BGR]) -> None:
-    """Paint boxes into a picture, (H, W, 3) uint8 BGR, writable and C-contiguous; the first on top.
+    """Draw boxes on an image, (H, W, 3) uint8 BGR, writable and C-contiguous; the first on top.
 
-    `xyxy` (N, 4) in picture pixels; of each box's `texts` the first that fits the picture's width is its tag.
+    `xyxy` (N, 4) in image pixels; the label of a box is the first of its `texts` that fits the image's width.
     """
     import cv2
 
@@ -58,7 +58,7 @@ def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: S
     height, width = canvas.shape[:2]
     limit = (width - 1, height - 1, width - 1, height - 1)
     corners = np.clip(np.nan_to_num(np.asarray(xyxy, np.float64)), 0, limit).round().astype(int).tolist()
-    # The best last, on top; all boxes before all tags, so that no line runs through a word.
+    # The best last, on top; all boxes before all labels, so that no line crosses a label.
     order = range(len(corners) - 1, -1, -1)
     for i in order:
         x0, y0, x1, y1 = corners[i]
@@ -67,18 +67,18 @@ def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: S
         _paint_tag(canvas, style, texts[i], corners[i], colours[i])
 
 
-def titled(image: Array, text: str) -> Array:
-    """A picture, (H, W, 3) uint8 BGR, under a line of words: as wide, and that much higher."""
+def add_title(image: Array, text: str) -> Array:
+    """Add a line of text above an image, (H, W, 3) uint8 BGR, which gets higher by it."""
     height, width = image.shape[:2]
     style = _style(min(height, width))
     strip = np.full((style.tag_px, width, 3), 32, np.uint8)
-    words = _fitting(style, text, width)
+    words = _truncate(style, text, width)
     _put(strip, style, words, (style.pad, style.base), (235, 235, 235))
     return np.concatenate((strip, image))
 
 
 def _paint_tag(canvas: Array, style: _Style, texts: Sequence[str], box: List[int], fill: BGR) -> None:
-    """The first text that fits the picture's width, on a filled tag above the box, else inside at its top."""
+    """Draw the first text that fits the image's width, above the box, else inside at its top."""
     import cv2
 
     height, width = canvas.shape[:2]
@@ -97,19 +97,19 @@ def _paint_tag(canvas: Array, style: _Style, texts: Sequence[str], box: List[int
     _put(canvas, style, text, (x + style.pad, y + style.base), ink(fill))
 
 
-def _paint_classes(canvas: Array, found: Classes) -> None:
-    """The best five, best first, on a darkened corner at the top left."""
+def _paint_classes(canvas: Array, classes: Classes) -> None:
+    """Draw the top 5 classes, best first, on a darkened corner at the top left."""
     style = _style(min(canvas.shape[:2]))
     height, width = canvas.shape[:2]
-    rows = min(TOP, len(found), height // style.tag_px)
+    rows = min(TOP, len(classes), height // style.tag_px)
     if not rows:
         return
-    scores = [f"{100 * float(score):.1f}%" for score in found.scores[:rows]]
-    names = [found.label(int(i)) for i in found.class_ids[:rows]]
+    scores = [f"{100 * float(score):.1f}%" for score in classes.scores[:rows]]
+    names = [classes.label(int(i)) for i in classes.class_ids[:rows]]
     column = max(style.width(score) for score in scores)
     w = min(width, column + max(style.width(name) for name in names))
     corner = canvas[: rows * style.tag_px + style.pad, :w]
-    corner[:] = corner // 4  # text is read on it whatever the picture is
+    corner[:] = corner // 4  # keeps text readable on any image
     for row, (score, name) in enumerate(zip(scores, names)):
         y = row * style.tag_px + style.base + style.pad // 2
         tint = (255, 255, 255) if row == 0 else (190, 190, 190)
@@ -117,15 +117,15 @@ def _paint_classes(canvas: Array, found: Classes) -> None:
         _put(corner, style, name, (column + style.pad // 2, y), tint)
 
 
-def _fitting(style: _Style, text: str, width: int) -> str:
-    """The text, cut where it would not fit."""
+def _truncate(style: _Style, text: str, width: int) -> str:
+    """Cut a text to a width in pixels."""
     while text and style.width(text) > width:
         text = text[:-1]
     return text
 
 
 def ink(fill: BGR) -> BGR:
-    """Black or white, whichever reads better on a colour (WCAG relative luminance)."""
+    """Return black or white, whichever has more contrast (WCAG relative luminance)."""
     blue, green, red = ((v / 255) ** 2.2 for v in fill)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
@@ -138,14 +138,14 @@ def _put(canvas: Array, style: _Style, text: str, origin: Tuple[int, int], tint:
 
 
 class _Style:
-    """Sizes in pixels for a picture whose shorter side is `side`."""
+    """Sizes in pixels for an image whose shorter side is `side`."""
 
     def __init__(self, side: int) -> None:
         import cv2
 
         text_px = max(9.0, 5 + side * 0.0165)
         self.line = max(1, round(side / 280))
-        # Asked of OpenCV, because its fonts differ between versions.
+        # Measured, because OpenCV's fonts differ between versions.
         (_, unit), _ = cv2.getTextSize("Ag", FONT, 1.0, 1)
         self.scale = text_px / unit
         self.stroke = max(1, round(self.scale * 1.4))

@@ -1,10 +1,10 @@
-"""A server for pictures and streams: a page to look at, KServe's protocol, events; one session for all of it.
+"""HTTP server for images and streams: a web page, the KServe protocol and events on one inference session.
 
-    with serve.Server(batcher, views, bus, metrics, port=8080) as server:
+    with serve.Server(pool, views, bus, metrics) as server:
         ...                                    # server.url answers until the block ends
 
-`batcher` has the session, `streams` fill the `live.StreamState`s, `Server` answers. Nothing here prints or exits, and
-no request can name a source: what is read is said on the command line or in the site's file.
+`pool` owns the session, `streams` update the `live.StreamState`s, `Server` answers requests. Nothing here prints or
+exits. Requests cannot name a source: sources come from the command line or the site file only.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from .live import StreamState
     from .metrics import Metrics
 
-__all__ = ["Limits", "Server", "bound", "check_token", "is_loopback"]
+__all__ = ["Limits", "Server", "bind", "check_token", "is_loopback"]
 
-ACCEPTED_AT_ONCE = 64  # connections in one turn of the loop: those that are there already are read between
-BACKLOG = 1024  # connections that wait in the kernel to be accepted
+ACCEPTED_AT_ONCE = 64  # connections accepted per loop iteration; open connections are served in between
+BACKLOG = 1024  # connections waiting in the kernel to be accepted
 PATIENCE_S = 1.5
 STARTS_WITHIN_S = 30.0
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens nowhere yet: whether the port is free shows before a model is read. Raises `UsageError`."""
+def bind(host: str, port: int) -> socket.socket:
+    """Bind a socket without listening: a port in use is reported before the model loads. Raises `UsageError`."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        held = socket.socket(family, kind, protocol)
+        listener = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError, OverflowError) as error:
         raise UsageError(
-            f"--host {host}: {getattr(error, 'strerror', None) or error}; 127.0.0.1 is this machine alone"
+            f"--host {host}: {getattr(error, 'strerror', None) or error}; 127.0.0.1 serves this machine only"
         ) from error
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        held.bind(address)
+        listener.bind(address)
     except (OSError, OverflowError) as error:
-        held.close()
-        said = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot listen at {host}, port {port}: {said}; another one: --port {_next(port)}") from error
-    return held
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot listen on {host}, port {port}: {reason}; try --port {_next(port)}") from error
+    return listener
 
 
 def _next(port: int) -> int:
@@ -57,21 +57,21 @@ def _next(port: int) -> int:
 
 
 class Server:
-    """What answers: a thread with the event loop. Start it, then close it, or use it as a context manager.
+    """The HTTP server: a thread with the event loop. Start it, then close it, or use it as a context manager.
 
-    `held` is a socket of `bound` [default: one at 127.0.0.1 and any free port]. Without a `token` only this machine's
-    own names are answered. `facts` are shown on the page: engine, device, precision, threads. Closing it ends the
-    bus as well: who listens to it by HTTP is told so.
+    `listener` is a socket of `bind` [default: one at 127.0.0.1 and any free port]. Without a `token` only requests to
+    this machine's own names are answered. `facts` (engine, device, precision, threads) are shown on the page. Closing
+    the server also closes the bus, which ends its HTTP listeners.
     """
 
     def __init__(
         self,
-        batcher: InferencePool,
+        pool: InferencePool,
         views: Sequence[StreamState],
         bus: Bus,
         metrics: Metrics,
         *,
-        held: Optional[socket.socket] = None,
+        listener: Optional[socket.socket] = None,
         token: Optional[str] = None,
         facts: Optional[Mapping[str, Any]] = None,
         limits: Optional[Limits] = None,
@@ -83,11 +83,11 @@ class Server:
         from .app_state import AppState
 
         limits = limits or Limits()
-        self._held = held or bound("127.0.0.1", 0)
-        self._address = self._held.getsockname()[:2]
-        self._desk = AppState(batcher, views, bus, metrics, facts or {}, limits)
+        self._listener = listener or bind("127.0.0.1", 0)
+        self._address = self._listener.getsockname()[:2]
+        self._app_state = AppState(pool, views, bus, metrics, facts or {}, limits)
         config = uvicorn.Config(
-            app.build(self._desk, token), http=protocol(limits, needs_key=token is not None), ws="none",
+            app.build(self._app_state, token), http=protocol(limits, needs_key=token is not None), ws="none",
             loop="asyncio", lifespan="on",
             log_config=None, log_level="critical", access_log=False, proxy_headers=False, server_header=False,
             backlog=ACCEPTED_AT_ONCE, timeout_keep_alive=int(limits.header_s), timeout_graceful_shutdown=1,
@@ -100,7 +100,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it answers, as a browser wants it."""
+        """URL of the server for a browser."""
         host, port = self._address
         name = (
             "localhost"
@@ -110,7 +110,7 @@ class Server:
         return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
     def start(self) -> Server:
-        """Listen; it answers when this returns."""
+        """Start the server thread; requests are answered when this returns."""
         self._thread = threading.Thread(target=self._run, name="edgecsp-http", daemon=True)
         self._thread.start()
         if not self._ready.wait(STARTS_WITHIN_S) or self._broken:
@@ -120,7 +120,7 @@ class Server:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - told to the one who started it
+        except BaseException as error:  # noqa: BLE001 - raised by `start`
             self._broken.append(error)
             unexpected.report("server", error)
         finally:
@@ -129,23 +129,23 @@ class Server:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_unhandled)
-        serving = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._held]))
+        serving = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._listener]))
         while not self._uvicorn.started and not serving.done():
             await asyncio.sleep(0.01)
         if self._uvicorn.started:
-            self._held.listen(BACKLOG)  # asyncio accepts in one turn as many as it was told may wait
+            self._listener.listen(BACKLOG)  # asyncio accepts a whole backlog in one iteration
         self._ready.set()
         await serving
 
     def close(self) -> None:
-        """Answer no more: what is under way is finished within a second, what never ends is ended."""
+        """Stop accepting requests; finish running ones within a second and end open streams."""
         self._uvicorn.should_exit = True
-        self._desk.bus.close()
+        self._app_state.bus.close()
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._desk.end)
+            self._loop.call_soon_threadsafe(self._app_state.end)
         if self._thread is not None:
             self._thread.join(PATIENCE_S)
-        self._held.close()
+        self._listener.close()
 
     def __enter__(self) -> Server:
         return self.start()
@@ -155,13 +155,13 @@ class Server:
 
 
 def _unhandled(loop: asyncio.AbstractEventLoop, context: Dict[str, Any]) -> None:
-    """What asyncio could give to nobody: a callback's exception, or a task's that nobody awaits."""
+    """Report an exception of a callback, or of a task that nobody awaits."""
     error = context.get("exception")
     unexpected.report("server", error if error is not None else RuntimeError(str(context.get("message"))))
 
 
 def _own_address() -> str:
-    """The address by which others reach this machine, as far as the routes tell: nothing is sent."""
+    """Local address on the default route; no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737)

@@ -1,8 +1,8 @@
-"""HTTP's connections: uvicorn's, with a clock for those that do not ask, and bounds on what is kept of a request.
+"""uvicorn's HTTP protocol with timeouts for idle connections and bounds on the size of a request's header.
 
-uvicorn waits for a first request as long as the caller likes, and for the rest of a header that has begun. Somebody who
-opens connections and says nothing would take every file descriptor of the process. The parser (llhttp, as in Node.js)
-has no bound of its own on a header, a trailer or how many requests come at once; here they have one.
+uvicorn waits without a limit for the first request of a connection and for the rest of a header. Clients that open
+connections and send nothing would take every file descriptor of the process. The parser (llhttp, as in Node.js) does
+not bound headers, trailers or pipelined requests; this protocol does.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from ._unknown_callers import Crowd
 from .body import Limits
 from .budget import network
 
-HEAD_BYTES = 64 << 10  # of a request line and its fields, and of what a chunked body has beside the body
+HEAD_BYTES = 64 << 10  # of a request line with its fields, and of the framing of a chunked body
 FIELDS = 100
-PIPELINED = 16  # requests that wait for the answer to an earlier one of their connection
+PIPELINED = 16  # requests waiting for the response to an earlier one on their connection
 PIECE = 256 << 10
-PIECE_UNKNOWN = 16 << 10  # of a connection that has shown no valid key: what is read before that is known is bounded
-AHEAD = 64 << 10  # of a body that nobody has taken yet
+PIECE_UNKNOWN = 16 << 10  # read size of an unauthenticated connection
+AHEAD = 64 << 10  # bytes of a body buffered before they are read
 
 
 class _Refusal(Exception):
-    """Raised in the parser's callbacks: what came is no request that we take."""
+    """Raised in the parser's callbacks for a request that is refused."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -33,9 +33,9 @@ class _Refusal(Exception):
 
 
 class _Joined:
-    """A connection to which an answer's head goes together with the first of its body: one call of the kernel, not two.
+    """Transport that sends a response's header together with the first part of its body, in one system call.
 
-    What has no body soon (events) has its head sent all the same, in the loop's next turn.
+    If no body follows soon (events), the header is sent in the next iteration of the loop.
     """
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -67,7 +67,7 @@ class _Joined:
 
 
 class _Unbounded(int):
-    """The length of a body that ends with its connection: uvicorn counts it down, and it is never too short."""
+    """Content length of a response that ends with its connection; uvicorn's countdown never reaches zero."""
 
     def __lt__(self, other: object) -> bool:
         return False
@@ -82,26 +82,26 @@ class _Unbounded(int):
 
 
 def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
-    """uvicorn's protocol for these limits, all its connections counted together.
+    """Return a uvicorn protocol class that enforces `limits` over all its connections together.
 
-    Where callers need a key, connections are counted until one of their requests has shown it, whatever they do: who
-    sends a body byte by byte holds a file descriptor as well. `scope["state"]["admit"]` is called then.
+    If a key is needed, a connection counts as unauthenticated until one of its requests has presented the key. The
+    guard then calls `scope["state"]["admit"]`.
     """
     import httptools
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     idle = Crowd(limits.idle)
     unknown = Crowd(limits.unknown, limits.unknown_of_address)
-    # One for all: what it holds has been parsed when the next connection is read.
+    # Shared by all connections: its content is parsed before the next connection is read.
     buffer = memoryview(bytearray(PIECE))
 
     class Bounded(HttpToolsProtocol, asyncio.BufferedProtocol):
         _late: Optional[asyncio.TimerHandle] = None
         _known = not needs_key
-        _beside = 0  # bytes that came since the last request ended and are no body
+        _beside = 0  # bytes since the last request ended that are not body
         _in_body = False
 
-        # -- what comes --------------------------------------------------------------------------------------------
+        # -- reading ----------------------------------------------------------------------------------------------
 
         def get_buffer(self, sizehint: int) -> memoryview:
             return buffer if self._known else buffer[:PIECE_UNKNOWN]
@@ -122,7 +122,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
                 return
             cycle = self.cycle
             if cycle is not None and cycle.more_body and len(cycle.body) > AHEAD:
-                self.flow.pause_reading()  # until it is taken
+                self.flow.pause_reading()  # until it is consumed
             if self._asks():
                 self._wake()
 
@@ -130,8 +130,8 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as asked:
-                # The parser stops at a request that would go on in another protocol, and leaves its body. None is
-                # spoken here; such a request is answered as any other (RFC 9110, 7.8), so it is read without the wish.
+                # The parser stops at a request to upgrade the protocol and leaves its body. No upgrade is supported:
+                # the request is answered as any other (RFC 9110, 7.8), after parsing it again without Upgrade.
                 self._feed(self._without_upgrade())
                 self._feed(data[asked.args[0] :])
 
@@ -146,7 +146,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
 
         def on_header(self, name: bytes, value: bytes) -> None:
             if self._in_body:
-                return  # a trailer is no header (RFC 9110, 6.5.1), and nothing here goes by one
+                return  # trailers (RFC 9110, 6.5.1) are ignored
             super().on_header(name, value)
             if len(self.headers) > FIELDS:
                 raise _too_long()
@@ -154,26 +154,26 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
         def on_headers_complete(self) -> None:
             self._in_body = True
             if self.parser.get_method() == b"CONNECT":
-                raise _Refusal(400, "this is no proxy")
+                raise _Refusal(400, "this server is not a proxy")
             if self.parser.should_upgrade():
                 return
             if self.parser.get_http_version() != "1.0" and sum(name == b"host" for name, _ in self.headers) != 1:
-                raise _Refusal(400, "a request of HTTP/1.1 has one Host header")  # RFC 9112, 3.2
+                raise _Refusal(400, "an HTTP/1.1 request needs exactly one Host header")  # RFC 9112, 3.2
             if len(self.pipeline) >= PIPELINED:
-                raise _Refusal(400, f"more than {PIPELINED} requests came before their answers")
+                raise _Refusal(400, f"more than {PIPELINED} pipelined requests")
             super().on_headers_complete()
             cycle: Any = self.cycle
             cycle.transport = _Joined(self.transport, self.loop)
             if not self._known:
                 cycle.scope["state"]["admit"] = self._admit
             if self.parser.get_http_version() == "1.0":
-                # Such a caller knows no chunks, and no 100 Continue (RFC 9112, 6.1 and RFC 9110, 10.1.1): an answer of
-                # unknown length ends with its connection.
+                # HTTP/1.0 has no chunks and no 100 Continue (RFC 9112, 6.1 and RFC 9110, 10.1.1): a response of unknown
+                # length ends with its connection.
                 cycle.chunked_encoding, cycle.expected_content_length = False, _Unbounded()
                 cycle.waiting_for_100_continue = False
 
         def on_body(self, body: bytes) -> None:
-            # Chunks of a byte are five bytes of framing each: no body that anybody sends.
+            # Chunks of one byte have five bytes of framing each; real clients do not send them.
             self._beside = max(0, self._beside - 2 * len(body))
             cycle: Any = self.cycle
             if not cycle.response_complete:
@@ -186,13 +186,13 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
                 super().on_message_complete()
 
         def _refuse(self, why: _Refusal) -> None:
-            """Close, and say why where that cannot be taken for a part of another answer."""
+            """Close the connection, with an error response unless another response has started."""
             if not self.transport.is_closing():
                 if not (self._asks() and (self.cycle.response_started or self.pipeline)):
                     self.transport.write(_answer(why))
                 self.transport.close()
 
-        # -- who waits ---------------------------------------------------------------------------------------------
+        # -- idle connections----------------------------------------------------------------------------------------
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -202,7 +202,7 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            if not self._asks():  # it may be the next one of several that came together
+            if not self._asks():  # else the next pipelined request has begun
                 self._rest()
 
         def connection_lost(self, exc: Optional[Exception]) -> None:
@@ -227,9 +227,9 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
 
         def _turn_out(self) -> None:
             if self._asks():
-                self._refuse(_Refusal(429, "too many connections without a valid token; the oldest is closed"))
+                self._refuse(_Refusal(429, "too many connections without a valid token; the oldest was closed"))
             if not self.transport.is_closing() or self.transport.get_write_buffer_size():
-                self.transport.abort()  # it does not read: closing it would wait for that
+                self.transport.abort()  # the client does not read; closing would wait for it
 
         def _wake(self) -> None:
             idle.remove(self)
@@ -241,11 +241,11 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
 
 
 def _no_request(error: Exception) -> _Refusal:
-    return _Refusal(400, f"what came is no HTTP/1.1 request: {str(error)[:100]}")
+    return _Refusal(400, f"invalid HTTP/1.1 request: {str(error)[:100]}")
 
 
 def _too_long() -> _Refusal:
-    return _Refusal(431, f"a request's header has at most {FIELDS} fields and {HEAD_BYTES >> 10} KiB")
+    return _Refusal(431, f"the request header exceeds {FIELDS} fields or {HEAD_BYTES >> 10} KiB")
 
 
 def _answer(why: _Refusal) -> bytes:

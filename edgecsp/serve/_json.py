@@ -1,7 +1,7 @@
-"""A request's JSON, bounded before it is parsed.
+"""Parse the JSON of a request, with its size bounded first.
 
-A text of a few MiB may hold millions of empty lists: parsing takes 24 times its size in memory, and the interpreter is
-held for all of it, so that no other thread runs. What is costly are the values; they are counted first.
+A text of a few MiB may hold millions of empty lists: parsing takes 24 times its size in memory and holds the GIL, so
+that no other thread runs. The cost is in the number of values, so they are counted before parsing.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def parse(data: bytes, most: int, values: int = 0, hint: str = "") -> Any:
     Raises `HTTPRequestError` and `ValueError`.
     """
     if len(data) > most:
-        raise HTTPRequestError(413, f"the JSON has {len(data)} bytes; {most} are taken{hint}")
+        raise HTTPRequestError(413, f"the JSON has {len(data)} bytes; the limit is {most}{hint}")
     nests = sum(data.count(mark) for mark in (b"[", b"{", b":"))
     if nests > NESTS:
-        raise HTTPRequestError(413, f"the JSON has {nests} lists, objects and keys; {NESTS} are taken")
+        raise HTTPRequestError(413, f"the JSON has {nests} lists, objects and keys; the limit is {NESTS}")
     commas = data.count(b",")
     if commas > values + NESTS:
-        raise HTTPRequestError(413, f"the JSON has {commas} values; {values + NESTS} are taken")
+        raise HTTPRequestError(413, f"the JSON has {commas} values; the limit is {values + NESTS}")
     whole = None if hasattr(sys, "get_int_max_str_digits") else _whole
     try:
         return json.loads(data.decode("utf-8"), parse_int=whole)

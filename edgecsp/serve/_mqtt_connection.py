@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker: what waits in the spool goes out, what is acknowledged leaves it."""
+"""One connection to an MQTT broker: sends spooled messages and removes acknowledged ones from the spool."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from . import homeassistant
 if TYPE_CHECKING:
     from .mqtt import Mqtt
 
-WINDOW = 20  # messages under way at the same time
+WINDOW = 20  # messages in flight
 KEEPALIVE_S = 30
 TIMEOUT_S = 10.0
 FAREWELL_S = 1.0
 
 
 class MqttConnection:
-    """One connection to the broker, from its making to its end."""
+    """One connection to the broker, from connect to disconnect."""
 
     def __init__(self, owner: Mqtt) -> None:
         self._owner, self._target = owner, owner.target
@@ -31,10 +31,10 @@ class MqttConnection:
         self._up = threading.Event()
         self._why = ""
         self._tls: Optional[_Context] = None
-        self._client = self._made()
+        self._client = self._create_client()
 
     def run(self) -> str:
-        """Connect, send until it breaks or is stopped; why it broke."""
+        """Connect and send until the connection breaks or is stopped; return why it broke."""
         client = self._client
         try:
             client.connect(self._target.host, self._target.port, keepalive=KEEPALIVE_S)
@@ -45,28 +45,28 @@ class MqttConnection:
         client.loop_start()
         try:
             if not self._await_answer():
-                return self._why or f"no answer for {TIMEOUT_S:g} s"
-            self._owner.reached()
+                return self._why or f"no response for {TIMEOUT_S:g} s"
+            self._owner.on_connected()
             self._send()
             if self._stop.is_set() and not self._why:
                 self._farewell()
-            return self._why or "the connection broke"
+            return self._why or "connection lost"
         finally:
             client.disconnect()
             client.loop_stop()
 
-    def _made(self) -> Any:
+    def _create_client(self) -> Any:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
         target = self._target
-        # A name of its own for each connection: a second client of the same name would throw the first one out.
+        # A unique client id for each connection: a broker disconnects the older client of the same id.
         name = f"edgecsp-{homeassistant.slug(socket.gethostname())[:32]}-{secrets.token_hex(4)}"
         client = Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=True, reconnect_on_failure=False)
         if target.username is not None:
             client.username_pw_set(target.username, target.password)
         if target.tls:
-            self._tls = _Context.trusting(target.ca)
+            self._tls = _Context.create(target.ca)
             client.tls_set_context(self._tls)
         client.will_set(f"{target.prefix}/availability", "offline", qos=1, retain=True)
         client.max_inflight_messages_set(WINDOW)
@@ -75,15 +75,15 @@ class MqttConnection:
         client.on_publish, client.on_message = self._on_publish, self._on_message
         return client
 
-    # paho's thread calls these, some of them with its locks held: they note and leave.
+    # Called from paho's thread, partly under its locks: they only record and return.
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self._why = f"the broker says: {reason}"
+            self._why = f"the broker refused: {reason}"
         self._up.set()
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._why = self._why or f"the connection broke ({reason})"
+        self._why = self._why or f"connection lost ({reason})"
         self._up.set()
         self._wake.set()
 
@@ -93,7 +93,7 @@ class MqttConnection:
 
     def _on_message(self, client: Any, data: Any, message: Any) -> None:
         if bytes(message.payload) == b"online":  # Home Assistant has started
-            self._owner.greet()
+            self._owner.resend_retained()
 
     def _await_answer(self) -> bool:
         late = time.monotonic() + TIMEOUT_S
@@ -106,7 +106,7 @@ class MqttConnection:
         client.publish(f"{target.prefix}/availability", "online", qos=1, retain=True)
         if target.discovery:
             client.subscribe(f"{target.discovery}/status")
-        self._owner.greet()
+        self._owner.resend_retained()
         under_way: Dict[int, int] = {}
         last = 0
         while not self._why and not self._stop.is_set():
@@ -116,46 +116,46 @@ class MqttConnection:
                 if number is not None:
                     spool.remove(number)
                     self._owner.sent += 1
-            for topic, payload in self._owner.retained().items():
+            for topic, payload in self._owner.take_retained().items():
                 client.publish(topic, payload, qos=1, retain=True)
             for message in spool.after(last, WINDOW - len(under_way)):
-                sent = client.publish(message.topic, message.payload, qos=1)
-                if sent.rc:
-                    self._why = self._why or "the connection broke"
+                published = client.publish(message.topic, message.payload, qos=1)
+                if published.rc:
+                    self._why = self._why or "connection lost"
                     return
-                last, under_way[sent.mid] = message.number, message.number
+                last, under_way[published.mid] = message.number, message.number
             self._wake.wait(1.0)
 
     def _farewell(self) -> None:
-        """Say ourselves that we go: the broker says it only of those who break off."""
+        """Publish "offline": the broker sends our will only when a connection breaks."""
         topic = f"{self._target.prefix}/availability"
-        said = self._client.publish(topic, "offline", qos=1, retain=True)
-        if not said.rc:
-            said.wait_for_publish(FAREWELL_S)
+        message = self._client.publish(topic, "offline", qos=1, retain=True)
+        if not message.rc:
+            message.wait_for_publish(FAREWELL_S)
 
 
 class _Context(ssl.SSLContext):
-    """One that knows its last socket: paho leaves it open when the handshake fails."""
+    """TLS context that remembers its last socket, which paho leaves open when the handshake fails."""
 
     last: Optional[ssl.SSLSocket] = None
 
     @classmethod
-    def trusting(cls, ca: Optional[str]) -> _Context:
-        """Trusts the certificates of a file, or those that the system trusts."""
-        made = cls(ssl.PROTOCOL_TLS_CLIENT)
-        made.minimum_version = ssl.TLSVersion.TLSv1_2
+    def create(cls, ca: Optional[str]) -> _Context:
+        """Create a context that trusts the certificates of a file [default: the system's]."""
+        context = cls(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         if ca is None:
-            made.load_default_certs()
+            context.load_default_certs()
         else:
-            made.load_verify_locations(ca)
-        return made
+            context.load_verify_locations(ca)
+        return context
 
     def wrap_socket(self, *words: Any, **options: Any) -> ssl.SSLSocket:
-        """As ever, and remembered."""
+        """Wrap a socket and remember it."""
         self.last = super().wrap_socket(*words, **options)
         return self.last
 
     def forget(self) -> None:
-        """Close what was made last."""
+        """Close the last socket."""
         if self.last is not None:
             self.last.close()

@@ -1,4 +1,4 @@
-"""A source as a camera would be: what `flow` calls live, whatever it is."""
+"""Play any source at the pace of a live camera."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Deque, Iterator, Optional, Tuple
 from ..media.sources import Source
 from ..types import Frame
 
-PICTURE_S = 1.0  # how long a still picture is looked at
-LATE_S = 1.0  # a film that is so far behind goes on from where it is
+IMAGE_S = 1.0  # how long a still image is shown
+LATE_S = 1.0  # a video further behind than this continues from where it is
 
 
 class Paced(Source):
-    """A source as a camera would be, and when each frame came: a film at its own rate, a picture a second."""
+    """A source played in real time, with the arrival time of each frame: videos at their rate, one image a second."""
 
     live = moving = True
 
@@ -29,8 +29,8 @@ class Paced(Source):
         self._arrivals: Deque[Tuple[int, float]] = deque(maxlen=8)
         self._anchor: Optional[float] = None
 
-    def taken(self, index: int) -> float:
-        """When the frame of that number had come; those before it are forgotten."""
+    def pop_arrival(self, index: int) -> float:
+        """Return the arrival time of a frame and forget those before it."""
         while self._arrivals:
             number, came = self._arrivals.popleft()
             if number >= index:
@@ -38,10 +38,10 @@ class Paced(Source):
         return time.monotonic()
 
     def __iter__(self) -> Iterator[Frame]:
-        count, step_s = 0, PICTURE_S
+        count, step_s = 0, IMAGE_S
         for frame in self._source:
             if frame.pts_s is None or frame.stream.kind == "image":
-                frame = replace(frame, index=count, pts_s=count * PICTURE_S)
+                frame = replace(frame, index=count, pts_s=count * IMAGE_S)
             elif frame.stream.fps:
                 step_s = 1 / frame.stream.fps
             if not self._source.live:
@@ -54,10 +54,10 @@ class Paced(Source):
             yield frame
             del frame
         if not self._source.live and count:
-            self._stop.wait(step_s)  # its last frame is looked at as long as the others
+            self._stop.wait(step_s)  # show the last frame as long as the others
 
     def _await(self, pts_s: float) -> None:
-        """Wait until a film's frame is due; what is far off (another file, a gap, a slow disk) starts a new count."""
+        """Wait until a video frame is due; a large jump (another file, a gap, a slow disk) resets the clock."""
         now = time.monotonic()
         due = now if self._anchor is None else self._anchor + pts_s
         if self._anchor is None or not -LATE_S < due - now < 10 * LATE_S:
@@ -66,6 +66,6 @@ class Paced(Source):
         self._stop.wait(max(0.0, due - now))
 
     def close(self) -> None:
-        """Stop, and the source with it."""
+        """Stop, and close the source."""
         super().close()
         self._source.close()

@@ -1,4 +1,4 @@
-"""Connections of a kind, so many of them and no more: the oldest go, once they have had a moment to ask."""
+"""Bound the number of connections of a kind: the oldest are closed first, after a short grace period."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 MOMENT_S = 0.1
-EVERY_S = 0.02  # those who have to go go a few at a time: the loop does nothing else meanwhile
+EVERY_S = 0.02  # surplus connections are closed a few at a time, because closing blocks the loop
 
 
 class _Member(NamedTuple):
@@ -16,10 +16,10 @@ class _Member(NamedTuple):
 
 
 class Crowd:
-    """At most `most` connections, and `share` of an address. On the loop alone.
+    """At most `most` connections, and at most `share` from one address. For use on the event loop only.
 
-    Over it the oldest go, those of a crowded address first; but none within a moment of its coming. Many are accepted
-    in one turn of the loop, before any of them is read, and whoever has a key among them shall be heard.
+    Above the limit the oldest are closed, those of a crowded address first, but none within its grace period: many
+    connections are accepted in one iteration of the loop, and those with a key must be read before they are closed.
     """
 
     def __init__(self, most: int, share: Optional[int] = None) -> None:
@@ -29,7 +29,7 @@ class Crowd:
         self._next: Optional[asyncio.TimerHandle] = None
 
     def add(self, connection: Any, leave: Callable[[], None], address: str = "") -> None:
-        """Count a connection; `leave` is called when it has to go."""
+        """Count a connection; `leave` is called to close it."""
         loop: asyncio.AbstractEventLoop = connection.loop
         self._members[connection] = _Member(loop.time(), address, leave)
         over = len(self._members) > self._most
@@ -41,7 +41,7 @@ class Crowd:
             self._wait(loop)
 
     def remove(self, connection: Any) -> None:
-        """Count it no more, if it was."""
+        """Stop counting a connection; unknown ones are ignored."""
         member = self._members.pop(connection, None)
         if member is not None and self._share is not None:
             of = self._of[member.address]
@@ -50,7 +50,7 @@ class Crowd:
                 del self._of[member.address]
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        # What came while the loop was busy is read in the turn in which the timer ends, and answered in the next one.
+        # Data that arrived while the loop was busy is read in the iteration of the timer and answered in the next one.
         self._next = loop.call_later(EVERY_S, loop.call_soon, self._thin, loop)
 
     def _thin(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,6 +1,6 @@
 """The server's routes.
 
-batcher, views, bus, metrics -> Desk -> routes -> Guard -> uvicorn
+pool, views, bus, metrics -> AppState -> routes -> Guard -> uvicorn
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ..errors import EdgecspError, HTTPRequestError
-from . import _json, events, openapi, pictures, v2
+from . import _json, detect, events, openapi, v2
 from .app_state import AppState, MjpegBroadcaster
 from .body import Receive, Scope, Send, read
 from .guard import App, Guard
@@ -30,7 +30,7 @@ PAGE = Path(__file__).resolve().parent / "page"
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FRAME = b"edgecsp-frame"
 CHANGE_BYTES = 64 << 10  # of the JSON of a PUT
-# A browser shows the last picture of all only when another one comes; and a connection that is dead is found out.
+# A browser shows an image only when the next part begins, so the last one is repeated; that also detects dead clients.
 AGAIN_S, STALE_S = 0.3, 5.0
 
 
@@ -60,113 +60,113 @@ async def asset(request: Any) -> Response:
     """GET /page/{file}."""
     name = request.path_params["file"]
     if name not in _files():
-        raise HTTPRequestError(404, f"the page has no file {name[:60]!r}")
+        raise HTTPRequestError(404, f"no such file of the page: {name[:60]!r}")
     return _file(name)
 
 
-async def described(request: Any) -> Response:
+async def openapi_json(request: Any) -> Response:
     """GET /openapi.json."""
-    desk = _desk(request)
-    return desk.said(openapi.document(desk.model.name, list(desk.views), _files()))
+    app_state = _app_state(request)
+    return app_state.respond(openapi.document(app_state.model.name, list(app_state.views), _files()))
 
 
 async def state(request: Any) -> Response:
     """GET /api/state."""
-    return _desk(request).json(_desk(request).state())
+    return _app_state(request).respond_bytes(_app_state(request).state())
 
 
 async def streams(request: Any) -> Response:
     """GET /api/streams."""
-    desk = _desk(request)
-    return desk.said({"streams": [desk.described(view) for view in desk.views.values()]})
+    app_state = _app_state(request)
+    return app_state.respond({"streams": [app_state.stream_to_dict(view) for view in app_state.views.values()]})
 
 
 async def stream(request: Any) -> Response:
     """GET /api/streams/{name}."""
-    desk, view = _desk(request), _view(request)
-    return desk.said(desk.described(view))
+    app_state, view = _app_state(request), _view(request)
+    return app_state.respond(app_state.stream_to_dict(view))
 
 
 async def change(request: Any) -> Response:
-    """PUT /api/streams/{name}: conf, iou and classes from the next frame on; null is the model's own."""
-    desk, view = _desk(request), _view(request)
+    """PUT /api/streams/{name}: set conf, iou and classes from the next frame on; null resets to the model's default."""
+    app_state, view = _app_state(request), _view(request)
     try:
-        said = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
+        settings = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
     except ValueError as error:
-        raise HTTPRequestError(400, f"the body is no JSON: {str(error)[:100]}") from error
-    if not isinstance(said, dict):
-        raise HTTPRequestError(400, 'the body is a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
-    unknown = set(said) - {"conf", "iou", "classes"}
+        raise HTTPRequestError(400, f"the body is not valid JSON: {str(error)[:100]}") from error
+    if not isinstance(settings, dict):
+        raise HTTPRequestError(400, 'the body must be a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
+    unknown = set(settings) - {"conf", "iou", "classes"}
     if unknown:
-        raise HTTPRequestError(400, f"no setting is called {sorted(unknown)[0][:60]!r}; known: conf, iou, classes")
+        raise HTTPRequestError(400, f"unknown setting {sorted(unknown)[0][:60]!r}; known: conf, iou, classes")
     changes: Dict[str, Any] = {}
     for name in ("conf", "iou"):
-        if name in said:
-            if isinstance(said[name], (bool, str, list, dict)):
-                raise HTTPRequestError(400, f"{name} is a number from 0 to 1, or null")
-            changes[name] = None if said[name] is None else pictures.number(str(said[name]), name)
-    if "classes" in said:
-        changes["class_ids"] = _classes(desk, said["classes"])
+        if name in settings:
+            if isinstance(settings[name], (bool, str, list, dict)):
+                raise HTTPRequestError(400, f"{name} must be a number from 0 to 1, or null")
+            changes[name] = None if settings[name] is None else detect.parse_fraction(str(settings[name]), name)
+    if "classes" in settings:
+        changes["class_ids"] = _classes(app_state, settings["classes"])
     view.settings = replace(view.settings, **changes)
-    return desk.said(desk.described(view))
+    return app_state.respond(app_state.stream_to_dict(view))
 
 
-def _classes(desk: AppState, words: Any) -> Optional[Tuple[int, ...]]:
+def _classes(app_state: AppState, words: Any) -> Optional[Tuple[int, ...]]:
     if words is None:
         return None
     if not isinstance(words, list) or not all(
         isinstance(word, (str, int)) and not isinstance(word, bool) for word in words
     ):
-        raise HTTPRequestError(400, "classes is a list of names or numbers, or null for all")
-    return pictures.class_ids(desk.model, [str(word) for word in words])
+        raise HTTPRequestError(400, "classes must be a list of names or numbers, or null for all")
+    return detect.class_ids(app_state.model, [str(word) for word in words])
 
 
-async def picture(request: Any) -> Response:
-    """GET /api/streams/{name}/picture.jpg: the newest frame with its boxes, or why there is none."""
-    number, data = await _desk(request).encoded(_view(request))
+async def latest_image(request: Any) -> Response:
+    """GET /api/streams/{name}/picture.jpg: the newest frame with its boxes, or the reason why there is none."""
+    number, data = await _app_state(request).encode_jpeg(_view(request))
     return Response(data, media_type="image/jpeg", headers={"X-Number": str(number)})
 
 
 async def video(request: Any) -> Response:
-    """GET /api/streams/{name}/video: pictures for ever, as a browser's img shows them."""
-    desk, view = _desk(request), _view(request)
-    return _Seated(desk, _frames(desk, view), f"multipart/x-mixed-replace; boundary={FRAME.decode()}")
+    """GET /api/streams/{name}/video: endless MJPEG for a browser's img element."""
+    app_state, view = _app_state(request), _view(request)
+    return _ViewerResponse(app_state, _frames(app_state, view), f"multipart/x-mixed-replace; boundary={FRAME.decode()}")
 
 
-async def _frames(desk: AppState, view: StreamState) -> AsyncIterator[bytes]:
-    screen = desk.screens.get(view.name)
-    if screen is None:
-        screen = desk.screens[view.name] = MjpegBroadcaster(desk, view)
-    screen.open()
+async def _frames(app_state: AppState, view: StreamState) -> AsyncIterator[bytes]:
+    broadcaster = app_state.broadcasters.get(view.name)
+    if broadcaster is None:
+        broadcaster = app_state.broadcasters[view.name] = MjpegBroadcaster(app_state, view)
+    broadcaster.open()
     try:
         number, again = -1, True
         yield b"--" + FRAME + b"\r\n"
-        while not desk.stopped:
-            data = await screen.after(number, STALE_S if again else AGAIN_S)
-            again, number = number == screen.number, screen.number
-            # The line that begins the next one goes along: a browser shows a picture when it has seen that line.
+        while not app_state.stopped:
+            data = await broadcaster.after(number, STALE_S if again else AGAIN_S)
+            again, number = number == broadcaster.number, broadcaster.number
+            # The next boundary is sent along: a browser shows an image when it has read that line.
             yield b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n--%b\r\n" % (len(data), data, FRAME)
     finally:
-        screen.close()
+        broadcaster.close()
 
 
 async def listen(request: Any) -> Response:
-    """GET /events: what is found and what becomes of streams, as server-sent events."""
-    desk = _desk(request)
+    """GET /events: detections and state changes as server-sent events."""
+    app_state = _app_state(request)
     after = request.headers.get("last-event-id", "")
-    told = events.sse(desk.bus, after=int(after) if after.isdecimal() and len(after) < 18 else None)
-    return _Seated(desk, told, "text/event-stream")
+    event_stream = events.sse(app_state.bus, after=int(after) if after.isdecimal() and len(after) < 18 else None)
+    return _ViewerResponse(app_state, event_stream, "text/event-stream")
 
 
-class _Seated(StreamingResponse):
-    """An answer that does not end of itself. A seat is taken before it begins, and left however it ends."""
+class _ViewerResponse(StreamingResponse):
+    """Endless response that counts as a viewer while it runs."""
 
-    def __init__(self, desk: AppState, pieces: Any, kind: str) -> None:
+    def __init__(self, app_state: AppState, pieces: Any, kind: str) -> None:
         super().__init__(pieces, media_type=kind)
-        self._desk, self._pieces = desk, pieces
+        self._app_state, self._pieces = app_state, pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._desk.seat():
+        with self._app_state.reserve_viewer():
             try:
                 await super().__call__(scope, receive, send)
             finally:
@@ -175,59 +175,59 @@ class _Seated(StreamingResponse):
 
 async def metrics(request: Any) -> Response:
     """GET /metrics."""
-    data, kind = _desk(request).metrics.render()
+    data, kind = _app_state(request).metrics.render()
     return Response(data, headers={"Content-Type": kind})
 
 
-def _desk(request: Any) -> AppState:
-    desk: AppState = request.app.state.desk
-    return desk
+def _app_state(request: Any) -> AppState:
+    app_state: AppState = request.app.state.edgecsp
+    return app_state
 
 
 def _view(request: Any) -> StreamState:
-    views, name = _desk(request).views, request.path_params["name"]
+    views, name = _app_state(request).views, request.path_params["name"]
     if name not in views:
-        known = f"; there are {', '.join(views)}" if views else "; this server has none"
-        raise HTTPRequestError(404, f"no stream is called {name[:60]!r}{known}")
+        known = f"; available: {', '.join(views)}" if views else "; this server has no streams"
+        raise HTTPRequestError(404, f"no stream named {name[:60]!r}{known}")
     return views[name]
 
 
 # -- the application -----------------------------------------------------------------------------------------------
 
 
-def _failed(request: Any, error: EdgecspError) -> Response:
-    """An error of ours as its status and one sentence."""
+def _handle_error(request: Any, error: EdgecspError) -> Response:
+    """Answer an error of this package with its status and message."""
     if isinstance(error, HTTPRequestError):
-        return _error(request, error.status, str(error), error.retry_after_s)
-    return _error(request, 503, str(error), 1)
+        return _error_response(request, error.status, str(error), error.retry_after_s)
+    return _error_response(request, 503, str(error), 1)
 
 
-def _no_route(request: Any, error: HTTPException) -> Response:
-    said = {
-        404: f"there is nothing at {request.url.path[:100]}; see /docs",
-        405: f"{request.method} is not for {request.url.path[:100]}; see /docs",
+def _handle_http_error(request: Any, error: HTTPException) -> Response:
+    texts = {
+        404: f"nothing at {request.url.path[:100]}; see /docs",
+        405: f"method {request.method} is not allowed for {request.url.path[:100]}; see /docs",
     }
-    answer = _error(request, error.status_code, said.get(error.status_code, str(error.detail)), None)
+    answer = _error_response(request, error.status_code, texts.get(error.status_code, str(error.detail)), None)
     answer.headers.update(error.headers or {})
     return answer
 
 
-def _error(request: Any, status: int, text: str, retry_after_s: Optional[int]) -> Response:
-    return _desk(request).json(json.dumps({"error": text}).encode(), status, retry_after_s)
+def _error_response(request: Any, status: int, text: str, retry_after_s: Optional[int]) -> Response:
+    return _app_state(request).respond_bytes(json.dumps({"error": text}).encode(), status, retry_after_s)
 
 
 def routes() -> List[Route]:
-    """Every address; `openapi` describes the same ones."""
+    """Return all routes; `openapi` describes the same paths."""
     get, post = partial(Route, methods=["GET"]), partial(Route, methods=["POST"])
     named = "/v2/models/{model}"
     return [
-        # Those that are asked most come first: they are tried in this order.
-        post("/v1/detect", pictures.detect), post("/v1/vision/detection", pictures.vision),
+        # The most frequent first: routes are tried in this order.
+        post("/v1/detect", detect.detect), post("/v1/vision/detection", detect.vision),
         *(post(f"{named}{more}/infer", v2.infer) for more in ("", "/versions/{version}")),
         get("/api/state", state), get("/", index), get("/docs", docs), get("/page/{file}", asset),
-        get("/openapi.json", described), get("/api/streams", streams), get("/api/streams/{name}", stream),
+        get("/openapi.json", openapi_json), get("/api/streams", streams), get("/api/streams/{name}", stream),
         Route("/api/streams/{name}", change, methods=["PUT"]),
-        get("/api/streams/{name}/picture.jpg", picture), get("/api/streams/{name}/video", video),
+        get("/api/streams/{name}/picture.jpg", latest_image), get("/api/streams/{name}/video", video),
         get("/events", listen), get("/metrics", metrics),
         get("/v2", v2.server), get("/v2/health/live", v2.live), get("/v2/health/ready", v2.ready),
         *(get(named + more, v2.model) for more in ("", "/versions/{version}")),
@@ -235,28 +235,28 @@ def routes() -> List[Route]:
     ]  # fmt: skip
 
 
-def build(desk: AppState, token: Optional[str]) -> App:
-    """The application of a desk, guarded."""
+def build(app_state: AppState, token: Optional[str]) -> App:
+    """Build the ASGI application, behind the guard."""
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
-        desk.stop = asyncio.Event()
+        app_state.stop = asyncio.Event()
         yield
-        desk.close()
+        app_state.close()
 
     app = Starlette(routes=routes(), lifespan=running)
-    app.state.desk = desk
+    app.state.edgecsp = app_state
     app.router.redirect_slashes = False
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        # Straight to the router: Starlette's two layers around it would wrap each message of an answer, and what they
-        # do is done here.
+        # Call the router directly: Starlette's two middleware layers wrap each message of a response, and their work is
+        # done here.
         scope["app"] = app
         try:
             await app.router(scope, receive, send)
         except EdgecspError as error:
-            await _failed(Request(scope), error)(scope, receive, send)
+            await _handle_error(Request(scope), error)(scope, receive, send)
         except HTTPException as error:
-            await _no_route(Request(scope), error)(scope, receive, send)
+            await _handle_http_error(Request(scope), error)(scope, receive, send)
 
-    return Guard(answer, token=token, limits=desk.limits, login=(PAGE / "login.html").read_bytes())
+    return Guard(answer, token=token, limits=app_state.limits, login=(PAGE / "login.html").read_bytes())

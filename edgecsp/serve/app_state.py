@@ -1,6 +1,6 @@
-"""What the routes share: the session, the streams, the limits, the words of the answers; and each stream's pictures.
+"""State shared by the routes: the inference pool, the streams, the limits, response helpers and MJPEG broadcasters.
 
-A picture is encoded once, off the loop, and handed to all who look.
+An image is encoded once, off the event loop, and sent to all viewers.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from .metrics import Metrics
 
 PLOT_MINUTES = 10.0
-STATE_S = 0.4  # so long what the page is told is kept: many viewers cost what one does
+STATE_S = 0.4  # the state of the page is cached this long: many viewers cost as much as one
 
 
 class AppState:
-    """What the routes share: the session, the streams, the limits, and the words of the answers."""
+    """State shared by the routes: the inference pool, the streams, the limits and response helpers."""
 
     def __init__(
         self,
-        batcher: InferencePool,
+        pool: InferencePool,
         views: Sequence[StreamState],
         bus: Bus,
         metrics: Metrics,
         facts: Mapping[str, Any],
         limits: Limits,
     ) -> None:
-        self.batcher = batcher
+        self.pool = pool
         self.views = {view.name: view for view in views}
         self.bus = bus
         self.metrics = metrics
         self.facts = dict(facts)
         self.limits = limits
-        self.model = batcher.model
+        self.model = pool.model
         self.signature = tensors.Signature(self.model)
-        self.screens: Dict[str, MjpegBroadcaster] = {}
+        self.broadcasters: Dict[str, MjpegBroadcaster] = {}
         self.viewers = 0
         self.stop: Optional[asyncio.Event] = None
         self._encoders = ThreadPoolExecutor(2, thread_name_prefix="edgecsp-encode")
@@ -60,57 +60,59 @@ class AppState:
 
     @property
     def settings(self) -> Settings:
-        """What a request goes by that says nothing else."""
-        return self.batcher.detector.settings
+        """Default thresholds for requests that set none."""
+        return self.pool.detector.settings
 
     @property
     def healthy(self) -> bool:
-        """Whether a request would be answered."""
-        return self.batcher.healthy
+        """Whether requests can be answered."""
+        return self.pool.healthy
 
     async def ask(self, work: Callable[[InferenceContext], Any]) -> Any:
-        """Work that needs the session -> its value. Raises `Busy` and `EngineFailed`."""
-        return await asyncio.wrap_future(self.batcher.ask(work))
+        """Run work that needs the session and return its value. Raises `ServerOverloaded` and `EngineFailed`."""
+        return await asyncio.wrap_future(self.pool.ask(work))
 
-    async def encoded(self, view: StreamState) -> Tuple[int, bytes]:
-        """A view's picture, off the loop."""
+    async def encode_jpeg(self, view: StreamState) -> Tuple[int, bytes]:
+        """Encode a stream's image off the event loop; its number and the JPEG."""
         return await asyncio.get_running_loop().run_in_executor(self._encoders, view.jpeg)
 
     @contextmanager
-    def seat(self) -> Iterator[None]:
-        """A seat for a viewer, counted where it is checked. Raises `HTTPRequestError`."""
+    def reserve_viewer(self) -> Iterator[None]:
+        """Count a viewer for the block. Raises `HTTPRequestError` when there are too many."""
         if self.viewers >= self.limits.viewers:
-            raise HTTPRequestError(503, f"{self.viewers} look and listen already; ask again later", 10)
+            raise HTTPRequestError(
+                503, f"{self.viewers} viewers and listeners are connected, which is the limit; try again later", 10
+            )
         self.viewers += 1
         try:
             yield
         finally:
             self.viewers -= 1
 
-    def json(self, data: bytes, status: int = 200, retry_after_s: Optional[int] = None) -> Response:
-        """Bytes of JSON as an answer."""
+    def respond_bytes(self, data: bytes, status: int = 200, retry_after_s: Optional[int] = None) -> Response:
+        """Build a response from encoded JSON."""
         headers = None if retry_after_s is None else {"Retry-After": str(retry_after_s)}
         return Response(data, status, headers, media_type="application/json")
 
-    def said(self, value: Any, status: int = 200) -> Response:
-        """A value as JSON."""
-        return self.json(json.dumps(value, allow_nan=False).encode(), status)
+    def respond(self, value: Any, status: int = 200) -> Response:
+        """Build a JSON response from a value."""
+        return self.respond_bytes(json.dumps(value, allow_nan=False).encode(), status)
 
-    def tensors(self, data: bytes, header: Optional[int]) -> Response:
-        """An answer of `v2.infer`."""
+    def respond_tensors(self, data: bytes, header: Optional[int]) -> Response:
+        """Build a response of `v2.infer`."""
         if header is None:
-            return self.json(data)
+            return self.respond_bytes(data)
         return Response(data, headers={tensors.HEADER: str(header)}, media_type="application/octet-stream")
 
     def state(self) -> bytes:
-        """All that the page shows, as JSON."""
+        """State of the whole page as JSON."""
         now = time.monotonic()
         if now - self._state[0] > STATE_S:
-            self._state = now, json.dumps(self._told(), allow_nan=False).encode()
+            self._state = now, json.dumps(self._build_state(), allow_nan=False).encode()
         return self._state[1]
 
-    def _told(self) -> Dict[str, Any]:
-        model, batcher = self.model, self.batcher
+    def _build_state(self) -> Dict[str, Any]:
+        model, pool = self.model, self.pool
         return {
             "version": __version__,
             "model": {
@@ -120,90 +122,90 @@ class AppState:
                 "palette": [f"#{value:06x}" for value in draw.PALETTE_RGB],
             },
             **{key: self.facts.get(key) for key in ("engine", "device", "precision", "threads")},
-            "healthy": batcher.healthy, "restarts": batcher.restarts, "waiting": batcher.depth, "queue": batcher.queue,
-            "streams": [self.described(view) for view in self.views.values()],
+            "healthy": pool.healthy, "restarts": pool.restarts, "waiting": pool.depth, "queue": pool.queue,
+            "streams": [self.stream_to_dict(view) for view in self.views.values()],
         }  # fmt: skip
 
-    def described(self, view: StreamState) -> Dict[str, Any]:
-        """A stream as JSON: its figures, what it keeps, what was in view."""
-        return {**view.described(), "plot": view.counts(PLOT_MINUTES)}
+    def stream_to_dict(self, view: StreamState) -> Dict[str, Any]:
+        """A stream as JSON: figures, filters and the plot of its label counts."""
+        return {**view.to_dict(), "plot": view.counts(PLOT_MINUTES)}
 
     def end(self) -> None:
-        """Let those who look go; on the loop."""
+        """Disconnect all viewers; call on the event loop."""
         if self.stop is not None:
             self.stop.set()
-        for screen in self.screens.values():
-            screen.wake()
+        for broadcaster in self.broadcasters.values():
+            broadcaster.wake()
 
     @property
     def stopped(self) -> bool:
-        """Whether the server is being shut down."""
+        """Whether the server is shutting down."""
         return self.stop is not None and self.stop.is_set()
 
     def close(self) -> None:
-        """Let the encoders go."""
+        """Shut the encoder threads down."""
         self._encoders.shutdown(wait=False)
 
 
 class MjpegBroadcaster:
-    """A view as those see it who look at it now: each picture is encoded once and handed to all."""
+    """Broadcasts the images of one stream: each is encoded once and sent to all viewers."""
 
-    def __init__(self, desk: AppState, view: StreamState) -> None:
-        self._desk, self._view = desk, view
+    def __init__(self, app_state: AppState, view: StreamState) -> None:
+        self._app_state, self._view = app_state, view
         self._loop = asyncio.get_running_loop()
         self._waiting: Set[asyncio.Future[None]] = set()
         self._encoding: Optional[asyncio.Task[None]] = None
         self._again = False
-        self.number, self.picture = -1, b""
-        self.seats = 0
+        self.number, self.jpeg = -1, b""
+        self.viewers = 0
 
     def open(self) -> None:
-        """Somebody looks."""
-        self.seats += 1
-        if self.seats == 1:
-            self.number = -1  # what was seen last is old
-            self._view.subscribe(self._told)
-            self._fresh()
+        """Add a viewer."""
+        self.viewers += 1
+        if self.viewers == 1:
+            self.number = -1  # the last image is out of date
+            self._view.subscribe(self._on_change)
+            self._encode_newest()
 
     def close(self) -> None:
-        """Somebody has gone."""
-        self.seats -= 1
-        if self.seats == 0:
-            self._view.unsubscribe(self._told)
+        """Remove a viewer."""
+        self.viewers -= 1
+        if self.viewers == 0:
+            self._view.unsubscribe(self._on_change)
 
     async def after(self, number: int, timeout_s: float) -> bytes:
-        """The newest picture as soon as it is newer than `number`; after `timeout_s` the same again."""
+        """Wait for an image newer than `number` and return it; after `timeout_s` return the same again."""
         if self.number <= number:
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiting.add(waiter)
             try:
                 await asyncio.wait_for(waiter, timeout_s)
             except asyncio.TimeoutError:
-                self._fresh()
+                self._encode_newest()
             finally:
                 self._waiting.discard(waiter)
-        return self.picture
+        return self.jpeg
 
     def wake(self) -> None:
-        """Hand on what there is."""
+        """Wake all waiting viewers."""
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _told(self, number: int) -> None:
+    def _on_change(self, number: int) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._fresh)
+            self._loop.call_soon_threadsafe(self._encode_newest)
 
-    def _fresh(self) -> None:
+    def _encode_newest(self) -> None:
         if self._encoding is not None and not self._encoding.done():
             self._again = True
-        elif self.seats:
+        elif self.viewers:
             self._encoding = self._loop.create_task(self._encode())
 
     async def _encode(self) -> None:
         while True:
             self._again = False
-            self.number, self.picture = await self._desk.encoded(self._view)
+            self.number, self.jpeg = await self._app_state.encode_jpeg(self._view)
             self.wake()
             if not self._again:
                 return

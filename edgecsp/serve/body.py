@@ -1,4 +1,4 @@
-"""How much a caller may take, and a request's body as it comes: counted, and within its time."""
+"""Limits for clients, and request bodies that are counted and timed while they arrive."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Awaitable, Callable, List, MutableMapping, Optional, Tup
 from ..errors import HTTPRequestError
 from .budget import Budget
 
-MOST_DISCARDED = 256 << 20  # bytes; this machine's own programs send more in a second
-DISCARDED_UNASKED = 1 << 20  # of a caller without a valid key
+MOST_DISCARDED = 256 << 20  # bytes; local programs send more in a second
+DISCARDED_UNASKED = 1 << 20  # of a client without a valid key
 JOINED_BYTES = 4 << 20
 
 Scope = MutableMapping[str, Any]
@@ -22,16 +22,16 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a caller may take: bytes of a body and of all together, seconds for it and for a header, pixels, viewers."""
+    """Limits for clients: body bytes (each and in total), seconds for a body and a header, pixels, viewers."""
 
     body_bytes: int = 32 << 20
     held_bytes: int = 256 << 20
     body_s: float = 20.0
     header_s: float = 10.0
-    idle: int = 200  # connections that have asked nothing yet, or nothing more; over it the oldest goes
+    idle: int = 200  # idle connections; above the limit the oldest is closed
     pixels: int = 50_000_000
-    viewers: int = 64  # answers that do not end: pictures and events
-    # Of all callers together that have shown no valid key, where one is needed; an address has a part of each.
+    viewers: int = 64  # endless responses: video and events
+    # For all unauthenticated clients together, where a key is needed; and for one address.
     unknown: int = 64  # connections
     unknown_of_address: int = 16
     unknown_bytes: int = 8 << 20  # of bodies, beyond the first `unknown_free` of each
@@ -40,7 +40,7 @@ class Limits:
 
 
 class Body:
-    """A request's body as it comes: counted in a budget, and within its time."""
+    """A request body while it arrives: counted in a budget and bounded in time."""
 
     def __init__(self, budget: Budget, address: str, receive: Receive, limits: Limits) -> None:
         self._budget, self._address = budget, address
@@ -49,13 +49,13 @@ class Body:
         self._waiting: Optional[asyncio.Task[Any]] = None
         self._late = False
         self.size = 0
-        self.whole = False
+        self.complete = False
 
     async def receive(self) -> Message:
         """ASGI's `receive`. Raises `HTTPRequestError`."""
-        if self.whole:
+        if self.complete:
             return await self._receive()
-        # One timer for all of it: asyncio.wait_for would make a task of each piece.
+        # One timer for the whole body: asyncio.wait_for would create a task for each piece.
         if self._clock is None:
             self._clock = asyncio.get_running_loop().call_later(self._limits.body_s, self._expire)
         task = self._waiting = asyncio.current_task()
@@ -64,21 +64,21 @@ class Body:
         except asyncio.CancelledError:
             if not self._late:
                 raise
-            getattr(task, "uncancel", int)()  # Python 3.11 counts what was meant to be cancelled
+            getattr(task, "uncancel", int)()  # Python 3.11 counts cancellation requests
         finally:
             self._waiting = None
         if self._late:
-            raise HTTPRequestError(408, f"the body did not come within {self._limits.body_s:g} s")
+            raise HTTPRequestError(408, f"the body did not arrive within {self._limits.body_s:g} s")
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             if self.size + size > self._limits.body_bytes:
                 raise HTTPRequestError(413, too_large(self._limits))
             self._budget.change(self._address, self.size, self.size + size)
             self.size += size
-            self.whole = not message.get("more_body", False)
+            self.complete = not message.get("more_body", False)
         else:
-            self.whole = True
-        if self.whole and self._clock is not None:
+            self.complete = True
+        if self.complete and self._clock is not None:
             self._clock.cancel()
         return message
 
@@ -88,39 +88,39 @@ class Body:
             self._waiting.cancel()
 
     def move(self, budget: Budget) -> None:
-        """Count it in another budget. Raises `HTTPRequestError`."""
+        """Move the body to another budget. Raises `HTTPRequestError`."""
         budget.change(self._address, 0, self.size)
         self._budget.change(self._address, self.size, 0)
         self._budget = budget
 
     def close(self) -> None:
-        """Stop the clock, and count its bytes no more."""
+        """Stop the timer and release the bytes from the budget."""
         if self._clock is not None:
             self._clock.cancel()
         self._budget.change(self._address, self.size, 0)
         self.size = 0
 
     async def discard(self, most: int) -> None:
-        """Take what still comes, for a second: whoever sends before reading would never see the answer."""
+        """Read and drop up to `most` bytes for a second: clients that send before they read get the response."""
         late, left = time.monotonic() + 1.0, most
-        while not self.whole and left > 0 and time.monotonic() < late:
+        while not self.complete and left > 0 and time.monotonic() < late:
             try:
                 message = await asyncio.wait_for(self._receive(), max(0.001, late - time.monotonic()))
             except asyncio.TimeoutError:
                 return
-            self.whole = message["type"] != "http.request" or not message.get("more_body", False)
+            self.complete = message["type"] != "http.request" or not message.get("more_body", False)
             left -= len(message.get("body", b""))
 
 
 def too_large(limits: Limits) -> str:
-    """What is said of a body that is."""
+    """Error message for a body that is too large."""
     return f"the body is larger than {limits.body_bytes >> 20} MiB"
 
 
 async def piece(receive: Receive) -> Tuple[bytes, bool]:
-    """The next piece of a body, and whether more follow.
+    """Receive the next piece of a body; whether more follow.
 
-    Raises `HTTPRequestError`, which nobody hears, when the caller goes before the body's end.
+    Raises `HTTPRequestError` when the client disconnects before the end.
     """
     message = await receive()
     if message["type"] == "http.disconnect":
@@ -129,9 +129,9 @@ async def piece(receive: Receive) -> Tuple[bytes, bool]:
 
 
 async def read(receive: Receive, most: Optional[int] = None, hint: str = "") -> bytes:
-    """All of a body, of at most so many bytes; `hint` says what else would do. Raises `HTTPRequestError`."""
+    """Read a whole body of at most `most` bytes; `hint` is added to the error. Raises `HTTPRequestError`."""
     pieces: List[bytes] = []
-    large = bytearray()  # grows in place: pieces that are joined are there twice for a moment, which takes less time
+    large = bytearray()  # grows in place: joining small pieces is faster but needs the memory twice
     size, more = 0, True
     while more:
         data, more = await piece(receive)

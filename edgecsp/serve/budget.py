@@ -1,4 +1,4 @@
-"""What callers hold at the same time, counted: of all together, and of each address."""
+"""Memory held by clients at the same time: in total and for each address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import HTTPRequestError
 
 
 class Budget:
-    """Bytes of bodies that are held: at most `most` of all, `share` of an address, beyond the first `free` of each."""
+    """Bytes of bodies in memory: at most `most` in total and `share` per address, beyond the first `free` of each."""
 
     def __init__(
         self, most: int, refusal: Callable[[], HTTPRequestError], *, share: Optional[int] = None, free: int = 0
@@ -20,7 +20,7 @@ class Budget:
         self._of: Dict[str, int] = {}
 
     def change(self, address: str, before: int, after: int) -> None:
-        """A body of so many bytes has so many now; 0 when it is gone. Raises `HTTPRequestError`."""
+        """Change a body's size from `before` to `after` bytes; 0 when it is released. Raises `HTTPRequestError`."""
         more = max(after, self._free) - max(before, self._free) if self._free else after - before
         if not more:
             return
@@ -38,7 +38,7 @@ class Budget:
 
 @lru_cache(maxsize=1024)
 def network(host: str) -> str:
-    """Whose an address is: an IPv4 address, or the network of 2^64 addresses that one IPv6 subscriber has."""
+    """Network that an address belongs to: an IPv4 address itself, or the /64 of one IPv6 subscriber."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

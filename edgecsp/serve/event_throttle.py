@@ -1,4 +1,4 @@
-"""Of all events those that are worth a message to somebody far away: what has changed, and not too often."""
+"""Reduce events to changes, at a limited rate, for brokers and webhooks."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ EVERY_S = 1.0
 
 
 def counts(event: Event) -> CounterOf[str]:
-    """How many of each label are in an event of detections (of a classifier: the best class)."""
+    """Count detections by label in an event (of a classifier: the best class)."""
     rows = event["detections"] if "detections" in event else event["classes"][:1]
     return Counter(row["label"] for row in rows)
 
 
 class EventThrottle:
-    """Iterate it for the events that say something new, until the subscription is closed.
+    """Iterate over the events that report a change, until the subscription is closed.
 
-    Of detections, those whose counts by label are others than the last that were told of the stream, at most one in
-    `every_s` seconds: what changes more often is told as it is then. Changes of state at once.
+    An event of detections passes if its counts by label differ from the last reported ones of its stream, at most one
+    in `every_s` seconds; in between the newest one waits. Changes of state pass at once.
     """
 
     def __init__(
         self, events: Subscription, every_s: float = EVERY_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._events, self._every_s, self._clock = events, every_s, clock
-        self._told: Dict[str, CounterOf[str]] = {}
+        self._reported: Dict[str, CounterOf[str]] = {}
         self._at: Dict[str, float] = {}
-        self._held: Dict[str, Event] = {}
+        self._pending: Dict[str, Event] = {}
 
     def __iter__(self) -> Iterator[Event]:
         while True:
@@ -39,38 +39,38 @@ class EventThrottle:
             if event is None and self._events.closed:
                 break
             if event is not None:
-                yield from self._heard(event)
+                yield from self._accept(event)
             yield from self._due()
-        held, self._held = self._held, {}
-        yield from held.values()
+        pending, self._pending = self._pending, {}
+        yield from pending.values()
 
     def _wait_s(self) -> Optional[float]:
-        if not self._held:
+        if not self._pending:
             return None
-        return max(0.0, min(self._at[stream] for stream in self._held) + self._every_s - self._clock())
+        return max(0.0, min(self._at[stream] for stream in self._pending) + self._every_s - self._clock())
 
-    def _heard(self, event: Event) -> Iterator[Event]:
+    def _accept(self, event: Event) -> Iterator[Event]:
         stream = event["stream"]
         if event["type"] == "state":
-            held = self._held.pop(stream, None)
-            if held is not None:
-                yield held
-            self._told.pop(stream, None)
+            pending = self._pending.pop(stream, None)
+            if pending is not None:
+                yield pending
+            self._reported.pop(stream, None)
             yield event
-        elif self._told.get(stream) == counts(event):
-            self._held.pop(stream, None)  # it was so for less than a moment
+        elif self._reported.get(stream) == counts(event):
+            self._pending.pop(stream, None)  # the change lasted less than `every_s`
         elif self._clock() - self._at.get(stream, -self._every_s) >= self._every_s:
-            yield self._tell(event)
+            yield self._report(event)
         else:
-            self._held[stream] = event
+            self._pending[stream] = event
 
     def _due(self) -> Iterator[Event]:
         now = self._clock()
-        for stream in [name for name in self._held if now - self._at[name] >= self._every_s]:
-            yield self._tell(self._held[stream])
+        for stream in [name for name in self._pending if now - self._at[name] >= self._every_s]:
+            yield self._report(self._pending[stream])
 
-    def _tell(self, event: Event) -> Event:
+    def _report(self, event: Event) -> Event:
         stream = event["stream"]
-        self._held.pop(stream, None)
-        self._told[stream], self._at[stream] = counts(event), self._clock()
+        self._pending.pop(stream, None)
+        self._reported[stream], self._at[stream] = counts(event), self._clock()
         return event

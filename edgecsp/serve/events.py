@@ -1,7 +1,7 @@
-"""What happens, told to all who listen: detections and changes of state, in one order, to each at its own pace.
+"""Event bus: detections and state changes, in one order, for any number of listeners at their own pace.
 
 An event is a JSON object: `id` (grows, also from one start to the next), `type` ("detections" or "state"), `stream`
-(the view's name), `time` (UTC), and the words of `edgecsp run --json` or `state` and `reason`.
+(its name), `time` (UTC), and either the fields of `edgecsp run --json` or `state` and `reason`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterator, List, Optional
 
-from ..media.sinks.rows import as_json
+from ..media.sinks.rows import to_dict
 from ..types import Frame, Result
 
 LIMIT = 256
@@ -24,24 +24,24 @@ Event = Dict[str, Any]
 
 
 def detections(stream: str, frame: Frame, result: Result) -> Event:
-    """The event of a frame and what is in it: a row of `edgecsp run --json`, and whose it is."""
-    return {"type": "detections", "stream": stream, "time": now(), **as_json(frame, result)}
+    """Create the event of a frame's result: a row of `edgecsp run --json` with the stream's name."""
+    return {"type": "detections", "stream": stream, "time": now(), **to_dict(frame, result)}
 
 
-def state(stream: str, said: str, reason: str) -> Event:
-    """The event of a stream that has become live, or is so no more."""
-    return {"type": "state", "stream": stream, "time": now(), "state": said, "reason": reason}
+def state(stream: str, new_state: str, reason: str) -> Event:
+    """Create the event of a stream that changed its state."""
+    return {"type": "state", "stream": stream, "time": now(), "state": new_state, "reason": reason}
 
 
 def now() -> str:
-    """The time as ISO 8601 in UTC, to the millisecond."""
+    """Current time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Subscription:
-    """One listener's events: at most `limit` wait, then the oldest goes and `lost` counts it.
+    """Event queue of one listener: at most `limit` events wait, then the oldest is dropped and counted in `lost`.
 
-    Iterate it, or `take` one; `close` ends the iteration, in whatever thread it is.
+    Iterate over it, or `take` one; `close` ends the iteration from any thread.
     """
 
     def __init__(self, bus: Bus, limit: int, woken: Callable[[], None]) -> None:
@@ -53,7 +53,7 @@ class Subscription:
         self.closed = False
 
     def put(self, event: Event) -> None:
-        """Take an event in; never waits."""
+        """Queue an event; never blocks."""
         with self._ready:
             self.lost += len(self._waiting) == self._waiting.maxlen
             self._waiting.append(event)
@@ -61,7 +61,7 @@ class Subscription:
         self._woken()
 
     def take(self, timeout_s: Optional[float] = 0.0) -> Optional[Event]:
-        """The next event, None when there is none within `timeout_s` (None: however long it takes) or for ever."""
+        """Return the next event, None when none comes within `timeout_s` (None: no limit) or the queue is closed."""
         with self._ready:
             self._ready.wait_for(lambda: self._waiting or self.closed, timeout_s)
             return self._waiting.popleft() if self._waiting else None
@@ -74,7 +74,7 @@ class Subscription:
             yield event
 
     def close(self) -> None:
-        """Hear no more; what waits can still be taken."""
+        """Stop receiving events; queued ones can still be taken."""
         self._bus.forget(self)
         with self._ready:
             self.closed = True
@@ -89,22 +89,22 @@ class Subscription:
 
 
 class Bus:
-    """Events from any thread to any number of listeners; who is slow loses its own oldest and nobody else's.
+    """Publishes events from any thread to any number of listeners; a slow listener loses only its own oldest events.
 
-    The last `recent` events are kept for a listener that was away for a moment.
+    The last `recent` events are kept for listeners that reconnect.
     """
 
     def __init__(self, recent: int = LIMIT) -> None:
         self._lock = threading.Lock()
         self._listeners: List[Subscription] = []
         self._recent: Deque[Event] = deque(maxlen=recent)
-        # In milliseconds since 1970 at the start: a browser that comes back after a restart asks for what is newer
-        # than what it has, and has less than all of it as long as there are no 1000 events a second for ever.
+        # Starts at the milliseconds since 1970, so that ids grow over a restart of the server (unless there were more
+        # than 1000 events a second all the time): a browser that reconnects asks for ids above its last one.
         self._last = int(time.time() * 1000)
         self._closed = False
 
     def publish(self, event: Event) -> None:
-        """Tell all; never waits for any of them."""
+        """Send an event to all listeners; never blocks."""
         with self._lock:
             if self._closed:
                 return
@@ -117,9 +117,9 @@ class Bus:
     def subscribe(
         self, limit: int = LIMIT, *, after: Optional[int] = None, woken: Callable[[], None] = lambda: None
     ) -> Subscription:
-        """Listen from now on, or from the event behind the one numbered `after`, as far as it is kept.
+        """Subscribe from now on, or from the event after id `after` as far as it is kept.
 
-        `woken` is called, in any thread, when there is something to take. It must not wait, nor raise.
+        `woken` is called, in any thread, when there is something to take. It must not block or raise.
         """
         listener = Subscription(self, limit, woken)
         with self._lock:
@@ -133,17 +133,17 @@ class Bus:
         return listener
 
     def forget(self, listener: Subscription) -> None:
-        """Tell it no more."""
+        """Remove a listener."""
         with self._lock, suppress(ValueError):
             self._listeners.remove(listener)
 
     @property
     def listeners(self) -> int:
-        """How many listen."""
+        """Number of listeners."""
         return len(self._listeners)
 
     def close(self) -> None:
-        """End all listening."""
+        """Close all subscriptions."""
         with self._lock:
             self._closed = True
             listeners = list(self._listeners)
@@ -154,15 +154,15 @@ class Bus:
 async def sse(
     bus: Bus, *, after: Optional[int] = None, limit: int = LIMIT, heartbeat_s: float = HEARTBEAT_S
 ) -> AsyncIterator[str]:
-    """A listener's events as `text/event-stream`: id, event and data of each, "lost" when it was too slow for some.
+    """Stream events as `text/event-stream`: id, event and data; an event "lost" counts those a slow client missed.
 
-    A comment goes out when nothing happens for `heartbeat_s`, or a proxy would take the connection for dead. It ends
-    with the bus. Source: WHATWG HTML, "Server-sent events".
+    A comment is sent every `heartbeat_s` without events, so that proxies keep the connection. It ends with the bus.
+    Source: WHATWG HTML, "Server-sent events".
     """
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
 
     def woken() -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it whoever listened
+        with suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(ready.set)
 
     with bus.subscribe(limit, after=after, woken=woken) as events:

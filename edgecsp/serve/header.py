@@ -1,4 +1,4 @@
-"""What an encoded picture says of itself, checked before it is decoded: its kind and its size."""
+"""Check an encoded image's format and size from its header, before it is decoded."""
 
 from __future__ import annotations
 
@@ -7,35 +7,33 @@ from ..media.sources import decoding
 from ..media.sources.image_probe import probe
 
 TAKEN = ("JPEG", "PNG", "WebP", "BMP")
-KINDS = "JPEG, PNG, WebP and BMP"
-SCANS = 100  # of a progressive JPEG: each one is a pass over the whole picture, and a file may hold thousands
+KINDS = "JPEG, PNG, WebP, BMP"
+SCANS = 100  # of a progressive JPEG: each is a pass over the whole image, and a file may hold thousands
 
 
 def check(data: bytes, most_pixels: int) -> None:
-    """Refuse what is no picture that we take, or is too large, by its header. Raises `HTTPRequestError`.
+    """Refuse unsupported formats and images that are too large, by the header. Raises `HTTPRequestError`.
 
-    A header that its decoder may read otherwise is refused, too: what is checked must be what is decoded.
+    A header that the decoder may read differently is refused too: the checked size must be the decoded one.
     """
     if not data:
         raise HTTPRequestError(
-            400, "the body is empty; send a picture: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg'"
+            400, "the body is empty; send an image: curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg'"
         )
-    found = probe(data, TAKEN)
-    if found is None:
-        raise HTTPRequestError(415, f"the picture {decoding.looks_like(data)}; {KINDS} are taken")
-    width, height = found.width, found.height
-    if found.doubt and found.kind == "JPEG":
+    header = probe(data, TAKEN)
+    if header is None:
+        raise HTTPRequestError(415, f"the image {decoding.looks_like(data)}; supported formats: {KINDS}")
+    width, height = header.width, header.height
+    if header.doubt and header.kind == "JPEG":
         width, height = max((width, height), decoding.jpeg_size(data), key=lambda sides: sides[0] * sides[1])
     if width * height > most_pixels:
         raise HTTPRequestError(
             413,
-            f"the picture is {width}x{height}, {width * height / 1e6:.0f} megapixels; {most_pixels / 1e6:g} are taken",
+            f"the image is {width}x{height}, {width * height / 1e6:.0f} megapixels; the limit is {most_pixels / 1e6:g}",
         )
-    if found.doubt:
-        raise HTTPRequestError(
-            400, f"the picture is a {found.kind} that cannot be checked: {found.doubt}; save it anew"
-        )
+    if header.doubt:
+        raise HTTPRequestError(400, f"the {header.kind} header is invalid: {header.doubt}; save the image again")
     if width < 1 or height < 1:
-        raise HTTPRequestError(400, f"the picture says of itself that it is {width}x{height}")
-    if found.scans > SCANS:
-        raise HTTPRequestError(413, f"the picture is a JPEG of more than {SCANS} scans")
+        raise HTTPRequestError(400, f"the image has an invalid size: {width}x{height}")
+    if header.scans > SCANS:
+        raise HTTPRequestError(413, f"the JPEG has more than {SCANS} scans")

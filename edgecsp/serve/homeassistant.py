@@ -1,6 +1,6 @@
-"""What Home Assistant is told of a stream, so that it makes a device of it by itself.
+"""MQTT discovery messages with which Home Assistant creates a device for each stream.
 
-Source: home-assistant.io, "MQTT: MQTT discovery"; one message an entity, which all its versions understand.
+Source: home-assistant.io, "MQTT: MQTT discovery"; one message per entity, which all versions support.
 """
 
 from __future__ import annotations
@@ -17,69 +17,69 @@ PROJECT = "edgecsp"
 
 
 class Ids:
-    """What each stream and each label is called in topics and ids: unique, and the same at every start.
+    """Names of streams and labels in topics and ids: unique, and the same at every start.
 
-    A name that is plain and that nobody else has is its `slug`. One that differs from another by case, spaces or
-    punctuation alone, that is empty or not ASCII has a digest behind it. `streams` and `labels` are all that there are:
-    what is seen later does not change an id.
+    A plain name without conflicts becomes its `slug`. A name that differs from another only by case, spaces or
+    punctuation, is empty or not ASCII gets a digest appended. `streams` and `labels` are complete lists: labels that
+    are seen later do not change an id.
     """
 
     def __init__(self, prefix: str, streams: Sequence[str], labels: Sequence[str]) -> None:
         nodes = _unique([f"{prefix}_{stream}" for stream in streams], set())
         self._nodes = {stream: nodes[f"{prefix}_{stream}"] for stream in streams}
         self._labels = _unique(labels, set())
-        self._taken = {f"{node}_signal" for node in self._nodes.values()}
+        self._used_ids = {f"{node}_signal" for node in self._nodes.values()}
         self._sensors: Dict[Tuple[str, str], str] = {}
         for stream in streams:
             for label in labels:
                 self.sensor(stream, label)
 
     def node(self, stream: str) -> str:
-        """A stream's part of a topic, and the id of its device."""
+        """Return a stream's part of a topic, which is also its device id."""
         return self._nodes[stream]
 
     def label(self, label: str) -> str:
-        """A label's part of a topic."""
-        return self._labels.get(label) or _marked(label, set(self._labels.values()))
+        """Return a label's part of a topic."""
+        return self._labels.get(label) or _with_digest(label, set(self._labels.values()))
 
     def sensor(self, stream: str, label: str) -> str:
-        """The unique id of what counts a label in a stream."""
+        """Return the unique id of the sensor that counts a label in a stream."""
         key = stream, label
         if key not in self._sensors:
             # "door" and "traffic light" joined are "door_traffic" and "light" joined.
             plain = f"{self.node(stream)}_{self.label(label)}"
-            made = _marked(f"{stream}/{label}", self._taken, plain) if plain in self._taken else plain
-            self._taken.add(made)
-            self._sensors[key] = made
+            unique_id = _with_digest(f"{stream}/{label}", self._used_ids, plain) if plain in self._used_ids else plain
+            self._used_ids.add(unique_id)
+            self._sensors[key] = unique_id
         return self._sensors[key]
 
 
-def _unique(names: Iterable[str], taken: Set[str]) -> Dict[str, str]:
+def _unique(names: Iterable[str], used: Set[str]) -> Dict[str, str]:
     names = list(dict.fromkeys(names))
-    found = {name: name for name in names if name == slug(name)}
-    taken |= set(found)
+    ids = {name: name for name in names if name == slug(name)}
+    used |= set(ids)
     for name in names:
-        if name not in found:
+        if name not in ids:
             short = slug(name)
-            plain = name.isascii() and re.search(r"[A-Za-z0-9-]", name) and short not in taken
-            found[name] = short if plain else _marked(name, taken)
-            taken.add(found[name])
-    return found
+            plain = name.isascii() and re.search(r"[A-Za-z0-9-]", name) and short not in used
+            ids[name] = short if plain else _with_digest(name, used)
+            used.add(ids[name])
+    return ids
 
 
-def _marked(name: str, taken: Set[str], short: str = "") -> str:
+def _with_digest(name: str, used: Set[str], short: str = "") -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    marked = (f"{short or slug(name)}_{digest[:size]}" for size in range(6, 65))
-    return next(each for each in marked if each not in taken)
+    candidates = (f"{short or slug(name)}_{digest[:size]}" for size in range(6, 65))
+    return next(each for each in candidates if each not in used)
 
 
 def messages(
     discovery: str, prefix: str, stream: str, title: str, labels: Iterable[str], ids: Ids
 ) -> Iterator[Tuple[str, Dict[str, Any]]]:
-    """Topics and JSON objects: a connectivity sensor of a stream, and for each label a sensor that counts it.
+    """Yield topics and JSON objects: a connectivity sensor of a stream, and a count sensor for each label.
 
-    `discovery` is Home Assistant's prefix, `prefix` ours: under it lie "availability", and "STREAM/state" with
-    {"state", "counts": {label: n}}. `ids` are those of the server.
+    `discovery` is Home Assistant's prefix, `prefix` ours, with the topics "availability" and "STREAM/state"
+    ({"state", "counts": {label: n}}). `ids` are those of the server.
     """
     node = ids.node(stream)
     state_topic = f"{prefix}/{stream}/state"
@@ -107,7 +107,7 @@ def messages(
             "value_template": "{{ 'ON' if value_json.state == 'live' else 'OFF' }}",
         },
     )
-    # A count of nothing from a camera that is dead would be a lie: without a picture the sensors are not available.
+    # A count of 0 from a dead camera would be wrong: while the stream is not live its sensors are unavailable.
     live = {"topic": state_topic, "value_template": "{{ 'online' if value_json.state == 'live' else 'offline' }}"}
     for label in labels:
         yield (
@@ -126,5 +126,5 @@ def messages(
 
 
 def slug(text: str) -> str:
-    """A text as a part of a topic and of an id: letters, digits, - and _."""
+    """Convert a text to letters, digits, - and _ for topics and ids."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_").lower() or "x"

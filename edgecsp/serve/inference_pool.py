@@ -1,16 +1,16 @@
-"""One session for all who ask: two lanes into the same workers, and a watch over every call of the engine.
+"""One inference session for all clients: two queues into the same workers, and a watchdog for every engine call.
 
-    streams, a place each         -+
-                                   +-> workers, in turns: decode, prepare, infer, finish -> the answer
+    streams, one frame each       -+
+                                   +-> workers, alternating: decode, preprocess, infer, postprocess -> result
     requests, a bounded queue     -+
 
-A worker takes a picture all the way, as in `flow`: it is never handed over. There is at least one more than the engine
-takes pictures at once, so that what lies before and behind it overlaps.
-Pictures are not joined to batches: a model's graph is made for one (`onnx_model.reshape`), and the CPU engines are
-faster with pictures side by side than with a larger batch.
+A worker processes an image from start to end, as in `media.scheduler`. There is at least one more worker than the
+engine's concurrency, so that the stages before and after the engine overlap.
+Images are not joined to batches: a model's graph has batch size 1 (`onnx_model.reshape`), and the CPU engines are
+faster with concurrent images than with a larger batch.
 
-A call that does not come back cannot be stopped, only left: its worker is given up, whoever waits for it is told, and
-a new session takes the old one's place.
+An engine call that hangs cannot be stopped, only abandoned: its worker is replaced, its job fails, and a new session
+replaces the old one.
 """
 
 from __future__ import annotations
@@ -29,42 +29,42 @@ from ..media import scheduler
 from ..pipeline import Detector, Settings
 from ..types import Model, Result
 from . import unexpected
-from .inference_context import InferenceContext, Picture
+from .inference_context import ImageOrLoader, InferenceContext
 
-PATIENCE_S = 1.0  # how long `close` waits for calls under way
-WITHIN_S, MOST = 60.0, 5  # so many new sessions in so much time; one more, and the engine is what is broken
+PATIENCE_S = 1.0  # how long `close` waits for running calls
+WITHIN_S, MOST = 60.0, 5  # with more new sessions than MOST in this time, the engine is considered broken
 AGAIN_S = 5.0
 
 
 class _Job:
-    """What somebody waits for."""
+    """Work with a future of its value."""
 
     def __init__(self, work: Callable[[InferenceContext], Any]) -> None:
         self.work = work
         self.future: Future[Any] = Future()
-        self.asked = time.perf_counter()
+        self.queued_at = time.perf_counter()
 
     def fail(self, error: BaseException) -> None:
-        with suppress(InvalidStateError):  # answered already, or given up by who asked
+        with suppress(InvalidStateError):  # already answered, or cancelled by the caller
             self.future.set_exception(error)
 
 
 class _Worker:
-    """A thread, and what it is doing."""
+    """A worker thread and its current job."""
 
     def __init__(self) -> None:
         self.thread: Optional[threading.Thread] = None
-        self.turn: Optional[InferenceContext] = None
+        self.context: Optional[InferenceContext] = None
         self.job: Optional[_Job] = None
-        self.given_up = False
+        self.is_abandoned = False
 
 
 class InferencePool:
-    """One session for all who ask: requests wait in a bounded queue, streams have a place of their own each.
+    """One inference session for all clients: requests wait in a bounded queue, each stream has one frame in progress.
 
-    `open_detector` is called here, and again when a call of the engine has not come back for `hung_s` seconds or has
-    failed. `observe(stage, seconds)` may be set: it is told each stage of each picture (decode, wait, preprocess,
-    infer, post). Raises what `open_detector` raises. Any thread may use it.
+    `open_detector` is called here, and again when an engine call fails or does not return for `hung_s` seconds.
+    `observe(stage, seconds)` may be set; it is called for each stage of each image (decode, wait, preprocess, infer,
+    post). Raises what `open_detector` raises. Thread-safe.
     """
 
     def __init__(self, open_detector: Callable[[], Detector], *, queue: int = 64, hung_s: float = 10.0) -> None:
@@ -80,59 +80,59 @@ class InferencePool:
         self._streams: Deque[_Job] = deque()
         self._last_was_stream = False
         self._opened_at: Deque[float] = deque(maxlen=MOST)
-        self._why = ""  # why there is no session at the moment
-        self._told = ""  # what is told to all while there will be none for some time
+        self._why = ""  # why there is no session
+        self._broken_reason = ""  # error message while reopening is paused
         self._broken = False
-        self._given_up: List[_Worker] = []
+        self._abandoned: List[_Worker] = []
         self._closed = False
         self._ended = threading.Event()
         self._detector: Optional[Detector] = open_detector()
-        self._known: Detector = self._detector
+        self._last_detector: Detector = self._detector
         self.model: Model = self._detector.model
         self.places = backends.at_once(self._detector.session)
         self._workers: List[_Worker] = []
         with self._lock:
-            # One more than in `flow`: Python's lock is the loop's as well, and who waits for it leaves a place empty.
+            # One more than in `media.scheduler`: a worker waiting for the GIL, which the event loop needs too, is idle.
             for _ in range(max(scheduler.workers(self.places), self.places + 1)):
-                self._hire()
+                self._start_worker()
         words = ("worker", self._watch_all, self._ended)
         self._watcher = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-watch", daemon=True)
         self._watcher.start()
 
     @property
     def detector(self) -> Detector:
-        """The present one; while there is none, the last."""
-        return self._known
+        """The current detector, or the last one while there is none."""
+        return self._last_detector
 
     @property
     def depth(self) -> int:
-        """Requests that wait."""
+        """Number of waiting requests."""
         return len(self._requests)
 
     @property
     def healthy(self) -> bool:
-        """Whether there is a session to ask."""
+        """Whether there is a working session."""
         return self._detector is not None and not self._closed
 
-    def detect(self, picture: Picture, settings: Optional[Settings] = None) -> Result:
-        """What is in a stream's picture, (H, W, 3) uint8 BGR; waits for it. Raises `EngineFailed` or `SessionHung`."""
-        job = _Job(lambda turn: turn.detect(picture, settings))
+    def detect(self, image_or_loader: ImageOrLoader, settings: Optional[Settings] = None) -> Result:
+        """Detect objects in a stream's image, (H, W, 3) uint8 BGR; blocks. Raises `EngineFailed` or `SessionHung`."""
+        job = _Job(lambda context: context.detect(image_or_loader, settings))
         with self._lock:
             self._refuse()
             self._streams.append(job)
             self._work.notify()
-        found: Result = job.future.result()
-        return found
+        result: Result = job.future.result()
+        return result
 
-    def submit(self, picture: Picture, settings: Optional[Settings] = None) -> Future[Any]:
-        """Queue a request's image, or what makes one; a future of what is in it.
+    def submit(self, image_or_loader: ImageOrLoader, settings: Optional[Settings] = None) -> Future[Any]:
+        """Queue a request's image, or a function that loads one; return a future of the result.
 
-        Raises `ServerOverloaded` when too many wait.
+        Raises `ServerOverloaded` when the queue is full.
         """
-        return self.ask(lambda turn: turn.detect(picture, settings))
+        return self.ask(lambda context: context.detect(image_or_loader, settings))
 
     def ask(self, work: Callable[[InferenceContext], Any]) -> Future[Any]:
-        """Queue any work that needs the session, in the requests' lane; a future of its value.
+        """Queue any work that needs the session, as a request; return a future of its value.
 
         Raises `ServerOverloaded`.
         """
@@ -141,14 +141,16 @@ class InferencePool:
             self._refuse()
             if len(self._requests) >= self.queue:
                 raise ServerOverloaded(
-                    f"{self.queue} requests wait already; ask again in a second, or serve with a larger --queue", 1
+                    f"{self.queue} requests are waiting, which is the limit; try again in a second, or serve "
+                    "with a larger --queue",
+                    1,
                 )
             self._requests.append(job)
             self._work.notify()
         return job.future
 
     def close(self) -> None:
-        """Fail what waits, wait a moment for what is under way, give the session back."""
+        """Fail waiting jobs, wait a moment for running ones, and close the session."""
         with self._lock:
             self._closed = True
             self._ended.set()
@@ -158,7 +160,7 @@ class InferencePool:
             self._work.notify_all()
             self._watch.notify_all()
         for job in waiting:
-            job.fail(EngineFailed("the server is being shut down"))
+            job.fail(EngineFailed("the server is shutting down"))
         late = time.monotonic() + PATIENCE_S
         threads = [worker.thread for worker in self._workers]
         for thread in (*threads, self._watcher):
@@ -166,21 +168,21 @@ class InferencePool:
                 thread.join(max(0.0, late - time.monotonic()))
         for worker in self._workers:
             if worker.job is not None:
-                worker.job.fail(EngineFailed("the server is being shut down"))
-        # A session that somebody is still inside of is left to the end of the process.
+                worker.job.fail(EngineFailed("the server is shutting down"))
+        # A session that is still in use is left open until the process ends.
         detector, self._detector = self._detector, None
         if detector is not None and not any(thread and thread.is_alive() for thread in threads):
             detector.close()
 
     def _refuse(self) -> None:
         if self._closed:
-            raise EngineFailed("the server is being shut down")
+            raise EngineFailed("the server is shutting down")
         if self._broken:
-            raise EngineFailed(self._told)
+            raise EngineFailed(self._broken_reason)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         worker = _Worker()
         words = ("worker", partial(self._run, worker), self._ended)
         worker.thread = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-serve", daemon=True)
@@ -193,44 +195,44 @@ class InferencePool:
                 job = self._take(worker)
                 if job is None:
                     return
-                turn = worker.turn
-            assert turn is not None
+                context = worker.context
+            assert context is not None
             error: Optional[BaseException] = None
             try:
-                self.observe("wait", time.perf_counter() - job.asked)
-                value = job.work(turn)
-            except BaseException as caught:  # noqa: BLE001 - carried to the one who waits for it
+                self.observe("wait", time.perf_counter() - job.queued_at)
+                value = job.work(context)
+            except BaseException as caught:  # noqa: BLE001 - set on the future
                 error = caught
             with self._lock:
-                worker.job = worker.turn = None
-                if worker.given_up:  # its place is taken, and whoever waited has been told
-                    self._given_up.remove(worker)
+                worker.job = worker.context = None
+                if worker.is_abandoned:  # it was replaced, and its job has failed
+                    self._abandoned.remove(worker)
                     return
-                if isinstance(error, EngineFailed) and turn.detector is self._detector:
+                if isinstance(error, EngineFailed) and context.detector is self._detector:
                     self._lose(str(error))
             if error is not None:
                 job.fail(error)
             else:
                 with suppress(InvalidStateError):
                     job.future.set_result(value)
-            del job, turn, error  # or the picture stays until the next one comes
+            del job, context, error  # or they would keep the image in memory until the next job
             value = None
 
     def _take(self, worker: _Worker) -> Optional[_Job]:
-        """The next job, the lanes in turns; None when there will be no more. The lock is held."""
+        """Take the next job, alternating between the queues; None after `close`. The lock must be held."""
         while not self._closed:
             if self._detector is not None and (self._streams or self._requests):
                 first = self._streams and not (self._last_was_stream and self._requests)
                 job = (self._streams if first else self._requests).popleft()
                 self._last_was_stream = bool(first)
                 if not job.future.set_running_or_notify_cancel():
-                    continue  # who asked has gone
-                worker.job, worker.turn = job, InferenceContext(self._detector, self.observe)
+                    continue  # cancelled by the caller
+                worker.job, worker.context = job, InferenceContext(self._detector, self.observe)
                 return job
             self._work.wait()
         return None
 
-    # -- the watch -----------------------------------------------------------------------------------------------
+    # -- watchdog ------------------------------------------------------------------------------------------------
 
     def _watch_all(self) -> None:
         while True:
@@ -243,65 +245,67 @@ class InferencePool:
                 if not lacking:
                     self._watch.wait(min(1.0, self._hung_s / 4))
             for job in hung:
-                job.fail(SessionHung(f"the engine has not answered for {self._hung_s:g} s; a new session is opened"))
+                job.fail(
+                    SessionHung(f"the engine did not respond for {self._hung_s:g} s; a new session is being opened")
+                )
             if lacking:
                 self._reopen()
 
     def _leave_hung(self) -> List[_Job]:
-        """Give up the workers whose call does not come back; their jobs. The lock is held."""
+        """Abandon the workers whose engine call hangs; return their jobs. The lock must be held."""
         now, jobs = time.monotonic(), []
         for worker in list(self._workers):
-            turn, job = worker.turn, worker.job
-            begun = turn.begun if turn else None
-            if turn is None or job is None or begun is None or now - begun < self._hung_s:
+            context, job = worker.context, worker.job
+            begun = context.begun if context else None
+            if context is None or job is None or begun is None or now - begun < self._hung_s:
                 continue
-            worker.given_up = True
+            worker.is_abandoned = True
             self._workers.remove(worker)
-            self._given_up.append(worker)
+            self._abandoned.append(worker)
             jobs.append(job)
-            self._hire()
-            if turn.detector is self._detector:
-                self._lose(f"the engine has not answered for {self._hung_s:g} s")
+            self._start_worker()
+            if context.detector is self._detector:
+                self._lose(f"the engine did not respond for {self._hung_s:g} s")
         return jobs
 
     def _lose(self, why: str) -> None:
-        """Ask no more of the present session. The lock is held."""
-        # It is not closed: other workers may be inside of it. With the last of them it goes.
+        """Stop using the current session. The lock must be held."""
+        # It is not closed: other workers may be using it. The last reference frees it.
         self._detector = None
         self._why = why
         self._watch.notify_all()
 
     def _reopen(self) -> None:
-        """Put a session where there is none, unless that was done too often."""
+        """Open a new session, unless that happened too often."""
         now = time.monotonic()
         if len(self._opened_at) == MOST and now - self._opened_at[0] < WITHIN_S:
             self._break(
-                f"the engine was opened again {MOST} times within {WITHIN_S:g} s and is still not well ({self._why}); "
-                "start the server again, or with another --engine",
+                f"the engine was reopened {MOST} times within {WITHIN_S:g} s and still fails ({self._why}); "
+                "restart the server, or use another --engine",
                 WITHIN_S - (now - self._opened_at[0]),
             )
             return
         self._opened_at.append(now)
         try:
             detector = self._open()
-        except BaseException as error:  # noqa: BLE001 - told to all who ask, and tried again
+        except BaseException as error:  # noqa: BLE001 - reported to clients, and retried
             if not isinstance(error, EdgecspError):
                 unexpected.report("worker", error)
-            self._break(f"the engine cannot be opened again: {error}", AGAIN_S)
+            self._break(f"the engine cannot be reopened: {error}", AGAIN_S)
             return
         with self._lock:
             self.restarts += 1
             self._broken = False
             if not self._closed:
-                self._detector = self._known = detector
+                self._detector = self._last_detector = detector
                 self._work.notify_all()
                 return
         detector.close()
 
     def _break(self, why: str, pause_s: float) -> None:
-        """There is no session, and will be none for a while: nobody waits for it."""
+        """Fail all waiting jobs and pause before the next attempt."""
         with self._lock:
-            self._broken, self._told = True, why
+            self._broken, self._broken_reason = True, why
             waiting = [*self._requests, *self._streams]
             self._requests.clear()
             self._streams.clear()

@@ -1,4 +1,4 @@
-"""What there is to be seen of a stream now: its newest frame with what is in it, once for all who look."""
+"""Current state of a stream: its newest frame and result, counters and history, shared by all viewers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Counter as CounterOf
 
 from ..pipeline import Settings
 from ..types import Frame, Result
-from . import _picture
-from .address import short, shown
+from . import _render
+from .address import redact_source, short_name
 
 STATES = ("connecting", "live", "no signal", "ended", "failed")
-WINDOW_S = 3.0  # what rates and delays are taken over
+WINDOW_S = 3.0  # window for the frame rate and the mean latency
 BUCKET_S = 10
 KEPT_S = 3600
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A frame and what is in it.
+    """A frame and its result.
 
-    `number` grows with whatever there is to be seen of its view, also with what is no shot: it may skip. `at` is when
-    it was there, by the monotonic clock; `latency_ms` what had passed since the frame had come from its source.
+    `number` grows with every change of the stream, also with changes of state, so it may skip. `at` is the time of the
+    result by the monotonic clock; `latency_ms` the time since the frame arrived from its source.
     """
 
     number: int
@@ -38,20 +38,21 @@ class Snapshot:
 
 @dataclass
 class _Bucket:
-    """What was found within 10 seconds."""
+    """Label counts of 10 seconds."""
 
     number: int
     frames: int
-    found: CounterOf[str]
+    label_counts: CounterOf[str]
 
 
 class StreamState:
-    """A stream as it is looked at: the latest shot, its state, its figures. Any thread may use it.
+    """The state of one stream: the latest snapshot, its connection state, its counters. Thread-safe.
 
-    `name` is unique and fit for a path, `title` is for people, `source` where it comes from without its login (`uri`,
-    which has it, is for who opens the stream). `settings` may be assigned: the next frame goes by them. `frames` were
-    computed, `dropped` were passed over for newer ones; `found` counts detections by label, `reconnects` is how often
-    the source was opened again. `observe` is told how long an encoding took, `turned` each new state and its reason.
+    `name` is unique and valid in a path, `title` is for people, `source` is the URI without its login (`uri`, which
+    has it, is for opening the stream). `settings` may be assigned: they apply from the next frame on. `frames` counts
+    processed frames, `dropped` those that were not processed because a newer one came, `label_counts` detections by
+    label, `reconnects` how often the source was reopened. `observe` is called with the seconds of each encoding,
+    `on_state_change` with each new state and its reason.
     """
 
     def __init__(
@@ -64,22 +65,22 @@ class StreamState:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
-            raise ValueError(f"a view's name is letters, digits, - and _: {name!r}")
+            raise ValueError(f"a stream's name must be letters, digits, - and _: {name!r}")
         self.uri = uri
         self.name = name
-        self.source = shown(uri)
-        self.title = title or short(uri)
+        self.source = redact_source(uri)
+        self.title = title or short_name(uri)
         self.settings = settings or Settings()
         self.frames = self.dropped = self.reconnects = 0
-        self.found: CounterOf[str] = Counter()
+        self.label_counts: CounterOf[str] = Counter()
         self.observe: Callable[[str, float], None] = lambda stage, seconds: None
-        self.turned: Callable[[str, str], None] = lambda state, reason: None
+        self.on_state_change: Callable[[str, str], None] = lambda state, reason: None
         self._clock = clock
         self._changed = threading.Condition()
         self._encoding = threading.Lock()
         self._number = 0
         self._state, self._reason = "connecting", ""
-        self._shot: Optional[Snapshot] = None
+        self._snapshot: Optional[Snapshot] = None
         self._hw = (360, 640)
         self._encoded: Tuple[int, bytes] = (-1, b"")
         self._recent: Deque[Tuple[float, float]] = deque()
@@ -87,62 +88,62 @@ class StreamState:
         self._callbacks: List[Callable[[int], None]] = []
 
     def __repr__(self) -> str:
-        return f"<View {self.name}: {self.source}>"
+        return f"<StreamState {self.name}: {self.source}>"
 
-    # -- what the stream tells -----------------------------------------------------------------------------------
+    # -- updates by the stream -----------------------------------------------------------------------------------
 
     def publish(self, frame: Frame, result: Result, latency_ms: float) -> Snapshot:
-        """Show a frame and what is in it; the view is live."""
+        """Set the newest frame and result; the stream is live."""
         at = self._clock()
         with self._changed:
             self._number += 1
-            shot = self._shot = Snapshot(self._number, frame, result, at, latency_ms)
+            snapshot = self._snapshot = Snapshot(self._number, frame, result, at, latency_ms)
             self._hw = frame.hw
-            came, self._state, self._reason = self._state != "live", "live", ""
-            if came:
-                self.turned("live", "")
+            was_down, self._state, self._reason = self._state != "live", "live", ""
+            if was_down:
+                self.on_state_change("live", "")
             self.frames += 1
             self._recent.append((at, latency_ms))
             self._forget(at)
             self._count(at, result)
-            self._tell()
-            return shot
+            self._notify()
+            return snapshot
 
-    def turn(self, state: str, reason: str = "") -> bool:
-        """Say what has become of the stream; whether that is new. Anything but "live" takes its picture away."""
+    def set_state(self, state: str, reason: str = "") -> bool:
+        """Set the state of the stream; whether it changed. Any state but "live" removes the image."""
         if state not in STATES:
-            raise ValueError(f"a view is one of {', '.join(STATES)}, not {state!r}")
+            raise ValueError(f"a stream's state is one of {', '.join(STATES)}, not {state!r}")
         with self._changed:
             if (state, reason) == (self._state, self._reason):
                 return False
             self._number += 1
             self._state, self._reason = state, reason
-            self.turned(state, reason)
+            self.on_state_change(state, reason)
             if state != "live":
-                self._shot = None
+                self._snapshot = None
                 self._recent.clear()
-            self._tell()
+            self._notify()
             return True
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.notify_all()
         for callback in self._callbacks:
             callback(self._number)
 
     def _count(self, at: float, result: Result) -> None:
         labels = result.counted()
-        self.found.update(labels)
+        self.label_counts.update(labels)
         number = int(at // BUCKET_S)
         if not self._buckets or self._buckets[-1].number != number:
             self._buckets.append(_Bucket(number, 0, Counter()))
         self._buckets[-1].frames += 1
-        self._buckets[-1].found.update(labels)
+        self._buckets[-1].label_counts.update(labels)
 
     def _forget(self, now: float) -> None:
         while self._recent and now - self._recent[0][0] > WINDOW_S:
             self._recent.popleft()
 
-    # -- who looks -----------------------------------------------------------------------------------------------
+    # -- viewers -------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> str:
@@ -151,17 +152,17 @@ class StreamState:
 
     @property
     def reason(self) -> str:
-        """Why it is not live, for people; "" when it is."""
+        """Why the stream is not live, for people; "" when it is."""
         return self._reason
 
     @property
     def number(self) -> int:
-        """The number of what there is to be seen now."""
+        """Number of the latest change."""
         return self._number
 
     @property
     def fps(self) -> float:
-        """Frames a second over the last three seconds; 0 when it is not live."""
+        """Frames per second over the last three seconds; 0 when not live."""
         with self._changed:
             self._forget(self._clock())
             times = [at for at, _ in self._recent]
@@ -169,71 +170,72 @@ class StreamState:
 
     @property
     def latency_ms(self) -> Optional[float]:
-        """From a frame's coming to its result: the mean of the last three seconds, None when there was none."""
+        """Mean time from a frame's arrival to its result over the last three seconds; None without frames."""
         with self._changed:
             self._forget(self._clock())
             return sum(ms for _, ms in self._recent) / len(self._recent) if self._recent else None
 
     def latest(self) -> Optional[Snapshot]:
-        """The newest shot; None when the view is not live."""
-        return self._shot
+        """The newest snapshot; None when the stream is not live."""
+        return self._snapshot
 
     def wait(self, after: int, timeout_s: float) -> Optional[Snapshot]:
-        """The newest shot once there is one behind number `after`; None when there is none within `timeout_s`."""
+        """Wait for a snapshot with a number above `after`; None when none comes within `timeout_s`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._shot is not None and self._shot.number > after, timeout_s)
-            return self._shot if self._shot is not None and self._shot.number > after else None
+            self._changed.wait_for(lambda: self._snapshot is not None and self._snapshot.number > after, timeout_s)
+            return self._snapshot if self._snapshot is not None and self._snapshot.number > after else None
 
     def subscribe(self, callback: Callable[[int], None]) -> None:
-        """Have `callback` called with the number of each new shot or state, in any thread. It must not wait."""
+        """Call `callback` with the number of each new snapshot or state, in any thread. It must not block."""
         with self._changed:
             self._callbacks.append(callback)
 
     def unsubscribe(self, callback: Callable[[int], None]) -> None:
-        """Call it no more."""
+        """Remove a callback."""
         with self._changed:
             self._callbacks.remove(callback)
 
     def jpeg(self) -> Tuple[int, bytes]:
-        """What there is to be seen as a JPEG, and its number: the newest frame with its boxes, or why there is none.
+        """Encode the current image as JPEG, with its number: the newest frame with boxes, or a card with the reason.
 
-        Encoded once however many ask. At most 1280 pixels wide and high.
+        Encoded once for all callers, at most 1280 pixels wide and high.
         """
         with self._encoding:
             with self._changed:
-                number, shot, state, reason = self._number, self._shot, self._state, self._reason
+                number, snapshot, state, reason = self._number, self._snapshot, self._state, self._reason
             if self._encoded[0] != number:
                 begun = time.perf_counter()
                 image = (
-                    _picture.painted(shot.frame, shot.result)
-                    if shot
-                    else _picture.card(self._hw, (self.title, state, reason))
+                    _render.render_frame(snapshot.frame, snapshot.result)
+                    if snapshot
+                    else _render.render_message(self._hw, (self.title, state, reason))
                 )
-                self._encoded = number, _picture.jpeg(image)
+                self._encoded = number, _render.encode_jpeg(image)
                 self.observe("encode", time.perf_counter() - begun)
             return self._encoded
 
     def counts(self, minutes: float = 5.0) -> Dict[str, Any]:
-        """How many of each label were in view, in each 10 s of the last minutes (60 at most), newest last, as JSON.
+        """Label counts over the last minutes (60 at most) in steps of 10 s, newest last, as JSON.
 
-        `counts` by label are means over the frames of 10 s, 0 where there was none; `frames` says how many there were.
+        `counts` by label are means over the frames of a step, 0 where there was none; `frames` is their number.
         """
         last = int(self._clock() // BUCKET_S)
         spans = max(1, min(KEPT_S // BUCKET_S, round(minutes * 60 / BUCKET_S)))
         with self._changed:
-            kept = {b.number: (b.frames, dict(b.found)) for b in self._buckets if last - b.number < spans}
+            buckets = {b.number: (b.frames, dict(b.label_counts)) for b in self._buckets if last - b.number < spans}
         empty: Tuple[int, Dict[str, int]] = (0, {})
-        columns = [kept.get(number, empty) for number in range(last - spans + 1, last + 1)]
-        labels = sorted({label for _, found in columns for label in found})
+        columns = [buckets.get(number, empty) for number in range(last - spans + 1, last + 1)]
+        labels = sorted({label for _, counts in columns for label in counts})
         return {
             "step_s": BUCKET_S,
             "frames": [frames for frames, _ in columns],
             "counts": {
-                label: [round(found.get(label, 0) / max(1, frames), 2) for frames, found in columns] for label in labels
+                label: [round(counts.get(label, 0) / max(1, frames), 2) for frames, counts in columns]
+                for label in labels
             },
         }
 
-    def described(self) -> Dict[str, Any]:
+    def to_dict(self) -> Dict[str, Any]:
         """Name, source, state, figures and settings as JSON."""
         latency, settings, hw = self.latency_ms, self.settings, self._hw
         return {

@@ -1,7 +1,7 @@
-"""What a Prometheus server is told: of the streams, the engine, those who send on, the process and the board.
+"""Prometheus metrics of the streams, the engine, MQTT and webhooks, the process and the board.
 
-What is counted elsewhere is read there when somebody asks; only the stages' times are kept here. Names and units as
-prometheus.io, "Metric and label naming", has them.
+Counters of other modules are read when metrics are scraped; only the stage times are stored here. Names and units
+follow prometheus.io, "Metric and label naming".
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Rows = Sequence[Tuple[Sequence[str], float]]
 
 
 class Metrics:
-    """All figures of a server, in a registry of their own; `render` them.
+    """All metrics of a server, in a registry of their own; `render` them.
 
-    `facts` (engine, device, model ...) are shown as labels of `edgecsp_engine_info`. It sets `observe` of the batcher
+    `facts` (engine, device, model ...) become labels of `edgecsp_engine_info`. It sets `observe` of the pool
     and of the views. `mqtt` and `webhooks` may be set later. Raises `EngineUnavailable` without prometheus-client.
     """
 
     def __init__(
         self,
-        batcher: InferencePool,
+        pool: InferencePool,
         views: Sequence[StreamState],
         bus: Optional[Bus] = None,
         *,
@@ -47,33 +47,33 @@ class Metrics:
             raise EngineUnavailable("metrics need prometheus-client; type: pip install 'edgecsp[serve]'") from None
         self.mqtt: Optional[Mqtt] = None
         self.webhooks: Optional[Webhooks] = None
-        self._batcher, self._views, self._bus = batcher, list(views), bus
-        self._facts = {"version": __version__, "model": batcher.model.name, **(facts or {})}
+        self._pool, self._views, self._bus = pool, list(views), bus
+        self._facts = {"version": __version__, "model": pool.model.name, **(facts or {})}
         self._board = board or Board()
         self._registry = prometheus_client.CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self._registry)
         self._stages = prometheus_client.Histogram(
             "edgecsp_stage_seconds",
-            "Time of each stage of a picture, its waiting for the engine included",
+            "Time of each stage of an image, including waiting for the engine",
             ["stage"],
             buckets=BUCKETS,
             registry=self._registry,
         )
-        self._by_stage: Dict[str, Any] = {}  # asked for a name, prometheus-client checks it every time
+        self._by_stage: Dict[str, Any] = {}  # prometheus-client validates a name at each call
         self._registry.register(_Read(self._families))
-        batcher.observe = self.observe
+        pool.observe = self.observe
         for view in self._views:
             view.observe = self.observe
 
     def observe(self, stage: str, seconds: float) -> None:
-        """Take in how long a stage took."""
-        told = self._by_stage.get(stage)
-        if told is None:
-            told = self._by_stage[stage] = self._stages.labels(stage)
-        told.observe(seconds)
+        """Record the duration of a stage."""
+        histogram = self._by_stage.get(stage)
+        if histogram is None:
+            histogram = self._by_stage[stage] = self._stages.labels(stage)
+        histogram.observe(seconds)
 
     def render(self) -> Tuple[bytes, str]:
-        """All figures now, and their content type: Prometheus' text format 0.0.4."""
+        """Render all metrics, with the content type: Prometheus' text format 0.0.4."""
         from prometheus_client import exposition
 
         return exposition.generate_latest(self._registry), "text/plain; version=0.0.4; charset=utf-8"
@@ -88,90 +88,97 @@ class Metrics:
     def _of_streams(self) -> Iterator[Any]:
         views = self._views
         by_view: Dict[str, Tuple[str, Callable[[StreamState], float]]] = {
-            "frames": ("Frames that were computed", lambda view: view.frames),
-            "frames_dropped": ("Frames that were passed over for newer ones", lambda view: view.dropped),
-            "stream_reconnects": ("How often a live source was opened again", lambda view: view.reconnects),
+            "frames": ("Frames processed", lambda view: view.frames),
+            "frames_dropped": ("Frames dropped because a newer one came", lambda view: view.dropped),
+            "stream_reconnects": ("Reconnects of a live source", lambda view: view.reconnects),
         }
         for name, (words, read) in by_view.items():
             yield _counter(name, words, ["stream"], [((view.name,), read(view)) for view in views])
-        found = [((view.name, label), count) for view in views for label, count in sorted(view.found.copy().items())]
-        yield _counter("detections", "Objects that were found, in all frames", ["stream", "label"], found)
+        detections = [
+            ((view.name, label), count) for view in views for label, count in sorted(view.label_counts.copy().items())
+        ]
+        yield _counter("detections", "Objects detected, in all frames", ["stream", "label"], detections)
         up = [((view.name,), float(view.state == "live")) for view in views]
-        yield _gauge("stream_up", "1 while a stream brings pictures", ["stream"], up)
+        yield _gauge("stream_up", "1 while a stream is live", ["stream"], up)
         fps = [((view.name,), view.fps) for view in views]
-        yield _gauge("stream_frames_per_second", "Frames a second, over the last three", ["stream"], fps)
+        yield _gauge("stream_frames_per_second", "Frames per second, over the last three seconds", ["stream"], fps)
         late = [((view.name,), ms / 1000) for view in views for ms in [view.latency_ms] if ms is not None]
-        yield _gauge("stream_latency_seconds", "From a frame's coming to its result, on average", ["stream"], late)
+        yield _gauge("stream_latency_seconds", "Mean time from a frame's arrival to its result", ["stream"], late)
 
     def _of_engine(self) -> Iterator[Any]:
-        batcher = self._batcher
+        pool = self._pool
         names = sorted(self._facts)
-        yield _gauge("engine_info", "What computes here", names, [([str(self._facts[name]) for name in names], 1)])
-        yield _gauge("engine_healthy", "1 while there is a session to ask", [], [((), float(batcher.healthy))])
-        yield _counter("engine_restarts", "Sessions that took a broken one's place", [], [((), batcher.restarts)])
-        yield _gauge("queue_requests", "Requests that wait for the engine", [], [((), batcher.depth)])
+        yield _gauge(
+            "engine_info",
+            "Engine, device, precision and model",
+            names,
+            [([str(self._facts[name]) for name in names], 1)],
+        )
+        yield _gauge("engine_healthy", "1 while the inference session works", [], [((), float(pool.healthy))])
+        yield _counter("engine_restarts", "Sessions opened to replace a failed one", [], [((), pool.restarts)])
+        yield _gauge("queue_requests", "Requests waiting for the engine", [], [((), pool.depth)])
         if self._bus is not None:
-            yield _gauge("event_listeners", "Who hears of detections", [], [((), self._bus.listeners)])
+            yield _gauge("event_listeners", "Listeners of events", [], [((), self._bus.listeners)])
 
     def _of_senders(self) -> Iterator[Any]:
         mqtt, hooks = self.mqtt, self.webhooks
         if mqtt is not None:
-            yield _gauge("mqtt_connected", "1 while there is a broker", [], [((), float(mqtt.connected))])
-            yield _counter("mqtt_connects", "How often the broker was reached", [], [((), mqtt.connects)])
-            yield _counter("mqtt_messages_sent", "Messages that the broker has taken", [], [((), mqtt.sent)])
+            yield _gauge("mqtt_connected", "1 while connected to the broker", [], [((), float(mqtt.connected))])
+            yield _counter("mqtt_connects", "Connections to the broker", [], [((), mqtt.connects)])
+            yield _counter("mqtt_messages_sent", "Messages acknowledged by the broker", [], [((), mqtt.sent)])
             yield _counter(
-                "mqtt_messages_dropped", "Messages for which there was no room", [], [((), mqtt.spool.dropped)]
+                "mqtt_messages_dropped", "Messages dropped because the spool was full", [], [((), mqtt.spool.dropped)]
             )
-            yield _gauge("mqtt_messages_waiting", "Messages that wait for the broker", [], [((), len(mqtt.spool))])
+            yield _gauge("mqtt_messages_waiting", "Messages waiting for the broker", [], [((), len(mqtt.spool))])
         if hooks is not None:
             for name, words, of, make in (
-                ("webhook_events_sent", "Events that a webhook has taken", hooks.sent, _counter),
-                ("webhook_events_dropped", "Events that were given up", hooks.dropped, _counter),
-                ("webhook_events_waiting", "Events that wait for a webhook", hooks.waiting, _gauge),
+                ("webhook_events_sent", "Events delivered to a webhook", hooks.sent, _counter),
+                ("webhook_events_dropped", "Events dropped", hooks.dropped, _counter),
+                ("webhook_events_waiting", "Events waiting for a webhook", hooks.waiting, _gauge),
             ):
                 yield make(name, words, ["hook"], [((hook,), count) for hook, count in of.items()])
 
     def _of_errors(self) -> Any:
         rows = [((where,), count) for where, count in sorted(unexpected.counts().items())]
-        return _counter("unexpected_errors", "Exceptions that nobody expected, by what was at work", ["where"], rows)
+        return _counter("unexpected_errors", "Unexpected exceptions, by component", ["where"], rows)
 
     def _of_board(self) -> Iterator[Any]:
         temperatures = [((zone,), celsius) for zone, celsius in self._board.temperatures_c().items()]
-        yield _gauge("temperature_celsius", "Temperatures that the board tells", ["zone"], temperatures)
+        yield _gauge("temperature_celsius", "Temperatures reported by the board", ["zone"], temperatures)
         watts = [((rail,), value) for rail, value in self._board.rails_w().items()]
-        yield _gauge("power_watts", "Power that the board tells, by rail", ["rail"], watts)
+        yield _gauge("power_watts", "Power reported by the board, by rail", ["rail"], watts)
         joules = [((package,), value) for package, value in self._board.energy_j().items()]
-        yield _counter("energy_joules", "What the CPU has taken, where the kernel tells", ["package"], joules)
+        yield _counter("energy_joules", "Energy used by the CPU, where the kernel reports it", ["package"], joules)
 
 
 class _Read:
-    """What prometheus-client calls a collector."""
+    """Collector for prometheus-client that reads current values."""
 
     def __init__(self, families: Callable[[], Iterable[Any]]) -> None:
         self._families = families
 
     def collect(self) -> Iterable[Any]:
-        """The figures now."""
+        """Return the current metrics."""
         return self._families()
 
     def describe(self) -> Iterable[Any]:
-        """Nothing beforehand: which there are is found out when they are read."""
+        """Return nothing: the metrics are known only when they are collected."""
         return ()
 
 
 def _counter(name: str, words: str, labels: Sequence[str], rows: Rows) -> Any:
     from prometheus_client.core import CounterMetricFamily
 
-    return _filled(CounterMetricFamily(f"edgecsp_{name}", words, labels=labels), rows)
+    return _fill(CounterMetricFamily(f"edgecsp_{name}", words, labels=labels), rows)
 
 
 def _gauge(name: str, words: str, labels: Sequence[str], rows: Rows) -> Any:
     from prometheus_client.core import GaugeMetricFamily
 
-    return _filled(GaugeMetricFamily(f"edgecsp_{name}", words, labels=labels), rows)
+    return _fill(GaugeMetricFamily(f"edgecsp_{name}", words, labels=labels), rows)
 
 
-def _filled(family: Any, rows: Rows) -> Any:
+def _fill(family: Any, rows: Rows) -> Any:
     for labels, value in rows:
         family.add_metric(labels, value)
     return family

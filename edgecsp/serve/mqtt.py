@@ -1,10 +1,10 @@
-"""Detections to an MQTT broker: at least once, in order, also what was found while the broker was away.
+"""Send detections to an MQTT broker: at least once, in order, and also those of the time it was unreachable.
 
-    PREFIX/availability      "online", and "offline" when we are gone (retained; the broker says it for us)
-    PREFIX/STREAM/state      {"state", "reason", "counts": {label: n}, "time"}: the newest (retained)
-    PREFIX/STREAM/events     what has changed, as `/events` has it; `id` tells one that comes twice
+    PREFIX/availability      "online", or "offline" after a disconnect (retained; the broker sends it as our will)
+    PREFIX/STREAM/state      {"state", "reason", "counts": {label: n}, "time"}: the latest (retained)
+    PREFIX/STREAM/events     changes, as in `/events`; `id` identifies duplicates
 
-Only what a broker has acknowledged is taken out of the spool on disk.
+A message leaves the spool on disk only when the broker has acknowledged it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..errors import EngineUnavailable, OutputError, UsageError
 from ..zoo import store
 from . import homeassistant, unexpected
 from ._mqtt_connection import FAREWELL_S, TIMEOUT_S, MqttConnection
-from .address import shown, split
+from .address import redact_source, split
 from .event_throttle import EVERY_S, EventThrottle, counts
 from .events import LIMIT, Bus, Event, now
 from .live import StreamState
@@ -38,7 +38,7 @@ EXAMPLE = "mqtt://user:password@host:1883/prefix, or mqtts:// for TLS"
 
 @dataclass(frozen=True)
 class Broker:
-    """Where messages go, and by which names. `discovery` is Home Assistant's prefix, "" for none."""
+    """Address, credentials and topic prefix of a broker. `discovery` is Home Assistant's prefix, "" for none."""
 
     host: str
     port: int
@@ -51,7 +51,7 @@ class Broker:
 
     @property
     def name(self) -> str:
-        """What to call it: no login."""
+        """URL without credentials."""
         return f"mqtt{'s' * self.tls}://{self.host}:{self.port}/{self.prefix}"
 
 
@@ -63,33 +63,32 @@ def broker(
     ca: Optional[str] = None,
     discovery: str = homeassistant.PREFIX,
 ) -> Broker:
-    """A URL -> a broker: mqtt://user:password@host:1883/prefix, or mqtts:// for TLS.
+    """Parse a broker's URL: mqtt://user:password@host:1883/prefix, or mqtts:// for TLS.
 
-    The prefix is edgecsp/HOSTNAME when the URL has none, so that two boxes do not talk over each other. Raises
-    `UsageError`, which does not quote the login.
+    The prefix is edgecsp/HOSTNAME when the URL has none, so that two devices do not share topics. Raises `UsageError`
+    without quoting credentials.
     """
     parts = split(url, ("mqtt", "mqtts"), "MQTT broker", EXAMPLE)
     host, port = str(parts.hostname), parts.port
     tls = parts.scheme == "mqtts"
     if ca is not None and not tls:
-        raise UsageError(f"{shown(url)}: a certificate is for mqtts://")
+        raise UsageError(f"{redact_source(url)}: a CA certificate needs mqtts://")
     if ca is not None and not Path(ca).is_file():
-        raise UsageError(f"there is no certificate at {ca}")
+        raise UsageError(f"no certificate file at {ca}")
     prefix = unquote(parts.path).strip("/") or f"{homeassistant.PROJECT}/{homeassistant.slug(socket.gethostname())}"
     if any(sign in prefix for sign in "+#\0"):
-        raise UsageError(f"the prefix {prefix!r}: topics that are published have no + and no #")
+        raise UsageError(f"the prefix {prefix!r}: + and # are not allowed in topics")
     user = username if username is not None else unquote(parts.username) if parts.username else None
     word = password if password is not None else unquote(parts.password) if parts.password else None
     return Broker(host, port or (8883 if tls else 1883), tls, prefix, user, word, ca, discovery.strip("/"))
 
 
 class Mqtt:
-    """Sends what happens on the bus to a broker; `start` it, and `close` it in any case.
+    """Sends the events of the bus to a broker; `start` it, and always `close` it.
 
-    It never keeps a stream waiting: what happens goes into the spool, and from there to the broker when there is one.
-    `labels` are the model's. That the broker is there, or why not, is logged. `sent` counts
-    what was acknowledged, `connects` how often the broker was reached. Raises `EngineUnavailable` without paho-mqtt,
-    and `OutputError` when there is no place for the spool.
+    It never blocks a stream: events go into the spool, and from there to the broker while it is connected. `labels` are
+    the model's. Connects and failures are logged. `sent` counts acknowledged messages, `connects` connections. Raises
+    `EngineUnavailable` without paho-mqtt, and `OutputError` when the spool cannot be created.
     """
 
     def __init__(
@@ -104,32 +103,34 @@ class Mqtt:
         backoff: Optional[Backoff] = None,
     ) -> None:
         try:
-            import paho.mqtt.client  # noqa: F401 - asked for now, not in a thread
+            import paho.mqtt.client  # noqa: F401 - fail here and not in a thread
         except ImportError:
             raise EngineUnavailable("MQTT needs paho-mqtt; type: pip install 'edgecsp[serve]'") from None
         self.target = target
-        self.spool = spool if spool is not None else Spool(place(target))
+        self.spool = spool if spool is not None else Spool(spool_path(target))
         self.sent = self.connects = 0
         self.connected = False
         self._reached = 0.0
         self._views = {view.name: view for view in views}
         self._labels = tuple(labels)
         self._ids = homeassistant.Ids(target.prefix, list(self._views), self._labels)
-        self._said = ""
+        self._last_message = ""
         self._backoff = backoff or Backoff()
         self._lock = threading.Lock()
         self.wake = threading.Event()
         self.stop = threading.Event()
         self._counts: Dict[str, Dict[str, int]] = {name: {} for name in self._views}
         self._changed: Set[str] = set(self._views)
-        self._seen: Dict[str, Set[str]] = {name: self._wanted(view) for name, view in self._views.items()}
+        self._seen_labels: Dict[str, Set[str]] = {
+            name: self._selected_labels(view) for name, view in self._views.items()
+        }
         self._announced: Set[str] = set()
         self._events = bus.subscribe(LIMIT * 4)
-        self._notices = EventThrottle(self._events, every_s)
+        self._throttle = EventThrottle(self._events, every_s)
         self._threads: List[threading.Thread] = []
 
     def start(self) -> None:
-        """Listen and send, each in a thread; returns at once."""
+        """Start the threads that listen and send; returns at once."""
         for target, name in ((self._listen, "edgecsp-mqtt-in"), (self._run, "edgecsp-mqtt")):
             words = ("mqtt", target, self.stop)
             thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
@@ -137,7 +138,7 @@ class Mqtt:
             thread.start()
 
     def close(self, patience_s: float = TIMEOUT_S + 2) -> None:
-        """Say that we go, end the threads, leave in the spool what has not come."""
+        """Publish "offline" and end the threads; unsent messages stay in the spool."""
         self._events.close()
         late = time.monotonic() + patience_s
         for thread in self._threads[:1]:
@@ -152,22 +153,22 @@ class Mqtt:
         if not any(thread.is_alive() for thread in self._threads):
             self.spool.close()
 
-    # -- what happens -------------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------------
 
-    def _wanted(self, view: StreamState) -> Set[str]:
-        """The labels that were asked for by name; the others get their sensors when they are first seen."""
+    def _selected_labels(self, view: StreamState) -> Set[str]:
+        """Labels selected by name; the sensors of others are created when they are first seen."""
         ids = view.settings.class_ids or ()
         return {self._labels[i] for i in ids if i < len(self._labels)}
 
     def _listen(self) -> None:
-        for event in self._notices:
+        for event in self._throttle:
             stream = event["stream"]
             if stream not in self._views:
                 continue
             with self._lock:
-                found = dict(counts(event)) if event["type"] == "detections" else {}
-                self._counts[stream] = found
-                self._seen[stream].update(found)
+                label_counts = dict(counts(event)) if event["type"] == "detections" else {}
+                self._counts[stream] = label_counts
+                self._seen_labels[stream].update(label_counts)
                 self._changed.add(stream)
             try:
                 self.spool.put(f"{self.target.prefix}/{stream}/events", _json(event))
@@ -187,55 +188,55 @@ class Mqtt:
             self.connected = False
             if self.stop.is_set():
                 return
-            self._say(f"{self.target.name}: {shown(why)}; {len(self.spool)} messages wait, trying again")
+            self._say(f"{self.target.name}: {redact_source(why)}; {len(self.spool)} messages waiting, retrying")
             if self.connects > tries and time.monotonic() - self._reached > STEADY_S:
                 self._backoff.reset()
             self.stop.wait(self._backoff.next_s())
 
     def _say(self, text: str, level: int = logging.WARNING) -> None:
-        if text.split(";")[0] != self._said:  # not at each try
-            self._said = text.split(";")[0]
+        if text.split(";")[0] != self._last_message:  # once, not at each attempt
+            self._last_message = text.split(";")[0]
             LOG.log(level, "%s", text)
 
-    def reached(self) -> None:
-        """Hear that the broker has let us in."""
+    def on_connected(self) -> None:
+        """Record a successful connection."""
         self.connected = True
         self.connects += 1
         self._reached = time.monotonic()
         self._say(f"{self.target.name}: connected", logging.INFO)
 
-    def greet(self) -> None:
-        """Have all that is retained sent again: the broker, or Home Assistant, is new."""
+    def resend_retained(self) -> None:
+        """Send all retained messages again, after a reconnect or a restart of Home Assistant."""
         with self._lock:
             self._announced.clear()
             self._changed.update(self._views)
         self.wake.set()
 
-    def retained(self) -> Dict[str, bytes]:
-        """What has changed of that which the broker keeps, by topic, in the order in which it is to be sent."""
-        found: Dict[str, bytes] = {}
+    def take_retained(self) -> Dict[str, bytes]:
+        """Take the retained messages that changed, by topic, in the order to be sent."""
+        messages: Dict[str, bytes] = {}
         with self._lock:
             for name in sorted(self._changed) if self.target.discovery else ():
-                title, labels = self._views[name].title, sorted(self._seen[name])
-                for topic, said in homeassistant.messages(
+                title, labels = self._views[name].title, sorted(self._seen_labels[name])
+                for topic, payload in homeassistant.messages(
                     self.target.discovery, self.target.prefix, name, title, labels, self._ids
                 ):
                     if topic not in self._announced:
                         self._announced.add(topic)
-                        found[topic] = _json(said)
+                        messages[topic] = _json(payload)
             for name in sorted(self._changed):
-                view, found_there = self._views[name], self._counts[name]
-                said = {"state": view.state, "reason": view.reason, "counts": found_there, "time": now()}
-                found[f"{self.target.prefix}/{name}/state"] = _json(said)
+                view, label_counts = self._views[name], self._counts[name]
+                payload = {"state": view.state, "reason": view.reason, "counts": label_counts, "time": now()}
+                messages[f"{self.target.prefix}/{name}/state"] = _json(payload)
             self._changed.clear()
-        return found
+        return messages
 
 
-def place(target: Broker) -> Path:
-    """Where the messages for a broker wait: under the store's folder, by its name."""
+def spool_path(target: Broker) -> Path:
+    """Path of the spool for a broker, under the store's folder."""
     digest = hashlib.sha256(target.name.encode()).hexdigest()[:16]
     return store.home() / "spool" / f"mqtt-{digest}.db"
 
 
-def _json(said: Event) -> bytes:
-    return json.dumps(said, allow_nan=False).encode()
+def _json(payload: Event) -> bytes:
+    return json.dumps(payload, allow_nan=False).encode()

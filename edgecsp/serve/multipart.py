@@ -1,8 +1,8 @@
-"""A multipart form as it comes: its fields, and the image in its field `image`. Source: RFC 7578.
+"""Streaming parser of multipart forms: the fields, and the image in the field `image`. Source: RFC 7578.
 
-Whoever sends it may have no key yet, so its parser is linear in what comes, and small bounds hold before anything is
-kept: of a part's header, of a field's value, of the number of parts. The standard library's reading of a header's
-parameters (`email.message`) is quadratic.
+The client may not be authenticated yet, so the parser takes linear time and bounds the size of a part's header, a
+field's value and the number of parts. The standard library's parser of header parameters (`email.message`) is
+quadratic.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from .body import Receive, piece
 
 IMAGE = "image"
 HEAD_BYTES = 4096  # of a part's header
-VALUE_BYTES = 1000  # of a field's value; what is behind them is dropped
+VALUE_BYTES = 1000  # of a field's value; the rest is dropped
 PARTS = 16
 BOUNDARY = 70  # characters (RFC 2046, 5.1.1)
 
-# A parameter of a header's value. Each is matched where the one before ended, so nothing is read twice.
+# A parameter of a header's value. Each match starts at the end of the last one, so parsing is linear.
 _PARAMETER = re.compile(r'[;\s]+([^\s=;"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"]*)))?', re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
-class Sent(NamedTuple):
-    """A request's image and the fields beside it."""
+class UploadedImage(NamedTuple):
+    """The image of a request and the form's other fields."""
 
     data: bytes
     name: str
@@ -33,22 +33,22 @@ class Sent(NamedTuple):
 
 
 def parameters(value: str) -> Dict[str, str]:
-    """The parameters of a header's value, unquoted, by their names in lower case."""
-    at, found = value.find(";"), {}
+    """Parse the parameters of a header's value, unquoted, by name in lower case."""
+    at, parameters_by_name = value.find(";"), {}
     while at >= 0:
         match = _PARAMETER.match(value, at)
         if match is None:
             break
         name, quoted, plain = match.groups()
-        found[name.lower()] = (plain or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        parameters_by_name[name.lower()] = (plain or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
         at = match.end()
-    return found
+    return parameters_by_name
 
 
 class Form:
-    """A parser of a form that comes in pieces. `field` is called with each field's name and value at the field's end.
+    """Parser of a form that arrives in pieces. `field` is called with the name and value of each field at its end.
 
-    Feed it, then close it. Raises `HTTPRequestError` for what is no form.
+    Feed it, then close it. Raises `HTTPRequestError` for an invalid form.
     """
 
     def __init__(self, kind: str, field: Callable[[str, str], None] = lambda name, value: None) -> None:
@@ -57,36 +57,36 @@ class Form:
             raise HTTPRequestError(400, "multipart/form-data without a boundary")
         self._delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
         self._field = field
-        self._waiting = bytearray(b"\r\n")  # the first delimiter may stand at the very beginning
-        # No bound method: it would be a cycle, and what the form holds would stay until the collector comes.
+        self._waiting = bytearray(b"\r\n")  # the first delimiter may be at the very beginning
+        # Not a bound method: that cycle would keep the form in memory until garbage collection.
         self._read: Callable[[Form], bool] = Form._body
         self._parts = 0
         self._name, self._filename = "", ""
-        self._value = bytearray()  # of the part that is being read; it grows in place
+        self._value = bytearray()  # of the current part; it grows in place
         self._image: Optional[Tuple[bytearray, str]] = None
         self._fields: Dict[str, str] = {}
 
     def feed(self, data: bytes) -> None:
-        """Take the next piece."""
+        """Parse the next piece."""
         self._waiting += data
         while self._read(self):
             pass
 
-    def close(self) -> Sent:
-        """What was sent, when all of it has come."""
+    def close(self) -> UploadedImage:
+        """Return the image and fields of a complete form."""
         if self._image is None and self._read is Form._ended:
             raise HTTPRequestError(
-                400, f"the form has no field {IMAGE}; it has {', '.join(self._fields)[:100] or 'none'}"
+                400, f"the form has no field {IMAGE}; its fields: {', '.join(self._fields)[:100] or 'none'}"
             )
         if self._image is None or self._read is not Form._ended:
             raise HTTPRequestError(400, "the form ends before its last boundary")
-        return Sent(cast(bytes, self._image[0]), self._image[1][:200] or "picture", self._fields)
+        return UploadedImage(cast(bytes, self._image[0]), self._image[1][:200] or "picture", self._fields)
 
-    # -- what is read next: each takes something from what waits, and tells whether there may be more -----------------
+    # -- states: each consumes some of the buffer and returns whether it can go on -------------------------------------
 
     def _body(self) -> bool:
         at = self._waiting.find(self._delimiter)
-        # What is left is shorter than the delimiter: it may be the first bytes of one.
+        # Keep a rest shorter than the delimiter: it may be its first bytes.
         size = at if at >= 0 else len(self._waiting) - len(self._delimiter) + 1
         if size > 0:
             self._keep(self._waiting[:size])
@@ -110,8 +110,8 @@ class Form:
         self._parts += 1
         if self._parts > PARTS:
             raise HTTPRequestError(400, f"the form has more than {PARTS} parts")
-        said = _disposition(bytes(self._waiting[:size]))
-        self._name, self._filename = said.get("name", ""), said.get("filename", "")
+        disposition = _disposition(bytes(self._waiting[:size]))
+        self._name, self._filename = disposition.get("name", ""), disposition.get("filename", "")
         del self._waiting[: size + 4]
         self._read = Form._body
         return True
@@ -144,8 +144,8 @@ def _disposition(head: bytes) -> Dict[str, str]:
     return {}
 
 
-async def receive_form(receive: Receive, kind: str, field: Callable[[str, str], None]) -> Sent:
-    """A request's form; `field` may raise before the rest is read. Raises `HTTPRequestError`."""
+async def receive_form(receive: Receive, kind: str, field: Callable[[str, str], None]) -> UploadedImage:
+    """Receive a request's form; `field` may raise before the rest is read. Raises `HTTPRequestError`."""
     form, more = Form(kind, field), True
     while more:
         data, more = await piece(receive)

@@ -1,6 +1,6 @@
-"""The addresses in OpenAPI 3.0's words, made by hand: what `/openapi.json` gives and `/docs` draws.
+"""OpenAPI 3.0 description of the routes, for `/openapi.json` and `/docs`.
 
-`app.routes` and this list the same addresses; a test holds them against each other.
+A test compares it with `app.routes`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ SCHEMAS: Dict[str, Schema] = {
             class_id=_COUNT, label=_TEXT, score=_UNIT, xyxy=_list(_NUMBER, minItems=4, maxItems=4),
         )),
         classes=_list(_object(["class_id", "label", "score"], class_id=_COUNT, label=_TEXT, score=_UNIT)),
-        warnings=_list(_TEXT, description="what is wrong with the picture; absent when nothing is"),
+        warnings=_list(_TEXT, description="problems with the image; absent when there are none"),
     ),
     "Vision": _object(
         ["success"],
@@ -98,32 +98,32 @@ SCHEMAS: Dict[str, Schema] = {
     ),
 }  # fmt: skip
 _MEANING = {
-    400: "What was sent cannot be meant; `error` says why",
+    400: "The request is invalid; `error` says why",
     401: "A token is needed",
-    403: "Another site's page asked, or the server was called by a name that is not its own",
-    404: "There is no such thing here",
-    408: "The body came too slowly",
-    413: "The body or the picture is too large",
-    415: "The body is of another kind",
-    429: "Too many connections of this address without a valid token",
-    431: "The header, or its Cookie, is too large",
-    500: "An error that the server did not expect; its log has the traceback",
-    503: "Too much is asked at the moment, or the engine is being opened again; see Retry-After",
+    403: "The request comes from another site's page, or names a host that is not this server",
+    404: "Not found",
+    408: "The body did not arrive in time",
+    413: "The body or the image is too large",
+    415: "The content type is not supported",
+    429: "Too many connections from this address without a valid token",
+    431: "The header or its Cookie is too large",
+    500: "Unexpected error; the server's log has the traceback",
+    503: "The server is overloaded, or the engine is restarting; see Retry-After",
 }
-_ANYWHERE = (403, 429, 431, 500)  # decided before a request has a route, or in any of them
+_ANYWHERE = (403, 429, 431, 500)  # possible for every route
 
 
 def _param(name: str, where: str, schema: Schema, text: str) -> Schema:
     return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": text}
 
 
-_NAME = _param("name", "path", _TEXT, "a stream's name, as /api/streams lists it")
-_MODEL = _param("model", "path", _TEXT, "the model's name")
-_VERSION = _param("version", "path", _TEXT, "of the model")
+_NAME = _param("name", "path", _TEXT, "name of a stream, as listed by /api/streams")
+_MODEL = _param("model", "path", _TEXT, "name of the model")
+_VERSION = _param("version", "path", _TEXT, "version of the model")
 _CHOICE = (
-    _param("conf", "query", _UNIT, "lowest score to keep"),
-    _param("iou", "query", _UNIT, "NMS threshold"),
-    _param("classes", "query", _TEXT, "names or numbers to keep, with commas"),
+    _param("conf", "query", _UNIT, "confidence threshold"),
+    _param("iou", "query", _UNIT, "NMS IoU threshold"),
+    _param("classes", "query", _TEXT, "class names or numbers, separated by commas"),
 )
 
 
@@ -138,23 +138,26 @@ def _operation(
     refusal: str = "Error",
     open_to_all: bool = False,
 ) -> Schema:
-    said: Schema = {"tags": [tag], "summary": summary}
+    operation: Schema = {"tags": [tag], "summary": summary}
     if params:
-        said["parameters"] = [dict(each) for each in params]
+        operation["parameters"] = [dict(each) for each in params]
     if body:
-        said["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind, schema in body.items()}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {kind: {"schema": schema} for kind, schema in body.items()},
+        }
     responses = {"200": {"description": "OK", "content": {kind: {"schema": schema} for kind, schema in answer.items()}}}
-    # Whoever sends a body may send a wrong one; and anybody may be refused.
+    # Any body may be invalid, and any request may be refused.
     codes = {*refusals, *_ANYWHERE, *(() if open_to_all else (401,)), *((400, 408, 413, 503) if body else (400,))}
     for code in sorted(codes):
         content = {JSON: {"schema": _ref(refusal if code not in (401, 408, *_ANYWHERE) else "Error")}}
         if refusal != "Error":
             content[JSON] = {"schema": {"anyOf": [_ref(refusal), _ref("Error")]}}
         responses[str(code)] = {"description": _MEANING[code], "content": content}
-    said["responses"] = responses
+    operation["responses"] = responses
     if open_to_all:
-        said["security"] = []
-    return said
+        operation["security"] = []
+    return operation
 
 
 def _paths() -> Dict[str, Dict[str, Schema]]:
@@ -164,51 +167,51 @@ def _paths() -> Dict[str, Dict[str, Schema]]:
     html: Dict[str, Schema] = {"text/html": _TEXT}
     paths: Dict[str, Dict[str, Schema]] = {
         "/v1/detect": {"post": _operation(
-            "detect", "A picture in, boxes out: the words of `edgecsp run --json`", {JSON: _ref("Result")},
+            "detect", "Detect objects in an image; response as `edgecsp run --json`", {JSON: _ref("Result")},
             params=_CHOICE, body={JPEG: _BYTES, "image/png": _BYTES, "application/octet-stream": _BYTES, FORM: form},
             refusals=(415,),
         )},
         "/v1/vision/detection": {"post": _operation(
-            "detect", "The same in the words of CodeProject.AI and DeepStack", {JSON: _ref("Vision")},
+            "detect", "The same in the format of CodeProject.AI and DeepStack", {JSON: _ref("Vision")},
             body={FORM: {"type": "object", "properties": field, "required": ["image"]}}, refusals=(401, 415),
             refusal="Vision",
         )},
-        "/api/state": {"get": _operation("streams", "Everything that the page shows", any_json)},
+        "/api/state": {"get": _operation("streams", "State of the page: model, engine and all streams", any_json)},
         "/api/streams": {"get": _operation(
-            "streams", "The streams", {JSON: _object(["streams"], streams=_list(_ref("Stream")))}
+            "streams", "All streams", {JSON: _object(["streams"], streams=_list(_ref("Stream")))}
         )},
         "/api/streams/{name}": {
-            "get": _operation("streams", "A stream", {JSON: _ref("Stream")}, params=[_NAME], refusals=(404,)),
+            "get": _operation("streams", "One stream", {JSON: _ref("Stream")}, params=[_NAME], refusals=(404,)),
             "put": _operation(
-                "streams", "What a stream keeps from its next frame on; null: the model's own", {JSON: _ref("Stream")},
+                "streams", "Set the filters of a stream; null: the model's default", {JSON: _ref("Stream")},
                 params=[_NAME], body={JSON: _ref("Settings")}, refusals=(404,),
             ),
         },
         "/api/streams/{name}/picture.jpg": {"get": _operation(
-            "streams", "Its newest frame with the boxes", {JPEG: _BYTES}, params=[_NAME], refusals=(404,)
+            "streams", "Newest frame with boxes", {JPEG: _BYTES}, params=[_NAME], refusals=(404,)
         )},
         "/api/streams/{name}/video": {"get": _operation(
-            "streams", "Its frames with the boxes, one after the other (MJPEG)", {"multipart/x-mixed-replace": _BYTES},
+            "streams", "Frames with boxes as MJPEG", {"multipart/x-mixed-replace": _BYTES},
             params=[_NAME], refusals=(404, 503),
         )},
         "/events": {"get": _operation(
-            "streams", "Detections and changes of state (server-sent events)", {"text/event-stream": _TEXT},
+            "streams", "Detections and state changes as server-sent events", {"text/event-stream": _TEXT},
             refusals=(503,),
         )},
-        "/metrics": {"get": _operation("server", "Figures for Prometheus", {"text/plain": _TEXT})},
-        "/v2": {"get": _operation("kserve", "The server", any_json)},
-        "/v2/health/live": {"get": _operation("kserve", "Whether it answers", any_json, open_to_all=True)},
+        "/metrics": {"get": _operation("server", "Metrics for Prometheus", {"text/plain": _TEXT})},
+        "/v2": {"get": _operation("kserve", "Server metadata", any_json)},
+        "/v2/health/live": {"get": _operation("kserve", "Whether the server is live", any_json, open_to_all=True)},
         "/v2/health/ready": {"get": _operation(
-            "kserve", "Whether its engine does", any_json, refusals=(503,), open_to_all=True
+            "kserve", "Whether the engine is ready", any_json, refusals=(503,), open_to_all=True
         )},
-        "/": {"get": _operation("page", "The page", html)},
-        "/docs": {"get": _operation("page", "This, for people", html)},
+        "/": {"get": _operation("page", "Web page", html)},
+        "/docs": {"get": _operation("page", "API documentation", html)},
         "/page/{file}": {"get": _operation(
-            "page", "The page's own files",
+            "page", "Files of the web page",
             {"text/css": _TEXT, "text/javascript": _TEXT, **html, "image/svg+xml": _TEXT},
             params=[_param("file", "path", _TEXT, "index.html, page.css, ...")], refusals=(404,), open_to_all=True,
         )},
-        "/openapi.json": {"get": _operation("server", "This", any_json)},
+        "/openapi.json": {"get": _operation("server", "This description", any_json)},
     }  # fmt: skip
     paths.update(_model_paths(any_json))
     return paths
@@ -221,13 +224,13 @@ def _model_paths(any_json: Dict[str, Schema]) -> Dict[str, Dict[str, Schema]]:
     )  # fmt: skip
     for base, params in named:
         paths[base] = {"get": _operation(
-            "kserve", "The model's tensors", {JSON: _ref("Model")}, params=params, refusals=(404,)
+            "kserve", "Model metadata: inputs and outputs", {JSON: _ref("Model")}, params=params, refusals=(404,)
         )}  # fmt: skip
         paths[f"{base}/ready"] = {"get": _operation(
-            "kserve", "Whether it can be asked", any_json, params=params, refusals=(404, 503)
+            "kserve", "Whether the model is ready", any_json, params=params, refusals=(404, 503)
         )}  # fmt: skip
         paths[f"{base}/infer"] = {"post": _operation(
-            "kserve", "Tensors in, tensors out; or a picture in, boxes out",
+            "kserve", "Run inference: tensors in, raw heads out; or an image in, boxes out",
             {JSON: _ref("InferAnswer"), "application/octet-stream": _BYTES}, params=params,
             body={JSON: _ref("InferRequest")}, refusals=(404, 415),
         )}  # fmt: skip
@@ -235,12 +238,12 @@ def _model_paths(any_json: Dict[str, Schema]) -> Dict[str, Dict[str, Schema]]:
 
 
 def document(model: str, streams: Sequence[str] = (), files: Sequence[str] = ()) -> Dict[str, Any]:
-    """The whole of it; `model`, `streams` and `files` (the page's own) are the names that there are."""
+    """Build the OpenAPI document; `model`, `streams` and `files` (of the page) are the existing names."""
     there = {"model": [model], "version": ["1"], "name": list(streams), "file": list(files)}
     paths = _paths()
     for verbs in paths.values():
-        for said in verbs.values():
-            for each in said.get("parameters", ()):
+        for operation in verbs.values():
+            for each in operation.get("parameters", ()):
                 if each["in"] == "path" and there[each["name"]]:
                     each["schema"] = {**_TEXT, "enum": there[each["name"]]}
     return {
@@ -248,7 +251,7 @@ def document(model: str, streams: Sequence[str] = (), files: Sequence[str] = ())
         "info": {
             "title": "edgecsp",
             "version": __version__,
-            "description": f"Pictures and streams through {model}. A picture: "
+            "description": f"Object detection in images and streams with {model}. Example: "
             "`curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' http://localhost:8080/v1/detect`",
         },
         "tags": [{"name": name} for name in ("detect", "streams", "kserve", "server", "page")],

@@ -1,17 +1,17 @@
-"""When to try again: later each time, and never all at once."""
+"""Exponential backoff with jitter."""
 
 from __future__ import annotations
 
 import random
 from typing import Callable
 
-_OWN = random.Random()  # the module's own state is everybody's
+_OWN = random.Random()  # independent of the global random state
 
 
 class Backoff:
-    """How long to wait before each try: by chance from `least_s` to twice, four times ... it, at most `most_s` seconds.
+    """Random waits before each retry: from `least_s` to twice, four times ... it, at most `most_s` seconds.
 
-    Twenty cameras behind a switch that was without power come back one by one. Source: M. Brooker, "Exponential
+    Twenty cameras behind one switch that lost power reconnect one by one. Source: M. Brooker, "Exponential
     backoff and jitter" (2015), full jitter above a floor.
     """
 
@@ -21,12 +21,12 @@ class Backoff:
         self._tries = 0
 
     def next_s(self) -> float:
-        """Seconds to wait before the next try."""
+        """Return the seconds to wait before the next retry."""
         self._tries += 1
-        # The exponent is bounded, or a camera that is gone for years overflows a float.
+        # The exponent is bounded, or a float would overflow after years of retries.
         most = min(self.most_s, self.least_s * 2.0 ** min(self._tries, 64))
         return self.least_s + self._chance() * (most - self.least_s)
 
     def reset(self) -> None:
-        """It worked: the next wait is a short one again."""
+        """Start again with short waits, after a success."""
         self._tries = 0

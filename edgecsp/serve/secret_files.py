@@ -1,4 +1,4 @@
-"""Files with a secret in them: a token, a password, a key that events are signed with."""
+"""Read files that hold a secret: a token, a password, a signing key."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..errors import UsageError
 
 
 def read(place: Path) -> str:
-    """The text of a file that not everybody on this machine can read. Raises `UsageError`, and what reading raises."""
+    """Read a secret file that must not be world-readable. Raises `UsageError`, `OSError` and `UnicodeDecodeError`."""
     with place.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode  # of what was opened, not of what has the name now
+        mode = os.fstat(file.fileno()).st_mode  # of the open file, not of what has its name now
         if os.name == "posix" and mode & stat.S_IROTH:
             raise UsageError(
-                f"{place} has a secret in it and everybody on this machine can read it "
+                f"{place} holds a secret and is readable by every user "
                 f"(mode {stat.S_IMODE(mode):03o}); type: chmod 600 {place}"
             )
         return file.read().decode("utf-8")

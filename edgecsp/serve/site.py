@@ -1,4 +1,4 @@
-"""A site in one TOML file: the model, the streams, where it listens, to whom it tells what it sees.
+"""Server configuration in one TOML file: model, streams, address, MQTT and webhooks.
 
     model = "yolov4-tiny"
     listen = "0.0.0.0:8080"
@@ -13,8 +13,8 @@
     url = "mqtt://broker/home"
     password = "env:MQTT_PASSWORD"
 
-A path is meant from the file's folder; "env:NAME" and "file:PATH" stand for what is written there. `KEYS` says all that
-may be in it: what reads it, the JSON schema and the errors are made of that.
+Paths are relative to the file's folder; "env:NAME" and "file:PATH" are replaced by the content found there. `KEYS`
+declares all keys; the reader, the JSON schema and the error messages follow from it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from ..types import Model
 from . import mqtt, secret_files, webhooks
 from .guard import check_token, is_loopback
 from .live import StreamState
-from .site_keys import KEYS, LISTS, ConfigKey, line_of, shown_key, unfit
+from .site_keys import KEYS, LISTS, ConfigKey, describe_mismatch, format_key, line_of
 from .streams import check
 
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """A stream of a site. `uri` may have a login in it."""
+    """Configuration of one stream. `uri` may contain credentials."""
 
     name: str
     title: str
@@ -49,58 +49,59 @@ class StreamConfig:
     classes: Optional[Tuple[str, ...]]
 
     def __repr__(self) -> str:
-        return f"<Watched {self.name}>"
+        return f"<StreamConfig {self.name}>"
 
 
 class ServerConfig:
-    """What a site's file says, with its secrets read. Raises `UsageError` that names the file, the line and the key.
+    """Configuration of a server, with its secrets read. Raises `UsageError` that names the file, line and key.
 
-    `[key]` is of the upper table; `watched`, `broker` and `hooks` are the rest, `host` and `port` where to listen.
+    `[key]` reads the top-level table; `stream_configs`, `broker` and `hooks` are the other tables, `host` and `port`
+    the address to listen on.
     """
 
-    def __init__(self, place: Path, text: str, said: Mapping[str, Any]) -> None:
+    def __init__(self, place: Path, text: str, document: Mapping[str, Any]) -> None:
         self._reader = reader = _Reader(place, text)
-        tables = {name: said.get(name, [] if name in LISTS else None) for name in KEYS if name}
-        self._top = reader.table((), {key: value for key, value in said.items() if key not in tables})
+        tables = {name: document.get(name, [] if name in LISTS else None) for name in KEYS if name}
+        self._top = reader.table((), {key: value for key, value in document.items() if key not in tables})
         self.host, self.port = reader.address(str(self["listen"]))
         token = self["token"]
         self.token: Optional[str] = None
         if token is not None:
-            self.token = reader.told(("token",), lambda: check_token(token, "the site's file"))
+            self.token = reader.with_key_errors(("token",), lambda: check_token(token, "the site's file"))
         elif not is_loopback(self.host):
             raise reader.error(
-                ("listen",), f"{self.host} is not this machine alone: give a token as well, env:NAME or file:PATH"
+                ("listen",), f"{self.host} is reachable by others: set a token as well, env:NAME or file:PATH"
             )
-        self.watched = reader.streams(tables["streams"])
+        self.stream_configs = reader.streams(tables["streams"])
         self.broker, self.mqtt_every_s = reader.mqtt(tables["mqtt"])
-        self.hooks = reader.hooks(tables["webhooks"], [each.name for each in self.watched])
+        self.hooks = reader.hooks(tables["webhooks"], [each.name for each in self.stream_configs])
 
     def __getitem__(self, key: str) -> Any:
         return self._top.get(key, KEYS[""][key].default)
 
     @property
     def model(self) -> str:
-        """The model's name, or its file: one beside the site's file comes first."""
+        """Name or path of the model; a file next to the site file takes precedence."""
         return self._reader.path(str(self["model"]))
 
     def views(self, model: Model) -> List[StreamState]:
-        """A view of each stream, by the classes of the model. Raises `UsageError` when it has none of that name."""
-        found = []
-        for at, each in enumerate(self.watched):
+        """Create the state of each stream. Raises `UsageError` for classes that the model does not have."""
+        states = []
+        for at, each in enumerate(self.stream_configs):
             classes = each.classes if each.classes is not None else self["classes"]
             key = ("streams", at, "classes") if each.classes is not None else ("classes",)
             ids = None
             if classes is not None:
-                ids = self._reader.told(key, lambda names=classes: tuple(model.class_ids(list(names))))
+                ids = self._reader.with_key_errors(key, lambda names=classes: tuple(model.class_ids(list(names))))
             settings = Settings(
                 self["conf"] if each.conf is None else each.conf, self["iou"] if each.iou is None else each.iou, ids
             )
-            found.append(StreamState(each.uri, each.name, title=each.title, settings=settings))
-        return found
+            states.append(StreamState(each.uri, each.name, title=each.title, settings=settings))
+        return states
 
 
 def load(place: Union[str, Path]) -> ServerConfig:
-    """A site's file -> the site. Raises `SourceError` (not there), or `UsageError` by file, line and key."""
+    """Load a site file. Raises `SourceError` (cannot be read), or `UsageError` with file, line and key."""
     place = Path(place)
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
@@ -108,16 +109,16 @@ def load(place: Union[str, Path]) -> ServerConfig:
     except OSError as error:
         raise SourceError(f"cannot read {place}: {error.strerror}{nearby(place)}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{place} is no TOML: {error}") from error
+        raise UsageError(f"{place} is not valid TOML: {error}") from error
     try:
-        said = toml.loads(text)
+        document = toml.loads(text)
     except ValueError as error:
-        raise UsageError(f"{place} is no TOML: {error}") from error
-    return ServerConfig(place, text, said)
+        raise UsageError(f"{place} is not valid TOML: {error}") from error
+    return ServerConfig(place, text, document)
 
 
 class _Reader:
-    """Reads tables by `KEYS`, and knows on which line a key stands."""
+    """Reads tables according to `KEYS`; errors name the line of the key."""
 
     def __init__(self, place: Path, text: str) -> None:
         self._place, self._text = place, text
@@ -125,40 +126,40 @@ class _Reader:
     def error(self, key: Sequence[Union[str, int]], words: str) -> UsageError:
         line = line_of(self._text, key)
         where = f"{self._place}" + (f", line {line}" if line else "")
-        return UsageError(f"{where}: {shown_key(key)}: {words}" if key else f"{where}: {words}")
+        return UsageError(f"{where}: {format_key(key)}: {words}" if key else f"{where}: {words}")
 
-    def told(self, key: Sequence[Union[str, int]], work: Any) -> Any:
-        """Work whose errors are this key's."""
+    def with_key_errors(self, key: Sequence[Union[str, int]], work: Any) -> Any:
+        """Call `work` and attribute its errors to a key."""
         try:
             return work()
         except EdgecspError as error:
             raise self.error(key, str(error)) from error
 
     def path(self, text: str) -> str:
-        """A path from the file's folder, if there is something; else the text as it is."""
+        """Resolve a path relative to the file's folder, if it exists; else return the text unchanged."""
         beside = self._place.parent / text
         return str(beside) if text and beside.exists() else text
 
-    def table(self, key: Tuple[Union[str, int], ...], said: Any) -> Dict[str, Any]:
+    def table(self, key: Tuple[Union[str, int], ...], values: Any) -> Dict[str, Any]:
         known = KEYS[str(key[0]) if key else ""]
-        if not isinstance(said, dict):
-            raise self.error(key, "a table is wanted: " + (f"[[{key[0]}]]" if key[0] in LISTS else f"[{key[0]}]"))
-        for name in said:
+        if not isinstance(values, dict):
+            raise self.error(key, "must be a table: " + (f"[[{key[0]}]]" if key[0] in LISTS else f"[{key[0]}]"))
+        for name in values:
             if name not in known:
                 tables = () if key else tuple(each for each in KEYS if each)
                 raise self.error((*key, name), str(UnknownName("key", name, (*known, *tables))))
         for name, what in known.items():
-            if what.needed and name not in said:
-                raise self.error(key, f"{name} is missing: {what.says}")
-        return {name: self._value((*key, name), known[name], value) for name, value in said.items()}
+            if what.is_required and name not in values:
+                raise self.error(key, f"{name} is required: {what.description}")
+        return {name: self._value((*key, name), known[name], value) for name, value in values.items()}
 
     def _value(self, key: Tuple[Union[str, int], ...], what: ConfigKey, value: Any) -> Any:
-        wanted = unfit(what, value)
-        if wanted:
-            shown = "it" if what.secret else f"{value!r}"
-            raise self.error(key, f"{shown} does not fit: {wanted}")
+        mismatch = describe_mismatch(what, value)
+        if mismatch:
+            quoted = "the value" if what.secret else f"{value!r}"
+            raise self.error(key, f"{quoted} is invalid: must be {mismatch}")
         if isinstance(value, str):
-            value = self._meant(key, what, value)
+            value = self._resolve(key, what, value)
         return (
             tuple(str(each) for each in value)
             if what.kind == "texts"
@@ -167,55 +168,55 @@ class _Reader:
             else value
         )
 
-    def _meant(self, key: Tuple[Union[str, int], ...], what: ConfigKey, value: str) -> str:
-        """The value, or what the environment or a file has for it."""
+    def _resolve(self, key: Tuple[Union[str, int], ...], what: ConfigKey, value: str) -> str:
+        """Return the value, or what an environment variable or a file holds for it."""
         kind, separator, name = value.partition(":")
-        if not (separator and kind in ("env", "file") and ("env:NAME" in what.says)):
+        if not (separator and kind in ("env", "file") and ("env:NAME" in what.description)):
             if what.secret:
-                raise self.error(key, "a secret does not stand in the site's file: write env:NAME or file:PATH")
+                raise self.error(key, "secrets are not allowed in the site file: use env:NAME or file:PATH")
             return value
         if kind == "env":
-            found = os.environ.get(name, "")
-            if not found:
-                raise self.error(key, f"the environment has no {name}, or nothing in it")
-            return found.strip()
+            value_text = os.environ.get(name, "")
+            if not value_text:
+                raise self.error(key, f"the environment variable {name} is not set or empty")
+            return value_text.strip()
         place = self._place.parent / name
         try:
-            found = (secret_files.read(place) if what.secret else place.read_text("utf-8")).strip()
+            value_text = (secret_files.read(place) if what.secret else place.read_text("utf-8")).strip()
         except UsageError as error:
             raise self.error(key, str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "no text in UTF-8"
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise self.error(key, f"cannot read {place}: {reason}{nearby(place)}") from error
-        if not found:
+        if not value_text:
             raise self.error(key, f"{place} is empty")
-        return found
+        return value_text
 
     def address(self, listen: str) -> Tuple[str, int]:
         host, _, port = listen.rpartition(":")
         if int(port) > 65535:
-            raise self.error(("listen",), f"{port} is no port: from 0 to 65535")
+            raise self.error(("listen",), f"port {port} is invalid: must be 0 to 65535")
         return host.strip("[]"), int(port)
 
-    def streams(self, said: Any) -> Tuple[StreamConfig, ...]:
-        found: List[StreamConfig] = []
-        for at, each in enumerate(self._listed("streams", said)):
+    def streams(self, entries: Any) -> Tuple[StreamConfig, ...]:
+        configs: List[StreamConfig] = []
+        for at, each in enumerate(self._require_list("streams", entries)):
             table = self.table(("streams", at), each)
             name = table.get("name", f"cam{at + 1}")
-            if name in [other.name for other in found]:
-                raise self.error(("streams", at, "name"), f"there are two streams called {name!r}")
+            if name in [other.name for other in configs]:
+                raise self.error(("streams", at, "name"), f"two streams are named {name!r}")
             uri = self.path(table["source"])
-            self.told(("streams", at, "source"), lambda uri=uri: check(uri))
+            self.with_key_errors(("streams", at, "source"), lambda uri=uri: check(uri))
             title = table.get("title", "") or (name if "name" in table else "")
-            found.append(StreamConfig(name, title, uri, table.get("conf"), table.get("iou"), table.get("classes")))
-        return tuple(found)
+            configs.append(StreamConfig(name, title, uri, table.get("conf"), table.get("iou"), table.get("classes")))
+        return tuple(configs)
 
-    def mqtt(self, said: Any) -> Tuple[Optional[mqtt.Broker], float]:
-        if said is None:
+    def mqtt(self, entries: Any) -> Tuple[Optional[mqtt.Broker], float]:
+        if entries is None:
             return None, float(KEYS["mqtt"]["every_s"].default)
-        table = self.table(("mqtt",), said)
+        table = self.table(("mqtt",), entries)
         ca = table.get("ca")
-        made = self.told(
+        broker = self.with_key_errors(
             ("mqtt", "url"),
             lambda: mqtt.broker(
                 table["url"],
@@ -225,27 +226,27 @@ class _Reader:
                 discovery=table.get("discovery", KEYS["mqtt"]["discovery"].default),
             ),
         )
-        return made, float(table.get("every_s", KEYS["mqtt"]["every_s"].default))
+        return broker, float(table.get("every_s", KEYS["mqtt"]["every_s"].default))
 
-    def hooks(self, said: Any, names: Sequence[str]) -> Tuple[webhooks.Hook, ...]:
-        found = []
-        for at, each in enumerate(self._listed("webhooks", said)):
+    def hooks(self, entries: Any, names: Sequence[str]) -> Tuple[webhooks.Hook, ...]:
+        hooks = []
+        for at, each in enumerate(self._require_list("webhooks", entries)):
             table = self.table(("webhooks", at), each)
             streams = table.get("streams", ())
             for name in streams:
                 if name not in names:
                     raise self.error(("webhooks", at, "streams"), str(UnknownName("stream", name, names)))
-            found.append(
-                self.told(
+            hooks.append(
+                self.with_key_errors(
                     ("webhooks", at, "url"),
                     lambda table=table, streams=streams: webhooks.hook(
                         table["url"], secret=table.get("secret"), streams=streams
                     ),
                 )
             )
-        return tuple(found)
+        return tuple(hooks)
 
-    def _listed(self, name: str, said: Any) -> List[Any]:
-        if not isinstance(said, list):
-            raise self.error((name,), f"a list of tables is wanted: [[{name}]]")
-        return said
+    def _require_list(self, name: str, entries: Any) -> List[Any]:
+        if not isinstance(entries, list):
+            raise self.error((name,), f"must be a list of tables: [[{name}]]")
+        return entries

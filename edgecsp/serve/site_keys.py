@@ -1,4 +1,4 @@
-"""All that may stand in a site's file: its keys, what fits them, where they stand, and the JSON schema of it."""
+"""Keys of the site file: types, bounds, descriptions, line numbers and the JSON schema."""
 
 from __future__ import annotations
 
@@ -15,73 +15,75 @@ LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
 
 @dataclass(frozen=True)
 class ConfigKey:
-    """What may stand under a key: its kind, its bounds, its words for people. `secret`: not in the file itself."""
+    """Declaration of a key: type, bounds and description. `secret`: the value must not be in the file itself."""
 
     kind: str
-    says: str
+    description: str
     least: Optional[float] = None
     most: Optional[float] = None
     pattern: str = ""
     choices: Tuple[str, ...] = ()
     default: Any = None
-    needed: bool = False
+    is_required: bool = False
     secret: bool = False
 
 
-_CONF = ConfigKey("number", "lowest score to keep; the model's own when not given", 0, 1)
-_IOU = ConfigKey("number", "NMS threshold; the model's own when not given", 0, 1)
-_CLASSES = ConfigKey("texts", "names or numbers of the classes to keep; all when not given")
-_EVERY = ConfigKey("number", "at most one message about a stream in so many seconds", 0.05, 3600, default=1.0)
+_CONF = ConfigKey("number", "confidence threshold; default: the model's", 0, 1)
+_IOU = ConfigKey("number", "NMS IoU threshold; default: the model's", 0, 1)
+_CLASSES = ConfigKey("texts", "names or numbers of the classes to detect; default: all")
+_EVERY = ConfigKey("number", "minimum seconds between two messages about a stream", 0.05, 3600, default=1.0)
 
 KEYS: Dict[str, Dict[str, ConfigKey]] = {
     "": {
         "model": ConfigKey("text", "a name (edgecsp models list), or an ONNX file", default=IN_THE_BOX),
         "engine": ConfigKey("text", "see: edgecsp engines", default="auto"),
-        "device": ConfigKey("text", "cpu, cuda, or what else the engine offers", default="auto"),
-        "threads": ConfigKey("whole", "one a physical core when not given", 1, 1024),
-        "precision": ConfigKey("text", "the graph's own when not given", choices=recipes.PRECISIONS),
-        "imgsz": ConfigKey("sides", "the network's input, [height, width]; the model's own when not given", 1, 99999),
+        "device": ConfigKey("text", "cpu, cuda, or another device of the engine", default="auto"),
+        "threads": ConfigKey("whole", "default: one per physical core", 1, 1024),
+        "precision": ConfigKey("text", "default: the graph's", choices=recipes.PRECISIONS),
+        "imgsz": ConfigKey("sides", "network input size, [height, width]; default: the model's", 1, 99999),
         "conf": _CONF,
         "iou": _IOU,
         "classes": _CLASSES,
         "listen": ConfigKey(
-            "text", "HOST:PORT; any host but this machine's own needs a token", pattern=LISTEN, default="127.0.0.1:8080"
+            "text", "HOST:PORT; a host other than localhost needs a token", pattern=LISTEN, default="127.0.0.1:8080"
         ),
-        "token": ConfigKey("text", "what a caller must know: env:NAME or file:PATH", secret=True),
-        "queue": ConfigKey("whole", "requests that may wait for the engine", 1, 4096, default=64),
-        "loop": ConfigKey("flag", "begin films again at their end", default=True),
+        "token": ConfigKey("text", "token that clients must send: env:NAME or file:PATH", secret=True),
+        "queue": ConfigKey("whole", "maximum number of waiting requests", 1, 4096, default=64),
+        "loop": ConfigKey("flag", "restart videos at their end", default=True),
     },
     "streams": {
         "name": ConfigKey(
-            "text", "letters, digits, - and _: in addresses and topics; cam1, cam2 ... when not given", pattern=NAME
+            "text", "letters, digits, - and _, for URLs and topics; default: cam1, cam2 ...", pattern=NAME
         ),
-        "title": ConfigKey("text", "for people"),
+        "title": ConfigKey("text", "title on the page"),
         "source": ConfigKey(
-            "text", "a camera's number, rtsp:// or another URL, a video; env:NAME or file:PATH", needed=True
+            "text", "camera number, rtsp:// or other URL, or video file; env:NAME or file:PATH", is_required=True
         ),
         "conf": _CONF,
         "iou": _IOU,
         "classes": _CLASSES,
     },
     "mqtt": {
-        "url": ConfigKey("text", "mqtt://host:1883/prefix, or mqtts:// for TLS; env:NAME or file:PATH", needed=True),
-        "username": ConfigKey("text", "env:NAME or file:PATH, or the name itself"),
+        "url": ConfigKey(
+            "text", "mqtt://host:1883/prefix, or mqtts:// for TLS; env:NAME or file:PATH", is_required=True
+        ),
+        "username": ConfigKey("text", "env:NAME, file:PATH, or the name itself"),
         "password": ConfigKey("text", "env:NAME or file:PATH", secret=True),
-        "ca": ConfigKey("text", "a file of certificates to trust, for a broker that has one of its own"),
-        "discovery": ConfigKey("text", 'Home Assistant\'s prefix; "" for none', default="homeassistant"),
+        "ca": ConfigKey("text", "CA certificate file, for a broker with a private CA"),
+        "discovery": ConfigKey("text", 'Home Assistant discovery prefix; "" for none', default="homeassistant"),
         "every_s": _EVERY,
     },
     "webhooks": {
-        "url": ConfigKey("text", "https://host/path; env:NAME or file:PATH", needed=True),
-        "secret": ConfigKey("text", "what events are signed with: env:NAME or file:PATH", secret=True),
-        "streams": ConfigKey("texts", "names of the streams to tell of; all when not given"),
+        "url": ConfigKey("text", "https://host/path; env:NAME or file:PATH", is_required=True),
+        "secret": ConfigKey("text", "key that signs events: env:NAME or file:PATH", secret=True),
+        "streams": ConfigKey("texts", "names of the streams to send; default: all"),
     },
 }
 LISTS = ("streams", "webhooks")
 
 
-def unfit(what: ConfigKey, value: Any) -> str:
-    """What is wanted under a key, "" when the value is it."""
+def describe_mismatch(what: ConfigKey, value: Any) -> str:
+    """Describe the expected value of a key; "" when the value is valid."""
     bounds = f" from {what.least:g} to {what.most:g}" if what.least is not None and what.most is not None else ""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     whole = isinstance(value, int) and not isinstance(value, bool)
@@ -89,69 +91,69 @@ def unfit(what: ConfigKey, value: Any) -> str:
     least, most = what.least if what.least is not None else 0, what.most if what.most is not None else 0
     texts = [isinstance(each, str) or (isinstance(each, int) and not isinstance(each, bool)) for each in items]
     sides = [isinstance(each, int) and not isinstance(each, bool) and least <= each <= most for each in items]
-    fit, wanted = {
-        "text": (isinstance(value, str), "a text"),
+    is_valid, expected = {
+        "text": (isinstance(value, str), "a string"),
         "flag": (isinstance(value, bool), "true or false"),
-        "whole": (whole and least <= value <= most, f"a whole number{bounds}"),
+        "whole": (whole and least <= value <= most, f"an integer{bounds}"),
         "number": (number and least <= value <= most, f"a number{bounds}"),
         "texts": (bool(texts) and all(texts), 'a list of names: ["person", "car"]'),
         "sides": (len(sides) == 2 and all(sides), "[height, width] in pixels"),
     }[what.kind]
-    if fit and what.choices and value not in what.choices:
+    if is_valid and what.choices and value not in what.choices:
         return "one of " + ", ".join(what.choices)
-    if fit and what.pattern and not re.match(what.pattern, value):
-        return what.says
-    return "" if fit else wanted
+    if is_valid and what.pattern and not re.match(what.pattern, value):
+        return what.description
+    return "" if is_valid else expected
 
 
-def shown_key(key: Sequence[Union[str, int]]) -> str:
-    """A key as people read it: streams[1].conf, the first being 1."""
+def format_key(key: Sequence[Union[str, int]]) -> str:
+    """Format a key for people: streams[1].conf, counted from 1."""
     return "".join(f"[{each + 1}]" if isinstance(each, int) else f".{each}" for each in key).lstrip(".")
 
 
 def line_of(text: str, key: Sequence[Union[str, int]]) -> Optional[int]:
-    """The line on which a key stands, else its table, counted from 1; None when neither is found (an inline table)."""
+    """Find the line of a key, else of its table, counted from 1; None for neither (an inline table)."""
     *table, name = (*key, "") if key and isinstance(key[-1], int) else (*key,) if key else ("",)
     here: Tuple[Union[str, int], ...] = ()
-    seen: Dict[str, int] = {}
+    indices: Dict[str, int] = {}
     header: Optional[int] = None
     for number, line in enumerate(text.splitlines(), 1):
         opened = re.match(r"\s*(\[\[?)\s*\"?([\w-]+)\"?\s*\]", line)
         if opened:
             label = opened[2]
             if opened[1] == "[[":
-                seen[label] = seen.get(label, -1) + 1
-                here = (label, seen[label])
+                indices[label] = indices.get(label, -1) + 1
+                here = (label, indices[label])
             else:
                 here = (label,)
             if here == tuple(table) or (not table and here[:1] == (name,)):
                 header = header or number
             continue
-        said = re.match(r"\s*\"?([\w-]+)\"?\s*=", line)
-        if said and here == tuple(table) and said[1] == name:
+        assignment = re.match(r"\s*\"?([\w-]+)\"?\s*=", line)
+        if assignment and here == tuple(table) and assignment[1] == name:
             return number
     return header
 
 
 def schema() -> Dict[str, Any]:
-    """The JSON schema of a site's file (draft 2020-12), for editors and for other programs."""
-    made = _table_schema("")
+    """Build the JSON schema of the site file (draft 2020-12), for editors and other programs."""
+    result = _table_schema("")
     for name in KEYS:
         if name:
             table = _table_schema(name)
-            made["properties"][name] = {"type": "array", "items": table} if name in LISTS else table
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A site of edgecsp", **made}
+            result["properties"][name] = {"type": "array", "items": table} if name in LISTS else table
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A site of edgecsp", **result}
 
 
 def _table_schema(name: str) -> Dict[str, Any]:
     keys = KEYS[name]
-    made: Dict[str, Any] = {
+    result: Dict[str, Any] = {
         "type": "object",
         "additionalProperties": False,
         "properties": {key: _key_schema(what) for key, what in keys.items()},
     }
-    needed = [key for key, what in keys.items() if what.needed]
-    return {**made, "required": needed} if needed else made
+    required = [key for key, what in keys.items() if what.is_required]
+    return {**result, "required": required} if required else result
 
 
 def _key_schema(what: ConfigKey) -> Dict[str, Any]:
@@ -164,12 +166,12 @@ def _key_schema(what: ConfigKey) -> Dict[str, Any]:
         "texts": {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
         "sides": {"type": "array", "items": {"type": "integer", **bounds}, "minItems": 2, "maxItems": 2},
     }
-    made = {**kinds[what.kind], "description": what.says}
+    result = {**kinds[what.kind], "description": what.description}
     pattern = what.pattern or (r"^(env|file):." if what.secret else "")
     if pattern:
-        made["pattern"] = pattern
+        result["pattern"] = pattern
     if what.choices:
-        made["enum"] = list(what.choices)
+        result["enum"] = list(what.choices)
     if what.default is not None:
-        made["default"] = what.default
-    return made
+        result["default"] = what.default
+    return result

@@ -1,4 +1,4 @@
-"""Messages that wait on disk until somebody has said that they have come: in order, none lost, bounded."""
+"""Bounded queue on disk for messages that wait for an acknowledgement, in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TABLE = (
 
 
 class SpooledMessage(NamedTuple):
-    """What is to be sent: `number` grows from one to the next, also from one start to the next."""
+    """A queued message; `number` increases, also over restarts."""
 
     number: int
     topic: str
@@ -26,11 +26,11 @@ class SpooledMessage(NamedTuple):
 
 
 class Spool:
-    """A queue in a file. Any thread may use it; one process at a time.
+    """A message queue in a SQLite file. Thread-safe; one process at a time.
 
-    When there are more than `most` messages or `most_bytes`, the oldest go and `dropped` counts them. What was put in
-    survives the end of the process, however that ends (a power cut may take what came in the last moments: it is
-    not forced to the disk each time, which would wear an SD card out). Raises `OutputError`.
+    Above `most` messages or `most_bytes` the oldest are dropped and counted in `dropped`. Queued messages survive a
+    crash of the process (a power cut may lose those of the last moments: a flush to disk for each message would wear
+    out an SD card). Raises `OutputError`.
     """
 
     def __init__(self, path: Union[str, Path], *, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
@@ -42,7 +42,7 @@ class Spool:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(str(self.path), check_same_thread=False, isolation_level=None, timeout=2.0)
         except (OSError, sqlite3.Error) as error:
-            raise self._unfit(error) from error
+            raise self._open_error(error) from error
         try:
             for words in (
                 "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL",
@@ -53,17 +53,17 @@ class Spool:
             row = self._base.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM messages").fetchone()
         except sqlite3.Error as error:
             self._base.close()
-            raise self._unfit(error) from error
+            raise self._open_error(error) from error
         self._count, self._bytes = int(row[0]), int(row[1])
 
-    def _unfit(self, error: Exception) -> OutputError:
-        hint = "set EDGECSP_HOME to a folder of yours"
+    def _open_error(self, error: Exception) -> OutputError:
+        hint = "set EDGECSP_HOME to a writable folder"
         if "locked" in str(error):
-            hint = "another edgecsp sends to the same broker under the same prefix: give one of them another prefix"
-        return OutputError(f"cannot keep messages in {self.path}: {error}; {hint}")
+            hint = "another edgecsp process uses the same broker and prefix: change the prefix of one"
+        return OutputError(f"cannot store messages in {self.path}: {error}; {hint}")
 
     def put(self, topic: str, payload: bytes) -> None:
-        """Take a message in, behind all others."""
+        """Append a message."""
         with self._lock:
             self._run("INSERT INTO messages (topic, payload) VALUES (?, ?)", topic, payload)
             self._count += 1
@@ -76,7 +76,7 @@ class Spool:
                 self.dropped += 1
 
     def after(self, number: int, most: int) -> List[SpooledMessage]:
-        """The first messages behind a number, oldest first."""
+        """Return up to `most` messages with a higher number, oldest first."""
         with self._lock:
             rows = self._run(
                 "SELECT number, topic, payload FROM messages WHERE number > ? ORDER BY number LIMIT ?", number, most
@@ -84,7 +84,7 @@ class Spool:
             return [SpooledMessage(int(row[0]), str(row[1]), bytes(row[2])) for row in rows.fetchall()]
 
     def remove(self, number: int) -> None:
-        """Forget a message: it has come."""
+        """Remove an acknowledged message."""
         with self._lock:
             row = self._run("SELECT length(payload) FROM messages WHERE number = ?", number).fetchone()
             if row is not None:
@@ -96,12 +96,12 @@ class Spool:
         return self._count
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._base.close()
 
     def _run(self, words: str, *values: object) -> sqlite3.Cursor:
         try:
             return self._base.execute(words, values)
-        except sqlite3.Error as error:  # the disk is full, or gone
-            raise OutputError(f"cannot keep messages in {self.path}: {error}") from error
+        except sqlite3.Error as error:  # the disk is full or was removed
+            raise OutputError(f"cannot store messages in {self.path}: {error}") from error

@@ -1,8 +1,8 @@
-"""Sources that are watched for ever, a thread each: opened, read, opened again; one that is dead leaves the rest alone.
+"""Threads that read the streams: each source is opened, read and reopened on its own, whatever happens to the others.
 
-    source -> the newest frame (`flow`) -> batcher.detect -> view, and the bus
+    source -> newest frame (`media.scheduler`) -> pool.detect -> StreamState, and the bus
 
-A video stands in for a camera: it is read at its own rate, from the beginning again when it is over.
+A video file simulates a camera: it is read at its own rate and restarted at its end.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from ..system import cpu
 from ..types import Array, Frame, Result
 from . import events, unexpected
 from ._paced import Paced
-from .address import shown
+from .address import redact_source
 from .live import StreamState
 from .retry import Backoff
 
-STALE_S = 5.0  # a picture older than that is not shown for a live one
-STEADY_S = 10.0  # a source that was live so long may be asked for again at once
-PATIENCE_S = 20.0  # more than a network source's own waits
+STALE_S = 5.0  # an older image is no longer shown as live
+STEADY_S = 10.0  # after so long a live time the backoff is reset
+PATIENCE_S = 20.0  # longer than the timeouts of a network source
 
 
 class Detects(Protocol):
-    """What streams need of a batcher."""
+    """The part of an inference pool that streams use."""
 
     def detect(self, image: Array, settings: Settings) -> Result:
-        """What is in a picture; waits for it."""
+        """Detect objects in an image; blocks."""
         ...
 
 
 def views(uris: Sequence[str], settings: Optional[Settings] = None) -> List[StreamState]:
-    """Sources -> views called cam1, cam2 ...; see `check` for what is raised. No camera is opened."""
+    """Create the states of sources, named cam1, cam2 ... No camera is opened. Raises as `check` does."""
     for uri in uris:
         check(uri)
     return [StreamState(uri, f"cam{number}", settings=settings) for number, uri in enumerate(uris, 1)]
 
 
 def check(uri: str) -> None:
-    """Whether a source can be meant: files must be there and readable, URLs of a kind that is known.
+    """Check a source without opening cameras: files must be readable, URLs of a supported scheme.
 
-    A camera need not be there yet. Raises `SourceError` or `UsageError`.
+    Raises `SourceError` or `UsageError`.
     """
     if uri == "-":
-        raise UsageError("a stream cannot be read from standard input; send pictures to /v1/detect instead")
+        raise UsageError("standard input cannot be a stream; send images to /v1/detect instead")
     if uri.isdigit() or uri.startswith(("/dev/video", "gst:", "csi:")):
         return
     scheme, separator, _ = uri.partition("://")
@@ -59,20 +59,20 @@ def check(uri: str) -> None:
         sources.open(uri).close()
     elif scheme.lower() not in SCHEMES:
         known = ", ".join((*SCHEMES, "csi", "gst:PIPELINE"))
-        raise SourceError(f"{shown(uri)}: no source speaks {scheme.lower()!r}; known: {known}")
+        raise SourceError(f"{redact_source(uri)}: the scheme {scheme.lower()!r} is not supported; supported: {known}")
 
 
 class Streams:
-    """The threads behind the views; `start` them, and `close` them in any case.
+    """The threads that read the streams; `start` them, and always `close` them.
 
-    `loop` begins films again at their end. A view that has not had a frame for `stale_s` seconds says so. What becomes
-    of a stream is told on the bus. `backoff` makes the waits between tries, `open_source` the sources.
+    `loop` restarts videos at their end. A stream without a frame for `stale_s` seconds gets the state "no signal".
+    State changes are published on the bus. `backoff` creates the waits between retries, `open_source` the sources.
     """
 
     def __init__(
         self,
         views: Sequence[StreamState],
-        batcher: Detects,
+        pool: Detects,
         bus: events.Bus,
         *,
         loop: bool = True,
@@ -85,13 +85,15 @@ class Streams:
         self._stop = threading.Event()
         decoders = max(1, cpu.threads() // max(1, len(self.views)))
         self._feeds = [
-            _Feed(view, batcher, bus, self._stop, loop, backoff(), open_source, decoders) for view in self.views
+            _Feed(view, pool, bus, self._stop, loop, backoff(), open_source, decoders) for view in self.views
         ]
         self._threads: List[threading.Thread] = []
 
     def start(self) -> None:
-        """Open all, each in its own thread; returns at once."""
-        targets = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds] + [(self._look, "edgecsp-look")]
+        """Start a thread for each stream; returns at once."""
+        targets = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds] + [
+            (self._check_stale, "edgecsp-look")
+        ]
         for target, name in targets:
             words = ("stream", target, self._stop)
             thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
@@ -99,7 +101,7 @@ class Streams:
             thread.start()
 
     def close(self, patience_s: float = PATIENCE_S) -> None:
-        """Stop all and wait for them: no thread and no handle is left, unless a source keeps silent for longer."""
+        """Stop all threads and wait for them, at most `patience_s` seconds."""
         self._stop.set()
         for feed in self._feeds:
             feed.close()
@@ -108,12 +110,12 @@ class Streams:
             thread.join(max(0.0, late - time.monotonic()))
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for view in self.views:
-            view.turn("ended", "the server is being shut down")
+            view.set_state("ended", "the server is shutting down")
 
-    def _look(self) -> None:
+    def _check_stale(self) -> None:
         while not self._stop.wait(min(0.5, self._stale_s / 4)):
             for feed in self._feeds:
-                feed.look(self._stale_s)
+                feed.check_stale(self._stale_s)
 
     def __enter__(self) -> Streams:
         self.start()
@@ -124,8 +126,8 @@ class Streams:
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """What came of a frame: a result, or why there is none; and when the frame had come."""
+class _Outcome:
+    """Result of a frame, or the reason why there is none, with the arrival time."""
 
     came: float
     result: Optional[Result]
@@ -133,12 +135,12 @@ class _Looked:
 
 
 class _Feed:
-    """One stream: opened, read until it breaks, opened again."""
+    """One stream: opened, read until it fails, reopened."""
 
     def __init__(
         self,
         view: StreamState,
-        batcher: Detects,
+        pool: Detects,
         bus: events.Bus,
         stop: threading.Event,
         loop: bool,
@@ -147,55 +149,55 @@ class _Feed:
         decoders: int,
     ) -> None:
         self.view = view
-        self._batcher, self._bus, self._stop, self._loop = batcher, bus, stop, loop
+        self._pool, self._bus, self._stop, self._loop = pool, bus, stop, loop
         self._backoff, self._open, self._decoders = backoff, open_source, decoders
         self._paced: Optional[Paced] = None
         self._opened = 0
         self._had_something = False
-        view.turned = lambda state, reason: bus.publish(events.state(view.name, state, reason))
+        view.on_state_change = lambda state, reason: bus.publish(events.state(view.name, state, reason))
 
     def run(self) -> None:
-        """The thread: until it is stopped, or a video is over."""
+        """Run the thread until it is stopped or a video ends."""
         while not self._stop.is_set():
             begun, frames, video = time.monotonic(), self.view.frames, False
             try:
                 why, video = self._watch()
             except EdgecspError as error:
                 why = str(error)
-            except BaseException as error:  # noqa: BLE001 - a library that stumbles once must not end the stream for ever
+            except BaseException as error:  # noqa: BLE001 - one failure of a library must not end the stream
                 why = f"{type(error).__name__}: {error}"
                 unexpected.report("stream", error)
             if self._stop.is_set():
                 return
             if video and not why:
                 if not self._loop:
-                    self.view.turn("ended", "the video is over")
+                    self.view.set_state("ended", "the video ended")
                     return
                 continue
-            self.view.turn("no signal", shown(why or "the source ended"))
+            self.view.set_state("no signal", redact_source(why or "the source ended"))
             if self.view.frames > frames and time.monotonic() - begun > STEADY_S:
                 self._backoff.reset()
             self._stop.wait(self._backoff.next_s())
 
     def close(self) -> None:
-        """End what is being read, from another thread."""
+        """Close the current source, from another thread."""
         paced = self._paced
         if paced is not None:
             paced.close()
 
-    def look(self, stale_s: float) -> None:
-        """Take an old picture away, from another thread."""
-        shot, paced = self.view.latest(), self._paced
-        if shot is not None and shot.frame.stream.fps:
-            stale_s = max(stale_s, 3 / shot.frame.stream.fps)  # there are cameras that give a frame in ten seconds
-        if shot is None or time.monotonic() - shot.at < stale_s:
+    def check_stale(self, stale_s: float) -> None:
+        """Set the state "no signal" when the image is too old, from another thread."""
+        snapshot, paced = self.view.latest(), self._paced
+        if snapshot is not None and snapshot.frame.stream.fps:
+            stale_s = max(stale_s, 3 / snapshot.frame.stream.fps)  # some cameras send one frame in ten seconds
+        if snapshot is None or time.monotonic() - snapshot.at < stale_s:
             return
         waits = paced is not None and time.monotonic() - paced.came < stale_s
-        why = "the engine has not answered" if waits else "no frame"
-        self.view.turn("no signal", f"{why} for {stale_s:g} s")
+        why = "the engine did not respond" if waits else "no frame"
+        self.view.set_state("no signal", f"{why} for {stale_s:g} s")
 
     def _watch(self) -> Tuple[str, bool]:
-        """One opening of the source: why it broke off ("" when it did not), and whether it is a video."""
+        """Read the source once until its end; return why it failed ("" if not) and whether it is a video."""
         source = self._open(self.view.uri)
         self._opened += 1
         self.view.reconnects += source.live and self._opened > 1
@@ -219,28 +221,28 @@ class _Feed:
         return why, not source.live
 
     def _detect(self, frame: Frame) -> Any:
-        """In `flow`'s worker: an error of the engine is this frame's, not the end of the stream."""
+        """Detect in the scheduler's worker: an engine error belongs to this frame and does not end the stream."""
         paced = self._paced
-        came = paced.taken(frame.index) if paced else time.monotonic()
+        came = paced.pop_arrival(frame.index) if paced else time.monotonic()
         try:
-            return _Looked(came, self._batcher.detect(frame.image, self.view.settings))
+            return _Outcome(came, self._pool.detect(frame.image, self.view.settings))
         except EdgecspError as error:
             why = str(error)
-        except BaseException as error:  # noqa: BLE001 - shown to people; the next frame may be better
+        except BaseException as error:  # noqa: BLE001 - shown on the page; the next frame may work
             why = f"{type(error).__name__}: {error}"
             unexpected.report("stream", error)
-        self.view.turn("failed", shown(why))
+        self.view.set_state("failed", redact_source(why))
         self._stop.wait(1.0)
-        return _Looked(came, None, why)
+        return _Outcome(came, None, why)
 
-    def _show(self, frame: Frame, looked: Any, last: List[int]) -> None:
+    def _show(self, frame: Frame, outcome: Any, last: List[int]) -> None:
         if last[0] >= 0:
             self.view.dropped += max(0, frame.index - last[0] - 1)
         last[0] = frame.index
-        if looked.result is None:
+        if outcome.result is None:
             return
-        self.view.publish(frame, looked.result, (time.monotonic() - looked.came) * 1000)
-        # Of what is empty only the first is news.
-        if len(looked.result) or self._had_something:
-            self._bus.publish(events.detections(self.view.name, frame, looked.result))
-        self._had_something = len(looked.result) > 0
+        self.view.publish(frame, outcome.result, (time.monotonic() - outcome.came) * 1000)
+        # Of consecutive empty results only the first is published.
+        if len(outcome.result) or self._had_something:
+            self._bus.publish(events.detections(self.view.name, frame, outcome.result))
+        self._had_something = len(outcome.result) > 0

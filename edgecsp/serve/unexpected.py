@@ -1,6 +1,6 @@
-"""Exceptions that nobody expected: logged with their traceback, counted, and no thread ends by one.
+"""Unexpected exceptions: logged with traceback, counted, and survived by the threads.
 
-A bug in one request, stream or sender must not stop the others, and must not go unseen.
+A bug in one request, stream or sender must not stop the others, and must not be silent.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Callable, Dict, Tuple
 from typing import Counter as CounterOf
 
 from ..system import text
-from .address import shown
+from .address import redact_source
 
 LOG = logging.getLogger(__name__)
-REPEAT_S = 60.0  # a traceback of the same place is written in full at most once in this time
+REPEAT_S = 60.0  # the same traceback is logged in full at most once in this time
 PLACES_MAX = 256
 WHERE = ("request", "stream", "worker", "mqtt", "webhook", "server")
 
 _lock = threading.Lock()
-_counts: CounterOf[str] = Counter(dict.fromkeys(WHERE, 0))  # from 0 on, or the first would be no increase
+_counts: CounterOf[str] = Counter(dict.fromkeys(WHERE, 0))  # start at 0, so that the first one is an increase
 _logged: Dict[Tuple[object, ...], float] = {}
 
 
 def report(where: str, error: BaseException) -> str:
-    """Log and count an exception; the reference that its log line carries.
+    """Log and count an exception; return the reference id in its log line.
 
-    `where` is what was at work, one of `WHERE`. Logins in the text are hidden.
+    `where` is the component, one of `WHERE`. Credentials in the text are redacted.
     """
     reference = secrets.token_hex(4)
     with _lock:
@@ -38,18 +38,18 @@ def report(where: str, error: BaseException) -> str:
     lines = [f"unexpected error {reference} in {where}: {type(error).__name__}: {text.printable(error)[:500]}"]
     if is_new:
         lines += text.traceback_lines(error)
-    LOG.error("%s", "\n".join(map(shown, lines)))
+    LOG.error("%s", "\n".join(map(redact_source, lines)))
     return reference
 
 
 def counts() -> Dict[str, int]:
-    """How many were reported since the process began, by where."""
+    """Count the reported exceptions since the process began, by component."""
     with _lock:
         return dict(_counts)
 
 
 def keep_running(where: str, work: Callable[[], None], stop: threading.Event, pause_s: float = 1.0) -> None:
-    """Run a thread's work until it returns; when it raises, report that and run it again after a pause."""
+    """Run a thread's work until it returns; if it raises, report the exception and restart it after a pause."""
     while True:
         try:
             work()

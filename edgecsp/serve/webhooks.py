@@ -1,12 +1,12 @@
-"""Detections to a web server of the operator's: a POST each, signed if there is a secret, tried again when it fails.
+"""Send events to web servers: one POST each, signed if there is a secret, retried on failure.
 
     POST URL
     Content-Type: application/json
     X-Edgecsp-Event: detections                 or state
-    X-Edgecsp-Delivery: 1763733600123           the event's id: tells one that comes twice
+    X-Edgecsp-Delivery: 1763733600123           the event's id, which identifies duplicates
     X-Edgecsp-Signature-256: sha256=...         HMAC of the body with the secret (RFC 2104), in hex
 
-The body is the event as `/events` has it. URLs come from the command line or the site's file, never from a request.
+The body is the event as in `/events`. URLs come from the command line or the site file, never from a request.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ LOG = logging.getLogger(__name__)
 QUEUE = 256
 TRIES = 8
 TIMEOUT_S = 10.0
-AGAIN = (408, 425, 429)  # and whatever is 500 and above: what may be better later
+AGAIN = (408, 425, 429)  # temporary errors, besides 500 and above
 
 
 @dataclass(frozen=True)
 class Hook:
-    """Where events go: `streams` by name, all when empty. `name` is the server, without login, path and query."""
+    """Target of events: `streams` by name, all when empty. `name` is the server without credentials, path and query."""
 
     host: str
     port: int
@@ -54,16 +54,16 @@ class Hook:
 
     @property
     def name(self) -> str:
-        """What to call it: a path may be a key, as those of chat services are."""
+        """Server of the hook; the path is left out because it may be a secret, as in chat services."""
         return f"http{'s' * self.tls}://{self.host}:{self.port}"
 
 
 def hook(url: str, *, secret: Optional[str] = None, streams: Sequence[str] = ()) -> Hook:
-    """A URL -> a hook. Raises `UsageError`, which does not quote the login."""
+    """Parse the URL of a webhook. Raises `UsageError` without quoting credentials."""
     parts = split(url, ("http", "https"), "webhook", "https://host/path")
     host, port = str(parts.hostname), parts.port
     if any(ord(sign) <= 32 or ord(sign) > 126 for sign in parts.path + parts.query):
-        raise UsageError(f"the webhook at {host}: characters that a URL has only as %XX")
+        raise UsageError(f"the URL of the webhook at {host} has characters that must be percent-encoded (%XX)")
     tls = parts.scheme == "https"
     login = None
     if parts.username is not None:
@@ -74,25 +74,25 @@ def hook(url: str, *, secret: Optional[str] = None, streams: Sequence[str] = ())
 
 
 def names(hooks: Sequence[Hook]) -> List[str]:
-    """What to call each of several hooks: its server, and a number where that is not the first hook of a server."""
+    """Unique names of several hooks: the server, with a number from its second hook on."""
     seen: Dict[str, int] = {}
-    found = []
+    unique_names = []
     for each in hooks:
         seen[each.name] = seen.get(each.name, 0) + 1
-        found.append(each.name + (f" #{seen[each.name]}" if seen[each.name] > 1 else ""))
-    return found
+        unique_names.append(each.name + (f" #{seen[each.name]}" if seen[each.name] > 1 else ""))
+    return unique_names
 
 
 def signature(secret: str, body: bytes) -> str:
-    """What stands in X-Edgecsp-Signature-256."""
+    """Value of the header X-Edgecsp-Signature-256."""
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 class Webhooks:
-    """Sends what happens on the bus to hooks, each at its own pace; `start` it, and `close` it in any case.
+    """Sends the events of the bus to hooks, each at its own pace; `start` it, and always `close` it.
 
-    At most `queue` events wait for each hook, then the oldest goes; one that fails is tried `tries` times. `sent` and
-    `dropped` count by the hook's name, as `names` has it. Why a hook fails is logged.
+    At most `queue` events wait for each hook, then the oldest is dropped; a failed event is tried `tries` times. `sent`
+    and `dropped` count by the names of `names`. Failures are logged.
     """
 
     def __init__(
@@ -112,26 +112,26 @@ class Webhooks:
             for each, name in zip(hooks, names(hooks))
         ]
         self._events = bus.subscribe(LIMIT * 4)
-        self._notices = EventThrottle(self._events, every_s)
+        self._throttle = EventThrottle(self._events, every_s)
         self._threads: List[threading.Thread] = []
 
     @property
     def sent(self) -> Dict[str, int]:
-        """Events that were taken, by hook."""
+        """Delivered events by hook."""
         return {posts.name: posts.sent for posts in self._posts}
 
     @property
     def dropped(self) -> Dict[str, int]:
-        """Events that were given up, by hook."""
+        """Dropped events by hook."""
         return {posts.name: posts.dropped for posts in self._posts}
 
     @property
     def waiting(self) -> Dict[str, int]:
-        """Events that wait, by hook."""
+        """Waiting events by hook."""
         return {posts.name: posts.waiting for posts in self._posts}
 
     def start(self) -> None:
-        """Listen and send, in a thread for each hook and one more; returns at once."""
+        """Start a thread for each hook and one that listens; returns at once."""
         targets = [(self._listen, "edgecsp-hooks-in")] + [(posts.run, "edgecsp-hook") for posts in self._posts]
         for target, name in targets:
             words = ("webhook", target, self._stop)
@@ -140,7 +140,7 @@ class Webhooks:
             thread.start()
 
     def close(self, patience_s: float = TIMEOUT_S + 2) -> None:
-        """Stop; what waits is given up."""
+        """Stop the threads; waiting events are dropped."""
         self._events.close()
         self._stop.set()
         for posts in self._posts:
@@ -150,14 +150,14 @@ class Webhooks:
             thread.join(max(0.0, late - time.monotonic()))
 
     def _listen(self) -> None:
-        for event in self._notices:
+        for event in self._throttle:
             for posts in self._posts:
                 if not posts.hook.streams or event["stream"] in posts.hook.streams:
                     posts.put(event)
 
 
 class _Posts:
-    """A hook, and the events that wait for it."""
+    """A hook and its queue."""
 
     def __init__(
         self, target: Hook, name: str, stop: threading.Event, queue: int, tries: int, timeout_s: float, backoff: Backoff
@@ -165,7 +165,7 @@ class _Posts:
         self.hook, self.name = target, name
         self.sent = self.dropped = 0
         self._stop, self._tries, self._timeout_s = stop, tries, timeout_s
-        self._backoff, self._said = backoff, ""
+        self._backoff, self._last_message = backoff, ""
         self._ready = threading.Condition()
         self._waiting: Deque[Event] = deque(maxlen=queue)
 
@@ -184,7 +184,7 @@ class _Posts:
             self._ready.notify()
 
     def run(self) -> None:
-        """The thread: one event after the other."""
+        """Deliver events one by one, in a thread."""
         while not self._stop.is_set():
             with self._ready:
                 self._ready.wait_for(lambda: self._waiting or self._stop.is_set())
@@ -192,12 +192,12 @@ class _Posts:
                     return
                 event = self._waiting.popleft()
             self._backoff.reset()
-            taken = False
+            is_delivered = False
             try:
-                taken = self._deliver(event)
+                is_delivered = self._deliver(event)
             finally:
-                self.sent += taken
-                self.dropped += not taken
+                self.sent += is_delivered
+                self.dropped += not is_delivered
 
     def _deliver(self, event: Event) -> bool:
         for left in range(self._tries - 1, -1, -1):
@@ -206,19 +206,19 @@ class _Posts:
                 self._say("")
                 return True
             again = code == 0 or code in AGAIN or code >= 500
-            self._say(f"webhook {self.name}: {why}; {'trying again' if again else 'events are lost'}")
+            self._say(f"webhook {self.name}: {why}; {'retrying' if again else 'the event is dropped'}")
             if not again or not left or self._stop.wait(self._backoff.next_s()):
                 return False
         return False
 
     def _say(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
+        if text != self._last_message:
+            self._last_message = text
             if text:
                 LOG.warning("%s", text)
 
     def _post(self, event: Event) -> Tuple[int, str]:
-        """One try: the server's code (0 when there is no answer), and what it was."""
+        """Try once; return the HTTP status (0 without a response) and a message."""
         body = json.dumps(event, allow_nan=False).encode()
         headers = {
             "Content-Type": "application/json",
@@ -234,14 +234,14 @@ class _Posts:
         try:
             connection.request("POST", self.hook.target, body, headers)
             answer = connection.getresponse()
-            return answer.status, f"the server says {answer.status} {answer.reason}"
+            return answer.status, f"the server answered {answer.status} {answer.reason}"
         except (OSError, http.client.HTTPException, ValueError) as error:
             return 0, getattr(error, "strerror", None) or str(error) or type(error).__name__
         finally:
             connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
-        # No redirect is followed: what is posted goes where the operator said, and nowhere else.
+        # Redirects are not followed: events go only where the operator configured.
         if self.hook.tls:
             return http.client.HTTPSConnection(
                 self.hook.host, self.hook.port, timeout=self._timeout_s, context=ssl.create_default_context()

@@ -119,7 +119,7 @@ def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Sca
     if axis.range is not None:
         return Scale(*axis.range, start, end)
     if axis.log:
-        return svg.padded([max(value, max(values) / 1e4, 1e-9) for value in values], start, end, log=True)
+        return svg.padded_scale([max(value, max(values) / 1e4, 1e-9) for value in values], start, end, log=True)
     low, high = min(values), max(values)
     return Scale(low, high, start, end) if high > low else Scale(low - 0.5, high + 0.5, start, end)
 

@@ -73,7 +73,7 @@ def _compute(model: Model, paths: List[str], conf: float, kept: _Cached, stop: E
         on = f"{detector.chosen.engine} on {detector.chosen.device}" if detector.chosen else "an engine"
         LOG.info("teacher %s looks at %d images with %s", model.name, len(paths), on)
         try:
-            pipeline.run(detector, [sources.Pictures(paths, forgive=True)], take, summary, tick=tick, stop=stop)
+            pipeline.run(detector, [sources.ImageFiles(paths, forgive=True)], take, summary, tick=tick, stop=stop)
         finally:
             kept.save()
     for text in summary.problems:

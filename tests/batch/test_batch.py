@@ -129,7 +129,7 @@ def test_a_file_that_was_changed_or_lost_is_made_again(corpus: Path, whole_run: 
     other.unlink()
     batch(corpus, "--out", out, *PIECES)
     assert tree(out) == tree(whole_run)
-    assert "each as it was written" in batch("--summary", out, "--check").stdout
+    assert "all digests verified" in batch("--summary", out, "--check").stdout
 
 
 def test_pieces_of_another_size_hold_the_same_rows(corpus: Path, whole_run: Path, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_what_is_broken_is_a_failure_and_not_the_end(corpus: Path, whole_run: Pa
     failed = {Path(row["source"]).name: row for row in failures(out)}
     assert set(failed) == {"a.mp4", "b.jpg", "gone.mp4"}
     assert failed["a.mp4"]["stage"] == "read" and "not a video" in failed["a.mp4"]["reason"]
-    assert "not a whole picture" in failed["b.jpg"]["reason"]
+    assert "not a complete image" in failed["b.jpg"]["reason"]
     assert manifest(out)[0]["frames"] == 80
     assert "3 failed" in batch("--summary", out).stdout
     # Once mended, it is done, and nothing else is.
@@ -250,10 +250,10 @@ def test_a_changed_video_is_done_again(corpus: Path, tmp_path: Path) -> None:
         (["CORPUS", "--out", "OUT", "--ray", "203.0.113.7:6379"], 2, "RAY_AUTH_MODE=token"),
         (["CORPUS", "--out", "OUT", "--ray", "auto"], 2, "RAY_AUTH_MODE=token"),
         (["CORPUS", "--out", "OUT", "--ray", "127.0.0.1"], 2, "HOST:PORT"),
-        (["EMPTY", "--out", "OUT"], 3, "no picture or video"),
+        (["EMPTY", "--out", "OUT"], 3, "no image or video"),
         (["zzz://x/y", "--out", "OUT"], 2, "neither pyarrow nor fsspec"),
         (["--summary", "EMPTY"], 3, "no manifest"),
-        (["CORPUS", "--summary", "EMPTY"], 2, "stands alone"),
+        (["CORPUS", "--summary", "EMPTY"], 2, "takes no other argument"),
     ],
 )
 def test_bad_input_is_one_clear_line(words: List[str], code: int, said: str, corpus: Path, tmp_path: Path) -> None:

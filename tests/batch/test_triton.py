@@ -43,7 +43,7 @@ def check(config: Any, model: Model) -> None:
 
 def test_a_detector(tiny: Tiny, tmp_path: Path) -> None:
     paths = triton.save(tiny.model, tmp_path, instances=2)
-    folder = tmp_path / triton.called(tiny.model)
+    folder = tmp_path / triton.repository_name(tiny.model)
     assert sorted(paths) == sorted([folder / "1" / "model.onnx", folder / "labels.txt", folder / "config.pbtxt"])
     config = read(folder / "config.pbtxt")
     check(config, tiny.model)
@@ -57,7 +57,7 @@ def test_a_detector(tiny: Tiny, tmp_path: Path) -> None:
 def test_models_of_the_zoo(name: str, tmp_path: Path) -> None:
     model = store.resolve(name) if name == "codes" else store.resolve(name, "random")
     triton.save(model, tmp_path)
-    config = read(tmp_path / triton.called(model) / "config.pbtxt")
+    config = read(tmp_path / triton.repository_name(model) / "config.pbtxt")
     check(config, model)
     classifies = model.task == "classify"
     assert [tensor.label_filename for tensor in config.output] == ["labels.txt" * classifies] * len(model.heads)

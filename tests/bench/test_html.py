@@ -130,7 +130,7 @@ def test_other_json_is_an_error(report: Dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("wanted", [[10.0, 10.0, 10.0], [5.0, 99.0, 98.0], [99.0, 98.0, 97.0, 1.0]])
 def test_labels_stay_apart_and_within(wanted: List[float]) -> None:
-    places = svg.apart(wanted, 17, 0, 100)
+    places = svg.spread(wanted, 17, 0, 100)
     ordered = sorted(places)
     assert all(b - a >= 17 - 1e-9 for a, b in zip(ordered, ordered[1:])) and max(places) <= 100
     assert sorted(range(len(wanted)), key=lambda i: places[i]) == sorted(range(len(wanted)), key=lambda i: wanted[i])

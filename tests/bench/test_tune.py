@@ -318,12 +318,12 @@ def test_tune_run_list_forget(typed: Any, tiny: Tiny, tmp_path: Path, picture: A
         typed("tune", "--forget", model)
     code, out, err = typed("tune", model, "--seconds", "1", "-e", "ort", "--threads", "1", "--json", "-")
     assert code == 0 and json.loads(out)["choices"]["latency"]["chosen"]["threads"] == 1
-    assert "latency: one picture in, boxes out" in err and "throughput: pictures side by side" in err
+    assert "latency: one image at a time" in err and "throughput: concurrent images" in err
     assert "default auto" in err or "that is the default" in err
-    assert f"int8 was not tried, for it moves boxes; with labelled pictures: edgecsp tune {model} --data FOLDER" in err
+    assert f"int8 was not tried, because it changes boxes; to check it on labelled images: edgecsp tune {model}" in err
     place = tuned.path(tiny.model)
     assert err.splitlines()[-1] == (
-        f"kept in {place}: --engine auto uses it; to drop it: edgecsp tune --forget {model}"
+        f"cached in {place}, used by --engine auto; to remove it: edgecsp tune --forget {model}"
     )
     day = json.loads(place.read_text())["date"][:10]
     words = ["run", image, "-m", model, "--json", str(tmp_path / "found.jsonl")]
@@ -345,5 +345,5 @@ def test_flags_that_do_not_go_together(typed: Any) -> None:
         typed("tune", "--max-ap-drop", "0.1")
     with pytest.raises(UsageError, match="whole numbers"):
         typed("tune", "--threads", "two")
-    with pytest.raises(UsageError, match="--forget: which model"):
+    with pytest.raises(UsageError, match="--forget needs a model"):
         typed("tune", "--forget")

@@ -49,7 +49,7 @@ def straight(detector: pipeline.Detector, paths: Sequence[Path]) -> Dict[str, Li
     lines: Dict[str, List[str]] = {}
     for path in paths:
         with sources.open(str(path)) as source:
-            lines[str(path)] = [json.dumps(sinks.rows.as_json(frame, detector(frame))) for frame in source]
+            lines[str(path)] = [json.dumps(sinks.rows.to_dict(frame, detector(frame))) for frame in source]
     return lines
 
 
@@ -64,7 +64,7 @@ def ran(detector: pipeline.Detector, paths: Sequence[Path], target: Path, **more
     summary = pipeline.RunSummary()
     opened = sources.open_all([str(path) for path in paths])
     with sinks.open(json=target, sources=opened) as sink:
-        pipeline.run(detector, opened, sink.write, summary, ended=sink.ended, **more)
+        pipeline.run(detector, opened, sink.write, summary, ended=sink.end_stream, **more)
     return summary
 
 
@@ -190,7 +190,7 @@ def test_each_stream_has_its_copy_and_a_sink_that_fails_ends_all(tiny: Tiny, cli
     with pipeline.Detector(tiny.model, backends.open(tiny.model, "null"), SETTINGS) as detector:
         opened = sources.open_all([str(path) for path in clips])
         with sinks.open(out=tmp_path / "out", sources=opened) as sink:
-            pipeline.run(detector, opened, sink.write, pipeline.RunSummary(), ended=sink.ended)
+            pipeline.run(detector, opened, sink.write, pipeline.RunSummary(), ended=sink.end_stream)
             assert len(sink.paths) == 3, "each is finished when its stream is"
         counts = {}
         for path in sink.paths:

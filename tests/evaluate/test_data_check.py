@@ -136,7 +136,7 @@ def test_standard_output_is_the_report_alone(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_asked(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--sheet 0: a number of images"):
+    with pytest.raises(UsageError, match="--sheet 0: must be at least 1 image"):
         CliRunner().invoke(app, ["data", "check", str(tmp_path), "--sheet", "0"], catch_exceptions=False)
     with pytest.raises(SourceError, match=r"there is no .*nothing; data is COCO's"):
         CliRunner().invoke(app, ["data", "check", str(tmp_path / "nothing")], catch_exceptions=False)

@@ -89,7 +89,7 @@ def test_what_a_model_finds_is_found_by_every_engine(home: Path, tmp_path: Path)
         assert [[int(v) for v in line[1:]] for line in lines[1:]] == row["confusion"]["matrix"]
         assert f"tiny  {row['engine']:9} {row['device']:8} fp32" in shown.output
         assert len(list((tmp_path / "out" / way / "worst").glob("*.jpg"))) <= 2
-    assert "dark blue" in shown.output and "4 pictures, 18 objects of 3 classes" in shown.output
+    assert "dark blue" in shown.output and "4 images, 18 objects of 3 classes" in shown.output
 
 
 def test_the_results_are_what_pycocotools_reads(home: Path, tmp_path: Path, capsys: Any) -> None:
@@ -149,7 +149,7 @@ def test_pictures_that_cannot_be_read_or_have_another_size(home: Path, tmp_path:
     ]
     done = CliRunner().invoke(app, ["val", *words], catch_exceptions=False)
     assert done.exit_code == 4
-    assert "1.png is not a whole picture" in done.output
+    assert "1.png is not a complete image" in done.output
     assert "2.png is 64x64, and annotated as 96x80" in done.output
     (row,) = json.loads((tmp_path / "x.json").read_text())["rows"]
     assert row["pictures"] == 3

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgecsp import pipeline
 from edgecsp.errors import HTTPRequestError
-from edgecsp.media.sinks.rows import as_json
+from edgecsp.media.sinks.rows import to_dict
 from edgecsp.media.sources.image_probe import Probe, probe
 from edgecsp.pipeline import Settings
 from edgecsp.serve import app, header, multipart, openapi
@@ -41,7 +41,7 @@ def image() -> np.ndarray:
 
 def expected(tiny: Tiny, image: np.ndarray, **settings: Any) -> Dict[str, Any]:
     with pipeline.load(tiny.model, "ort", threads=1, **settings) as detector:
-        said: Dict[str, Any] = as_json(Frame(image, Stream("picture")), detector(image))
+        said: Dict[str, Any] = to_dict(Frame(image, Stream("picture")), detector(image))
     return said
 
 
@@ -187,7 +187,7 @@ def test_a_change_that_cannot_be_meant_changes_nothing(site: served.Site, body: 
 
 def test_a_change_holds_from_the_next_frame(site: served.Site, image: np.ndarray) -> None:
     view = site.views[1]
-    with served.Camera(view, site.batcher, lambda number: image):
+    with served.Camera(view, site.pool, lambda number: image):
         site.ask("/api/streams/yard", b'{"conf": 0.001}', "PUT")
         time.sleep(0.3)
         shot = view.latest()
@@ -204,7 +204,7 @@ def test_pictures_and_video(site: served.Site, image: np.ndarray) -> None:
     assert (
         shot.headers["content-type"] == "image/jpeg" and cv2.imdecode(np.frombuffer(shot.body, np.uint8), 1) is not None
     )
-    with served.Camera(site.views[0], site.batcher, lambda number: np.roll(image, number * 5, 1)):
+    with served.Camera(site.views[0], site.pool, lambda number: np.roll(image, number * 5, 1)):
         held, header = site.raw(b"GET /api/streams/door/video HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"multipart/x-mixed-replace; boundary=edgecsp-frame" in header
         data = b""
@@ -236,7 +236,7 @@ def test_events_come_as_they_happen(site: served.Site) -> None:
 
 def until_nobody_looks(site: served.Site) -> None:
     end = time.monotonic() + 10
-    while site.server._desk.viewers:
+    while site.server._app_state.viewers:
         assert time.monotonic() < end, "whoever has gone still has a seat"
         time.sleep(0.02)
 
@@ -312,6 +312,6 @@ def test_a_classifier_says_what_and_not_where(image: np.ndarray) -> None:
         assert "detections" not in said and len(said["classes"]) >= 5
         form, headers = served.multipart(image=served.encoded(image))
         refused = site.ask("/v1/vision/detection", form, headers=headers)
-        assert refused.status == 400 and "not where" in refused.json["error"]
+        assert refused.status == 400 and "has no boxes" in refused.json["error"]
         described = site.ask(f"/v2/models/{model.name}").json
         assert [each["name"] for each in described["outputs"]][-3:] == ["scores", "class_ids", "labels"]

@@ -37,7 +37,7 @@ def test_json_bombs_are_refused(locked: served.Site, name: str, monkeypatch: pyt
     monkeypatch.setattr(attack_table, "INFER", "/v2/models/tiny/infer")
     target = attack_table.Target(locked.port, attacks.TOKEN, 20.0)
     attack_table.ATTACKS[name].run(target)
-    assert set(target.statuses) <= {0, 400, 401, 413} and locked.batcher.restarts == 0
+    assert set(target.statuses) <= {0, 400, 401, 413} and locked.pool.restarts == 0
 
 
 def test_viewers_find_a_seat_or_are_told(locked: served.Site) -> None:

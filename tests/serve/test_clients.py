@@ -90,7 +90,7 @@ def test_two_webhooks_of_one_server_keep_figures_of_their_own(
     site: served.Site, monkeypatch: Any, log_lines: List[str]
 ) -> None:
     def post(self: Any, event: Any) -> Tuple[int, str]:
-        return (200, "") if self.hook.target == "/good/opensesame" else (404, "the server says 404 Not Found")
+        return (200, "") if self.hook.target == "/good/opensesame" else (404, "the server answered 404 Not Found")
 
     monkeypatch.setattr(webhooks._Posts, "_post", post)
     targets = [webhooks.hook(f"http://127.0.0.1:9/{path}") for path in ("good/opensesame", "bad/opensesame")]
@@ -103,14 +103,14 @@ def test_two_webhooks_of_one_server_keep_figures_of_their_own(
         first, second = "http://127.0.0.1:9", "http://127.0.0.1:9 #2"
         assert hooks.sent == {first: 3, second: 0}
         assert hooks.dropped == {first: 0, second: 3}
-        metrics = Metrics(site.batcher, site.views)
+        metrics = Metrics(site.pool, site.views)
         metrics.webhooks = hooks
         page = metrics.render()[0].decode()
     finally:
         hooks.close()
     assert f'edgecsp_webhook_events_sent_total{{hook="{first}"}} 3.0' in page
     assert f'edgecsp_webhook_events_dropped_total{{hook="{second}"}} 3.0' in page
-    assert log_lines == [f"webhook {second}: the server says 404 Not Found; events are lost"]
+    assert log_lines == [f"webhook {second}: the server answered 404 Not Found; the event is dropped"]
     assert "opensesame" not in page + "".join(log_lines)
 
 
@@ -182,9 +182,9 @@ def test_a_broker_is_sent_those_ids(tmp_path: Any) -> None:
         mqtt.broker("mqtt://127.0.0.1:1/home"), views, bus, labels=("人", "犬"), spool=Spool(tmp_path / "spool.db")
     )
     for name in ("Door", "door"):
-        made._seen[name].update(("人", "犬"))
-    made.greet()
-    sent = made.retained()
+        made._seen_labels[name].update(("人", "犬"))
+    made.resend_retained()
+    sent = made.take_retained()
     made.spool.close()
     assert sum(topic.startswith("homeassistant/sensor/") for topic in sent) == 4
     assert sum(topic.startswith("homeassistant/binary_sensor/") for topic in sent) == 2

@@ -39,7 +39,7 @@ def test_its_site_file_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     made = site.load(tmp_path / "site.toml")
     assert made.broker is not None
     assert (made.host, made.broker.name) == ("0.0.0.0", "mqtts://broker.example:8883/site-7/box-3")
-    assert [view.name for view in made.watched] == ["door"]
+    assert [view.name for view in made.stream_configs] == ["door"]
 
 
 def test_its_figures_are_exported(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_its_topics_are_those_that_are_sent(tmp_path: Path) -> None:
     bus, spool, view = events.Bus(), Spool(tmp_path / "x.db"), StreamState("0", "door")
     # Port 1 of this machine: nobody answers.
     sender = mqtt.Mqtt(mqtt.broker("mqtt://127.0.0.1:1/site-7/box-3"), [view], bus, spool=spool)
-    retained = sender.retained()
+    retained = sender.take_retained()
     sender.start()
     bus.publish(events.detections("door", frame(), found(1)))
     (message,) = eventually(lambda: spool.after(0, 1))

@@ -15,7 +15,7 @@ import pytest
 from edgecsp.media import draw
 from edgecsp.pipeline import Settings
 from edgecsp.serve import events
-from edgecsp.serve.address import short, shown
+from edgecsp.serve.address import redact_source, short_name
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Classes
 from support.waiting import eventually
@@ -35,7 +35,7 @@ def test_the_latest_shot_is_what_is_seen() -> None:
     assert second.number > first.number
     assert (view.state, view.reason, view.frames) == ("live", "", 2)
     assert view.latency_ms == pytest.approx(13.0)
-    assert view.found == {"thing": 2, "other thing": 1}
+    assert view.label_counts == {"thing": 2, "other thing": 1}
     assert view.wait(first.number, 0) is second
     begun = time.monotonic()
     assert view.wait(second.number, 0.1) is None
@@ -54,12 +54,12 @@ def test_waiting_ends_with_the_next_shot() -> None:
 
 def test_whoever_subscribes_hears_of_shots_and_states() -> None:
     view, heard, states = StreamState("clip.mp4", "cam1"), [], []
-    view.turned = lambda state, reason: states.append((state, reason))
+    view.on_state_change = lambda state, reason: states.append((state, reason))
     view.subscribe(heard.append)
     view.publish(frame(), found(0), 1.0)
     view.publish(frame(), found(0), 1.0)
-    assert view.turn("no signal", "pulled out")
-    assert not view.turn("no signal", "pulled out"), "said once"
+    assert view.set_state("no signal", "pulled out")
+    assert not view.set_state("no signal", "pulled out"), "said once"
     view.publish(frame(), found(0), 1.0)
     assert heard == [1, 2, 3, 4] == list(range(1, view.number + 1))
     assert states == [("live", ""), ("no signal", "pulled out"), ("live", "")]
@@ -95,7 +95,7 @@ def test_the_picture_has_the_boxes_and_no_signal_has_no_picture() -> None:
     line = image[490:510, 300:400].reshape(-1, 3).astype(int)  # the lower edge of the box
     assert np.abs(line - draw.colour(0)).sum(1).min() < 90
     assert np.abs(image[520:, 620:].astype(int) - 200).max() < 12, "elsewhere the frame as it was"
-    view.turn("no signal", "the cable was pulled out")
+    view.set_state("no signal", "the cable was pulled out")
     card = decoded(view.jpeg()[1])
     assert card.shape == image.shape
     assert np.median(card) < 60, "no old picture"
@@ -110,7 +110,7 @@ def test_a_card_for_any_size_of_picture(hw: Any) -> None:
     view = StreamState("clip.mp4", "cam1", title="ä camera with a name that is longer than any picture is wide" * 4)
     view.publish(frame(hw=hw), found(1), 1.0)
     assert decoded(view.jpeg()[1]).size
-    view.turn("failed", "a reason that goes on and on " * 9)
+    view.set_state("failed", "a reason that goes on and on " * 9)
     assert decoded(view.jpeg()[1]).size
 
 
@@ -159,7 +159,7 @@ def test_rates_are_those_of_the_last_seconds() -> None:
 def test_a_classifier_counts_its_best_class() -> None:
     view = StreamState("clip.mp4", "cam1")
     view.publish(frame(), Classes(np.array([0.8, 0.1], np.float32), np.array([1, 0], np.int32), LABELS), 1.0)
-    assert view.found == {"other thing": 1}
+    assert view.label_counts == {"other thing": 1}
     assert decoded(view.jpeg()[1]).shape == (120, 160, 3)
 
 
@@ -181,11 +181,11 @@ def test_a_classifier_counts_its_best_class() -> None:
 )
 def test_logins_are_not_shown(uri: str, says: Any, title: Any) -> None:
     if says is not None:
-        assert shown(uri) == says
+        assert redact_source(uri) == says
     if title is not None:
-        assert short(uri) == title
+        assert short_name(uri) == title
     view = StreamState(uri, "cam1")
-    told = json.dumps(view.described()) + repr(view) + view.title + view.source
+    told = json.dumps(view.to_dict()) + repr(view) + view.title + view.source
     assert not any(secret in told for secret in ("eve", "hunter2", "hun/ter2", "ter2"))
 
 
@@ -198,7 +198,7 @@ def test_a_name_is_fit_for_a_path() -> None:
 def test_what_is_described_is_json() -> None:
     view = StreamState("clip.mp4", "cam1", settings=Settings(conf=0.4, class_ids=(1,)))
     view.publish(frame(), found(1), 1.25)
-    said = json.loads(json.dumps(view.described(), allow_nan=False))
+    said = json.loads(json.dumps(view.to_dict(), allow_nan=False))
     assert said["state"] == "live"
     assert (said["conf"], said["iou"], said["class_ids"]) == (0.4, None, [1])
     assert (said["width"], said["height"], said["latency_ms"]) == (160, 120, 1.25)

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import serve as bench
 from edgecsp import pipeline
-from edgecsp.media.sinks.rows import as_json
+from edgecsp.media.sinks.rows import to_dict
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
 from support import served
@@ -29,7 +29,7 @@ def drawn(count: int) -> List[np.ndarray]:
 def test_32_callers_get_their_own_answers_and_memory_is_flat(tiny: Tiny) -> None:
     images = drawn(16)
     with pipeline.load(tiny.model, "ort", threads=1) as detector:
-        expected = [json.dumps(as_json(Frame(image, Stream("picture")), detector(image))).encode() for image in images]
+        expected = [json.dumps(to_dict(Frame(image, Stream("picture")), detector(image))).encode() for image in images]
     taken = [served.encoded(image) for image in images]
     with served.served(tiny.model, threads=2, at_once=2) as site:
         sizes, count = [], 0
@@ -39,7 +39,7 @@ def test_32_callers_get_their_own_answers_and_memory_is_flat(tiny: Tiny) -> None
             count += int(said["count"])
             sizes.append(resident_bytes())
         assert count > 300 and sizes[2] - sizes[0] < 20 << 20, sizes
-        assert site.batcher.restarts == 0
+        assert site.pool.restarts == 0
 
 
 def test_what_the_server_adds_to_a_picture(tiny: Tiny) -> None:
@@ -61,7 +61,7 @@ def test_ten_lookers_cost_little_more_than_one(tiny: Tiny) -> None:
         spent: List[float] = []
         view.observe = lambda stage, seconds: spent.append(seconds)
         held = [site.raw(b"GET /api/streams/door/video HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] for _ in range(10)]
-        with served.Camera(view, site.batcher, lambda number: image, 10):
+        with served.Camera(view, site.pool, lambda number: image, 10):
             seen, end = [0] * 10, time.monotonic() + 3
             while time.monotonic() < end:
                 for at, each in enumerate(held):

@@ -23,7 +23,7 @@ parser = pytest.importorskip("prometheus_client.parser")
 URL = "rtsp://eve:hunter2@10.0.0.9/live"
 
 
-def batcher() -> Any:
+def pool() -> Any:
     return SimpleNamespace(model=SimpleNamespace(name="codes"), healthy=True, restarts=2, depth=5, observe=None)
 
 
@@ -47,12 +47,12 @@ def views() -> Any:
     shown.publish(frame(0), found(3), 20.0)
     shown.publish(frame(1), found(1), 40.0)
     shown.dropped, shown.reconnects = 7, 1
-    dead.turn("no signal", "unplugged")
+    dead.set_state("no signal", "unplugged")
     return shown, dead
 
 
 def test_the_figures_are_those_of_the_streams_and_the_engine(views: Any, tmp_path: Path) -> None:
-    asked = batcher()
+    asked = pool()
     metrics = Metrics(asked, views, events.Bus(), facts={"engine": "ort", "device": "cpu"}, board=Board(tmp_path))
     asked.observe("infer", 0.02)
     asked.observe("infer", 0.2)
@@ -87,7 +87,7 @@ def test_the_figures_are_those_of_the_streams_and_the_engine(views: Any, tmp_pat
 
 
 def test_names_are_as_prometheus_wants_them(views: Any, tmp_path: Path) -> None:
-    metrics = Metrics(batcher(), views, events.Bus(), board=Board(tmp_path))
+    metrics = Metrics(pool(), views, events.Bus(), board=Board(tmp_path))
     for family in parser.text_string_to_metric_families(metrics.render()[0].decode()):
         assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name)
         assert family.documentation
@@ -97,7 +97,7 @@ def test_names_are_as_prometheus_wants_them(views: Any, tmp_path: Path) -> None:
 
 
 def test_a_second_server_in_the_same_process_has_its_own(views: Any, tmp_path: Path) -> None:
-    first, second = (Metrics(batcher(), [], board=Board(tmp_path)) for _ in range(2))
+    first, second = (Metrics(pool(), [], board=Board(tmp_path)) for _ in range(2))
     first.observe("infer", 1.0)
     assert ("edgecsp_stage_seconds_count", (("stage", "infer"),)) in read(first)
     assert ("edgecsp_stage_seconds_count", (("stage", "infer"),)) not in read(second)
@@ -106,7 +106,7 @@ def test_a_second_server_in_the_same_process_has_its_own(views: Any, tmp_path: P
 def test_without_prometheus_client_it_is_said_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(EngineUnavailable, match=r"pip install 'edgecsp\[serve\]'"):
-        Metrics(batcher(), [])
+        Metrics(pool(), [])
 
 
 def test_temperatures_and_watts_of_a_board(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_temperatures_and_watts_of_a_board(tmp_path: Path) -> None:
         package.mkdir(parents=True)
         (package / "name").write_text(name)
         (package / "energy_uj").write_text("12500000\n")
-    rows = read(Metrics(batcher(), [], board=Board(tmp_path)))
+    rows = read(Metrics(pool(), [], board=Board(tmp_path)))
     assert rows["edgecsp_energy_joules_total", (("package", "package-0"),)] == 12.5
     assert ("edgecsp_energy_joules_total", (("package", "core"),)) not in rows, "it is part of the package"
     assert rows["edgecsp_temperature_celsius", (("zone", "CPU-therm"),)] == 48.5
@@ -133,7 +133,7 @@ def test_temperatures_and_watts_of_a_board(tmp_path: Path) -> None:
 def test_those_who_send_on_are_told_of(tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt.client")
     bus = events.Bus()
-    metrics = Metrics(batcher(), [], bus, board=Board(tmp_path))
+    metrics = Metrics(pool(), [], bus, board=Board(tmp_path))
     spool = Spool(tmp_path / "x.db", most=2)
     for _ in range(5):
         spool.put("topic", b"payload")

@@ -368,7 +368,7 @@ def test_only_what_changes_is_told_and_not_too_often() -> None:
             bus.publish(events.detections("door", frame(index), found(count)))
             event = heard.take()
             assert event is not None
-            got += [(said["frame"], now[0]) for said in (*notices._heard(event), *notices._due())]
+            got += [(said["frame"], now[0]) for said in (*notices._accept(event), *notices._due())]
         # 0 at once; the twos and threes wait, and a second later it is threes; the last waits again.
         assert got == [(0, 0.0), (5, 1.0)]
         now[0] = 5.0
@@ -390,7 +390,7 @@ def test_a_spool_is_bounded_and_survives(tmp_path: Path) -> None:
     first, second = spool.after(0, 2)
     spool.remove(second.number)
     spool.remove(second.number)
-    with pytest.raises(OutputError, match="give one of them another prefix"):
+    with pytest.raises(OutputError, match="change the prefix of one"):
         Spool(place)
     spool.close()
     again = Spool(place, most=5)
@@ -411,20 +411,20 @@ def test_a_spool_is_bounded_and_survives(tmp_path: Path) -> None:
 
 def test_a_spool_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"not a database, but long enough to look at" * 100)
-    with pytest.raises(OutputError, match="cannot keep messages"):
+    with pytest.raises(OutputError, match="cannot store messages"):
         Spool(tmp_path / "x.db")
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("http://eve:hunter2@x/y", "no MQTT broker"),
-        ("mqtt://", "no MQTT broker"),
-        ("mqtt://eve:hunter2@x:hunter2", "MQTT broker is no URL"),
-        ("mqtt://[eve:hunter2@x", "MQTT broker is no URL"),
-        ("mqtt://eve:hunter2", "MQTT broker is no URL"),
-        ("mqtt://eve:hunter2@x/a/%23", "no #"),
-        ("mqtt://eve:hunter2@x/a/+/b", r"no \+"),
+        ("http://eve:hunter2@x/y", "is not a valid MQTT broker URL"),
+        ("mqtt://", "is not a valid MQTT broker URL"),
+        ("mqtt://eve:hunter2@x:hunter2", "the URL of the MQTT broker is invalid"),
+        ("mqtt://[eve:hunter2@x", "the URL of the MQTT broker is invalid"),
+        ("mqtt://eve:hunter2", "the URL of the MQTT broker is invalid"),
+        ("mqtt://eve:hunter2@x/a/%23", "# are not allowed"),
+        ("mqtt://eve:hunter2@x/a/+/b", r"\+ and # are not allowed"),
     ],
 )
 def test_what_is_no_broker_is_said_without_its_login(url: str, words: str) -> None:

@@ -45,7 +45,7 @@ def site(tiny: Tiny) -> Iterator[served.Site]:
     with served.served(tiny.model, views) as running:
         for view in views:
             running.ask(f"/api/streams/{view.name}", b'{"conf": 0.02}', "PUT")
-        with served.Camera(views[0], running.batcher, scene, 10):
+        with served.Camera(views[0], running.pool, scene, 10):
             yield running
 
 
@@ -135,7 +135,7 @@ def test_boxes_are_where_the_codes_are_and_go_with_the_slider(tmp_path: Path) ->
     places, colours = sides(results[at])
     view = StreamState("0", "door", title="Front door")
     with served.served(pipeline.load().model, [view]) as site, served.Camera(
-        view, site.batcher, lambda number: frames[at], 8
+        view, site.pool, lambda number: frames[at], 8
     ), chromium.opened(url(site), tmp_path / "profile", 1400) as page:
         wait_for(lambda: page.value("document.querySelector('.card img')?.naturalWidth") == frames[at].shape[1])
         wait_for(lambda: painted(page, places, colours) > 0.9)
@@ -149,7 +149,7 @@ def test_boxes_are_where_the_codes_are_and_go_with_the_slider(tmp_path: Path) ->
 def test_a_film_moves(tmp_path: Path, dark: bool) -> None:
     views = streams.views([str(REPO / "benchmarks" / "codes.mp4")])
     with served.served(pipeline.load().model, views, threads=2, at_once=2) as site, streams.Streams(
-        views, site.batcher, site.bus
+        views, site.pool, site.bus
     ), chromium.opened(url(site), tmp_path / "profile", 1280, dark) as page:
         wait_for(lambda: page.value("document.querySelector('.card img')?.naturalWidth") == 640)
         wait_for(lambda: page.value("document.querySelector('.state').textContent") == "live")
@@ -170,7 +170,7 @@ def test_controls_take_effect_on_the_next_frame(site: served.Site, tmp_path: Pat
     with chromium.opened(url(site), tmp_path / "profile") as page:
         settled(page, "document.querySelectorAll('.card').length")
         before = site.views[0].settings
-        page.value("document.querySelector('.keep').open = true")
+        page.value("document.querySelector('.filters').open = true")
         slide = "document.querySelector('[name=conf]')"
         page.value(f"{slide}.value = '0.9'; {slide}.dispatchEvent(new Event('input', {{bubbles: true}}))")
         assert page.value(f"{slide}.previousElementSibling.textContent") == "0.90"
@@ -204,7 +204,7 @@ def test_it_is_used_by_keyboard_and_read_aloud(site: served.Site, tmp_path: Path
         assert page.value(NAMELESS) == [], "everything has a name"
         tree = page.call("Accessibility.getFullAXTree")["nodes"]
         said = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]}
-        assert ("slider", "Lowest score") not in said, "closed until it is wanted"
+        assert ("slider", "Confidence threshold") not in said, "closed until it is wanted"
         assert any(role == "image" and "Front door" in name for role, name in said)
         reached = []
         for _ in range(12):
@@ -212,8 +212,8 @@ def test_it_is_used_by_keyboard_and_read_aloud(site: served.Site, tmp_path: Path
                 page.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
             reached.append(page.value("document.activeElement.className || document.activeElement.tagName"))
         assert "wide" in reached and "SUMMARY" in reached and reached[0] == "skip", reached
-        assert settled(page, "document.getElementById('said').textContent").startswith("Front door: ")
-        assert page.value("document.getElementById('said').getAttribute('aria-live')") == "polite"
+        assert settled(page, "document.getElementById('announcement').textContent").startswith("Front door: ")
+        assert page.value("document.getElementById('announcement').getAttribute('aria-live')") == "polite"
 
 
 def test_a_picture_is_tried(site: served.Site, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_picture_is_tried(site: served.Site, tmp_path: Path) -> None:
             "nodeId"
         ]
         page.call("DOM.setFileInputFiles", nodeId=node, files=[str(place)])
-        said = "document.getElementById('trial-said').textContent"
+        said = "document.getElementById('trial-status').textContent"
         assert "640\u00d7360" in settled(page, f"{said}.includes('ms') && {said}")
         assert settled(page, "document.getElementById('canvas').width === 640") is True  # drawn once it is decoded
         assert page.complaints() == []
@@ -259,7 +259,7 @@ def test_the_docs_are_drawn(site: served.Site, tmp_path: Path) -> None:
 def test_more_streams_than_a_browser_has_connections(tiny: Tiny, tmp_path: Path) -> None:
     """Six to a server: the first four streams move, the others are fetched in turns, and there is room to ask."""
     views = [StreamState(str(number), f"cam{number}") for number in range(7)]
-    with served.served(tiny.model, views) as site, served.Camera(views[6], site.batcher, scene, 8), chromium.opened(
+    with served.served(tiny.model, views) as site, served.Camera(views[6], site.pool, scene, 8), chromium.opened(
         url(site), tmp_path / "profile", 1400
     ) as page:
         loaded = "[...document.querySelectorAll('.card img')].filter(each => each.naturalWidth).length"

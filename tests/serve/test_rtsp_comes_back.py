@@ -90,7 +90,7 @@ def test_killed_20_times_it_comes_back_20_times(server: Server) -> None:
     eventually(lambda: threads() == before[0])
     gc.collect()
     assert handles() <= before[1]
-    everything = str(told) + str(reasons) + str(view.described()) + repr(view)
+    everything = str(told) + str(reasons) + str(view.to_dict()) + repr(view)
     assert PASSWORD not in everything
     assert USER not in everything
 
@@ -110,7 +110,7 @@ def test_a_server_that_falls_silent_is_left_and_asked_again(server: Server) -> N
         eventually(lambda: view.state == "no signal")
         assert time.monotonic() - began < 2.5
         assert view.reason == "no frame for 1 s"
-        eventually(lambda: "no answer for 3 s" in view.reason)
+        eventually(lambda: "no response for 3 s" in view.reason)
         server.process.send_signal(signal.SIGCONT)
         eventually(lambda: view.state == "live", 30)
         assert view.reconnects >= 1

@@ -38,4 +38,4 @@ def test_nothing_it_sends_is_too_much(tiny: Tiny, tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-6000:]
         assert "20 passed" in done.stdout, "all that is not endless was tried"
-        assert site.batcher.healthy and site.batcher.restarts == 0
+        assert site.pool.healthy and site.pool.restarts == 0

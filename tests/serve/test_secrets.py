@@ -146,5 +146,5 @@ def test_a_pipelines_secrets_are_those_that_the_source_hides() -> None:
 
     for name in ("user-pw", "user_pw", "api-key", "authorization", "x-token", "login"):
         word = f"{name}=hidden"
-        assert "hidden" not in address.shown(f"gst:rtspsrc location=x {word} ! fakesink")
-        assert "hidden" not in _gst_launch.shown(word)
+        assert "hidden" not in address.redact_source(f"gst:rtspsrc location=x {word} ! fakesink")
+        assert "hidden" not in _gst_launch.redact_word(word)

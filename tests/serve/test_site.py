@@ -103,7 +103,7 @@ def test_a_whole_site(folder: Path) -> None:
 def test_the_least_site(folder: Path) -> None:
     made = load(folder, "")
     assert (made.host, made.port, made.token, made.model) == ("127.0.0.1", 8080, None, "codes")
-    assert (made.watched, made.hooks, made.broker) == ((), (), None)
+    assert (made.stream_configs, made.hooks, made.broker) == ((), (), None)
 
 
 # What is changed in WHOLE, the line that is named, and words of the error.
@@ -115,37 +115,41 @@ WRONG: Dict[str, Any] = {
     ),
     "a table that is none": (("[mqtt]", "[mqt]"), 24, "Did you mean 'mqtt'"),
     "a key of a stream": (("conf = 0.6", "confi = 0.6"), 18, r"streams\[1\].confi: no key .* Did you mean 'conf'"),
-    "a number too large": (("conf = 0.6", "conf = 6"), 18, r"streams\[1\].conf: 6 does not fit: a number from 0 to 1"),
-    "a text for a number": (("iou = 0.5", 'iou = "0.5"'), 7, "iou: '0.5' does not fit: a number"),
-    "a truth for a number": (("iou = 0.5", "iou = true"), 7, "iou: True does not fit"),
-    "nan": (("iou = 0.5", "iou = nan"), 7, "iou: nan does not fit"),
-    "half a thread": (("threads = 2", "threads = 1.5"), 3, "threads: 1.5 does not fit: a whole number from 1"),
-    "a precision": (('"fp32"', '"fp23"'), 4, "precision: 'fp23' does not fit: one of fp32, fp16, int8"),
-    "sides": (("[256, 320]", "[256]"), 5, "imgsz: .* does not fit"),
-    "no list": (('classes = ["qr"]', 'classes = "qr"'), 19, "classes: 'qr' does not fit: a list of names"),
-    "no port": (("0.0.0.0:9000", "0.0.0.0"), 9, "listen: '0.0.0.0' does not fit: HOST:PORT"),
-    "a port too high": (("0.0.0.0:9000", "0.0.0.0:90000"), 9, "listen: 90000 is no port"),
-    "no token": (('token = "file:token"\n', ""), 9, "listen: 0.0.0.0 is not this machine alone: give a token"),
-    "a token in the file": (('"file:token"', '"0123456789abcdef"'), 10, "token: a secret does not stand in the site's"),
+    "a number too large": (
+        ("conf = 0.6", "conf = 6"),
+        18,
+        r"streams\[1\].conf: 6 is invalid: must be a number from 0 to 1",
+    ),
+    "a text for a number": (("iou = 0.5", 'iou = "0.5"'), 7, "iou: '0.5' is invalid: must be a number"),
+    "a truth for a number": (("iou = 0.5", "iou = true"), 7, "iou: True is invalid"),
+    "nan": (("iou = 0.5", "iou = nan"), 7, "iou: nan is invalid"),
+    "half a thread": (("threads = 2", "threads = 1.5"), 3, "threads: 1.5 is invalid: must be an integer from 1"),
+    "a precision": (('"fp32"', '"fp23"'), 4, "precision: 'fp23' is invalid: must be one of fp32, fp16, int8"),
+    "sides": (("[256, 320]", "[256]"), 5, "imgsz: .* is invalid"),
+    "no list": (('classes = ["qr"]', 'classes = "qr"'), 19, "classes: 'qr' is invalid: must be a list of names"),
+    "no port": (("0.0.0.0:9000", "0.0.0.0"), 9, "listen: '0.0.0.0' is invalid: must be HOST:PORT"),
+    "a port too high": (("0.0.0.0:9000", "0.0.0.0:90000"), 9, "listen: port 90000 is invalid"),
+    "no token": (('token = "file:token"\n', ""), 9, "listen: 0.0.0.0 is reachable by others: set a token"),
+    "a token in the file": (
+        ('"file:token"', '"0123456789abcdef"'),
+        10,
+        "token: secrets are not allowed in the site file",
+    ),
     "a token too short": (('"file:token"', '"file:secret"'), 10, "token: the token .* has 9 characters"),
     "no such file": (('"file:token"', '"file:tokn"'), 10, "token: cannot read .*did you mean .*token"),
-    "no such variable": (("env:DOOR_URL", "env:DOR_URL"), 17, "the environment has no DOR_URL"),
-    "no source": (('source = "street.mp4"', ""), 21, r"streams\[2\]: source is missing"),
-    "a film that is not there": (("street.mp4", "stret.mp4"), 22, r"streams\[2\].source: there is no .*"),
-    "a name for a path": (('name = "door"', 'name = "../door"'), 15, "name: '../door' does not fit: letters"),
-    "no broker": (("mqtts://broker.lan", "http://broker.lan"), 25, "mqtt.url: .* is no MQTT broker"),
-    "no webhook": (('"env:HOOK"', '"ftp://eve:hunter2@x/"'), 32, "is no webhook"),
+    "no such variable": (("env:DOOR_URL", "env:DOR_URL"), 17, "the environment variable DOR_URL is not set"),
+    "no source": (('source = "street.mp4"', ""), 21, r"streams\[2\]: source is required"),
+    "a film that is not there": (("street.mp4", "stret.mp4"), 22, r"streams\[2\].source: no such file or folder: .*"),
+    "a name for a path": (('name = "door"', 'name = "../door"'), 15, "name: '../door' is invalid: must be letters"),
+    "no broker": (("mqtts://broker.lan", "http://broker.lan"), 25, "mqtt.url: .* is not a valid MQTT broker URL"),
+    "no webhook": (('"env:HOOK"', '"ftp://eve:hunter2@x/"'), 32, "is not a valid webhook URL"),
     "a stream that is none": (
         ('streams = ["door"]', 'streams = ["dor"]'),
         34,
         "no stream is called 'dor'. Did you mean 'door'",
     ),
-    "one table for many": (
-        ("[[webhooks]]", "[webhooks]"),
-        31,
-        r"webhooks: a list of tables is wanted: \[\[webhooks\]\]",
-    ),
-    "many tables for one": (("[mqtt]", "[[mqtt]]"), 24, r"mqtt: a table is wanted: \[mqtt\]"),
+    "one table for many": (("[[webhooks]]", "[webhooks]"), 31, r"webhooks: must be a list of tables: \[\[webhooks\]\]"),
+    "many tables for one": (("[mqtt]", "[[mqtt]]"), 24, r"mqtt: must be a table: \[mqtt\]"),
 }
 
 
@@ -164,7 +168,7 @@ def test_what_is_wrong_is_named_by_line_and_key(folder: Path, name: str) -> None
 
 def test_two_streams_of_one_name(folder: Path) -> None:
     text = '[[streams]]\nname = "a"\nsource = "0"\n\n[[streams]]\nname = "a"\nsource = "1"\n'
-    with pytest.raises(UsageError, match=r"line 6: streams\[2\].name: there are two streams called 'a'"):
+    with pytest.raises(UsageError, match=r"line 6: streams\[2\].name: two streams are named 'a'"):
         load(folder, text)
 
 
@@ -177,16 +181,16 @@ def test_a_class_that_the_model_has_not(folder: Path) -> None:
 def test_no_file_and_no_toml(folder: Path) -> None:
     with pytest.raises(SourceError, match=r"cannot read .*sit.toml: No such file.*did you mean .*street|cannot read"):
         site.load(folder / "sit.toml")
-    with pytest.raises(UsageError, match=r"is no TOML: .*line 1"):
+    with pytest.raises(UsageError, match=r"is not valid TOML: .*line 1"):
         load(folder, "model = \n")
     (folder / "site.toml").write_bytes(b"model = '\xff'")
-    with pytest.raises(UsageError, match="is no TOML"):
+    with pytest.raises(UsageError, match="is not valid TOML"):
         site.load(folder / "site.toml")
 
 
 def test_no_secret_in_its_words(folder: Path) -> None:
     made = load(folder, WHOLE)
-    told = repr(made) + repr(made.watched) + repr(made.broker) + repr(made.hooks)
+    told = repr(made) + repr(made.stream_configs) + repr(made.broker) + repr(made.hooks)
     assert not any(secret in told for secret in ("hunter2", "swordfish", "opensesame", "xyzzy", TOKEN))
 
 
@@ -209,12 +213,12 @@ def test_the_schema_says_what_the_reader_says(folder: Path) -> None:
 
 
 def test_every_key_has_words_and_a_default_that_fits() -> None:
-    from edgecsp.serve.site_keys import unfit
+    from edgecsp.serve.site_keys import describe_mismatch
 
     for table, keys in KEYS.items():
         for name, what in keys.items():
-            assert what.says, (table, name)
-            assert what.default is None or not unfit(what, what.default), (table, name)
+            assert what.description, (table, name)
+            assert what.default is None or not describe_mismatch(what, what.default), (table, name)
 
 
 def test_lines_are_found() -> None:

@@ -65,7 +65,7 @@ def test_a_film_is_paced_and_begins_again(film: Path) -> None:
         assert view.state == "live"
         assert passed <= took * 30 + 3, "a film as fast as a film"
         assert passed > 16, "and again from its beginning"
-    assert (view.state, view.reason) == ("ended", "the server is being shut down")
+    assert (view.state, view.reason) == ("ended", "the server is shutting down")
     assert view.reconnects == 0, "a film that begins again was not lost"
 
 
@@ -73,7 +73,7 @@ def test_a_film_that_is_not_to_begin_again_ends(film: Path) -> None:
     (view,), bus = streams.views([str(film)]), events.Bus()
     with bus.subscribe() as heard, streams.Streams([view], Finds(), bus, loop=False):
         eventually(lambda: view.state == "ended")
-        assert view.reason == "the video is over"
+        assert view.reason == "the video ended"
         assert view.frames + view.dropped >= 14, "the last frame may have been dropped unseen"
         told = [event for event in iter(heard.take, None) if event["type"] == "state"]
         assert [event["state"] for event in told] == ["live", "ended"]
@@ -131,7 +131,7 @@ def test_a_dead_camera_leaves_the_rest_alone(film: Path) -> None:
         assert "oops" in views[2].reason
         before = views[1].frames
         eventually(lambda: views[1].frames > before + 5)
-        told = str(list(iter(heard.take, None))) + str([view.described() for view in views])
+        told = str(list(iter(heard.take, None))) + str([view.to_dict() for view in views])
     assert "hunter2" not in told
     assert "eve" not in told
 
@@ -183,7 +183,7 @@ def test_an_engine_that_fails_is_told_and_the_next_frame_is_tried() -> None:
 
 
 def test_a_session_that_hangs_is_replaced_and_the_stream_goes_on(tmp_path: Path) -> None:
-    """End to end, with the real batcher: the third call of the engine does not come back."""
+    """End to end, with the real pool: the third call of the engine does not come back."""
     calls: List[float] = []
 
     def detector() -> pipeline.Detector:
@@ -200,19 +200,19 @@ def test_a_session_that_hangs_is_replaced_and_the_stream_goes_on(tmp_path: Path)
         return made
 
     (view,), bus = streams.views([str(media.video(tmp_path / "long.mp4", 90))]), events.Bus()
-    batcher = InferencePool(detector, hung_s=1.0)
+    pool = InferencePool(detector, hung_s=1.0)
     try:
-        with bus.subscribe() as heard, streams.Streams([view], batcher, bus, stale_s=0.5):
-            eventually(lambda: batcher.restarts == 1)
+        with bus.subscribe() as heard, streams.Streams([view], pool, bus, stale_s=0.5):
+            eventually(lambda: pool.restarts == 1)
             eventually(lambda: view.state == "live" and view.frames > 10)
-            assert batcher.healthy
+            assert pool.healthy
             told = [event["reason"] for event in iter(heard.take, None) if event["type"] == "state"]
         assert told[0] == ""
-        assert told[1] == "the engine has not answered for 0.5 s"
-        assert "has not answered for 1 s; a new session is opened" in told[2]
+        assert told[1] == "the engine did not respond for 0.5 s"
+        assert "did not respond for 1 s; a new session is being opened" in told[2]
         assert told[3] == ""
     finally:
-        batcher.close()
+        pool.close()
         eventually(lambda: time.monotonic() > calls[2] + 6.1)
 
 
@@ -248,8 +248,8 @@ def test_an_opening_that_takes_long_and_fails_does_not_shorten_the_waits(monkeyp
 @pytest.mark.parametrize(
     ("uri", "error", "words"),
     [
-        ("stret.mp4", SourceError, "there is no .*did you mean .*street.mp4"),
-        ("gopher://x/y", SourceError, "no source speaks 'gopher'"),
+        ("stret.mp4", SourceError, "no such file or folder: .*did you mean .*street.mp4"),
+        ("gopher://x/y", SourceError, "the scheme 'gopher' is not supported"),
         ("-", UsageError, "/v1/detect"),
     ],
 )

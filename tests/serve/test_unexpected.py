@@ -137,15 +137,15 @@ def test_a_workers_thread_answers_reports_and_goes_on(tiny: Tiny, caplog: pytest
                 raise Bug("the worker")
             return real(self, worker)
 
-        workers = len(site.batcher._workers)
+        workers = len(site.pool._workers)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(InferencePool, "_take", take)
             # Each worker finishes one piece of work, then meets the bug.
             for _ in range(workers):
-                site.batcher.ask(lambda turn: 1).result(10)
+                site.pool.ask(lambda context: 1).result(10)
             eventually(lambda: unexpected.counts().get("worker", 0) > before, 10)
-        assert site.batcher.ask(lambda turn: 2).result(20) == 2
-        assert all(worker.thread.is_alive() for worker in site.batcher._workers if worker.thread)
+        assert site.pool.ask(lambda context: 2).result(20) == 2
+        assert all(worker.thread.is_alive() for worker in site.pool._workers if worker.thread)
 
 
 def test_a_senders_thread_reports_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def test_a_form_is_the_same_in_any_pieces(step: int) -> None:
         (form(*[part(f"f{at}", b"1") for at in range(17)]), "more than 16 parts"),
         (form(part("image", b"1"))[:-5], "before its last boundary"),
         (b"", "before its last boundary"),
-        (form(part("picture", b"1")), "no field image; it has picture"),
+        (form(part("picture", b"1")), "no field image; its fields: picture"),
     ],
 )
 def test_what_is_no_form_is_told(data: bytes, why: str) -> None:
@@ -347,11 +347,11 @@ def test_seats_are_counted_where_they_are_checked(tiny: Tiny) -> None:
             each.sendall(b"GET %b HTTP/1.1\r\n%b\r\n" % (path, HOST))
         statuses = sorted(served.read_header(each).split()[1] for each in held)
         assert statuses == [b"200"] * 3 + [b"503"] * 7
-        assert site.server._desk.viewers == 3
+        assert site.server._app_state.viewers == 3
         for each in held:
             each.close()
         end = time.monotonic() + 10
-        while site.server._desk.viewers:
+        while site.server._app_state.viewers:
             assert time.monotonic() < end, "whoever has gone still has a seat"
             time.sleep(0.02)
         again, answer = site.raw(b"GET /events HTTP/1.1\r\n%b\r\n" % HOST)

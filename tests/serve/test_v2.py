@@ -108,14 +108,14 @@ CASES: List[Any] = [
     ({"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 3, 32, 32]}]}, r"[1, 3, 64, 64]"),
     ({"inputs": [{"name": "images", "datatype": "FP32", "shape": [True, 3, 64, 64]}]}, "must be"),
     ({"inputs": [{**TENSOR, "data": [1, 2]}]}, "2 numbers"),
-    ({"inputs": [{**TENSOR, "data": [[1], [1, 2]]}]}, "no numbers"),
-    ({"inputs": [{**TENSOR, "data": "x"}]}, "no numbers"),
+    ({"inputs": [{**TENSOR, "data": [[1], [1, 2]]}]}, "not numbers"),
+    ({"inputs": [{**TENSOR, "data": "x"}]}, "not numbers"),
     ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["%%"]}]}, "base64"),
-    ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": ["", ""]}]}, "one picture"),
+    ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": ["", ""]}]}, "one image"),
     ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [""]}]}, "empty"),
     ({"inputs": [PICTURE], "outputs": [{"name": "y"}]}, "no output"),
     ({"inputs": [PICTURE], "parameters": {"conf": 3}}, "conf"),
-    ({"inputs": [{**PICTURE, "parameters": {"binary_data_size": 3}}]}, "behind"),
+    ({"inputs": [{**PICTURE, "parameters": {"binary_data_size": 3}}]}, "follow"),
 ]  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def test_tritons_client(site: served.Site, tiny: Tiny, image: np.ndarray) -> Non
         found = client.infer("tiny", [picture], request_id="a", parameters={"conf": 0.001})
         assert np.array_equal(found.as_numpy("boxes"), wanted.xyxy) and found.get_response()["id"] == "a"
         assert [name.decode() for name in found.as_numpy("labels")] == [wanted.label(i) for i in wanted.class_ids]
-        with pytest.raises(Exception, match="no model is called 'other'"):
+        with pytest.raises(Exception, match="no model named 'other'"):
             client.get_model_metadata("other")
     finally:
         client.close()

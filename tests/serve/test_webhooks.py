@@ -108,8 +108,8 @@ def test_what_fails_is_tried_again_and_the_order_is_kept(site: Site, log_lines: 
     hooks.close()
     assert site.frames == list(range(6))
     assert sum(hooks.dropped.values()) == 0
-    reason = "the server says 503 Service Unavailable"
-    assert log_lines[0] == f"webhook http://127.0.0.1:{site.port}: {reason}; trying again"
+    reason = "the server answered 503 Service Unavailable"
+    assert log_lines[0] == f"webhook http://127.0.0.1:{site.port}: {reason}; retrying"
 
 
 @pytest.mark.parametrize("code", [400, 404, 301, 302, 307])
@@ -124,7 +124,7 @@ def test_what_is_refused_is_given_up_and_no_redirect_is_followed(site: Site, cod
     eventually(lambda: site.frames == [1])
     hooks.close()
     assert [path for path, _, _ in site.got] == ["/hook"]
-    assert "events are lost" in log_lines[0]
+    assert "the event is dropped" in log_lines[0]
 
 
 def test_after_so_many_tries_it_is_given_up(site: Site) -> None:

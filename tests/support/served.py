@@ -35,7 +35,7 @@ class Site(NamedTuple):
     """What runs."""
 
     server: serve.Server
-    batcher: InferencePool
+    pool: InferencePool
     views: Sequence[StreamState]
     bus: Bus
     port: int
@@ -87,17 +87,17 @@ def served(
     **options: Any,
 ) -> Iterator[Site]:
     opened = open_detector or (lambda: pipeline.load(model, engine, threads=threads, at_once=at_once))
-    batcher = InferencePool(opened, queue=queue, hung_s=hung_s)
+    pool = InferencePool(opened, queue=queue, hung_s=hung_s)
     bus = Bus()
-    held = serve.bound("127.0.0.1", 0)
+    held = serve.bind("127.0.0.1", 0)
     facts = {"engine": engine, "device": "cpu", "precision": "fp32", "threads": threads}
-    metrics = Metrics(batcher, views, bus, facts={key: str(value) for key, value in facts.items()})
-    server = serve.Server(batcher, views, bus, metrics, held=held, facts=facts, **options)
+    metrics = Metrics(pool, views, bus, facts={key: str(value) for key, value in facts.items()})
+    server = serve.Server(pool, views, bus, metrics, listener=held, facts=facts, **options)
     try:
         with server:
-            yield Site(server, batcher, views, bus, held.getsockname()[1])
+            yield Site(server, pool, views, bus, held.getsockname()[1])
     finally:
-        batcher.close()
+        pool.close()
 
 
 def encoded(image: np.ndarray, kind: str = ".png") -> bytes:
@@ -122,18 +122,18 @@ class Camera:
     """Publishes a picture and what is in it to a view, so many times a second."""
 
     def __init__(
-        self, view: StreamState, batcher: InferencePool, draw: Callable[[int], np.ndarray], fps: float = 20.0
+        self, view: StreamState, pool: InferencePool, draw: Callable[[int], np.ndarray], fps: float = 20.0
     ) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(view, batcher, draw, fps), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(view, pool, draw, fps), daemon=True)
 
-    def _run(self, view: StreamState, batcher: InferencePool, draw: Callable[[int], np.ndarray], fps: float) -> None:
+    def _run(self, view: StreamState, pool: InferencePool, draw: Callable[[int], np.ndarray], fps: float) -> None:
         number = 0
         stream = Stream(view.name, "live", fps)
         while not self._stop.wait(1 / fps):
             begun = time.monotonic()
             frame = Frame(draw(number), stream, number, number / fps)
-            view.publish(frame, batcher.detect(frame.image, view.settings), (time.monotonic() - begun) * 1e3)
+            view.publish(frame, pool.detect(frame.image, view.settings), (time.monotonic() - begun) * 1e3)
             number += 1
 
     def __enter__(self) -> Camera:

@@ -96,7 +96,7 @@ def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
     }
     for name, data in made.items():
         (tmp_path / name).write_bytes(data)
-        frame = next(iter(sources.Pictures([str(tmp_path / name)])))
+        frame = next(iter(sources.ImageFiles([str(tmp_path / name)])))
         image = read_image(str(tmp_path / name))
         assert image is not None
         np.testing.assert_array_equal(image, frame.image)
@@ -106,7 +106,7 @@ def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
     ))  # fmt: skip
     images = Images(data, 64)
     assert [seen.hw for seen in images.looks] == [(96, 64), (64, 96), (64, 96), (64, 96)]
-    assert images.looks[2].warnings == ("its end marker is missing, all of its image data is there",)
+    assert images.looks[2].warnings == ("the end marker is missing, the image data is complete",)
     assert images.get(0).image.shape == (80, 53, 3)  # 1.25 x 64, upright
 
 

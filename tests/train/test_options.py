@@ -29,7 +29,7 @@ def test_an_option_that_fingers_know_is_there_and_says_what_it_does(name: str) -
 def test_what_is_by_default_is_what_the_help_says() -> None:
     assert OPTIONS["--workers"].default == "auto" and "auto" in OPTIONS["--workers"].help
     assert OPTIONS["--batch"].default == "16" and "auto" in OPTIONS["--batch"].help
-    assert OPTIONS["--cache"].default is None and "[default: ram where they fit]" in OPTIONS["--cache"].help
+    assert OPTIONS["--cache"].default is None and "[default: ram if they fit]" in OPTIONS["--cache"].help
 
 
 def test_auto_is_auto_from_python_as_well() -> None:

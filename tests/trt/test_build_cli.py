@@ -80,7 +80,7 @@ def test_build_then_run(run: Run, desk: Path) -> None:
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["plan", "recipe", "compared"]
     assert "just built" in lines[0] and lines[1].endswith("jetson-tx2 (NVIDIA Jetson TX2), fp16")
-    assert "with onnxruntime on 1 picture: heads differ by" in lines[2]
+    assert "with onnxruntime on 1 image: heads differ by" in lines[2]
     assert "building a TensorRT plan of tiny for Rehearsal GPU in fp16, once" in done.stderr
     assert builds(desk) == 1
     (told,) = (line for line in done.stderr.splitlines() if line.startswith("run it: "))
@@ -117,7 +117,7 @@ def test_fp16_that_finds_nothing(run: Run, desk: Path) -> None:
     command = "edgecsp build tiny.onnx --recipe x86-cuda --precision fp16"
     done = run(command, board="8.6.1", fails="blind")
     assert done.returncode == 6 and "--allow-fp32" in done.stderr, done.stderr + done.stdout
-    assert "finds none of the" in done.stderr
+    assert "detects none of the" in done.stderr
     assert not list((desk / "home" / "plans").glob("*.plan")), "nobody should run it"
     done = run(command + " --allow-fp32", board="8.6.1", fails="blind")
     assert done.returncode == 0 and "building it in fp32, as allowed" in done.stderr

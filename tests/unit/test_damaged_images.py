@@ -25,7 +25,7 @@ from support import images, media
 def problems(path: Path) -> List[str]:
     with sources.open(str(path)) as source:
         assert len(list(source)) == 1
-        return sources.told(source.problems)
+        return sources.format_problems(source.problems)
 
 
 def test_a_jpegs_pixels_are_opencvs() -> None:
@@ -63,14 +63,14 @@ def test_a_jpeg_without_its_end_marker_is_read_with_a_warning(tmp_path: Path) ->
     whole = images.encoded(".jpg", media.noise(2))
     path.write_bytes(whole[:-2])
     (said,) = problems(path)
-    assert f"{path}: its end marker is missing" in said
+    assert f"{path}: the end marker is missing" in said
     assert np.array_equal(decoding.decode(whole[:-2], "x").image, decoding.decode(whole, "x").image)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_jpeg_that_is_cut_short_is_refused(share: float) -> None:
     whole = images.encoded(".jpg", media.noise(2))
-    with pytest.raises(SourceError, match="x is not a whole picture"):
+    with pytest.raises(SourceError, match="x is not a complete image"):
         decoding.decode(whole[: int(len(whole) * share)], "x")
 
 
@@ -98,7 +98,7 @@ def test_what_has_a_checksum_of_its_own_is_refused_by_its_decoder(kind: str) -> 
     data = bytearray(images.encoded(kind, media.noise(1)))
     for at in range(len(data) // 2, len(data) // 2 + 8):
         data[at] ^= 0x55
-    with pytest.raises(SourceError, match="x is not a whole picture"):
+    with pytest.raises(SourceError, match="x is not a complete image"):
         decoding.decode(bytes(data), "x")
 
 
@@ -262,9 +262,9 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path: Path) 
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     (folder / "whole.jpg").write_bytes(images.encoded(".jpg"))
     for name in ("p.jpg", "v.mp4", "noext"):
-        with pytest.raises(SourceError, match=f"{name} is no regular file"):
+        with pytest.raises(SourceError, match=f"{name} is not a regular file"):
             sources.open(str(folder / name))
     with sources.open(str(folder)) as source:
         assert [frame.stream.name for frame in source] == [str(folder / "whole.jpg")]
         said = "\n".join(source.problems)
-    assert "p.jpg is no regular file" in said and "v.mp4 is no regular file" in said and "gone.png" in said
+    assert "p.jpg is not a regular file" in said and "v.mp4 is not a regular file" in said and "gone.png" in said

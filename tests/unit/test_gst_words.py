@@ -34,11 +34,11 @@ OF_1_14 = r"\"video/x-raw\,\ width\=\(int\)322\,\ height\=\(int\)241\,\ framerat
 
 @pytest.mark.parametrize("line", [SINK + NOW, SINK + OF_1_14], ids=["now", "1.14"])
 def test_caps_of_two_ages(line: str) -> None:
-    caps = _gst_launch.parsed_caps(line)
+    caps = _gst_launch.parse_caps(line)
     assert caps[:2] == (322, 241)
     assert caps.fps == pytest.approx(29.97, abs=0.001)
     assert (
-        _gst_launch.parsed_caps("caps = video/x-raw, width=(int)8, height=(int)6, framerate=(fraction)0/1").fps is None
+        _gst_launch.parse_caps("caps = video/x-raw, width=(int)8, height=(int)6, framerate=(fraction)0/1").fps is None
     )
 
 
@@ -65,11 +65,11 @@ def test_an_error_is_told_in_a_line_and_without_a_login() -> None:
     ],
 )
 def test_secrets_of_a_pipeline(word: str, safe: str) -> None:
-    assert _gst_launch.shown(word) == safe
+    assert _gst_launch.redact_word(word) == safe
 
 
 @pytest.mark.parametrize(
-    ("uri", "words"), [("gst:", "no pipeline"), ("gst: ! ", "no pipeline"), ("gst:a 'b", "quotation")]
+    ("uri", "words"), [("gst:", "is empty"), ("gst: ! ", "is empty"), ("gst:a 'b", "unbalanced quotes")]
 )
 def test_a_pipeline_that_cannot_be_meant(uri: str, words: str) -> None:
     with pytest.raises(SourceError, match=words):

@@ -14,7 +14,7 @@ import pytest
 
 from edgecsp.errors import SourceError
 from edgecsp.media import scheduler
-from edgecsp.media.scheduler import _line
+from edgecsp.media.scheduler import _frame_scheduler
 from edgecsp.media.sources import Source
 from edgecsp.types import Detections, Frame, Stream
 
@@ -95,7 +95,7 @@ def test_every_frame_in_its_order_whatever_takes_how_long(seed: int) -> None:
     reels = [
         Reel(name, count, pause=jitter(seed + i)) for i, (name, count) in enumerate((("a", 40), ("b", 25), ("c", 0)))
     ]
-    given = list(scheduler.results(reels, detect, at_once=1 + seed % 4))
+    given = list(scheduler.results(reels, detect, concurrency=1 + seed % 4))
     assert seen(given) == {"a": [*range(40), None], "b": [*range(25), None], "c": [None]}
     for item in given:
         if isinstance(item, scheduler.FrameResult):
@@ -114,7 +114,7 @@ def test_an_error_of_the_detector_comes_in_its_place(seed: int) -> None:
 
     got = []
     with pytest.raises(ZeroDivisionError, match="frame 11"):
-        got.extend(item.result for item in scheduler.results([Reel("a", 40)], detect, at_once=3))
+        got.extend(item.result for item in scheduler.results([Reel("a", 40)], detect, concurrency=3))
     assert got == list(range(11))
 
 
@@ -158,7 +158,7 @@ def test_stopped_at_any_point_it_has_given_a_beginning(after: int, count: Option
     if not after:
         stop.set()
     reel = Reel("a", count, pause=jitter(after))
-    for item in scheduler.results([reel], nothing, at_once=3, stop=stop):
+    for item in scheduler.results([reel], nothing, concurrency=3, stop=stop):
         got.append(item.frame.index)
         if len(got) == after:
             stop.set()
@@ -180,7 +180,7 @@ def test_a_stop_from_elsewhere_is_heard_while_nothing_comes() -> None:
 
 def test_left_in_the_middle_it_lets_go() -> None:
     reels = [Reel("a", None), Reel("b", None)]
-    given = scheduler.results(reels, nothing, at_once=2)
+    given = scheduler.results(reels, nothing, concurrency=2)
     for _, _ in zip(range(10), given):
         pass
     assert threads()
@@ -205,13 +205,13 @@ def test_a_live_source_gives_its_newest_frame_and_a_file_all() -> None:
 
 def test_what_is_held_is_bounded_in_frames_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler.cpu, "threads", lambda: 2)
-    monkeypatch.setattr(_line, "PLACE_BYTES", 3_000_000)
+    monkeypatch.setattr(_frame_scheduler, "PLACE_BYTES", 3_000_000)
     # Small frames: 4 are worked on, the one here among them, and 4 lie ready; large ones: 3 in all.
     for size, bound in ((2, 7), (1000, 2)):
         reel = Reel("a", 60, size=size)
         done = 0
         most = 0
-        for item in scheduler.results([reel], nothing, at_once=2):
+        for item in scheduler.results([reel], nothing, concurrency=2):
             done += isinstance(item, scheduler.FrameResult)
             time.sleep(0.003)  # the slowest stage is the one behind
             most = max(most, reel.given - done)
@@ -221,13 +221,13 @@ def test_what_is_held_is_bounded_in_frames_and_in_bytes(monkeypatch: pytest.Monk
 
 def test_nothing_is_held_once_it_is_over() -> None:
     opened = [Reel("a", 30, size=100), Reel("b", 30, size=100)]
-    line = _line.FrameScheduler(opened, nothing, 2, threading.Event())
+    line = _frame_scheduler.FrameScheduler(opened, nothing, 2, threading.Event())
     line.begin()
     try:
         assert len(list(line.results())) == 62
     finally:
         line.end()
-    assert line._held == 0
+    assert line._held_bytes == 0
     assert line._results == {}
 
 
@@ -241,13 +241,13 @@ def test_streams_take_turns(streams: int) -> None:
 
     counts = dict.fromkeys(map(str, range(streams)), 0)
     apart = []
-    for item in scheduler.results(reels, work, at_once=2):
+    for item in scheduler.results(reels, work, concurrency=2):
         if not isinstance(item, scheduler.FrameResult):
             break
         counts[item.source.name] += 1
         apart.append(max(counts.values()) - min(counts.values()))
     assert np.median(apart) <= 3
-    assert max(apart) <= _line.CREDIT + _line.AHEAD
+    assert max(apart) <= _frame_scheduler.CREDIT + _frame_scheduler.AHEAD
 
 
 def test_a_slow_source_does_not_hold_up_a_fast_one() -> None:
@@ -262,7 +262,7 @@ def test_a_slow_source_does_not_hold_up_a_fast_one() -> None:
 
 
 def test_videos_side_by_side_are_so_many_and_pictures_go_one_source_after_the_other() -> None:
-    videos = [Reel(f"v{i}", 5) for i in range(_line.VIDEOS + 4)]
+    videos = [Reel(f"v{i}", 5) for i in range(_frame_scheduler.VIDEOS + 4)]
     stills = [Reel("p", 5, kind="image"), Reel("q", 5, kind="image")]
     under_way, most = set(), 0
     begun: List[str] = []
@@ -277,12 +277,12 @@ def test_videos_side_by_side_are_so_many_and_pictures_go_one_source_after_the_ot
         else:
             under_way.add(name)
         most = max(most, sum(name.startswith("v") for name in under_way))
-    assert most <= _line.VIDEOS
+    assert most <= _frame_scheduler.VIDEOS
     assert len(begun) == len(videos) + 2
 
 
 def test_decoders_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_line.cpu, "threads", lambda: 4)
+    monkeypatch.setattr(_frame_scheduler.cpu, "threads", lambda: 4)
     for count, wanted in ((1, None), (2, 2), (8, 1)):
         reels = [Reel(str(i), 2) for i in range(count)]
         list(scheduler.results(reels, nothing))
@@ -292,6 +292,6 @@ def test_decoders_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_how_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler.cpu, "threads", lambda: 2)
     video, live = Reel("a", 9), Reel("b", None, kind="live")
-    assert [scheduler.at_once(s) for s in ([video], [live], [live, live], [live, video])] == [2, 1, 2, 2]
+    assert [scheduler.choose_concurrency(s) for s in ([video], [live], [live, live], [live, video])] == [2, 1, 2, 2]
     monkeypatch.setattr(scheduler.cpu, "threads", lambda: 64)
-    assert scheduler.at_once([video]) == scheduler.MOST
+    assert scheduler.choose_concurrency([video]) == scheduler.MOST

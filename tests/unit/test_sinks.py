@@ -232,7 +232,7 @@ def test_one_file_for_one_source(tmp_path: Path) -> None:
     ("out", "frames", "words"),
     [
         ("x.mp4", [still()], "is a video, a/dog.jpg is not"),
-        ("x.jpg", list(film(count=1)), "is a picture, clip.mov is not"),
+        ("x.jpg", list(film(count=1)), "is an image, clip.mov is not"),
         ("x.jpg", [still("a.jpg"), still("b.jpg")], "b.jpg is the second"),
         ("x.mp4", [*film("a.mp4", 2), *film("b.mp4", 2)], "b.mp4 is the second"),
     ],
@@ -312,7 +312,7 @@ def test_no_libx264_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("place", ["file/out", "file/out.mp4", "/proc/nowhere/out"])
 def test_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OutputError, match=r"cannot (write|make)"), sinks.AnnotatedSink(tmp_path / place) as sink:
+    with pytest.raises(OutputError, match=r"cannot (write|create)"), sinks.AnnotatedSink(tmp_path / place) as sink:
         for frame in film(count=2):
             sink.write(frame, NOTHING)
     for make in (sinks.JsonLinesSink, sinks.CsvSink, sinks.CocoSink):
@@ -418,7 +418,7 @@ def test_coco(tmp_path: Path) -> None:
     with sinks.CocoSink(tmp_path / "none.json"):
         pass
     assert json.loads((tmp_path / "none.json").read_text()) == []
-    with pytest.raises(UsageError, match="COCO results are boxes"), sinks.CocoSink(tmp_path / "cat.json") as sink:
+    with pytest.raises(UsageError, match="COCO results need boxes"), sinks.CocoSink(tmp_path / "cat.json") as sink:
         sink.write(still(), CAT)
     assert not (tmp_path / "cat.json").exists()
 
@@ -554,11 +554,11 @@ def test_nothing_asked_goes_into_a_new_run(tmp_path: Path, monkeypatch: pytest.M
     [
         ({"json": "-", "csv": "-"}, "two results cannot both go to standard output"),
         ({"json": "x", "csv": "./x"}, "two results cannot both go to"),
-        ({"coco": "-"}, "COCO results go to a file"),
+        ({"coco": "-"}, "COCO results need a file"),
         ({"json": "dog.jpg"}, "would replace a source"),
         ({"out": ".", "json": "x.jsonl"}, "would replace a source"),
-        ({"out": "x.jpg", "sources": [source(Path("dog.jpg")), source()]}, "holds one source"),
-        ({"out": "x.jpg", "sources": [source(Path("a.jpg"), Path("b.jpg"))]}, "holds one source"),
+        ({"out": "x.jpg", "sources": [source(Path("dog.jpg")), source()]}, "is a single file"),
+        ({"out": "x.jpg", "sources": [source(Path("a.jpg"), Path("b.jpg"))]}, "is a single file"),
     ],
 )
 def test_what_cannot_be_meant_is_told_before_anything_is_written(

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from edgecsp.errors import SourceError, UsageError
 from edgecsp.media import sources
 from edgecsp.media.sources import network
-from edgecsp.media.sources._upright import upright
+from edgecsp.media.sources._upright import apply_matrix
 from edgecsp.media.sources.base import redact
 from support import media
 from support.effort import examples
@@ -155,9 +155,9 @@ CMYK_RED = (
         ("x.jpg", b"\0\0\0\x18ftypheic\0\0\0\0", "heic"),
         ("x.mp4", b"", "is empty (0 bytes)"),
         ("x.mp4", b"hello, I am a letter", "is text"),
-        ("x.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isommp41", "cut off or never finished"),
+        ("x.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isommp41", "truncated or was never finished"),
         ("notes.txt", b"hello\nworld\n" * 50, "plain text"),
-        ("x.zzz", np.random.default_rng(0).bytes(3000), "not a video FFmpeg can read"),
+        ("x.zzz", np.random.default_rng(0).bytes(3000), "not a video that FFmpeg can read"),
     ],
 )
 def test_a_single_bad_file_is_an_error_that_says_what_it_is(tmp_path: Path, name: str, data: bytes, words: str) -> None:
@@ -173,7 +173,7 @@ def test_a_single_bad_file_is_an_error_that_says_what_it_is(tmp_path: Path, name
 def test_a_truncated_picture_is_an_error(tmp_path: Path, extension: str, share: float) -> None:
     path = picture(tmp_path / f"x{extension}", media.noise(0))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(SourceError, match="not a whole picture"):
+    with pytest.raises(SourceError, match="not a complete image"):
         sources.open(str(path))
 
 
@@ -231,7 +231,7 @@ def test_videos_of_a_folder_take_their_turn(tmp_path: Path, clip: Path) -> None:
         ("a.jpg", 0), ("b.mp4", 0), ("b.mp4", 10), ("b.mp4", 20), ("c.jpg", 0)
     ]  # fmt: skip
     assert source.frames == 5
-    assert [type(s).__name__ for s in sources.open_all([str(tmp_path)])] == ["Pictures", "Video", "Pictures"]
+    assert [type(s).__name__ for s in sources.open_all([str(tmp_path)])] == ["ImageFiles", "Video", "ImageFiles"]
 
 
 def test_a_pattern(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_one_unreadable_picture_of_many_is_counted_by_name(tmp_path: Path) -> No
     frames, source = read_all(tmp_path)
     assert len(frames) == 2
     ((text, count),) = source.problems.items()
-    assert "b.jpg is not a whole picture" in text
+    assert "b.jpg is not a complete image" in text
     assert count == 1
     named = sources.open_all([str(tmp_path / n) for n in ("a.jpg", "b.jpg", "c.jpg")])
     assert len(named) == 1
@@ -260,7 +260,7 @@ def test_one_unreadable_picture_of_many_is_counted_by_name(tmp_path: Path) -> No
 def test_only_unreadable_pictures_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no")
     (tmp_path / "b.jpg").write_bytes(b"no")
-    with pytest.raises(SourceError, match=r"none of 2 pictures.*a\.jpg"):
+    with pytest.raises(SourceError, match=r"none of 2 images.*a\.jpg"):
         read_all(tmp_path)
 
 
@@ -272,7 +272,7 @@ def test_an_unreadable_video_of_a_folder_is_survived(tmp_path: Path) -> None:
     assert any("a.mp4 is not a video" in text for text in source.problems)
     (tmp_path / "b.jpg").unlink()
     (tmp_path / "c.mp4").write_bytes(b"")
-    with pytest.raises(SourceError, match="nothing in"):
+    with pytest.raises(SourceError, match="no source in"):
         read_all(tmp_path)
 
 
@@ -283,12 +283,12 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     for uri, words in {
         tmp_path / "holyday.jpg": "did you mean",
         tmp_path / "nowhere" / "x.jpg": "there is no folder",
-        tmp_path / "empty": "no picture or video in the folder",
-        tmp_path / "texts": "for what lies deeper",
+        tmp_path / "empty": "no image or video in the folder",
+        tmp_path / "texts": "to include subfolders",
         tmp_path / "*.png": "no file matches",
-        tmp_path / "nowhere" / "*.png": "there is no folder",
-        "": "empty word",
-        "gopher://x/y": "known: rtsp",
+        tmp_path / "nowhere" / "*.png": "does not exist",
+        "": "the source is empty",
+        "gopher://x/y": "supported: rtsp",
     }.items():
         with pytest.raises(SourceError) as caught:
             sources.open(str(uri))
@@ -296,7 +296,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_something_missing_is_told_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"there is no .*b\.jpg"):
+    with pytest.raises(SourceError, match=r"no such file or folder: .*b\.jpg"):
         sources.open_all([str(picture(tmp_path / "a.jpg")), str(tmp_path / "b.jpg")])
 
 
@@ -305,7 +305,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")  # root may read all, so the mode alone is no test
 
     path = picture(tmp_path / "a.jpg")
-    for module in (sources.pictures, sources.video):
+    for module in (sources.images, sources.video):
         monkeypatch.setattr(module, "open", refuse, raising=False)
     for uri in (path, tmp_path / "a.mp4"):
         uri.touch()
@@ -315,7 +315,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.mp4")
-    with pytest.raises(SourceError, match="no regular file"):
+    with pytest.raises(SourceError, match="not a regular file"):
         sources.open(str(tmp_path / "x.mp4"))
 
 
@@ -333,7 +333,7 @@ def test_a_picture_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     assert corners(frame.image) == UPRIGHT
     assert (source.name, source.frames) == ("stdin", 1)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO(b"")))
-    with pytest.raises(SourceError, match="nothing came"):
+    with pytest.raises(SourceError, match="which is empty"):
         sources.open("-")
 
 
@@ -418,7 +418,7 @@ def test_upright_is_the_matrix_of_the_standard() -> None:
         expected = np.array([[seen[x, y] for x in xs] for y in ys])
         one = 65536
         matrix = struct.pack("<9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
-        np.testing.assert_array_equal(upright(image, matrix), expected)
+        np.testing.assert_array_equal(apply_matrix(image, matrix), expected)
 
 
 @pytest.mark.parametrize("space", ["bt709", "smpte170m"])
@@ -481,7 +481,7 @@ def test_sound_is_no_video(tmp_path: Path) -> None:
         frame.rate = 44100
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(SourceError, match=r"song\.mp4 holds no video.*audio"):
+    with pytest.raises(SourceError, match=r"song\.mp4 has no video.*audio"):
         sources.open(str(path))
 
 
@@ -510,7 +510,7 @@ def test_a_truncated_video_gives_what_it_has_and_says_so(tmp_path: Path) -> None
         path.write_bytes(data[: int(len(data) * share)])
         frames, source = read_all(path)
         assert 60 * share * 0.7 < len(frames) < 60
-        missing = [count for text, count in source.problems.items() if "cut short" in text]
+        missing = [count for text, count in source.problems.items() if "the file is truncated" in text]
         assert missing == [60 - len(frames)]
 
 
@@ -678,7 +678,7 @@ def test_a_server_that_never_answers_times_out(uri: str) -> None:
         sock.bind(("127.0.0.1", 0))
         sock.listen(4)
         begun = time.monotonic()
-        with pytest.raises(SourceError, match=r"no answer for 0\.5 s|timed out") as caught:
+        with pytest.raises(SourceError, match=r"no response for 0\.5 s|timed out") as caught:
             sources.open(uri.format(sock.getsockname()[1]), timeout_s=0.5)
         assert time.monotonic() - begun < 3
     assert not any(secret in leaks(caught.value) for secret in SECRETS)
@@ -734,7 +734,7 @@ def test_a_live_stream_that_falls_silent_ends_with_an_error() -> None:
         assert (source.live, source.frames) == (True, None)
         seen = []
         begun = time.monotonic()
-        with pytest.raises(SourceError, match=r"broke off after \d+ frames: no answer for 1 s") as caught:
+        with pytest.raises(SourceError, match=r"failed after \d+ frames: no response for 1 s") as caught:
             seen.extend(source)
         silence.set()
     assert len(seen) >= 10
@@ -747,7 +747,7 @@ def test_a_live_stream_that_falls_silent_ends_with_an_error() -> None:
 def test_a_live_stream_that_is_cut_says_so_after_its_frames() -> None:
     with media.served(lambda request: _motion_jpeg(request, 12, lambda: None)) as port:
         frames = []
-        with pytest.raises(SourceError, match="broke off after 12 frames: Input/output error"):
+        with pytest.raises(SourceError, match="failed after 12 frames: Input/output error"):
             frames.extend(sources.open(f"http://127.0.0.1:{port}/video", timeout_s=5))
     assert [f.index for f in frames] == list(range(12))
 
@@ -850,7 +850,7 @@ def test_a_camera_is_live(cameras: list, uri: str, device: Any, name: str) -> No
     source = sources.open(uri, stride=2)
     assert (source.live, source.name, cameras[0].device) == (True, name, device)
     frames = []
-    with pytest.raises(SourceError, match="gives no more frames, after 4"):
+    with pytest.raises(SourceError, match="stopped after 4 frames"):
         frames.extend(source)
     assert [f.index for f in frames] == [0, 2]
     assert frames[0].pts_s == 0.0

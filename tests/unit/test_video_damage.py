@@ -85,7 +85,7 @@ def test_the_header_says_how_many_frames_a_truncated_video_lacks(tmp_path: Path,
     path = made(tmp_path / f"x.{container}", "libvpx")
     path.write_bytes(damage.damaged(path.read_bytes(), "cut"))
     count, problems = seen(path)
-    assert problems == {"frames missing, the file is cut short": damage.FRAMES - count}
+    assert problems == {"frames missing, the file is truncated": damage.FRAMES - count}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_run_says_so_and_exits_partly_done(tmp_path: Path, container: str, codec
     path.write_bytes(damage.damaged(path.read_bytes(), "cut"))
     command = [sys.executable, "-m", "edgecsp", "run", str(path), "-e", "null", "--json", "-", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=str(REPO))
-    assert done.returncode == 4 and f"{path}: " in done.stderr and "cut short" in done.stderr
+    assert done.returncode == 4 and f"{path}: " in done.stderr and "truncated" in done.stderr
     assert 10 < len(done.stdout.splitlines()) < 45
 
 

@@ -79,7 +79,7 @@ def find(
                 found.add(picture.sized(frame.hw), Detections(known.xyxy, known.scores, ids, data.names))
 
     summary = pipeline.RunSummary()
-    pipeline.run(low, [sources.Pictures(list(places), forgive=True)], take, summary, tick=progress.advance)
+    pipeline.run(low, [sources.ImageFiles(list(places), forgive=True)], take, summary, tick=progress.advance)
     found.problems = {**summary.problems, **others}
     return found
 

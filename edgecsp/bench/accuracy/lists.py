@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...errors import EngineUnavailable, NoSplit, SourceError
 from ...media.sinks.rows import category_ids, image_id
-from ...media.sources import PICTURES
+from ...media.sources import IMAGE_SUFFIXES
 from ...media.sources.paths import walk
 from ...types import Frame, Stream
 from . import places, text, voc
@@ -135,7 +135,7 @@ def pictures(path: Path) -> Listed:
     """The images below a folder, or those of a list (.txt, a path a line, from the list's folder or this one)."""
     if path.is_dir():
         return _below(path)
-    if path.suffix.lower() in PICTURES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return Listed([str(path)])
     listed = []
     for number, line in enumerate(text.lines(path), 1):
@@ -153,10 +153,10 @@ def pictures(path: Path) -> Listed:
 def _below(path: Path) -> Listed:
     found, odd = [], []
     for here, names in walk(str(path)):
-        if os.path.splitext(here)[1].lower() in PICTURES and Path(here) != path:
+        if os.path.splitext(here)[1].lower() in IMAGE_SUFFIXES and Path(here) != path:
             odd.append(f"{here} (a folder)")
         for name in names:
-            if os.path.splitext(name)[1].lower() in PICTURES and not name.startswith("."):
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
                 file = os.path.join(here, name)
                 if os.path.isfile(file):
                     found.append(file)

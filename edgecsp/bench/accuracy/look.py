@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import SourceError
 from ...media.sources.decoding import MAX_PIXELS, DecodedImage, decode
 from ...media.sources.image_probe import Probe, jpeg, probe
-from ...media.sources.pictures import load
+from ...media.sources.images import load
 from ...system import cpu
 from ...system.progress import NO_PROGRESS, Progress
 from ...types import Array

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Set
 
-from ...media.sources import PICTURES
+from ...media.sources import IMAGE_SUFFIXES
 
 TEXT, XML = ".txt", ".xml"
 _IMAGES = ("images", "JPEGImages")
@@ -62,7 +62,7 @@ def without_image(images: Iterable[str]) -> List[Path]:
     stems: Dict[Path, Set[str]] = {}
     for folder, image in one_each.items():
         names = {os.path.splitext(name) for name in os.listdir(folder or ".")}
-        here = {stem for stem, ending in names if ending.lower() in PICTURES}
+        here = {stem for stem, ending in names if ending.lower() in IMAGE_SUFFIXES}
         for place in label_places(image):
             stems.setdefault(place.parent, set()).update(here)
     beside = {Path(folder) for folder in one_each}

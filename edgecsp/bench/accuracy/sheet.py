@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import SourceError
 from ...media import draw
-from ...media.sources.pictures import read
+from ...media.sources.images import read
 from ...system import text
 from ...types import Array
 from .check import Report

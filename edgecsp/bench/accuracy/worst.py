@@ -73,13 +73,13 @@ def save(bad: Sequence[Bad], folder: Path, names: Sequence[str]) -> List[Path]:
 
 def drawn(bad: Bad, names: Sequence[str]) -> Array:
     """One picture twice, side by side under a line of words: (H', W', 3) uint8 BGR."""
-    image = next(iter(sources.Pictures([bad.picture.path]))).image
+    image = next(iter(sources.ImageFiles([bad.picture.path]))).image
     left, right = image.copy(), image
     draw.boxes(left, *_truth(bad, names))
     draw.boxes(right, *_found(bad, names))
     of = len(bad.match.of_objects) - int((bad.match.of_objects == IGNORED).sum())
-    left = draw.titled(left, f"truth: {of}, missed {bad.missed}, confused {bad.confused}")
-    right = draw.titled(right, f"found: {len(bad.found)}, false {bad.false}")
+    left = draw.add_title(left, f"truth: {of}, missed {bad.missed}, confused {bad.confused}")
+    right = draw.add_title(right, f"found: {len(bad.found)}, false {bad.false}")
     return np.hstack([left, np.full((len(left), GAP_PX, 3), 32, np.uint8), right])
 
 

@@ -1,1 +1,1 @@
-"""What commands print, as text: tables, charts, lines; the data comes from elsewhere."""
+"""Text output of commands: tables, charts, lines."""

@@ -1,4 +1,4 @@
-"""AP, classes and confusions as tables of text."""
+"""Text tables of AP, classes and confusions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from ...bench.accuracy import AccuracyRow, Confusion
 
 AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
-MOST = 5  # mistakes of a kind that are named
+MOST = 5  # mistakes listed per kind
 
 
 def tables(rows: Sequence[AccuracyRow]) -> Iterator[str]:
-    """The lines of all tables: the averages of each row, then the classes, then what the rows confuse."""
+    """Yield the lines of all tables: averages per row, then classes, then confusions."""
     done = [row for row in rows if row.score is not None]
     wide = max(len("model"), *(len(row.way.model.name) for row in done))
     yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}" + "".join(f"{name:>7}" for name in AVERAGES)
@@ -30,12 +30,12 @@ def tables(rows: Sequence[AccuracyRow]) -> Iterator[str]:
 
 
 def figure(value: Optional[float]) -> str:
-    """An average to three digits, "-" where there is nothing to find."""
+    """Format an average with three digits, "-" without objects."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
-    """A line for each class that has an object; AP and AP50 of each row side by side."""
+    """Yield a line for each class with objects; AP and AP50 of each row side by side."""
     scores = [row.score for row in rows if row.score is not None]
     every = scores[0].classes
     there = [i for i, each in enumerate(every) if each.objects]
@@ -43,44 +43,44 @@ def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
     yield ""
     if len(rows) > 1:
         yield f"{'':{wide}} {'':8}{'':9}" + "".join(f"{way[-14:]:>15}" for way in _ways(rows))
-    yield f"{'class':{wide}} {'objects':>8}{'pictures':>9}" + f"{'AP':>8}{'AP50':>7}" * len(rows)
+    yield f"{'class':{wide}} {'objects':>8}{'images':>9}" + f"{'AP':>8}{'AP50':>7}" * len(rows)
     for i in there:
         pairs = "".join(f"{figure(each.classes[i].ap):>8}{figure(each.classes[i].ap50):>7}" for each in scores)
         yield f"{every[i].name:{wide}} {every[i].objects:>8}{every[i].pictures:>9}{pairs}"
     without = len(every) - len(there)
     if without:
-        yield f"{without} class{'es have' if without > 1 else ' has'} no object here"
+        yield f"{without} class{'es have' if without > 1 else ' has'} no objects"
 
 
 def _ways(rows: Sequence[AccuracyRow]) -> List[str]:
-    """Each row by what tells it from the others."""
+    """Name each row by what differs between the rows."""
     words = [(row.way.model.name, row.way.engine, row.way.device, row.way.precision) for row in rows]
     differ = [len(set(column)) > 1 for column in zip(*words)]
     return [" ".join(word for word, tells in zip(each, differ) if tells) for each in words]
 
 
 def _mistakes(row: AccuracyRow, way: str) -> Iterator[str]:
-    """A line for each kind: what is missed, what is found where none is, what is taken for what."""
+    """Yield a line for each kind: missed, false positives, confused."""
     assert row.confusion is not None
     counted = row.confusion
     nothing = counted.labels[-1]
-    kinds: Dict[str, List[Tuple[str, int]]] = {"missed": [], "found where none is": [], "confused": []}
-    for truth, seen, count in counted.mistakes():
-        if seen == nothing:
+    kinds: Dict[str, List[Tuple[str, int]]] = {"missed": [], "false positive": [], "confused": []}
+    for truth, predicted, count in counted.mistakes():
+        if predicted == nothing:
             kinds["missed"].append((truth, count))
         elif truth == nothing:
-            kinds["found where none is"].append((seen, count))
+            kinds["false positive"].append((predicted, count))
         else:
-            kinds["confused"].append((f"{truth} as {seen}", count))
+            kinds["confused"].append((f"{truth} as {predicted}", count))
     yield ""
-    yield (f"{way}: " if way else "") + f"of boxes with a score of {counted.conf:g} or more, at IoU {counted.iou:g}"
-    for kind, found in kinds.items():
-        most = ", ".join(f"{what} {count}" for what, count in found[:MOST]) + ", ..." * (len(found) > MOST)
-        yield f"{kind:20} {sum(count for _, count in found):5}" + (f": {most}" if found else "")
+    yield (f"{way}: " if way else "") + f"boxes with a confidence of at least {counted.conf:g}, at IoU {counted.iou:g}"
+    for kind, mistakes in kinds.items():
+        most = ", ".join(f"{what} {count}" for what, count in mistakes[:MOST]) + ", ..." * (len(mistakes) > MOST)
+        yield f"{kind:20} {sum(count for _, count in mistakes):5}" + (f": {most}" if mistakes else "")
 
 
 def matrix(counted: Confusion) -> str:
-    """The confusion matrix as CSV: a row a class of the truth, a column a class found, the background last."""
+    """Format the confusion matrix as CSV: rows are true classes, columns predicted ones, background last."""
     text = io.StringIO()
     lines: List[List[object]] = [["truth \\ found", *counted.labels]]
     lines += [[name, *row] for name, row in zip(counted.labels, counted.matrix.tolist())]

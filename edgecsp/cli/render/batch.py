@@ -1,4 +1,4 @@
-"""What `edgecsp batch` tells: how far it is, what it found, what a finished folder holds."""
+"""Output of `edgecsp batch`: progress, results, and the summary of a finished folder."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ FAILURES = 20
 
 
 def introduce(items: int, task: Task) -> None:
-    """How much there is, and what computes."""
+    """Log the number of files and the engine."""
     inform(f"{items} file{'s' * (items != 1)}; engine {task.engine} on {task.device}")
-    startup.vain(task.engine, task.model, task.model.name, timed=True)
+    startup.warn_model_if_meaningless(task.engine, task.model, task.model.name, timed=True)
 
 
 class Throughput:
-    """How fast a stage goes, from its beginning and without what was done before."""
+    """Measures the speed of a stage since its beginning, without earlier work."""
 
     def __init__(self) -> None:
         self._stage = ""
         self._begun, self._frames, self._parts = 0.0, 0, 0
 
-    def said(self, now: JobProgress) -> str:
-        """Frames, frames a second, time left, failures."""
+    def format_status(self, now: JobProgress) -> str:
+        """Format frames, frames per second, time left and failures."""
         if now.stage != self._stage:
             self._stage, self._begun = now.stage, time.monotonic()
             self._frames, self._parts = now.frames, now.parts
@@ -50,7 +50,7 @@ class Throughput:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[JobProgress], None]]:
-    """What to call when a part is done: a bar on a terminal, a line a minute in a log."""
+    """Show progress: a bar on a terminal, a line per minute in a log. Call the result after each shard."""
     if quiet:
         yield lambda now: None
         return
@@ -64,12 +64,12 @@ def progress(quiet: bool) -> Iterator[Callable[[JobProgress], None]]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}", markup=False),
+        TextColumn("{task.fields[status]}", markup=False),
     )
     with _progress.bars(*columns) as bar:
-        line = bar.add_task("listing", total=None, said="")
+        line = bar.add_task("listing", total=None, status="")
         yield lambda now: bar.update(
-            line, description=now.stage, completed=now.parts, total=now.of, said=pace.said(now)
+            line, description=now.stage, completed=now.parts, total=now.of, status=pace.format_status(now)
         )
 
 
@@ -78,34 +78,37 @@ def _lines(pace: Throughput) -> Callable[[JobProgress], None]:
 
     def tick(now: JobProgress) -> None:
         nonlocal last_s
-        said = pace.said(now)
+        status = pace.format_status(now)
         if time.monotonic() - last_s >= LINE_S:
             last_s = time.monotonic()
-            inform(f"{now.stage} {now.parts}/{now.of} parts, {said}")
+            inform(f"{now.stage} {now.parts}/{now.of} parts, {status}")
 
     return tick
 
 
 def report(done: JobProgress, out: str) -> None:
-    """What was done now and before, what was found, where it is."""
+    """Print the totals, the label counts and the output folder."""
     fps = (done.frames - done.before) / done.seconds if done.seconds else 0.0
-    before = f", {done.before} of them done before" * bool(done.before)
-    found = ", ".join(f"{count} {label}" for label, count in done.found.most_common(8)) or "nothing"
+    before = f", {done.before} of them in an earlier run" * bool(done.before)
+    counts = ", ".join(f"{count} {label}" for label, count in done.found.most_common(8)) or "nothing"
     frames = f"{done.frames} frame" + "s" * (done.frames != 1)
-    inform(f"{frames}{before} in {done.seconds:.1f} s ({fps:.1f} fps): {found}", prefix=False)
+    inform(f"{frames}{before} in {done.seconds:.1f} s ({fps:.1f} fps): {counts}", prefix=False)
     inform(f"wrote {out}: rows/, manifest.jsonl, failures.parquet ({len(done.failures)})", prefix=False)
 
 
-def lines(told: BatchSummary, checked: bool) -> Iterator[Tuple[str, str]]:
-    """A finished folder, a line a fact."""
-    said = told.settings
-    precision = f", {said['precision']}" * bool(said["precision"])
-    yield "model", f"{said['model']} on {said['engine']}, {said['device']}{precision}"
-    yield "files", f"{told.items}, of which {len({row['source'] for row in told.failures})} failed in whole or in part"
-    yield "frames", f"{told.frames} in {told.parts} parts" + ", each as it was written" * checked
-    found = sorted(told.found.items(), key=lambda pair: (-pair[1], pair[0]))
-    yield "found", ", ".join(f"{count} {label}" for label, count in found[:12]) or "nothing"
-    for row in told.failures[:FAILURES]:
+def lines(summary: BatchSummary, checked: bool) -> Iterator[Tuple[str, str]]:
+    """Yield the summary of a finished folder as key and value."""
+    settings = summary.settings
+    precision = f", {settings['precision']}" * bool(settings["precision"])
+    yield "model", f"{settings['model']} on {settings['engine']}, {settings['device']}{precision}"
+    yield (
+        "files",
+        f"{summary.items}, of which {len({row['source'] for row in summary.failures})} failed completely or in part",
+    )
+    yield "frames", f"{summary.frames} in {summary.parts} parts" + ", all digests verified" * checked
+    counts = sorted(summary.found.items(), key=lambda pair: (-pair[1], pair[0]))
+    yield "found", ", ".join(f"{count} {label}" for label, count in counts[:12]) or "nothing"
+    for row in summary.failures[:FAILURES]:
         yield "failed", f"{row['source']} ({row['stage']}): {row['reason']}"
-    if len(told.failures) > FAILURES:
-        yield "", f"and {len(told.failures) - FAILURES} more in failures.parquet"
+    if len(summary.failures) > FAILURES:
+        yield "", f"and {len(summary.failures) - FAILURES} more in failures.parquet"

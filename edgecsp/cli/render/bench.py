@@ -1,4 +1,4 @@
-"""The report of `edgecsp bench` in a terminal. What the paper printed has columns of its own, in another colour."""
+"""Report of `edgecsp bench` in a terminal. The paper's figures have their own columns, in another colour."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from ...bench import Difference
 
 Row = Dict[str, Any]
-WIDE = 200  # where nobody's terminal limits it
+WIDE = 200  # without a terminal
 ENOUGH = 1000  # samples: with fewer, p99.9 is the slowest of them
 SCENARIOS = {
-    "single": "one picture after the other (SingleStream: p90 counts)",
+    "single": "one image at a time (SingleStream: p90 counts)",
     "offline": "batches back to back (Offline: fps counts)",
-    "multi": "queries of 8 pictures (MultiStream: p99 counts)",
+    "multi": "queries of 8 images (MultiStream: p99 counts)",
 }
 
 
 class TableColumn(NamedTuple):
-    """A head, a row's cell, and whether the paper printed it; where it is narrow, `latency` columns come later."""
+    """Column: header, cell of a row, whether it is the paper's; `latency` columns go to a second table if needed."""
 
     head: str
     cell: Callable[[Row], str]
@@ -67,8 +67,8 @@ COLUMNS = (
 )
 
 
-def named(row: Row) -> str:
-    """A row as a person would call it."""
+def row_name(row: Row) -> str:
+    """Name a row for people."""
     return f"{_model(row)} on {row['engine']} in {row['precision']}"
 
 
@@ -76,27 +76,27 @@ def _model(row: Row) -> str:
     return Path(row["model"]).name if row["weights"] == "file" else str(row["model"])
 
 
-def report(said: Dict[str, Any], *, to_stderr: bool) -> None:
-    """The header, the table, and what has to be known to read it."""
+def report(summary: Dict[str, Any], *, to_stderr: bool) -> None:
+    """Print the header, the tables and the notes."""
     console = console_on(to_stderr)
-    for line in _header(said):
+    for line in _header(summary):
         console.print(line, markup=False)
-    rows = [row for row in said["rows"] if row["ms"]]
+    rows = [row for row in summary["rows"] if row["ms"]]
     console.print()
     if rows:
         for table in _tables(rows, console.width):
             console.print(table)
-        if said["settings"]["mode"] == "pipeline":
+        if summary["settings"]["mode"] == "pipeline":
             console.print(_stages(rows))
-    for line in _notes(said, rows):
+    for line in _notes(summary, rows):
         console.print(line, markup=False)
 
 
-def differences(found: Sequence[Difference], doubts: Sequence[str], *, to_stderr: bool) -> None:
-    """A line a row of two reports: by how much the second differs, and whether that is more than noise."""
+def differences(entries: Sequence[Difference], doubts: Sequence[str], *, to_stderr: bool) -> None:
+    """Print the differences between two reports, a line per row, and whether they exceed the noise."""
     console = console_on(to_stderr)
     table = plain_table("model", "engine", "", right=("first, ms", "second, ms", "ratio", "95 %", "the second is"))
-    for each in found:
+    for each in entries:
         span = f"{each.low:.3f} .. {each.high:.3f}"
         cells = (f"{each.a_ms:.2f}", f"{each.b_ms:.2f}", f"{each.ratio:.3f}", span, each.verdict)
         style = {"faster": "green", "slower": "red"}.get(each.verdict)
@@ -107,23 +107,23 @@ def differences(found: Sequence[Difference], doubts: Sequence[str], *, to_stderr
 
 
 def console_on(to_stderr: bool) -> Console:
-    """The console of a stream, as wide as its terminal."""
+    """Create a console for stdout or stderr, as wide as its terminal."""
     stream = sys.stderr if to_stderr else sys.stdout
     return _print.console(
         to_stderr=to_stderr, width=None if stream.isatty() else WIDE, highlight=False, soft_wrap=False
     )
 
 
-def _header(said: Dict[str, Any]) -> Iterator[str]:
-    machine, settings = said["machine"], said["settings"]
-    isa = ", ".join(machine["isa"]) or "instruction sets not listed here"
+def _header(summary: Dict[str, Any]) -> Iterator[str]:
+    machine, settings = summary["machine"], summary["settings"]
+    isa = ", ".join(machine["isa"]) or "instruction sets unknown"
     quota = f", a quota of {machine['quota']:g}" if machine["quota"] is not None else ""
     memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine["memory_bytes"] else "memory unknown"
     yield f"{machine['name']} ({machine['machine']}): {isa}"
     yield (
         f"{settings['threads']} thread{'s' * (settings['threads'] > 1)} on {machine['cores']} cores "
         f"({machine['allowed']} of {machine['logical']} CPUs{quota}), "
-        f"governor {machine['governor'] or 'none to be seen'}, {memory}"
+        f"governor {machine['governor'] or 'unknown'}, {memory}"
     )
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     commit = f" ({machine['commit']})" if machine["commit"] else ""
@@ -133,24 +133,24 @@ def _header(said: Dict[str, Any]) -> Iterator[str]:
     )
     peaks = [f"{value:.0f} in {name}" for name, value in machine["peak_gflops"].items() if value]
     if peaks:
-        yield f"At most {' and '.join(peaks)} GFLOP/s: a matrix product, on the best engine here"
+        yield f"At most {' and '.join(peaks)} GFLOP/s: a matrix product on the fastest engine"
     if machine["board"]:
         yield from _board(machine["board"])
-    yield _how(settings, said["seconds"])
-    random = dict.fromkeys(row["model"] for row in said["rows"] if row["weights"] == "random")
+    yield _how(settings, summary["seconds"])
+    random = dict.fromkeys(row["model"] for row in summary["rows"] if row["weights"] == "random")
     if random:
-        yield f"RANDOM WEIGHTS: {_options.listed(list(random), 3)}: nothing learned; as fast as what has"
-    if any(row["ranges"] for row in said["rows"]):
-        yield "int8 ranges from drawn pictures, for the speed alone; for the boxes' sake: edgecsp quantize"
+        yield f"RANDOM WEIGHTS: {_options.join_names(list(random), 3)}: untrained; the speed is the same"
+    if any(row["ranges"] for row in summary["rows"]):
+        yield "int8 ranges from synthetic images, only for speed; for accuracy: edgecsp quantize"
 
 
 def _how(settings: Dict[str, Any], seconds: float) -> str:
-    what = "inference alone" if settings["mode"] == "model" else "a file in, boxes out, on one thread"
-    batch = f", {settings['batch']} at once" if settings["batch"] > 1 else ""
-    fed = "one picture over and over" if settings["same_picture"] else "different pictures"
+    what = "inference only" if settings["mode"] == "model" else "whole pipeline from file to boxes, on one thread"
+    batch = f", batch {settings['batch']}" if settings["batch"] > 1 else ""
+    fed = "one repeated image" if settings["same_picture"] else "different images"
     return (
         f"On {settings['device']}, {what}, {SCENARIOS[settings['scenario']]}{batch}, {fed}; "
-        f"{settings['duration_s']:g} s a row in {settings['rounds']} rounds taking turns; {seconds:.0f} s in all"
+        f"{settings['duration_s']:g} s per row in {settings['rounds']} interleaved rounds; {seconds:.0f} s in total"
     )
 
 
@@ -165,7 +165,7 @@ def _board(board: Dict[str, Any]) -> Iterator[str]:
 
 
 def _tables(rows: Sequence[Row], width: int) -> Iterator[Table]:
-    """One table where it fits, else the speeds and then the latencies, in as many as it takes."""
+    """Yield one table if it fits, else speeds and latencies in as many tables as needed."""
     columns = [column for column in COLUMNS if any(column.cell(row) for row in rows)]
     parts = [columns]
     if _least(_rows_table(columns, rows)) > width:
@@ -202,7 +202,7 @@ def _rows_table(columns: Sequence[TableColumn], rows: Sequence[Row]) -> Table:
 
 
 def _stages(rows: Sequence[Row]) -> Table:
-    """Mean milliseconds: those of the stages add up, as medians would not."""
+    """Build the table of stages in mean milliseconds, which add up unlike medians."""
     names = list(rows[0]["stages"])
     table = plain_table("model", "engine", "", right=[*(f"{name}, ms" for name in names), "sum", "wall", "sum of wall"])
     for row in rows:
@@ -214,7 +214,7 @@ def _stages(rows: Sequence[Row]) -> Table:
 
 
 def plain_table(*left: str, right: Sequence[str]) -> Table:
-    """A table without lines; `right` are the headers of columns of numbers."""
+    """Create a table without lines; `right` are the headers of numeric columns."""
     from rich import box
     from rich.table import Table
 
@@ -226,40 +226,40 @@ def plain_table(*left: str, right: Sequence[str]) -> Table:
     return table
 
 
-def _notes(said: Dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
-    """What a reader has to know of the table, a line each."""
+def _notes(summary: Dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+    """Yield notes on the table."""
     machines = dict.fromkeys(row["paper"]["on"] for row in rows if row["paper"] and row["paper"]["fps"])
     if machines:
         yield (
-            f"paper: Table 5, fps on {' or '.join(machines)}; other machines: only x tiny (speed over YOLOv3-tiny's, "
-            "same column) and the order compare"
+            f"paper: Table 5, fps on {' or '.join(machines)}; on other machines only x tiny (speed relative to "
+            "YOLOv3-tiny in the same column) and the order are comparable"
         )
     ranks = [
         f"{each['engine']} {each['precision']} {each['spearman']:.2f} ({each['models']} models)"
-        for each in said["rank"]
+        for each in summary["rank"]
         if each["spearman"] is not None
     ]
     if ranks:
         yield f"order of speeds, Spearman's correlation with the paper's: {', '.join(ranks)}"
     if any(len(row["ms"]) < ENOUGH for row in rows):
-        yield f"* of fewer than {ENOUGH} samples p99.9 is the slowest"
+        yield f"* with fewer than {ENOUGH} samples p99.9 is the slowest"
     for why, which in _by_reason((", ".join(row["causes"]), row) for row in rows if row["unstable"]):
-        yield f"? unstable (IQR beyond 10 %, or the median not sure to 3 %): {which}; likely cause: {why}"
-    for words, part in (("not measured to the end", rows), ("not measured", [r for r in said["rows"] if not r["ms"]])):
+        yield f"? unstable (IQR beyond 10 %, or the median uncertain by more than 3 %): {which}; likely cause: {why}"
+    for words, part in (("only partly measured", rows), ("not measured", [r for r in summary["rows"] if not r["ms"]])):
         for why, which in _by_reason((row["reason"], row) for row in part if row["reason"]):
             yield f"{words}: {which}: {why}"
-    if said["stopped"]:
-        yield "stopped before its end: what is here was measured until then"
+    if summary["stopped"]:
+        yield "stopped early: these are the results so far"
 
 
 def _by_reason(pairs: Any) -> Iterator[Tuple[str, str]]:
-    """What several rows have in common is said once; where only its numbers differ, with the largest."""
-    told: Dict[str, List[Tuple[str, Row]]] = {}
+    """Group rows with the same reason; if only its numbers differ, show the largest."""
+    groups: Dict[str, List[Tuple[str, Row]]] = {}
     for why, row in pairs:
-        told.setdefault(re.sub(r"\d+(\.\d+)?", "#", why), []).append((why, row))
-    for same in told.values():
+        groups.setdefault(re.sub(r"\d+(\.\d+)?", "#", why), []).append((why, row))
+    for same in groups.values():
         worst = max((why for why, _ in same), key=lambda why: [float(word) for word in re.findall(r"\d+\.?\d*", why)])
-        yield worst, _options.listed([named(row) for _, row in same], 3)
+        yield worst, _options.join_names([row_name(row) for _, row in same], 3)
 
 
 def _mean(values: Sequence[float]) -> float:

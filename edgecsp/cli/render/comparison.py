@@ -1,4 +1,4 @@
-"""A model on an engine against the same model on onnxruntime: what differs, on pictures."""
+"""Compare a model on an engine with the same model on onnxruntime, on images."""
 
 from __future__ import annotations
 
@@ -14,76 +14,80 @@ from ...media import sources
 from ...processing import two_stage
 from ...types import Array, Model
 
-MOST = 64  # pictures: more say nothing new
+MOST = 64  # images: more add nothing
 
 
 @dataclass
-class Compared:
-    """What a comparison found.
+class ComparisonResult:
+    """Result of a comparison.
 
-    `worst` is the largest difference of a head's value, as a share of that head's largest; `boxes` are what
-    onnxruntime found, `again` how many of them the engine found too (a classifier's best class counts as one).
+    `worst` is the largest difference of a head's value relative to the head's largest; `boxes` counts detections of
+    onnxruntime, `again` how many of them the engine has too (a classifier's best class counts as one).
     """
 
-    pictures: int = 0
-    drawn: bool = False
+    images: int = 0
+    is_synthetic: bool = False
     worst: float = 0.0
     boxes: int = 0
     again: int = 0
     odd: bool = False
 
     @property
-    def why(self) -> str:
-        """Why the engine's answers are useless, "" when they are not."""
+    def reason(self) -> str:
+        """Why the engine's results are unusable, "" if they are usable."""
         if self.odd:
-            return "its heads hold values that are no numbers"
-        return f"it finds none of the {self.boxes} that onnxruntime finds" if self.boxes and not self.again else ""
+            return "its heads contain NaN or infinity"
+        return (
+            f"it detects none of the {self.boxes} objects that onnxruntime detects"
+            if self.boxes and not self.again
+            else ""
+        )
 
     @property
     def works(self) -> bool:
-        """Whether the engine's answers can be used."""
-        return not self.why
+        """Whether the engine's results can be used."""
+        return not self.reason
 
     def __str__(self) -> str:
-        on = f"{self.pictures} {'drawn ' * self.drawn}picture{'s' * (self.pictures != 1)}"
+        on = f"{self.images} {'synthetic ' * self.is_synthetic}image{'s' * (self.images != 1)}"
         heads = f"with onnxruntime on {on}: heads differ by {self.worst:.2g} of their largest value at most"
         if not self.boxes:
-            return f"{heads}; there is nothing to find on them, others say more: --images PICTURES"
-        return f"{heads}; of {self.boxes} objects that it finds, the plan finds {self.again}"
+            return f"{heads}; they contain no objects, better use others: --images IMAGES"
+        return f"{heads}; the plan detects {self.again} of its {self.boxes} objects"
 
 
-def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence[str]], batch: int) -> Compared:
-    """Hold a detector against onnxruntime; `batch` is how many pictures its graph takes at once.
+def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence[str]], batch: int) -> ComparisonResult:
+    """Compare a detector with onnxruntime; `batch` is the batch size of its graph.
 
-    Raises `SourceError` when `images` are no pictures.
+    Raises `SourceError` when there are no images.
     """
 
-    def opened(stage: Model) -> backends.Session:
+    def open_stage(stage: Model) -> backends.Session:
         return backends.open(stage, "ort")
 
-    found = Compared(drawn=not images)
-    session = opened(model) if model.second is None else two_stage.opened(model, opened)
+    result = ComparisonResult(is_synthetic=not images)
+    session = open_stage(model) if model.second is None else two_stage.opened(model, open_stage)
     with pipeline.Detector(model, session) as reference:
-        for picture in _pictures(images):
-            single, geometry = reference.prepare(picture)
+        for image in _read_images(images):
+            single, geometry = reference.prepare(image)
             prepared = np.repeat(single, batch, axis=0)
-            wanted, got = reference.infer(prepared), detector.infer(prepared)
-            found.pictures += 1
-            found.odd |= not all(np.isfinite(out).all() for out in got)
-            if not found.odd:
-                found.worst = max(found.worst, *(_off(a, b) for a, b in zip(got, wanted)))
-                first = [out[:1] for out in wanted], [out[:1] for out in got]
+            expected, got = reference.infer(prepared), detector.infer(prepared)
+            result.images += 1
+            result.odd |= not all(np.isfinite(out).all() for out in got)
+            if not result.odd:
+                result.worst = max(result.worst, *(_off(a, b) for a, b in zip(got, expected)))
+                first = [out[:1] for out in expected], [out[:1] for out in got]
                 results = [reference.finish(outputs, geometry) for outputs in first]
-                found.boxes += verify.count(results[0])
-                found.again += verify.matched(results[0], results[1], verify.LOOSE)
-    return found
+                result.boxes += verify.count(results[0])
+                result.again += verify.matched(results[0], results[1], verify.LOOSE)
+    return result
 
 
-def _off(got: Array, wanted: Array) -> float:
-    return float(np.abs(got - wanted).max() / max(1e-12, float(np.abs(wanted).max())))
+def _off(got: Array, expected: Array) -> float:
+    return float(np.abs(got - expected).max() / max(1e-12, float(np.abs(expected).max())))
 
 
-def _pictures(images: Optional[Sequence[str]]) -> Iterator[Array]:
+def _read_images(images: Optional[Sequence[str]]) -> Iterator[Array]:
     if not images:
         yield from verify.drawn()
         return
@@ -96,4 +100,4 @@ def _pictures(images: Optional[Sequence[str]]) -> Iterator[Array]:
                 if count == MOST:
                     return
     if not count:
-        raise SourceError(f"--images {' '.join(images)}: no picture is there")
+        raise SourceError(f"--images {' '.join(images)}: no images found")

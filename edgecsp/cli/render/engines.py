@@ -1,4 +1,4 @@
-"""What `edgecsp engines` and `edgecsp doctor` say of the engines here."""
+"""Engine report of `edgecsp engines` and `edgecsp doctor`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 
 def engines() -> List[Dict[str, Any]]:
-    """One row an engine: what it is, what it needs, and on which of its devices it would run here or why not."""
+    """Collect a row for each engine: description, requirements, and whether each of its devices works here."""
     from ... import backends
 
     rows = []
@@ -30,21 +30,21 @@ def engines() -> List[Dict[str, Any]]:
 
 
 def table(rows: List[Dict[str, Any]]) -> List[str]:
-    """The rows as lines: an engine, the devices it runs on and their precisions; below it what keeps the others."""
+    """Format the rows: engine, usable devices and precisions; below, why others are unavailable."""
     lines = []
     for row in rows:
         ready = [device for device in row["devices"] if device not in row["why_not"]]
         state = f"ready on {','.join(ready)}" if ready else "not ready"
         lines.append(f"{row['engine']:10} {state:16} {','.join(row['precisions']):16} {row['about']}")
-        told: Dict[str, List[str]] = {}
+        devices_by_reason: Dict[str, List[str]] = {}
         for device, why in row["why_not"].items():
-            told.setdefault(why, []).append(device)
-        lines += [f"{'':10} {','.join(devices)}: it {why}" for why, devices in told.items()]
+            devices_by_reason.setdefault(why, []).append(device)
+        lines += [f"{'':10} {','.join(devices)}: it {why}" for why, devices in devices_by_reason.items()]
     return lines
 
 
 def auto() -> Dict[str, Optional[str]]:
-    """What `--engine auto` is here and why; the engine is None where nothing runs."""
+    """Return the choice of `--engine auto` and its reason; the engine is None if none works."""
     from ... import backends
     from ...errors import EngineUnavailable
 
@@ -55,18 +55,18 @@ def auto() -> Dict[str, Optional[str]]:
 
 
 def tuned_lines() -> List[str]:
-    """For which models "auto" is something else, or would be if what was tuned still fitted."""
+    """List models with a cached tuning, and whether it applies."""
     from ...backends import tuning
 
     lines = []
-    for kept in tuning.known():
-        state = "in use" if kept.unfit is None else kept.unfit
-        lines.append(f"{'tuned':10} {kept.said['spec']}: {state}" if kept.said else f"{'tuned':10} {state}")
+    for cached in tuning.known():
+        state = "in use" if cached.unfit is None else cached.unfit
+        lines.append(f"{'tuned':10} {cached.said['spec']}: {state}" if cached.said else f"{'tuned':10} {state}")
     return lines
 
 
 def auto_line(chosen: Dict[str, Optional[str]]) -> str:
-    """The same as a line."""
+    """Format the automatic choice as a line."""
     if chosen["engine"] is None:
         return f"{'auto':10} {chosen['why']}"
     return f"{'auto':10} is {chosen['engine']} on {chosen['device']} here: {chosen['why']}"

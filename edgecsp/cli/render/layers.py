@@ -1,4 +1,4 @@
-"""What each layer of a model costs: bars in a terminal, and a picture like the CSPNet paper's Figure 7."""
+"""Cost per layer of a model: bars in a terminal, and a chart like the CSPNet paper's Figure 7."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ...zoo import Entry
 
 RGB = int
 EIGHTHS = " ▏▎▍▌▋▊▉"
-# Okabe and Ito's colours, by how much smaller than the input a map is.
+# Okabe and Ito's colours, by the stride of a feature map.
 COLOURS = {1: 0x999999, 2: 0x332288, 4: 0x0072B2, 8: 0x009E73, 16: 0xE69F00, 32: 0xD55E00, 64: 0xAA3377}
 INK, MUTED, GRID, PAPER = 0x222222, 0x757575, 0xE4E4E4, 0xFFFFFF
 WH = (1600, 800)
-FINE = 2  # drawn larger and shrunk, so that edges and letters are smooth in every OpenCV
+FINE = 2  # supersampling, for smooth edges and text in every OpenCV
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer that costs something: its node in the ONNX, what it does, its map (h, w, c), and BFLOPs.
+    """Cost of a layer: its ONNX node, operation, feature map (h, w, c) and BFLOPs.
 
-    `stride` is how much smaller than the input its map is.
+    `stride` is the ratio of the input's size to the map's.
     """
 
     node: str
@@ -37,20 +37,22 @@ class LayerCost:
     stride: int
     bflops: float
 
-    def said(self) -> Dict[str, Any]:
-        """As JSON."""
+    def to_dict(self) -> Dict[str, Any]:
+        """Convert to JSON."""
         return {"node": self.node, "what": self.what, "hwc": list(self.hwc), "bflops": round(self.bflops, 6)}
 
 
-def of(entry: Entry, hw: Optional[Tuple[int, int]] = None) -> List[LayerCost]:
-    """The layers of a model that cost something, in order; a second stage's count once a proposal."""
-    costs = list(_of(entry.net(hw), pools=entry.second is None))
+def layer_costs(entry: Entry, hw: Optional[Tuple[int, int]] = None) -> List[LayerCost]:
+    """Return the layers with a cost, in order; those of a second stage count once per proposal."""
+    costs = list(_stage_costs(entry.net(hw), pools=entry.second is None))
     if entry.second is not None:
-        costs += _of(entry.second(entry.classes), times=entry.rois, prefix="second/", stride=64)
+        costs += _stage_costs(entry.second(entry.classes), times=entry.rois, prefix="second/", stride=64)
     return costs
 
 
-def _of(net: Net, *, times: int = 1, prefix: str = "", stride: int = 0, pools: bool = True) -> Iterator[LayerCost]:
+def _stage_costs(
+    net: Net, *, times: int = 1, prefix: str = "", stride: int = 0, pools: bool = True
+) -> Iterator[LayerCost]:
     for index, layer in enumerate(net.layers):
         if layer.flops and (pools or layer.op != "maxpool"):
             c, h, w = layer.shape
@@ -74,7 +76,7 @@ def _what(net: Net, layer: Layer) -> str:
 
 
 def bars(costs: Sequence[LayerCost], width: int, *, plain: bool = False) -> Iterator[str]:
-    """A line a layer: node, what it does, its map, BFLOPs and a bar; the longest takes up what is left of `width`."""
+    """Yield a line per layer: node, operation, map, BFLOPs and a bar scaled to `width`."""
     most = max(cost.bflops for cost in costs)
     heads = [(cost.node, cost.what, f"{cost.hwc[1]}x{cost.hwc[0]}") for cost in costs]
     columns = [max(len(head[i]) for head in heads) for i in range(3)]
@@ -86,20 +88,20 @@ def bars(costs: Sequence[LayerCost], width: int, *, plain: bool = False) -> Iter
 
 
 def plot(costs: Sequence[LayerCost], title: str, subtitle: str, path: Path) -> None:
-    """Write the bars as a picture: layers from left to right, BFLOPs upwards. Raises `UsageError` or `OutputError`."""
+    """Write a bar chart: layers from left to right, BFLOPs upwards. Raises `UsageError` or `OutputError`."""
     import cv2
 
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise UsageError(f"--plot {path}: a picture's name ends in .png, .jpg or .webp")
-    done, data = cv2.imencode(path.suffix.lower(), _Chart(costs).painted(title, subtitle))
+        raise UsageError(f"--plot {path}: must end in .png, .jpg or .webp")
+    done, data = cv2.imencode(path.suffix.lower(), _Chart(costs).render(title, subtitle))
     if not done:
-        raise OutputError(f"cannot write {path}: OpenCV cannot make a {path.suffix} picture here")
+        raise OutputError(f"cannot write {path}: OpenCV cannot encode {path.suffix} here")
     with files.atomic(path) as file:
         file.write(data.tobytes())
 
 
 class _Chart:
-    """A bar chart in pixels of the finished picture; the canvas is `FINE` times as large."""
+    """Bar chart in pixels of the final image; the canvas is `FINE` times as large."""
 
     left, right, top, bottom = 110, 1560, 150, 700
 
@@ -110,7 +112,7 @@ class _Chart:
         self.pitch = (self.right - self.left) / len(costs)
         self.canvas = np.full((WH[1] * FINE, WH[0] * FINE, 3), 255, np.uint8)
 
-    def painted(self, title: str, subtitle: str) -> Array:
+    def render(self, title: str, subtitle: str) -> Array:
         import cv2
 
         self._text(title, (self.left, 58), 34, INK)
@@ -118,8 +120,8 @@ class _Chart:
         self._axes()
         self._bars()
         self._legend()
-        picture: Array = cv2.resize(self.canvas, WH, interpolation=cv2.INTER_AREA)
-        return picture
+        chart: Array = cv2.resize(self.canvas, WH, interpolation=cv2.INTER_AREA)
+        return chart
 
     def _axes(self) -> None:
         for i in range(round(self.most / self.step) + 1):
@@ -131,9 +133,7 @@ class _Chart:
             x = self.left + (i + 0.5) * self.pitch
             self._box(x - 0.5, self.bottom, x + 0.5, self.bottom + 6, MUTED)
             self._text(str(i), (x, self.bottom + 26), 17, MUTED, side="middle")
-        self._text(
-            "layer, of those that cost anything, from input to heads", (self.right, 770), 18, MUTED, side="right"
-        )
+        self._text("layers with a cost, from input to heads", (self.right, 770), 18, MUTED, side="right")
 
     def _bars(self) -> None:
         gap = min(4.0, 0.2 * self.pitch)
@@ -144,7 +144,7 @@ class _Chart:
                 min(y, self.bottom - 1),
                 x + self.pitch - gap / 2,
                 self.bottom,
-                COLOURS[_known(cost.stride)],
+                COLOURS[_coloured_stride(cost.stride)],
             )
         i, cost = max(enumerate(self.costs), key=lambda pair: pair[1].bflops)
         x = self.left + max(160, (i + 0.5) * self.pitch)
@@ -153,7 +153,7 @@ class _Chart:
 
     def _legend(self) -> None:
         x = float(self.left)
-        for stride in sorted({_known(cost.stride) for cost in self.costs}):
+        for stride in sorted({_coloured_stride(cost.stride) for cost in self.costs}):
             self._box(x, 757, x + 16, 773, COLOURS[stride])
             text = {1: "full size", 64: "1/64 and less"}.get(stride, f"1/{stride}")
             x += 22
@@ -167,7 +167,7 @@ class _Chart:
         self.canvas[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = _bgr(tint)
 
     def _text(self, text: str, xy: Tuple[float, float], px: float, tint: RGB, *, side: str = "left") -> float:
-        """Put text of `px` pixels' height with its left end, middle or right end at a place; its width."""
+        """Draw text of `px` pixels' height, aligned at its left, middle or right; return its width."""
         import cv2
 
         (_, unit), _ = cv2.getTextSize("Ag", draw.FONT, 1.0, 1)
@@ -180,13 +180,13 @@ class _Chart:
 
 
 def _step(most: float, parts: int) -> float:
-    """The 1, 2 or 5 times a power of ten that cuts `most` into about so many `parts`."""
+    """Return the step of 1, 2 or 5 times a power of ten that divides `most` into about `parts`."""
     power = 10.0 ** np.floor(np.log10(most / parts))
     return float(next(n * power for n in (1, 2, 5, 10) if n * power * parts >= most))
 
 
-def _known(stride: int) -> int:
-    """The largest stride with a colour that is not above."""
+def _coloured_stride(stride: int) -> int:
+    """Return the largest stride with a colour that is not above `stride`."""
     return max(known for known in COLOURS if known <= max(1, stride))
 
 

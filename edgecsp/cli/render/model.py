@@ -1,4 +1,4 @@
-"""What is known of a model of the zoo, as data and as lines. Counted and printed numbers never share a column."""
+"""Report on a zoo model, as data and text. Counted and published figures never share a column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROVENANCE = {
 
 
 def brief(entry: Entry) -> Dict[str, Any]:
-    """A model's row in the list."""
+    """Return a model's row in the list."""
     cost, here = entry.cost(), store.record(entry.name)
     return {
         "name": entry.name,
@@ -26,7 +26,7 @@ def brief(entry: Entry) -> Dict[str, Any]:
         "input": entry.size,
         "parameters": cost.weights,
         "bflops": round(cost.bflops, 4),
-        "paper": _printed(entry),
+        "paper": _paper_row(entry),
         "provenance": entry.provenance,
         "weights": _state(entry, here),
         "trained": entry.trained and vars(entry.trained),
@@ -34,7 +34,7 @@ def brief(entry: Entry) -> Dict[str, Any]:
 
 
 def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
-    """All that `models show` says, but for the layers."""
+    """Return all data of `models show` except the layers."""
     net, cost, here = entry.net(hw), entry.cost(hw), store.record(entry.name)
     described = entry.input(net)
     heads = [_head(x, head) for x, head in net.heads]
@@ -70,37 +70,37 @@ def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
     }
 
 
-def trained(record: Dict[str, Any]) -> str:
-    """How edgecsp's own weights were made, in a line."""
+def format_training(record: Dict[str, Any]) -> str:
+    """Format how edgecsp's own weights were trained."""
     return f"{record['data']}; AP50 {record['ap50']:.3f} on {record['on']}; {record['command']}"
 
 
-def subtitle(said: Dict[str, Any]) -> str:
-    """A model's costs in a line."""
-    return f"{said['bflops']:.3f} BFLOPs, {said['parameters'] / 1e6:.2f}M parameters, {said['provenance']}"
+def subtitle(details: Dict[str, Any]) -> str:
+    """Format a model's cost."""
+    return f"{details['bflops']:.3f} BFLOPs, {details['parameters'] / 1e6:.2f}M parameters, {details['provenance']}"
 
 
-def lines(said: Dict[str, Any]) -> Iterator[str]:
-    """`full` for people."""
-    yield f"{said['title']} ({said['name']})\n"
-    yield from _numbers(said)
+def lines(details: Dict[str, Any]) -> Iterator[str]:
+    """Yield `full` as text."""
+    yield f"{details['title']} ({details['name']})\n"
+    yield from _numbers(details)
     yield ""
-    for key, value in _origin(said):
+    for key, value in _origin(details):
         yield f"{key:12} {value}"
 
 
-def _numbers(said: Dict[str, Any]) -> List[str]:
-    """A line a quantity: counted here, then as printed, row by row."""
-    rows = said["paper"]
+def _numbers(details: Dict[str, Any]) -> List[str]:
+    """Format a line per quantity: counted, then published values."""
+    rows = details["paper"]
     of = {key: [row[key] for row in rows] for key in ("size", "bflops", "ap", "ap50", "ap75", "top1")}
     weights, floats = (
         [row["params_m"] if row["params_count"] == kind else None for row in rows] for kind in ("weights", "floats")
     )
     table: List[Tuple[str, str, Sequence[Any]]] = [
-        ("input", said["input"]["shown"], of["size"]),
-        ("parameters, M", f"{said['parameters'] / 1e6:.3f}", weights),
-        ("all stored floats, M", f"{said['floats'] / 1e6:.3f}", floats),
-        ("BFLOPs", f"{said['bflops']:.3f}", of["bflops"]),
+        ("input", details["input"]["shown"], of["size"]),
+        ("parameters, M", f"{details['parameters'] / 1e6:.3f}", weights),
+        ("all stored floats, M", f"{details['floats'] / 1e6:.3f}", floats),
+        ("BFLOPs", f"{details['bflops']:.3f}", of["bflops"]),
         ("AP", "", of["ap"]),
         ("AP50", "", of["ap50"]),
         ("AP75", "", of["ap75"]),
@@ -113,66 +113,69 @@ def _numbers(said: Dict[str, Any]) -> List[str]:
         for what, counted, printed in table
         if counted or any(value is not None for value in printed)
     ]
-    return aligned(cells, right=range(1, 2 + len(rows)))
+    return align(cells, right=range(1, 2 + len(rows)))
 
 
-def _origin(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
-    yield "provenance", PROVENANCE.get(said["provenance"], said["provenance"])
-    if said["source"]:
-        yield "source", said["source"]
-    yield from (("forced", each) for each in said["forced"])
-    yield from (("chosen", each) for each in said["fitted"])
-    yield from (("misses", each) for each in dict.fromkeys(row["miss"] for row in said["paper"] if row["miss"]))
-    for head in said["heads"]:
+def _origin(details: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    yield "provenance", PROVENANCE.get(details["provenance"], details["provenance"])
+    if details["source"]:
+        yield "source", details["source"]
+    yield from (("forced", each) for each in details["forced"])
+    yield from (("chosen", each) for each in details["fitted"])
+    yield from (("misses", each) for each in dict.fromkeys(row["miss"] for row in details["paper"] if row["miss"]))
+    for head in details["heads"]:
         anchors = head["anchors_wh"]
-        shown = "  ".join(f"{w:g}x{h:g}" for w, h in anchors) if len(anchors) < 10 else f"{len(anchors)} anchors"
+        anchor_text = "  ".join(f"{w:g}x{h:g}" for w, h in anchors) if len(anchors) < 10 else f"{len(anchors)} anchors"
         stride = f", stride {head['stride']}" if head["stride"] else ""
-        yield "head", f"{'x'.join(map(str, head['shape']))} {head['kind']}{stride}" + (f": {shown}" if shown else "")
-    if said["proposals"]:
-        yield "two stages", f"the second judges {said['proposals']} proposals a picture"
-    yield from _weights(said)
+        yield (
+            "head",
+            f"{'x'.join(map(str, head['shape']))} {head['kind']}{stride}" + (f": {anchor_text}" if anchor_text else ""),
+        )
+    if details["proposals"]:
+        yield "two stages", f"the second classifies {details['proposals']} proposals per image"
+    yield from _weights(details)
 
 
-def _weights(said: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
-    if said["trained"]:
-        yield "trained", f"by edgecsp: {trained(said['trained'])}"
-    public, here, boxed = said["weights"]["public"], said["weights"]["here"], said["in_the_box"]
+def _weights(details: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    if details["trained"]:
+        yield "trained", f"by edgecsp: {format_training(details['trained'])}"
+    public, here, boxed = details["weights"]["public"], details["weights"]["here"], details["in_the_box"]
     if boxed is not None:
         test = boxed["test"]
-        yield "weights", f"in the box: {boxed['trained']}, {boxed['scenes']}; commit {boxed['commit']}"
+        yield "weights", f"bundled: {boxed['trained']}, {boxed['scenes']}; commit {boxed['commit']}"
         yield "licence", boxed["licence"]
-        yield "finds", ", ".join(boxed["labels"])
+        yield "classes", ", ".join(boxed["labels"])
         yield "measured", f"AP50 {test['ap50']:.3f}, AP {test['ap']:.3f} on {test['scenes']:,} unseen scenes"
     elif public is None:
-        yield "weights", f"none are public; for timing: edgecsp run SOURCE --model {said['name']} --weights random"
-        if not said["proposals"]:
-            yield "", f"with your own: edgecsp models pull {said['name']} --from MINE.weights"
+        yield "weights", f"no public weights; for timing: edgecsp run SOURCE --model {details['name']} --weights random"
+        if not details["proposals"]:
+            yield "", f"with your own weights: edgecsp models pull {details['name']} --from MINE.weights"
     else:
         size = f"{public['size'] / 1e6:.1f} MB, " if public["size"] else ""
-        digest = (public["digest"] or "no digest: pinned at the first download")[:40].rstrip()
+        digest = (public["digest"] or "no digest: fixed at the first download")[:40].rstrip()
         yield "weights", f"{public['url']} ({size}{digest}{'...' if len(public['digest'] or '') > 40 else ''})"
         yield "licence", public["licence"]
         if here is None:
-            yield "", f"to have them: edgecsp models pull {said['name']}"
+            yield "", f"to install: edgecsp models pull {details['name']}"
     if here is not None:
-        yield "here", f"{store.path(said['name'])}, pulled {here['pulled']}; checked: {here['check']}"
+        yield "installed", f"{store.path(details['name'])}, pulled {here['pulled']}; checked: {here['check']}"
 
 
 def _state(entry: Entry, here: Optional[store.Record]) -> str:
     if here:
         return "installed" if here.weights == "public" else "installed (own)"
     if entry.shipped:
-        return "in the box"
+        return "bundled"
     return "public" if entry.weights else "none"
 
 
-def _printed(entry: Entry) -> Dict[str, Any]:
-    """The row of the default size, else the first, whose size is then beside its numbers."""
+def _paper_row(entry: Entry) -> Dict[str, Any]:
+    """Return the published row of the default size, else the first with its size appended."""
     rows = [row for row in entry.rows if row.size == entry.size] or list(entry.rows)
-    said = _row(rows[0]) if rows else {"size": entry.size, "ap50": None, "top1": None}
-    elsewhere = "" if said["size"] == entry.size else f" @{said['size']}"
-    shown = {key: number(said[key]) + elsewhere if said[key] else "" for key in ("ap50", "top1")}
-    return {**said, "shown": shown}
+    details = _row(rows[0]) if rows else {"size": entry.size, "ap50": None, "top1": None}
+    elsewhere = "" if details["size"] == entry.size else f" @{details['size']}"
+    formatted = {key: number(details[key]) + elsewhere if details[key] else "" for key in ("ap50", "top1")}
+    return {**details, "shown": formatted}
 
 
 def _row(row: PublishedRow) -> Dict[str, Any]:
@@ -203,12 +206,12 @@ def _head(x: Tensor, head: Head) -> Dict[str, Any]:
 
 
 def number(value: Any) -> str:
-    """A number as it was printed, or nothing."""
+    """Format a published number, "" for None."""
     return "" if value is None else str(value)
 
 
-def aligned(table: Sequence[Sequence[str]], *, right: Sequence[int]) -> List[str]:
-    """Rows of cells as lines; the columns in `right` end together."""
+def align(table: Sequence[Sequence[str]], *, right: Sequence[int]) -> List[str]:
+    """Align rows of cells as lines; the columns in `right` are right-aligned."""
     columns = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     return [
         "  ".join(f"{row[i]:{'>' if i in right else '<'}{n}}" for i, n in enumerate(columns)).rstrip() for row in table

@@ -1,4 +1,4 @@
-"""What is told of a detector before it is asked anything."""
+"""Startup messages about a detector."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 MORE_CLASSES = "For COCO's 80 classes: edgecsp models pull yolov3-tiny, then --model yolov3-tiny"
 
 
-def engine(detector: Detector) -> None:
-    """What computes, and why that."""
+def print_engine(detector: Detector) -> None:
+    """Print the chosen engine and why."""
     chosen = detector.chosen
     assert chosen is not None
     inform(f"engine {chosen.shown}: {chosen.why}")
 
 
-def in_vain(detector: Detector, name: str, *, timed: bool) -> None:
-    """That what it finds means nothing, if so; `timed`: that its speed does."""
+def warn_if_meaningless(detector: Detector, name: str, *, timed: bool) -> None:
+    """Warn if detections are meaningless; `timed`: add that the speed is still valid."""
     chosen = detector.chosen
     assert chosen is not None
-    vain(chosen.engine, detector.model, name, timed=timed)
+    warn_model_if_meaningless(chosen.engine, detector.model, name, timed=timed)
 
 
-def vain(engine: str, model: Model, name: str, *, timed: bool) -> None:
-    """The same of a model that is not opened yet."""
+def warn_model_if_meaningless(engine: str, model: Model, name: str, *, timed: bool) -> None:
+    """Warn if detections are meaningless, for a model that is not open yet."""
     from ... import backends
 
     if not backends.is_real(engine):
-        rest = "; it times all the rest" if timed else ""
-        warn(f"engine {engine} computes nothing and finds nothing, by design{rest}")
+        rest = "; use it to time the rest of the pipeline" if timed else ""
+        warn(f"engine {engine} is a dummy that computes nothing{rest}")
     if model.origin.get("weights") == "random":
-        speed = "; only its speed does" if timed else ""
-        warn(f"RANDOM WEIGHTS: {name} has learned nothing. Its boxes mean nothing{speed}.")
+        speed = "; only its speed is valid" if timed else ""
+        warn(f"RANDOM WEIGHTS: {name} is untrained, so its detections are meaningless{speed}.")
 
 
-def unnamed(detector: Detector, name: str) -> None:
-    """What the model finds that was taken because none was named."""
-    finds = _options.listed(detector.model.labels)
-    inform(f"no --model: {name}, which finds {finds}. {MORE_CLASSES}")
+def print_default_model(detector: Detector, name: str) -> None:
+    """Log the classes of the default model when none was given."""
+    finds = _options.join_names(detector.model.labels)
+    inform(f"no --model given: using {name}, which detects {finds}. {MORE_CLASSES}")

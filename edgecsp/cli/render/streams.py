@@ -1,4 +1,4 @@
-"""What becomes of streams, told as it happens: one line a change."""
+"""Log of stream states: one line per change."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def log_states(bus: Bus) -> Callable[[], None]:
-    """Log each change of state on the bus from now on; what ends that."""
-    heard = bus.subscribe()
+    """Log each state change on the bus; return a function that stops it."""
+    subscription = bus.subscribe()
 
     def run() -> None:
-        for event in heard:
+        for event in subscription:
             if event["type"] == "state":
                 reason = f" ({event['reason']})" if event["reason"] else ""
                 inform(f"{event['stream']}: {event['state']}{reason}")
@@ -25,7 +25,7 @@ def log_states(bus: Bus) -> Callable[[], None]:
     thread.start()
 
     def end() -> None:
-        heard.close()
+        subscription.close()
         thread.join(1.0)
 
     return end

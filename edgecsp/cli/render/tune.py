@@ -1,4 +1,4 @@
-"""The report of `edgecsp tune` in a terminal: who was measured, how fast it was, why it left; and what is kept."""
+"""Report of `edgecsp tune` in a terminal: candidates, speeds, why candidates were dropped, cached choices."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ if TYPE_CHECKING:
     from ...backends.tuning import CachedTuning
 
 TITLES = {
-    "latency": "latency: one picture in, boxes out, one after the other",
-    "throughput": "throughput: pictures side by side, as run has them where frames may overlap",
+    "latency": "latency: one image at a time",
+    "throughput": "throughput: concurrent images, as in run where frames may overlap",
 }
 
 
-def report(said: Dict[str, Any], *, to_stderr: bool) -> None:
-    """The tables, the precisions that were judged, the choices beside the default, and what was not tried."""
+def report(summary: Dict[str, Any], *, to_stderr: bool) -> None:
+    """Print the tables, the accuracy checks, the choices next to the default, and what was not tried."""
     console = bench.console_on(to_stderr)
     for kind, title in TITLES.items():
-        rows = [row for row in said["rows"] if row["kind"] == kind]
+        rows = [row for row in summary["rows"] if row["kind"] == kind]
         if rows:
             console.print(f"\n{title}", markup=False)
-            console.print(_table(rows, said["choices"][kind]["chosen"]))
-    if any(row["dropped"] and row["rounds"] for row in said["rows"]):
+            console.print(_table(rows, summary["choices"][kind]["chosen"]))
+    if any(row["dropped"] and row["rounds"] for row in summary["rows"]):
         console.print(
-            "who left was measured at other moments: the last column compares, its figures do not", markup=False
+            "dropped candidates were measured at other times: compare by the last column, not by their figures",
+            markup=False,
         )
-    for line in (*_judged(said), *_chosen(said), *_untried(said)):
+    for line in (*_verdict_lines(summary), *_choice_lines(summary), *_untried_lines(summary)):
         console.print(line, markup=False, soft_wrap=True)
 
 
 def _table(rows: List[Dict[str, Any]], chosen: Dict[str, Any]) -> Table:
-    """Those that were measured to the end first, the fastest on top."""
+    """Build the table: fully measured candidates first, the fastest on top."""
     key = "p50_ms" if rows[0]["kind"] == "latency" else "fps"
     heads = ("p50, ms", "p90, ms", "CPU ms") if key == "p50_ms" else ("fps", "CPU ms a frame")
     table = bench.plain_table("engine", "device", "", "threads", right=(*heads, "rounds"))
@@ -58,33 +59,33 @@ def _table(rows: List[Dict[str, Any]], chosen: Dict[str, Any]) -> Table:
 
 def _threads(row: Dict[str, Any]) -> str:
     share, at_once = row["threads"] // row["at_once"], row["at_once"]
-    return str(share) if at_once == 1 else f"{share} a frame, {at_once} at once"
+    return str(share) if at_once == 1 else f"{share} per frame, {at_once} frames at once"
 
 
-def _judged(said: Dict[str, Any]) -> Iterator[str]:
-    for each in said["verdicts"]:
+def _verdict_lines(summary: Dict[str, Any]) -> Iterator[str]:
+    for each in summary["verdicts"]:
         what = f"{each['precision']} on {each['engine']}, {each['device']}"
         if each["refused"]:
-            yield f"{what}: not taken: {each['refused']}"
+            yield f"{what}: rejected: {each['refused']}"
         else:
-            yield f"{what}: AP {each['ap']:.4f}, in {said['own']} {each['own']:.4f}: taken"
-    for note in said["notes"]:
+            yield f"{what}: AP {each['ap']:.4f}, in {summary['own']} {each['own']:.4f}: accepted"
+    for note in summary["notes"]:
         yield f"note: {note}"
 
 
-def _chosen(said: Dict[str, Any]) -> Iterator[str]:
-    for kind, choice in said["choices"].items():
+def _choice_lines(summary: Dict[str, Any]) -> Iterator[str]:
+    for kind, choice in summary["choices"].items():
         best, default = choice["chosen"], choice["default"]
         line = f"{kind}: {best['engine']} on {best['device']} in {best['precision']}, {_words(best)}"
         if default is None:
             yield f"{line}: {_figure(kind, best)}; the default was not measured"
         elif choice["interval"] is None:
-            yield f"{line}: {_figure(kind, best)}; that is the default, and nothing is surely faster"
+            yield f"{line}: {_figure(kind, best)}; that is the default; nothing is faster with certainty"
         else:
             low, high = choice["interval"]
             yield (
                 f"{line}: default auto {_figure(kind, default)}, tuned {_figure(kind, best)}: "
-                f"{choice['times_as_fast']:.2f} times as fast ({low:.2f} to {high:.2f} with 95 %)"
+                f"{choice['times_as_fast']:.2f} times as fast (95 % interval {low:.2f} to {high:.2f})"
             )
 
 
@@ -95,22 +96,22 @@ def _figure(kind: str, row: Dict[str, Any]) -> str:
 def _words(row: Dict[str, Any]) -> str:
     share = row["threads"] // row["at_once"]
     each = f"{share} thread{'s' * (share > 1)}"
-    return each if row["at_once"] == 1 else f"{each} a frame, {row['at_once']} at once"
+    return each if row["at_once"] == 1 else f"{each} per frame, {row['at_once']} frames at once"
 
 
-def _untried(said: Dict[str, Any]) -> Iterator[str]:
-    if said["own"] == "fp32" and said["data"] is None:
-        again = f"edgecsp tune {said['model']} --data FOLDER"
-        yield f"int8 was not tried, for it moves boxes; with labelled pictures: {again}"
+def _untried_lines(summary: Dict[str, Any]) -> Iterator[str]:
+    if summary["own"] == "fp32" and summary["data"] is None:
+        again = f"edgecsp tune {summary['model']} --data FOLDER"
+        yield f"int8 was not tried, because it changes boxes; to check it on labelled images: {again}"
 
 
-def kept(each: CachedTuning) -> Iterator[str]:
-    """A few lines about what is kept for a model."""
-    said = each.said
-    if not said:
+def format_cached(each: CachedTuning) -> Iterator[str]:
+    """Format a cached tuning as lines."""
+    entry = each.said
+    if not entry:
         yield f"{each.path}: {each.unfit}"
         return
-    size = "x".join(map(str, reversed(said["input_hw"])))
-    yield f"{said['spec']} ({said['model']}, {size}), tuned on {said['date']}: {each.unfit or 'in use'}"
-    for kind, row in said["choices"].items():
+    size = "x".join(map(str, reversed(entry["input_hw"])))
+    yield f"{entry['spec']} ({entry['model']}, {size}), tuned on {entry['date']}: {each.unfit or 'in use'}"
+    for kind, row in entry["choices"].items():
         yield f"  {kind:10} {row['engine']} on {row['device']} in {row['precision']}, {_words(row)}"

@@ -1,4 +1,4 @@
-"""A little SVG as text: elements, scales with their ticks, marks. Colours are classes of the page's style sheet."""
+"""SVG as text: elements, scales with ticks, marks. Colours are classes of the page's style sheet."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ Attribute = Union[str, float, int]
 
 
 def tag(element: str, *inside: str, **attributes: Attribute) -> str:
-    """An element; `inside` is markup already, attributes are escaped. `class_` is class, `text_anchor` text-anchor."""
-    said = "".join(
+    """Build an element; `inside` is markup, attributes are escaped. `class_` is class, `text_anchor` text-anchor."""
+    markup = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{escape(_value(value))}"' for name, value in attributes.items()
     )
-    return f"<{element}{said}>{''.join(inside)}</{element}>"
+    return f"<{element}{markup}>{''.join(inside)}</{element}>"
 
 
-def text(x: float, y: float, said: str, **attributes: Attribute) -> str:
-    """Text with its baseline at y."""
-    return tag("text", escape(said), x=x, y=y, **attributes)
+def text(x: float, y: float, content: str, **attributes: Attribute) -> str:
+    """Build text with its baseline at y."""
+    return tag("text", escape(content), x=x, y=y, **attributes)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
-    """A straight line."""
+    """Build a straight line."""
     return tag("path", d=f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}", class_=class_)
 
 
-def bar(x1: float, x2: float, y: float, height: float, class_: str, told: str = "") -> str:
-    """A rectangle from x1 to x2, with what it says when pointed at."""
-    title = tag("title", escape(told)) if told else ""
+def bar(x1: float, x2: float, y: float, height: float, class_: str, tooltip: str = "") -> str:
+    """Build a rectangle from x1 to x2 with a tooltip."""
+    title = tag("title", escape(tooltip)) if tooltip else ""
     return tag("rect", title, x=x1, y=y, width=max(x2 - x1, 0.5), height=height, class_=class_)
 
 
 def drawing(width: float, height: float, title: str, parts: Iterable[str], class_: str) -> str:
-    """A whole picture that scales with the page; `title` is what is read out for it."""
+    """Build an SVG image that scales with the page; `title` is for screen readers."""
     return tag(
         "svg", *parts, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=title, class_=f"plot {class_}"
     )
 
 
-def mark(x: float, y: float, shape: str, class_: str, told: str, model: str) -> str:
-    """A measured or printed figure: a "circle", "diamond" or "square", or a "ring" around (x, y)."""
+def mark(x: float, y: float, shape: str, class_: str, tooltip: str, model: str) -> str:
+    """Build a mark of a value at (x, y): "circle", "diamond", "square" or "ring"."""
     paths = {
         "circle": f"M{x - 5:.1f} {y:.1f}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z",
         "ring": f"M{x - 7:.1f} {y:.1f}a7 7 0 1 0 14 0a7 7 0 1 0 -14 0z",
         "diamond": f"M{x:.1f} {y - 6.4:.1f}l6.4 6.4l-6.4 6.4l-6.4 -6.4z",
         "square": f"M{x - 4.6:.1f} {y - 4.6:.1f}h9.2v9.2h-9.2z",
     }
-    return tag("path", tag("title", escape(told)), d=paths[shape], class_=f"mark {class_}", data_model=model)
+    return tag("path", tag("title", escape(tooltip)), d=paths[shape], class_=f"mark {class_}", data_model=model)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to pixels of a drawing."""
+    """Mapping from values to pixels."""
 
     low: float
     high: float
@@ -64,18 +64,18 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Where a value lies; what is out of range lies at the end."""
+        """Map a value to pixels, clamped to the range."""
         inside = min(max(value, self.low), self.high)
         low, high, inside = (math.log(each) if self.log else each for each in (self.low, self.high, inside))
         share = (inside - low) / (high - low)
         return self.start + share * (self.end - self.start)
 
     def ticks(self, most: int = 8) -> List[float]:
-        """Round values within the range."""
+        """Return round values within the range."""
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            found = [step * 10.0**power for power in range(first, last + 1) for step in STEPS]
-            inside = [value for value in found if self.low <= value <= self.high]
+            candidates = [step * 10.0**power for power in range(first, last + 1) for step in STEPS]
+            inside = [value for value in candidates if self.low <= value <= self.high]
             if len(inside) >= 3:
                 return inside
         rough = (self.high - self.low) / most
@@ -85,8 +85,8 @@ class Scale:
         return [round(index * step, 10) for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def padded(values: Sequence[float], start: float, end: float, log: bool = False, by: float = 0.06) -> Scale:
-    """A scale over some values, with room on both sides."""
+def padded_scale(values: Sequence[float], start: float, end: float, log: bool = False, by: float = 0.06) -> Scale:
+    """Create a scale over some values with a margin on both sides."""
     low, high = min(values), max(values)
     if log:
         room = max((high / low) ** by, 1.05)
@@ -95,12 +95,12 @@ def padded(values: Sequence[float], start: float, end: float, log: bool = False,
     return Scale(low - room, high + room, start, end)
 
 
-def apart(wanted: Sequence[float], least: float, low: float, high: float) -> List[float]:
-    """Places for labels near the wanted ones, at least so far from each other; in the order given."""
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+def spread(targets: Sequence[float], least: float, low: float, high: float) -> List[float]:
+    """Move label positions apart to a distance of at least `least`, in the given order."""
+    order = sorted(range(len(targets)), key=lambda index: targets[index])
     places: List[float] = []
     for index in order:
-        places.append(max(wanted[index], places[-1] + least if places else low))
+        places.append(max(targets[index], places[-1] + least if places else low))
     bound = high
     for turn in range(len(places) - 1, -1, -1):
         places[turn] = min(places[turn], bound)
@@ -109,26 +109,26 @@ def apart(wanted: Sequence[float], least: float, low: float, high: float) -> Lis
 
 
 def runs(values: Sequence[float], above: float) -> List[Tuple[int, int]]:
-    """Stretches (first, past the last) of values that are greater than `above`."""
-    found: List[Tuple[int, int]] = []
+    """Find ranges [first, end) of values greater than `above`."""
+    spans: List[Tuple[int, int]] = []
     for index, value in enumerate(values):
         if value <= above:
             continue
-        if found and found[-1][1] == index:
-            found[-1] = (found[-1][0], index + 1)
+        if spans and spans[-1][1] == index:
+            spans[-1] = (spans[-1][0], index + 1)
         else:
-            found.append((index, index + 1))
-    return found
+            spans.append((index, index + 1))
+    return spans
 
 
 def short(value: float) -> str:
-    """A number with three digits that count."""
+    """Format a number with three significant digits."""
     size = abs(value)
     return f"{value:.{0 if size >= 99.95 else 1 if size >= 9.995 else 2 if size >= 0.9995 else 3}f}"
 
 
 def plain(value: float) -> str:
-    """A tick's number."""
+    """Format a tick's value."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 

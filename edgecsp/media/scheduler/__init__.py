@@ -1,11 +1,11 @@
-"""Frames of several sources through one detector: read ahead, taken in turns, computed side by side, given in order.
+"""Schedule frames of several sources through one detector: read ahead, round robin, in parallel, with ordered results.
 
     reader, one a source  -> a short queue of frames  -+
-    reader                -> a short queue            -+-> workers: detect -> results, in the order they were taken in
+    reader                -> a short queue            -+-> workers: detect -> results, in the order of input
 
-No stage waits for another that has work. What is held is bounded, in frames and in bytes; an error travels in its
-frame's place, so what is given before it is what one thread would have given. Files lose no frame; of a live source
-the newest frame is taken.
+Stages run concurrently. Buffered frames are bounded in number and bytes; an error takes its frame's place in the order,
+so that the results before it are those of a single thread. No frame of a file is dropped; of a live source only the
+newest frame is processed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Callable, Generator, Optional, Sequence, Union
 from ...system import cpu
 from ...types import Frame, Result
 from ..sources import Source
-from ._line import READY, FrameScheduler, Item
+from ._frame_scheduler import READY, FrameScheduler, Item
 
-__all__ = ["READY", "FrameResult", "SourceEnd", "at_once", "beside", "results", "workers"]
+__all__ = ["READY", "FrameResult", "SourceEnd", "choose_concurrency", "default_concurrency", "results", "workers"]
 
-MOST = 8  # frames in the engine at the same time: each costs the memory of its layers
+MOST = 8  # concurrent frames in the engine: each needs the memory of its layers
 
 
 @dataclass(frozen=True)
 class FrameResult:
-    """A frame of a source and what is in it."""
+    """A frame of a source and its result."""
 
     source: Source
     frame: Frame
@@ -35,7 +35,7 @@ class FrameResult:
 
 @dataclass(frozen=True)
 class SourceEnd:
-    """A source has given its last frame; `error` is what it broke off with."""
+    """End of a source; `error` is why it failed, if it did."""
 
     source: Source
     error: Optional[BaseException]
@@ -45,52 +45,52 @@ def results(
     opened: Sequence[Source],
     detect: Callable[[Frame], Result],
     *,
-    at_once: int = 1,
+    concurrency: int = 1,
     stop: Optional[threading.Event] = None,
 ) -> Generator[Union[FrameResult, SourceEnd], None, None]:
-    """Every frame of the sources with what `detect` says of it, each source's frames in their order.
+    """Yield every frame of the sources with the result of `detect`, each source's frames in order.
 
-    Videos and live streams are read at the same time and take turns, pictures one source after the other. `detect`
-    is called from several threads; its error is raised here, after the frames before it, and ends all; the error of
-    a source ends that source. `stop`, once set, ends the results; closing the generator ends the reading. `at_once`
-    is how many frames the engine computes at the same time.
+    Videos and live streams are read concurrently, image sources one after the other. `detect` is called from several
+    threads; its error is raised here, after the results before it, and ends the run; an error of a source ends that
+    source only. Setting `stop` ends the results; closing the generator ends the reading. `concurrency` is how many
+    frames the engine computes at the same time.
     """
-    line = FrameScheduler(opened, detect, _workers(opened, at_once), stop or threading.Event())
+    line = FrameScheduler(opened, detect, _workers(opened, concurrency), stop or threading.Event())
     try:
         line.begin()
-        yield from map(_named, line.results())
+        yield from map(_to_result, line.results())
     finally:
         line.end()
 
 
-def _named(item: Item) -> Union[FrameResult, SourceEnd]:
+def _to_result(item: Item) -> Union[FrameResult, SourceEnd]:
     source, frame, what = item
     return SourceEnd(source, what) if frame is None else FrameResult(source, frame, what)
 
 
-def at_once(opened: Sequence[Source]) -> int:
-    """How many frames of these sources it pays to have in an engine at the same time: 1 where delay is what counts."""
+def choose_concurrency(opened: Sequence[Source]) -> int:
+    """Best number of concurrent frames for these sources: 1 where latency counts."""
     return 1 if _is_prompt(opened) else default_concurrency(cpu.threads())
 
 
 def default_concurrency(threads: int) -> int:
-    """How many frames it pays to have in an engine of so many threads at the same time, where they may overlap."""
+    """Best number of concurrent frames for an engine with so many threads, where frames may overlap."""
     return min(MOST, threads)
 
 
-def workers(at_once: int) -> int:
-    """How many take a frame all the way when the engine computes `at_once` of them at the same time.
+def workers(concurrency: int) -> int:
+    """Number of workers for an engine that computes `concurrency` frames at the same time.
 
-    More than the engine takes: what lies before and behind it goes on beside it.
+    More than the engine takes, so that the stages before and after it overlap.
     """
-    return max(at_once, min(4, cpu.threads()))
+    return max(concurrency, min(4, cpu.threads()))
 
 
-def _workers(opened: Sequence[Source], at_once: int) -> int:
-    # Where delay counts, a frame that waits for the engine grows old, and the next one would be newer.
-    return 1 if _is_prompt(opened) else workers(at_once)
+def _workers(opened: Sequence[Source], concurrency: int) -> int:
+    # Where latency counts, a frame that waits for the engine gets old while a newer one arrives.
+    return 1 if _is_prompt(opened) else workers(concurrency)
 
 
 def _is_prompt(opened: Sequence[Source]) -> bool:
-    """Whether there is one picture, or one live view: nothing to overlap without delay."""
+    """Whether there is one image or one live source: overlapping frames would only add latency."""
     return len(opened) == 1 and (opened[0].live or opened[0].frames == 1)

@@ -1,4 +1,4 @@
-"""Annotated copies: a picture for a picture, an mp4 for a video or a live stream."""
+"""Annotated copies: images as images, videos and live streams as mp4."""
 
 from __future__ import annotations
 
@@ -17,45 +17,47 @@ from .. import draw
 from .base import Sink, Target
 from .mp4 import Mp4
 
-PICTURES = (".jpg", ".jpeg", ".png")
-VIDEOS = (".mp4",)
-NOT_OURS = (".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v", ".ts", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+VIDEO_SUFFIXES = (".mp4",)
+UNSUPPORTED_SUFFIXES = (".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v", ".ts", ".bmp", ".webp", ".tif", ".tiff")
 JPEG_QUALITY = 95
 NUMBER = 11  # bytes of a name for the number that tells copies apart
 
 
 class AnnotatedSink(Sink):
-    """Paints results into copies of the frames, in a folder (made if missing) or in one .mp4, .jpg or .png.
+    """Writes annotated copies of the frames into a folder (created if missing) or one .mp4, .jpg or .png file.
 
-    In a folder a copy bears the stem of its source: a JPEG stays one, other pictures become PNG, videos and
-    live streams mp4. A name that is taken gets a number: a second dog.jpg becomes dog-2.jpg, and so does one whose name
-    a file has that was there before, unless `overwrite` lets it be replaced. `inputs`, the files that are read, are
-    never replaced: that is a `UsageError` before anything is written. A single file is always replaced. A video is
-    finished when its stream has `ended`, or all are closed. `made` says that the folder was made for this run.
+    In a folder a copy has the stem of its source: JPEG stays JPEG, other images become PNG, videos and live streams
+    mp4. A name in use gets a number: a second dog.jpg becomes dog-2.jpg, and so does one whose name an existing file
+    has, unless `overwrite` is set. `inputs`, the files that are read, are never replaced: that is a `UsageError` before
+    anything is written. A single file is always replaced. A video is finished at `end_stream` or `close`.
+    `is_new_run` says that the folder was created for this run.
     """
 
-    def __init__(self, out: Target, *, inputs: Iterable[str] = (), overwrite: bool = False, made: bool = False) -> None:
+    def __init__(
+        self, out: Target, *, inputs: Iterable[str] = (), overwrite: bool = False, is_new_run: bool = False
+    ) -> None:
         inputs = list(inputs)
         self.out = Path(out)
         self.is_file = _is_file(out)
         self._overwrite = overwrite or self.is_file
         self._inputs = {os.path.realpath(path) for path in inputs}
         self._rank = ranks(inputs, _both_names)
-        self._passed: Counter[Tuple[str, str]] = Counter()  # numbers of a name that were taken by others
+        self._passed: Counter[Tuple[str, str]] = Counter()  # numbers of a name already in use
         self._claimed: Set[str] = set()
         self._renamed: List[Path] = []
         self._videos: OrderedDict[int, Tuple[Stream, Mp4]] = OrderedDict()
         self._first: Optional[Stream] = None
         self._paths: List[Path] = []
         self._refuse_inputs()
-        self._made = None if self.is_file else _make(self.out) or (self.out if made else None)
+        self._created_folder = None if self.is_file else _create_folder(self.out) or (self.out if is_new_run else None)
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Paint a frame and write it, or append it to its video."""
+        """Annotate a frame and write it, or append it to its video."""
         if self.is_file:
             self._check_file(frame.stream)
         if frame.stream.kind == "image":
-            self._write_picture(draw.annotate(frame.image, result), frame.stream)
+            self._write_image(draw.annotate(frame.image, result), frame.stream)
         else:
             video = self._video(frame)
             canvas = video.canvas(frame.image)
@@ -68,37 +70,37 @@ class AnnotatedSink(Sink):
             self._finish(video)
 
     def close(self) -> None:
-        """Finish the videos under way; a folder that stayed empty goes again."""
+        """Finish unfinished videos; remove a created folder that stayed empty."""
         try:
             while self._videos:
                 self._finish(self._videos.popitem(last=False)[1][1])
         finally:
-            self.abort()  # of the rest, if one has failed
+            self.abort()  # the rest, if one failed
 
     def abort(self) -> None:
-        """Remove the videos under way; pictures and videos that are finished stay."""
+        """Remove unfinished videos; finished images and videos stay."""
         while self._videos:
             self._videos.popitem()[1][1].abort()
-        if self._made is not None and not self._paths:
-            with suppress(OSError):  # it has gone, or another run writes there as well
-                self._made.rmdir()
-            self._made = None
+        if self._created_folder is not None and not self._paths:
+            with suppress(OSError):  # already removed, or another run writes there
+                self._created_folder.rmdir()
+            self._created_folder = None
 
     @property
     def paths(self) -> List[Path]:
-        """The files that are finished."""
+        """Finished files."""
         return list(self._paths)
 
     @property
     def notes(self) -> List[str]:
-        """Which copies bear a number because their name was taken."""
+        """Notes on copies that got a number because their name was in use."""
         if not self._renamed:
             return []
         more = f" and {len(self._renamed) - 1} more" * (len(self._renamed) > 1)
-        return [f"{self._renamed[0]}{more} existed before this run: copies got a number. To replace: --overwrite"]
+        return [f"{self._renamed[0]}{more} existed before, so the copies got a number; to replace them: --overwrite"]
 
     def _video(self, frame: Frame) -> Mp4:
-        key = id(frame.stream)  # the stream is kept beside it, so the id stays its own
+        key = id(frame.stream)  # the stream is stored too, so its id is not reused
         if key not in self._videos:
             stream = frame.stream
             path = self._claim(stream)
@@ -110,7 +112,7 @@ class AnnotatedSink(Sink):
         video.close()
         self._paths.append(video.path)
 
-    def _write_picture(self, image: Array, stream: Stream) -> None:
+    def _write_image(self, image: Array, stream: Stream) -> None:
         import cv2
 
         path = self._claim(stream)
@@ -136,7 +138,7 @@ class AnnotatedSink(Sink):
         return next(self._names(stream))
 
     def _names(self, stream: Stream) -> Iterator[Path]:
-        """Names for a stream's copy that are free, each claimed as it is given."""
+        """Yield free names for a stream's copy, each claimed when it is yielded."""
         name = copy_name(stream.name, stream.kind)
         rank = self._rank.get((name, stream.name), 1)
         noted = False
@@ -144,7 +146,7 @@ class AnnotatedSink(Sink):
             number = rank + self._passed[name]
             path = self.out / (f"-{number}" * (number > 1)).join(name)
             there = not self._overwrite and os.path.lexists(path)
-            # Case folded: two names may be one file on the disk this is read on later.
+            # Case folded: the files may be copied to a case-insensitive file system.
             free = str(path).casefold() not in self._claimed and os.path.realpath(path) not in self._inputs
             if free and there and not noted:
                 self._renamed.append(path)
@@ -155,19 +157,19 @@ class AnnotatedSink(Sink):
             self._passed[name] += 1
 
     def _free(self, first: Path, stream: Stream) -> Iterator[Path]:
-        """A claimed name, and others should another run take it meanwhile."""
+        """Yield the claimed name, then others in case another run takes it."""
         yield first
         yield from self._names(stream)
 
     def _check_file(self, stream: Stream) -> None:
-        picture = self.out.suffix.lower() in PICTURES
-        if picture != (stream.kind == "image"):
+        is_image = self.out.suffix.lower() in IMAGE_SUFFIXES
+        if is_image != (stream.kind == "image"):
             raise UsageError(
-                f"{self.out} is a {'picture' if picture else 'video'}, {stream.name} is not; "
-                f"give a folder or a {'.mp4' if picture else '.jpg'} file"
+                f"{self.out} is a{'n image' if is_image else ' video'}, {stream.name} is not; "
+                f"give a folder or a {'.mp4' if is_image else '.jpg'} file"
             )
         if self._first is not None and stream is not self._first:
-            raise UsageError(f"{self.out} holds one source, and {stream.name} is the second; give a folder")
+            raise UsageError(f"{self.out} is a single file, and {stream.name} is the second source; give a folder")
         self._first = stream
 
     def _refuse_inputs(self) -> None:
@@ -179,7 +181,7 @@ class AnnotatedSink(Sink):
 
 
 def copy_name(name: str, kind: str) -> Tuple[str, str]:
-    """A stream's name and kind -> stem and suffix of its copy."""
+    """Return stem and suffix of a stream's copy, by its name and kind."""
     suffix = ".mp4"
     if kind == "image":
         suffix = ".jpg" if name.lower().endswith((".jpg", ".jpeg", ".jpe")) else ".png"
@@ -196,14 +198,14 @@ def copy_name(name: str, kind: str) -> Tuple[str, str]:
 
 
 def ranks(inputs: Iterable[str], names: Callable[[str], Iterable[Any]]) -> Dict[Tuple[Any, str], int]:
-    """(name, input) -> which of the inputs that would give that name it is, by their order."""
+    """Map (name, input) to its rank among the inputs with the same name, in order."""
     counts: Counter[Any] = Counter()
-    found: Dict[Tuple[Any, str], int] = {}
+    rank_of: Dict[Tuple[Any, str], int] = {}
     for path in dict.fromkeys(inputs):
         for name in names(path):
             counts[name] += 1
-            found[name, path] = counts[name]
-    return found
+            rank_of[name, path] = counts[name]
+    return rank_of
 
 
 def _both_names(path: str) -> List[Tuple[str, str]]:
@@ -214,18 +216,20 @@ def _is_file(out: Target) -> bool:
     suffix = Path(out).suffix.lower()
     if Path(out).is_dir() or str(out).endswith("/"):
         return False
-    if suffix in NOT_OURS:
-        raise UsageError(f"{out}: annotated copies are written as {', '.join(PICTURES + VIDEOS)}, or into a folder")
-    return suffix in PICTURES + VIDEOS
+    if suffix in UNSUPPORTED_SUFFIXES:
+        raise UsageError(
+            f"{out}: annotated copies are written as {', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)}, or into a folder"
+        )
+    return suffix in IMAGE_SUFFIXES + VIDEO_SUFFIXES
 
 
-def _make(folder: Path) -> Optional[Path]:
-    """Make the folder; it is returned when it was not there before."""
+def _create_folder(folder: Path) -> Optional[Path]:
+    """Create a folder; return it if it is new."""
     new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+        raise OutputError(f"cannot create the folder {folder}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write into the folder {folder}: permission denied")
     return folder if new else None

@@ -1,4 +1,4 @@
-"""What every sink is, and text that goes to a file (whole or not at all) or to standard output."""
+"""Base class of sinks, and text output to a file (complete or absent) or standard output."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ Target = Union[str, Path]
 
 
 class Sink:
-    """Takes every frame with its result; `close` finishes what was begun, `abort` removes it.
+    """Receives every frame with its result; `close` finishes the output, `abort` removes unfinished files.
 
-    A file appears only once it is complete. As a context manager it is closed at the end, and also
-    when the run was stopped (Ctrl-C, a source that broke off, a reader that left): what was done is good. Any
-    other error aborts it. Raises `OutputError`.
+    A file appears only once it is complete. As a context manager it is closed at the end, and also when the run was
+    stopped (Ctrl-C, a failed source, a closed pipe), because the output so far is valid. Any other error aborts it.
+    Raises `OutputError`.
     """
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Take one frame and what was found in it."""
+        """Write one frame and its result."""
         raise NotImplementedError
 
-    def ended(self, stream: Stream) -> None:
-        """Hear that a stream has had its last frame: what is kept for it alone can be finished."""
+    def end_stream(self, stream: Stream) -> None:
+        """Finish what belongs to a stream that had its last frame."""
 
     def close(self) -> None:
         """Finish the files; a second call does nothing."""
 
     def abort(self) -> None:
-        """Remove what is half-written; after `close` it does nothing."""
+        """Remove unfinished files; does nothing after `close`."""
 
     @property
     def paths(self) -> List[Path]:
-        """The files that are finished."""
+        """Finished files."""
         return []
 
     @property
     def notes(self) -> List[str]:
-        """What the user should know about them."""
+        """Notes for the user about the files."""
         return []
 
     def __enter__(self) -> Sink:
@@ -65,17 +65,17 @@ class All(Sink):
         self.sinks = sinks
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Into each, in order."""
+        """Write to each, in order."""
         for sink in self.sinks:
             sink.write(frame, result)
 
-    def ended(self, stream: Stream) -> None:
-        """Tell each, in order."""
+    def end_stream(self, stream: Stream) -> None:
+        """End the stream in each, in order."""
         for sink in self.sinks:
-            sink.ended(stream)
+            sink.end_stream(stream)
 
     def close(self) -> None:
-        """Close all, also when one fails; the last failure is raised."""
+        """Close all, even if one fails; raise the last failure."""
         with ExitStack() as stack:
             for sink in reversed(self.sinks):
                 stack.callback(sink.close)
@@ -88,24 +88,24 @@ class All(Sink):
 
     @property
     def paths(self) -> List[Path]:
-        """The finished files of all."""
+        """Finished files of all."""
         return [path for sink in self.sinks for path in sink.paths]
 
     @property
     def notes(self) -> List[str]:
-        """The notes of all."""
+        """Notes of all."""
         return [note for sink in self.sinks for note in sink.notes]
 
 
 class _Abandoned(Exception):
-    """How `atomic` is told to forget the file."""
+    """Raised into `files.atomic` to discard the file."""
 
 
 class Text:
-    """UTF-8 text into a file that gets its name on `close`, or ("-") to standard output.
+    """UTF-8 text to a file that appears on `close`, or ("-") to standard output.
 
-    The file is begun at once, so a place that cannot be written shows before the work. Standard output and pipes are
-    flushed at each write. Raises `OutputError`, and `ReaderGone` for a pipe that nobody reads any more.
+    The file is opened at once, so that an unwritable path is reported before the work. Standard output and pipes are
+    flushed at each write. Raises `OutputError`, and `ReaderGone` for a closed pipe.
     """
 
     def __init__(self, target: Target) -> None:
@@ -114,7 +114,7 @@ class Text:
         self._stack = ExitStack()
         self._file: BinaryIO
         if self.path is None:
-            # Bound now: a progress bar may put itself in the place of sys.stdout later.
+            # Resolved now: a progress bar may replace sys.stdout later.
             self._file = sys.stdout.buffer
         else:
             self._file = self._stack.enter_context(files.atomic(self.path))
@@ -124,18 +124,18 @@ class Text:
     def write(self, text: str) -> None:
         """Append text."""
         try:
-            # A file name that is no UTF-8 comes out as it went in.
+            # Keeps file names that are not UTF-8.
             self._file.write(text.encode("utf-8", "surrogateescape"))
             if self._live:
                 self._file.flush()
         except BrokenPipeError:
-            raise ReaderGone(f"nobody reads {self.path or 'standard output'} any more") from None
+            raise ReaderGone(f"the reader of {self.path or 'standard output'} has gone") from None
         except OSError as error:
             where = self.path or "to standard output"
             raise OutputError(f"cannot write {where}: {error.strerror}") from error
 
     def close(self) -> None:
-        """Give the file its name."""
+        """Finish the file under its name."""
         if not self.closed:
             self.closed = True
             self._stack.close()
@@ -145,12 +145,12 @@ class Text:
         """Remove the file."""
         if not self.closed:
             self.closed = True
-            with suppress(OutputError):  # what is still in the buffer may not fit either; the file goes anyhow
+            with suppress(OutputError):  # flushing the buffer may fail; the file is removed anyway
                 self._stack.__exit__(_Abandoned, _Abandoned(), None)
 
     @property
     def paths(self) -> List[Path]:
-        """The file, once finished."""
+        """The file, if finished."""
         return [self.path] if self.path is not None and self.finished else []
 
 
@@ -170,5 +170,5 @@ class TextSink(Sink):
 
     @property
     def paths(self) -> List[Path]:
-        """The file, once finished."""
+        """The file, if finished."""
         return self._text.paths

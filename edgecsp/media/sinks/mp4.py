@@ -1,4 +1,4 @@
-"""An mp4 that every browser plays: H.264, yuv420p, BT.709, its index in front."""
+"""Write mp4 files that every browser plays: H.264, yuv420p, BT.709, index at the front."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ JUMP_S = 60.0
 
 
 class Mp4:
-    """A video file under way: pictures (H, W, 3) uint8 BGR with their time in seconds.
+    """Encoder of a video file: images (H, W, 3) uint8 BGR with their times in seconds.
 
-    The first picture decides the size (an odd side gets one more pixel); later ones are scaled to it. Times
-    keep their distances and begin at 0; a jump of more than a minute is the clock's. `pixel_aspect` is a pixel's
-    width by its height. It gets its name on `close`: `path`, or the first of `names` that is free, where given.
+    The first image sets the size (an odd side gets one more pixel); later ones are scaled to it. Times are shifted to
+    begin at 0; a jump of more than a minute is removed as a clock change. `pixel_aspect` is a pixel's width by its
+    height. The file appears on `close` as `path`, or the first free one of `names` if given.
     Raises `OutputError`.
     """
 
@@ -59,7 +59,7 @@ class Mp4:
             raise self._failure(error) from error
 
     def canvas(self, image: Array) -> Array:
-        """A copy of a picture to paint into and `write` next; where it can be, FFmpeg's own, so that it is the last."""
+        """Copy an image to a canvas to draw on and `write` next; FFmpeg's own buffer where possible."""
         lines = self._lines()
         if image.shape != lines.shape or not lines.flags.c_contiguous:
             return np.array(image)
@@ -68,12 +68,12 @@ class Mp4:
         return lines
 
     def write(self, image: Array, pts_s: Optional[float]) -> None:
-        """Append a picture; without a time it follows the last one at the video's rate."""
+        """Append an image; without a time it follows the last one at the frame rate."""
         import av
 
         try:
             frame = self._reformatter.reformat(
-                self._filled(image), format="yuv420p", src_colorspace="itu601", dst_colorspace="itu709",
+                self._fill_frame(image), format="yuv420p", src_colorspace="itu601", dst_colorspace="itu709",
                 src_color_range=2, dst_color_range=1,
             )  # fmt: skip
             frame.pts, frame.time_base = self._tick(pts_s), Fraction(1, CLOCK)
@@ -82,7 +82,7 @@ class Mp4:
             raise self._failure(error) from error
 
     def close(self) -> None:
-        """Write what the encoder still holds and the index, and give the file its name."""
+        """Flush the encoder, write the index and finish the file under its name."""
         import av
 
         assert self._part is not None
@@ -99,10 +99,10 @@ class Mp4:
         import av
 
         if self._container is not None:
-            with suppress(av.error.FFmpegError, OSError):  # an index nobody will read may not fit the disk
+            with suppress(av.error.FFmpegError, OSError):  # writing the index may fail on a full disk
                 self._container.close()
         if self._part is not None:
-            with suppress(OSError):  # an error is on its way already
+            with suppress(OSError):  # an error is already being raised
                 self._part.drop()
 
     def _begin(self, part: Path) -> None:
@@ -119,14 +119,14 @@ class Mp4:
         video.height, video.width = (side + side % 2 for side in self._hw)
         video.pix_fmt = "yuv420p"
         video.time_base = video.codec_context.time_base = Fraction(1, CLOCK)
-        # PyAV's own choice is slices: a frame's threads are waited for in each call, and cores idle. Frames in flight
-        # cost memory, which large ones have not.
+        # PyAV's default is slice threads, which wait in each call and leave cores idle. Frame threads need more memory,
+        # too much for large frames.
         video.codec_context.thread_type = "SLICE" if large else "FRAME"
         video.codec_context.open()
         self._bgr = av.VideoFrame(video.width, video.height, "bgr24")
         self._video = video
 
-    def _fitted(self, image: Array) -> Array:
+    def _fit(self, image: Array) -> Array:
         import cv2
 
         height, width = self._hw
@@ -136,14 +136,14 @@ class Mp4:
             image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         return np.ascontiguousarray(image)
 
-    def _filled(self, image: Array) -> Any:
-        """FFmpeg's own picture with this one in it; unless it is the canvas, it is copied there."""
+    def _fill_frame(self, image: Array) -> Any:
+        """Return FFmpeg's frame filled with an image, which is copied unless it is the canvas."""
         if image is not self._canvas:
-            np.copyto(self._lines(), self._fitted(image))
+            np.copyto(self._lines(), self._fit(image))
         return self._bgr
 
     def _lines(self) -> Array:
-        """The pixels of FFmpeg's own picture, which is always the same: memory is asked for once."""
+        """Return the pixels of FFmpeg's frame as an array; the frame is reused."""
         plane = self._bgr.planes[0]
         lines: Array = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         return lines[:, : self._bgr.width * 3].reshape(self._bgr.height, self._bgr.width, 3)
@@ -156,7 +156,7 @@ class Mp4:
             if self._zero_s is None:
                 self._zero_s = pts_s
             tick = round((pts_s - self._zero_s) * CLOCK)
-            # The clock was set back (a camera restarted), or far ahead (a damaged time): go on from here.
+            # The clock jumped back (a camera restarted) or far ahead (a damaged time): continue from here.
             if tick < after - CLOCK or tick > after + self._jump:
                 tick = self._last + self._step
                 self._zero_s = pts_s - tick / CLOCK
@@ -168,7 +168,7 @@ class Mp4:
 
     def _mux(self, frame: Any) -> None:
         for packet in self._video.encode(frame):
-            packet.duration = self._gap  # mp4 takes it for the last frame alone; the others end where the next begins
+            packet.duration = self._gap  # used by mp4 for the last frame only; others end where the next begins
             self._container.mux(packet)
 
     def _failure(self, error: Exception) -> OutputError:
@@ -181,8 +181,8 @@ class Mp4:
         return OutputError(f"cannot write {self.path} ({width}x{height}): {why}")
 
 
-# Above 1080p x264 keeps half a gigabyte of frames to look ahead at, and three half-pixel planes of each that it refers
-# to. Without, files are larger for the same quality.
+# Above 1080p x264's lookahead and half-pixel planes need half a gigabyte. Without them files are larger for the same
+# quality.
 LARGE = 1920 * 1088
 _LEAN: Dict[str, str] = {"threads": "2", "bf": "0", "x264-params": "rc-lookahead=0:sync-lookahead=0:mbtree=0:subme=0"}
 _OPTIONS: Dict[str, str] = {

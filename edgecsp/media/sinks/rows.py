@@ -1,4 +1,4 @@
-"""Results as text: JSON Lines, CSV, COCO result JSON. Boxes in picture pixels, two decimals."""
+"""Results as text: JSON Lines, CSV, COCO result JSON. Boxes in image pixels, two decimals."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ COLUMNS = ("source", "frame", "pts_s", "class_id", "label", "score", "x0", "y0",
 
 
 class JsonLinesSink(TextSink):
-    """One JSON object a frame and line: schema, source, frame, pts_s, width, height, and the result.
+    """One JSON object per frame and line: schema, source, frame, pts_s, width, height, and the result.
 
     The result is `detections` ({class_id, label, score, xyxy}) or, of a classifier, `classes`
-    ({class_id, label, score}). ASCII only, so it survives every terminal and locale.
+    ({class_id, label, score}). ASCII only, for every terminal and locale.
     """
 
     def write(self, frame: Frame, result: Result) -> None:
         """Append a line."""
-        self._text.write(line(as_json(frame, result)))
+        self._text.write(line(to_dict(frame, result)))
 
 
-def as_json(frame: Frame, result: Result) -> Dict[str, Any]:
-    """A frame and its result -> the object of one JSON line."""
+def to_dict(frame: Frame, result: Result) -> Dict[str, Any]:
+    """Convert a frame and its result to the object of one JSON line."""
     height, width = frame.hw
     entry: Dict[str, Any] = {
         "schema": SCHEMA,
@@ -45,7 +45,7 @@ def as_json(frame: Frame, result: Result) -> Dict[str, Any]:
     }
     if isinstance(result, Detections):
         entry["detections"] = [
-            {"class_id": d.class_id, "label": d.label, "score": round(d.score, 5), "xyxy": _rounded(d.xyxy)}
+            {"class_id": d.class_id, "label": d.label, "score": round(d.score, 5), "xyxy": _round(d.xyxy)}
             for d in result
         ]
     else:
@@ -57,12 +57,12 @@ def as_json(frame: Frame, result: Result) -> Dict[str, Any]:
 
 
 def line(entry: Dict[str, Any]) -> str:
-    """An object as its line."""
+    """Encode an object as a line."""
     return json.dumps(entry, separators=(", ", ": "), allow_nan=False) + "\n"
 
 
 class CsvSink(TextSink):
-    """One row a box under a header line; a classifier's rows leave the box empty. A frame without boxes has none."""
+    """One row per box under a header; a classifier's rows have no box, and a frame without boxes has no row."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
@@ -74,7 +74,7 @@ class CsvSink(TextSink):
         head = [frame.stream.name, frame.index, "" if pts_s is None else pts_s]
         boxes: Sequence[Sequence[Any]] = [("",) * 4] * len(result)
         if isinstance(result, Detections):
-            boxes = [_rounded(d.xyxy) for d in result]
+            boxes = [_round(d.xyxy) for d in result]
         self._rows(
             [*head, int(i), result.label(int(i)), round(float(score), 5), *box]
             for i, score, box in zip(result.class_ids, result.scores, boxes)
@@ -88,7 +88,7 @@ class CsvSink(TextSink):
 
 
 class CocoSink(TextSink):
-    """COCO result JSON, as pycocotools loads it: [{image_id, category_id, bbox [x, y, w, h], score}, ...].
+    """COCO result JSON for pycocotools: [{image_id, category_id, bbox [x, y, w, h], score}, ...].
 
     `image_id` is the file's stem, a number if it is all digits; of a video, stem_frame. `category_id` is
     COCO's own id when the labels are COCO's 80, else class id + 1. Of `inputs`, the files that will be read, a second
@@ -106,16 +106,16 @@ class CocoSink(TextSink):
     def write(self, frame: Frame, result: Result) -> None:
         """Append the boxes of a frame."""
         if not isinstance(result, Detections):
-            raise UsageError("COCO results are boxes; of a classifier, write JSON lines or CSV")
+            raise UsageError("COCO results need boxes; for a classifier, write JSON lines or CSV")
         categories = category_ids(result.labels)
-        for found in result:
-            category = categories[found.class_id] if categories else found.class_id + 1
-            row = coco_row(image_id(frame, self._stem(frame.stream.name)), category, found)
+        for detection in result:
+            category = categories[detection.class_id] if categories else detection.class_id + 1
+            row = coco_row(image_id(frame, self._stem(frame.stream.name)), category, detection)
             self._text.write(self._separator + json.dumps(row, allow_nan=False))
             self._separator = ",\n"
 
     def _stem(self, source: str) -> str:
-        """What images of a source are called after: its stem, numbered when it is another source's as well."""
+        """Return the unique stem of a source: its own, numbered if another source has the same."""
         if source not in self._stems:
             stem = Path(source).stem
             for number in itertools.count(self._rank.get((stem, source), 1)):
@@ -132,29 +132,29 @@ class CocoSink(TextSink):
         super().close()
 
 
-def coco_row(image: Union[int, str], category: int, found: Detection) -> Dict[str, Any]:
-    """A detection as COCO's results have it: {image_id, category_id, bbox [x, y, w, h], score}."""
-    x0, y0, x1, y1 = found.xyxy
-    box = _rounded((x0, y0, x1 - x0, y1 - y0))
-    return {"image_id": image, "category_id": category, "bbox": box, "score": round(found.score, 5)}
+def coco_row(image: Union[int, str], category: int, detection: Detection) -> Dict[str, Any]:
+    """Convert a detection to a row of COCO results: {image_id, category_id, bbox [x, y, w, h], score}."""
+    x0, y0, x1, y1 = detection.xyxy
+    box = _round((x0, y0, x1 - x0, y1 - y0))
+    return {"image_id": image, "category_id": category, "bbox": box, "score": round(detection.score, 5)}
 
 
 def category_ids(labels: Sequence[str]) -> Optional[Sequence[int]]:
-    """COCO's category ids by class id, when the labels are COCO's 80 in order, else None."""
-    # Not all must match: motorbike is motorcycle elsewhere, sofa couch, tvmonitor tv.
+    """Return COCO's category ids by class id if the labels are COCO's 80 in order, else None."""
+    # Not all must match: some label files have motorbike for motorcycle, sofa for couch.
     same = sum(a.lower() == b for a, b in zip(labels, COCO))
     return COCO_IDS if len(labels) == len(COCO) and same >= 70 else None
 
 
 def image_id(frame: Frame, stem: Optional[str] = None) -> Any:
-    """What COCO calls the picture: 139 for 000000000139.jpg, else the stem (its source's); of a video, stem_frame."""
+    """Return COCO's id of an image: 139 for 000000000139.jpg, else the stem; of a video, stem_frame."""
     stem = Path(frame.stream.name).stem if stem is None else stem
     if frame.stream.kind != "image":
         return f"{stem}_{frame.index}"
     return int(stem) if stem.isascii() and stem.isdigit() else stem
 
 
-def _rounded(numbers: Sequence[float]) -> List[float]:
+def _round(numbers: Sequence[float]) -> List[float]:
     return [round(number, 2) for number in numbers]
 
 

@@ -1,17 +1,17 @@
-"""Where frames come from, each by one word: a URI.
+"""Sources of frames, each named by a URI.
 
-    dog.jpg              a picture
+    dog.jpg              an image
     clip.mp4             a video
-    photos/              the pictures and videos of a folder, in natural order of their names
-    'shots/**/*.png'     what a pattern matches
+    photos/              the images and videos of a folder, in natural order of their names
+    'shots/**/*.png'     files that match a pattern
     0, /dev/video0       a camera of this machine (live)
     rtsp://host/path     a network stream (live); also rtsps, rtmp, udp, rtp, srt, http, https
-    https://host/a.jpg   a picture or a video of known length on a web server
-    gst:PIPELINE         what a GStreamer pipeline brings
+    https://host/a.jpg   an image or a video of known length on a web server
+    gst:PIPELINE         frames of a GStreamer pipeline
     csi://0              a Jetson's own camera (live)
-    -                    one picture, piped to standard input
+    -                    one image, piped to standard input
 
-Extensions decide between picture and video, the content where they say nothing.
+Images and videos are told apart by the extension, else by the content.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 from ...cache.files import nearby
 from ...errors import SourceError, UsageError
-from .base import Chain, Source, redact, told
+from .base import Chain, Source, format_problems, redact
 from .camera import Camera
 from .gstreamer import open_pipeline
+from .images import MAX_PIXELS, EncodedImage, ImageFiles, quiet_opencv, read_stdin
 from .network import SCHEMES, TIMEOUT_S, open_url
 from .paths import check_regular, matching
-from .pictures import MAX_PIXELS, Bytes, Pictures, from_stdin, quiet_opencv
 from .video import Video
 
 __all__ = [
-    "MAX_PIXELS", "Bytes", "Camera", "Chain", "Pictures", "Source", "Video", "is_media", "is_picture", "natural",
-    "open", "open_all", "redact", "told",
+    "MAX_PIXELS", "Camera", "Chain", "EncodedImage", "ImageFiles", "Source", "Video", "format_problems", "is_image",
+    "is_media", "natural_key", "open", "open_all", "redact",
 ]  # fmt: skip
 
 # fmt: off
-PICTURES = frozenset((
+IMAGE_SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
     ".jp2", ".avif", ".heic", ".heif", ".hif", ".ras", ".sr",
 ))
-VIDEOS = frozenset((
+VIDEO_SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv",
     ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".gif", ".apng", ".h264", ".264", ".h265", ".265", ".hevc",
     ".mjpeg", ".mjpg", ".y4m", ".ivf",
@@ -58,10 +58,10 @@ def open(
     options: Optional[Mapping[str, str]] = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Source:
-    """One URI -> one `Source`, already known to be readable (of a folder or a pattern: to be there).
+    """Open a URI as one `Source`, checked to be readable (a folder or pattern: to exist).
 
-    `stride` N keeps frames 0, N, 2N of each video or stream; `timeout_s` bounds every wait for a network
-    stream, `options` are FFmpeg's for it; an image of more than `max_pixels` is refused by its header. Raises
+    `stride` N keeps frames 0, N, 2N of each video or stream; `timeout_s` bounds every wait for a network stream,
+    `options` are FFmpeg's for it; an image of more than `max_pixels` by its header is refused. Raises
     `SourceError`.
     """
     parts = open_all([uri], stride=stride, timeout_s=timeout_s, options=options, max_pixels=max_pixels)
@@ -76,10 +76,10 @@ def open_all(
     options: Optional[Mapping[str, str]] = None,
     max_pixels: int = MAX_PIXELS,
 ) -> List[Source]:
-    """URIs -> sources in the given order; pictures that follow each other are one source.
+    """Open URIs as sources in the given order; consecutive images are one source.
 
-    Anything that is not there is a `SourceError` at once. Of several files, one that cannot be read shows
-    only when its turn comes, as a problem of its source (a picture) or as its error (a video).
+    A missing file is a `SourceError` at once. Of several files, an unreadable one is reported only when it is read, as
+    a problem of its source (an image) or as its error (a video).
     """
     if stride < 1:
         raise UsageError(f"stride {stride}: at least 1 (every frame)")
@@ -91,7 +91,7 @@ def open_all(
 
     def flush() -> None:
         if run:
-            opened.append(Pictures(list(run), forgive=many or len(run) > 1, max_pixels=max_pixels))
+            opened.append(ImageFiles(list(run), forgive=many or len(run) > 1, max_pixels=max_pixels))
             run.clear()
 
     try:
@@ -102,7 +102,7 @@ def open_all(
                 continue
             for path in _files(uri):
                 many = many or path != uri
-                if is_picture(path):
+                if is_image(path):
                     run.append(path)
                 else:
                     flush()
@@ -126,7 +126,7 @@ def _elsewhere(
     uri: str, stride: int, timeout_s: float, options: Optional[Mapping[str, str]], max_pixels: int
 ) -> Source:
     if uri == "-":
-        return from_stdin(max_pixels)
+        return read_stdin(max_pixels)
     if uri.startswith(("gst:", "csi:")):
         return open_pipeline(uri, stride=stride, timeout_s=timeout_s)
     if "://" not in uri:
@@ -134,7 +134,8 @@ def _elsewhere(
     scheme = uri.partition("://")[0].lower()
     if scheme not in SCHEMES:
         raise SourceError(
-            f"{redact(uri)}: no source speaks {scheme!r}; known: {', '.join((*SCHEMES, 'csi', 'gst:PIPELINE'))}"
+            f"{redact(uri)}: the scheme {scheme!r} is not supported; "
+            f"supported: {', '.join((*SCHEMES, 'csi', 'gst:PIPELINE'))}"
         )
     return open_url(uri, stride=stride, timeout_s=timeout_s, options=options, max_pixels=max_pixels)
 
@@ -148,8 +149,8 @@ def _files(uri: str) -> List[str]:
     if glob.has_magic(uri):
         return _pattern(uri)
     if not uri:
-        raise SourceError("the source is an empty word; give a file, a folder, a camera number or a URL")
-    raise SourceError(f"there is no {uri}{nearby(uri)}")
+        raise SourceError("the source is empty; give a file, a folder, a camera number or a URL")
+    raise SourceError(f"no such file or folder: {uri}{nearby(uri)}")
 
 
 def _folder(folder: str) -> List[str]:
@@ -157,37 +158,37 @@ def _folder(folder: str) -> List[str]:
         names = os.listdir(folder)
     except OSError as error:
         raise SourceError(f"cannot read the folder {folder}: {error.strerror}") from error
-    # A FIFO or a link to nowhere bears a picture's name: it is told by that name when its turn comes.
+    # A FIFO or broken link with an image's name is reported when it is read.
     media = [n for n in names if is_media(n) and not os.path.isdir(os.path.join(folder, n))]
     if not media:
         inner = sorted(n for n in names if os.path.isdir(os.path.join(folder, n)))
-        hint = f"; for what lies deeper: '{os.path.join(folder, '**', '*.jpg')}'" if inner else ""
-        raise SourceError(f"no picture or video in the folder {folder} ({len(names)} entries){hint}")
-    return [os.path.join(folder, name) for name in sorted(media, key=natural)]
+        hint = f"; to include subfolders: '{os.path.join(folder, '**', '*.jpg')}'" if inner else ""
+        raise SourceError(f"no image or video in the folder {folder} ({len(names)} entries){hint}")
+    return [os.path.join(folder, name) for name in sorted(media, key=natural_key)]
 
 
 def _pattern(pattern: str) -> List[str]:
-    found = [path for path in matching(pattern) if not os.path.isdir(path)]
-    if not found:
-        # The part before the first wildcard is what the user may have got wrong.
+    matches = [path for path in matching(pattern) if not os.path.isdir(path)]
+    if not matches:
+        # The part before the first wildcard may be wrong.
         root = Path(re.split(r"[*?\[]", pattern, maxsplit=1)[0] + "x").parent
-        where = "" if root.is_dir() else f"; there is no folder {root}"
+        where = "" if root.is_dir() else f"; the folder {root} does not exist"
         raise SourceError(f"no file matches {pattern!r}{where}")
-    media = [path for path in found if is_media(os.path.basename(path))]
-    return sorted(media or found, key=natural)
+    media = [path for path in matches if is_media(os.path.basename(path))]
+    return sorted(media or matches, key=natural_key)
 
 
 def is_media(name: str) -> bool:
-    """Whether a file's name says that it is a picture or a video."""
-    # Dot files are other programs' leftovers (._photo.jpg of macOS, .x.part of ours).
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURES | VIDEOS
+    """Whether a file name has the extension of an image or video."""
+    # Hidden files are leftovers (._photo.jpg of macOS, .x.part of edgecsp).
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
 
-def is_picture(path: str) -> bool:
-    """Whether a file is a picture: by its extension, by its content where that says nothing."""
+def is_image(path: str) -> bool:
+    """Whether a file is an image, by its extension, else by its content."""
     extension = os.path.splitext(path)[1].lower()
-    if extension in PICTURES or extension in VIDEOS:
-        return extension in PICTURES
+    if extension in IMAGE_SUFFIXES or extension in VIDEO_SUFFIXES:
+        return extension in IMAGE_SUFFIXES
     check_regular(path)
     import cv2
 
@@ -195,8 +196,8 @@ def is_picture(path: str) -> bool:
         return bool(cv2.haveImageReader(path))
 
 
-def natural(name: str) -> Tuple[object, ...]:
-    """What to sort names by so that numbers in them count."""
+def natural_key(name: str) -> Tuple[object, ...]:
+    """Sort key for names in natural order of the numbers in them."""
     # img2 before img10; the name itself last, so that the order is total.
     pieces = re.split(r"(\d+)", name.casefold())
     return (*((int(p), "") if p.isdecimal() and p.isascii() else (-1, p) for p in pieces), (-1, name))

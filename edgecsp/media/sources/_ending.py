@@ -1,4 +1,4 @@
-"""Whether a video file has all that its container says: from a few bytes, where FFmpeg's demuxer does not look."""
+"""Detect truncated video files from a few bytes, for containers whose end FFmpeg's demuxer does not check."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def is_incomplete(path: str, container: str, end: int) -> bool:
-    """Whether a file ends too early or has a hole, or its demuxer stopped too early, `end` bytes from its beginning.
+    """Whether a file is truncated or has a hole, or its demuxer stopped early, `end` bytes from its beginning.
 
-    `container` is FFmpeg's name. False where nobody can know: raw streams, MPEG programs, and what was
-    cut between two packets.
+    `container` is FFmpeg's name. False where it cannot be known: raw streams, MPEG programs, and files cut between two
+    packets.
     """
     look = _LOOKS.get(container)
     if look is None:
@@ -23,11 +23,11 @@ def is_incomplete(path: str, container: str, end: int) -> bool:
         with open(path, "rb") as file:
             return look(file, os.fstat(file.fileno()).st_size, end)
     except (OSError, ValueError, IndexError):
-        return False  # what cannot be read any more is the reader's error
+        return False  # read errors are reported by the reader
 
 
 def _gif(file: BinaryIO, size: int, end: int) -> bool:
-    """A chain of blocks that does not lead to the trailer."""
+    """Whether the chain of blocks does not reach the trailer."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = 13 + _colours(data[10])
         while at < size and data[at] != 0x3B:
@@ -44,7 +44,7 @@ def _gif(file: BinaryIO, size: int, end: int) -> bool:
 
 
 def _colours(flags: int) -> int:
-    """Bytes of a colour table."""
+    """Size of a colour table in bytes."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
@@ -53,7 +53,7 @@ def _apng(file: BinaryIO, size: int, end: int) -> bool:
 
 
 def _ogg(file: BinaryIO, size: int, end: int) -> bool:
-    """The last page is not whole, or is not the last of its stream."""
+    """Whether the last page is truncated, or not the last of its stream."""
     tail = _tail(file, size)
     page = tail.rfind(b"OggS\0")
     if page < 0 or page + 27 > len(tail):
@@ -63,7 +63,7 @@ def _ogg(file: BinaryIO, size: int, end: int) -> bool:
 
 
 def _asf(file: BinaryIO, size: int, end: int) -> bool:
-    """The header has the whole file's size, unless it was broadcast; packets have one size and begin alike."""
+    """Whether the file is shorter than its header says (unless broadcast), or a packet begins differently."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at, packets = data.find(_ASF_FILE_PROPERTIES, 0, 1 << 16), int.from_bytes(data[16:24], "little") + 50
         if at < 0:
@@ -77,7 +77,7 @@ def _asf(file: BinaryIO, size: int, end: int) -> bool:
 
 
 def _mpegts(file: BinaryIO, size: int, end: int) -> bool:
-    """The last packet is not whole."""
+    """Whether the last packet is truncated."""
     head = file.read(1024)
     for packet, first in ((188, 0), (192, 4), (204, 0)):
         if all(head[first + number * packet] == 0x47 for number in range(4)):

@@ -1,10 +1,10 @@
-"""gst-launch-1.0's work for a pipeline with a secret in it, whose words come through a pipe and not as arguments.
+"""Run a GStreamer pipeline that contains a secret: its words come through a pipe and not as arguments.
 
     python _gst_child.py FD < words.json
 
-Everybody on a machine may read the arguments of every process, and gst-launch takes a pipeline as arguments alone. So
-this program asks GStreamer's library for it, through ctypes: it writes frames to the file FD, and to stdout, line for
-line, what `_gst_launch` understands of `gst-launch-1.0 -v`. It imports nothing of ours, and so it starts in a moment.
+Process arguments are readable by every user, and gst-launch takes a pipeline only as arguments. This program uses
+GStreamer's library through ctypes instead: it writes frames to the file descriptor FD, and to stdout the lines of
+`gst-launch-1.0 -v` that `_gst_launch` parses. It imports no other module of the package, to start fast.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class BusMessage(ctypes.Structure):
 
 
 def library() -> Any:
-    """GStreamer's library with the calls that are needed. Raises `OSError` where it is not installed."""
+    """Load GStreamer's library and declare its functions. Raises `OSError` when it is not installed."""
     gst = ctypes.CDLL("libgstreamer-1.0.so.0")
     calls = {
         "gst_init": (None, c_void_p, c_void_p),
@@ -72,12 +72,12 @@ def library() -> Any:
 
 
 def say(*lines: str) -> None:
-    """Write lines, at once."""
+    """Write lines to stdout, unbuffered."""
     os.write(1, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
 
 
 class ChildPipeline:
-    """A pipeline that writes raw BGR to a file; `play` it. What it was built with is not quoted anywhere."""
+    """A pipeline that writes raw BGR to a file descriptor; `play` it. Its words are never printed."""
 
     def __init__(self, gst: Any, element: int) -> None:
         self._gst, self._element = gst, element
@@ -90,7 +90,7 @@ class ChildPipeline:
         connect(pad, b"notify::caps", ctypes.cast(self._callback, c_void_p), None, None, 0)
 
     def _say_caps(self, pad: int, parameter: int, data: int) -> None:
-        """In the thread of the pipeline, before the first frame of such a size."""
+        """Print new caps; called in the pipeline's thread before the first frame with them."""
         caps = self._gst.gst_pad_get_current_caps(pad)
         if caps:
             text = self._gst.gst_caps_to_string(caps).decode("utf-8", "replace")
@@ -98,14 +98,14 @@ class ChildPipeline:
             self._gst.gst_mini_object_unref(caps)
 
     def play(self, stopped: List[int]) -> None:
-        """Until its end, its first error, or until `stopped` has something in it."""
+        """Run until the end, the first error, or until `stopped` is not empty."""
         if self._set(PAUSED) == NO_PREROLL:
             self._say_live()
         is_over = False
         while not is_over and not stopped:
             self._begin()
-            wanted = EOS | ERROR | BUFFERING | CLOCK_LOST | LATENCY
-            message = self._gst.gst_bus_timed_pop_filtered(self._bus, TURN_NS, wanted)
+            kinds = EOS | ERROR | BUFFERING | CLOCK_LOST | LATENCY
+            message = self._gst.gst_bus_timed_pop_filtered(self._bus, TURN_NS, kinds)
             if message:
                 is_over = self._take(message)
                 self._gst.gst_mini_object_unref(message)
@@ -120,7 +120,7 @@ class ChildPipeline:
         say("Pipeline is live and does not need PREROLL ...")
 
     def _begin(self) -> None:
-        """PLAYING, as soon as the first frame is there and no buffer has to be filled before."""
+        """Set PLAYING as soon as the pipeline is prerolled and not buffering."""
         if self._is_playing or self._is_buffering:
             return
         state = self._gst.gst_element_get_state(self._element, None, None, 0)
@@ -131,7 +131,7 @@ class ChildPipeline:
             self._set(PLAYING)
 
     def _take(self, message: int) -> bool:
-        """Do what a message asks for; whether it was the last."""
+        """Handle a bus message; return whether it was the last."""
         kind = ctypes.cast(message, POINTER(BusMessage)).contents.type
         if kind == EOS:
             say('Got EOS from element "pipeline0".')
@@ -164,7 +164,7 @@ class ChildPipeline:
 
 
 def main() -> None:
-    """Read the words from stdin, and run them."""
+    """Read the words of the pipeline from stdin and run it."""
     words = [word.encode("utf-8", "surrogateescape") for word in json.load(sys.stdin)]
     words += f"{SINK}{int(sys.argv[1])}".encode().split()
     stopped: List[int] = []

@@ -1,4 +1,4 @@
-"""gst-launch-1.0 at work: a pipeline in a process of its own, its frames, and what it says of them."""
+"""Run gst-launch-1.0: a pipeline in a child process, its frames and its log."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ...system.redaction import SECRET_NAME, redact
 from ...types import Array
 
 PROGRAM = "gst-launch-1.0"
-CHILD = Path(__file__).with_name("_gst_child.py")  # the same, for a pipeline with a secret
-F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
+CHILD = Path(__file__).with_name("_gst_child.py")  # for pipelines that contain a secret
+F_SETPIPE_SZ = 1031  # in fcntl from Python 3.10 on
 GRACE_S = 3.0
 
 _SECRET = re.compile(rf"({SECRET_NAME}=).+", re.IGNORECASE)
@@ -31,7 +31,7 @@ _CAPS = re.compile(r"edgecsp\.GstPad:sink: caps = ")
 
 
 class Caps(NamedTuple):
-    """What a pipeline said its frames are; fps is None when they come as they like."""
+    """Size and rate of a pipeline's frames; fps is None for a variable rate."""
 
     width: int
     height: int
@@ -39,55 +39,55 @@ class Caps(NamedTuple):
 
 
 class Silent(Exception):
-    """Nothing more came, or too late; its text is for people."""
+    """No frame came in time; the text is for people."""
 
 
 class Launched:
-    """A pipeline that runs: its frames come through one pipe, what gst-launch says through another.
+    """A running pipeline: its frames come through one pipe, the log of gst-launch through another.
 
-    `live` and `caps` are known once `wait_for_caps` is through. Raises `SourceError` when it cannot be started.
+    `live` and `caps` are known after `wait_for_caps`. Raises `SourceError` when it cannot be started.
     """
 
     def __init__(self, words: List[str]) -> None:
         ours, theirs = os.pipe()
         sink = ["!", "videoconvert", "!", "video/x-raw,format=BGR", "!", "fdsink", "name=edgecsp", f"fd={theirs}"]
         try:
-            with suppress(OSError):  # 1 MiB instead of 64 KiB: fewer turns a frame
+            with suppress(OSError):  # 1 MiB instead of 64 KiB: fewer reads per frame
                 import fcntl
 
                 fcntl.fcntl(ours, F_SETPIPE_SZ, 1 << 20)
-            # Everybody may read a process's arguments: a secret goes through a pipe.
-            secret = any(shown(word) != word for word in words)
+            # Process arguments are readable by every user, so secrets go through a pipe.
+            secret = any(redact_word(word) != word for word in words)
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(CHILD), str(theirs)] if secret else [PROGRAM, "-v", *words, *sink],
                 stdin=subprocess.PIPE if secret else subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(theirs,),
                 env={**os.environ, "LC_ALL": "C", "LANGUAGE": ""},
-                start_new_session=True,  # Ctrl-C is for us: we finish the frame, then stop it
-                restore_signals=False,  # a reader that is gone is an error to it, not a death
+                start_new_session=True,  # Ctrl-C is handled here: the frame is finished first
+                restore_signals=False,  # a closed pipe is an error, not a signal
             )  # fmt: skip
         except OSError as error:
             os.close(ours)
             why = "is not installed" if isinstance(error, FileNotFoundError) else f"does not start ({error.strerror})"
             raise SourceError(
-                f"{PROGRAM} {why}, and GStreamer pipelines go through it; Debian and Ubuntu: "
+                f"{PROGRAM} {why}, but GStreamer pipelines need it; on Debian and Ubuntu: "
                 "apt-get install gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
             ) from error
         finally:
             os.close(theirs)
         if self._process.stdin is not None:
-            with suppress(BrokenPipeError), self._process.stdin as stdin:  # when it is dead, its log says why
+            with suppress(BrokenPipeError), self._process.stdin as stdin:  # if it died, its log says why
                 stdin.write(json.dumps(words).encode())
         assert self._process.stdout is not None
         self._frames, self._log = ours, self._process.stdout.fileno()
-        self._said: Deque[str] = deque(maxlen=200)
+        self._lines: Deque[str] = deque(maxlen=200)
         self._rest = b""
         self._changed = False
         self.live = False
         self.caps = Caps(0, 0, None)
 
     def wait_for_caps(self, timeout_s: float) -> None:
-        """Read what it says until it has told the size of its frames; raises `Silent`."""
+        """Read the log until the size of the frames is known; raises `Silent`."""
         until = time.monotonic() + timeout_s
         while not self.caps.width:
             left = until - time.monotonic()
@@ -97,7 +97,7 @@ class Launched:
                 raise Silent("the pipeline ended before its first frame")
 
     def read(self, timeout_s: float) -> Optional[Array]:
-        """The next frame, (H, W, 3) uint8 BGR; None at the end. Raises `Silent`."""
+        """Read the next frame, (H, W, 3) uint8 BGR; None at the end. Raises `Silent`."""
         width, height, _ = self.caps
         row = (width * 3 + 3) // 4 * 4  # GStreamer's rows begin at multiples of four bytes
         image = np.empty((height, row), np.uint8)
@@ -105,13 +105,13 @@ class Launched:
             return None
         if self._changed:
             raise Silent(
-                f"its frames are no longer {width} x {height}; end the pipeline with: "
+                f"the frame size changed from {width} x {height}; end the pipeline with: "
                 f"videoscale ! video/x-raw,width={width},height={height}"
             )
-        return image.reshape(height, width, 3) if row == width * 3 else _packed(image, width)
+        return image.reshape(height, width, 3) if row == width * 3 else _pack(image, width)
 
     def _fill(self, view: memoryview, timeout_s: float) -> bool:
-        """Fill the view from the pipe; False when it ends first."""
+        """Fill a buffer from the pipe; False when the pipe ends first."""
         until, log_open, got = time.monotonic() + timeout_s, True, 0
         while got < len(view):
             watched = [self._frames, self._log] if log_open else [self._frames]
@@ -128,7 +128,7 @@ class Launched:
         return True
 
     def _listen(self) -> bool:
-        """Take in what it says now; False when it will say no more."""
+        """Read available log lines; False at the end of the log."""
         data = os.read(self._log, 1 << 16)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines if data else [self._rest]:
@@ -136,30 +136,30 @@ class Launched:
         return bool(data)
 
     def _understand(self, line: str) -> None:
-        self._said.append(line)
+        self._lines.append(line)
         self.live = self.live or line.startswith("Pipeline is live")
         if _CAPS.search(line):
-            caps = parsed_caps(line)
+            caps = parse_caps(line)
             self._changed = self._changed or (self.caps.width > 0 and caps[:2] != self.caps[:2])
             self.caps = self.caps if self.caps.width else caps
 
-    def ended(self) -> bool:
-        """After its last frame: whether the pipeline came to its own end."""
+    def has_ended(self) -> bool:
+        """Whether the pipeline ended regularly; call after the last frame."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE_S)
         self._drain()
-        return any(line.startswith("Got EOS") for line in self._said) and self.reason() is None
+        return any(line.startswith("Got EOS") for line in self._lines) and self.reason() is None
 
     def reason(self) -> Optional[str]:
-        """What it called an error, None when it named none."""
-        return reason(list(self._said))
+        """First error in the log, None without errors."""
+        return reason(list(self._lines))
 
     def _drain(self) -> None:
         while select.select([self._log], [], [], 0)[0] and self._listen():
             pass
 
     def stop(self) -> None:
-        """End it, kindly first: a camera wants to be let go of. Once more does nothing."""
+        """Stop the pipeline, with SIGINT first so that cameras are released. A second call does nothing."""
         if self._process.stdout is None or self._process.stdout.closed:
             return
         if self._process.poll() is None:
@@ -169,17 +169,17 @@ class Launched:
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self._process.wait()
-        self._drain()  # its last words
+        self._drain()  # the rest of the log
         self._process.stdout.close()
         os.close(self._frames)
 
 
-def _packed(rows: Array, width: int) -> Array:
+def _pack(rows: Array, width: int) -> Array:
     return np.ascontiguousarray(rows[:, : width * 3]).reshape(len(rows), width, 3)
 
 
-def parsed_caps(line: str) -> Caps:
-    """The caps that `gst-launch-1.0 -v` prints -> `Caps`; GStreamer 1.14 puts backslashes and quotes into them."""
+def parse_caps(line: str) -> Caps:
+    """Parse the caps printed by `gst-launch-1.0 -v`; GStreamer 1.14 adds backslashes and quotes."""
     plain = re.sub(r'[\\"]', "", line)
     values = dict(re.findall(r"(width|height|framerate)=\s*\((?:int|fraction)\)\s*([\d/]+)", plain))
     over, _, under = values.get("framerate", "0/1").partition("/")
@@ -187,22 +187,22 @@ def parsed_caps(line: str) -> Caps:
     return Caps(int(values.get("width", 0)), int(values.get("height", 0)), fps)
 
 
-def reason(said: List[str]) -> Optional[str]:
-    """The first error among gst-launch's lines, in one line and without secrets; None when there is none."""
-    for index, line in enumerate(said):
+def reason(lines: List[str]) -> Optional[str]:
+    """Find the first error in gst-launch's log, as one line without secrets; None without errors."""
+    for index, line in enumerate(lines):
         element = re.search(r'no element "([^"]+)"', line)
         if element:
             return (
                 f"GStreamer has no element {element[1]} here (gst-inspect-1.0 {element[1]}); is its package installed?"
             )
-        told = re.match(r"(?:ERROR: (?:pipeline could not be constructed: )?|WARNING: erroneous pipeline: )(.*)", line)
-        if told:
-            text = re.sub(r"^from element \S*/\w+:(\S+): ", r"\1: ", told[1])
-            more = said[index + 3 : index + 4] if said[index + 1 : index + 2] == ["Additional debug info:"] else []
-            return " ".join(map(shown, " ".join([text, *more]).split()))
+        match = re.match(r"(?:ERROR: (?:pipeline could not be constructed: )?|WARNING: erroneous pipeline: )(.*)", line)
+        if match:
+            text = re.sub(r"^from element \S*/\w+:(\S+): ", r"\1: ", match[1])
+            more = lines[index + 3 : index + 4] if lines[index + 1 : index + 2] == ["Additional debug info:"] else []
+            return " ".join(map(redact_word, " ".join([text, *more]).split()))
     return None
 
 
-def shown(word: str) -> str:
-    """A word of a pipeline without what should not be read over a shoulder."""
+def redact_word(word: str) -> str:
+    """Redact secrets in a word of a pipeline."""
     return _SECRET.sub(r"\1***", redact(word))

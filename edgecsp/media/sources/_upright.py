@@ -1,4 +1,4 @@
-"""PyAV's frames as images: BGR, in true colours, turned as their display matrix says."""
+"""Convert PyAV frames to upright BGR images with correct colours."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class ToBgr:
     def __init__(self) -> None:
         from av.video.reformatter import VideoReformatter
 
-        self._reformatter = VideoReformatter()  # kept: it remembers its tables from frame to frame
+        self._reformatter = VideoReformatter()  # reused: it caches its tables between frames
         self._upright = _Upright()
-        self.is_sideways = False  # whether the last picture was turned by a quarter
+        self.is_sideways = False  # whether the last image was rotated by 90 degrees
 
     def __call__(self, frame: Any) -> Optional[Array]:
         import av
@@ -26,42 +26,42 @@ class ToBgr:
             bgr = self._reformatter.reformat(frame, format="bgr24", **_colours(frame)).to_ndarray()
         except (av.error.FFmpegError, ValueError):
             return None
-        turned = self._upright(bgr, frame)
-        self.is_sideways = abs(turned.strides[1]) > abs(turned.strides[0])
-        return np.ascontiguousarray(turned)
+        upright_image = self._upright(bgr, frame)
+        self.is_sideways = abs(upright_image.strides[1]) > abs(upright_image.strides[0])
+        return np.ascontiguousarray(upright_image)
 
 
 class _Upright:
-    """Turns pictures as their frames' display matrix says; it is looked up when the rotation is another than before.
+    """Rotates images by their frames' display matrix, which is read only when the rotation changes.
 
-    Not for every frame: PyAV's frame and its side data hold each other, so that each frame asked is kept until Python
-    happens to collect what it finds in circles, which at 4K may be a gigabyte later.
+    Reading it for every frame would waste memory: PyAV's frame and its side data form a reference cycle, which lives
+    until garbage collection; at 4K that may be a gigabyte.
     """
 
     def __init__(self) -> None:
         self._rotation: Any = None
-        self._turned: Callable[[Array], Array] = np.asarray
-        self._asked: Any = None
+        self._transform: Callable[[Array], Array] = np.asarray
+        self._reference_frame: Any = None
 
     def __call__(self, image: Array, frame: Any) -> Array:
-        rotation = getattr(frame, "rotation", 0)  # PyAV 12 does not tell: there the first frame decides
+        rotation = getattr(frame, "rotation", 0)  # missing in PyAV 12: there the first frame decides
         if rotation != self._rotation:
-            self._rotation, self._turned = rotation, _turn(frame, rotation)
-            # Held, because the collector would free its buffer at any time: a decoder that conceals damage shows what
-            # is left in the buffer that it gets next, so the same video would give other pixels in another run.
-            self._asked = frame
-        return self._turned(image)
+            self._rotation, self._transform = rotation, _turn(frame, rotation)
+            # Referenced, or garbage collection would free its buffer at a random time: a decoder that conceals damage
+            # shows old content of a reused buffer, so pixels would differ between runs.
+            self._reference_frame = frame
+        return self._transform(image)
 
 
 def _turn(frame: Any, rotation: float) -> Callable[[Array], Array]:
     try:
-        found = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV 18 stumbles over side data that is newer than itself, such as the EXIF of MJPEG
+        side_data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 fails on newer kinds of side data, such as the EXIF of MJPEG
         return lambda image: np.rot90(image, round(rotation / 90))
-    if found is None:
+    if side_data is None:
         return np.asarray
-    matrix = bytes(found)
-    return lambda image: upright(image, matrix)
+    matrix = bytes(side_data)
+    return lambda image: apply_matrix(image, matrix)
 
 
 def _colours(frame: Any) -> Dict[str, Any]:
@@ -69,11 +69,11 @@ def _colours(frame: Any) -> Dict[str, Any]:
     if not name.startswith(("yuv", "nv", "p0")):
         return {}
     full = int(frame.color_range) == 2 or name.startswith("yuvj")
-    # 1 is BT.709, 9 and 10 BT.2020; FFmpeg and OpenCV take what is not tagged for BT.601, and so do we.
+    # 1 is BT.709, 9 and 10 BT.2020; untagged video is treated as BT.601, as in FFmpeg and OpenCV.
     source = {1: "itu709", 9: "bt2020", 10: "bt2020"}.get(int(frame.colorspace), "itu601")
     names = _colourspaces()
     source = source if source.upper() in names else "itu709"
-    # The destination means nothing for RGB, but PyAV 12 ignores the source unless the two differ.
+    # The destination has no effect for RGB, but PyAV 12 ignores the source unless they differ.
     return {
         "src_colorspace": source,
         "dst_colorspace": "itu709" if source == "itu601" else "itu601",
@@ -88,8 +88,8 @@ def _colourspaces() -> Any:
     return [item.name for item in Colorspace]
 
 
-def upright(image: Array, matrix: bytes) -> Array:
-    """Turn and mirror a picture as a display matrix says (nine int32: a b u c d v x y w; quarter turns only)."""
+def apply_matrix(image: Array, matrix: bytes) -> Array:
+    """Rotate and mirror an image by a display matrix (nine int32: a b u c d v x y w; quarter turns only)."""
     a, b, _, c, d = np.frombuffer(matrix[:20], "<i4").tolist()
     across, down = a, d
     if abs(b) > abs(a):

@@ -1,4 +1,4 @@
-"""What every source is: an iterable of frames that can be closed and keeps count of what it survived."""
+"""Base class of sources: a closable iterable of frames that counts recoverable problems."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ...types import Frame
 
 
 class Source:
-    """Frames from somewhere, in order; iterate it, then close it (or use it as a context manager).
+    """Frames in order; iterate over it, then close it (or use it as a context manager).
 
-    `name` is safe to show: a path, or a URL without its credentials. `live` sources may lose frames to a
-    slow reader; the others lose none. `frames` is the expected number after the stride, None when unknown.
-    `moving` tells videos and live streams from pictures; `threads` bounds the decoder's [default: as it likes].
-    `paths` are the local files that are read. `problems` counts what went wrong and was survived, by a text
-    for people. Iterating raises `SourceError` when nothing more can be read though more was promised.
+    `name` is safe to show: a path, or a URL without credentials. `live` sources drop frames for a slow reader; others
+    never do. `frames` is the expected number after the stride, None when unknown. `moving` is true for videos and live
+    streams, false for images; `threads` bounds the decoder's threads [default: its own choice]. `paths` are the local
+    files that are read. `problems` counts recoverable problems by a text for people. Iterating raises `SourceError`
+    when the source ends before its expected end.
     """
 
     live = False
@@ -41,14 +41,14 @@ class Source:
         return None
 
     def check(self) -> None:
-        """Open it once and find out whether it can be read; raises `SourceError`."""
+        """Open the source once to check that it can be read; raises `SourceError`."""
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Stop: an iteration under way, in whatever thread, ends at its next frame and lets go of its handles."""
-        # Never close FFmpeg's or OpenCV's handle here: another thread may be inside of it.
+        """Stop: a running iteration, in any thread, ends at its next frame and releases its handles."""
+        # FFmpeg's or OpenCV's handle is not closed here: another thread may be using it.
         self.closed = True
 
     def __enter__(self) -> Source:
@@ -62,7 +62,7 @@ class Source:
 
 
 class Chain(Source):
-    """Several sources one after the other; one that breaks is a problem, unless all do."""
+    """Several sources one after the other; a failed one is a problem, or an error if all fail."""
 
     def __init__(self, name: str, parts: Sequence[Source]) -> None:
         super().__init__(name, paths=[path for part in parts for path in part.paths])
@@ -73,7 +73,7 @@ class Chain(Source):
 
     @property
     def frames(self) -> Optional[int]:
-        """Expected number of frames after the stride, None when one part does not know."""
+        """Expected number of frames after the stride, None when unknown for one part."""
         known = [part.frames for part in self.parts]
         return None if None in known else sum(n or 0 for n in known)
 
@@ -89,7 +89,9 @@ class Chain(Source):
             if self.closed:
                 return
         if not any_frame:
-            raise SourceError(f"nothing in {self.name} could be read; first: {next(iter(self.problems), 'no frame')}")
+            raise SourceError(
+                f"no source in {self.name} could be read; first error: {next(iter(self.problems), 'no frame')}"
+            )
 
     def close(self) -> None:
         """Stop all parts."""
@@ -98,12 +100,12 @@ class Chain(Source):
             part.close()
 
 
-def told(problems: Mapping[str, int]) -> List[str]:
-    """What was survived, a text each, with how often."""
+def format_problems(problems: Mapping[str, int]) -> List[str]:
+    """Format problems for people, with their counts."""
     return [text + (f" ({count} times)" if count > 1 else "") for text, count in problems.items()]
 
 
 def credentials(url: str) -> Tuple[str, Optional[str], Optional[str]]:
-    """A URL -> (the URL without user and password, user, password)."""
+    """Split a URL into the URL without credentials, the user and the password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), parts.username, parts.password

@@ -1,4 +1,4 @@
-"""Cameras of this machine, through OpenCV."""
+"""Local cameras, through OpenCV."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Iterator, Union
 from ...errors import SourceError
 from ...types import Frame, Stream
 from .base import Source
-from .pictures import quiet_opencv
+from .images import quiet_opencv
 
 
 class Camera(Source):
-    """A camera by its number or its device file (/dev/video0); live, opened at once.
+    """A camera by its number or device file (/dev/video0); live, opened at once.
 
-    `pts_s` is the time since the first frame. Raises `SourceError` when there is none, or it falls silent
+    `pts_s` is the time since the first frame. Raises `SourceError` when there is no such camera, or no frame comes
     (OpenCV waits 10 s for a V4L2 camera).
     """
 
@@ -34,9 +34,9 @@ class Camera(Source):
         if capture.isOpened():
             return capture
         capture.release()
-        found = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
+        devices = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
         raise SourceError(
-            f"cannot open {self.name}; cameras here: {found}. Is it plugged in, used by another program, "
+            f"cannot open {self.name}; cameras here: {devices}. Is it connected, free, "
             "and are you in the group 'video'?"
         )
 
@@ -52,7 +52,7 @@ class Camera(Source):
                     ok = capture.grab()
                 now = time.monotonic()
                 if not ok:
-                    raise SourceError(f"{self.name} gives no more frames, after {index + 1}; is it still plugged in?")
+                    raise SourceError(f"{self.name} stopped after {index + 1} frames; is it still connected?")
                 index += 1
                 begun = now if begun is None else begun
                 if index % self.stride:
@@ -68,7 +68,7 @@ class Camera(Source):
             capture.release()
 
     def close(self) -> None:
-        """Stop; a camera that was never read is given back here."""
+        """Stop; a camera that was never read is released here."""
         super().close()
         capture, self._capture = self._capture, None
         if capture is not None:

@@ -1,7 +1,7 @@
-"""Encoded image -> pixels, upright, and what was wrong: libjpeg-turbo for JPEG, libheif for HEIC, OpenCV for the rest.
+"""Decode images upright, with warnings: libjpeg-turbo for JPEG, libheif for HEIC, OpenCV for the rest.
 
-OpenCV tells of a damaged JPEG by a line on stderr that names no file. simplejpeg (libjpeg-turbo, too: the same pixels)
-raises it, in any thread.
+OpenCV reports a damaged JPEG by a line on stderr that names no file. simplejpeg (also libjpeg-turbo: the same pixels)
+raises an exception, in any thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_PIXELS = 200_000_000  # of one image: 600 MB once decoded
 
 
 class DecodedImage(NamedTuple):
-    """An image, (H, W, 3) uint8 BGR, and what was survived in decoding it, a text each."""
+    """An image, (H, W, 3) uint8 BGR, and warnings from decoding it."""
 
     image: Array
     warnings: Tuple[str, ...] = ()
@@ -30,13 +30,15 @@ class DecodedImage(NamedTuple):
 def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """Decode bytes to (H, W, 3) uint8 BGR, upright, with warnings; `name` is for the `SourceError`.
 
-    An image of more than `max_pixels` by its header is refused before it is decoded; where the header is not
-    understood, OpenCV's own limit stands (OPENCV_IO_MAX_IMAGE_PIXELS).
+    An image of more than `max_pixels` by its header is refused before it is decoded; if the header cannot be parsed,
+    OpenCV's own limit applies (OPENCV_IO_MAX_IMAGE_PIXELS).
     """
     if not data:
         raise SourceError(f"{name} is empty (0 bytes)")
     if len(data) > MAX_BYTES:
-        raise SourceError(f"{name} is larger than {MAX_BYTES >> 20} MiB, no picture; name a video by its extension")
+        raise SourceError(
+            f"{name} is larger than {MAX_BYTES >> 20} MiB, too large for an image; a video needs a video extension"
+        )
     header = probe(data) or Probe("")
     _check_size(header.width, header.height, name, max_pixels)
     if header.kind == "JPEG":
@@ -52,13 +54,13 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> DecodedImage
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise SourceError(
-            f"{name} is {width}x{height}, {width * height / 1e6:.0f} megapixels; at most {max_pixels / 1e6:g} are "
-            f"read; to allow it: run --max-pixels {width * height}, in Python max_pixels="
+            f"{name} is {width}x{height}, {width * height / 1e6:.0f} megapixels; the limit is "
+            f"{max_pixels / 1e6:g}; to raise it: run --max-pixels {width * height}, in Python max_pixels="
         )
 
 
 def jpeg_size(data: bytes) -> Tuple[int, int]:
-    """Width and height as libjpeg-turbo reads them, whatever lies in between; 0, 0 where it finds none."""
+    """Read width and height with libjpeg-turbo; 0, 0 if it finds none."""
     return _jpeg_header(data)[:2]
 
 
@@ -67,7 +69,7 @@ def _jpeg_header(data: bytes) -> Tuple[int, int, str]:
 
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except (ValueError, KeyError):  # KeyError: it knows no name for the colours of nothing
+    except (ValueError, KeyError):  # KeyError: unknown colour space
         return 0, 0, ""
     return width, height, colours
 
@@ -86,13 +88,13 @@ def _jpeg(data: bytes, header: Probe, name: str, max_pixels: int) -> DecodedImag
             if jpeg.lacks_end(data):
                 data += b"\xff\xd9"
                 image = simplejpeg.decode_jpeg(data, space)
-                warnings = ("its end marker is missing, all of its image data is there",)
+                warnings = ("the end marker is missing, the image data is complete",)
             else:
                 image = simplejpeg.decode_jpeg(data, space, strict=False)
                 warnings = (f"damaged, parts may be wrong (libjpeg: {error})",)
     except ValueError as error:
         raise _unreadable(data, name, f" (libjpeg: {error})") from None
-    if space == "CMYK":  # libjpeg-turbo only checks it: OpenCV's colours are those that it always had
+    if space == "CMYK":  # decoded by OpenCV, to keep its colours
         return DecodedImage(_opencv(data, name), warnings)
     return DecodedImage(_EXIF[header.orientation](image), warnings)
 
@@ -100,13 +102,13 @@ def _jpeg(data: bytes, header: Probe, name: str, max_pixels: int) -> DecodedImag
 def _tiff(data: bytes, _: Probe, name: str) -> DecodedImage:
     image = _opencv(data, name)
     damaged = tiff.is_damaged(data)
-    return DecodedImage(image, ("damaged, parts are wrong (a strip fails its checksum)",) if damaged else ())
+    return DecodedImage(image, ("damaged, parts are wrong (checksum error in a strip)",) if damaged else ())
 
 
 def _avif(data: bytes, header: Probe, name: str) -> DecodedImage:
     import cv2
 
-    # Neither does OpenCV apply the file's transforms, nor may EXIF be applied beside them (ISO/IEC 23008-12).
+    # OpenCV does not apply the file's transforms, and EXIF must not be applied besides them (ISO/IEC 23008-12).
     image = _opencv(data, name, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     for kind, value in header.transforms:
         image = np.rot90(image, value) if kind == "irot" else cv2.flip(image, value)
@@ -118,12 +120,12 @@ def _heic(data: bytes, _: Probe, name: str) -> DecodedImage:
         import pi_heif
     except ImportError:
         raise SourceError(
-            f"{name} is a HEIC image, which OpenCV cannot decode; install libheif's package: pip install pi-heif; "
-            "or convert it to .jpg"
+            f"{name} is a HEIC image, which OpenCV cannot decode; type: pip install pi-heif; "
+            "or convert the image to .jpg"
         ) from None
     try:
-        found = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
-        pixels = np.asarray(found)
+        heif = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        pixels = np.asarray(heif)
     except (ValueError, RuntimeError, EOFError, OSError) as error:
         raise _unreadable(data, name, f" (libheif: {error})") from error
     return DecodedImage(pixels[:, :, 2::-1] if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, 2))
@@ -137,7 +139,7 @@ _OTHERS: Dict[str, Callable[[bytes, Probe, str], DecodedImage]] = {"TIFF": _tiff
 
 
 def _opencv(data: bytes, name: str, flags: int = 1) -> Array:
-    """What OpenCV makes of it; `flags` 1 is IMREAD_COLOR."""
+    """Decode with OpenCV; `flags` 1 is IMREAD_COLOR."""
     import cv2
 
     reason = ""
@@ -148,7 +150,7 @@ def _opencv(data: bytes, name: str, flags: int = 1) -> Array:
         except cv2.error as error:
             reason = f" ({getattr(error, 'err', '') or error})"
     if "MAX_IMAGE" in reason:
-        raise SourceError(f"{name} is larger than OpenCV may decode here{reason}; to allow it: run --max-pixels PIXELS")
+        raise SourceError(f"{name} exceeds OpenCV's pixel limit{reason}; to raise it: run --max-pixels PIXELS")
     if image is None:
         raise _unreadable(data, name, reason)
     return np.asarray(image)
@@ -156,21 +158,21 @@ def _opencv(data: bytes, name: str, flags: int = 1) -> Array:
 
 def _unreadable(data: bytes, name: str, reason: str) -> SourceError:
     return SourceError(
-        f"{name} is not a whole picture in a format that can be read: {len(data)} bytes, {looks_like(data)}{reason}; "
-        "make a new copy, or convert it to .jpg or .png"
+        f"{name} is not a complete image in a supported format: {len(data)} bytes, {looks_like(data)}{reason}; "
+        "copy it again, or convert it to .jpg or .png"
     )
 
 
 def _flip(axis: int, transpose: bool) -> Callable[[Array], Array]:
-    def turned(image: Array) -> Array:
+    def flip(image: Array) -> Array:
         import cv2
 
         return np.asarray(cv2.flip(cv2.transpose(image) if transpose else image, axis))
 
-    return turned
+    return flip
 
 
-# What turns a stored image upright, by its EXIF orientation.
+# Functions that turn a stored image upright, by EXIF orientation.
 _EXIF: Dict[int, Callable[[Array], Array]] = {
     1: lambda image: image, 2: _flip(1, False), 3: _flip(-1, False), 4: _flip(0, False),
     5: lambda image: image.transpose(1, 0, 2), 6: _flip(1, True), 7: _flip(-1, True), 8: _flip(0, True),
@@ -189,7 +191,7 @@ _MAGIC = (
 
 
 def looks_like(data: bytes) -> str:
-    """What the first bytes of a file say of it, for an error message."""
+    """Describe a file by its first bytes, for error messages."""
     for magic, words in _MAGIC:
         if data.startswith(magic):
             return words
@@ -207,14 +209,14 @@ _quiet: Dict[str, Any] = {"depth": 0, "level": None}
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's own log off stderr: what went wrong is told in our words."""
+    """Silence OpenCV's log on stderr; errors are reported by the caller."""
     import cv2
 
     log = getattr(getattr(cv2, "utils", None), "logging", None)
     if log is None:
         yield
         return
-    # The level is the process's: who comes first takes it away, who goes last puts it back.
+    # The log level is global: the first user silences it, the last one restores it.
     with _quiet_lock:
         if _quiet["depth"] == 0:
             _quiet["level"] = log.setLogLevel(log.LOG_LEVEL_SILENT)

@@ -1,8 +1,8 @@
 """FFmpeg's error log, attributed to the video that each message is about.
 
-FFmpeg conceals damage and only logs it, and the log is one for the whole process. What the calling thread logs is
-about the video that it reads. What a decoder's own threads log bears the codec's name alone: with one decoder of that
-codec it is about that one; with several nobody knows, and the video has to be decoded once more by one thread.
+FFmpeg conceals damage and only logs it, to one log for the whole process. Messages of the calling thread are about the
+video that it reads. Messages of a decoder's own threads carry only the codec's name: with a single decoder of that
+codec they are its own; with several it is unknown, and the video has to be decoded again in a single thread.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import threading
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Tuple
 
-Message = Tuple[int, str, str]  # FFmpeg's level, the name of who logs, the text
+Message = Tuple[int, str, str]  # FFmpeg's level, the logger's name, the text
 
-# Damage that FFmpeg calls a warning; its other warnings are about files that are fine.
+# Damage that FFmpeg logs as a warning; its other warnings occur for intact files.
 _WARNINGS = (
     ("hevc", "Skipping invalid undecodable NALU"),
     ("hevc", "Error parsing NAL unit"),
@@ -24,11 +24,11 @@ _WARNINGS = (
 
 
 class Watch:
-    """The errors that FFmpeg logs about one video while it is read; a context manager.
+    """Collects the errors that FFmpeg logs about one video while it is read; a context manager.
 
     `codec` is the PyAV codec context. `damaged` counts the packets that were decoded with errors, `flagged` the frames
-    that the decoder marks (the reader counts them). `is_unclear`: a thread of some decoder of this codec logged an
-    error, and it may have been this one's.
+    that the decoder marks (counted by the reader). `is_unclear`: a thread of some decoder of this codec logged an error
+    that may belong to this video.
     """
 
     def __init__(self, codec: Any) -> None:
@@ -40,27 +40,27 @@ class Watch:
 
     @contextmanager
     def decoding(self) -> Iterator[None]:
-        """Around the decoding of one packet: errors count as one; a packet that raises is counted by the caller."""
+        """Wrap the decoding of one packet: its errors count as one; a packet that raises is counted by the caller."""
         with local_errors() as errors:
             yield
         _PROCESS.share_out()
         self.damaged += bool(errors or self._foreign)
         self._foreign = 0
 
-    def news(self) -> int:
-        """How many more frames are damaged than at the last call: a decoder marks them, or logs errors, or both."""
+    def new_damaged(self) -> int:
+        """Return the number of damaged frames since the last call, marked or logged by the decoder."""
         count = max(self.damaged, self.flagged)
         more, self._reported = count - self._reported, max(count, self._reported)
         return max(0, more)
 
     def forget(self) -> None:
-        """Leave out what was logged up to now."""
+        """Discard the errors logged so far."""
         _PROCESS.share_out()
         self.damaged = self._foreign = 0
         self.is_unclear = False
 
     def note(self, is_sole: bool) -> None:
-        """An error of a thread of some decoder of this codec."""
+        """Record an error of a thread of some decoder of this codec."""
         if is_sole:
             self._foreign += 1
         else:
@@ -71,8 +71,8 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Waits for the decoder's threads, without Python's lock. Freeing the decoder would wait for them with it, and
-        # a thread that logs waits for the lock.
+        # Joins the decoder's threads without holding the GIL. Freeing the decoder would join them with the GIL held,
+        # while a thread that logs waits for it: a deadlock.
         self._codec.flush_buffers()
         _PROCESS.remove(self)
         self.damaged += bool(self._foreign)
@@ -80,7 +80,7 @@ class Watch:
 
 @contextmanager
 def local_errors() -> Iterator[List[Message]]:
-    """The errors that FFmpeg logs in this thread, complete when the block is left; only while a log is kept."""
+    """Collect the errors that FFmpeg logs in this thread, complete after the block; needs `capture_log`."""
     import av
 
     errors: List[Message] = []
@@ -92,8 +92,8 @@ def local_errors() -> Iterator[List[Message]]:
 
 
 @contextmanager
-def log_kept() -> Iterator[None]:
-    """Have FFmpeg's log kept for a block."""
+def capture_log() -> Iterator[None]:
+    """Capture FFmpeg's log for a block."""
     _PROCESS.begin()
     try:
         yield
@@ -105,18 +105,18 @@ def _is_error(message: Message) -> bool:
     import av
 
     level, name, text = message
-    if text.startswith("warning:"):  # "first frame is no keyframe", of every H.261
+    if text.startswith("warning:"):  # "first frame is no keyframe", for every H.261 video
         return False
     return level <= av.logging.ERROR or any(name == who and text.startswith(begin) for who, begin in _WARNINGS)
 
 
 def demuxer_errors(container: Any, messages: List[Message]) -> int:
-    """How many of the messages are the demuxer's own; what parsers log comes again from the decoder."""
+    """Count the messages of the demuxer itself; those of parsers are repeated by the decoder."""
     return sum(name == container.format.name for _, name, _ in messages)
 
 
 class _Process:
-    """What is one for the process: FFmpeg's log level, and the log of all threads that nobody captures."""
+    """Process-wide state: FFmpeg's log level, and the log of all threads that are not captured locally."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -135,7 +135,7 @@ class _Process:
             if self._users > 1:
                 return
             self._level, self._repeats = av.logging.get_level(), av.logging.get_skip_repeated()
-            av.logging.set_skip_repeated(False)  # two videos may be damaged alike
+            av.logging.set_skip_repeated(False)  # two videos may log the same message
             if self._level is None or self._level < av.logging.WARNING:
                 av.logging.set_level(av.logging.WARNING)
             self._capture = av.logging.Capture(local=False)
@@ -164,21 +164,21 @@ class _Process:
         self.end()
 
     def share_out(self) -> None:
-        """Give what decoders' threads have logged to the videos it may be about."""
+        """Attribute messages of decoder threads to the videos that they may be about."""
         if not self._messages:
             return
         with self._lock:
-            count = len(self._messages)  # threads go on appending
-            taken = self._messages[:count]
+            count = len(self._messages)  # threads keep appending
+            messages = self._messages[:count]
             del self._messages[:count]
-            for message in filter(_is_error, taken):
+            for message in filter(_is_error, messages):
                 about = [watch for watch in self._watches if watch.name == message[1]]
                 for watch in about:
                     watch.note(len(about) == 1)
-        self.forward(taken)
+        self.forward(messages)
 
     def forward(self, messages: List[Message]) -> None:
-        """Pass on what the program would have had in Python's log, had we not captured it."""
+        """Forward captured messages to Python's log, as PyAV would have done."""
         import av
 
         if self._level is None:

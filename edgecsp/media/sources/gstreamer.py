@@ -1,8 +1,8 @@
-"""GStreamer pipelines (`gst:PIPELINE`) and a Jetson's own cameras (`csi://0`), through gst-launch-1.0.
+"""GStreamer pipelines (`gst:PIPELINE`) and Jetson CSI cameras (`csi://0`), through gst-launch-1.0.
 
-A pipeline runs in a process of its own, which writes raw BGR to us. OpenCV's wheels come without GStreamer, and
-PyGObject would have to be compiled for a Jetson TX2's Python; gst-launch comes with GStreamer everywhere, and when
-one of a board's plugins dies, that process does.
+A pipeline runs in a child process that writes raw BGR. OpenCV's wheels come without GStreamer, and PyGObject would have
+to be compiled for the Jetson TX2's Python; gst-launch comes with every GStreamer, and a crash of a board's plugin ends
+only the child process.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from urllib.parse import parse_qsl
 
 from ...errors import SourceError
 from ...types import Frame, Stream
-from ._gst_launch import PROGRAM, Launched, Silent, shown
+from ._gst_launch import PROGRAM, Launched, Silent, redact_word
 from .base import Source
 
 CSI = {"width": 1280, "height": 720, "fps": 30, "flip": 0}
 IN_A_CONTAINER = (
-    "; csi:// is a Jetson's camera; in a container: --runtime nvidia --volume /tmp/argus_socket:/tmp/argus_socket"
+    "; csi:// needs a Jetson; in a container add: --runtime nvidia --volume /tmp/argus_socket:/tmp/argus_socket"
 )
 
 
 class GStreamerSource(Source):
-    """What a GStreamer pipeline brings, opened at once: live when GStreamer says so of it, else every frame.
+    """Frames of a GStreamer pipeline, opened at once; live if GStreamer reports it as live.
 
-    `words` are the pipeline as gst-launch-1.0 takes it, without a sink: any raw video is converted to BGR. `pts_s` is
-    the time since the first frame (live), else by the frame rate. Opening, and waiting for a frame, end after
-    `timeout_s` with a `SourceError`, as does what GStreamer itself calls an error.
+    `words` are the pipeline as arguments of gst-launch-1.0, without a sink: any raw video is converted to BGR. `pts_s`
+    is the time since the first frame (live), else by the frame rate. Opening, and waiting for a frame, end after
+    `timeout_s` with a `SourceError`, as do errors of GStreamer.
     """
 
     moving = True
@@ -70,14 +70,14 @@ class GStreamerSource(Source):
                     fps = launched.caps.fps
                     pts_s = now - begun if self.live else index / fps if fps else None
                     yield Frame(image, self._stream, index, pts_s)
-            if self.closed or (launched.ended() and index >= 0):
+            if self.closed or (launched.has_ended() and index >= 0):
                 return
             reason = launched.reason() or "the pipeline stopped"
         except Silent as error:
             reason = str(error)
         finally:
             launched.stop()
-        raise SourceError(f"{self.name} broke off after {index + 1} frames: {reason}")
+        raise SourceError(f"{self.name} failed after {index + 1} frames: {reason}")
 
     def close(self) -> None:
         """Stop; a pipeline that was never read is stopped here."""
@@ -88,37 +88,37 @@ class GStreamerSource(Source):
 
 
 def open_pipeline(uri: str, *, stride: int, timeout_s: float) -> Source:
-    """`gst:PIPELINE` or `csi://N?width=&height=&fps=&flip=` -> a source; raises `SourceError`."""
+    """Open `gst:PIPELINE` or `csi://N?width=&height=&fps=&flip=`; raises `SourceError`."""
     if os.name != "posix":
-        raise SourceError(f"{uri.partition(':')[0]}: sources want Linux; for a camera of this machine give its number")
+        raise SourceError(f"{uri.partition(':')[0]}: sources need Linux; for a local camera give its number")
     if uri.lower().startswith("csi:"):
         return GStreamerSource(uri, csi_words(uri), stride=stride, timeout_s=timeout_s, hint=IN_A_CONTAINER)
     try:
         words = shlex.split(uri[len("gst:") :])
     except ValueError as error:
-        raise SourceError(f"gst: the pipeline has a quotation mark too many or too few ({error})") from None
+        raise SourceError(f"gst: unbalanced quotes in the pipeline ({error})") from None
     if words[:1] == [PROGRAM]:
         words = words[1:]
-    if "appsink" in words:  # pipelines written for OpenCV end so
+    if "appsink" in words:  # as in pipelines for OpenCV
         words = words[: words.index("appsink")]
     while words[-1:] == ["!"]:
         words = words[:-1]
     if not words:
-        raise SourceError("gst: there is no pipeline; for example 'gst:v4l2src device=/dev/video0'")
-    return GStreamerSource("gst:" + " ".join(map(shown, words)), words, stride=stride, timeout_s=timeout_s)
+        raise SourceError("gst: the pipeline is empty; for example 'gst:v4l2src device=/dev/video0'")
+    return GStreamerSource("gst:" + " ".join(map(redact_word, words)), words, stride=stride, timeout_s=timeout_s)
 
 
 def csi_words(uri: str) -> List[str]:
-    """`csi://1?width=1920&fps=60` -> the pipeline of a Jetson's camera; raises `SourceError`."""
-    found = re.fullmatch(r"csi://(\d+)/?(?:\?(.*))?", uri, re.IGNORECASE)
-    said = dict(parse_qsl(found[2] or "", keep_blank_values=True)) if found else {}
-    if not found or set(said) - set(CSI) or not all(value.isdecimal() for value in said.values()):
+    """Build the pipeline of a Jetson camera from `csi://1?width=1920&fps=60`; raises `SourceError`."""
+    match = re.fullmatch(r"csi://(\d+)/?(?:\?(.*))?", uri, re.IGNORECASE)
+    query = dict(parse_qsl(match[2] or "", keep_blank_values=True)) if match else {}
+    if not match or set(query) - set(CSI) or not all(value.isdecimal() for value in query.values()):
         raise SourceError(
-            f"{uri}: give the camera's number and whole numbers: csi://0?width=1280&height=720&fps=30&flip=0"
+            f"{uri} is invalid; give the camera's number and integer options: csi://0?width=1280&height=720&fps=30&flip=0"
         )
-    asked = {**CSI, **{key: int(value) for key, value in said.items()}}
-    size = f"width={asked['width']},height={asked['height']},framerate={asked['fps']}/1"
+    values = {**CSI, **{key: int(value) for key, value in query.items()}}
+    size = f"width={values['width']},height={values['height']},framerate={values['fps']}/1"
     return [
-        *("nvarguscamerasrc", f"sensor-id={found[1]}", "!", f"video/x-raw(memory:NVMM),format=NV12,{size}"),
-        *("!", "nvvidconv", f"flip-method={asked['flip']}", "!", "video/x-raw,format=BGRx"),
+        *("nvarguscamerasrc", f"sensor-id={match[1]}", "!", f"video/x-raw(memory:NVMM),format=NV12,{size}"),
+        *("!", "nvvidconv", f"flip-method={values['flip']}", "!", "video/x-raw,format=BGRx"),
     ]

@@ -1,4 +1,4 @@
-"""URLs: cameras and broadcasts (live), videos and pictures on a web server. No call waits for ever."""
+"""URLs: live cameras and broadcasts, videos and images on web servers. Every call has a timeout."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ...types import Frame
 from . import video
 from .base import Source, credentials, redact
 from .ffmpeg_log import local_errors
-from .pictures import MAX_BYTES, MAX_PIXELS, Bytes
+from .images import MAX_BYTES, MAX_PIXELS, EncodedImage
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https")
 TIMEOUT_S = 10.0
 
 
 class NetworkSource(Source):
-    """A URL through FFmpeg: a live stream, or a video file of known length over http.
+    """A URL read by FFmpeg: a live stream, or a video file of known length over http.
 
-    It is opened at once. RTSP goes over TCP unless `options` (FFmpeg's own) say otherwise. Opening, and
+    It is opened at once. RTSP uses TCP unless `options` (FFmpeg's) say otherwise. Opening, and
     waiting for a frame, end after `timeout_s` with a `SourceError`.
     """
 
@@ -54,8 +54,8 @@ class NetworkSource(Source):
         return self._stream.frames
 
     @property
-    def is_picture(self) -> bool:
-        """Whether FFmpeg takes what the URL holds for a single still picture."""
+    def is_still_image(self) -> bool:
+        """Whether FFmpeg identifies the content as a single still image."""
         name: str = self._container.format.name if self._container else ""
         return name.endswith("_pipe") or name == "image2"
 
@@ -63,49 +63,49 @@ class NetworkSource(Source):
         import av
 
         begun = time.monotonic()
-        # FFmpeg's RTSP waits twice: when the first wait is cut it still hands out the packet it held back.
+        # FFmpeg's RTSP waits twice: after the first timeout it still returns a packet that it held back.
         wait_s = self._timeout_s / 2 if self._rtsp else self._timeout_s
         try:
-            with local_errors():  # its first frames are decoded here: no other video's decoder logs these
+            with local_errors():  # the first frames are decoded here, so their errors are not another video's
                 return av.open(
                     self._url, timeout=(self._timeout_s, wait_s), container_options=self._options,
                     metadata_errors="replace",
                 )  # fmt: skip
         except (av.error.FFmpegError, UnicodeError, ValueError) as error:
             reason = self._reason(error, begun)
-        # Outside of the except block: PyAV's message holds the URL, and a context would show it.
+        # Outside of the except block: PyAV's message contains the URL, which exception chaining would show.
         raise SourceError(f"cannot open {self.name}: {reason}; check the address, the login and the network")
 
     def _reason(self, error: Exception, begun: float) -> str:
         import av
 
-        # An interrupted handshake comes back as "invalid data": the clock knows better.
+        # An interrupted handshake is reported as "invalid data", so the time decides.
         late = time.monotonic() - begun >= self._timeout_s * 0.99
         if late or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
-            return f"no answer for {self._timeout_s:g} s"
+            return f"no response for {self._timeout_s:g} s"
         return getattr(error, "strerror", None) or type(error).__name__
 
     def __iter__(self) -> Iterator[Frame]:
         import av
 
         container, self._container = self._container or self._open(), None
-        reason, seen, count = "the server ended the stream", time.monotonic(), 0
+        reason, last_frame_at, count = "the server ended the stream", time.monotonic(), 0
         with container:
-            pictures = video.frames(
+            decoded = video.frames(
                 container, self._stream, self.problems, self.stride, lambda: self.closed, self._timeout_s, self.threads,
                 reopen=self._open,
             )  # fmt: skip
             try:
-                for frame in pictures:
+                for frame in decoded:
                     count += 1
                     yield frame
-                    seen = time.monotonic()
+                    last_frame_at = time.monotonic()
             except av.error.FFmpegError as error:
-                reason = self._reason(error, seen)
+                reason = self._reason(error, last_frame_at)
             else:
                 if self.closed or not self._endless:
                     return
-        raise SourceError(f"{self.name} broke off after {count} frames: {reason}")
+        raise SourceError(f"{self.name} failed after {count} frames: {reason}")
 
     def close(self) -> None:
         """Stop; a container that was never read is closed here."""
@@ -118,26 +118,26 @@ class NetworkSource(Source):
 def open_url(
     url: str, *, stride: int, timeout_s: float, options: Optional[Mapping[str, str]], max_pixels: int = MAX_PIXELS
 ) -> Source:
-    """A URL -> a picture, a video or a live stream; raises `SourceError`."""
-    from . import PICTURES
+    """Open a URL as an image, a video or a live stream; raises `SourceError`."""
+    from . import IMAGE_SUFFIXES
 
     path = None
-    with suppress(ValueError):  # its message may quote the login, so it is not even chained
+    with suppress(ValueError):  # its message may contain credentials, so it is not chained
         path = urlsplit(url).path
     if path is None:
-        raise SourceError(f"{redact(url)} is not a URL: brackets or characters that no host name has")
+        raise SourceError(f"{redact(url)} is not a valid URL (brackets, or invalid characters in the host name)")
     web = url.lower().startswith("http")
-    if web and PurePosixPath(unquote(path)).suffix.lower() in PICTURES:
-        return Bytes(download(url, timeout_s), redact(url), max_pixels)
+    if web and PurePosixPath(unquote(path)).suffix.lower() in IMAGE_SUFFIXES:
+        return EncodedImage(download(url, timeout_s), redact(url), max_pixels)
     source = NetworkSource(url, stride=stride, timeout_s=timeout_s, options=options)
-    if web and source.is_picture:
+    if web and source.is_still_image:
         source.close()
-        return Bytes(download(url, timeout_s), source.name, max_pixels)
+        return EncodedImage(download(url, timeout_s), source.name, max_pixels)
     return source
 
 
 def download(url: str, timeout_s: float) -> bytes:
-    """What a web address holds, at most 1 GiB, in as many seconds as it needs but never a silent `timeout_s`."""
+    """Download a URL, at most 1 GiB; `timeout_s` bounds each wait, not the whole download."""
     import http.client
     import urllib.error
     import urllib.request
@@ -154,11 +154,11 @@ def download(url: str, timeout_s: float) -> bytes:
             data: bytes = answer.read(MAX_BYTES + 1)
             return data
     except urllib.error.HTTPError as error:
-        reason = f"the server says {error.code} {error.reason}"
+        reason = f"the server answered {error.code} {error.reason}"
         error.close()
     except urllib.error.URLError as error:
         reason = str(getattr(error.reason, "strerror", None) or error.reason)
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    # Outside of the except blocks: an exception of urllib holds the URL.
+    # Outside of the except blocks: exceptions of urllib contain the URL.
     raise SourceError(f"cannot open {redact(url)}: {redact(reason)}; check the address, the login and the network")

@@ -1,4 +1,4 @@
-"""Paths of local files: what is no regular file, and what lies below a folder or matches a pattern."""
+"""Paths of local files: check for regular files, walk folders, match patterns."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ...errors import SourceError
 
 
 def check_regular(path: str) -> None:
-    """Refuse what is no regular file before it is opened: opening a FIFO waits for ever. Raises `SourceError`."""
+    """Refuse anything but a regular file before it is opened, since opening a FIFO blocks. Raises `SourceError`."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
         raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise SourceError(f"{path} is {kind}; pipe a picture to '-', or give a file, a folder or a URL")
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise SourceError(f"{path} is {kind}; pipe an image to '-', or give a file, a folder or a URL")
 
 
 def walk(folder: str) -> Iterator[Tuple[str, List[str]]]:
-    """Each folder below one, itself included, with the names in it that are no folders.
+    """Yield each folder below one, itself included, with the names of its files.
 
     Links are followed, and a folder is entered once however many links (or a loop of them) lead to it; its own path
-    goes before a link's. Hidden folders and those that cannot be read are left out. "" is the current folder.
+    comes before a link's. Hidden and unreadable folders are skipped. "" is the current folder.
     """
     seen: Set[Tuple[int, int]] = set()
     waiting: List[str] = [folder]
@@ -47,7 +47,7 @@ def walk(folder: str) -> Iterator[Tuple[str, List[str]]]:
 
 
 def matching(pattern: str) -> List[str]:
-    """The paths that a glob pattern matches; `**` enters each folder once, as `walk` does."""
+    """List the paths that match a glob pattern; `**` enters each folder once, as `walk` does."""
     parts = pattern.split(os.sep)
     if "**" not in parts:
         return glob.glob(pattern)

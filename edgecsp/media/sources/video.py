@@ -1,4 +1,4 @@
-"""Videos through PyAV: every frame upright, in true colours, with its own time; damage is counted."""
+"""Videos through PyAV: every frame upright, with correct colours and its own time; damage is counted."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ...types import Frame, Stream
 from ._ending import is_incomplete
 from ._upright import ToBgr
 from .base import Source
-from .ffmpeg_log import Message, Watch, demuxer_errors, local_errors, log_kept
+from .ffmpeg_log import Message, Watch, capture_log, demuxer_errors, local_errors
+from .images import looks_like
 from .paths import check_regular
-from .pictures import looks_like
 
 Problems = Dict[str, int]
 
-# Demuxers whose header has the video's real length; the others estimate it from what they find.
+# Demuxers whose header has the real duration; others estimate it.
 _WITH_DURATION = ("matroska", "flv", "live_flv", "asf")
-# Demuxers of streams without a clock, which take 25 frames a second for granted.
+# Demuxers of streams without timestamps, which assume 25 frames per second.
 _RAW = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu")
 
 
 class Video(Source):
-    """A video file; a stream of kind "video". It is opened when read, so many can wait."""
+    """A video file; a stream of kind "video". It is opened only when it is read."""
 
     moving = True
 
@@ -39,12 +39,12 @@ class Video(Source):
 
     @property
     def frames(self) -> Optional[int]:
-        """Expected number of frames after the stride, by the file's header; None when it does not tell."""
+        """Expected number of frames after the stride, by the file's header; None when unknown."""
         if self._stream is None:
             try:
                 self.check()
             except SourceError:
-                return None  # told when it is read
+                return None  # reported when it is read
         return self._stream.frames if self._stream else None
 
     def check(self) -> None:
@@ -62,9 +62,9 @@ class Video(Source):
 
 
 def open_video(path: str, problems: Optional[Problems] = None) -> Any:
-    """A file -> an open PyAV container that holds a video; raises `SourceError`.
+    """Open a file as a PyAV container with a video track; raises `SourceError`.
 
-    Damage that shows when it is opened is counted in `problems`.
+    Damage found while opening is counted in `problems`.
     """
     import av
 
@@ -77,18 +77,18 @@ def open_video(path: str, problems: Optional[Problems] = None) -> Any:
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
     try:
-        # "file:" because a name like 12:30.mp4 is a protocol to FFmpeg; the whitelist because a playlist in
-        # disguise may name any URL.
-        container = open_noting(
+        # "file:" because FFmpeg would read 12:30.mp4 as a protocol; the whitelist because a disguised playlist may name
+        # any URL.
+        container = open_with_log(
             lambda: av.open(
                 f"file:{path}", container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
             ),
             path, problems,
         )  # fmt: skip
     except av.error.FFmpegError as error:
-        hint = "; an mp4 that was cut off or never finished has no index" if head[4:8] == b"ftyp" else ""
+        hint = "; an mp4 that is truncated or was never finished has no index" if head[4:8] == b"ftyp" else ""
         raise SourceError(
-            f"{path} is not a video FFmpeg can read: {os.path.getsize(path)} bytes, {looks_like(head)} "
+            f"{path} is not a video that FFmpeg can read: {os.path.getsize(path)} bytes, {looks_like(head)} "
             f"({error.strerror}){hint}"
         ) from error
     try:
@@ -99,28 +99,28 @@ def open_video(path: str, problems: Optional[Problems] = None) -> Any:
     return container
 
 
-def open_noting(open_container: Callable[[], Any], name: str, problems: Optional[Problems]) -> Any:
-    """Open a container; damage that its demuxer finds is counted in `problems` where there are any."""
-    with log_kept(), local_errors() as errors:
+def open_with_log(open_container: Callable[[], Any], name: str, problems: Optional[Problems]) -> Any:
+    """Open a container and count damage found by the demuxer in `problems`, if given."""
+    with capture_log(), local_errors() as errors:
         container = open_container()
-    # The mov demuxer reads its index alone here, and complains of harmless ones.
+    # The mov demuxer reads only the index here, and logs errors for harmless ones.
     if problems is not None and not container.format.name.startswith("mov"):
         _note_container(container, name, errors, problems)
     return container
 
 
 def track(container: Any, name: str) -> Any:
-    """The first video track that is no cover art; raises `SourceError`."""
-    found = [s for s in container.streams.video if not _is_cover(container, s)]
+    """Find the first video track that is not cover art; raises `SourceError`."""
+    tracks = [s for s in container.streams.video if not _is_cover(container, s)]
     kind = container.format.name
     if kind == "tty":  # FFmpeg renders plain text as a video of a terminal
-        raise SourceError(f"{name} holds no video: FFmpeg takes it for plain text")
-    if not found:
+        raise SourceError(f"{name} has no video: FFmpeg identifies it as plain text")
+    if not tracks:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise SourceError(f"{name} holds no video: FFmpeg takes it for {kind} with {kinds}")
-    if found[0].codec_context is None:
-        raise SourceError(f"{name} holds a video in a codec that this FFmpeg does not know ({kind})")
-    return found[0]
+        raise SourceError(f"{name} has no video: FFmpeg identifies it as {kind} with {kinds}")
+    if tracks[0].codec_context is None:
+        raise SourceError(f"{name} has a video in a codec that this FFmpeg does not support ({kind})")
+    return tracks[0]
 
 
 def _is_cover(container: Any, stream: Any) -> bool:
@@ -128,14 +128,14 @@ def _is_cover(container: Any, stream: Any) -> bool:
         from av.stream import Disposition
 
         return bool(int(stream.disposition) & int(Disposition.attached_pic))
-    # PyAV 12 does not tell: a still codec without a rate beside sound, in a file.
+    # Missing in PyAV 12: assume cover art for a still codec without a rate next to audio, in a file.
     codec = stream.codec_context
     still = codec is not None and codec.name in ("mjpeg", "png") and stream.average_rate is None
     return still and bool(container.streams.audio) and container.format.name != "rtsp"
 
 
 def describe(container: Any, name: str, kind: str, stride: int) -> Stream:
-    """An open container -> its `Stream`: frames per second, and the expected frames after the stride."""
+    """Describe an open container as a `Stream`: frames per second, and expected frames after the stride."""
     video = track(container, name)
     rates = (video.average_rate, video.guessed_rate)
     rate = next(filter(None, reversed(rates) if container.format.name in _RAW else rates), None)
@@ -167,15 +167,15 @@ def frames(
 ) -> Iterator[Frame]:
     """Decode an open container: every `stride`-th frame as (H, W, 3) uint8 BGR, upright, pts in seconds.
 
-    What cannot be decoded is counted in `problems`. Raises PyAV's error when a live stream breaks, and
-    `SourceError` when it brings no frame for `patience_s`. `path` is the file, where it is one; `reopen` gives the
-    container once more, for when it is not clear which of several videos was damaged. After a seek, what is shown
-    before `begin_s` may refer to what was not read, which is no damage.
+    Undecodable frames are counted in `problems`. Raises PyAV's error when a live stream fails, and `SourceError` when
+    no frame comes for `patience_s`. `path` is the file, if it is one; `reopen` opens the container again, to find out
+    which of several videos was damaged. After a seek, frames before `begin_s` may refer to frames that were not read,
+    which is not counted as damage.
     """
     video = track(container, stream.name)
-    # Frame threads hold back one frame each, which a live view would pay for in delay.
+    # Frame threads delay by one frame each, which adds latency to a live stream.
     video.thread_type = "SLICE" if stream.kind == "live" else "AUTO"
-    # FFmpeg's own choice is a thread more than there are CPUs, and a frame's memory more.
+    # FFmpeg's default is one thread, and one frame of memory, more than there are CPUs.
     video.codec_context.thread_count = threads or cpu.threads()
     to_bgr = ToBgr()
     progress = _Progress(stream.kind == "live", begin_s)
@@ -183,34 +183,34 @@ def frames(
     watch = Watch(video.codec_context)
     try:
         with watch:
-            pictures = _decoded(container, video, stream, problems, stopped, patience_s, progress, watch)
-            for index, picture in enumerate(pictures):
-                pts_s = picture.time
+            decoded = _decode(container, video, stream, problems, stopped, patience_s, progress, watch)
+            for index, decoded_frame in enumerate(decoded):
+                pts_s = decoded_frame.time
                 if pts_s is None and stream.fps:
-                    pts_s = index / stream.fps  # a bare H.264 stream has no clock
+                    pts_s = index / stream.fps  # a raw H.264 stream has no timestamps
                 progress.see(pts_s or 0.0)
-                if not progress.is_begun:  # who joins a live stream does not have what its first frames refer to
-                    progress.is_begun = picture.key_frame if progress.is_live else (pts_s or 0.0) >= begin_s
+                if not progress.is_begun:  # the first frames of a live stream refer to frames that were not received
+                    progress.is_begun = decoded_frame.key_frame if progress.is_live else (pts_s or 0.0) >= begin_s
                     watch.forget()
-                watch.flagged += picture.is_corrupt
+                watch.flagged += decoded_frame.is_corrupt
                 _note_damaged(watch, stream, problems)
                 if index % stride:
                     continue
-                image = to_bgr(picture)
+                image = to_bgr(decoded_frame)
                 if image is None:
-                    problems[f"{stream.name}: frames of a kind that cannot be shown"] += 1
+                    problems[f"{stream.name}: frames in a pixel format that cannot be converted"] += 1
                     continue
                 if not index and stream.pixel_aspect and to_bgr.is_sideways:
                     stream = replace(stream, pixel_aspect=1 / stream.pixel_aspect)
                 frame = Frame(image, stream, index, pts_s)
                 del image
                 yield frame
-                del frame  # what nobody else keeps is gone before the next one is made
+                del frame  # free the frame before the next one is decoded
     finally:
-        _note_damaged(watch, stream, problems)  # also of what was under way when the reader left
+        _note_damaged(watch, stream, problems)  # also frames in flight when the reader left
     if stopped() or stream.kind != "video":
         return
-    if watch.is_unclear:  # who cannot look again says that it may be this one
+    if watch.is_unclear:  # without `reopen`, assume that it is this one
         watch.damaged = _recount(reopen(), stream.name) if reopen else max(1, watch.damaged)
     _note_damaged(watch, stream, problems)
     _note_missing(container, video, stream, index + 1, progress, problems, path)
@@ -218,15 +218,15 @@ def frames(
 
 @dataclass
 class _Progress:
-    """How far a video was read: in frames' time, in time of all tracks, in bytes."""
+    """Progress of reading a video: frame time, time over all tracks, bytes."""
 
     is_live: bool
     begin_s: float = -math.inf
     is_begun: bool = field(init=False)
-    is_cut: bool = False  # by the demuxer's word
-    frame_s: float = 0.0  # the latest frame's time
-    gap_s: float = 0.0  # the longest time between two frames
-    end_s: float = 0.0  # where the latest packet ends
+    is_cut: bool = False  # reported by the demuxer
+    frame_s: float = 0.0  # time of the latest frame
+    gap_s: float = 0.0  # longest time between two frames
+    end_s: float = 0.0  # end of the latest packet
     end_byte: int = 0
     ticks: Dict[int, float] = field(default_factory=dict)
 
@@ -234,12 +234,12 @@ class _Progress:
         self.is_begun = not self.is_live
 
     def see(self, pts_s: float) -> None:
-        """A frame."""
+        """Record a frame."""
         self.gap_s = max(self.gap_s, pts_s - self.frame_s)
         self.frame_s = max(self.frame_s, pts_s)
 
     def read(self, packet: Any) -> None:
-        """A packet of any track."""
+        """Record a packet of any track."""
         number = packet.stream_index
         if number not in self.ticks:
             self.ticks[number] = float(packet.stream.time_base or 0)
@@ -253,7 +253,7 @@ class _Progress:
 
 
 def _note_damaged(watch: Watch, stream: Stream, problems: Problems) -> None:
-    more = watch.news()
+    more = watch.new_damaged()
     if more:
         problems[f"{stream.name}: damaged frames"] += more
 
@@ -265,43 +265,49 @@ def _note_container(container: Any, name: str, errors: List[Message], problems: 
 
 
 def _note_missing(
-    container: Any, video: Any, stream: Stream, seen: int, progress: _Progress, problems: Problems, path: Optional[str]
+    container: Any,
+    video: Any,
+    stream: Stream,
+    frame_count: int,
+    progress: _Progress,
+    problems: Problems,
+    path: Optional[str],
 ) -> None:
-    if not seen:
-        raise SourceError(f"{stream.name} holds no frame that can be decoded ({video.codec_context.name})")
-    lost = _lost(container, video, stream, seen, progress)
+    if not frame_count:
+        raise SourceError(f"{stream.name} has no frame that can be decoded ({video.codec_context.name})")
+    lost = _lost(container, video, stream, frame_count, progress)
     if lost > 0:
-        problems[f"{stream.name}: frames missing, the file is cut short"] += lost
+        problems[f"{stream.name}: frames missing, the file is truncated"] += lost
     elif progress.is_cut or (path is not None and is_incomplete(path, container.format.name, progress.end_byte)):
-        problems[f"{stream.name}: frames missing, the file is cut short or has a hole"] += 1
+        problems[f"{stream.name}: frames missing, the file is truncated or has a hole"] += 1
 
 
-def _lost(container: Any, video: Any, stream: Stream, seen: int, progress: _Progress) -> int:
-    """How many frames the container promises after the last one."""
+def _lost(container: Any, video: Any, stream: Stream, frame_count: int, progress: _Progress) -> int:
+    """Estimate how many frames are missing after the last one, by the container's metadata."""
     if not stream.fps:
         return 0
     kind = container.format.name.split(",")[0]
     if kind in _WITH_DURATION and container.duration:
-        # By all tracks: sound may be longer than the video. The last frame may be as long as another one.
+        # Over all tracks: audio may be longer than the video. The last frame may be as long as any other.
         promised_s: float = container.duration / 1e6
         short_s = promised_s - progress.end_s
         if short_s <= max(0.5, 2.5 / stream.fps, 1.5 * progress.gap_s):
             return 0
-        return max(round(short_s * stream.fps), round(promised_s * stream.fps) - seen)
-    # Fewer frames than the index says is normal in a file that was trimmed; ending early as well is not.
+        return max(round(short_s * stream.fps), round(promised_s * stream.fps) - frame_count)
+    # Fewer frames than in the index are normal in a trimmed file, unless it also ends early.
     end_s = video.duration * video.time_base if video.duration else 0
-    if kind == "avi":  # its demuxer believes the file's size more than the header
+    if kind == "avi":  # its demuxer derives the duration from the file size, not the header
         end_s = video.frames / stream.fps
-    lost: int = video.frames - seen
+    lost: int = video.frames - frame_count
     return lost if end_s - progress.frame_s > 2.5 / stream.fps else 0
 
 
 def _recount(container: Any, name: str) -> int:
-    """How many packets are decoded with errors, by one thread, whose messages are surely about this video."""
+    """Count the packets with decoding errors in a single thread, whose messages are certainly about this video."""
     import av
 
     count = 0
-    with container, log_kept():
+    with container, capture_log():
         video = track(container, name)
         video.thread_type, video.codec_context.thread_count = "SLICE", 1
         for packet in _packets(container, Stream(name, "video"), Counter(), _Progress(is_live=False)):
@@ -315,14 +321,14 @@ def _recount(container: Any, name: str) -> int:
     return count
 
 
-def _decoded(
+def _decode(
     container: Any, video: Any, stream: Stream, problems: Problems, stopped: Callable[[], bool], patience_s: float,
     progress: _Progress, watch: Watch,
 ) -> Iterator[Any]:  # fmt: skip
     import av
 
-    seen = time.monotonic()
-    # In an mp4 it is the last packet of a file cut short; its error would cost the frames the threads still hold.
+    last_frame_at = time.monotonic()
+    # In an mp4 this is the last packet of a truncated file; its error would lose frames still in the decoder threads.
     cut_off = "mp4" in container.format.name
     for packet in _packets(container, stream, problems, progress):
         if stopped():
@@ -334,22 +340,22 @@ def _decoded(
                     continue
             try:
                 with watch.decoding():
-                    pictures = packet.decode()
+                    decoded = packet.decode()
             except av.error.FFmpegError:
                 problems[f"{stream.name}: packets that cannot be decoded"] += 1
-                pictures = []
-            while pictures:
-                yield pictures.pop(0)
-                # Now, not before the yield: the reader's own time does not count against the stream.
-                seen = time.monotonic()
-        if time.monotonic() - seen > patience_s:
+                decoded = []
+            while decoded:
+                yield decoded.pop(0)
+                # After the yield: time spent by the consumer does not count.
+                last_frame_at = time.monotonic()
+        if time.monotonic() - last_frame_at > patience_s:
             raise SourceError(f"{stream.name} sends data, but no frame for {patience_s:g} s")
 
 
 def _packets(container: Any, stream: Stream, problems: Problems, progress: _Progress) -> Iterator[Any]:
     import av
 
-    # All tracks: with one chosen, PyAV would wait for it for ever while the others go on.
+    # All tracks: with one selected, PyAV would block while only others have data.
     demuxed = container.demux()
     while True:
         try:
@@ -358,7 +364,7 @@ def _packets(container: Any, stream: Stream, problems: Problems, progress: _Prog
         except av.error.FFmpegError:
             if stream.kind == "live":
                 raise
-            problems[f"{stream.name}: read errors, the rest is lost"] += 1
+            problems[f"{stream.name}: read error, the rest is lost"] += 1
             return
         if errors and stream.kind != "live":
             ended = [one for one in errors if "ended prematurely" in one[2]]

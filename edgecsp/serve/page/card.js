@@ -1,4 +1,4 @@
-// A stream's card: its picture, its figures, its plot, and what it keeps.
+// A stream's card: its live view, its figures, its plot and its filters.
 import { plot } from "./plot.js";
 
 const WAIT_MS = 150;
@@ -17,7 +17,7 @@ export class Card {
     this.find("h2").textContent = stream.title;
     this.find(".source").textContent = stream.source === stream.title ? "" : stream.source;
     this.node.setAttribute("aria-label", stream.title);
-    this.image.alt = `Live picture of ${stream.title}, with a box around each thing found`;
+    this.image.alt = `Live view of ${stream.title} with detected objects boxed`;
     this.image.addEventListener("error", () => this.again());
     this.find(".wide").addEventListener("click", event => {
       const large = this.node.classList.toggle("large");
@@ -32,12 +32,12 @@ export class Card {
 
   remove() { this.play(false); this.node.remove(); }
 
-  // -- the picture
+  // -- the live view
 
-  play(wanted) {
-    if (wanted === this.playing) return;
-    this.playing = wanted;
-    if (wanted) this.image.src = `${this.address}/video?${Date.now()}`;
+  play(playing) {
+    if (playing === this.playing) return;
+    this.playing = playing;
+    if (playing) this.image.src = `${this.address}/video?${Date.now()}`;
     else if (this.image.src.includes("/video")) this.image.src = `${this.address}/picture.jpg?${Date.now()}`;
   }
 
@@ -72,10 +72,10 @@ export class Card {
 
   summary() {
     if (this.last.state !== "live") return this.last.reason || this.last.state;
-    return this.now.length ? this.now.map(each => `${each.count} ${each.label}`).join(", ") : "nothing in view";
+    return this.now.length ? this.now.map(each => `${each.count} ${each.label}`).join(", ") : "no objects in view";
   }
 
-  // -- what to keep
+  // -- filters
 
   controls() {
     const classes = this.find(".classes"), search = this.find("[type=search]");
@@ -89,8 +89,8 @@ export class Card {
     });
     if (this.model.labels.length < 9) this.find(".find").hidden = true;
     search.addEventListener("input", () => {
-      const wanted = search.value.trim().toLowerCase();
-      this.boxes.forEach(box => { box.parentElement.hidden = !box.parentElement.textContent.toLowerCase().includes(wanted); });
+      const query = search.value.trim().toLowerCase();
+      this.boxes.forEach(box => { box.parentElement.hidden = !box.parentElement.textContent.toLowerCase().includes(query); });
     });
     this.find(".all").addEventListener("click", () => {
       this.boxes.forEach(box => { box.checked = true; });
@@ -102,7 +102,7 @@ export class Card {
     });
     for (const name of ["conf", "iou"]) {
       this.form.elements[name].addEventListener("input", event => {
-        this.tell(name, Number(event.target.value));
+        this.showValue(name, Number(event.target.value));
         this.later({ [name]: Number(event.target.value) });
       });
     }
@@ -113,21 +113,21 @@ export class Card {
     this.form.addEventListener("submit", event => event.preventDefault());
   }
 
-  tell(name, value) { this.form.elements[name].previousElementSibling.textContent = value.toFixed(2); }
+  showValue(name, value) { this.form.elements[name].previousElementSibling.textContent = value.toFixed(2); }
 
-  // The controls as the server has them, unless a hand is on them.
+  // Set the controls to the server's values, unless one is being dragged.
   settle() {
     if (this.pending) return;
     const { conf, iou, class_ids: ids } = this.last;
     for (const [name, value] of [["conf", conf ?? this.model.conf], ["iou", iou ?? this.model.iou]]) {
       if (document.activeElement !== this.form.elements[name] || !this.form.elements[name].matches(":active")) {
         this.form.elements[name].value = value;
-        this.tell(name, value);
+        this.showValue(name, value);
       }
     }
     this.boxes.forEach((box, at) => { box.checked = ids === null || ids.includes(at); });
-    const own = [conf !== null || iou !== null ? `score from ${(conf ?? this.model.conf).toFixed(2)}` : "", ids ? `${ids.length} of ${this.boxes.length} classes` : ""];
-    this.find(".kept").textContent = own.filter(Boolean).join(", ");
+    const active = [conf !== null || iou !== null ? `confidence \u2265 ${(conf ?? this.model.conf).toFixed(2)}` : "", ids ? `${ids.length} of ${this.boxes.length} classes` : ""];
+    this.find(".filter-summary").textContent = active.filter(Boolean).join(", ");
   }
 
   later(change) {
@@ -144,11 +144,11 @@ export class Card {
       const answer = await fetch(this.address, {
         method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(change),
       });
-      const said = await answer.json();
-      this.find(".wrong").textContent = answer.ok ? "" : said.error;
-      if (answer.ok) this.last = { ...this.last, ...said };
+      const result = await answer.json();
+      this.find(".wrong").textContent = answer.ok ? "" : result.error;
+      if (answer.ok) this.last = { ...this.last, ...result };
     } catch {
-      this.find(".wrong").textContent = "The server did not answer; nothing was changed.";
+      this.find(".wrong").textContent = "The server did not respond; the settings are unchanged.";
     }
     if (this.pending === mine) { this.pending = 0; this.settle(); }
   }

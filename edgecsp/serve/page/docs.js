@@ -1,5 +1,5 @@
-// Draws /openapi.json; nothing comes from elsewhere.
-const made = (name, kind, ...inside) => {
+// Renders /openapi.json; nothing is loaded from other servers.
+const element = (name, kind, ...inside) => {
   const node = document.createElement(name);
   if (kind) node.className = kind;
   node.append(...inside);
@@ -7,8 +7,8 @@ const made = (name, kind, ...inside) => {
 };
 
 const answer = await fetch("/openapi.json");
-const said = await answer.json();
-const named = schema => (schema?.$ref ? said.components.schemas[schema.$ref.split("/").pop()] : schema);
+const api = await answer.json();
+const named = schema => (schema?.$ref ? api.components.schemas[schema.$ref.split("/").pop()] : schema);
 
 const plain = text => text.replaceAll("`", "");
 
@@ -27,27 +27,27 @@ function shape(schema, depth = 0) {
 function content(kinds) {
   return Object.entries(kinds).map(([kind, { schema }]) => {
     const inside = shape(schema);
-    return made("pre", "", `${kind}\n${typeof inside === "string" ? inside : JSON.stringify(inside, null, 2)}`);
+    return element("pre", "", `${kind}\n${typeof inside === "string" ? inside : JSON.stringify(inside, null, 2)}`);
   });
 }
 
 function operation(path, verb, { summary, parameters = [], requestBody, responses }) {
-  const inside = made("div", "inside");
+  const inside = element("div", "inside");
   if (parameters.length) {
-    inside.append(made("h3", "", "Parameters"), made("pre", "", parameters.map(each => `${each.name} (${each.in}): ${shape(each.schema)}: ${each.description}`).join("\n")));
+    inside.append(element("h3", "", "Parameters"), element("pre", "", parameters.map(each => `${each.name} (${each.in}): ${shape(each.schema)}: ${each.description}`).join("\n")));
   }
-  if (requestBody) inside.append(made("h3", "", "Body, one of"), ...content(requestBody.content));
+  if (requestBody) inside.append(element("h3", "", "Body, one of"), ...content(requestBody.content));
   for (const [code, { description, content: kinds }] of Object.entries(responses)) {
-    inside.append(made("h3", "", `${code}: ${plain(description)}`), ...(code === "200" ? content(kinds) : []));
+    inside.append(element("h3", "", `${code}: ${plain(description)}`), ...(code === "200" ? content(kinds) : []));
   }
-  return made("details", "", made("summary", "", made("b", "verb", verb.toUpperCase()), made("code", "", path), made("span", "", plain(summary))), inside);
+  return element("details", "", element("summary", "", element("b", "verb", verb.toUpperCase()), element("code", "", path), element("span", "", plain(summary))), inside);
 }
 
 const list = document.getElementById("paths");
-document.getElementById("lead").textContent = plain(said.info.description);
-for (const { name } of said.tags) {
-  list.append(made("h2", "", name));
-  for (const [path, verbs] of Object.entries(said.paths)) {
+document.getElementById("lead").textContent = plain(api.info.description);
+for (const { name } of api.tags) {
+  list.append(element("h2", "", name));
+  for (const [path, verbs] of Object.entries(api.paths)) {
     for (const [verb, about] of Object.entries(verbs)) {
       if (about.tags.includes(name)) list.append(operation(path, verb, about));
     }

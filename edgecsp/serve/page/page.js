@@ -1,9 +1,9 @@
-// The page: asks once a second how things are, and has each stream's card show it.
+// The page: polls the state once a second and updates each stream's card.
 import { Card } from "./card.js";
 import { trial } from "./trial.js";
 
 const EVERY_MS = 1000, HIDDEN_MS = 10000, SPEAK_MS = 10000;
-// A browser opens six connections to a server: beyond so many streams the pictures are fetched one by one.
+// A browser opens six connections to a server: beyond so many streams, images are fetched one by one.
 const MOVING = 4;
 
 const wall = document.getElementById("streams"), alarm = document.getElementById("alarm");
@@ -11,20 +11,20 @@ const cards = new Map();
 let state = null, down = false, spoken = "", spokenAt = -Infinity;
 
 const lights = document.getElementById("lights"), root = document.documentElement;
-const kept = (() => { try { return localStorage.getItem("lights"); } catch { return null; } })();
-if (kept) root.dataset.lights = kept;
+const storedTheme = (() => { try { return localStorage.getItem("lights"); } catch { return null; } })();
+if (storedTheme) root.dataset.lights = storedTheme;
 lights.addEventListener("click", () => {
   const dark = root.dataset.lights ? root.dataset.lights === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.lights = dark ? "light" : "dark";
-  try { localStorage.setItem("lights", root.dataset.lights); } catch { /* a browser that keeps nothing */ }
+  try { localStorage.setItem("lights", root.dataset.lights); } catch { /* storage is disabled */ }
   draw();
 });
 
 function element(name, text, kind) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  if (kind) made.className = kind;
-  return made;
+  const node = document.createElement(name);
+  node.textContent = text;
+  if (kind) node.className = kind;
+  return node;
 }
 
 function facts() {
@@ -33,12 +33,12 @@ function facts() {
   if (engine) rows.push(["engine", [engine, device, precision].filter(Boolean).join(", "), ""]);
   if (threads) rows.push(["threads", threads, ""]);
   if (waiting) rows.push(["waiting", `${waiting} of ${state.queue}`, "warn"]);
-  if (!healthy) rows.push(["engine", "is being opened again", "bad"]);
-  if (model.random) rows.push(["weights", "RANDOM: its boxes mean nothing", "bad"]);
+  if (!healthy) rows.push(["engine", "restarting", "bad"]);
+  if (model.random) rows.push(["weights", "random: detections are meaningless", "bad"]);
   const list = document.getElementById("facts");
-  const said = JSON.stringify(rows);
-  if (list.dataset.said === said) return;
-  list.dataset.said = said;
+  const content = JSON.stringify(rows);
+  if (list.dataset.content === content) return;
+  list.dataset.content = content;
   list.replaceChildren(...rows.map(([name, value, kind]) => {
     const row = document.createElement("div");
     row.append(element("dt", name), element("dd", value, kind));
@@ -59,7 +59,7 @@ function draw() {
       cards.set(stream.name, card);
       wall.append(card.node);
       // Alone on a wide screen there is room for its controls.
-      if (names.length === 1 && innerWidth >= 1024) card.find(".keep").open = true;
+      if (names.length === 1 && innerWidth >= 1024) card.find(".filters").open = true;
     }
     cards.get(stream.name).show(stream, state.model);
   }
@@ -69,18 +69,18 @@ function draw() {
   speak();
 }
 
-// What a screen reader is told: once in a while, and only when it is something new.
+// Announce changes to screen readers, at most once in ten seconds.
 function speak() {
   const now = performance.now();
   if (now - spokenAt < SPEAK_MS) return;
-  const said = state.streams.map(each => `${each.title}: ${cards.get(each.name).summary()}`).join(". ");
-  if (said && said !== spoken) {
-    document.getElementById("said").textContent = said;
-    [spoken, spokenAt] = [said, now];
+  const text = state.streams.map(each => `${each.title}: ${cards.get(each.name).summary()}`).join(". ");
+  if (text && text !== spoken) {
+    document.getElementById("announcement").textContent = text;
+    [spoken, spokenAt] = [text, now];
   }
 }
 
-function pictures() {
+function updateViews() {
   const moving = !document.hidden && !down;
   const live = [...cards.values()];
   live.forEach((card, at) => card.play(moving && at < MOVING));
@@ -98,12 +98,12 @@ async function ask() {
   } catch (error) {
     if (!down) {
       down = true;
-      alarm.textContent = "The server does not answer. The pictures are old; trying again.";
+      alarm.textContent = "The server does not respond. The images are out of date; reconnecting.";
       alarm.hidden = false;
       wall.classList.add("away");
     }
   }
-  pictures();
+  updateViews();
 }
 
 function live() {
@@ -122,17 +122,17 @@ async function every() {
   }
 }
 
-// The streams beyond the first four, in turns, over one connection.
+// Fetch the images of the streams beyond the first four in turn, over one connection.
 async function still() {
   for (;;) {
-    const waiting = pictures();
+    const waiting = updateViews();
     for (const card of waiting) await card.snap();
     await new Promise(done => setTimeout(done, waiting.length ? 120 : 1000));
   }
 }
 
 trial(() => state);
-// A picture that never ends would keep the page from ever having been loaded.
+// An endless MJPEG image would keep the page from ever being loaded.
 if (document.readyState !== "complete") await new Promise(done => addEventListener("load", done));
 every();
 still();

@@ -1,28 +1,28 @@
-// A picture of the visitor's: to /v1/detect and back, boxes drawn over it.
+// Try an image: send it to /v1/detect and draw the boxes over it.
 import { tint } from "./plot.js";
 
 export function trial(state) {
   const drop = document.getElementById("drop"), file = document.getElementById("file");
-  const said = document.getElementById("trial-said");
+  const status = document.getElementById("trial-status");
 
-  async function detect(picture) {
-    said.className = "trial-said";
-    said.textContent = "Looking \u2026";
+  async function detect(image) {
+    status.className = "trial-status";
+    status.textContent = "Detecting \u2026";
     try {
       const begun = performance.now();
       const answer = await fetch("/v1/detect", {
-        method: "POST", body: picture, headers: { "Content-Type": picture.type || "application/octet-stream" },
+        method: "POST", body: image, headers: { "Content-Type": image.type || "application/octet-stream" },
       });
-      const found = await answer.json();
-      if (!answer.ok) throw new Error(found.error);
+      const result = await answer.json();
+      if (!answer.ok) throw new Error(result.error);
       const spent = Math.round(performance.now() - begun);
-      const rows = found.detections ?? found.classes;
-      said.textContent = `${rows.length ? summary(rows) : "Nothing was found"} (${found.width}\u00d7${found.height}, ${spent} ms)`;
-      await draw(picture, found.detections ?? [], state()?.model);
+      const rows = result.detections ?? result.classes;
+      status.textContent = `${rows.length ? summary(rows) : "No objects found"} (${result.width}\u00d7${result.height}, ${spent} ms)`;
+      await draw(image, result.detections ?? [], state()?.model);
       table(rows);
     } catch (error) {
-      said.className = "trial-said bad";
-      said.textContent = error.message;
+      status.className = "trial-status bad";
+      status.textContent = error.message;
     }
   }
 
@@ -42,8 +42,8 @@ function summary(rows) {
   return [...counts].map(([label, count]) => `${count} ${label}`).join(", ");
 }
 
-async function draw(picture, rows, model) {
-  const canvas = document.getElementById("canvas"), bitmap = await createImageBitmap(picture);
+async function draw(image, rows, model) {
+  const canvas = document.getElementById("canvas"), bitmap = await createImageBitmap(image);
   canvas.hidden = false;
   canvas.width = bitmap.width;
   canvas.height = bitmap.height;
@@ -62,19 +62,19 @@ async function draw(picture, rows, model) {
     paint.fillText(text, x0, top - high * 0.12);
   }
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", rows.length ? `The picture with ${summary(rows)} marked` : "The picture; nothing was found");
+  canvas.setAttribute("aria-label", rows.length ? `The image with ${summary(rows)} marked` : "The image; no objects found");
 }
 
 function table(rows) {
-  const found = document.getElementById("found");
-  found.parentElement.hidden = !rows.length;
+  const results = document.getElementById("results");
+  results.parentElement.hidden = !rows.length;
   const line = (name, cells) => {
     const row = document.createElement("tr");
     row.append(...cells.map(text => Object.assign(document.createElement(name), { textContent: text })));
     return row;
   };
   const boxes = rows.some(row => row.xyxy);
-  found.replaceChildren(
+  results.replaceChildren(
     line("th", ["class", "score", ...(boxes ? ["left", "top", "right", "bottom"] : [])]),
     ...rows.map(({ label, score, xyxy }) => line("td", [label, score.toFixed(3), ...(xyxy ?? []).map(value => value.toFixed(0))])),
   );

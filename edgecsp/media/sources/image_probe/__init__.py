@@ -1,6 +1,6 @@
 """Read an image's format, size and number of frames from its header, in a bounded number of steps.
 
-The decoders' own limits are the second wall: what a walk here cannot be sure of, it marks with a `doubt`.
+The decoders' own limits are a second check: a header that may be read differently by a decoder has a `doubt`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .base import Probe
 
 __all__ = ["Probe", "probe"]
 
-# What a format begins with (from the given byte on), its names, and who reads it.
+# Signatures of a format (at the given offset), its names and its reader.
 _FORMATS: Sequence[Tuple[int, Tuple[bytes, ...], Tuple[str, ...], Callable[[bytes], Optional[Probe]]]] = (
     (0, (b"\xff\xd8\xff",), ("JPEG",), jpeg.probe),
     (0, (png.SIGNATURE,), ("PNG",), png.probe),
@@ -29,7 +29,7 @@ _FORMATS: Sequence[Tuple[int, Tuple[bytes, ...], Tuple[str, ...], Callable[[byte
 
 
 def probe(data: bytes, kinds: Optional[Container[str]] = None) -> Optional[Probe]:
-    """Read the header of an encoded image; None when it is of no format known here, or of none of `kinds`.
+    """Read the header of an encoded image; None for an unknown format, or one not in `kinds`.
 
     Never raises.
     """

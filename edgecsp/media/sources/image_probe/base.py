@@ -1,4 +1,4 @@
-"""What a header says, and numbers read from bytes."""
+"""Result of a probe, and numbers read from bytes."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _primary_properties(data: bytes) -> List[Tuple[bytes, _Span]]:
     return [known[i - 1] for i in _associations(data, ipma, primary) if 0 < i <= len(known)]
 
 
-def _associations(data: bytes, ipma: _Span, wanted: int) -> List[int]:
+def _associations(data: bytes, ipma: _Span, primary: int) -> List[int]:
     """An item's property numbers, from 1."""
     version, wide = data[ipma[0]], big(data, ipma[0] + 1, 3) & 1
     at = ipma[0] + 8
@@ -98,7 +98,7 @@ def _associations(data: bytes, ipma: _Span, wanted: int) -> List[int]:
         item, count = big(data, at, name), big(data, at + name, 1)
         at += name + 1
         step = 2 if wide else 1
-        if item == wanted:  # the highest bit says that the property is essential
+        if item == primary:  # the highest bit says that the property is essential
             return [big(data, at + i * step, step) & (0x7FFF if wide else 0x7F) for i in range(count)]
         at += count * step
     return []
@@ -108,9 +108,9 @@ def probe_jp2(data: bytes) -> Probe:
     """Read the size from the codestream, which is what decoders go by."""
     at = 0
     if data[:4] != CODESTREAM:
-        found = _find(data, (0, len(data)), b"jp2c")
-        if found is None or data[found[0] : found[0] + 4] != CODESTREAM:
+        codestream = _find(data, (0, len(data)), b"jp2c")
+        if codestream is None or data[codestream[0] : codestream[0] + 4] != CODESTREAM:
             return Probe("JPEG 2000", doubt="no codestream")
-        at = found[0]
+        at = codestream[0]
     width, height = (max(0, big(data, at + 8 + 4 * i, 4) - big(data, at + 16 + 4 * i, 4)) for i in (0, 1))
     return Probe("JPEG 2000", width, height)

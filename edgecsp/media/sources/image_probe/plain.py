@@ -30,8 +30,8 @@ def probe_gif(data: bytes) -> Probe:
 
 def probe_pnm(data: bytes) -> Probe:
     """Read a PBM, PGM or PPM."""
-    found = _PNM.match(data[:_HEAD])
-    return Probe("PNM", int(found[1]), int(found[2])) if found else Probe("PNM", doubt="no size in its header")
+    match = _PNM.match(data[:_HEAD])
+    return Probe("PNM", int(match[1]), int(match[2])) if match else Probe("PNM", doubt="no size in its header")
 
 
 def probe_pam(data: bytes) -> Probe:

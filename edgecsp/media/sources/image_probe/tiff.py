@@ -71,11 +71,11 @@ class _Directories:
 
 def probe(data: bytes) -> Probe:
     """Read the first directory's size, and count the pages (no smaller copies, no masks)."""
-    found, width, height, pages = _Directories(data), 0, 0, 0
-    for number, tags in enumerate(found):
+    directories, width, height, pages = _Directories(data), 0, 0, 0
+    for number, tags in enumerate(directories):
         if number == 0:
-            width, height = found.value(tags, _WIDTH, 0), found.value(tags, _HEIGHT, 0)
-        pages += not found.value(tags, _SUBFILE, 0) & _SMALLER_OR_MASK
+            width, height = directories.value(tags, _WIDTH, 0), directories.value(tags, _HEIGHT, 0)
+        pages += not directories.value(tags, _SUBFILE, 0) & _SMALLER_OR_MASK
     return Probe("TIFF", width, height, max(1, pages), "" if width and height else "no size in its first directory")
 
 
@@ -83,19 +83,19 @@ def orientation(data: bytes) -> int:
     """The EXIF orientation, 1..8; 0 when there is none."""
     if data[:4] not in SIGNATURES[:2]:
         return 0
-    found = _Directories(data)
-    value = next((found.value(tags, _ORIENTATION, 0) for tags in found), 0)
+    directories = _Directories(data)
+    value = next((directories.value(tags, _ORIENTATION, 0) for tags in directories), 0)
     return value if 1 <= value <= 8 else 0
 
 
 def is_damaged(data: bytes) -> bool:
     """Whether a Deflate strip or tile of the first page fails its checksum; other compressions have none."""
-    found = _Directories(data)
-    tags: Dict[int, _Tag] = next(iter(found), {})
-    if found.value(tags, _COMPRESSION, 1) not in _DEFLATE:
+    directories = _Directories(data)
+    tags: Dict[int, _Tag] = next(iter(directories), {})
+    if directories.value(tags, _COMPRESSION, 1) not in _DEFLATE:
         return False
-    begins, sizes = ([at for pair in _PLACES for at in found.values(tags, pair[i])] for i in (0, 1))
-    left = _PIXEL_BYTES * (found.value(tags, _WIDTH, 0) * found.value(tags, _HEIGHT, 0) + 65536)
+    begins, sizes = ([at for pair in _PLACES for at in directories.values(tags, pair[i])] for i in (0, 1))
+    left = _PIXEL_BYTES * (directories.value(tags, _WIDTH, 0) * directories.value(tags, _HEIGHT, 0) + 65536)
     for at, size in zip(begins, sizes):
         count = _inflate(data[at : at + size], left) if size else 0
         if count is None:

@@ -1,4 +1,4 @@
-"""Pictures that a command is given to learn from or to compare on."""
+"""Input images of commands that measure or compare."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from ..types import Array
 
 
-def opened(given: Sequence[str]) -> List[Source]:
-    """Folders, globs, pictures, videos, and .txt lists of such (a line each, from the list's folder) -> sources."""
+def open_sources(words: Sequence[str]) -> List[Source]:
+    """Open folders, globs, images, videos, and .txt lists of paths (one per line, relative to the list's folder)."""
     from ..media import sources
 
     uris: List[str] = []
-    for word in given:
+    for word in words:
         path = Path(word)
         if path.suffix.lower() == ".txt" and path.is_file():
             lines = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines()]
             uris += [str(path.parent / line) for line in lines if line and not line.startswith("#")]
             if not uris:
-                raise SourceError(f"{word} lists no picture; it holds one path a line")
+                raise SourceError(f"{word} lists no image; it must have one path per line")
         else:
             uris.append(word)
     return sources.open_all(uris)
 
 
-def images(given: Sequence[Source]) -> Iterator[Array]:
-    """Their pictures, one after the other: (H, W, 3) uint8 BGR. What could not be read is told on stderr."""
+def read_images(opened: Sequence[Source]) -> Iterator[Array]:
+    """Yield all images of sources, (H, W, 3) uint8 BGR; problems are printed to stderr."""
     from ..media import sources
 
-    for source in given:
+    for source in opened:
         with source:
             for frame in source:
                 yield frame.image
-        for text in sources.told(source.problems):
+        for text in sources.format_problems(source.problems):
             warn(text)

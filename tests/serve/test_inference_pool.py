@@ -52,36 +52,36 @@ def test_everybody_gets_their_own_answer(tiny: Tiny) -> None:
     with opener(tiny)() as alone:
         expected = [alone(image, LOW) for image in images]
     assert len({len(each) for each in expected}) > 1 or not same(expected[0], expected[1]), "the answers differ"
-    batcher = InferencePool(lambda: pipeline.load(tiny.model, "ort", threads=2, at_once=2))
+    pool = InferencePool(lambda: pipeline.load(tiny.model, "ort", threads=2, at_once=2))
     found: List[Any] = [None] * len(images)
 
     def stream(at: int) -> None:
-        found[at] = batcher.detect(images[at], LOW)
+        found[at] = pool.detect(images[at], LOW)
 
     try:
         threads = [threading.Thread(target=stream, args=(at,)) for at in range(6)]
         for thread in threads:
             thread.start()
-        futures = [batcher.submit(image, LOW) for image in images[6:]]
+        futures = [pool.submit(image, LOW) for image in images[6:]]
         found[6:] = [future.result(30) for future in futures]
         for thread in threads:
             thread.join(30)
         assert all(same(a, b) for a, b in zip(found, expected))
     finally:
-        batcher.close()
+        pool.close()
 
 
 def test_settings_are_of_the_request(tiny: Tiny, picture: np.ndarray) -> None:
-    batcher = InferencePool(opener(tiny))
+    pool = InferencePool(opener(tiny))
     try:
-        every = batcher.detect(picture, Settings(conf=0.001))
+        every = pool.detect(picture, Settings(conf=0.001))
         assert isinstance(every, Detections) and len(every) > 3
-        some = batcher.detect(picture, Settings(conf=float(every.scores[1])))
+        some = pool.detect(picture, Settings(conf=float(every.scores[1])))
         assert 0 < len(some) < len(every)
         wanted = int(every.class_ids[0])
-        assert set(batcher.detect(picture, Settings(conf=0.001, class_ids=(wanted,))).class_ids) == {wanted}
+        assert set(pool.detect(picture, Settings(conf=0.001, class_ids=(wanted,))).class_ids) == {wanted}
     finally:
-        batcher.close()
+        pool.close()
 
 
 def test_the_queue_is_bounded_and_streams_are_not_kept_out(tiny: Tiny, picture: np.ndarray) -> None:
@@ -92,23 +92,23 @@ def test_the_queue_is_bounded_and_streams_are_not_kept_out(tiny: Tiny, picture: 
         detector.session = Stuck(detector.session, gate)
         return detector
 
-    batcher = InferencePool(opened, queue=3)
+    pool = InferencePool(opened, queue=3)
     try:
-        busy = [batcher.submit(picture, LOW) for _ in range(len(batcher._workers))]
-        until(lambda: batcher.depth == 0)
+        busy = [pool.submit(picture, LOW) for _ in range(len(pool._workers))]
+        until(lambda: pool.depth == 0)
         order: List[str] = []
-        waiting = [batcher.ask(lambda turn, number=number: order.append(f"request {number}")) for number in range(3)]
+        waiting = [pool.ask(lambda context, number=number: order.append(f"request {number}")) for number in range(3)]
         with pytest.raises(ServerOverloaded, match="--queue") as refused:
-            batcher.submit(picture, LOW)
+            pool.submit(picture, LOW)
         assert refused.value.status == 503 and refused.value.retry_after_s
 
         def frame() -> np.ndarray:
             order.append("stream")
             return picture
 
-        thread = threading.Thread(target=batcher.detect, args=(frame, LOW))
+        thread = threading.Thread(target=pool.detect, args=(frame, LOW))
         thread.start()
-        until(lambda: len(batcher._streams) == 1)
+        until(lambda: len(pool._streams) == 1)
         gate.set()
         for future in (*busy, *waiting):
             future.result(30)
@@ -116,7 +116,7 @@ def test_the_queue_is_bounded_and_streams_are_not_kept_out(tiny: Tiny, picture: 
         assert order.index("stream") < 3, "it does not wait for all of the queue"
     finally:
         gate.set()
-        batcher.close()
+        pool.close()
 
 
 def test_a_hung_session_is_replaced(tiny: Tiny, picture: np.ndarray) -> None:
@@ -129,20 +129,20 @@ def test_a_hung_session_is_replaced(tiny: Tiny, picture: np.ndarray) -> None:
         opened.append(detector)
         return detector
 
-    batcher = InferencePool(open_detector, hung_s=0.5)
+    pool = InferencePool(open_detector, hung_s=0.5)
     try:
-        first = batcher.submit(picture, LOW)
+        first = pool.submit(picture, LOW)
         with pytest.raises(SessionHung, match=r"0\.5 s"):
             first.result(10)
-        assert len(batcher.submit(picture, LOW).result(10)) > 0
-        assert batcher.healthy and batcher.restarts == 1 and len(opened) == 2
+        assert len(pool.submit(picture, LOW).result(10)) > 0
+        assert pool.healthy and pool.restarts == 1 and len(opened) == 2
         before = threading.active_count()
         gate.set()  # the one that was left comes back, and goes
         until(lambda: threading.active_count() == before - 1)
-        assert len(batcher.submit(picture, LOW).result(10)) > 0
+        assert len(pool.submit(picture, LOW).result(10)) > 0
     finally:
         gate.set()
-        batcher.close()
+        pool.close()
 
 
 def test_an_engine_that_always_fails_is_told_so(tiny: Tiny, picture: np.ndarray) -> None:
@@ -151,41 +151,41 @@ def test_an_engine_that_always_fails_is_told_so(tiny: Tiny, picture: np.ndarray)
         detector.session = Stuck(detector.session, threading.Event(), error=True)
         return detector
 
-    batcher = InferencePool(opened)
+    pool = InferencePool(opened)
     try:
         said = []
         for _ in range(12):
             with pytest.raises(EngineFailed) as failed:
-                batcher.detect(picture, LOW)
+                pool.detect(picture, LOW)
             said.append(str(failed.value))
             if "5 times" in said[-1]:
                 break
         assert "CUDA out of memory" in said[0] and "5 times within 60 s" in said[-1]
-        assert not batcher.healthy and batcher.restarts == 5
+        assert not pool.healthy and pool.restarts == 5
         with pytest.raises(EngineFailed, match="5 times"):
-            batcher.submit(picture, LOW)
+            pool.submit(picture, LOW)
     finally:
-        batcher.close()
+        pool.close()
 
 
 def test_closing_answers_who_waits_and_leaves_no_thread(tiny: Tiny, picture: np.ndarray) -> None:
     before = threading.active_count()
-    batcher = InferencePool(opener(tiny))
-    assert len(batcher.submit(picture, LOW).result(10)) > 0
-    batcher.close()
+    pool = InferencePool(opener(tiny))
+    assert len(pool.submit(picture, LOW).result(10)) > 0
+    pool.close()
     assert threading.active_count() == before
-    with pytest.raises(EngineFailed, match="shut down"):
-        batcher.submit(picture, LOW)
+    with pytest.raises(EngineFailed, match="shutting down"):
+        pool.submit(picture, LOW)
 
 
 def test_what_raises_in_a_request_is_the_requests(tiny: Tiny, picture: np.ndarray) -> None:
-    batcher = InferencePool(opener(tiny))
+    pool = InferencePool(opener(tiny))
     try:
         with pytest.raises(ZeroDivisionError):
-            batcher.ask(lambda turn: 1 / 0).result(10)
-        assert batcher.healthy and batcher.restarts == 0 and len(batcher.submit(picture, LOW).result(10)) > 0
+            pool.ask(lambda context: 1 / 0).result(10)
+        assert pool.healthy and pool.restarts == 0 and len(pool.submit(picture, LOW).result(10)) > 0
     finally:
-        batcher.close()
+        pool.close()
 
 
 def until(done: Callable[[], bool], within_s: float = 10.0) -> None:

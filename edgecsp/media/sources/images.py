@@ -1,4 +1,4 @@
-"""Still pictures: files, and encoded bytes from elsewhere."""
+"""Still images: files, and encoded bytes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from .decoding import MAX_BYTES, MAX_PIXELS, DecodedImage, decode, looks_like, q
 from .paths import check_regular
 
 __all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "Bytes", "DecodedImage", "Pictures", "decode", "from_stdin", "load", "looks_like",
-    "quiet_opencv", "read",
+    "MAX_BYTES", "MAX_PIXELS", "DecodedImage", "EncodedImage", "ImageFiles", "decode", "load", "looks_like",
+    "quiet_opencv", "read", "read_stdin",
 ]  # fmt: skip
 
 
-class Pictures(Source):
-    """Picture files in the given order, each a stream of its own with one frame (the stride passes them by).
+class ImageFiles(Source):
+    """Image files in the given order, each a stream of its own with one frame (the stride does not apply).
 
-    With `forgive`, a file that cannot be read is counted in `problems` and the others go on; when none can,
-    or without `forgive`, `SourceError`. What is damaged and was read all the same is counted there, too. An image of
-    more than `max_pixels` by its header is not read.
+    With `forgive`, an unreadable file is counted in `problems` and skipped; if none can be read, or without `forgive`,
+    `SourceError`. Warnings about damaged images are counted in `problems` too. An image of more than `max_pixels` by
+    its header is not read.
     """
 
     def __init__(
         self, paths: Sequence[str], *, forgive: bool = False, name: Optional[str] = None, max_pixels: int = MAX_PIXELS
     ) -> None:
-        super().__init__(name or (paths[0] if len(paths) == 1 else f"{len(paths)} pictures"), paths=paths)
+        super().__init__(name or (paths[0] if len(paths) == 1 else f"{len(paths)} images"), paths=paths)
         self.forgive = forgive
         self.max_pixels = max_pixels
 
@@ -38,7 +38,7 @@ class Pictures(Source):
         return len(self.paths)
 
     def check(self) -> None:
-        """Read a single picture once; many are found out on the way."""
+        """Read a single image once; several are checked as they are read."""
         if len(self.paths) == 1 and not self.forgive:
             read(self.paths[0], self.max_pixels)
 
@@ -59,11 +59,11 @@ class Pictures(Source):
                 self.problems[f"{path}: {text}"] += 1
             yield Frame(image, Stream(path, "image", frames=1))
         if failed and failed == len(self.paths):
-            raise SourceError(f"none of {self.name} can be read; first: {next(iter(self.problems))}")
+            raise SourceError(f"none of {self.name} can be read; first error: {next(iter(self.problems))}")
 
 
-class Bytes(Source):
-    """One encoded picture that is already in memory: (H, W, 3) uint8 BGR once decoded."""
+class EncodedImage(Source):
+    """One encoded image in memory, decoded to (H, W, 3) uint8 BGR."""
 
     def __init__(self, data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> None:
         super().__init__(name)
@@ -80,28 +80,28 @@ class Bytes(Source):
         yield Frame(self._image, Stream(self.name, "image", frames=1))
 
 
-def from_stdin(max_pixels: int = MAX_PIXELS) -> Bytes:
-    """The encoded picture that is piped to standard input."""
+def read_stdin(max_pixels: int = MAX_PIXELS) -> EncodedImage:
+    """Read an encoded image from standard input."""
     if sys.stdin is None:
-        raise SourceError("'-' reads a picture from standard input, which is closed; pipe one in: < dog.jpg")
+        raise SourceError("'-' reads an image from standard input, which is closed; pipe one in: < dog.jpg")
     if sys.stdin.isatty():
-        raise SourceError("'-' reads a picture from standard input, which is a terminal here; pipe one in: < dog.jpg")
+        raise SourceError("'-' reads an image from standard input, which is a terminal; pipe one in: < dog.jpg")
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if not data:
-        raise SourceError("'-' reads a picture from standard input, and nothing came; pipe one in: < dog.jpg")
-    return Bytes(data, "stdin", max_pixels)
+        raise SourceError("'-' reads an image from standard input, which is empty; pipe one in: < dog.jpg")
+    return EncodedImage(data, "stdin", max_pixels)
 
 
 def read(path: str, max_pixels: int = MAX_PIXELS) -> DecodedImage:
-    """A picture file -> (H, W, 3) uint8 BGR, upright by its EXIF, and warnings; raises `SourceError`."""
+    """Read an image file as (H, W, 3) uint8 BGR, upright by EXIF, with warnings; raises `SourceError`."""
     return decode(load(path), path, max_pixels)
 
 
 def load(path: str) -> bytes:
-    """The bytes of a picture file, no more than `decode` takes and one; raises `SourceError`."""
+    """Read the bytes of an image file, at most one more than `decode` accepts; raises `SourceError`."""
     check_regular(path)
     try:
-        # Not cv2.imread: it does not take every file name, and says None for all that can go wrong.
+        # Not cv2.imread: it does not accept every file name, and returns None for any error.
         with open(path, "rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a view looks like: a frame with its boxes, or a card with words where there is none."""
+"""Images of a stream: a frame with its boxes, or a card with a message when there is none."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from ..media import draw
 from ..types import Array, Detections, Frame, Result
 
-SIDE_PX = 1280  # the page's pictures are no larger: a 4K frame takes 60 ms to encode, and no phone shows it
+SIDE_PX = 1280  # largest side on the page: a 4K frame takes 60 ms to encode, and no phone shows it
 QUALITY = 80
 
 
-def painted(frame: Frame, result: Result) -> Array:
-    """A frame with its boxes, at most 1280 px wide and high: made smaller first, so that lines and letters are not."""
+def render_frame(frame: Frame, result: Result) -> Array:
+    """Draw the boxes on a frame, scaled down first to at most 1280 px so that lines and text keep their size."""
     import cv2
 
     image = frame.image
@@ -30,8 +30,8 @@ def painted(frame: Frame, result: Result) -> Array:
     return draw.annotate(small, result, copy=False)
 
 
-def card(hw: Tuple[int, int], lines: Tuple[str, ...]) -> Array:
-    """A dark picture with words on it, as large as the last frame was."""
+def render_message(hw: Tuple[int, int], lines: Tuple[str, ...]) -> Array:
+    """Draw lines of text on a dark image of a given size, (height, width)."""
     import cv2
 
     scale = min(1.0, SIDE_PX / max(hw))
@@ -42,15 +42,15 @@ def card(hw: Tuple[int, int], lines: Tuple[str, ...]) -> Array:
     for line, strength, tint in zip(lines, (1.0, 1.5, 0.7), ((180,) * 3, (255,) * 3, (180,) * 3)):
         font = size * strength
         y += 14 * size
-        for text in _broken(line.encode("ascii", "replace").decode(), font, width - 8):
+        for text in _wrap(line.encode("ascii", "replace").decode(), font, width - 8):
             (w, h), below = cv2.getTextSize(text, draw.FONT, font, 1)
             y += (h + below) * 1.35
             cv2.putText(image, text, ((width - w) // 2, round(y)), draw.FONT, font, tint, 1, cv2.LINE_AA)
     return image
 
 
-def _broken(text: str, font: float, width: int) -> List[str]:
-    """A text in lines that fit the width, five at most; a word that does not fit is cut."""
+def _wrap(text: str, font: float, width: int) -> List[str]:
+    """Wrap a text to at most five lines of a width in pixels; longer words are cut."""
     import cv2
 
     def fits(words: str) -> bool:
@@ -67,12 +67,12 @@ def _broken(text: str, font: float, width: int) -> List[str]:
     return lines[:5]
 
 
-def jpeg(image: Array) -> bytes:
-    """A picture as a JPEG."""
+def encode_jpeg(image: Array) -> bytes:
+    """Encode an image as JPEG."""
     import cv2
 
     done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
-        raise ValueError(f"OpenCV encodes no picture of {image.shape}")
+        raise ValueError(f"OpenCV cannot encode an image of shape {image.shape}")
     encoded: bytes = data.tobytes()
     return encoded
