@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 from ..errors import SourceError
-from ..media.sources import Source, pictures, video
+from ..media.sources import Source, images, video
 from ..types import Frame, Stream
 from . import storage
 from .shards import PICTURE, Item, Shard
@@ -143,9 +143,9 @@ class Group(Source):
             del image
 
 
-def _picture(item: Item) -> pictures.DecodedImage:
+def _picture(item: Item) -> images.DecodedImage:
     if not storage.is_uri(item.place):
-        return pictures.read(item.place)
+        return images.read(item.place)
     with storage.opened(item.place) as file:
-        data = file.read(pictures.MAX_BYTES + 1)
-    return pictures.decode(bytes(data), item.source)
+        data = file.read(images.MAX_BYTES + 1)
+    return images.decode(bytes(data), item.source)
