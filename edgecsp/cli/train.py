@@ -43,6 +43,11 @@ def command(
     ),
     lr: float = typer.Option(2e-3, "--lr", help="highest learning rate (AdamW)"),
     freeze: int = typer.Option(0, "--freeze", help="epochs with frozen initial weights"),
+    freeze_bn: Optional[bool] = typer.Option(
+        None,
+        "--freeze-bn/--no-freeze-bn",
+        help="keep the batch normalisation statistics of the weights [default: if they know the classes]",
+    ),
     patience: int = typer.Option(
         0, "--patience", help="stop after so many epochs without a better AP [default: never]"
     ),
@@ -90,6 +95,7 @@ def command(
         imgsz=imgsz,
         lr=lr,
         freeze=freeze,
+        freeze_bn=freeze_bn,
         patience=patience,
         seed=seed,
         flip=not no_flip,

@@ -193,8 +193,11 @@ def _begin(trainer: Trainer, begin: start.Start, layout: Layout, *, advise: bool
         return f"begins with {begin.name}"
     shared = begin.shared(layout.labels)
     taken = trainer.begin_with(begin.fit(trainer.network, layout.labels))
+    wanted = trainer.settings.freeze_bn
+    trainer.freezes_statistics = bool(shared) if wanted is None else wanted
     advice = " (same backbone; --weights none begins anew)" if advise else ""
     heads = f", its heads for {len(shared)} of {len(layout.labels)} classes" if shared else ""
+    heads += ", with its batch-norms' statistics" if trainer.freezes_statistics else ""
     return f"begins with {begin.name}{advice}: {taken} of {len(trainer.network.state_dict())} tensors{heads}"
 
 

@@ -16,8 +16,10 @@ class TrainSettings:
     images a step (0: what the memory is enough for), `lr` the highest learning rate, `warmup` steps until it is
     reached, `decay` AdamW's weight decay, `average` the decay of the exponential moving average, `assigner` "dynamic"
     or "shape" (`loss`), `multi_scale` whether batches differ in size, `flip` whether images may be mirrored,
-    `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the score from which a
-    teacher's box is a label, `distill` the network whose heads are learned from, cell by cell ("": none).
+    `freeze_bn` whether the statistics of batch-norms stay as the weights bring them (None: where their heads know a
+    class of the data), `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the
+    score from which a teacher's box is a label, `distill` the network whose heads are learned from, cell by cell ("":
+    none).
     """
 
     epochs: int = 100
@@ -34,6 +36,7 @@ class TrainSettings:
     flip: bool = True
     multi_scale: bool = False
     freeze: int = 0
+    freeze_bn: Optional[bool] = None
     patience: int = 0
     seed: int = 0
     teacher_conf: float = 0.3

@@ -49,7 +49,9 @@ class Trainer:
     """The state of a run after `step` optimiser steps of `steps`.
 
     `frozen` names tensors that stay as they are for the first `freeze_steps`, the statistics of batch-norms too; the
-    heads' own layers always learn. `skipped` counts the steps whose loss or gradient was no number.
+    heads' own layers always learn. With `freezes_statistics` the statistics stay throughout: those of augmented batches
+    are others, and layers that fit the old ones would have to learn anew. `skipped` counts the steps whose loss or
+    gradient was no number.
     """
 
     def __init__(self, layout: Layout, settings: TrainSettings, steps: int, device: str = "cpu") -> None:
@@ -65,6 +67,7 @@ class Trainer:
         self.step = 0
         self.frozen: FrozenSet[str] = frozenset()
         self.freeze_steps = 0
+        self.freezes_statistics = False
         self.skipped = 0
         self._skipped_in_a_row = 0
         self._several: Optional[nn.Module] = None  # the network as `distributed.wrap` has it
@@ -118,7 +121,7 @@ class Trainer:
     def _set_modes(self) -> None:
         """All layers learn, but for frozen batch-norms, which keep their statistics."""
         self.network.train()
-        if self.step < self.freeze_steps:
+        if self.freezes_statistics or self.step < self.freeze_steps:
             for name, module in self.network.named_modules():
                 if isinstance(module, nn.BatchNorm2d) and f"{name}.running_mean" in self.frozen:
                     module.eval()
@@ -179,6 +182,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "frozen": sorted(self.frozen),
+            "freezes_statistics": self.freezes_statistics,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -187,6 +191,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.frozen = int(state["step"]), frozenset(state["frozen"])
+        self.freezes_statistics = bool(state.get("freezes_statistics", False))
 
 
 def _groups(network: Network, decay: float) -> List[Dict[str, Any]]:

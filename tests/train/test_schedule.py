@@ -48,6 +48,22 @@ def test_what_is_frozen_stays_bit_for_bit() -> None:
     assert any(key.endswith("running_mean") for key in thawed) and any(key.endswith("0.weight") for key in thawed)
 
 
+def test_statistics_alone_may_stay_throughout() -> None:
+    made = trainer(warmup=1)
+    source = trainer(seed=3, labels=("a",)).network.state_dict()
+    made.begin_with(source)
+    made.freezes_statistics = True
+    going_on = trainer(warmup=1)
+    going_on.load_state(made.state())
+    before = copied(made)
+    for seed in range(3):
+        going_on.learn(*batch(seed))
+    after = going_on.network.state_dict()
+    statistics = {key for key in made.frozen if key.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+    assert statistics and all(torch.equal(before[key], after[key]) for key in statistics)
+    assert any(not torch.equal(before[key], after[key]) for key in made.frozen - statistics)
+
+
 def test_heads_learn_even_if_all_weights_fit() -> None:
     made = trainer(warmup=1)
     source = trainer(seed=3).network.state_dict()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import cv2
 import numpy as np
@@ -121,6 +122,21 @@ def test_weights_of_another_number_of_classes_begin_a_run(tmp_path: Path, data: 
         find(str(tmp_path), entry)
     with pytest.raises(SourceError, match="there are no weights at"):
         find("nothing.such", entry)
+
+
+def test_fine_tuning_keeps_what_the_weights_know_of_the_same_classes(
+    tmp_path: Path, data: Path, whole: Any, log_lines: List[str]
+) -> None:
+    settings = replace(QUICK, epochs=1, lr=1e-6)
+    run = train(MODEL, data, settings=settings, weights=str(whole.folder), out=tmp_path / "again", workers=0)
+    ending = "tensors, its heads for 2 of 2 classes, with its batch-norms' statistics"
+    assert any(line.endswith(ending) for line in log_lines)
+    before, after = (torch.load(each.folder / "best.pt", weights_only=True)["average"] for each in (whole, run))
+    assert before.keys() == after.keys()
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-4)
+    layouts = [json.loads((each.folder / "run.json").read_text())["layout"] for each in (whole, run)]
+    assert layouts[0] == layouts[1]
 
 
 def test_only_models_with_yolo_heads_can_be_trained() -> None:
