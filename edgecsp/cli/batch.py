@@ -62,8 +62,8 @@ def command(
     corpus, out = _checked(corpus, out, workers, cpus, segment, group, retries)
     _signals.return_large()
     items = batch.read(corpus)
-    made, settings = batch.task(
-        model or pipeline.IN_THE_BOX, engine, out=out, weights=weights, device=device, precision=precision,
+    made, settings = batch.build_task(
+        model or pipeline.BUNDLED_MODEL, engine, out=out, weights=weights, device=device, precision=precision,
         imgsz=_options.size(imgsz), resize=resize, classes=_options.words(classes), conf=conf, iou=iou,
         max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, jsonl=jsonl, retries=retries,
     )  # fmt: skip
@@ -110,7 +110,7 @@ def _checked(
 def _summarise(place: str, *, check: bool, json: bool) -> None:
     from .. import batch
 
-    told = batch.summary(place, check=check)
+    told = batch.summarize(place, check=check)
     if json:
         _print.data(json_module.dumps(asdict(told), indent=2))
         return

@@ -69,7 +69,7 @@ def command(
     settings = bench.BenchSettings(
         device=device, engines=engines(engine), precisions=_tuple(precision), scenario=scenario,
         mode="pipeline" if pipeline else "model", batch=batch, threads=threads, duration_s=duration, rounds=rounds,
-        sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.size(imgsz),
+        sources=tuple(source or ()), same_image=same_picture, weights=weights, hw=_options.size(imgsz),
     )  # fmt: skip
     with written(json, html) as texts:
         with _signals.until_signal() as stop, _progress.bar("", quiet=quiet, unit="steps") as progress:
@@ -84,7 +84,7 @@ def command(
         _write(texts, "json", lambda: json_module.dumps(report, allow_nan=False) + "\n")
         _write(texts, "html", lambda: bench.html(report))
         if before:
-            _bench_shown.differences(*bench.compared(before, report), to_stderr=json == "-")
+            _bench_shown.differences(*bench.compare_reports(before, report), to_stderr=json == "-")
     for text in texts.values():
         for path in text.paths:
             inform(f"wrote {path}", prefix=False)
@@ -101,10 +101,10 @@ def _two(
 
     if html is not None:
         raise UsageError(f"--html {html}: it shows one measurement; of two reports there is a table, and --json")
-    found, doubts = bench.compared(before, after)
+    found, doubts = bench.compare_reports(before, after)
     with written(json, None) as texts:
         _bench_shown.differences(found, doubts, to_stderr=json == "-")
-        said = {"schema": COMPARED, "differences": [each.said() for each in found], "notes": doubts}
+        said = {"schema": COMPARED, "differences": [each.to_dict() for each in found], "notes": doubts}
         _write(texts, "json", lambda: json_module.dumps(said, allow_nan=False) + "\n")
     _judge(after, gates)
 
@@ -115,7 +115,7 @@ def _judge(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
     rows = [row for row in report["rows"] if row["ms"]]
     for gate in gates:
         for row in rows:
-            why = gate.failed(row)
+            why = gate.find_violation(row)
             if why:
                 failed = True
                 warn(f"--fail-if {gate.text!r}: {_bench_shown.named(row)}: {why}")

@@ -37,10 +37,10 @@ def command(
     from ..backends import recipes
     from ..zoo import store
 
-    said = recipes.changed(recipes.load(recipe), workspace_mb=workspace)
+    said = recipes.override(recipes.load(recipe), workspace_mb=workspace)
     if imgsz:
         said = replace(said, imgsz=_options.size(imgsz))
-    made = recipes.fitted(said, store.resolve(model, weights))
+    made = recipes.fit_model(said, store.resolve(model, weights))
     said = _in_precision(said, made, precision)
     _checked(made, said)
     if check:
@@ -61,7 +61,7 @@ def _in_precision(recipe: Recipe, model: Model, asked: Optional[str]) -> Recipe:
     from ..graph import precision
 
     carried = precision.detect_precision(model)
-    return recipes.changed(recipe, precision=asked or (carried if carried != "fp32" else None))
+    return recipes.override(recipe, precision=asked or (carried if carried != "fp32" else None))
 
 
 def _checked(model: Model, recipe: Recipe) -> None:
@@ -80,7 +80,7 @@ def _built(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
     with detector:
         found = comparison.compare(model, detector, images, recipe.batch)
         for session in sessions:
-            how = "just built" if session.plan.built else "from the cache"
+            how = "just built" if session.plan.is_new else "from the cache"
             print(f"{'plan':10} {session.plan.path} ({len(session.plan.data) / 1e6:.1f} MB, {how})")
         print(f"{'recipe':10} {recipe.name} ({recipe.board}), {recipe.precision}")
         print(f"{'compared':10} {found}")
@@ -109,5 +109,5 @@ def _opened(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[t
         sessions.append(trt.Session(stage, "cuda", 1, recipe.precision, recipe=recipe, trust=trust))
         return sessions[-1]
 
-    session = opened(model) if model.second is None else two_stage.opened(model, opened)
+    session = opened(model) if model.second is None else two_stage.open_stages(model, opened)
     return pipeline.Detector(model, session), sessions

@@ -53,13 +53,13 @@ def check(
         figures = Text(json) if json else None
         if figures is not None:
             stack.callback(figures.abort)  # after close it does nothing
-        with _progress.bar("checking", sum(len(each.pictures) for each in parts.values()), quiet) as progress:
+        with _progress.bar("checking", sum(len(each.images) for each in parts.values()), quiet) as progress:
             report = checking.check(parts, faults=faults, whole=not quick, progress=progress)
         if figures is not None:
             figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
             figures.close()
     if html is not None:
-        from ..bench.accuracy import sheet as page
+        from ..bench.accuracy import contact_sheet as page
 
         with files.atomic(html) as file:
             file.write(page.html(report, sheet).encode("utf-8"))

@@ -16,7 +16,7 @@ from ._logging import inform
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..importers.darknet import Imported
+    from ..importers.darknet import DarknetImport
     from ..importers.onnx import Recognised
     from ..types import Model
 
@@ -85,7 +85,7 @@ def command(
 def _darknet(cfg: Path, weights: Path, names: Optional[Path], imgsz: Optional[str], resize: Optional[str]) -> _Made:
     from ..importers import darknet
 
-    imported: Imported = darknet.load(cfg, weights, names, hw=_options.size(imgsz), resize=resize)
+    imported: DarknetImport = darknet.load(cfg, weights, names, hw=_options.size(imgsz), resize=resize)
     net = imported.net
     facts = {
         "layers": imported.layers,
@@ -111,7 +111,7 @@ def _other(
     from ..importers import onnx as recognise
 
     labels = None if names is None else darknet.read_names(names)
-    anchor_set = None if anchors is None else recognise.anchor_set(anchors)
+    anchor_set = None if anchors is None else recognise.parse_anchors(anchors)
     said = recognise.ImportOptions(kind, labels, classes, anchor_set, _options.size(imgsz), resize)
     found: Recognised = importers.import_foreign(path, said)
     cost = found.cost

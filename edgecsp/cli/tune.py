@@ -60,7 +60,7 @@ def command(
         return
     if data is None and (max_ap_drop is not None or calib):
         raise UsageError("--max-ap-drop and --calib are for other precisions, which take labelled pictures: --data")
-    spec = model or pipeline.IN_THE_BOX
+    spec = model or pipeline.BUNDLED_MODEL
     tuning = tune.Tuning(
         seconds, device, bench.engines(engine), _tuple(precision), _counts(threads),
         tune.Tuning.max_ap_drop if max_ap_drop is None else max_ap_drop,
@@ -82,7 +82,7 @@ def command(
             except tune.BenchStopped:
                 warn("stopped before its end: nothing is kept")
                 raise typer.Exit(128 + stop.signal) from None
-        place = found.keep()
+        place = found.save()
         if not quiet:
             _tune_shown.report(found.report, to_stderr=json == "-")
         if "json" in texts:
@@ -98,7 +98,7 @@ def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
 
     if forget:
         if model is None:
-            known = sorted({str(kept.said.get("spec", kept.path)) for kept in tuned.known()})
+            known = sorted({str(kept.content.get("spec", kept.path)) for kept in tuned.list_tunings()})
             raise UsageError(f"--forget: which model? Kept: {', '.join(known) or 'nothing'}")
         gone = tuned.forget(model, _resolved(model))
         if not gone:
@@ -106,9 +106,9 @@ def _kept(model: Optional[str], forget: bool, json: Optional[str]) -> None:
         for place in gone:
             inform(f"removed {place}", prefix=False)
         return
-    rows = [kept for kept in tuned.known() if model in (None, kept.said.get("spec"))]
+    rows = [kept for kept in tuned.list_tunings() if model in (None, kept.content.get("spec"))]
     if json is not None:
-        said = [{"path": str(kept.path), "unfit": kept.unfit, **kept.said} for kept in rows]
+        said = [{"path": str(kept.path), "unfit": kept.stale_reason, **kept.content} for kept in rows]
         text = json_module.dumps({"schema": JSON_LIST, "kept": said}, indent=2) + "\n"
         with bench.written(json, None) as texts:
             texts["json"].write(text)

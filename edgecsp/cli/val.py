@@ -74,22 +74,22 @@ def command(
     ]
     held = accuracy.read(data, labels=models[0].labels, images=images, split=split)
     if classes:
-        held = held.only(_options.words(classes) or ())
-    asked = accuracy.ways(
+        held = held.select_classes(_options.words(classes) or ())
+    asked = accuracy.list_cases(
         models, _options.words(engine) or ("auto",), device=device, precisions=_options.words(precision)
     )
     if not quiet:
         _introduce(held, asked)
     outputs = _outputs.Outputs(held, asked, out, save_json, json)
     rows: List[AccuracyRow] = []
-    with outputs, _progress.bar("measuring", len(held.pictures) * len(asked), quiet) as progress:
-        for row in accuracy.measured(
-            asked, held, shown=shown, conf=conf, max_det=max_det, threads=threads, progress=progress, iou=iou,
+    with outputs, _progress.bar("measuring", len(held.images) * len(asked), quiet) as progress:
+        for row in accuracy.measure_rows(
+            asked, held, confusion_conf=shown, conf=conf, max_det=max_det, threads=threads, progress=progress, iou=iou,
             agnostic=agnostic, plain_nms=plain_nms, resize=resize,
         ):  # fmt: skip
             rows.append(row)
             outputs.take(row, save_worst)
-            row.found = None  # a large data set's detections fill the memory
+            row.predictions = None  # a large data set's detections fill the memory
         settings = {
             "conf": conf, "iou": iou, "max_det": max_det, "classes": list(held.names) if classes else None,
             "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
@@ -105,7 +105,7 @@ def _introduce(data: Data, asked: Sequence[EngineOption]) -> None:
         warn(f"RANDOM WEIGHTS: {name} has learned nothing, and its AP says so")
     objects = sum(data.counts)
     inform(
-        f"{data.name}: {data.layout}, {len(data.pictures)} picture{'s' * (len(data.pictures) != 1)}, {objects} "
+        f"{data.name}: {data.layout}, {len(data.images)} picture{'s' * (len(data.images) != 1)}, {objects} "
         f"object{'s' * (objects != 1)} of {len(data.names)} class{'es' * (len(data.names) != 1)}",
         prefix=False,
     )
@@ -115,7 +115,7 @@ def _said(data: Data) -> Dict[str, Any]:
     return {
         "name": data.name,
         "layout": data.layout,
-        "pictures": len(data.pictures),
+        "pictures": len(data.images),
         "objects": sum(data.counts),
         "classes": list(data.names),
         "notes": list(data.notes),
@@ -132,8 +132,8 @@ def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, 
         if len(paths) > 8:
             inform(f"  and {len(paths) - 8} more beside them", prefix=False)
     for row in rows:
-        if row.why:
-            warn(f"not measured: {row.way.engine} in {row.way.precision}: {row.why}")
+        if row.reason:
+            warn(f"not measured: {row.case.engine} in {row.case.precision}: {row.reason}")
     problems = {text: None for row in rows for text in row.problems}
     for text in problems:
         warn(text)

@@ -45,10 +45,10 @@ def command(
     hw = _options.size(imgsz)
     made = store.resolve(model, weights, hw=hw)
     graphs = [store.resolve(other, hw=hw) for other in others or ()]
-    pictures = _read(images) if images else verifying.drawn()
+    pictures = _read(images) if images else verifying.synthetic_images()
     rows = []
     asked = _options.words(engine)
-    for row in verifying.rows(made, pictures, others=graphs, engines=asked, threads=threads):
+    for row in verifying.measure_rows(made, pictures, others=graphs, engines=asked, threads=threads):
         rows.append(row)
         if not json:
             _show(row, first=sum(not each.why for each in rows) == 1)

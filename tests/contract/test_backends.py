@@ -129,7 +129,7 @@ def test_closed_means_closed(engine: str, tiny: Tiny) -> None:
 
 
 def test_a_device_it_does_not_have(engine: str, tiny: Tiny) -> None:
-    with pytest.raises(EngineUnavailable, match=f"engine '{engine}' runs on .*; device 'abacus' was asked for"):
+    with pytest.raises(EngineUnavailable, match=f"engine '{engine}' runs on .*; device 'abacus' was requested"):
         backends.open(tiny.model, engine, device="abacus")
 
 
@@ -157,7 +157,7 @@ def test_a_package_that_is_missing(engine: str, tiny: Tiny, monkeypatch: pytest.
     extra = rf"edgecsp\[{module.EXTRA}\]" if module.EXTRA else "edgecsp"
     with pytest.raises(EngineUnavailable, match=f"needs nosuchpackage, .*type: pip install '{extra}'"):
         backends.open(tiny.model, engine)
-    assert backends.missing(engine) == ["nosuchpackage"]
+    assert backends.missing_packages(engine) == ["nosuchpackage"]
 
 
 def test_unknown_engines_are_answered_with_the_nearest(tiny: Tiny) -> None:
@@ -237,9 +237,9 @@ def test_fp32_is_offered_by_all_and_is_what_a_float_graph_is(engine: str, tiny: 
 def test_what_the_graph_is_not(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"tiny is a graph in fp32.*edgecsp quantize MODEL --calib"):
         backends.open(tiny.model, "ort", precision="int8")
-    with pytest.raises(UsageError, match=r"fp32 was asked for and tiny is a graph in int8.*--precision int8"):
+    with pytest.raises(UsageError, match=r"fp32 was requested and tiny is a graph in int8.*--precision int8"):
         backends.open(relabelled(tiny.model, "int8", monkeypatch), "ort", precision="fp32")
-    with pytest.raises(UsageError, match="int8 was asked for and tiny is a graph in fp16"):
+    with pytest.raises(UsageError, match="int8 was requested and tiny is a graph in fp16"):
         backends.open(relabelled(tiny.model, "fp16", monkeypatch), "ort", precision="int8")
 
 

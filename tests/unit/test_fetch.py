@@ -298,8 +298,8 @@ def test_the_question_of_google_drive_is_answered_once(site: web.Site, target: P
      "https://docs.google.com/uc?id=1a-b_c"],
 )  # fmt: skip
 def test_links_of_google_drive_lead_to_the_bytes(url: str) -> None:
-    assert pages.direct(url) == "https://drive.usercontent.google.com/download?id=1a-b_c&export=download&confirm=t"
-    assert pages.direct("https://host/uc?id=1") == "https://host/uc?id=1"
+    assert pages.direct_url(url) == "https://drive.usercontent.google.com/download?id=1a-b_c&export=download&confirm=t"
+    assert pages.direct_url("https://host/uc?id=1") == "https://host/uc?id=1"
 
 
 # -- it cannot be written ------------------------------------------------------------------------------------

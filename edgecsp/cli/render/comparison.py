@@ -62,7 +62,7 @@ def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence
         return backends.open(stage, "ort")
 
     found = Compared(drawn=not images)
-    session = opened(model) if model.second is None else two_stage.opened(model, opened)
+    session = opened(model) if model.second is None else two_stage.open_stages(model, opened)
     with pipeline.Detector(model, session) as reference:
         for picture in _pictures(images):
             single, geometry = reference.prepare(picture)
@@ -74,8 +74,8 @@ def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence
                 found.worst = max(found.worst, *(_off(a, b) for a, b in zip(got, wanted)))
                 first = [out[:1] for out in wanted], [out[:1] for out in got]
                 results = [reference.finish(outputs, geometry) for outputs in first]
-                found.boxes += verify.count(results[0])
-                found.again += verify.matched(results[0], results[1], verify.LOOSE)
+                found.boxes += verify.count_boxes(results[0])
+                found.again += verify.count_matches(results[0], results[1], verify.LOOSE)
     return found
 
 
@@ -85,7 +85,7 @@ def _off(got: Array, wanted: Array) -> float:
 
 def _pictures(images: Optional[Sequence[str]]) -> Iterator[Array]:
     if not images:
-        yield from verify.drawn()
+        yield from verify.synthetic_images()
         return
     count = 0
     for source in sources.open_all(list(images)):

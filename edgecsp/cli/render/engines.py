@@ -11,7 +11,7 @@ def engines() -> List[Dict[str, Any]]:
 
     rows = []
     for name in backends.names():
-        module, missing = backends.module(name), backends.missing(name)
+        module, missing = backends.module(name), backends.missing_packages(name)
         devices = {device: backends.why_not(name, device) for device in module.DEVICES}
         rows.append(
             {
@@ -59,9 +59,9 @@ def tuned_lines() -> List[str]:
     from ...backends import tuning
 
     lines = []
-    for kept in tuning.known():
-        state = "in use" if kept.unfit is None else kept.unfit
-        lines.append(f"{'tuned':10} {kept.said['spec']}: {state}" if kept.said else f"{'tuned':10} {state}")
+    for kept in tuning.list_tunings():
+        state = "in use" if kept.stale_reason is None else kept.stale_reason
+        lines.append(f"{'tuned':10} {kept.content['spec']}: {state}" if kept.content else f"{'tuned':10} {state}")
     return lines
 
 

@@ -18,7 +18,7 @@ def engine(detector: Detector) -> None:
     """What computes, and why that."""
     chosen = detector.chosen
     assert chosen is not None
-    inform(f"engine {chosen.shown}: {chosen.why}")
+    inform(f"engine {chosen.summary}: {chosen.why}")
 
 
 def in_vain(detector: Detector, name: str, *, timed: bool) -> None:

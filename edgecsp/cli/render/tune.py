@@ -106,11 +106,11 @@ def _untried(said: Dict[str, Any]) -> Iterator[str]:
 
 def kept(each: CachedTuning) -> Iterator[str]:
     """A few lines about what is kept for a model."""
-    said = each.said
+    said = each.content
     if not said:
-        yield f"{each.path}: {each.unfit}"
+        yield f"{each.path}: {each.stale_reason}"
         return
     size = "x".join(map(str, reversed(said["input_hw"])))
-    yield f"{said['spec']} ({said['model']}, {size}), tuned on {said['date']}: {each.unfit or 'in use'}"
+    yield f"{said['spec']} ({said['model']}, {size}), tuned on {said['date']}: {each.stale_reason or 'in use'}"
     for kind, row in said["choices"].items():
         yield f"  {kind:10} {row['engine']} on {row['device']} in {row['precision']}, {_words(row)}"

@@ -22,7 +22,7 @@ import re
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence, Tuple
 
-from ...cache.files import nearby
+from ...cache.files import suggest_similar
 from ...errors import SourceError, UsageError
 from .base import Chain, Source, redact, told
 from .camera import Camera
@@ -149,7 +149,7 @@ def _files(uri: str) -> List[str]:
         return _pattern(uri)
     if not uri:
         raise SourceError("the source is an empty word; give a file, a folder, a camera number or a URL")
-    raise SourceError(f"there is no {uri}{nearby(uri)}")
+    raise SourceError(f"there is no {uri}{suggest_similar(uri)}")
 
 
 def _folder(folder: str) -> List[str]:
