@@ -1,5 +1,6 @@
 # make demo    set up, then find the codes in a video: demo/ holds the mp4 and the boxes (SOURCE=... for one of yours)
 # make test    set up, then run every test (also under Python 3.8 where there is one, and those of training with PyTorch)
+#              and print what share of the lines they run
 # make check   set up, then lint, types and the import rules
 # make bench   set up, then time the ten detectors of the paper's Table 5 on every engine that is here
 # make bench-peers   other people's programs beside it, each in an environment of its own (MODEL_ONLY=1: the network alone)
@@ -72,7 +73,14 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# What share of edgecsp's lines the tests run in their own processes, training's among them; what child processes alone
+# run does not count. Less than the floor fails. Raise it to what is printed, rounded down, when that has grown.
+COVERAGE_FLOOR ?= 0
+COVER = --cov=edgecsp --cov-report=
+
 test: test-main test-38 test-train
+	$(BIN)/coverage combine --quiet --keep --data-file=.coverage .coverage.main .coverage.train
+	$(BIN)/coverage report --data-file=.coverage --skip-covered --sort=-cover --fail-under=$(COVERAGE_FLOOR)
 
 # OpenCV 5 has dropped darknet's formats; version 4, in an environment of its own, is what the importer and the
 # zoo are held against.
@@ -100,7 +108,8 @@ test: test-main test-38 test-train
 test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready .venv-schemathesis/ready
 	EDGECSP_SCHEMATHESIS=$${EDGECSP_SCHEMATHESIS:-$(CURDIR)/.venv-schemathesis/bin/schemathesis} \
 	EDGECSP_OPENCV4_PYTHON=$${EDGECSP_OPENCV4_PYTHON:-$(CURDIR)/.venv-opencv4/bin/python} \
-	EDGECSP_TRTRTX_PYTHON=$${EDGECSP_TRTRTX_PYTHON:-$(CURDIR)/.venv-trtrtx/bin/python} $(BIN)/python -m pytest $(SPREAD)
+	EDGECSP_TRTRTX_PYTHON=$${EDGECSP_TRTRTX_PYTHON:-$(CURDIR)/.venv-trtrtx/bin/python} \
+	COVERAGE_FILE=.coverage.main $(BIN)/python -m pytest $(SPREAD) $(COVER)
 
 .venv38/ready: pyproject.toml
 	$(PYTHON38) -m venv .venv38
@@ -122,12 +131,12 @@ endif
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check \
-		-e '.[calib,val,openvino]' torch==2.13.0 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100' build
+		-e '.[calib,val,openvino]' torch==2.13.0 'pytest>=8.3' 'pytest-xdist>=3.6' 'pytest-cov>=7' 'hypothesis>=6.100' build
 	touch $@
 
 test-train: .venv-train/ready
 	@echo "Training: running the tests that need PyTorch"
-	.venv-train/bin/python -m pytest -q $(SPREAD) tests/train tests/calib
+	COVERAGE_FILE=.coverage.train .venv-train/bin/python -m pytest -q $(SPREAD) $(COVER) tests/train tests/calib
 
 check-image:
 	docker/check-build cpu
@@ -151,4 +160,4 @@ test-tx2: .venv-tx2/ready
 	.venv-tx2/bin/python -m pytest -q $(SPREAD) -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py tests/test_readme.py
 
 clean:
-	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-peers-* build dist demo runs
+	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-peers-* .coverage* build dist demo runs

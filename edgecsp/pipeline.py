@@ -59,7 +59,8 @@ class Detector:
 
     Call it with an image; or use `prepare`, `infer` and `finish`, the three steps of the call. Close it, or
     use it as a context manager. Any thread may use it; those that the engine does not take at once wait for it.
-    `chosen` is what `load` took and why.
+    `chosen` is what `load` took and why. For type checkers a result is `Detections`, so that it can be iterated;
+    that of a classifier (`model.task` is "classify") is `Classes`, which isinstance tells.
     """
 
     def __init__(
@@ -78,13 +79,13 @@ class Detector:
         self._prepare = preprocess.pixels if backends.takes_pixels(session) else preprocess.prepare
         self._places = threading.BoundedSemaphore(backends.at_once(session))
 
-    def __call__(self, image: Any, settings: Optional[Settings] = None) -> Result:
+    def __call__(self, image: Any, settings: Optional[Settings] = None) -> Detections:
         """What is in an image: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`.
 
         `settings` are for this image, instead of the detector's.
         """
         batch, geometry = self.prepare(read_image(image, self.max_pixels))
-        return self.finish(self.infer(batch), geometry, settings)
+        return self.finish(self.infer(batch), geometry, settings)  # type: ignore[return-value]
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
         """Picture -> network input, as the session takes it (`preprocess.pixels` or `prepare`), and the way back."""
@@ -143,7 +144,7 @@ class Detector:
             )
         return rows, candidates.scores[rows]
 
-    def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Result]]:
+    def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Detections]]:
         """Every frame of some sources with what is in it. Files lose no frame, live sources keep the newest.
 
         Of several videos and live sources the frames come in turns (`frame.stream` says whose one is); the error of
@@ -152,7 +153,7 @@ class Detector:
         with closing(self.results(sources.open_all(uris, stride=stride, max_pixels=self.max_pixels))) as results:
             for item in results:
                 if isinstance(item, scheduler.FrameResult):
-                    yield item.frame, item.result
+                    yield item.frame, item.result  # type: ignore[misc]
                 elif item.error is not None:
                     raise item.error
 

@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Iterator
+from typing import Dict, Iterator, List
 
 import pytest
-from conftest import REPO
+
+from support.repository import REPO, TESTS
 
 PACKAGE = REPO / "edgecsp"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -103,3 +104,21 @@ def test_imports_go_one_way() -> None:
         pytest.skip("lint-imports is not installed")
     done = subprocess.run([program, "--no-cache"], capture_output=True, text=True, cwd=REPO, timeout=120)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_what_test_files_share_is_in_one_package() -> None:
+    """A function that two test files have is a function of tests/support, and no test file imports another."""
+    tests = sorted(TESTS.rglob("test_*.py"))
+    names = {path.stem for path in tests}
+    assert len(names) == len(tests), "test files need names of their own"
+    bodies: Dict[str, List[str]] = {}
+    imports = []
+    for path in tests:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module in names:
+                imports.append(f"{path.relative_to(TESTS)} imports {node.module}")
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.body[0].lineno >= 2:
+                body = "".join(ast.dump(statement) for statement in node.body)
+                bodies.setdefault(body, []).append(f"{path.relative_to(TESTS)}: {node.name}")
+    assert imports == []
+    assert [places for places in bodies.values() if len({place.split(":")[0] for place in places}) > 1] == []

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import media
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import backends
 from edgecsp.graph import onnx_model
 from edgecsp.system import cpu
+from support import commands, media
+from support.repository import REPO
+from support.tiny import Tiny
 
 # Everything that computes hides itself; null and the command line stay.
 BARE = """
@@ -28,14 +28,15 @@ cli.main()
 """
 
 
-def edgecsp(*words: object, rc: int = 0, bare: bool = False, cwd: Path = REPO) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgecsp", *map(str, words)]
-    if bare:
-        command = [sys.executable, "-c", BARE.format(words=[*map(str, words)])]
-    env = dict(os.environ, PYTHONPATH=str(REPO))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd, env=env, check=False)
-    assert done.returncode == rc and "Traceback" not in done.stderr, done.stderr
-    return done
+def edgecsp(*words: object, code: int = 0, cwd: Path = REPO) -> subprocess.CompletedProcess[str]:
+    return commands.edgecsp(*words, code=code, cwd=cwd)
+
+
+def bare(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run it where no engine computes: it exits with 6."""
+    command = [sys.executable, "-c", BARE.format(words=list(words))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPO, check=False)
+    return commands.check(done, 6)
 
 
 def test_doctor_says_what_is_here_and_what_mends_the_rest() -> None:
@@ -62,10 +63,10 @@ def test_engines_are_the_doctors() -> None:
 
 
 def test_doctor_fails_where_nothing_computes() -> None:
-    done = edgecsp("doctor", bare=True, rc=6)
+    done = bare("doctor")
     assert "needs gone, not installed here; type: pip install 'edgecsp[openvino]'" in done.stdout
     assert "no installed engine runs" in done.stdout
-    said = json.loads(edgecsp("doctor", "--json", bare=True, rc=6).stdout)
+    said = json.loads(bare("doctor", "--json").stdout)
     assert said["auto"]["engine"] is None and [row["engine"] for row in said["engines"] if row["runs"]] == ["null"]
 
 
@@ -96,6 +97,6 @@ def test_run_on_null_says_that_it_finds_nothing(desk: Path) -> None:
 def test_run_takes_a_precision(desk: Path) -> None:
     words = ["run", "a.jpg", "-m", "tiny.onnx", "--json", "-", "--precision"]
     assert edgecsp(*words, "fp32", cwd=desk).stdout == edgecsp(*words[:-1], cwd=desk).stdout
-    assert "edgecsp quantize" in edgecsp(*words, "int8", rc=2, cwd=desk).stderr
-    assert "Did you mean 'int8'" in edgecsp(*words, "int4", rc=2, cwd=desk).stderr
-    assert "openvino" in edgecsp(*words, "int8", "--engine", "opencv", rc=6, cwd=desk).stderr
+    assert "edgecsp quantize" in edgecsp(*words, "int8", code=2, cwd=desk).stderr
+    assert "Did you mean 'int8'" in edgecsp(*words, "int4", code=2, cwd=desk).stderr
+    assert "openvino" in edgecsp(*words, "int8", "--engine", "opencv", code=6, cwd=desk).stderr

@@ -15,12 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import List
 
-import media
 import numpy as np
 import pytest
 
 from edgecsp.errors import SourceError
 from edgecsp.media import sources
+from support import media
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("gst-launch-1.0"), reason="no gst-launch-1.0 here; Debian: see the top of this file"

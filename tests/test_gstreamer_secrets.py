@@ -12,11 +12,11 @@ from typing import Any, List
 
 import numpy as np
 import pytest
-from ports import free_port
 
 from edgecsp.errors import SourceError
 from edgecsp.media import sources
 from edgecsp.media.sources import _gst_launch
+from support.ports import free_port
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("gst-launch-1.0"), reason="no gst-launch-1.0 here; Debian: see tests/test_gstreamer.py"

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from conftest import REPO, Tiny
-from progressing import RecordedProgress
 from typer.testing import CliRunner
 
 from edgecsp.cli import _logging, app
 from edgecsp.graph import onnx_model
 from edgecsp.system.progress import NO_PROGRESS, NoProgress, Progress
 from edgecsp.system.redaction import RedactionFilter
+from support.documents import blocks
+from support.progress import RecordedProgress
+from support.repository import REPO
+from support.tiny import Tiny
 
 FILES = [path for folder in ("edgecsp", "benchmarks", "calib") for path in sorted((REPO / folder).rglob("*.py"))]
 PACKAGE = sorted((REPO / "edgecsp").rglob("*.py"))
@@ -264,3 +266,13 @@ def test_options_before_the_command_do_not_outlive_it(log: logging.Logger) -> No
     assert _logging.is_json() and log.level == logging.WARNING
     runner.invoke(app, ["engines", "--json"])
     assert not _logging.is_json() and log.level == logging.INFO
+
+
+def test_the_programs_of_the_document_log_without_credentials() -> None:
+    first, second = blocks("python", "docs/logging.md")
+    last = "logging.getLogger('edgecsp.x').info('opens %s', 'rtsp://eve:hunter2@door/live')\n"
+    for program in (first, f"import logging\nlogging.getLogger('edgecsp').setLevel('INFO')\n{second}"):
+        done = subprocess.run([sys.executable, "-c", program + last], capture_output=True, text=True, cwd=REPO)
+        assert done.returncode == 0 and done.stdout == "", done.stderr
+        assert "rtsp://" in done.stderr
+    assert "hunter2" not in done.stderr and "rtsp://door/live" in done.stderr

@@ -16,8 +16,9 @@ import pytest
 from edgecsp import zoo
 from edgecsp.cli.render import layers as _costs
 from edgecsp.cli.render import model
+from support import commands
+from support.repository import REPO
 
-REPO = Path(__file__).resolve().parents[1]
 EFM = "csppeleenet-ref-efm-sam"
 
 
@@ -32,11 +33,8 @@ def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
 
 
-def edgecsp(*words: object, rc: int = 0, **extra: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgecsp", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPO, check=False, **extra)
-    assert done.returncode == rc and "Traceback" not in done.stderr, done.stderr
-    return done
+def edgecsp(*words: object, code: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
+    return commands.edgecsp(*words, code=code, **options)
 
 
 def asked(*words: object) -> Any:
@@ -79,8 +77,8 @@ def test_show_at_another_size_and_as_data() -> None:
     assert said["input"]["hw"] == [416, 320] and said["heads"][0]["shape"] == [1, 255, 13, 10]
     assert said["bflops"] == pytest.approx(3.428 * 1.3, rel=0.01)
     assert sum(layer["bflops"] for layer in said["layers"]) == pytest.approx(said["bflops"], rel=1e-3)
-    assert "must be multiples of 32" in edgecsp("models", "show", EFM, "--imgsz", "300", rc=2).stderr
-    assert "Did you mean 'yolov3-tiny'?" in edgecsp("models", "show", "yolov3-tinny", rc=2).stderr
+    assert "must be multiples of 32" in edgecsp("models", "show", EFM, "--imgsz", "300", code=2).stderr
+    assert "Did you mean 'yolov3-tiny'?" in edgecsp("models", "show", "yolov3-tinny", code=2).stderr
 
 
 def test_show_writes_plain_bars_where_letters_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,9 +110,9 @@ def test_the_plot_is_a_picture_of_the_bars(tmp_path: Path) -> None:
     ys, xs = np.nonzero(orange[:700])  # above the legend
     tallest = 700 - ys.min()
     assert tallest == pytest.approx(550 * 0.4719 / 0.5, abs=2) and xs[ys.argmin()] > 1200
-    assert "ends in .png" in edgecsp("models", "show", EFM, "--plot", tmp_path / "efm.pdf", rc=2).stderr
+    assert "ends in .png" in edgecsp("models", "show", EFM, "--plot", tmp_path / "efm.pdf", code=2).stderr
     (tmp_path / "file").write_text("")
-    assert "cannot write" in edgecsp("models", "show", EFM, "--plot", tmp_path / "file" / "x.png", rc=5).stderr
+    assert "cannot write" in edgecsp("models", "show", EFM, "--plot", tmp_path / "file" / "x.png", code=5).stderr
 
 
 # -- pull, run, rm -------------------------------------------------------------------------------------------
@@ -125,11 +123,11 @@ def test_a_name_that_is_not_here_says_how_to_get_it(tmp_path: Path, picture: np.
 
     cv2.imwrite(str(tmp_path / "x.png"), picture)
     ask = ("run", tmp_path / "x.png", "--out", tmp_path / "y.png", "--model")
-    assert "Download it: edgecsp models pull yolov4-tiny" in edgecsp(*ask, "yolov4-tiny", rc=3).stderr
-    assert "has no public weights" in edgecsp(*ask, EFM, rc=3).stderr
-    assert "has no public weights" in edgecsp("models", "pull", EFM, rc=3).stderr
-    assert "did you mean yolov4-tiny?" in edgecsp(*ask, "yolo4-tiny", rc=3).stderr
-    assert "yolov4-tiny is not here. What is:" in edgecsp("models", "rm", "yolov4-tiny", rc=2).stderr
+    assert "Download it: edgecsp models pull yolov4-tiny" in edgecsp(*ask, "yolov4-tiny", code=3).stderr
+    assert "has no public weights" in edgecsp(*ask, EFM, code=3).stderr
+    assert "has no public weights" in edgecsp("models", "pull", EFM, code=3).stderr
+    assert "did you mean yolov4-tiny?" in edgecsp(*ask, "yolo4-tiny", code=3).stderr
+    assert "yolov4-tiny is not here. What is:" in edgecsp("models", "rm", "yolov4-tiny", code=2).stderr
 
 
 def test_random_weights_are_announced_loudly(tmp_path: Path, picture: np.ndarray) -> None:
@@ -140,7 +138,7 @@ def test_random_weights_are_announced_loudly(tmp_path: Path, picture: np.ndarray
     loud = edgecsp(*ask, "cspdensenetb-ref-prn", "--weights", "random", "--imgsz", "64")
     assert loud.stderr.startswith("edgecsp: RANDOM WEIGHTS") and loud.stderr.count("\n") == 1
     assert (tmp_path / "y.png").is_file()
-    assert "only 'random'" in edgecsp(*ask, EFM, "--weights", "mine.weights", rc=2).stderr
+    assert "only 'random'" in edgecsp(*ask, EFM, "--weights", "mine.weights", code=2).stderr
 
 
 def test_the_official_weights_from_pull_to_boxes(test_data: Path, tmp_path: Path, home: Path) -> None:

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any, Dict, Iterator, List
 
 import cv2
-import media
 import numpy as np
 import pytest
 
@@ -26,8 +25,10 @@ from edgecsp.graph import labels
 from edgecsp.media import sinks
 from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.types import Detections, Frame, Stream
+from support import media
+from support.commands import edgecsp
+from support.repository import REPO
 
-REPO = Path(__file__).resolve().parents[1]
 DOG = Detections(np.float32([[10, 20, 60, 90]]), np.float32([0.9]), np.int64([16]), labels.COCO)
 PAYLOAD = b"detections" * 1000
 root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root makes devices")
@@ -35,11 +36,6 @@ root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reaso
 
 def frame(name: str, *, kind: str = "image", index: int = 0) -> Frame:
     return Frame(media.scene(0), Stream(name, kind), index=index, pts_s=index / 25)
-
-
-def edgecsp(*words: object, **extra: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgecsp", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **{"cwd": REPO, **extra})
 
 
 def source(*paths: Path) -> Any:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Dict
 
@@ -13,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from conftest import REPO, Tiny
 from typer.testing import CliRunner
 
 from edgecsp import backends, importers
@@ -23,6 +20,8 @@ from edgecsp.cli import verify as verify_command
 from edgecsp.errors import EdgecspError, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.types import Classes, Detections
+from support import commands
+from support.tiny import Tiny
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +39,8 @@ def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def edgecsp(folder: Path, *words: object, rc: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgecsp", *map(str, words)]
-    env = {**os.environ, "PYTHONPATH": str(REPO)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder, check=False, env=env)
-    assert done.returncode == rc and "Traceback" not in done.stderr, (done.returncode, done.stderr)
-    return done
+def edgecsp(folder: Path, *words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    return commands.edgecsp(*words, code=code, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +104,7 @@ def test_quantize_refuses_in_words(
     assert "lists no picture" in said(3, "tiny.onnx", _written(home / "empty.txt", "# nothing\n"))
     assert "would replace a source" in said(2, "tiny.onnx", "ranges.json", "-o", "tiny.onnx")
     assert not (home / "x.onnx").exists()
-    started = edgecsp(home, "quantize", "tiny.onnx", "--calib", "calib/?.png", rc=6)
+    started = edgecsp(home, "quantize", "tiny.onnx", "--calib", "calib/?.png", code=6)
     assert started.stderr.startswith("edgecsp: --calib calib/?.png: 10 pictures")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -12,17 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import List, Optional
 
-import exports
-import labelled
-import media
 import pytest
-from conftest import REPO, Tiny
 
-README = (REPO / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> List[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+from support import exports, labelled, media
+from support.documents import blocks
+from support.repository import REPO, child_environment
+from support.tiny import Tiny
 
 
 def commands() -> List[str]:
@@ -53,7 +47,7 @@ def desk(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", *shlex.split(command, comments=True)]
-    env = dict(os.environ, PYTHONPATH=str(REPO), EDGECSP_HOME=str(folder / "home"))
+    env = child_environment(EDGECSP_HOME=str(folder / "home"))
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
 

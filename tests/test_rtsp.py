@@ -21,8 +21,9 @@ import pytest
 from edgecsp.errors import SourceError
 from edgecsp.media import sinks, sources
 from edgecsp.types import Detections
+from support.repository import TESTS
 
-SERVER = Path(__file__).with_name("rtsp_server.py")
+SERVER = TESTS / "support" / "rtsp_server.py"
 USER, PASSWORD = "watcher", "hunter2"
 
 

@@ -16,13 +16,8 @@ from typing import Any, Dict, List
 import numpy as np
 import pytest
 
-REPO = Path(__file__).resolve().parents[1]
-
-
-def edgecsp(*words: object, **extra: Any) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    command = [sys.executable, "-m", "edgecsp", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **{"cwd": REPO, **extra})
+from support.commands import edgecsp
+from support.repository import REPO, child_environment
 
 
 def rows(path: Path) -> List[Dict[str, Any]]:
@@ -117,7 +112,7 @@ def test_ffprobe_accepts_the_mp4(fastest: Path, clip: Path, tmp_path: Path) -> N
 
 
 def test_annotated_copies_go_to_a_new_folder_each_time(fastest: Path, pictures: Path, tmp_path: Path) -> None:
-    env = dict(os.environ, PYTHONPATH=str(REPO))
+    env = child_environment()
     for _ in range(2):
         assert edgecsp("run", pictures, "-m", fastest, "-q", cwd=tmp_path, env=env).returncode == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["1", "2"]
@@ -177,9 +172,7 @@ def test_bad_input_is_one_clear_line(
     words: List[str], code: int, said: str, fastest: Path, pictures: Path, tmp_path: Path
 ) -> None:
     named = {"MODEL": str(fastest), "PICTURES": str(pictures)}
-    done = edgecsp(
-        "run", *[named.get(word, word) for word in words], cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(REPO))
-    )
+    done = edgecsp("run", *[named.get(word, word) for word in words], cwd=tmp_path, env=child_environment())
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
     assert not list(tmp_path.rglob("*.part"))
 
@@ -228,7 +221,7 @@ def test_the_progress_names_each_stream(clip: Path, tmp_path: Path) -> None:
         shutil.copy(str(clip), str(tmp_path / name))
     command = [sys.executable, "-m", "edgecsp", "run", "first.mp4", "second.mp4", "--engine", "null"]
     ours, theirs = pty.openpty()
-    env = dict(os.environ, PYTHONPATH=str(REPO), TERM="xterm", COLUMNS="120")
+    env = child_environment(TERM="xterm", COLUMNS="120")
     with subprocess.Popen(
         [*command, "--json", "x.jsonl"], cwd=tmp_path, env=env, stderr=theirs, stdout=subprocess.DEVNULL
     ) as process:
@@ -247,7 +240,7 @@ def test_the_progress_names_each_stream(clip: Path, tmp_path: Path) -> None:
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
     """A frame that is kept is a slope: 1500 frames of 640x480 are 1.4 GB, their YUV alone 690 MB."""
-    import media
+    from support import media
 
     video = media.video(tmp_path / "long.mp4", 1500, size=(640, 480))
     done = subprocess.run(
@@ -300,7 +293,7 @@ def test_a_two_stage_detector_runs_like_any_other(tiny_picture: Path, tmp_path: 
 
 @pytest.fixture
 def tiny_picture(tmp_path: Path) -> Path:
-    import media
+    from support import media
 
     path = tmp_path / "picture.jpg"
     path.write_bytes(media.jpeg(media.scene(0)))

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
 import av
-import media
 import pytest
-from conftest import REPO
+
+from support import media
+from support.repository import REPO, child_environment
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 UGLY = ("Traceback", "Fatal Python error", "Exception ignored", "Aborted", "terminate called", "KeyboardInterrupt")
@@ -239,7 +240,7 @@ def test_a_closed_stdout(picture: Path, tmp_path: Path) -> None:
 
 
 def test_a_closed_stdin(tmp_path: Path) -> None:
-    closed = shell('"$@" <&-', "run", "-", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPO)})
+    closed = shell('"$@" <&-', "run", "-", cwd=tmp_path, env=child_environment())
     assert closed.returncode == 3 and "standard input, which is closed" in closed.stderr
     assert not list(tmp_path.iterdir())
 

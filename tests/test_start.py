@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -12,11 +11,12 @@ from typing import List
 import cv2
 import numpy as np
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import backends
 from edgecsp.backends import openvino as adapter
 from edgecsp.cache import plans
+from support.repository import REPO, child_environment
+from support.tiny import Tiny
 
 HELP_CPU_S = 0.75  # three times what it should take, for a machine three times as slow
 RUN = """
@@ -46,7 +46,7 @@ def test_help_is_quick() -> None:
 def test_a_second_run_builds_nothing_and_imports_little(engine: str, tmp_path: Path) -> None:
     picture = tmp_path / "x.png"
     cv2.imwrite(str(picture), np.full((48, 64, 3), 90, np.uint8))
-    env = {**os.environ, "EDGECSP_HOME": str(tmp_path / "home"), "PYTHONPATH": str(REPO)}
+    env = child_environment(EDGECSP_HOME=str(tmp_path / "home"))
     said = []
     for _ in range(2):
         words = [sys.executable, "-c", RUN, str(picture), engine]

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, Tuple
 
 import pytest
-import typer
-from conftest import Tiny
 
 from edgecsp import backends
-from edgecsp.cli import app
 from edgecsp.graph import onnx_model
+from support.commands import invoke
+from support.tiny import Tiny
 
 
 @pytest.fixture
@@ -31,12 +30,7 @@ def missing(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def typed(capsys: Any, *words: str) -> Tuple[int, str, str]:
     """The exit code, stdout and stderr of `edgecsp verify`."""
-    try:
-        code = app(["verify", *words, "--threads", "1"], standalone_mode=False)
-    except typer.Exit as stop:
-        code = stop.exit_code
-    out, err = capsys.readouterr()
-    return code or 0, out, err
+    return invoke(capsys, "verify", *words, "--threads", "1")
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])

@@ -7,7 +7,8 @@ from collections import defaultdict
 from typing import Dict, Iterator, List, Tuple
 
 import pytest
-from conftest import REPO
+
+from support.repository import REPO
 
 PACKAGE = REPO / "edgecsp"
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 from typing import Dict, List
 
-import media
 import pytest
-from conftest import REPO
-from corpora import batch, by_source, edgecsp, failures, lines, manifest, parts, tree
 
 from benchmarks import damage
+from support import media
+from support.commands import edgecsp
+from support.corpora import batch, by_source, failures, lines, manifest, parts, tree
+from support.repository import REPO
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from conftest import REPO
+
+from support.repository import REPO
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 

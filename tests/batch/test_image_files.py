@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import images
 import pytest
-from corpora import batch, failures
 
 from edgecsp.batch import corpus
+from support import images
+from support.corpora import batch, failures
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 

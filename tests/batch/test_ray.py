@@ -15,14 +15,16 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Dict, Iterator, List, NamedTuple, Sequence
 
-import media
 import pytest
-from clusters import Cluster, actors, simulated, started
-from conftest import REPO, Tiny
-from corpora import batch, by_source, edgecsp, lines, parts, tree
-from ports import free_port
 
 from edgecsp.graph import onnx_model
+from support import media
+from support.clusters import Cluster, actors, simulated, started
+from support.commands import edgecsp
+from support.corpora import batch, by_source, lines, parts, tree
+from support.ports import free_port
+from support.repository import REPO
+from support.tiny import Tiny
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 if not shutil.which("ray", path=str(Path(sys.executable).parent)):

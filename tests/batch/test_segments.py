@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import av
-import media
 import pytest
 
 from edgecsp.batch import keyframe_index
 from edgecsp.batch.segment import Segment
 from edgecsp.batch.shards import VIDEO, Item, split_video, whole_video
 from edgecsp.media import sources
+from support import media
 
 Told = List[Tuple[int, Optional[float], str]]
 X264: Dict[str, str] = {"preset": "veryfast"}

@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
-import media
 import pytest
-from conftest import REPO
-from corpora import batch, lines
-from ports import await_port, free_port
+
+from support import media
+from support.corpora import batch, lines
+from support.ports import await_port, free_port
+from support.repository import REPO
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 

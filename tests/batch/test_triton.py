@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import importers
 from edgecsp.errors import BadModel, UsageError
@@ -16,6 +15,8 @@ from edgecsp.graph import onnx_model
 from edgecsp.serve import triton
 from edgecsp.types import Model
 from edgecsp.zoo import store
+from support.repository import REPO
+from support.tiny import Tiny
 
 
 def read(path: Path) -> Any:

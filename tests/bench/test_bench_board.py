@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Dict
 
 import pytest
-from conftest import REPO
 
 from edgecsp.system import jetson
+from support.repository import REPO
 
 
 def laid(root: Path, name: str, **changed: str) -> jetson.Board:

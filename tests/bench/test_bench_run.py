@@ -15,8 +15,6 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import cv2
 import numpy as np
 import pytest
-from conftest import REPO, Tiny
-from progressing import RecordedProgress
 
 from edgecsp import backends, bench, zoo
 from edgecsp.bench import BenchSettings, _graph_cost, _rounds, peak
@@ -24,6 +22,10 @@ from edgecsp.bench._process import BenchStopped, Process
 from edgecsp.errors import BuildFailed, EngineUnavailable, OutputError, SourceError, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.zoo import store
+from support.commands import invoke
+from support.progress import RecordedProgress
+from support.repository import REPO, TESTS
+from support.tiny import Tiny
 
 ENGINES = [name for name in backends.names() if backends.is_real(name) and backends.why_not(name, "cpu") is None]
 SHORT = {"duration_s": 0.2, "rounds": 2, "threads": 1}
@@ -188,7 +190,7 @@ def test_the_peak_of_this_machine() -> None:
 
 
 def worker(name: str, **more: Any) -> Process:
-    return Process({"make": f"subjects:{name}", "warm_s": 0.3, **more}, f"{name} on nothing")
+    return Process({"make": f"support.subjects:{name}", "warm_s": 0.3, **more}, f"{name} on nothing")
 
 
 def test_a_round_is_as_long_as_it_was_asked_to_be() -> None:
@@ -246,9 +248,9 @@ def test_a_worker_outlives_nobody(tmp_path: Path) -> None:
     """When its parent is killed it ends by itself: nothing reads its answers any more."""
     code = f"""
 import sys, os, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(TESTS)!r})
 from edgecsp.bench._process import Process
-process = Process({{"make": "subjects:slept", "warm_s": 0.01, "sleep_s": 0.001}}, "x")
+process = Process({{"make": "support.subjects:slept", "warm_s": 0.01, "sleep_s": 0.001}}, "x")
 print(process._child.pid, flush=True)
 time.sleep(60)
 """
@@ -273,7 +275,7 @@ def test_a_row_that_dies_leaves_the_others(quick: None, tiny_file: str, monkeypa
     def request(self: _rounds.Bench, way: Any) -> Dict[str, Any]:
         said = real(self, way)
         if way.engine == "opencv":
-            said.update(make="subjects:killed", calls=250)
+            said.update(make="support.subjects:killed", calls=250)
         return said
 
     monkeypatch.setattr(_rounds.Bench, "_request", request)
@@ -356,14 +358,7 @@ def test_no_gpu_here(quick: None, tiny_file: str) -> None:
 @pytest.fixture
 def typed(quick: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., Tuple[int, str, str]]:
     """`edgecsp bench WORDS` in this process: exit code, stdout, stderr."""
-    from edgecsp.cli import app
-
-    def call(*words: str) -> Tuple[int, str, str]:
-        code = app(["bench", *words], standalone_mode=False)
-        out, err = capsys.readouterr()
-        return code or 0, out, err
-
-    return call
+    return lambda *words: invoke(capsys, "bench", *words)
 
 
 BRIEF = ("--duration", "0.2", "--rounds", "2", "--threads", "1")
@@ -411,7 +406,7 @@ def test_a_gate_is_not_passed_by_rows_that_were_not_measured(typed: Any, tiny_fi
 
 
 def test_a_lost_row_is_partly_done(typed: Any, tiny_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = {"make": "subjects:killed", "calls": 0, "warm_s": 0.1}
+    request = {"make": "support.subjects:killed", "calls": 0, "warm_s": 0.1}
     monkeypatch.setattr(_rounds.Bench, "_request", lambda self, way: request)
     code, out, _ = typed(tiny_file, "-e", "ort", *BRIEF)
     assert code == 4 and "not measured" in out and "was killed (signal 9)" in out

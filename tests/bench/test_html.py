@@ -9,12 +9,12 @@ import copy
 from pathlib import Path
 from typing import Any, Dict, List
 
-import chromium
 import pytest
 
 from edgecsp import bench
 from edgecsp.errors import UsageError
 from edgecsp.media.html import svg
+from support import chromium
 
 browser = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
 MODELS = ("yolov3-tiny", "cspdensenetb-ref-prn")

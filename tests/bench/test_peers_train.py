@@ -14,7 +14,6 @@ from typing import Any, Dict, List
 import cv2
 import numpy as np
 import pytest
-from conftest import REPO
 
 from benchmarks.peers import train, training_data
 from edgecsp import zoo
@@ -22,6 +21,7 @@ from edgecsp.bench import accuracy
 from edgecsp.errors import UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
+from support.repository import REPO
 
 PEERS = REPO / "benchmarks" / "peers"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from conftest import REPO
 
 from benchmarks import readme
 from edgecsp import zoo
+from support.repository import REPO
 
 PAPER = REPO / "benchmarks" / "paper"
 COLUMNS = {"gpu_fps": "gpu", "cpu_fps": "cpu", "mgpu_fps": "mgpu"}

@@ -9,8 +9,6 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import pytest
-from conftest import Tiny
-from progressing import RecordedProgress
 
 from edgecsp import backends, pipeline
 from edgecsp.backends import tuning as tuned
@@ -22,6 +20,11 @@ from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import calibration
 from edgecsp.importers import darknet
 from edgecsp.system import cpu
+from support.commands import invoke
+from support.progress import RecordedProgress
+from support.tiny import Tiny
+
+pytestmark = pytest.mark.usefixtures("own_home")
 
 SHARED = [name for name in ("ort", "openvino") if backends.why_not(name) is None]
 
@@ -119,14 +122,14 @@ def test_what_is_as_fast_as_the_default_does_not_win() -> None:
 
 
 def sleeps(ms: float) -> Dict[str, Any]:
-    return {"make": "subjects:slept", "sleep_s": ms / 1e3}
+    return {"make": "support.subjects:slept", "sleep_s": ms / 1e3}
 
 
 def test_a_candidate_that_dies_leaves_with_its_reason() -> None:
     rows = [row("dies"), row("refuses"), row("lives", default=True)]
     requests = {
-        "dies": {"make": "subjects:killed", "calls": 12},
-        "refuses": {"make": "subjects:refused"},
+        "dies": {"make": "support.subjects:killed", "calls": 12},
+        "refuses": {"make": "support.subjects:refused"},
         "lives": sleeps(3),
     }
     contested(rows, requests, 60.0)
@@ -146,11 +149,6 @@ def test_a_budget_that_is_over_is_told() -> None:
 
 
 # -- real engines ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
@@ -307,14 +305,7 @@ def _coco(test_data: Path) -> Any:
 @pytest.fixture
 def typed(two_cores: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., Tuple[int, str, str]]:
     """`edgecsp WORDS` in this process: exit code, stdout, stderr."""
-    from edgecsp.cli import app
-
-    def call(*words: str) -> Tuple[int, str, str]:
-        code = app([*words], standalone_mode=False)
-        out, err = capsys.readouterr()
-        return code or 0, out, err
-
-    return call
+    return lambda *words: invoke(capsys, *words)
 
 
 def test_tune_run_list_forget(typed: Any, tiny: Tiny, tmp_path: Path, picture: Any) -> None:

@@ -15,8 +15,6 @@ import pytest
 pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 
-from conftest import REPO
-
 from calib import CLASSES, LOOKALIKE_SEEDS, TEST_SEEDS, film, test
 from edgecsp import zoo
 from edgecsp.bench import accuracy
@@ -24,6 +22,7 @@ from edgecsp.errors import EdgecspError
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.types import Detections
+from support.repository import REPO
 
 
 def found(boxes, ids, scores=None):

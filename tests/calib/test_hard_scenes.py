@@ -13,12 +13,12 @@ import pytest
 pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 
 import zxingcpp
-from conftest import REPO
 
 from calib import CLASSES, HARD_SEEDS, LOOKALIKE_SEEDS, TEST_SEEDS, VAL_SEEDS
 from calib.scenes import hard, is_hard, negatives, scene
 from calib.scenes.dice import Dice
 from calib.scenes.symbols import DATAMATRIX
+from support.repository import REPO
 
 FROZEN = REPO / "tests" / "data" / "test_scenes.json"
 """Test scenes as they were when the bundled model was measured: 16x16 grey levels, boxes, class ids."""

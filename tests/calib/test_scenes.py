@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
+
+from support.effort import examples
+from support.repository import REPO
 
 pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 
@@ -27,7 +28,6 @@ from calib.scenes.dice import Dice
 from calib.scenes.picture import Scene
 from calib.scenes.warp import Frame
 
-REPO = Path(__file__).resolve().parents[2]
 DIGEST = """
 import hashlib, sys
 from calib.scenes import scene

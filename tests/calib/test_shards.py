@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from support.repository import REPO
+
 pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 
 from calib import CLASSES, HARD_SEEDS, TEST_SEEDS, VAL_SEEDS, shards
 from calib.scenes import scene
 from edgecsp.bench import accuracy
 from edgecsp.errors import UsageError
-
-REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

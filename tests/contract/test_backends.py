@@ -12,7 +12,6 @@ from typing import Iterator
 import numpy as np
 import onnx
 import pytest
-from conftest import Tiny
 
 from edgecsp import backends
 from edgecsp.errors import BadModel, BuildFailed, EngineUnavailable, UnknownName, UsageError
@@ -20,14 +19,13 @@ from edgecsp.graph import onnx_model, precision
 from edgecsp.processing import preprocess
 from edgecsp.system import cpu
 from edgecsp.types import Model
+from support.engines import require_engine
+from support.tiny import Tiny
 
 
 @pytest.fixture(params=backends.names())
 def engine(request: pytest.FixtureRequest) -> str:
-    lacks = backends.why_not(request.param)
-    if lacks:
-        pytest.skip(f"engine {request.param} {lacks}")
-    return request.param
+    return require_engine(request.param)
 
 
 @pytest.fixture

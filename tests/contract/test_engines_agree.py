@@ -10,16 +10,17 @@ from typing import Dict, Iterator, List, Tuple
 
 import cv2
 import numpy as np
-import oracle
 import pytest
-from coco import ap50
-from conftest import REPO
 
 from edgecsp import backends, pipeline, zoo
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.importers import darknet
 from edgecsp.types import Array, Detections, Model
+from support import oracle
+from support.coco import ap50
+from support.real_models import cfg_of
+from support.repository import REPO, child_environment
 
 ENGINES = [name for name in backends.names() if name != "ort" and backends.is_real(name)]
 OF_SCALE = 1e-3
@@ -102,8 +103,8 @@ def test_opencv_4_gives_the_same_heads(tmp_path: Path) -> None:
             named = {head.name: array for head, array in zip(graph.heads, heads)}
             np.savez(tmp_path / f"{name}-{i}.npz", the_batch=batch, **named)
             wanted += 1
-    child = Path(__file__).with_name("opencv4_session.py")
-    env = {**os.environ, "PYTHONPATH": str(REPO)}
+    child = REPO / "tests" / "support" / "opencv4_session.py"
+    env = child_environment()
     done = subprocess.run([python, str(child), str(tmp_path)], capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
     differences = [float(line.split()[1]) for line in done.stdout.splitlines()]
@@ -120,8 +121,7 @@ Found = Dict[str, Detections]
 @lru_cache(maxsize=None)
 def found(name: str, engine: str, data: Path) -> Found:
     """What a model finds in the 64 pictures on an engine, down to a score of 0.001."""
-    cfg = data / "weights" / f"{name}.cfg"
-    cfg = cfg if cfg.exists() else REPO / "tests" / "data" / f"{name}.cfg"
+    cfg = cfg_of(name, data)
     model = darknet.load(cfg, data / "weights" / f"{name}.weights", data / "weights" / "coco.names").model
     settings = pipeline.Settings(conf=0.001, iou=0.45, max_det=1000)
     with pipeline.Detector(model, backends.open(model, engine, precision="fp32"), settings) as detector:

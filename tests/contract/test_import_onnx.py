@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from exports import ULTRALYTICS, cells, finder, planted
 
-REPO = Path(__file__).resolve().parents[2]
-
-
-def edgecsp(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    command = [sys.executable, "-m", "edgecsp", *map(str, words)]
-    env = {**os.environ, "PYTHONPATH": str(REPO)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, env=env)
+from support.commands import edgecsp
+from support.exports import ULTRALYTICS, cells, finder, planted
 
 
 @pytest.fixture

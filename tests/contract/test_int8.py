@@ -8,7 +8,6 @@ from typing import Dict, Iterator
 import cv2
 import numpy as np
 import pytest
-from conftest import REPO
 
 from edgecsp import backends, importers, pipeline, zoo
 from edgecsp.bench import accuracy
@@ -18,6 +17,7 @@ from edgecsp.graph.precision import calibration
 from edgecsp.importers import darknet
 from edgecsp.processing import preprocess
 from edgecsp.types import Array
+from support.repository import REPO
 
 ENGINES = [name for name in backends.names() if backends.is_real(name) and "int8" in backends.module(name).PRECISIONS]
 COST = 0.010  # of AP50

@@ -11,25 +11,24 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-import media
 import numpy as np
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import backends, pipeline
 from edgecsp.errors import OutputError, SourceError
 from edgecsp.media import sinks, sources
 from edgecsp.types import Frame, Result
+from support import media
+from support.engines import require_engine
+from support.repository import REPO
+from support.tiny import Tiny
 
 SETTINGS = pipeline.Settings(conf=0.3, max_det=20)
 
 
 @pytest.fixture(params=backends.names())
 def engine(request: pytest.FixtureRequest) -> str:
-    lacks = backends.why_not(request.param)
-    if lacks:
-        pytest.skip(f"engine {request.param} {lacks}")
-    return request.param
+    return require_engine(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,15 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
-from conftest import REPO, TINY_CFG
 
 from edgecsp import backends
 from edgecsp.importers import darknet
+from support import oracle
+from support.repository import REPO
+from support.tiny import TINY_CFG
 
-CHILD = REPO / "tests" / "zoo" / "opencv4_heads.py"
+CHILD = REPO / "tests" / "support" / "opencv4_heads.py"
 
 
 def conv(filters: int, size: int = 3, activation: str = "leaky", **options: int) -> str:

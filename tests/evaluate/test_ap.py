@@ -8,12 +8,12 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import pytest
-from effort import EFFORT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecsp.bench.accuracy import AVERAGES, Boxes, Data, LabelledImage, Predictions, score
 from edgecsp.types import Detections
+from support.effort import EFFORT
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 oracle = pytest.importorskip("pycocotools.coco", reason="pycocotools, the oracle, is not installed")

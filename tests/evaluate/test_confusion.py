@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import List, Sequence, Tuple
 
 import cv2
-import media
 import numpy as np
-from effort import EFFORT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +14,8 @@ from edgecsp.bench import accuracy
 from edgecsp.bench.accuracy import Boxes, Data, LabelledImage, Predictions
 from edgecsp.bench.accuracy.confusion import IGNORED, NOTHING, match_boxes
 from edgecsp.types import Detections
+from support import media
+from support.effort import EFFORT
 
 NAMES = ("cat", "dog", "cow")
 Row = Tuple[int, float, float, float, float]

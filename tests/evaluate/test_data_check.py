@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any, List, Tuple
 
 import cv2
-import labelled
 import numpy as np
 import pytest
-import spoiled
-from progressing import RecordedProgress
 from typer.testing import CliRunner
 
 from edgecsp.bench.accuracy import check, inspection
 from edgecsp.cli import app
 from edgecsp.errors import EdgecspError, SourceError, UsageError
 from edgecsp.types import Array
+from support import labelled, spoiled
+from support.progress import RecordedProgress
 
 KINDS = {**spoiled.SURVIVED, **spoiled.FATAL}
 
@@ -89,7 +88,7 @@ def test_headers_alone_show_what_they_can(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_look_gives_the_size_that_decoding_gives(orientation: int, whole: bool, tmp_path: Path) -> None:
-    import media
+    from support import media
 
     path = tmp_path / "a.jpg"
     path.write_bytes(media.jpeg(spoiled.picture(0), orientation))

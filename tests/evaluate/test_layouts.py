@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, Callable
 
-import labelled
 import numpy as np
 import pytest
 
 from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError, SourceError, UsageError
+from support import labelled
 
 
 @pytest.mark.parametrize("layout", labelled.LAYOUTS)
@@ -83,7 +83,7 @@ def test_boxes_are_clipped_and_polygons_boxed(tmp_path: Path) -> None:
 def broken(change: Callable[[Any], Any]) -> Callable[[Path], Path]:
     def made(root: Path) -> Path:
         labelled.coco(root)
-        said = labelled.annotations()
+        said = labelled.coco_annotations()
         (root / "instances.json").write_text(json.dumps(change(said) or said))
         return root / "instances.json"
 

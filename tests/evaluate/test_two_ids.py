@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import cv2
-import exports
 import numpy as np
 from typer.testing import CliRunner
 
 from edgecsp.cli import app
+from support import exports
 
 
 def test_each_id_has_its_detections(tmp_path: Path) -> None:

@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import cv2
-import images
-import labelled
-import media
 import numpy as np
 import pytest
-from conftest import REPO, Tiny
 from typer.testing import CliRunner
 
 import edgecsp
@@ -26,6 +22,9 @@ from edgecsp.errors import EdgecspError
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.importers import darknet
+from support import images, labelled, media
+from support.real_models import cfg_of
+from support.tiny import Tiny
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 ENGINES = [name for name in backends.names() if backends.is_real(name)]
@@ -49,7 +48,7 @@ def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
         x0, y0, x1, y1 = (round(v, 2) for v in each.xyxy)
         rows.append({"id": k, "image_id": i, "category_id": 3 * each.class_id + 1, "bbox": [x0, y0, x1 - x0, y1 - y0]})
     images = [{"id": i, "file_name": f"{i}.png", "height": 80, "width": 96} for i in range(4)]
-    said = {**labelled.annotations(), "images": images, "annotations": rows}
+    said = {**labelled.coco_annotations(), "images": images, "annotations": rows}
     (folder / "drawn/instances.json").write_text(json.dumps(said))
     return folder
 
@@ -211,8 +210,7 @@ REAL = (("yolov3-tiny", 0.5151, 0.5120), ("yolo-fastest-1.1-xl", 0.5513, 0.5532)
 
 
 def real(name: str, data: Path, folder: Path) -> Path:
-    cfg = data / "weights" / f"{name}.cfg"
-    cfg = cfg if cfg.exists() else REPO / "tests" / "data" / f"{name}.cfg"
+    cfg = cfg_of(name, data)
     model = darknet.load(cfg, data / "weights" / f"{name}.weights", data / "weights" / "coco.names").model
     onnx_model.save(model, folder / f"{name}.onnx")
     return folder / f"{name}.onnx"

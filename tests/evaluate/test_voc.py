@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Callable, Tuple
 
-import labelled
 import numpy as np
 import pytest
 
 from edgecsp.bench import accuracy
 from edgecsp.bench.accuracy import layouts
 from edgecsp.errors import NoSplit, SourceError, UsageError
+from support import labelled
 
 
 def xml(name: str, database: str = "Unknown", difficult: int = 0) -> str:

@@ -12,17 +12,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-import coco
 import cv2
 import numpy as np
-import oracle
 import pytest
-from conftest import REPO
 
 from edgecsp import backends
 from edgecsp.importers import darknet
 from edgecsp.processing import decode, nms, preprocess
 from edgecsp.types import Detections, Geometry, Model
+from support import coco, oracle
+from support.real_models import cfg_of
+from support.repository import REPO
 
 GOLDEN = {"yolov3-tiny": "yolov3-tiny-416.json", "yolo-fastest-1.1-xl": "yolo-fastest-1.1-xl-320.json"}
 COUNT = {"yolov3-tiny": 130, "yolo-fastest-1.1-xl": 286}  # golden objects with score >= 0.30
@@ -44,12 +44,9 @@ class Real:
     """A model with real weights and every picture's heads, computed once for each way of resizing."""
 
     def __init__(self, name: str, data: Path) -> None:
-        cfg = data / "weights" / f"{name}.cfg"
         self.name, self.data = name, data
         self.imported = darknet.load(
-            cfg if cfg.exists() else REPO / "tests" / "data" / f"{name}.cfg",
-            data / "weights" / f"{name}.weights",
-            data / "weights" / "coco.names",
+            cfg_of(name, data), data / "weights" / f"{name}.weights", data / "weights" / "coco.names"
         )
         self.model: Model = self.imported.model
         self.pictures = sorted((data / "data" / "coco64" / "images").glob("*.jpg"))

@@ -10,19 +10,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import oracle
 import pytest
-from conftest import REPO
 
 from edgecsp import backends
 from edgecsp.importers import darknet
 from edgecsp.processing import preprocess
+from support import oracle
+from support.real_models import cfg_of
 
 
 @pytest.mark.parametrize("name", ["yolov3-tiny", "yolo-fastest-1.1-xl"])
 def test_heads_are_the_oracles(name: str, test_data: Path) -> None:
-    cfg = test_data / "weights" / f"{name}.cfg"
-    cfg = cfg if cfg.exists() else REPO / "tests" / "data" / f"{name}.cfg"
+    cfg = cfg_of(name, test_data)
     weights = test_data / "weights" / f"{name}.weights"
     model = darknet.load(cfg, weights).model
     session = backends.open(model, "ort")

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Tuple
 
 import numpy as np
-import oracle
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edgecsp.processing import decode
 from edgecsp.types import Yolo
+from support import oracle
+from support.effort import examples
 
 
 @dataclass

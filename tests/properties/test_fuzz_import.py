@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPO
-from effort import EFFORT
+
+from support.effort import EFFORT
+from support.repository import TESTS, child_environment
 
 CASES = 3000 * EFFORT
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the child bounds its memory with setrlimit")
 def test_mutated_files_are_refused_or_become_models(tmp_path: Path) -> None:
-    path = os.pathsep.join([str(REPO), str(REPO / "tests")])
     done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            str(Path(__file__).with_name("fuzz_import.py")),
-            "1",
-            str(CASES),
-            str(tmp_path),
-        ],
-        env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, "-W", "error", str(TESTS / "support" / "fuzz_import.py"), "1", str(CASES), str(tmp_path)],
+        env=child_environment(TESTS),
         capture_output=True,
         text=True,
         timeout=300 * EFFORT,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import oracle
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp.processing.preprocess import GREY, prepare
 from edgecsp.types import RESIZES, Input
+from support import oracle
+from support.effort import examples
 
 sides = st.integers(1, 90)
 hws = st.tuples(sides, sides)

@@ -7,12 +7,12 @@ from typing import Tuple
 import cv2
 import numpy as np
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp.processing.preprocess import prepare
 from edgecsp.types import Input
+from support.effort import examples
 
 sides = st.integers(1, 700)
 networks = st.sampled_from([(64, 64), (64, 96), (128, 32), (80, 80), (160, 96)])

@@ -10,11 +10,8 @@ from typing import Any, List
 import numpy as np
 import onnx
 import pytest
-from conftest import Tiny
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from test_darknet_equals_oracle import Case, assert_close, cases, run
 
 from edgecsp import backends, importers
 from edgecsp.errors import BadModel, EdgecspError, UsageError
@@ -23,6 +20,9 @@ from edgecsp.graph.export import RandomWeights
 from edgecsp.graph.layers import Net
 from edgecsp.processing.preprocess import prepare
 from edgecsp.types import RESIZES, Input, Model, Scores, Yolo
+from support.darknet_nets import Case, assert_close, cases, run
+from support.effort import examples
+from support.tiny import Tiny
 
 
 def said_by(model: Model) -> Any:

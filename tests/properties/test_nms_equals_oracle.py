@@ -6,14 +6,14 @@ from typing import Tuple
 from unittest import mock
 
 import numpy as np
-import oracle
-from effort import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edgecsp.processing import nms
 from edgecsp.processing.decode import Candidates
+from support import oracle
+from support.effort import examples
 
 HW = (96, 160)
 

@@ -10,14 +10,14 @@ from unittest import mock
 
 import cv2
 import numpy as np
-import oracle
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp.processing import preprocess
 from edgecsp.types import Input
+from support import oracle
+from support.effort import examples
 
 sides = st.integers(1, 70)
 

@@ -10,8 +10,6 @@ from typing import Any, Dict, Iterator
 import cv2
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +21,8 @@ from edgecsp.pipeline import Settings
 from edgecsp.serve import app, header, multipart, openapi
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
+from support import images, served
+from support.tiny import Tiny
 
 LOW = "conf=0.001"
 
@@ -36,8 +36,7 @@ def site(tiny: Tiny) -> Iterator[served.Site]:
 
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
-    y, x = np.mgrid[:61, :83]
-    return np.stack([(x * 3) % 256, (y * 4) % 256, (x * y) % 256], 2).astype(np.uint8)
+    return images.gradient()
 
 
 def expected(tiny: Tiny, image: np.ndarray, **settings: Any) -> Dict[str, Any]:

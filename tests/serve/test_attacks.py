@@ -7,11 +7,11 @@ from typing import Iterator
 
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 
 from benchmarks import attack_table, attacks, proc
 from edgecsp.serve.live import StreamState
+from support import served
+from support.tiny import Tiny
 
 ENDLESS = {"one-byte-bodies", "slow-headers", "unread-answers"}
 

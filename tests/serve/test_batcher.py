@@ -8,13 +8,13 @@ from typing import Any, Callable, List
 
 import numpy as np
 import pytest
-from conftest import Tiny
 
 from edgecsp import pipeline
 from edgecsp.errors import EngineFailed, ServerOverloaded, SessionHung
 from edgecsp.pipeline import Detector, Settings
 from edgecsp.serve.inference_pool import InferencePool
 from edgecsp.types import Detections
+from support.tiny import Tiny
 
 LOW = Settings(conf=0.001)
 

@@ -13,13 +13,13 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-import served
-from conftest import Tiny
-from watching import eventually, found, frame
-
 from edgecsp.serve import events, homeassistant, mqtt, webhooks
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
+from support import served
+from support.tiny import Tiny
+from support.waiting import eventually
+from support.watching import found, frame
 
 
 @pytest.fixture

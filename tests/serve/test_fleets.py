@@ -8,8 +8,6 @@ from types import SimpleNamespace
 from typing import List
 
 import pytest
-from conftest import REPO
-from watching import eventually, found, frame
 
 from edgecsp.serve import events, mqtt, site, webhooks
 from edgecsp.serve.guard import ALIVE
@@ -17,6 +15,9 @@ from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import MOST, MOST_BYTES, Spool
 from edgecsp.system.jetson import Board
+from support.repository import REPO
+from support.waiting import eventually
+from support.watching import found, frame
 
 PAGE = (REPO / "docs" / "fleets.md").read_text("utf-8")
 URL = "mqtts://broker.example/site-7/box-3"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
-import images
-import media
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 
 from edgecsp.serve.openapi import document
+from support import images, media, served
+from support.tiny import Tiny
 
 
 @pytest.fixture(scope="module")

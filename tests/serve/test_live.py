@@ -11,7 +11,6 @@ from typing import Any, List
 import cv2
 import numpy as np
 import pytest
-from watching import LABELS, eventually, found, frame
 
 from edgecsp.media import draw
 from edgecsp.pipeline import Settings
@@ -19,6 +18,8 @@ from edgecsp.serve import events
 from edgecsp.serve.address import short, shown
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Classes
+from support.waiting import eventually
+from support.watching import LABELS, found, frame
 
 
 def decoded(data: bytes) -> Any:

@@ -7,25 +7,19 @@ miss.
 from __future__ import annotations
 
 import json
-import os
 import time
-from pathlib import Path
 from typing import List
 
 import numpy as np
-import served
-from conftest import Tiny
 
 from benchmarks import serve as bench
 from edgecsp import pipeline
 from edgecsp.media.sinks.rows import as_json
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
-
-
-def rss() -> int:
-    """Bytes of this process in memory. Linux."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+from support import served
+from support.processes import resident_bytes
+from support.tiny import Tiny
 
 
 def drawn(count: int) -> List[np.ndarray]:
@@ -43,7 +37,7 @@ def test_32_callers_get_their_own_answers_and_memory_is_flat(tiny: Tiny) -> None
             said = bench.asked(site.port, taken, expected, 32, 1.5)
             assert said["wrong"] == 0
             count += int(said["count"])
-            sizes.append(rss())
+            sizes.append(resident_bytes())
         assert count > 300 and sizes[2] - sizes[0] < 20 << 20, sizes
         assert site.batcher.restarts == 0
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any, Dict, Tuple
 
 import pytest
-from watching import found, frame
 
 from edgecsp.errors import EngineUnavailable
 from edgecsp.serve import events, mqtt, webhooks
@@ -17,6 +16,7 @@ from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import Spool
 from edgecsp.system.jetson import Board
+from support.watching import found, frame
 
 parser = pytest.importorskip("prometheus_client.parser")
 

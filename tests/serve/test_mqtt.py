@@ -19,9 +19,6 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
-from conftest import REPO
-from ports import free_port
-from watching import LABELS, eventually, found, frame, threads
 
 from edgecsp.errors import EngineUnavailable, OutputError, UsageError
 from edgecsp.pipeline import Settings
@@ -30,6 +27,10 @@ from edgecsp.serve.event_throttle import EventThrottle
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
 from edgecsp.serve.spool import Spool
+from support.ports import free_port
+from support.repository import REPO
+from support.waiting import eventually
+from support.watching import LABELS, found, frame, threads
 
 client = pytest.importorskip("paho.mqtt.client")
 
@@ -251,7 +252,7 @@ sys.path[:0] = {sys.path!r}
 from edgecsp.serve import events, mqtt
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.spool import Spool
-from watching import found, frame
+from support.watching import found, frame
 bus = events.Bus()
 spool = Spool({str(tmp_path / "x.db")!r})
 sender = mqtt.Mqtt(mqtt.broker({broker.url()!r}), [StreamState("0", "door")], bus, every_s=0.0, spool=spool)

@@ -12,18 +12,18 @@ import time
 from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
-import chromium
 import cv2
 import numpy as np
 import pytest
-import served
-from conftest import REPO, Tiny
 
 from edgecsp import pipeline
 from edgecsp.media import draw, sources
 from edgecsp.serve import streams
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Detections
+from support import chromium, served
+from support.repository import REPO
+from support.tiny import Tiny
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
 TOKEN = "correct-horse-battery-staple"

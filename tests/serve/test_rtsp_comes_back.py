@@ -7,18 +7,19 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import Any, Iterator, List
 
 import pytest
-from watching import Finds, eventually, handles, threads
 
 from edgecsp.media import sources
 from edgecsp.serve import events, streams
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
+from support.repository import TESTS
+from support.waiting import eventually
+from support.watching import Finds, handles, threads
 
-SERVER = Path(__file__).resolve().parents[1] / "rtsp_server.py"
+SERVER = TESTS / "support" / "rtsp_server.py"
 USER, PASSWORD = "watcher", "hunter2"
 KILLS = 20
 

@@ -15,13 +15,14 @@ from typing import Any, Iterator, List
 
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 
 from edgecsp import serve
 from edgecsp.errors import UsageError
 from edgecsp.serve import guard
 from edgecsp.serve.live import StreamState
+from support import served
+from support.processes import resident_bytes
+from support.tiny import Tiny
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -172,19 +173,14 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
 
-def rss() -> int:
-    """Bytes of this process in memory. Linux."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def test_a_picture_of_400_megapixels_is_refused_at_its_header(tiny: Tiny) -> None:
     with served.served(tiny.model) as site:
-        before, begun = rss(), time.monotonic()
+        before, begun = resident_bytes(), time.monotonic()
         said = site.ask("/v1/detect", bomb(20000, 20000))
         assert said.status == 413 and "20000x20000, 400 megapixels" in said.json["error"]
         form, headers = served.multipart(image=bomb(20000, 20000))
         assert site.ask("/v1/vision/detection", form, headers=headers).status == 413
-        assert time.monotonic() - begun < 5 and rss() - before < 50 << 20
+        assert time.monotonic() - begun < 5 and resident_bytes() - before < 50 << 20
 
 
 def test_a_jpeg_of_a_thousand_scans(site: served.Site) -> None:
@@ -209,7 +205,7 @@ def test_a_body_that_says_it_is_too_large(site: served.Site) -> None:
 
 
 def test_a_gigabyte_in_chunks_is_refused_in_bounded_memory(site: served.Site) -> None:
-    before, chunk, sent = rss(), b"40000\r\n" + b"x" * 0x40000 + b"\r\n", 0
+    before, chunk, sent = resident_bytes(), b"40000\r\n" + b"x" * 0x40000 + b"\r\n", 0
     held, _ = site.raw(b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n")
     held.sendall(b"\r\n")
     highest = before
@@ -217,7 +213,7 @@ def test_a_gigabyte_in_chunks_is_refused_in_bounded_memory(site: served.Site) ->
         for _ in range(4096):
             held.sendall(chunk)
             sent += 1
-            highest = max(highest, rss())
+            highest = max(highest, resident_bytes())
     with contextlib.suppress(ConnectionError):
         answer = served.read_header(held)
         assert answer.startswith(b"HTTP/1.1 413")
@@ -280,7 +276,7 @@ def told(site: served.Site, *pieces: bytes) -> bytes:
     ids=["value", "name", "fields", "target", "lines", "extension", "chunks", "trailer", "trailers"],
 )
 def test_what_is_no_body_is_bounded(site: served.Site, begin: bytes, more: bytes) -> None:
-    before, sent, began = rss(), 0, time.monotonic()
+    before, sent, began = resident_bytes(), 0, time.monotonic()
     held = socket.create_connection(("127.0.0.1", site.port), 10)
     answer = b""
     with contextlib.closing(held), contextlib.suppress(ConnectionError):
@@ -291,7 +287,7 @@ def test_what_is_no_body_is_bounded(site: served.Site, begin: bytes, more: bytes
         answer = served.read_header(held)
     assert sent < 16 << 20, "it was cut off"
     assert answer.split()[1:2] in ([], [b"431"], [b"400"]) and time.monotonic() - began < 5
-    assert rss() - before < 30 << 20
+    assert resident_bytes() - before < 30 << 20
     assert site.ask("/v2").status == 200
 
 
@@ -349,9 +345,9 @@ def test_requests_that_come_together_are_answered_in_turn(site: served.Site) -> 
     last = get(b"/v2/health/ready", b"Connection: close\r\n")
     answer = told(site, get(b"/v2") + HEAD + b"Content-Length: 1\r\n\r\nx" + get(b"/none") + last)
     assert [piece[:3] for piece in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"415", b"404", b"200"]
-    before = rss()
+    before = resident_bytes()
     answer = told(site, get(b"/v2") * 20000)
-    assert answer.count(b"HTTP/1.1 ") <= 20 and rss() - before < 30 << 20, "then the connection is closed"
+    assert answer.count(b"HTTP/1.1 ") <= 20 and resident_bytes() - before < 30 << 20, "then the connection is closed"
     assert site.ask("/v2").status == 200
 
 

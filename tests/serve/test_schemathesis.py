@@ -11,10 +11,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import served
-from conftest import Tiny
 
 from edgecsp.serve.live import StreamState
+from support import served
+from support.tiny import Tiny
 
 PROGRAM = os.environ.get("EDGECSP_SCHEMATHESIS") or shutil.which("schemathesis")
 CHECKS = (

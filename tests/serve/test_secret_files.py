@@ -14,9 +14,9 @@ from edgecsp.cache import plans
 from edgecsp.cli import serve as serve_cli
 from edgecsp.errors import IntegrityError, UsageError
 from edgecsp.serve import site
+from support.repository import REPO
 
 TOKEN = "0123456789abcdef"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o666, 0o444])
@@ -68,7 +68,7 @@ def test_a_key_of_another_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_service_keeps_its_environment_to_itself() -> None:
-    page = (ROOT / "docker" / "README.md").read_text("utf-8")
+    page = (REPO / "docker" / "README.md").read_text("utf-8")
     lines = [line for line in page.splitlines() if "edgecsp.env /etc/edgecsp.env" in line]
     assert lines
     assert all("install -m 600" in line for line in lines)

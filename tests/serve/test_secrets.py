@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-import media
 import pytest
-from ports import free_port
-from watching import eventually
+
+from support import media
+from support.ports import free_port
+from support.waiting import eventually
 
 pytest.importorskip("uvicorn")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import re
 import signal
 import socket
@@ -16,11 +15,11 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 import pytest
-import served
-from conftest import REPO
 
 from edgecsp import cli
 from edgecsp.serve import bound
+from support import served
+from support.repository import REPO, child_environment
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -40,7 +39,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 @contextlib.contextmanager
 def started(*words: str, **more: str) -> Iterator[Tuple[subprocess.Popen, str, List[str]]]:
     """The program, where it answers, and what it said until then."""
-    env = {**os.environ, "PYTHONPATH": str(REPO), **more}
+    env = child_environment(**more)
     command = [sys.executable, "-m", "edgecsp", "serve", "--port", "0", "--threads", "1", "--engine", "ort", *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:

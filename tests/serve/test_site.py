@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-import media
 import pytest
 
 from edgecsp.errors import EdgecspError, SourceError, UnknownName, UsageError
 from edgecsp.serve import site
 from edgecsp.serve.site_keys import KEYS, line_of, schema
+from support import media
+from support.commands import edgecsp
 
 WHOLE = """\
 model = "codes"
@@ -223,10 +223,6 @@ def test_lines_are_found() -> None:
     assert line_of(text, ("b", 1)) == 4
     assert line_of(text, ("b", 1, "missing")) == 4
     assert line_of(text, ("nowhere",)) is None
-
-
-def edgecsp(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "edgecsp", *words], capture_output=True, text=True, timeout=120)
 
 
 def test_the_command_checks_a_site_and_prints_the_schema(folder: Path) -> None:

@@ -6,9 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
-import media
 import pytest
-from watching import Camera, Finds, eventually, handles, threads
 
 from edgecsp import pipeline
 from edgecsp.errors import EngineFailed, SourceError, UsageError
@@ -18,6 +16,9 @@ from edgecsp.serve import events, streams
 from edgecsp.serve.inference_pool import InferencePool
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
+from support import media
+from support.waiting import eventually
+from support.watching import Camera, Finds, handles, threads
 
 QUICK: Dict[str, Any] = {"stale_s": 0.4, "backoff": lambda: Backoff(0.02, 0.1)}
 

@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-import served
-from conftest import Tiny
-from watching import eventually, frame
-
 from edgecsp.media.sources import Source
 from edgecsp.serve import app, app_state, events, openapi, streams, unexpected, webhooks
 from edgecsp.serve.live import StreamState
+from support import served
+from support.tiny import Tiny
+from support.waiting import eventually
+from support.watching import frame
 
 
 class Bug(Exception):

@@ -11,12 +11,12 @@ from typing import Any, Iterator, List
 
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 
 from edgecsp import serve
 from edgecsp.errors import HTTPRequestError
 from edgecsp.serve.live import StreamState
+from support import served
+from support.tiny import Tiny
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterator, List
 
 import numpy as np
 import pytest
-import served
-from conftest import Tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp import pipeline
+from support import images, served
+from support.tiny import Tiny
 
 BASE = "/v2/models/tiny"
 
@@ -26,8 +26,7 @@ def site(tiny: Tiny) -> Iterator[served.Site]:
 
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
-    y, x = np.mgrid[:61, :83]
-    return np.stack([(x * 3) % 256, (y * 4) % 256, (x * y) % 256], 2).astype(np.uint8)
+    return images.gradient()
 
 
 def infer(site: served.Site, said: Any, rest: bytes = b"", **headers: str) -> served.Answer:

@@ -11,12 +11,13 @@ import time
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from watching import eventually, found, frame, threads
 
 from edgecsp.errors import UsageError
 from edgecsp.serve import events, webhooks
 from edgecsp.serve.retry import Backoff
 from edgecsp.serve.webhooks import Webhooks, hook
+from support.waiting import eventually
+from support.watching import found, frame, threads
 
 QUICK: Dict[str, Any] = {"every_s": 0.0, "backoff": lambda: Backoff(0.01, 0.05)}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import List
 
 import cv2
-import media
 import numpy as np
 import pytest
-import spoiled
+
+from support import media, spoiled
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 

@@ -114,9 +114,9 @@ def test_training_begins_with_the_model_in_the_box_where_the_backbone_is_the_sam
 
 def test_a_run_begins_with_codes_and_opens_as_a_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
-    from test_training import draw
+    from support.shapes import draw_shapes
 
-    data, lines = draw(tmp_path / "shapes", 4), []
+    data, lines = draw_shapes(tmp_path / "shapes", 4), []
     monkeypatch.chdir(tmp_path)
     with pytest.warns(DeprecationWarning, match=r"tell= is deprecated .* use logging") as warned:
         run = edgecsp.train(MODEL, data, epochs=1, batch=4, imgsz=64, workers=0, tell=lines.append)

@@ -11,8 +11,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-from test_training import draw  # noqa: E402
-
 from edgecsp import backends, importers, zoo  # noqa: E402
 from edgecsp.errors import BadModel, SourceError, UsageError  # noqa: E402
 from edgecsp.importers import darknet  # noqa: E402
@@ -21,6 +19,7 @@ from edgecsp.importers.darknet import weights as weights_file  # noqa: E402
 from edgecsp.train import TrainSettings, from_cfg, train  # noqa: E402
 from edgecsp.train.model import trainable  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
 
 # Depthwise convolutions, groups, a gate a channel, SAM, Maxout, a sum of fewer channels; anchor 2 is of both heads.
 CFG = """[net]
@@ -128,7 +127,7 @@ QUICK = TrainSettings(epochs=2, batch=4, warmup=4)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("shapes"), 4)
+    return draw_shapes(tmp_path_factory.mktemp("shapes"), 4)
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-from test_training import draw  # noqa: E402
-
 from edgecsp import zoo  # noqa: E402
 from edgecsp.errors import SourceError, UsageError  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
@@ -23,6 +21,7 @@ from edgecsp.train.loss import ciou, predict  # noqa: E402
 from edgecsp.train.model import Layout, masks_of  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
 from edgecsp.train.start import Start, find_teacher  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
 
 MODEL = "cspdensenetb-ref-prn"
 
@@ -115,7 +114,7 @@ def test_who_cannot_teach() -> None:
 
 @pytest.mark.slow
 def test_a_run_learns_from_another_whose_images_it_has_no_labels_of(tmp_path: Path) -> None:
-    data = draw(tmp_path / "shapes")
+    data = draw_shapes(tmp_path / "shapes")
     quick = TrainSettings(epochs=25, batch=6, imgsz=96, warmup=10, mosaic=0.3, scale=0.2)
     first = train(MODEL, data, settings=quick, weights="codes", out=tmp_path / "teacher", workers=0)
     taught = replace(quick, epochs=2, distill=str(first.onnx))

@@ -16,13 +16,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-from test_training import draw  # noqa: E402
-
 from edgecsp import backends, importers  # noqa: E402
 from edgecsp.errors import BuildFailed  # noqa: E402
 from edgecsp.importers import darknet  # noqa: E402
 from edgecsp.train import TrainSettings, result, train  # noqa: E402
 from edgecsp.train.model import Layout  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
 
 MODEL = "cspdensenetb-ref-prn"
 QUICK = TrainSettings(epochs=1, batch=4, imgsz=64, warmup=4)
@@ -31,7 +30,7 @@ NAMES = ("best.onnx", "best.cfg", "best.weights")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("shapes"), 4)
+    return draw_shapes(tmp_path_factory.mktemp("shapes"), 4)
 
 
 @pytest.fixture(scope="module")

@@ -17,20 +17,19 @@ from typing import Any, Dict
 
 import pytest
 
+from support.repository import TESTS, child_environment
+
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-import toy_run  # noqa: E402
-import toy_zoo  # noqa: E402
-from test_training import draw  # noqa: E402
-from toy_run import QUICK  # noqa: E402
-
-from edgecsp import zoo  # noqa: E402
 from edgecsp.errors import UsageError  # noqa: E402
 from edgecsp.train import TrainSettings, distributed  # noqa: E402
 from edgecsp.train.data import Steps  # noqa: E402
 from edgecsp.train.model import Layout  # noqa: E402
 from edgecsp.train.run import pick_device  # noqa: E402
 from edgecsp.train.trainer import Trainer  # noqa: E402
+from support import toy_run, toy_zoo  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
+from support.toy_run import QUICK  # noqa: E402
 
 EXACT = (
     "import torch\n"
@@ -46,14 +45,14 @@ def start(code: str, *words: object, processes: int = 1) -> Any:
     if processes > 1:
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         command = [sys.executable, *torchrun, *command[1:]]
-    return subprocess.run(command, capture_output=True, text=True, env=toy_run.environment(), timeout=400)
+    return subprocess.run(command, capture_output=True, text=True, env=child_environment(TESTS), timeout=400)
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_learn_what_one_with_the_doubled_batch_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = draw(tmp_path / "data", 16)
+    data = draw_shapes(tmp_path / "data", 16)
     base: Any = ("--data", data, "--epochs", 4, "--imgsz", 64, "--workers", 0, "--weights", "none", "--device", "cpu")
     base = (*base, "--lr", 0.02)
     held: Dict[int, Any] = {}
@@ -72,7 +71,7 @@ def test_two_processes_learn_what_one_with_the_doubled_batch_does(
     for a, b in zip(one, two):
         for key in ("loss", "box", "objectness", "classes", "lr"):
             assert b[key] == pytest.approx(a[key], rel=1e-4), (a["step"], key)
-    monkeypatch.setattr(zoo, "_entries", lambda: toy_zoo.entries(None))
+    toy_zoo.add(monkeypatch)
     layout = Layout.from_dict(json.loads((tmp_path / "of1" / "run.json").read_text())["layout"])
     fresh = Trainer(layout, TrainSettings(imgsz=64), 1).network.state_dict()
     assert max(float((fresh[key] - value).abs().max()) for key, value in ours["network"].items()) > 2e-3  # they learn
@@ -92,12 +91,12 @@ def test_an_error_is_said_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("ends", ["torchrun is asked to end", "a process is killed"])
 def test_an_end_of_one_is_the_end_of_all(ends: str, tmp_path: Path) -> None:
-    data, folder = draw(tmp_path / "data", 16), tmp_path / "run"
+    data, folder = draw_shapes(tmp_path / "data", 16), tmp_path / "run"
     words = toy_run.command(
         toy_run.SAVE_ALWAYS, "--data", data, *QUICK, "--epochs", 4000, "--device", "cpu", "--name", folder
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words[1:]]
-    process = subprocess.Popen(torchrun, stderr=subprocess.PIPE, text=True, env=toy_run.environment())
+    process = subprocess.Popen(torchrun, stderr=subprocess.PIPE, text=True, env=child_environment(TESTS))
     late = time.monotonic() + 200
     while time.monotonic() < late and not (folder / "best.pt").exists():
         time.sleep(0.1)

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPO
+
+from support.repository import REPO
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
-
-from test_training import draw  # noqa: E402
 
 import edgecsp  # noqa: E402
 from edgecsp import zoo  # noqa: E402
 from edgecsp.importers.darknet import weights, writing  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
 
 SECTION = re.search(r"^## Train: .*?(?=^## )", (REPO / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
 QUICK = " --epochs 1 --imgsz 64 --batch 4 --workers 0"
@@ -30,7 +30,7 @@ QUICK = " --epochs 1 --imgsz 64 --batch 4 --workers 0"
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that holds what the README speaks of."""
     monkeypatch.chdir(tmp_path)
-    draw(tmp_path / "cards", 4)
+    draw_shapes(tmp_path / "cards", 4)
     (tmp_path / "photos").symlink_to(tmp_path / "cards" / "images" / "val")
     (tmp_path / "photo.jpg").symlink_to(tmp_path / "photos" / "0.png")
     return tmp_path

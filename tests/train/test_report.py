@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-import chromium
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from edgecsp.bench.accuracy import Boxes, ClassScore, Data, LabelledImage, Predictions, Score
 from edgecsp.train import curves, report
 from edgecsp.types import Detections
+from support import chromium
 
 browser = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
 HOSTILE = "<script>alert(1)</script>"

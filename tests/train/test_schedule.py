@@ -9,34 +9,19 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-import toy_zoo  # noqa: E402
-from test_training import draw  # noqa: E402
-
-from edgecsp import zoo  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
 from edgecsp.train.loss import Loss  # noqa: E402
-from edgecsp.train.model import Layout  # noqa: E402
 from edgecsp.train.trainer import CLIP, Trainer  # noqa: E402
 from edgecsp.types import Yolo  # noqa: E402
-
-ANCHORS = ((8.0, 10.0), (20.0, 30.0))
+from support import toy_zoo  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
+from support.toy_training import batch, trainer  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(zoo, "_entries", lambda: toy_zoo.entries(None))
+    toy_zoo.add(monkeypatch)
     yield
-
-
-def trainer(steps: int = 100, labels: Any = ("a", "b"), **more: Any) -> Trainer:
-    layout = Layout("toy", 64, labels, ANCHORS, ((0, 1),))
-    return Trainer(layout, TrainSettings(**{"batch": 2, "imgsz": 64, **more}), steps)
-
-
-def batch(seed: int = 0) -> Any:
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8, generator=generator)
-    return images, torch.tensor([[0, 0, 30.0, 30, 20, 20, 1], [1, 1, 20.0, 40, 12, 16, 1]])
 
 
 def copied(made: Trainer) -> Any:
@@ -122,7 +107,7 @@ def test_batches_differ_in_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return learn(self, images, targets)
 
     monkeypatch.setattr(Trainer, "learn", seen)
-    data = draw(tmp_path / "data", 8)
+    data = draw_shapes(tmp_path / "data", 8)
     settings = TrainSettings(epochs=6, batch=2, imgsz=160, multi_scale=True)
     train("toy", data, settings=settings, weights="none", out=tmp_path / "run", workers=0)
     assert {shape[2] for shape in sizes} == {128, 160, 192} and all(shape[2] == shape[3] for shape in sizes)

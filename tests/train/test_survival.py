@@ -12,18 +12,18 @@ from typing import Any, Dict, Iterator
 
 import pytest
 
+from support.repository import TESTS, child_environment
+
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-import toy_run  # noqa: E402
-import toy_zoo  # noqa: E402
-from test_training import draw  # noqa: E402
-from toy_run import QUICK, SAVE_ALWAYS  # noqa: E402
-
-from edgecsp import zoo  # noqa: E402
 from edgecsp.errors import BadWeights, SourceError, Stopped, UsageError  # noqa: E402
 from edgecsp.system import memory  # noqa: E402
 from edgecsp.train import TrainSettings, loop, train  # noqa: E402
 from edgecsp.train.trainer import Trainer  # noqa: E402
+from support import toy_run, toy_zoo  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
+from support.toy_run import QUICK, SAVE_ALWAYS  # noqa: E402
+from support.toy_training import batch, trainer  # noqa: E402
 
 TOY = TrainSettings(epochs=2, batch=4, imgsz=64)
 UGLY = ("Traceback", "Exception ignored", "KeyboardInterrupt")
@@ -32,13 +32,13 @@ UGLY = ("Traceback", "Exception ignored", "KeyboardInterrupt")
 @pytest.fixture(scope="module", autouse=True)
 def toy() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "_entries", lambda: toy_zoo.entries(None))
+        toy_zoo.add(patch)
         yield
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("shapes"))
+    return draw_shapes(tmp_path_factory.mktemp("shapes"))
 
 
 @pytest.fixture(scope="module")
@@ -77,21 +77,8 @@ def after(monkeypatch: pytest.MonkeyPatch, step: int, do: Any) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0)
 
 
-def trainer(**more: Any) -> Trainer:
-    from edgecsp.train.model import Layout
-
-    layout = Layout("toy", 64, ("a", "b"), ((8.0, 10.0), (20.0, 30.0)), ((0, 1),))
-    return Trainer(layout, TrainSettings(**{"batch": 2, "imgsz": 64, "warmup": 1, **more}), 100)
-
-
-def batch(seed: int = 0) -> Any:
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8, generator=generator)
-    return images, torch.tensor([[0, 0, 30.0, 30, 20, 20, 1], [1, 1, 20.0, 40, 12, 16, 1]])
-
-
 def test_a_step_that_is_no_number_changes_nothing() -> None:
-    made = trainer()
+    made = trainer(warmup=1)
     made.learn(*batch())
     before = {key: value.clone() for key, value in made.network.state_dict().items()}
     spoilt = torch.full((2, 3, 64, 64), float("nan"))
@@ -124,7 +111,7 @@ def test_a_loss_that_stays_no_number_ends_the_run(
 
 
 def test_ten_such_steps_say_the_rate() -> None:
-    made = trainer(lr=0.5)
+    made = trainer(warmup=1, lr=0.5)
     spoilt = torch.full((2, 3, 64, 64), float("nan"))
     with pytest.raises(UsageError, match=r"no number for 10 steps, at a learning rate of 0\..*than 0\.5"):
         for _ in range(20):
@@ -134,7 +121,7 @@ def test_ten_such_steps_say_the_rate() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_vanishes(workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = draw(tmp_path / "data")
+    data = draw_shapes(tmp_path / "data")
     monkeypatch.setattr(memory, "free", lambda: memory.Memory(0, 0))
     images = sorted((tmp_path / "data" / "images" / "train").iterdir())
 
@@ -188,7 +175,7 @@ def test_signals_save_and_say_how_to_go_on(number: int, code: int, data: Path, t
     folder = tmp_path / "run"
     words = ("--data", data, *QUICK, "--epochs", "4000", "--name", folder)
     process = subprocess.Popen(
-        toy_run.command(SAVE_ALWAYS, *words), stderr=subprocess.PIPE, text=True, env=toy_run.environment()
+        toy_run.command(SAVE_ALWAYS, *words), stderr=subprocess.PIPE, text=True, env=child_environment(TESTS)
     )
     late = time.monotonic() + 120
     while time.monotonic() < late and not (folder / "best.pt").exists():

@@ -14,10 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-import toy_zoo  # noqa: E402
-from test_training import draw  # noqa: E402
-
-from edgecsp import pipeline, zoo  # noqa: E402
+from edgecsp import pipeline  # noqa: E402
 from edgecsp.bench.accuracy import Boxes, Data, LabelledImage  # noqa: E402
 from edgecsp.errors import SourceError, Stopped, UnknownName, UsageError  # noqa: E402
 from edgecsp.train import TrainSettings, sightings, teacher, train  # noqa: E402
@@ -25,13 +22,15 @@ from edgecsp.train.data import Images  # noqa: E402
 from edgecsp.train.sightings import Sighting  # noqa: E402
 from edgecsp.train.teacher import Teaching, class_map, open_model, teach, unlabelled_images, widen  # noqa: E402
 from edgecsp.types import Input, Model, Yolo  # noqa: E402
+from support import toy_zoo  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
 
 SHARED = Path(os.environ.get("EDGECSP_TEST_DATA", "/nothing"))
 
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(zoo, "_entries", lambda: toy_zoo.entries(None))
+    toy_zoo.add(monkeypatch)
     yield
 
 
@@ -168,7 +167,7 @@ def test_it_looks_once_and_keeps_what_it_saw(
 def test_a_taught_run_goes_on_without_looking_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: List[str]
 ) -> None:
-    path = draw(tmp_path / "data", 8)
+    path = draw_shapes(tmp_path / "data", 8)
     more = tmp_path / "more"
     more.mkdir()
     for i, file in enumerate(sorted((tmp_path / "data" / "images" / "train").iterdir())[:3]):
@@ -192,7 +191,7 @@ def test_a_taught_run_goes_on_without_looking_again(
 
 
 def test_images_without_the_wanted_classes_are_background(tmp_path: Path, log_lines: List[str]) -> None:
-    path = draw(tmp_path / "data", 8)
+    path = draw_shapes(tmp_path / "data", 8)
     settings = TrainSettings(epochs=1, batch=4, imgsz=64)
     run = train(
         "toy", path, settings=settings, weights="none", out=tmp_path / "run", classes=["Disc"], workers=0,

@@ -23,42 +23,15 @@ from edgecsp.train import loss as losses  # noqa: E402
 from edgecsp.train.augment import Augment, Sample, sample, stretch  # noqa: E402
 from edgecsp.train.model import trainable  # noqa: E402
 from edgecsp.types import Yolo  # noqa: E402
+from support.shapes import draw_shapes  # noqa: E402
 
 MODEL = "cspdensenetb-ref-prn"
 QUICK = TrainSettings(epochs=2, batch=4, imgsz=96, warmup=4)
 
 
-def draw(folder: Path, count: int = 12, side: int = 128) -> Path:
-    """Red squares and green discs on noise, with YOLO labels: -> data.yaml."""
-    rng = np.random.default_rng(0)
-    for split, several in (("train", count), ("val", 4)):
-        for kind in ("images", "labels"):
-            (folder / kind / split).mkdir(parents=True)
-        for i in range(several):
-            image = rng.integers(90, 150, (side, side, 3), np.uint8)
-            lines = []
-            for quarter in range(int(rng.integers(1, 3))):
-                size = int(rng.integers(28, 48))
-                x, y = (int(v) for v in rng.integers(0, side // 2 - size // 2, 2))
-                x += quarter * side // 2
-                kind = int(rng.integers(0, 2))
-                x, y = min(x, side - size), min(y, side - size)
-                if kind:
-                    cv2.circle(image, (x + size // 2, y + size // 2), size // 2, (40, 220, 40), -1)
-                else:
-                    cv2.rectangle(image, (x, y), (x + size, y + size), (30, 30, 230), -1)
-                box = ((x + size / 2) / side, (y + size / 2) / side, size / side, size / side)
-                lines.append(f"{kind} " + " ".join(f"{v:.6f}" for v in box))
-            cv2.imwrite(str(folder / "images" / split / f"{i}.png"), image)
-            (folder / "labels" / split / f"{i}.txt").write_text("\n".join(lines) + "\n")
-    path = folder / "data.yaml"
-    path.write_text("train: images/train\nval: images/val\nnc: 2\nnames: [square, disc]\n")
-    return path
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("shapes"))
+    return draw_shapes(tmp_path_factory.mktemp("shapes"))
 
 
 @pytest.fixture(scope="module")
@@ -156,12 +129,12 @@ def test_only_models_with_yolo_heads_can_be_trained() -> None:
 
 
 def test_nothing_to_learn_is_said(tmp_path: Path, data: Path) -> None:
-    empty = draw(tmp_path / "empty", 4)
+    empty = draw_shapes(tmp_path / "empty", 4)
     for path in (tmp_path / "empty" / "labels").rglob("*.txt"):
         path.write_text("")
     with pytest.raises(UsageError, match="no box on its 4 images: there is nothing to learn"):
         train(MODEL, empty, settings=QUICK, out=tmp_path / "a", workers=0)
-    broken = draw(tmp_path / "broken", 4)
+    broken = draw_shapes(tmp_path / "broken", 4)
     for path in (tmp_path / "broken" / "images" / "train").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(SourceError, match=r"none of the 4 images of .* can be read"):

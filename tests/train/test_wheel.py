@@ -4,66 +4,33 @@ from __future__ import annotations
 
 import email
 import json
-import os
 import re
-import subprocess
-import sys
-import sysconfig
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import REPO
 
-
-def check(*command: Any, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command without this checkout on its path."""
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([*map(str, command)], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
-    return done
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(folder), str(REPO)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if done.returncode and "hatchling" in done.stderr:
-        pytest.skip("hatchling, which builds the wheel, cannot be had here")
-    assert done.returncode == 0, done.stderr
-    (path,) = folder.glob("*.whl")
-    return path
+from support import wheels
+from support.shapes import draw_shapes
 
 
 @pytest.mark.slow
 def test_an_installed_wheel_trains(wheel: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
-    from test_training import draw
 
-    check(sys.executable, "-m", "venv", "--without-pip", "venv", folder=tmp_path)
-    python, script = (tmp_path / "venv" / "bin" / name for name in ("python", "edgecsp"))
-    # The packages that edgecsp needs are those of this environment: torch alone is 200 MB. Its .pth files are not read
-    # from there, so the edgecsp that is being developed is not.
-    packages = check(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=tmp_path).stdout
-    Path(packages.strip(), "here.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-index")
-    check(*pip, "--ignore-installed", "--no-deps", wheel, folder=tmp_path)
+    installed = wheels.install(wheel, tmp_path)
     # With no index, pip must find every package of the extra installed, in a version that the wheel allows.
-    check(*pip, f"{wheel}[train]", folder=tmp_path)
-    where = check(python, "-c", "import edgecsp; print(edgecsp.__file__)", folder=tmp_path).stdout
-    assert where.startswith(str(tmp_path / "venv")), where
+    wheels.run(*wheels.PIP, "--python", installed.python, "install", "--no-index", f"{wheel}[train]", folder=tmp_path)
 
-    data = draw(tmp_path / "shapes", 4)
+    data = draw_shapes(tmp_path / "shapes", 4)
     options = ("--epochs", 2, "--batch", 4, "--imgsz", 64, "--workers", 1, "--json", "-")
-    done = check(script, "train", "cspdensenetb-ref-prn", "--data", data, *options, folder=tmp_path)
+    done = wheels.run(installed.script, "train", "cspdensenetb-ref-prn", "--data", data, *options, folder=tmp_path)
     figures = json.loads(done.stdout)
     assert "begins with the weights of codes" in done.stderr and 0 <= figures["AP50"] <= 1
     made = {path.name for path in (tmp_path / figures["folder"]).iterdir()}
     assert made >= {"best.onnx", "best.cfg", "best.weights", "last.pt", "run.json", "log.jsonl"}
     shown = tmp_path / "shapes" / "images" / "val"
-    check(script, "run", shown, "--model", figures["onnx"], "--engine", "ort", folder=tmp_path)
+    wheels.run(installed.script, "run", shown, "--model", figures["onnx"], "--engine", "ort", folder=tmp_path)
     assert len(list((tmp_path / "runs" / "1").glob("*.*"))) >= 4
 
 

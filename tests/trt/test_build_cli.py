@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Callable
 
-import media
 import onnx
 import pytest
-import stage
-from conftest import REPO, Tiny
 
 from edgecsp.graph import onnx_model
+from support import media, stage
+from support.repository import REPO
+from support.tiny import Tiny
 
 pytestmark = pytest.mark.slow
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

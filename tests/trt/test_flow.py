@@ -12,14 +12,14 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-import stage
-from conftest import Tiny
 
 from edgecsp import backends
 from edgecsp.backends import _trt_chip, _trt_plan, recipes, trt
 from edgecsp.cache import plans
 from edgecsp.errors import BuildFailed, EngineUnavailable, IntegrityError, UsageError
 from edgecsp.graph import onnx_model, precision
+from support import stage
+from support.tiny import Tiny
 
 VERSIONS = ["8.2", "8.6.1", "10.3.0", "11.4.0.106"]  # 10.16 has the names that 10.3 has (test_names.py)
 play = stage.play

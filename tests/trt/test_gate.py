@@ -8,12 +8,12 @@ from typing import Tuple
 import numpy as np
 import onnx
 import pytest
-from conftest import Tiny
 
 from edgecsp import zoo
 from edgecsp.backends import _trt_gate
 from edgecsp.errors import BuildFailed, UnknownName
 from edgecsp.types import Model
+from support.tiny import Tiny
 
 
 class Ones:

@@ -7,9 +7,10 @@ import os
 import textwrap
 from pathlib import Path
 
-import bindings
 import pytest
-from names import Walk
+
+from support import bindings
+from support.names import Walk
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from typing import Any, Callable, Dict, Iterator, List
 import numpy as np
 import onnx
 import pytest
-from conftest import REPO
 
 from edgecsp import zoo
 from edgecsp.backends import _trt_plan, recipes
@@ -25,6 +24,7 @@ from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.export import RandomWeights
 from edgecsp.graph.precision import calibration
 from edgecsp.types import Model
+from support.repository import REPO, child_environment
 
 pytestmark = [pytest.mark.trtrtx, pytest.mark.slow]
 HW = (64, 96)
@@ -39,11 +39,11 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
         pytest.skip("EDGECSP_TRTRTX_PYTHON names no interpreter with TensorRT-RTX (make .venv-trtrtx/ready)")
     folder = tmp_path_factory.mktemp("rtx")
     with subprocess.Popen(
-        [python, str(REPO / "tests" / "trt" / "rtx_worker.py")],
+        [python, str(REPO / "tests" / "support" / "rtx_worker.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
+        env=child_environment(),
     ) as worker:
         assert json.loads(worker.stdout.readline()) == {"version": "1.7.1.116", "strongly_typed": True}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Dict
 
 import pytest
-from conftest import REPO
 
 from edgecsp.system import cpu
+from support.repository import REPO
 
 CPUS = "sys/devices/system/cpu"
 GROUPS = "sys/fs/cgroup"

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, List
 
 import cv2
-import images
-import media
 import numpy as np
 import pytest
 
@@ -21,6 +19,7 @@ import edgecsp
 from edgecsp.errors import SourceError
 from edgecsp.media import sources
 from edgecsp.media.sources import decoding
+from support import images, media
 
 
 def problems(path: Path) -> List[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import Tiny
 
 from edgecsp import importers
 from edgecsp.errors import BadModel, BadWeights, SourceError
@@ -16,6 +15,7 @@ from edgecsp.importers import darknet
 from edgecsp.importers.darknet.cfg import parse
 from edgecsp.importers.darknet.layers import _UNSUPPORTED, build
 from edgecsp.types import Scores, Yolo
+from support.tiny import Tiny
 
 NET = "[net]\nwidth=32\nheight=32\nchannels=3\n"
 HEAD = "[convolutional]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1\nanchors=3,4\nnum=1\n"

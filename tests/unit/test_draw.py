@@ -7,18 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecsp.graph import labels
 from edgecsp.media import draw
 from edgecsp.types import Classes, Detections
-
-
-def found(*rows: Any, names: Any = labels.COCO) -> Detections:
-    table = np.array(rows, np.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int32), tuple(names))
+from support.boxes import detections_of
+from support.effort import examples
 
 
 def grey(width: int = 640, height: int = 480) -> Any:
@@ -36,10 +32,10 @@ BOX = (200, 150, 400, 300, 0.9, 0)
 
 def test_a_copy_unless_told() -> None:
     image = grey()
-    painted = draw.annotate(image, found(BOX))
+    painted = draw.annotate(image, detections_of(BOX))
     assert inked(grey(), image) is None
     assert inked(grey(), painted) is not None
-    assert draw.annotate(image, found(BOX), copy=False) is image
+    assert draw.annotate(image, detections_of(BOX), copy=False) is image
     np.testing.assert_array_equal(image, painted)
 
 
@@ -49,7 +45,7 @@ def test_nothing_found_nothing_painted() -> None:
 
 
 def test_the_frame_is_on_the_box_in_the_colour_of_its_class() -> None:
-    painted = draw.annotate(grey(), found(BOX))
+    painted = draw.annotate(grey(), detections_of(BOX))
     for x, y in ((200, 250), (400, 250), (300, 300), (390, 150)):
         assert tuple(painted[y, x]) == draw.colour(0)
     assert (painted[200:280, 220:380] == 127).all(), "the inside is left alone"
@@ -61,7 +57,7 @@ def test_the_frame_is_on_the_box_in_the_colour_of_its_class() -> None:
 
 
 def test_the_tag_moves_inside_where_there_is_no_room_above() -> None:
-    painted = draw.annotate(grey(), found((200, 0, 400, 300, 0.9, 0)))
+    painted = draw.annotate(grey(), detections_of((200, 0, 400, 300, 0.9, 0)))
     tag = (painted[3:20, 200:300] == draw.colour(0)).all(2)
     assert tag.mean() > 0.5
 
@@ -94,8 +90,8 @@ def test_tags_stay_in_the_picture_whole() -> None:
     """The tag of a box in the far corner is as large as any other's."""
 
     def tag_pixels(box: Any) -> int:
-        alone = draw.annotate(grey(), found((*box, 0.9, 0), names=("x",)))
-        named = draw.annotate(grey(), found((*box, 0.9, 0), names=("a long name",)))
+        alone = draw.annotate(grey(), detections_of((*box, 0.9, 0), names=("x",)))
+        named = draw.annotate(grey(), detections_of((*box, 0.9, 0), names=("a long name",)))
         return int((alone != named).any(2).sum())
 
     middle = tag_pixels((300, 200, 310, 210))
@@ -108,25 +104,25 @@ def test_letters_grow_with_the_picture() -> None:
     for scale in (1, 2, 4):
         image = grey(640 * scale, 480 * scale)
         box = tuple(v * scale for v in BOX[:4])
-        _, y0, _, _ = inked(image, draw.annotate(image, found((*box, 0.9, 0))))
+        _, y0, _, _ = inked(image, draw.annotate(image, detections_of((*box, 0.9, 0))))
         heights[scale] = 150 * scale - y0
     assert 10 <= heights[1] <= 30
     assert heights[1] < heights[2] < heights[4]
 
 
 def test_the_best_is_on_top() -> None:
-    both = draw.annotate(grey(), found((100, 100, 300, 300, 0.9, 0), (100, 100, 300, 300, 0.5, 1)))
-    best = draw.annotate(grey(), found((100, 100, 300, 300, 0.9, 0)))
+    both = draw.annotate(grey(), detections_of((100, 100, 300, 300, 0.9, 0), (100, 100, 300, 300, 0.5, 1)))
+    best = draw.annotate(grey(), detections_of((100, 100, 300, 300, 0.9, 0)))
     np.testing.assert_array_equal(both[60:110, 97:160], best[60:110, 97:160])
 
 
 def test_ids_without_a_label_are_painted_too() -> None:
-    assert inked(grey(), draw.annotate(grey(), found((10, 50, 90, 90, 0.5, 5), names=()))) is not None
+    assert inked(grey(), draw.annotate(grey(), detections_of((10, 50, 90, 90, 0.5, 5), names=()))) is not None
 
 
 def test_names_in_other_scripts() -> None:
     for name in ("größe", "人", "кот", "", "a" * 500):
-        draw.annotate(grey(), found(BOX, names=(name,)))
+        draw.annotate(grey(), detections_of(BOX, names=(name,)))
 
 
 def _contrast(a: Any, b: Any) -> float:

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from conftest import Tiny
 
 from edgecsp import backends, zoo
 from edgecsp import types as core
@@ -21,6 +20,7 @@ from edgecsp.backends import null, opencv, ort
 from edgecsp.errors import BuildFailed, EngineUnavailable
 from edgecsp.graph import precision
 from edgecsp.graph.export import RandomWeights
+from support.tiny import Tiny
 
 GPU = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 

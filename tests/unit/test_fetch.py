@@ -15,12 +15,12 @@ from typing import Any, Iterator, List
 
 import numpy as np
 import pytest
-import web
-from progressing import RecordedProgress
 
 from edgecsp.cache import download as fetch
 from edgecsp.cache.download import pages
 from edgecsp.errors import IntegrityError, OutputError, SourceError
+from support import web
+from support.progress import RecordedProgress
 
 DATA = np.random.default_rng(3).bytes(300_000)
 SHA256 = ("sha256", hashlib.sha256(DATA).hexdigest())
@@ -29,9 +29,7 @@ QUICK = fetch.Patience(timeout_s=0.4, tries=3, backoff_s=0.01)
 
 @pytest.fixture
 def site(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[web.Site]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setenv("no_proxy", "*")
-    yield from web.serve(web.Site(DATA), certificate)
+    yield from web.serve_trusted(DATA, certificate, monkeypatch)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from conftest import Tiny
 from onnx import TensorProto, numpy_helper
 
 from edgecsp import backends, importers
 from edgecsp.errors import UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.types import Model
+from support.tiny import Tiny
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 
 import cv2
-import images
-import media
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +18,7 @@ from edgecsp.errors import SourceError, UsageError
 from edgecsp.media import sources
 from edgecsp.media.sources import decoding
 from edgecsp.media.sources.image_probe import jpeg, png, probe, tiff, webp
+from support import images, media
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".bmp", ".webp", ".tif", ".ppm", ".pgm", ".jp2", ".ras"])

@@ -11,8 +11,6 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from conftest import Tiny
-from exports import Graph
 from typer.testing import CliRunner
 
 from edgecsp import backends, importers, pipeline
@@ -20,6 +18,8 @@ from edgecsp.cli import app
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import _choose
 from edgecsp.types import Array, Decoded, Input, Model
+from support.exports import Graph
+from support.tiny import Tiny
 
 HW, STRIDE, CLASSES, REACH = (320, 320), 4, 3, 16
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from conftest import REPO
 
 from edgecsp.errors import BuildFailed, IntegrityError, UsageError
 from edgecsp.system import isolation, memory
+from support.repository import REPO
 
 CHILD = """
 import logging, os, signal, sys, time

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict
 
-import exports
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import REPO, Tiny
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecsp import backends, importers
@@ -21,6 +18,9 @@ from edgecsp.errors import BadModel, EngineFailed
 from edgecsp.graph import limits as onnx_limits
 from edgecsp.graph import onnx_model
 from edgecsp.pipeline import Detector
+from support import exports
+from support.repository import REPO, child_environment
+from support.tiny import Tiny
 
 LONG = 2**62
 
@@ -155,7 +155,7 @@ def run(path: Path, folder: str) -> Any:
         "-e",
         "ort",
     ]
-    env = {**os.environ, "PYTHONPATH": str(REPO)}
+    env = child_environment()
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False, env=env)
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-from conftest import Tiny
 
 from edgecsp import importers
 from edgecsp.errors import BadModel, OutputError, SourceError
@@ -17,6 +16,7 @@ from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.graph.layers import Net
 from edgecsp.importers import darknet
+from support.tiny import Tiny
 
 
 def test_saved_and_loaded(tiny: Tiny, tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp import backends
 from edgecsp.cache import plans
 from edgecsp.errors import IntegrityError, OutputError
 from edgecsp.system import versions
+from support.repository import REPO
+from support.tiny import Tiny
 
 FACTS = {"engine": "toy", "model": {"name": "tiny", "sha256": "00"}, "options": {"precision": "fp16", "dla_core": None}}
 
@@ -61,10 +62,9 @@ plans.get_or_build({"engine": "toy", "of": "one"}, lambda: b"plan" * 1000)
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "home"))
+def home(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPO), *filter(None, sys.path)]))
-    return tmp_path / "home"
+    return own_home
 
 
 def never() -> bytes:

@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from conftest import Tiny
 from onnx import numpy_helper
 
 from edgecsp import backends, importers
@@ -20,6 +19,7 @@ from edgecsp.errors import BadModel, CalibrationError, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import calibration
 from edgecsp.types import Array, Model
+from support.tiny import Tiny
 
 
 def batches(count: int = precision.MIN_IMAGES) -> Iterator[Array]:

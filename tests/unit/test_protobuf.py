@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from conftest import Tiny
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
 from edgecsp.errors import BadModel
 from edgecsp.graph import onnx_model, precision, wire
+from support.effort import examples
+from support.tiny import Tiny
 
 
 def test_reads_what_onnx_reads(tiny: Tiny) -> None:

@@ -8,10 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import REPO, Tiny
 
 from edgecsp.backends import recipes
 from edgecsp.errors import SourceError, UnknownName, UsageError
+from support.repository import REPO
+from support.tiny import Tiny
 
 
 def test_the_shipped_ones() -> None:

@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-import exports
 import numpy as np
 import onnx
 import pytest
-from exports import COCO80, HW, ULTRALYTICS, cell_of, cells, finder, free_size, planted
 from onnx import TensorProto, helper
 
 from edgecsp import backends, importers, pipeline
@@ -21,6 +19,8 @@ from edgecsp.graph.labels import COCO
 from edgecsp.importers import onnx as recognise
 from edgecsp.processing import preprocess
 from edgecsp.types import AnchorFree, Decoded, Detections, EndToEnd, Input, Scores, Yolo
+from support import exports
+from support.exports import COCO80, HW, ULTRALYTICS, cell_of, cells, finder, free_size, planted
 
 PICTURE = (61, 83)  # of HW = 96 x 128: as letterbox scale 1.542, 94.07 x 128
 BOXES = [((40.0, 30.0, 24.0, 20.0), 0.9, 3), ((90.0, 60.0, 30.0, 40.0), 0.7, 7), ((64.0, 48.0, 50.0, 16.0), 0.5, 3)]

@@ -7,12 +7,12 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 import pytest
-from exports import ULTRALYTICS, cells, planted
 
 from edgecsp import importers, pipeline
 from edgecsp.errors import BadModel, UnknownName, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.importers import onnx as recognise
+from support.exports import ULTRALYTICS, cells, planted
 
 NAMES = {**ULTRALYTICS, "names": str({i: f"c{i}" for i in range(9)})}
 OF_2026 = {**NAMES, "head": "RTDETRDecoder", "end2end": "False"}

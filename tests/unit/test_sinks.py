@@ -16,7 +16,6 @@ from typing import Any, Iterator, List, Optional
 
 import av
 import cv2
-import media
 import numpy as np
 import pytest
 
@@ -27,17 +26,13 @@ from edgecsp.media.sinks.annotated import copy_name
 from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.media.sinks.rows import category_ids, image_id
 from edgecsp.types import Classes, Detections, Frame, Stream
+from support import media
+from support.boxes import detections_of
 
 NOTHING = Detections.empty(labels.COCO)
 
 
-def found(*rows: Any, names: Any = labels.COCO) -> Detections:
-    """Rows of (x0, y0, x1, y1, score, class id)."""
-    table = np.array(rows, np.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int32), tuple(names))
-
-
-DOG = found((10.126, 20.5, 50, 60.75, 0.987654, 16), (0, 0, 5, 5, 0.25, 0))
+DOG = detections_of((10.126, 20.5, 50, 60.75, 0.987654, 16), (0, 0, 5, 5, 0.25, 0))
 CAT = Classes(np.array([0.75, 0.125], np.float32), np.array([1, 0], np.int32), ("dog, hot", 'cat "tom"'))
 
 
@@ -416,7 +411,7 @@ def test_coco(tmp_path: Path) -> None:
         sink.write(still("val/000000000139.jpg"), DOG)
         sink.write(still("val/dog.jpg"), NOTHING)
         for frame in film("clip.mp4", count=2):
-            sink.write(frame, found((1, 2, 4, 8, 0.5, 79)))
+            sink.write(frame, detections_of((1, 2, 4, 8, 0.5, 79)))
     rows = json.loads((tmp_path / "x.json").read_text())
     assert rows[0] == {"image_id": 139, "category_id": 18, "bbox": [10.13, 20.5, 39.87, 40.25], "score": 0.98765}
     assert [(r["image_id"], r["category_id"]) for r in rows] == [(139, 18), (139, 1), ("clip_0", 90), ("clip_1", 90)]

@@ -19,19 +19,19 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import cv2
-import media
 import numpy as np
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from ports import free_port
 
 from edgecsp.errors import SourceError, UsageError
 from edgecsp.media import sources
 from edgecsp.media.sources import network
 from edgecsp.media.sources._upright import upright
 from edgecsp.media.sources.base import redact
+from support import media
+from support.effort import examples
+from support.ports import free_port
 
 QUARTERS = {"red": (40, 40, 220), "green": (40, 200, 40), "blue": (220, 60, 40), "white": (230, 230, 230)}
 

@@ -12,14 +12,15 @@ from typing import Any, Callable, Iterator, List
 
 import numpy as np
 import pytest
-import toy_zoo
-import web
 
-from edgecsp import importers, zoo
+from edgecsp import importers
 from edgecsp.cache import download
 from edgecsp.errors import BadWeights, IntegrityError, OutputError, SourceError, UnknownName, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.zoo import PublicWeights, store
+from support import toy_zoo, web
+from support.repository import child_environment
+from support.waiting import eventually
 
 DATA = toy_zoo.weights_file()
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -30,15 +31,12 @@ Publish = Callable[..., PublicWeights]
 
 @pytest.fixture
 def site(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[web.Site]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setenv("no_proxy", "*")
-    yield from web.serve(web.Site(DATA), certificate)
+    yield from web.serve_trusted(DATA, certificate, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+def home(own_home: Path) -> Path:
+    return own_home
 
 
 @pytest.fixture
@@ -47,7 +45,7 @@ def publish(site: web.Site, monkeypatch: pytest.MonkeyPatch) -> Publish:
 
     def with_weights(**given: Any) -> PublicWeights:
         weights = PublicWeights(site.at("/toy.weights"), licence="a toy's", **given)
-        monkeypatch.setattr(zoo, "_entries", lambda: toy_zoo.entries(weights))
+        toy_zoo.add(monkeypatch, weights)
         return weights
 
     return with_weights
@@ -55,7 +53,7 @@ def publish(site: web.Site, monkeypatch: pytest.MonkeyPatch) -> Publish:
 
 @pytest.fixture
 def unpublished(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo, "_entries", lambda: toy_zoo.entries(None))
+    toy_zoo.add(monkeypatch)
 
 
 def pull(**given: Any) -> store.Record:
@@ -308,7 +306,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def run(weights: PublicWeights, *words: object) -> subprocess.Popen[str]:
         command = toy_zoo.command(weights, *words)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        begun.append(subprocess.Popen(command, env=toy_zoo.environment(), **pipes))
+        begun.append(subprocess.Popen(command, env=child_environment(), **pipes))
         return begun[-1]
 
     yield run
@@ -337,7 +335,7 @@ def test_ctrl_c_keeps_what_came_and_the_next_pull_goes_on(
     site.piece, site.pace_s = len(DATA) // 40, 0.1
     part = home / "downloads" / "toy.weights.part"
     process = start(weights, "models", "pull", "toy")
-    web.wait_until(lambda: part.is_file() and part.stat().st_size > len(DATA) // 10)
+    eventually(lambda: part.is_file() and part.stat().st_size > len(DATA) // 10)
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 128 + number and "Traceback" not in err

@@ -9,22 +9,19 @@ from typing import Any, Callable, Dict
 
 import numpy as np
 import pytest
-from conftest import Tiny
 
 from edgecsp import backends, pipeline
 from edgecsp.backends import tuning
 from edgecsp.backends.tuning import Candidate, records
 from edgecsp.graph import onnx_model, precision
 from edgecsp.system import cpu
+from support.tiny import Tiny
+
+pytestmark = pytest.mark.usefixtures("own_home")
 
 LATENCY = Candidate("opencv", "cpu", "fp32", 1)
 THROUGHPUT = Candidate("ort", "cpu", "fp32", 2, 2)
 FIXED = backends.choose().engine
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture

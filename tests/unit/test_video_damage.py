@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import av
-import media
 import numpy as np
 import pytest
-from conftest import REPO
 
 from benchmarks import damage
 from edgecsp.media import sources
 from edgecsp.media.sinks.mp4 import Mp4
+from support import media
+from support.repository import REPO
 
 FILMS = [
     ("libx264", "mkv"), ("libx264", "mp4"), ("libx264", "avi"), ("libx264", "flv"), ("libx264", "ts"),

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Tiny
 
 from edgecsp.errors import BadWeights, SourceError
 from edgecsp.graph.layers import Net
 from edgecsp.importers import darknet
 from edgecsp.importers.darknet.weights import WeightsFile, write
+from support.tiny import Tiny
 
 
 def net() -> Net:

@@ -10,13 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import REPO
 
 import edgecsp
 from edgecsp import zoo
 from edgecsp.errors import BadWeights, UsageError
 from edgecsp.zoo import store
 from edgecsp.zoo._packed import PackedWeights, pack, record_of
+from support.repository import REPO
 
 CODES = ("qr", "datamatrix", "aztec", "pdf417", "barcode", "marker")
 

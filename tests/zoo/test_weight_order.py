@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from public_cfgs import PUBLIC, Cfg
 
 from edgecsp import backends, zoo
 from edgecsp.graph.export import RandomWeights, fold_batch_norm
@@ -23,6 +22,8 @@ from edgecsp.importers.darknet import weights as darknet_weights
 from edgecsp.importers.darknet.cfg import parse
 from edgecsp.importers.darknet.layers import build
 from edgecsp.types import Model
+from support.public_cfgs import PUBLIC, Cfg
+from support.repository import TESTS
 
 TOLERANCE = 1e-4  # of the head's largest value
 DATA = Path(os.environ.get("EDGECSP_TEST_DATA", Path(__file__).parents[3] / "shared"))
@@ -97,7 +98,7 @@ def test_same_heads_as_the_public_cfg(name: str) -> None:
 
 def opencv_heads(python: str, folder: Path, cfg: Cfg, batch: np.ndarray) -> list[np.ndarray]:
     np.save(folder / "input.npy", batch)
-    script = Path(__file__).with_name("opencv4_heads.py")
+    script = TESTS / "support" / "opencv4_heads.py"
     files = [folder / name for name in ("model.cfg", "model.weights", "input.npy", "heads.npz")]
     subprocess.run([python, script, *files, *map(str, cfg.heads)], check=True, timeout=300)
     with np.load(folder / "heads.npz") as saved:

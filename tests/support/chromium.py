@@ -92,7 +92,7 @@ def opened(place: Union[Path, str], profile: Path, width: int = 1200, dark: bool
         "--disable-component-update", "--disable-sync",
         f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank",
     ]  # fmt: skip
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: Dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     browser = subprocess.Popen(command, start_new_session=True, pass_fds=(theirs, writer), **quiet)
     os.close(theirs)
     os.close(writer)

@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
-from names import Name, Walk
-
 from edgecsp import backends
+from support.names import Name, Walk
+from support.repository import TESTS
 
-TABLE = Path(__file__).resolve().parents[1] / "data" / "tensorrt.json"
+TABLE = TESTS / "data" / "tensorrt.json"
 ADAPTER = sorted(Path(backends.__file__).parent.glob("*trt*.py"))
 WHEELS = {
     "8.6.1": "tensorrt-bindings==8.6.1",

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 cfg, weights, given, out, *layers = sys.argv[1:]
-net = cv2.dnn.readNetFromDarknet(cfg, weights)
+net = cv2.dnn.readNetFromDarknet(cfg, weights)  # type: ignore[attr-defined]
 net.setInput(np.load(given))
 known = net.getLayerNames()
 # OpenCV gives the activation of layer N a layer of its own, numbered N + 1.

@@ -111,7 +111,7 @@ def planted(
             last = g.node("Reshape", g.node("Conv", "images", kernel), g.const([1, fields, 1], np.int64))
             rest = g.const(values[:, :-1].transpose(0, 2, 1), dtype)
             g.node("Transpose", g.node("Concat", rest, last, axis=2), out=name, perm=[0, 2, 1])
-    dims = {name: values.shape for name, values in outputs.items()}
+    dims: Dict[str, Sequence[Any]] = {name: values.shape for name, values in outputs.items()}
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     return g.save(shown or dims, dtype=kind, **saved)
 

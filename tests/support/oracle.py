@@ -103,7 +103,9 @@ def activate(x: np.ndarray, kind: str) -> np.ndarray:
     raise KeyError(kind)
 
 
-def convolve(x: np.ndarray, kernel: np.ndarray, stride: Tuple[int, int], pad: int, dilation: int, groups: int):
+def convolve(
+    x: np.ndarray, kernel: np.ndarray, stride: Tuple[int, int], pad: int, dilation: int, groups: int
+) -> np.ndarray:
     """(C, H, W) with (N, C / groups, k, k); `pad` zeros on every side, (stride_y, stride_x)."""
     n, per, k, _ = kernel.shape
     c, h, w = x.shape

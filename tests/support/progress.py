@@ -10,7 +10,8 @@ class RecordedProgress:
 
     def __init__(self, hear: Callable[[float, Optional[float]], None] = lambda completed, total: None) -> None:
         self.steps: List[Tuple[float, Optional[float], str]] = []
-        self._completed, self._total, self._description = 0.0, None, ""
+        self._completed, self._description = 0.0, ""
+        self._total: Optional[float] = None
         self._hear = hear
 
     def update(

@@ -22,8 +22,6 @@ from typing import Dict, List, Tuple
 import numpy as np
 import onnx
 import onnxruntime
-import oracle
-from conftest import TINY_CFG
 
 from edgecsp import importers
 from edgecsp.errors import BadModel, EdgecspError
@@ -32,6 +30,8 @@ from edgecsp.importers.darknet.cfg import read
 from edgecsp.importers.darknet.layers import build
 from edgecsp.processing import decode
 from edgecsp.types import Model, Yolo
+from support import oracle
+from support.tiny import TINY_CFG
 
 SECONDS = 10
 GIGABYTES = 3
@@ -192,9 +192,9 @@ def mutate_cfg(rng: random.Random, text: str) -> bytes:
             numbered = [i for i, line in enumerate(lines) if re.search(r"\d", line)] or [at]
             at = rng.choice(numbered)
             new = rng.choice(NUMBERS) if rng.random() < 0.9 else rng.choice("19") * 10 ** rng.randrange(1, 6)
-            spots = list(re.finditer(r"-?\d+", lines[at])) or [re.match("", lines[at])]
-            spot = rng.choice(spots)
-            lines[at] = lines[at][: spot.start()] + new + lines[at][spot.end() :]
+            spots = [spot.span() for spot in re.finditer(r"-?\d+", lines[at])] or [(0, 0)]
+            first, end = rng.choice(spots)
+            lines[at] = lines[at][:first] + new + lines[at][end:]
         elif kind == 5:
             lines.insert(at, rng.choice(LINES))
         elif kind == 6:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Any, Callable, Iterator, List
 
 import pytest
 
-DOUBLE = Path(__file__).resolve().parent / "double"
+from support.repository import TESTS
+
+DOUBLE = TESTS / "trt" / "double"
 MODULES = ("tensorrt", "pycuda", "pycuda.driver", "rehearsal")
 
 
@@ -25,7 +27,7 @@ class Stage:
         self.log.unlink() if self.log.exists() else None
         return done
 
-    def left(self) -> list:
+    def left(self) -> List[Any]:
         import rehearsal
 
         return rehearsal.alive + rehearsal.current

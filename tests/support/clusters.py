@@ -14,9 +14,10 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
-from ports import await_port, free_port
+from support.ports import await_port, free_port
+from support.repository import TESTS
 
 STORE = 100_000_000  # bytes a node keeps for objects: what crosses is small
 
@@ -33,7 +34,7 @@ def started(env: Dict[str, str], *cpus: int) -> Iterator[Cluster]:
     """`ray start --head`, then `ray start --address` for each further node: so many CPUs each."""
     address = f"127.0.0.1:{free_port()}"
     with ExitStack() as stack:
-        nodes: List[subprocess.Popen] = []
+        nodes: List[subprocess.Popen[bytes]] = []
         for number, count in enumerate(cpus):
             port = address.rpartition(":")[2]
             where = [f"--address={address}"] if number else ["--head", f"--port={port}", "--include-dashboard=false"]
@@ -47,9 +48,10 @@ def started(env: Dict[str, str], *cpus: int) -> Iterator[Cluster]:
 @contextmanager
 def simulated(env: Dict[str, str], *cpus: int) -> Iterator[Cluster]:
     """One by `ray.cluster_utils.Cluster`; what is killed is the last node's raylet, by its pid."""
-    command = [sys.executable, __file__, *map(str, cpus)]
+    command = [sys.executable, "-m", "support.clusters", *map(str, cpus)]
+    child = {**env, "PYTHONPATH": os.pathsep.join([env["PYTHONPATH"], str(TESTS)])}
     process = subprocess.Popen(
-        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, env=child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
         assert process.stdout is not None
@@ -73,7 +75,7 @@ def actors(env: Dict[str, str]) -> List[int]:
     return found
 
 
-def _node(words: List[str], env: Dict[str, str]) -> subprocess.Popen:
+def _node(words: List[str], env: Dict[str, str]) -> subprocess.Popen[bytes]:
     ray = str(Path(sys.executable).with_name("ray"))
     base = [ray, "start", "--block", "--disable-usage-stats", f"--object-store-memory={STORE}"]
     quiet = subprocess.DEVNULL
@@ -87,7 +89,7 @@ def _end_with_us() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def _die(node: subprocess.Popen) -> None:
+def _die(node: subprocess.Popen[Any]) -> None:
     """All its processes at once, as when its power goes."""
     if node.poll() is None:
         os.killpg(node.pid, signal.SIGKILL)

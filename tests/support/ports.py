@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from typing import Any
 
 
 def free_port() -> int:
@@ -13,11 +14,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def await_port(port: int, server: subprocess.Popen) -> None:
+def await_port(port: int, server: subprocess.Popen[Any]) -> None:
     """Until somebody answers there, a minute at most."""
     late = time.monotonic() + 60
     while time.monotonic() < late:
-        assert server.poll() is None, f"{server.args} has ended"
+        assert server.poll() is None, f"{server.args!r} has ended"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from typing import Any, Callable, List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 
@@ -15,17 +14,6 @@ from edgecsp.pipeline import Settings
 from edgecsp.types import Array, Detections, Frame, Stream
 
 LABELS = ("thing", "other thing")
-
-
-def eventually(what: Callable[[], Any], within_s: float = 10.0) -> Any:
-    """The first true value of `what`; fails when there is none in time."""
-    late = time.monotonic() + within_s
-    while True:
-        value = what()
-        if value:
-            return value
-        assert time.monotonic() < late, f"not within {within_s:g} s"
-        time.sleep(0.02)
 
 
 def threads() -> List[str]:

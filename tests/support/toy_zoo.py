@@ -5,13 +5,12 @@ python toy_zoo.py URL [KIND=DIGEST] -- WORDS     is edgecsp WORDS with that mode
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Mapping, Optional
 
 import numpy as np
+import pytest
 
 from edgecsp import zoo
 from edgecsp.graph.layers import Net
@@ -33,6 +32,11 @@ def entries(weights: Optional[PublicWeights]) -> Mapping[str, Entry]:
     return {**REAL(), "toy": replace(TOY, weights=weights)}
 
 
+def add(patch: pytest.MonkeyPatch, weights: Optional[PublicWeights] = None) -> None:
+    """Have the zoo know the toy as well."""
+    patch.setattr(zoo, "_entries", lambda: entries(weights))
+
+
 def weights_file(classes: int = 80, seed: int = 0) -> bytes:
     """A `.weights` file of the toy: version 0.2.5, all values between 0.1 and 0.2."""
     floats = 0.1 + 0.1 * np.random.default_rng(seed).random(TOY.net(classes=classes).floats, np.float32)
@@ -42,12 +46,7 @@ def weights_file(classes: int = 80, seed: int = 0) -> bytes:
 def command(weights: PublicWeights, *words: object) -> Any:
     """The command line that knows the toy."""
     digest = ["=".join(weights.digest)] if weights.is_pinned else []
-    return [sys.executable, str(Path(__file__)), weights.url, *digest, "--", *map(str, words)]
-
-
-def environment() -> Dict[str, str]:
-    """This one, in which a child finds the same edgecsp."""
-    return {**os.environ, "PYTHONPATH": str(Path(zoo.__file__).parents[2])}
+    return [sys.executable, __file__, weights.url, *digest, "--", *map(str, words)]
 
 
 def main() -> None:

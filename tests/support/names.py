@@ -38,7 +38,7 @@ class Walk:
         for name, tree in trees:
             self._file = name
             for node in ast.walk(tree):
-                if isinstance(node, ast.AnnAssign) and _is_own(node.target):
+                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Attribute) and _is_own(node.target):
                     self._own[node.target.attr] = _annotated(node.annotation)
             self._block(tree.body, {})
             self._own.clear()
@@ -184,7 +184,7 @@ def _is_own(node: ast.AST) -> bool:
 
 def _annotated(node: ast.expr) -> str:
     """ "trt.Builder" for it and for Optional of it, "*trt.Builder" for a Dict or List of it, else ""."""
-    if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in ROOTS.values():
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ROOTS.values():
         return f"{node.value.id}.{node.attr}"
     if isinstance(node, ast.Subscript):
         found = [_annotated(each) for each in ast.walk(node.slice) if isinstance(each, ast.Attribute)]

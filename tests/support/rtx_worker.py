@@ -24,7 +24,7 @@ for pattern in ("libcudart.so*", "libtensorrt_rtx.so*", "libtensorrt_onnxparser_
 import tensorrt_rtx_bindings as rtx  # noqa: E402
 
 
-class Builder(rtx.Builder):
+class Builder(rtx.Builder):  # type: ignore[misc]
     """One chip to build for in place of all that there are; without a GPU it would take forty times as long."""
 
     def create_builder_config(self) -> rtx.IBuilderConfig:
@@ -46,7 +46,7 @@ for line in sys.stdin:
     asked = json.loads(line)
     try:
         graph = Path(asked["onnx"]).read_bytes()
-        plan = _trt_build.build(graph, asked["name"], asked["options"], asked["timing"], lambda text: None)
+        plan = _trt_build.build(graph, asked["name"], asked["options"], asked["timing"])
         print(json.dumps({"size": len(plan)}), flush=True)
     except EdgecspError as error:
         print(json.dumps({"error": str(error)}), flush=True)

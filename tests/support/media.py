@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def video(
     times: Optional[Sequence[float]] = None,
     draw: Callable[..., Any] = scene,
     codec: str = "libx264",
-    options: Optional[dict] = None,
+    options: Optional[Dict[str, str]] = None,
 ) -> Path:
     """A video of `count` frames at 30 fps, or at `times` seconds; the index of an mp4 is in front."""
     import av
@@ -70,7 +70,7 @@ def turned(path: Path, matrix: Sequence[int]) -> Path:
     return path
 
 
-def atoms(path: Path) -> list:
+def atoms(path: Path) -> List[str]:
     """The names of the outermost boxes of an mp4, in order."""
     data, at, names = path.read_bytes(), 0, []
     while at + 8 <= len(data):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import cv2
-import media
+
+from support import media
 
 NAMES = ("red", "green", "dark blue")
 SIZES = {"a": (120, 160), "b": (96, 64), "c": (60, 80)}
@@ -35,7 +36,7 @@ def labels(folder: Path, empty: bool = True) -> None:
             (folder / f"{name}.txt").write_text(text)
 
 
-def annotations(names: Sequence[str] = NAMES) -> Dict[str, Any]:
+def coco_annotations(names: Sequence[str] = NAMES) -> Dict[str, Any]:
     rows = [(i, row) for i, name in enumerate(BOXES) for row in BOXES[name]]
     return {
         "images": [
@@ -52,7 +53,7 @@ def annotations(names: Sequence[str] = NAMES) -> Dict[str, Any]:
 
 def coco(root: Path, names: Sequence[str] = NAMES) -> Path:
     pictures(root / "images")
-    (root / "instances.json").write_text(json.dumps(annotations(names)))
+    (root / "instances.json").write_text(json.dumps(coco_annotations(names)))
     return root
 
 

@@ -6,6 +6,8 @@ wrong wiring in the zoo and the same wrong wiring here are two mistakes, not one
 
 from __future__ import annotations
 
+from typing import Any
+
 A6 = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
 A9 = "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326"
 A9_V4 = "12, 16, 19, 36, 40, 28, 36, 75, 76, 55, 72, 146, 142, 110, 192, 243, 459, 401"
@@ -157,7 +159,7 @@ def yolov3_spp() -> Cfg:
 # -- PANet -------------------------------------------------------------------------------------------------
 
 
-def _panet(cfg: Cfg, taps: tuple[int, int], anchors: str, **more: object) -> Cfg:
+def _panet(cfg: Cfg, taps: tuple[int, int], anchors: str, **more: Any) -> Cfg:
     scales = more.pop("scales", (None, None, None))
     cfg.conv(512)
     cfg.conv(1024, 3)
@@ -186,7 +188,8 @@ def _panet(cfg: Cfg, taps: tuple[int, int], anchors: str, **more: object) -> Cfg
                 cfg.conv(2 * filters, 3)
             cfg.conv(filters)
         cfg.conv(2 * filters, 3)
-        cfg.yolo(mask, anchors, **({"scale_x_y": scale} if scale else {}), **more)
+        options: dict[str, Any] = {"scale_x_y": scale} if scale else {}
+        cfg.yolo(mask, anchors, **options, **more)
     return cfg
 
 
@@ -317,7 +320,7 @@ def yolov4_tiny() -> Cfg:
         cfg.conv(filters)
         cfg.route("-6,-1")
         cfg.maxpool(2, 2)
-    said = {"scale_x_y": 1.05, "nms_kind": "greedynms", "beta_nms": 0.6}
+    said: dict[str, Any] = {"scale_x_y": 1.05, "nms_kind": "greedynms", "beta_nms": 0.6}
     cfg.conv(512, 3)
     cfg.conv(256)
     cfg.conv(512, 3)

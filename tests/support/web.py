@@ -6,7 +6,6 @@ import shutil
 import ssl
 import subprocess
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
@@ -120,6 +119,13 @@ def serve(site: Site, certificate: Optional[Path]) -> Iterator[Site]:
     server.server_close()
 
 
+def serve_trusted(data: bytes, certificate: Path, patch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Serve over TLS to a client that trusts the certificate and asks no proxy."""
+    patch.setenv("SSL_CERT_FILE", str(certificate))
+    patch.setenv("no_proxy", "*")
+    yield from serve(Site(data), certificate)
+
+
 def make_certificate(folder: Path) -> Path:
     """A certificate for localhost that signs itself; beside it, its key."""
     if not shutil.which("openssl"):
@@ -132,10 +138,3 @@ def make_certificate(folder: Path) -> Path:
         check=True, capture_output=True,
     )  # fmt: skip
     return made
-
-
-def wait_until(done: object, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not done():  # type: ignore[operator]
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, List
 
 import cv2
-import media
 import numpy as np
+
+from support import media
 
 
 def encoded(kind: str = ".jpg", image: Any = None, *options: int) -> bytes:
@@ -63,7 +64,10 @@ def animated_png(count: int) -> bytes:
     width, height = media.scene(0).shape[1::-1]
     pixels = data[data.index(b"IDAT") - 4 : data.index(b"IEND") - 4]
     size = struct.unpack(">I", pixels[:4])[0]
-    control = lambda n: chunk(b"fcTL", struct.pack(">IIIIIHHBB", n, width, height, 0, 0, 1, 10, 0, 0))  # noqa: E731
+
+    def control(number: int) -> bytes:
+        return chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, width, height, 0, 0, 1, 10, 0, 0))
+
     frames = b"".join(control(2 * i - 1) + chunk(b"fdAT", struct.pack(">I", 2 * i) + pixels[8 : 8 + size])
                       for i in range(1, count))  # fmt: skip
     return data[:33] + chunk(b"acTL", struct.pack(">II", count, 0)) + control(0) + pixels + frames + chunk(b"IEND", b"")
@@ -104,9 +108,10 @@ def heif(brand: bytes, codec: bytes, config: bytes, item: bytes, width: int, hei
         full(b"iinf", struct.pack(">H", 1), full(b"infe", struct.pack(">HH", 1, 0), codec, b"\0", version=2)),
         box(b"iprp", box(b"ipco", ispe, config, *turns), ipma),
     )
-    place = lambda at: full(  # noqa: E731
-        b"iloc", struct.pack(">BBHHHHII", 0x44, 0, 1, 1, 0, 1, at, len(item))
-    )
+
+    def place(at: int) -> bytes:
+        return full(b"iloc", struct.pack(">BBHHHHII", 0x44, 0, 1, 1, 0, 1, at, len(item)))
+
     at = len(kind) + len(full(b"meta", *about, place(0))) + 8
     return kind + full(b"meta", *about, place(at)) + box(b"mdat", item)
 
@@ -152,3 +157,9 @@ def linked(folder: Path) -> None:
             (folder / here / f"to-{there}").symlink_to(folder / there)
     (folder / "up").symlink_to(folder)
     (folder / "self").symlink_to("self")
+
+
+def gradient() -> Any:
+    """A small image with structure, (61, 83, 3) uint8 BGR."""
+    y, x = np.mgrid[:61, :83]
+    return np.stack([(x * 3) % 256, (y * 4) % 256, (x * y) % 256], 2).astype(np.uint8)

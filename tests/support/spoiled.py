@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple
 
 import cv2
-import images
-import media
 import numpy as np
+
+from support import images, media
 
 NAMES = ("square", "disc")
 ROWS = "0 0.25 0.5 0.25 0.5\n1 0.75 0.5 0.25 0.5\n"

@@ -1,4 +1,4 @@
-"""`edgecsp train toy ...` in a process of its own, with something that goes wrong: python toy_run.py CODE -- WORDS.
+"""`edgecsp train toy ...` in a process of its own, with something that goes wrong: toy_run.py CODE -- WORDS.
 
 CODE runs first; `at(step, do)` in it has `do` called after that step.
 """
@@ -8,30 +8,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, Callable, List
 
-HERE = Path(__file__).parent
+from support.repository import TESTS, child_environment
+
 QUICK = ("--epochs", "2", "--batch", "4", "--imgsz", "64", "--workers", "0", "--weights", "none")
 SAVE_ALWAYS = "from edgecsp.train import loop\nloop.SAVE_EVERY_S = 0\n"
 
 
 def command(code: str, *words: object) -> List[str]:
     """What to start."""
-    return [sys.executable, str(HERE / "toy_run.py"), code, "--", "train", "toy", *map(str, words)]
-
-
-def environment() -> Any:
-    """Where a child finds the same edgecsp and the toy."""
-    import edgecsp
-
-    places = (str(Path(edgecsp.__file__).parents[1]), str(HERE.parent), str(HERE))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    return [sys.executable, __file__, code, "--", "train", "toy", *map(str, words)]
 
 
 def run(code: str, *words: object) -> Any:
     """The ended process."""
-    return subprocess.run(command(code, *words), capture_output=True, text=True, env=environment(), timeout=300)
+    return subprocess.run(
+        command(code, *words), capture_output=True, text=True, env=child_environment(TESTS), timeout=300
+    )
 
 
 def at(step: int, do: Callable[[], object]) -> None:
@@ -46,13 +40,12 @@ def at(step: int, do: Callable[[], object]) -> None:
             do()
         return terms
 
-    Trainer.learn = then  # type: ignore[method-assign]
+    Trainer.learn = then  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":
-    import toy_zoo
-
     from edgecsp import cli, zoo
+    from support import toy_zoo
 
     zoo._entries = lambda: toy_zoo.entries(None)  # type: ignore[assignment]
     split = sys.argv.index("--")

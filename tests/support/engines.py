@@ -1,0 +1,15 @@
+"""Which engines a test can run on."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgecsp import backends
+
+
+def require_engine(name: str) -> str:
+    """Return the engine's name, or skip the test where it does not run."""
+    lacks = backends.why_not(name)
+    if lacks:
+        pytest.skip(f"engine {name} {lacks}")
+    return name
