@@ -208,7 +208,7 @@ def test_auto_minds_the_device_and_the_precision(monkeypatch: pytest.MonkeyPatch
 
 
 def test_auto_opens_what_it_chose(tiny: Tiny) -> None:
-    assert backends.choose("ort") == ("ort", "cpu", "asked for")
+    assert backends.choose("ort") == ("ort", "cpu", "requested")
     with pytest.raises(EngineUnavailable, match="no installed engine runs on device 'abacus'"):
         backends.open(tiny.model, "auto", device="abacus")
     session = backends.open(tiny.model)
@@ -243,7 +243,7 @@ def test_what_the_graph_is_not(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_the_engine_has_not(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        EngineUnavailable, match=r"'opencv' computes in fp32.*asked for in fp16; type: --engine ort or trt"
+        EngineUnavailable, match=r"'opencv' computes in fp32.*requested in fp16; type: --engine ort or trt"
     ):
         backends.open(tiny.model, "opencv", precision="fp16")
     with pytest.raises(EngineUnavailable, match="tiny is fp16; type: --engine ort or trt"):

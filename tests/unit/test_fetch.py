@@ -245,7 +245,7 @@ def test_a_certificate_that_nobody_signed_is_refused(
 
 def test_a_wrong_file_is_thrown_away(site: web.Site, target: Path) -> None:
     site.data = DATA[:-1] + b"?"
-    with pytest.raises(IntegrityError, match=f"sha256 {SHA256[1]} was expected, .* was found. It was thrown away"):
+    with pytest.raises(IntegrityError, match=f"sha256 {SHA256[1]} was expected, .* was found. It was deleted"):
         download(site, target)
     assert left(target) == []
 

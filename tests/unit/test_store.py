@@ -104,9 +104,7 @@ def test_wrong_weights_leave_what_was_there(publish: Publish, site: web.Site, ho
     publish(sha256="00" * 32)
     store.path("toy").write_bytes(b"damaged")
     before = files_in(home)
-    with pytest.raises(
-        IntegrityError, match=f"sha256 {'00' * 32} was expected, {SHA256} was found. It was thrown away"
-    ):
+    with pytest.raises(IntegrityError, match=f"sha256 {'00' * 32} was expected, {SHA256} was found. It was deleted"):
         pull()
     assert files_in(home) == before
 
