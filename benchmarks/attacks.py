@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each attack, and undisturbed before it")
     parser.add_argument("--rounds", type=int, default=3, help="so often an attack that is over a bound is tried")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--model", default=pipeline.IN_THE_BOX)
+    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
     parser.add_argument("--weights")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--threads", type=int, default=cpu.threads())

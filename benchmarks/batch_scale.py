@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 from edgecsp.batch import _ray, job, keyframe_index, work
 from edgecsp.batch.ledger import Ledger, Record
-from edgecsp.batch.shards import VIDEO, Item, Shard, SplitPoint, segments, whole
+from edgecsp.batch.shards import VIDEO, Item, Shard, SplitPoint, split_video, whole_video
 
 from .batch_idle import record
 
@@ -42,7 +42,7 @@ def made_up_parts(count: int) -> List[Shard]:
     places = [SplitPoint(number * 54_000, number * job.SEGMENT) for number in range(1, PIECES)]
     found: List[Shard] = []
     for item in made_up(count + PIECES - 1):
-        found += segments(item, places, PIECES * job.SEGMENT, job.SEGMENT)
+        found += split_video(item, places, PIECES * job.SEGMENT, job.SEGMENT)
     return found[:count]
 
 
@@ -52,17 +52,17 @@ def made_up_parts(count: int) -> List[Shard]:
 class Instant:
     """A crew that has everything done at once; what it says has been JSON, as what Ray's workers say."""
 
-    def cut(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
+    def index(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
         """PIECES parts each."""
         places = [[number * 54_000, number * job.SEGMENT] for number in range(1, PIECES)]
         for item in items:
             said = {"source": item.source, "frames": PIECES * job.SEGMENT, "cuts": places, "why": ""}
             yield json.loads(json.dumps(said))
 
-    def do(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
+    def process(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
         """As if done."""
         for part in parts:
-            yield json.loads(json.dumps(record(json.loads(json.dumps(part.as_json())))))
+            yield json.loads(json.dumps(record(json.loads(json.dumps(part.to_dict())))))
 
 
 def plan(counts: Sequence[int]) -> None:
@@ -78,11 +78,11 @@ def _plan(count: int) -> None:
     began: Dict[str, float] = {}
 
     def tick(progress: job.JobProgress) -> None:
-        began.setdefault(progress.stage if progress.parts < progress.of else "ending", time.process_time())
+        began.setdefault(progress.stage if progress.parts < progress.part_count else "ending", time.process_time())
 
     with tempfile.TemporaryDirectory(prefix="rb") as out:
         items = made_up(count)
-        task, settings = batch.task("codes", "null", out=out)
+        task, settings = batch.build_task("codes", "null", out=out)
         before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         done = batch.run(items, task, Instant(), settings, tick=tick)
         ended = time.process_time()
@@ -109,10 +109,10 @@ def disk(parts: int, bytes: int) -> None:
         data = os.urandom(bytes)
         spent = {}
         for what, act in (
-            ("new", ledger.done),
-            ("begin", ledger.deaths),
+            ("new", ledger.finished_record),
+            ("begin", ledger.count_attempt),
             ("finish", lambda part: ledger.finish(part, {"name": part.name, "frames": 1800}, {".parquet": data})),
-            ("believe", ledger.done),
+            ("believe", ledger.finished_record),
         ):
             clock, cpu = time.monotonic(), time.process_time()
             for part in some:
@@ -144,7 +144,7 @@ def index(frames: int) -> None:
                 assert keyframe_index.index(item).frames == frames
                 taken["index"].append(time.process_time() - begun)
                 begun = time.process_time()
-                assert sum(1 for _ in Segment(whole(item), 1)) == frames
+                assert sum(1 for _ in Segment(whole_video(item), 1)) == frames
                 taken["decode"].append(time.process_time() - begun)
             size = path.stat().st_size
             at = {key: statistics.median(values) for key, values in taken.items()}
@@ -213,7 +213,7 @@ def _rows(found: Dict[str, Dict[str, Any]], fps: float, parts: float, nodes: int
     own, ray = found["plan"]["bytes_a_part"], found["list"]["bytes"]
     blocks = min(parts, max(_ray.MANY, _ray.BLOCKS * nodes * cores))
     hours, read = parts * job.SEGMENT / fps / 3600, parts * job.SEGMENT * CAMERA
-    for what, size in (("pieces of videos", job.SEGMENT), ("groups of pictures", job.GROUP)):
+    for what, size in (("pieces of videos", job.SEGMENT), ("groups of images", job.GROUP)):
         measured = f"{1e3 * driver_s:.1f} ms of CPU a block"
         yield Row(f"driver: {what} ({size}), each a block", measured, fps / size, 1 / driver_s, "a second")
     yield Row("driver: the archive's blocks", measured, blocks / hours / 3600, 1 / driver_s, "a second")
@@ -227,7 +227,7 @@ def _rows(found: Dict[str, Dict[str, Any]], fps: float, parts: float, nodes: int
     yield Row("link of a machine", "", fps / nodes * CAMERA / 1e6, SOURCE / 1e6, "MB a second")
     believe = found["disk"]["believe_us"] / 1e6
     yield Row("given again, on a disk", f"{1e6 * believe:.0f} us a part", parts * believe / 3600, hours, "h")
-    asked = 3 * ASKED_S / job.ASKED_AT_ONCE
+    asked = 3 * ASKED_S / job.LEDGER_READS
     yield Row("given again, on a store", "3 requests a part, 32 at once", parts * asked / 3600, hours, "h")
     made = 3 * fps / job.SEGMENT
     yield Row("rows: files made", "3 a part", made, STORE, "a second")

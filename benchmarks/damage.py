@@ -57,7 +57,7 @@ WANTS: Dict[str, Dict[str, Any]] = {
     "snow": {"options": {"strict": "-2"}},
 }
 HARDWARE = ("_vaapi", "_nvenc", "_qsv", "_v4l2m2m", "_amf", "_vulkan", "_videotoolbox")
-# Left out: hardware, text, one picture a file, and what other programs read alone.
+# Left out: hardware, text, one image a file, and what other programs read alone.
 LEFT_OUT = (
     "msrle", "rpza", "smc", "roqvideo", "zmbv",  # encoders that end the process in FFmpeg 6
     "wrapped_avframe", "libopenh264", "a64multi", "xbm", "xface", "pam", "pbm", "pgm", "ppm", "pfm", "phm", "bmp",

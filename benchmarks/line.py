@@ -1,4 +1,4 @@
-"""One picture's line: microseconds of CPU before, in and after the network, for a decoded 1280x720 frame.
+"""One image's line: microseconds of CPU before, in and after the network, for a decoded 1280x720 frame.
 
     python -m benchmarks.line [--engine NAME] [--threads 2] [--rounds 120] [--before FOLDER] [--json FILE]
 
@@ -7,7 +7,7 @@ alternate, so that each finds the caches as the others leave them; each figure i
 programs disturb less than they do the clock. The CPU time of `infer` is all threads'. Before and after it there is
 one thread alone, whose time is taken: an engine's threads spin for a while after they are done, and OpenCV is told to
 use one. "of the clock" is what remains when the threads of `infer` share its work evenly and nobody else is there.
-The last column is decode + NMS at conf 0.001, on the fullest of 24 pictures.
+The last column is decode + NMS at conf 0.001, on the fullest of 24 images.
 `--before FOLDER` measures another checkout of edgecsp in turns with this one, and prints both.
 """
 
@@ -111,7 +111,7 @@ def _steps(detector: pipeline.Detector, image: Any, rounds: int) -> Dict[str, An
 
 
 def _val(detector: pipeline.Detector, shown: List[Any]) -> float:
-    """CPU microseconds of `finish` at the threshold of a validation, on the picture that has most to it."""
+    """CPU microseconds of `finish` at the threshold of a validation, on the image that has most to it."""
     low = pipeline.Detector(detector.model, detector.session, pipeline.Settings(conf=VAL_CONF))
     worst = 0.0
     for image in shown:
@@ -133,7 +133,7 @@ def _middle(runs: List[Dict[str, Any]]) -> Dict[str, Dict[str, float]]:
 
 
 def _show(when: str, said: Dict[str, Dict[str, float]], threads: int) -> None:
-    print(f"{when}: CPU microseconds a picture of 1280x720, median (lowest tenth)")
+    print(f"{when}: CPU microseconds an image of 1280x720, median (lowest tenth)")
     columns = ("model", *STEPS, "not inference", "of the clock", "at conf 0.001")
     print(f"  {columns[0]:20}" + "".join(f"{name:>17}" for name in columns[1:]))
     for name, row in said.items():

@@ -24,7 +24,7 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video")
-    parser.add_argument("--model", default=pipeline.IN_THE_BOX)
+    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--out", action="store_true", help="draw and encode, too")
     parser.add_argument("--frames", type=int, help="stop after so many")

@@ -1,4 +1,4 @@
-"""A real video made of real pictures, for the demo and the benchmarks."""
+"""A real video made of real images, for the demo and the benchmarks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ DATA = Path(os.environ.get("EDGECSP_TEST_DATA", "../shared"))
 
 
 def pictures() -> List[Path]:
-    """The test data's pictures, else scikit-image's (public domain)."""
+    """The test data's images, else scikit-image's (public domain)."""
     found = sorted((DATA / "data" / "coco64" / "images").glob("*.jpg"))
     if found:
         return found
     try:
         import skimage
     except ImportError:
-        raise SystemExit(f"no pictures: {DATA} is not there; type: pip install scikit-image") from None
+        raise SystemExit(f"no images: {DATA} is not there; type: pip install scikit-image") from None
     folder = Path(skimage.__file__).parent / "data"
     return [path for path in sorted(folder.iterdir()) if path.stem in ("astronaut", "chelsea", "coffee", "rocket")]
 
 
 def video(path: Path, paths: List[Path], *, hw: tuple[int, int] = (480, 640), fps: int = 12, hold: int = 6) -> Path:
-    """Each picture fills the frame for `hold` frames, slowly zoomed, as H.264."""
+    """Each image fills the frame for `hold` frames, slowly zoomed, as H.264."""
     height, width = hw
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:

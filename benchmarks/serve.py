@@ -1,14 +1,14 @@
-"""The server under load against its own session: pictures a second, CPU a picture, the slowest answers, memory.
+"""The server under load against its own session: images a second, CPU an image, the slowest answers, memory.
 
     python -m benchmarks.serve [--model NAME] [--engine NAME] [--threads 2] [--callers 32] [--seconds 5] [--rounds 5]
 
-JPEG pictures of 640x480 go in, JSON comes out. Three things take turns: `alone` (this many threads in one process
+JPEG images of 640x480 go in, JSON comes out. Three things take turns: `alone` (this many threads in one process
 decode the JPEG and call a detector opened as the server opens its own), `waits` (one caller, so that nobody waits),
 and `load` (that many callers, each asks again as soon as it is answered). Every answer is compared with what the
-detector alone says of the picture, byte for byte.
+detector alone says of the image, byte for byte.
 
 The callers are on the same machine and take their share of the same cores, which the server would have in the field.
-So the clock's ratio is printed as it is, and beside it the ratio of CPU times a picture (the process's own and all its
+So the clock's ratio is printed as it is, and beside it the ratio of CPU times an image (the process's own and all its
 threads', from the kernel), which does not depend on who else computes: on a machine with nobody else on it the first
 would be the second. The slowest hundredth of the answers is held against what the queue makes of it: one caller's
 latency, times callers a place in the engine.
@@ -51,7 +51,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=pipeline.IN_THE_BOX)
+    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
     parser.add_argument("--weights")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--threads", type=int, default=cpu.threads())
@@ -73,7 +73,7 @@ def _load(args: argparse.Namespace) -> Dict[str, Any]:
     taken = [
         cv2.imencode(".jpg", cv2.resize(cv2.imread(str(each)), (640, 480)))[1].tobytes() for each in pictures()[:16]
     ]
-    cv2.setNumThreads(1)  # as the server's own: pictures go side by side
+    cv2.setNumThreads(1)  # as the server's own: images go side by side
     detector = pipeline.load(
         args.model, args.engine, weights=args.weights, threads=args.threads, at_once=min(8, args.threads)
     )
@@ -132,13 +132,13 @@ def _told(args: argparse.Namespace, rows: List[Dict[str, float]]) -> Dict[str, A
     )
     share = args.callers / min(8, args.threads)
     said = {
-        "alone_fps": shown("the session alone, pictures a second", of("alone_fps"), ".1f"),
-        "load_fps": shown("the server, pictures a second", of("load_fps"), ".1f"),
+        "alone_fps": shown("the session alone, images a second", of("alone_fps"), ".1f"),
+        "load_fps": shown("the server, images a second", of("load_fps"), ".1f"),
         "clock": shown("server over session, by the clock", [r["load_fps"] / r["alone_fps"] for r in rows]),
-        "alone_cpu_ms": shown("the session alone, CPU ms a picture", of("alone_cpu_ms"), ".2f"),
-        "load_cpu_ms": shown("the server, CPU ms a picture", of("load_cpu_ms"), ".2f"),
-        "cpu": shown("session over server, by CPU a picture", [r["alone_cpu_ms"] / r["load_cpu_ms"] for r in rows]),
-        "callers_cpu_ms": shown("the callers, CPU ms a picture", of("load_own_cpu_ms"), ".2f"),
+        "alone_cpu_ms": shown("the session alone, CPU ms an image", of("alone_cpu_ms"), ".2f"),
+        "load_cpu_ms": shown("the server, CPU ms an image", of("load_cpu_ms"), ".2f"),
+        "cpu": shown("session over server, by CPU an image", [r["alone_cpu_ms"] / r["load_cpu_ms"] for r in rows]),
+        "callers_cpu_ms": shown("the callers, CPU ms an image", of("load_own_cpu_ms"), ".2f"),
         "waits_ms": shown("one caller, median latency, ms", of("waits_p50_ms"), ".1f"),
         "p99_ms": shown(f"{args.callers} callers, slowest hundredth, ms", of("load_p99_ms"), ".1f"),
         "p99_share": shown(

@@ -33,7 +33,7 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a self-describing ONNX [default: yolo-fastest-1.1-xl of the test data]")
-    parser.add_argument("--video", type=Path, help="[default: one made of the test data's pictures]")
+    parser.add_argument("--video", type=Path, help="[default: one made of the test data's images]")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=3)

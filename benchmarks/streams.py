@@ -25,7 +25,7 @@ from .video import overlapped
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=pipeline.IN_THE_BOX)
+    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
     parser.add_argument("--weights")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--streams", type=int, default=8)

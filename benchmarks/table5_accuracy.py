@@ -114,7 +114,7 @@ def main() -> int:
     try:
         path = peers.find_data(args.data)
         learn, val = (accuracy.read(path, split=split) for split in ("train", "val"))
-        counts = {"train_images": len(learn.pictures), "val_images": len(val.pictures), "classes": len(learn.names)}
+        counts = {"train_images": len(learn.images), "val_images": len(val.images), "classes": len(learn.names)}
         report = read_report(args.json, settings, {"name": Path(args.data).name, **counts})
         print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads; {args.epochs} epochs of {args.data}")
         with tempfile.TemporaryDirectory() as scratch:

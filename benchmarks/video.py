@@ -52,10 +52,10 @@ def main() -> None:
 
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=pipeline.IN_THE_BOX)
+    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
     parser.add_argument("--weights", help="random: for names without weights here")
     parser.add_argument("--engine", default="auto")
-    parser.add_argument("--video", type=Path, help="[default: 720p H.264 made of the test data's pictures]")
+    parser.add_argument("--video", type=Path, help="[default: 720p H.264 made of the test data's images]")
     parser.add_argument("--out", action="store_true", help="draw and encode, too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)

@@ -44,7 +44,7 @@ def main() -> None:
     model = store.resolve(args.model)
     ranges = precision.measure_ranges(model, batches(model, first, last), args.method, threads=args.threads)
     ranges.save(args.out)
-    print(f"{args.out}: {args.method} of {ranges.pictures} scenes for {model.name}, graph {ranges.model[:12]}")
+    print(f"{args.out}: {args.method} of {ranges.images} scenes for {model.name}, graph {ranges.model[:12]}")
 
 
 if __name__ == "__main__":

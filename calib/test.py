@@ -24,7 +24,7 @@ import numpy as np
 
 import edgecsp
 from edgecsp.bench import accuracy
-from edgecsp.bench.accuracy.confusion import matches
+from edgecsp.bench.accuracy.confusion import match_boxes
 from edgecsp.errors import EdgecspError
 from edgecsp.processing.nms import overlap
 from edgecsp.types import Model
@@ -52,11 +52,11 @@ def empty_data() -> accuracy.Predictions:
     return accuracy.Predictions(accuracy.Data("test scenes", "drawn", CLASSES, tuple(range(1, len(CLASSES) + 1)), ()))
 
 
-def labelled(image: np.ndarray, boxes: np.ndarray, ids: np.ndarray, number: int) -> accuracy.Picture:
+def labelled(image: np.ndarray, boxes: np.ndarray, ids: np.ndarray, number: int) -> accuracy.LabelledImage:
     """Scene `number` as `evaluate` has it; what is not legible is a crowd."""
-    rows = accuracy.Boxes.of(np.column_stack([ids, boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist())
+    rows = accuracy.Boxes.from_rows(np.column_stack([ids, boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist())
     clear = np.array([legible(image, box) for box in boxes], bool)
-    return accuracy.Picture(f"{number:05d}.png", number, replace(rows, crowd=~clear), image.shape[:2])
+    return accuracy.LabelledImage(f"{number:05d}.png", number, replace(rows, crowd=~clear), image.shape[:2])
 
 
 def measure(
@@ -87,7 +87,7 @@ def figures(held: accuracy.Predictions) -> Dict[str, Any]:
     `datamatrix` says what legible Data Matrix symbols were taken for, in shares.
     """
     hits = _hit_scores(held)
-    objects = sum(int((~row.boxes.crowd).sum()) for row in held.pictures)
+    objects = sum(int((~row.boxes.crowd).sum()) for row in held.images)
     wanted = math.ceil(RECALL * objects)
     at = hits[wanted - 1] if 0 < wanted <= len(hits) else None
     return {
@@ -96,7 +96,7 @@ def figures(held: accuracy.Predictions) -> Dict[str, Any]:
         "false_alarms": false_alarms(held, CONF),
         "false_alarms_at_recall": None if at is None else false_alarms(held, float(at)),
         "all_ap50": averages(_all_counted(held))["ap50"],
-        "symbols": sum(len(row.boxes) for row in held.pictures),
+        "symbols": sum(len(row.boxes) for row in held.images),
         "legible": objects,
         "datamatrix": taken_for(held, MATRIX),
     }
@@ -105,8 +105,8 @@ def figures(held: accuracy.Predictions) -> Dict[str, Any]:
 def _hit_scores(held: accuracy.Predictions) -> np.ndarray:
     """The scores of the detections that are right, the highest first."""
     scores = []
-    for picture, found in zip(held.pictures, held.detections):
-        on = matches(picture.boxes, found, SAME).of_found
+    for picture, found in zip(held.images, held.detections):
+        on = match_boxes(picture.boxes, found, SAME).of_detections
         right = on >= 0
         right[right] = picture.boxes.class_ids[on[right]] == found.class_ids[right]
         scores.append(found.scores[right])
@@ -115,14 +115,14 @@ def _hit_scores(held: accuracy.Predictions) -> np.ndarray:
 
 def false_alarms(held: accuracy.Predictions, conf: float) -> float:
     """Detections of a score of `conf` or more, a picture without any symbol."""
-    empty = [found for picture, found in zip(held.pictures, held.detections) if not len(picture.boxes)]
+    empty = [found for picture, found in zip(held.images, held.detections) if not len(picture.boxes)]
     return float(np.mean([(found.scores >= conf).sum() for found in empty])) if empty else 0.0
 
 
 def taken_for(held: accuracy.Predictions, class_id: int) -> Dict[str, float]:
     """What legible symbols of a class are called by the best detection on each, in shares; "missed" without any."""
     counts = dict.fromkeys((*CLASSES, "missed"), 0)
-    for picture, found in zip(held.pictures, held.detections):
+    for picture, found in zip(held.images, held.detections):
         boxes, shown = picture.boxes, found[found.scores >= CONF]
         rows = boxes.xyxy[(boxes.class_ids == class_id) & ~boxes.crowd]
         for on in overlap(rows, shown.xyxy.astype(np.float64)) >= SAME:
@@ -135,12 +135,12 @@ def taken_for(held: accuracy.Predictions, class_id: int) -> Dict[str, float]:
 def coco(held: accuracy.Predictions) -> Dict[str, Any]:
     """COCO's annotations; picture i is called `i`.png in five digits."""
     rows: List[Dict[str, Any]] = []
-    for picture in held.pictures:
+    for picture in held.images:
         boxes = picture.boxes
         for class_id, box, area, crowd in zip(boxes.class_ids, boxes.xywh.tolist(), boxes.areas, boxes.crowd):
             row = {"id": len(rows) + 1, "image_id": picture.image_id, "category_id": int(class_id) + 1, "bbox": box}
             rows.append({**row, "area": float(area), "iscrowd": int(crowd)})
-    sizes = [(row.image_id, row.path, *(row.hw or (0, 0))) for row in held.pictures]
+    sizes = [(row.image_id, row.path, *(row.hw or (0, 0))) for row in held.images]
     return {
         "images": [{"id": i, "file_name": path, "height": h, "width": w} for i, path, h, w in sizes],
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
@@ -157,8 +157,8 @@ def averages(held: accuracy.Predictions) -> Dict[str, Any]:
 
 def _all_counted(held: accuracy.Predictions) -> accuracy.Predictions:
     """The same with nothing left out of account."""
-    rows = (replace(row, boxes=replace(row.boxes, crowd=np.zeros_like(row.boxes.crowd))) for row in held.pictures)
-    return replace(held, pictures=list(rows))
+    rows = (replace(row, boxes=replace(row.boxes, crowd=np.zeros_like(row.boxes.crowd))) for row in held.images)
+    return replace(held, images=list(rows))
 
 
 def _number(average: float | None) -> float:

@@ -1,6 +1,6 @@
-"""The straight line: source -> preprocess -> session.run -> decode -> nms -> sink.
+"""The pipeline: source -> preprocess -> session.run -> decode -> nms -> sink.
 
-`Detector` is the line for one picture, `stream` for many, `run` drives it into sinks. The threads are in `flow`.
+`Detector` is the line for one image, `stream` for many, `run` drives it into sinks. The threads are in `flow`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .zoo import store
 
 LOG = logging.getLogger(__name__)
 
-IN_THE_BOX = "codes"  # the model whose weights come with the package
+BUNDLED_MODEL = "codes"  # the model whose weights come with the package
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to keep of what the network says. None means the model's own value.
+    """Thresholds and filters for detections. None means the model's own value.
 
-    `conf` and `iou` in 0..1; `class_ids` keeps those classes alone; at most `max_det` boxes a picture;
+    `conf` and `iou` in 0..1; `class_ids` keeps those classes alone; at most `max_det` boxes an image;
     `agnostic` lets boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever
     the model says.
     """
@@ -55,9 +55,9 @@ class Settings:
 
 
 class Detector:
-    """A model opened on an engine: pictures in, `Detections` (or `Classes`) out.
+    """A model opened on an engine: images in, `Detections` (or `Classes`) out.
 
-    Call it with a picture; or use `prepare`, `infer` and `finish`, the three steps of the call. Close it, or
+    Call it with an image; or use `prepare`, `infer` and `finish`, the three steps of the call. Close it, or
     use it as a context manager. Any thread may use it; those that the engine does not take at once wait for it.
     `chosen` is what `load` took and why. For type checkers a result is `Detections`, so that it can be iterated;
     that of a classifier (`model.task` is "classify") is `Classes`, which isinstance tells.
@@ -80,11 +80,11 @@ class Detector:
         self._places = threading.BoundedSemaphore(backends.at_once(session))
 
     def __call__(self, image: Any, settings: Optional[Settings] = None) -> Detections:
-        """What is in a picture: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`.
+        """What is in an image: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`.
 
-        `settings` are for this picture, instead of the detector's.
+        `settings` are for this image, instead of the detector's.
         """
-        batch, geometry = self.prepare(picture(image, self.max_pixels))
+        batch, geometry = self.prepare(read_image(image, self.max_pixels))
         return self.finish(self.infer(batch), geometry, settings)  # type: ignore[return-value]
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
@@ -99,9 +99,9 @@ class Detector:
             except EdgecspError:
                 raise
             except Exception as error:  # engines' errors share no class
-                said = " ".join(str(error).split())[:300]
+                message = " ".join(str(error).split())[:300]
                 raise EngineFailed(
-                    f"the engine failed on {self.model.name} ({type(error).__name__}: {said})"
+                    f"the engine failed on {self.model.name} ({type(error).__name__}: {message})"
                 ) from error
 
     def ready(self, batch: Array) -> None:
@@ -111,38 +111,38 @@ class Detector:
             make(batch)
 
     def finish(self, outputs: Sequence[Array], geometry: Geometry, settings: Optional[Settings] = None) -> Result:
-        """Raw heads -> boxes in picture pixels, best first."""
+        """Raw heads -> boxes in image pixels, best first."""
         model, settings = self.model, settings or self.settings
         if model.task == "classify":
-            return decode.classes(model, outputs)
+            return decode.decode_classes(model, outputs)
         conf = model.conf if settings.conf is None else settings.conf
         read = decode.boxes if model.second is None else two_stage.boxes
-        found = read(model.heads, outputs, model.input.hw, conf)
+        candidates = read(model.heads, outputs, model.input.hw, conf)
         if settings.class_ids is not None:
-            wanted = np.isin(found.class_ids, np.array(settings.class_ids, np.int32))
-            found = decode.Candidates(*(column[wanted] for column in found))
-        rows, scores = self._kept(found, conf, settings)
-        return Detections(geometry.to_picture(found.xyxy[rows]), scores, found.class_ids[rows], model.labels)
+            wanted = np.isin(candidates.class_ids, np.array(settings.class_ids, np.int32))
+            candidates = decode.Candidates(*(column[wanted] for column in candidates))
+        rows, scores = self._suppress(candidates, conf, settings)
+        return Detections(geometry.to_picture(candidates.xyxy[rows]), scores, candidates.class_ids[rows], model.labels)
 
-    def _kept(self, found: decode.Candidates, conf: float, settings: Settings) -> Tuple[Array, Array]:
+    def _suppress(self, candidates: decode.Candidates, conf: float, settings: Settings) -> Tuple[Array, Array]:
         """Row numbers of the boxes that stay, best first, and their scores."""
         model = self.model
         iou = model.iou if settings.iou is None else settings.iou
         if model.second is not None and not settings.plain_nms:
             # Soft-NMS lowers scores instead of dropping boxes; what falls below the threshold goes.
-            return two_stage.soft_nms(found, iou, settings.max_det, floor=conf)
+            return two_stage.soft_nms(candidates, iou, settings.max_det, floor=conf)
         if model.nms_free:
-            rows = nms.best(found, settings.max_det)
+            rows = nms.best(candidates, settings.max_det)
         else:
             rows = nms.keep(
-                found,
+                candidates,
                 iou,
                 max_det=settings.max_det,
                 agnostic=settings.agnostic,
                 beta=0.0 if settings.plain_nms else model.nms_beta,
                 input_hw=model.input.hw,
             )
-        return rows, found.scores[rows]
+        return rows, candidates.scores[rows]
 
     def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Detections]]:
         """Every frame of some sources with what is in it. Files lose no frame, live sources keep the newest.
@@ -165,7 +165,7 @@ class Detector:
         return scheduler.results(opened, lambda frame: self(frame.image), concurrency=places, stop=stop)
 
     def close(self) -> None:
-        """Give the session back."""
+        """Close the session."""
         self.session.close()
 
     def __enter__(self) -> Detector:
@@ -176,7 +176,7 @@ class Detector:
 
 
 def load(
-    model: Union[str, Path, Model] = IN_THE_BOX,
+    model: Union[str, Path, Model] = BUNDLED_MODEL,
     engine: str = "auto",
     *,
     weights: Optional[str] = None,
@@ -195,37 +195,39 @@ def load(
     pixels: bool = True,
     max_pixels: int = sources.MAX_PIXELS,
 ) -> Detector:
-    """A detector of a model, an ONNX file or a name of the zoo (the model in the box), on an engine.
+    """Open a detector of a model, an ONNX file or a name of the zoo (the bundled model) on an engine.
 
     `device`, `threads`, `precision` and `at_once` are those of `backends.open`. Engine "auto" is what was tuned for
     this model on this machine (`edgecsp tune`) where that is no other than these, else `backends.choose`'s.
     `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
     `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
-    way of laying pictures into it; `classes` names or numbers to keep; `pixels=False` gives an engine the float32
-    planes of `preprocess.prepare` also where it takes a picture's bytes. An image file of more than `max_pixels` is
+    way of laying images into it; `classes` names or numbers to keep; `pixels=False` gives an engine the float32
+    planes of `preprocess.prepare` also where it takes an image's bytes. An image file of more than `max_pixels` is
     refused by its header. Raises an `EdgecspError`.
     """
     hw = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
-    made = resolved(model, weights, hw)
+    resolved = resolve_model(model, weights, hw)
     if resize is not None:
-        made = replace(made, input=replace(made.input, resize=resize))
-    settings = Settings(conf, iou, class_ids(made, classes), max_det, agnostic, plain_nms)
-    chosen = tuning.choose(made, engine, device=device, threads=threads, precision=precision, at_once=at_once)
-    made = chosen.model
+        resolved = replace(resolved, input=replace(resolved.input, resize=resize))
+    settings = Settings(conf, iou, class_ids(resolved, classes), max_det, agnostic, plain_nms)
+    selection = tuning.choose(resolved, engine, device=device, threads=threads, precision=precision, at_once=at_once)
+    resolved = selection.model
 
     def opened(stage: Model, pixels: bool = False) -> backends.Session:
         return backends.open(
-            stage, chosen.engine, device=chosen.device, threads=chosen.threads, precision=chosen.precision,
-            at_once=chosen.at_once, pixels=pixels,
+            stage, selection.engine, device=selection.device, threads=selection.threads, precision=selection.precision,
+            at_once=selection.at_once, pixels=pixels,
         )  # fmt: skip
 
-    session = opened(made, pixels) if made.second is None else two_stage.opened(made, opened)
-    LOG.debug("opened %s, input %dx%d, on %s: %s", made.name, *made.input.hw[::-1], chosen.shown, chosen.why)
-    return Detector(made, session, settings, chosen, max_pixels)
+    session = opened(resolved, pixels) if resolved.second is None else two_stage.open_stages(resolved, opened)
+    LOG.debug(
+        "opened %s, input %dx%d, on %s: %s", resolved.name, *resolved.input.hw[::-1], selection.summary, selection.why
+    )
+    return Detector(resolved, session, settings, selection, max_pixels)
 
 
-def resolved(model: Union[str, Path, Model], weights: Optional[str], hw: Optional[Tuple[int, int]]) -> Model:
-    """A model, a file or a name -> the model, of that input size when one is given. Raises an `EdgecspError`."""
+def resolve_model(model: Union[str, Path, Model], weights: Optional[str], hw: Optional[Tuple[int, int]]) -> Model:
+    """Resolve a model, a file or a name, reshaped if a size is given. Raises an `EdgecspError`."""
     return onnx_model.reshape(model, hw=hw) if isinstance(model, Model) else store.resolve(model, weights, hw=hw)
 
 
@@ -234,8 +236,8 @@ def class_ids(model: Model, classes: Optional[Sequence[Union[str, int]]]) -> Opt
     return None if classes is None else tuple(model.class_ids([str(name) for name in classes]))
 
 
-def picture(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
-    """Whatever holds one picture -> (H, W, 3) uint8 BGR. Raises `SourceError`; what is survived is logged."""
+def read_image(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
+    """Read one image of any supported type as (H, W, 3) uint8 BGR. Raises `SourceError`; warnings are logged."""
     if isinstance(image, Frame):
         return image.image
     if isinstance(image, (str, Path)):
@@ -244,7 +246,7 @@ def picture(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
                 for text in sources.format_problems(source.problems):
                     LOG.warning("%s", text)
                 return frame.image
-        raise SourceError(f"{image} holds no picture")
+        raise SourceError(f"{image} holds no image")
     if hasattr(image, "convert"):  # PIL
         return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
     pixels: Array = np.asarray(image)
@@ -282,9 +284,9 @@ def run(
 ) -> None:
     """Every frame of the opened sources through the detector into `write`; `summary` is kept up to date.
 
-    Videos and live streams go side by side, pictures one source after the other (see `flow`). A source that breaks
+    Videos and live streams go side by side, images one source after the other (see `flow`). A source that breaks
     is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has
-    had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the frame at hand.
+    had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the current frame.
     """
     stop = stop or threading.Event()
     begun = time.monotonic()
@@ -314,7 +316,7 @@ def run(
                     raise item.error
                 else:
                     turn(item.source, None)
-                del item  # or its picture is kept until the next one is there
+                del item  # or its image is kept until the next one is there
     finally:
         for source in opened:
             for text, count in source.problems.items():

@@ -1,10 +1,10 @@
-"""The words of the house as types: frozen, numpy only, no I/O.
+"""The basic types: frozen, numpy only, no I/O.
 
 A `Frame` comes out of a source; `Geometry` remembers how it was put into the network's input;
 `Detections` is what a sink gets. `Model` describes a graph: its `Input` and its heads.
 
-Coordinates: `xyxy` are floats in pixels of the picture, x right, y down, (0, 0) the top-left corner
-of the top-left pixel, so a box over the whole picture is (0, 0, width, height).
+Coordinates: `xyxy` are floats in pixels of the image, x right, y down, (0, 0) the top-left corner
+of the top-left pixel, so a box over the whole image is (0, 0, width, height).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Stream:
     """Where frames come from.
 
     `name` is what results are filed under: a path, or a URL without its credentials. `kind` is "image"
-    (one picture), "video" (a file: every frame counts) or "live" (a camera or network stream: only the
+    (one image), "video" (a file: every frame counts) or "live" (a camera or network stream: only the
     newest frame counts). `frames` is the expected number of frames, None when unknown. `pixel_aspect` is a
     pixel's width by its height where it is not square.
     """
@@ -41,10 +41,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: (H, W, 3) uint8 BGR (OpenCV's order), C-contiguous, upright.
+    """One image: (H, W, 3) uint8 BGR (OpenCV's order), C-contiguous, upright.
 
     `index` counts from 0 within its stream, in frames of the stream (a stride leaves gaps).
-    `pts_s` is the presentation time in seconds, None for a still picture.
+    `pts_s` is the presentation time in seconds, None for a still image.
     """
 
     image: Array
@@ -60,7 +60,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture was laid into the network's input: network_xy = picture_xy * scale_xy + offset_xy.
+    """How an image was laid into the network's input: network_xy = picture_xy * scale_xy + offset_xy.
 
     Kept from the forward step, never worked out a second time: the inverse is exact by construction.
     """
@@ -70,7 +70,7 @@ class Geometry:
     picture_hw: Tuple[int, int]
 
     def to_picture(self, xyxy: Array) -> Array:
-        """Boxes (N, 4) in network pixels -> (N, 4) float32 picture pixels, clipped to the picture."""
+        """Boxes (N, 4) in network pixels -> (N, 4) float32 image pixels, clipped to the image."""
         scale = np.array(self.scale_xy * 2, np.float32)
         offset = np.array(self.offset_xy * 2, np.float32)
         height, width = self.picture_hw
@@ -80,7 +80,7 @@ class Geometry:
         return clipped
 
     def to_network(self, xyxy: Array) -> Array:
-        """Boxes (N, 4) in picture pixels -> (N, 4) float32 network pixels."""
+        """Boxes (N, 4) in image pixels -> (N, 4) float32 network pixels."""
         scale = np.array(self.scale_xy * 2, np.float32)
         offset = np.array(self.offset_xy * 2, np.float32)
         boxes: Array = np.asarray(xyxy, np.float32) * scale + offset
@@ -89,9 +89,9 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one picture, by column, highest score first.
+    """The detections of one image, by column, highest score first.
 
-    `xyxy` (N, 4) float32 picture pixels; `scores` (N,) float32 in 0..1; `class_ids` (N,) int32;
+    `xyxy` (N, 4) float32 image pixels; `scores` (N,) float32 in 0..1; `class_ids` (N,) int32;
     `labels` the model's names, indexed by class id. Index with an int, slice, mask or index array to
     get fewer rows; iterate for `Detection` rows.
     """
@@ -131,13 +131,13 @@ class Detections:
         return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
 
     def counted(self) -> List[str]:
-        """The labels that the picture counts for: each box's."""
+        """The labels that the image counts for: each box's."""
         return [self.label(int(i)) for i in self.class_ids]
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One row of `Detections`: box in picture pixels, score in 0..1, class id and its name."""
+    """One row of `Detections`: box in image pixels, score in 0..1, class id and its name."""
 
     xyxy: Tuple[float, float, float, float]
     score: float
@@ -147,7 +147,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Classes:
-    """What a classifier says of one picture: the best classes, highest score first.
+    """The result of a classifier for one image: the best classes, highest score first.
 
     `scores` (K,) float32 in 0..1; `class_ids` (K,) int32; `labels` the model's names by class id.
     """
@@ -164,7 +164,7 @@ class Classes:
         return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
 
     def counted(self) -> List[str]:
-        """The labels that the picture counts for: the best one."""
+        """The labels that the image counts for: the best one."""
         return [self.label(int(i)) for i in self.class_ids[:1]]
 
 
@@ -173,12 +173,12 @@ Result = Union[Detections, Classes]
 
 @dataclass(frozen=True)
 class Input:
-    """How a picture becomes the network's input: (1, 3, height, width) float32.
+    """How an image becomes the network's input: (1, 3, height, width) float32.
 
     `resize`: "darknet" and "stretch" ignore the aspect ratio, the one sampling from corner pixel to corner
     pixel as darknet does, the other from pixel centre to pixel centre as OpenCV does; "letterbox" keeps it
     and pads with grey; "crop" scales the short side and cuts the centre (darknet's classifiers). `letterbox`
-    says whose letterbox it is: the grey, the picture's place in it and the rounding (see `preprocess`). `colour`
+    says whose letterbox it is: the grey, the image's place in it and the rounding (see `preprocess`). `colour`
     is the channel order the graph was trained on, "rgb" or "bgr". value = (byte * `scale` - `mean`) / `std`.
     """
 
@@ -198,7 +198,7 @@ class Input:
             raise UnknownName("letterbox", self.letterbox, LETTERBOXES)
         if self.colour not in ("rgb", "bgr"):
             raise UnknownName("colour order", self.colour, ("rgb", "bgr"))
-        # Pictures have 1 or 3 channels; a second stage reads a column of samples, 1 x 1.
+        # Images have 1 or 3 channels; a second stage reads a column of samples, 1 x 1.
         odd = self.channels not in (1, 3) and self.hw != (1, 1)
         if min(self.hw) < 1 or odd or self.scale <= 0 or min(self.std) <= 0:
             raise BadModel(f"an input has sides, 1 or 3 channels, a scale and a std above 0; found {self}")
@@ -332,7 +332,7 @@ HEADS = {cls.kind: cls for cls in (Yolo, AnchorFree, Decoded, EndToEnd, Scores, 
 
 @dataclass(frozen=True)
 class Model:
-    """A graph and all there is to know to use it.
+    """A graph and everything needed to use it.
 
     `onnx` is the serialised ONNX file: its single input is `Input`, its outputs are the heads, in order.
     `conf` and `iou` are the thresholds it was meant to be run at; with `nms_beta` above 0, suppression goes

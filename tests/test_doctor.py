@@ -21,8 +21,8 @@ from support.tiny import Tiny
 BARE = """
 import sys
 from edgecsp import backends, cli
-found = backends.missing
-backends.missing = lambda name: ["gone"] if backends.is_real(name) else found(name)
+found = backends.missing_packages
+backends.missing_packages = lambda name: ["gone"] if backends.is_real(name) else found(name)
 sys.argv[1:] = {words!r}
 cli.main()
 """

@@ -442,8 +442,8 @@ def test_a_batch_whose_folder_is_removed(tmp_path: Path) -> None:
     from edgecsp.batch.ledger import Ledger
 
     ledger = Ledger(str(tmp_path / "out"))
-    ledger.settle({"model": "codes"})
+    ledger.check_settings({"model": "codes"})
     shutil.rmtree(tmp_path / "out")
     with pytest.raises(OutputError, match="out was removed during the run"):
-        ledger.manifest({}, [])
+        ledger.write_manifest({}, [])
     assert not (tmp_path / "out").exists()

@@ -31,10 +31,10 @@ def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "calib").mkdir()
     onnx_model.save(tiny.model, folder / "tiny.onnx")
     rng = np.random.default_rng(0)
-    for index in range(precision.LEAST):
+    for index in range(precision.MIN_IMAGES):
         picture = cv2.resize(rng.integers(0, 256, (7, 9, 3), np.uint8), (72, 56), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / "calib" / f"{index}.png"), picture)
-    lines = [f"calib/{index}.png" for index in range(precision.LEAST)]
+    lines = [f"calib/{index}.png" for index in range(precision.MIN_IMAGES)]
     (folder / "list.txt").write_text("# a hundred\n" + "\n".join(lines) + "\n")
     return folder
 
@@ -175,17 +175,24 @@ def test_matched_boxes_answer_for_one_each() -> None:
         return Detections(boxes, np.ones(len(rows), np.float32), np.array([row[4] for row in rows], np.int32))
 
     one, near, other = (0, 0, 10, 10, 1), (0, 0, 10, 9.95, 1), (0, 0, 10, 10, 2)
-    assert verify.matched(found(one), found(near), 0.99) == 1 and verify.matched(found(one), found(near), 0.999) == 0
-    assert verify.matched(found(one), found(other), 0.5) == 0
-    assert verify.matched(found(one, one), found(one), 0.5) == 1
-    assert verify.matched(found(), found(one), 0.5) == verify.matched(found(one), found(), 0.5) == 0
+    assert (
+        verify.count_matches(found(one), found(near), 0.99) == 1
+        and verify.count_matches(found(one), found(near), 0.999) == 0
+    )
+    assert verify.count_matches(found(one), found(other), 0.5) == 0
+    assert verify.count_matches(found(one, one), found(one), 0.5) == 1
+    assert verify.count_matches(found(), found(one), 0.5) == verify.count_matches(found(one), found(), 0.5) == 0
 
     def best(*ids: int) -> Classes:
         return Classes(np.ones(len(ids), np.float32), np.array(ids, np.int32))
 
-    assert verify.matched(best(3, 4), best(3, 5), 0.5) == 1 and verify.matched(best(3), best(4), 0.5) == 0
+    assert verify.count_matches(best(3, 4), best(3, 5), 0.5) == 1 and verify.count_matches(best(3), best(4), 0.5) == 0
 
 
 def test_rows_want_the_same_network(tiny: Tiny) -> None:
     with pytest.raises(UsageError, match="other heads or another input size"):
-        list(verify.rows(tiny.model, verify.drawn(1), others=[onnx_model.reshape(tiny.model, hw=(96, 96))]))
+        list(
+            verify.measure_rows(
+                tiny.model, verify.synthetic_images(1), others=[onnx_model.reshape(tiny.model, hw=(96, 96))]
+            )
+        )

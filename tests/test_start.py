@@ -72,14 +72,14 @@ def test_a_compiled_graph_is_kept_and_computes_the_same(
         return out
 
     first, again = heads(threads=1), heads(threads=1)
-    assert len(plans.known("openvino")) == 1 and all((a == b).all() for a, b in zip(first, again))
+    assert len(plans.list_facts("openvino")) == 1 and all((a == b).all() for a, b in zip(first, again))
     (kept,) = plans.folder().glob("openvino-*.plan")
     kept.write_bytes(kept.read_bytes() + b" ")
     assert all((a == b).all() for a, b in zip(first, heads(threads=1)))
     heads(threads=1, at_once=1)
     monkeypatch.setattr(adapter, "LARGE", 0)
-    plans.drop(plans.known("openvino")[0])
-    assert all((a == b).all() for a, b in zip(first, heads(threads=1))) and plans.known("openvino") == []
+    plans.drop(plans.list_facts("openvino")[0])
+    assert all((a == b).all() for a, b in zip(first, heads(threads=1))) and plans.list_facts("openvino") == []
 
 
 @pytest.mark.parametrize("engine", ["openvino"], indirect=True)
@@ -89,4 +89,4 @@ def test_other_options_are_another_plan(
     monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
     for threads in (1, 2):
         backends.open(tiny.model, engine, threads=threads).close()
-    assert len(plans.known("openvino")) == 2
+    assert len(plans.list_facts("openvino")) == 2

@@ -157,7 +157,7 @@ def main() -> int:
     args = parser.parse_args()
     print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads, {args.rounds} rounds of {args.seconds:g} s")
     able = peers(args.venvs, args.threads)
-    said: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.described()), "threads": args.threads}
+    said: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.describe()), "threads": args.threads}
     with tempfile.TemporaryDirectory() as scratch:
         wanted = list(subjects(args.models.split(","), Path(scratch), able, alone=args.model_only))
         if args.model_only:

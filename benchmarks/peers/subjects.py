@@ -131,8 +131,8 @@ def _codes(name: str, folder: Path, alone: bool) -> Subject:
     """The model in the box, and the same as darknet's files; its int8 ranges are those of `calib`."""
     entry, model = zoo.get(name), store.resolve(name)
     cfg, weights = folder / f"{name}.cfg", folder / f"{name}.weights"
-    assert entry.shipped is not None
-    writing.write(entry.net(), PackedWeights(entry.shipped), entry.anchors, cfg, weights)
+    assert entry.bundled is not None
+    writing.write(entry.net(), PackedWeights(entry.bundled), entry.anchors, cfg, weights)
     ranges = None if alone else precision.load(REPO / "calib" / "codes.json")
     files = {**_onnx(model, folder, name, ranges), "cfg": str(cfg), "weights": str(weights)}
     more = {"masks": entry.masks, "anchors": entry.anchors}

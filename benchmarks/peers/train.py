@@ -95,7 +95,7 @@ def judge(onnx: str, data: accuracy.Data) -> Dict[str, float]:
     scored = []
     for iou in IOUS:
         with edgecsp.load(onnx, "ort", iou=iou) as detector:
-            averages = accuracy.score(accuracy.find(detector, data)).averages
+            averages = accuracy.score(accuracy.predict(detector, data)).averages
         scored.append({"AP": averages["AP"] or 0.0, "AP50": averages["AP50"] or 0.0, "nms_iou": iou})
     return max(scored, key=lambda each: each["AP"])
 
@@ -219,14 +219,14 @@ def main() -> int:
         train, val = (accuracy.read(path, split=split) for split in ("train", "val"))
         print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads")
         print(
-            f"{args.data}: {len(train.pictures)} images to learn from, {len(val.pictures)} to judge by, "
+            f"{args.data}: {len(train.images)} images to learn from, {len(val.images)} to judge by, "
             f"{args.imgsz} px, batch {args.batch}, {args.seeds} seed(s), {args.minutes:g} minutes each",
             flush=True,
         )
         with _folder(args.keep) as folder:
             data, held = lay(train, val, folder / "data", PROBE_BATCHES * args.batch)
             pythons = {OURS: sys.executable, THEIRS: theirs}
-            rows = compare(args, pythons, folder, data, len(train.pictures), held)
+            rows = compare(args, pythons, folder, data, len(train.images), held)
     except EdgecspError as error:
         parser.error(str(error))
     show(rows, args.minutes)
@@ -235,10 +235,10 @@ def main() -> int:
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
         said: Dict[str, Any] = {
             "schema": "edgecsp-peers-train/1",
-            "machine": dict(cpu.described()),
+            "machine": dict(cpu.describe()),
             "settings": settings,
         }
-        said.update(train_images=len(train.pictures), val_images=len(val.pictures), rows=rows, means=sides)
+        said.update(train_images=len(train.images), val_images=len(val.images), rows=rows, means=sides)
         args.json.write_text(json.dumps({**said, "ratio": ratio(sides)}, indent=1) + "\n")
     return 0
 

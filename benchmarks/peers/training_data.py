@@ -11,7 +11,7 @@ from typing import List, Tuple
 
 import cv2
 
-from edgecsp.bench.accuracy import Data, Picture, read
+from edgecsp.bench.accuracy import Data, LabelledImage, read
 
 
 def lay(train: Data, val: Data, folder: Path, probe: int) -> Tuple[Path, Data]:
@@ -35,7 +35,7 @@ def _copy(data: Data, folder: Path, split: str) -> List[Path]:
     for each in (images, labels):
         each.mkdir(parents=True)
     copied = []
-    for i, row in enumerate(data.pictures):
+    for i, row in enumerate(data.images):
         image = cv2.imread(row.path)
         if image is None:
             continue
@@ -46,9 +46,9 @@ def _copy(data: Data, folder: Path, split: str) -> List[Path]:
     return copied
 
 
-def _labels(row: Picture, hw: Tuple[int, int]) -> str:
+def _labels(row: LabelledImage, hw: Tuple[int, int]) -> str:
     """A label file; regions of many are left out."""
-    boxes = row.sized(hw).boxes
+    boxes = row.with_size(hw).boxes
     lines = []
     for class_id, (x, y, w, h), crowd in zip(boxes.class_ids.tolist(), boxes.xywh.tolist(), boxes.crowd.tolist()):
         if not crowd:

@@ -1,11 +1,11 @@
-"""The engines, one file each; `open` does for all of them the checks that every one needs.
+"""The engines, one file each; `open` does the checks that all of them need.
 
 A backend module has a docstring whose first line is shown to users, `REQUIRES` (import names), `EXTRA` (the
 pip extra that brings them, "" for the base), `DEVICES` (its own first), `PRECISIONS`, and a class `Session(model,
 device, threads, precision)` with `run` and `close`. It may have `usable(device)`: None, or what keeps it from running
 there and how to mend that, worded to stand behind the engine's name; `REAL = False` when its heads are not the
 model's; and `SHARED`, devices on which several threads may be in `run` at once: there `Session` takes a fifth word
-`at_once`, shares its threads out among so many pictures and keeps the number as `at_once`. With `PIXELS = True`,
+`at_once`, shares its threads out among so many images and keeps the number as `at_once`. With `PIXELS = True`,
 `Session` takes the keyword `pixels`: its `run` then takes (N, h, w, 3) uint8 of `preprocess.pixels`, too, and says so
 as `pixels`. Its heavy imports are inside. Adding an engine is adding its file.
 """
@@ -46,24 +46,24 @@ class Session(Protocol):
 
 
 class AutoChoice(NamedTuple):
-    """An engine and one of its devices, and why these."""
+    """An engine, one of its devices, and the reason of the choice."""
 
     engine: str
     device: str
     why: str
 
 
-_NO_ENGINES = ("recipes",)  # files of this folder that are no engine
+_NO_ENGINES = ("recipes",)  # modules of this folder that are not engines
 
 
 def names() -> Tuple[str, ...]:
-    """Every engine edgecsp has a backend for, installed or not."""
+    """List every engine that edgecsp has a backend for, installed or not."""
     files = (module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
     return tuple(sorted(name for name in files if not name.startswith("_") and name not in _NO_ENGINES))
 
 
 def module(engine: str) -> ModuleType:
-    """An engine's backend module. Raises `UnknownName`."""
+    """Import an engine's backend module. Raises `UnknownName`."""
     if engine not in names():
         raise UnknownName("engine", engine, (*names(), "auto"))
     return importlib.import_module(f"{__name__}.{engine}")
@@ -74,8 +74,8 @@ def is_real(engine: str) -> bool:
     return getattr(module(engine), "REAL", True)
 
 
-def missing(engine: str) -> List[str]:
-    """Packages that the engine needs and this Python lacks."""
+def missing_packages(engine: str) -> List[str]:
+    """List packages that the engine needs and that are not installed."""
     return [name for name in module(engine).REQUIRES if importlib.util.find_spec(name) is None]
 
 
@@ -83,38 +83,40 @@ def why_not(engine: str, device: str = "auto") -> Optional[str]:
     """What keeps an engine from running on a device and the line that mends it, or None. Imports its packages."""
     backend = module(engine)
     install = f"pip install '{f'edgecsp[{backend.EXTRA}]' if backend.EXTRA else 'edgecsp'}'"
-    lacking = missing(engine)
+    lacking = missing_packages(engine)
     if lacking:
         return f"needs {', '.join(lacking)}, not installed here; type: {install}"
     if device not in ("auto", *backend.DEVICES):
-        return f"runs on {', '.join(backend.DEVICES)}; device {device!r} was asked for"
+        return f"runs on {', '.join(backend.DEVICES)}; device {device!r} was requested"
     for name in backend.REQUIRES:
         try:
             importlib.import_module(name)
         except (ImportError, OSError) as error:  # a system library that is not there, a wheel for another machine
-            said = " ".join(str(error).split())
-            return f"needs {name}, which is installed and cannot be loaded ({said}); type: {install} --force-reinstall"
+            message = " ".join(str(error).split())
+            return (
+                f"needs {name}, which is installed and cannot be loaded ({message}); type: {install} --force-reinstall"
+            )
     usable: Any = getattr(backend, "usable", None)
-    found: Optional[str] = usable(_own(backend, device)) if usable else None
-    return found
+    reason: Optional[str] = usable(_resolve_device(backend, device)) if usable else None
+    return reason
 
 
 def require(engine: str, device: str = "auto") -> None:
-    """Raises `EngineUnavailable` unless the engine runs on the device."""
+    """Raise `EngineUnavailable` unless the engine runs on the device."""
     why = why_not(engine, device)
     if why:
         raise EngineUnavailable(f"engine {engine!r} {why}")
 
 
 def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] = None) -> AutoChoice:
-    """What "auto" means here, for an engine, for a device or for both; any other name stays as it is.
+    """Resolve "auto" for an engine, a device or both; any other name stays as it is.
 
     Raises `UnknownName`, or `EngineUnavailable` when nothing installed runs on the device.
     """
     if precision not in (None, *PRECISIONS):
         raise UnknownName("precision", str(precision), PRECISIONS)
     if engine != "auto":
-        return AutoChoice(engine, _own(module(engine), device), "asked for")
+        return AutoChoice(engine, _resolve_device(module(engine), device), "requested")
     passed: List[Tuple[str, str]] = []
     for name, why in _AUTO.items():
         backend = module(name)
@@ -122,7 +124,7 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
             continue
         lacks = why_not(name, device)
         if lacks is None:
-            chosen = _own(backend, device)
+            chosen = _resolve_device(backend, device)
             better = [f"{other} {reason}" for other, reason in passed if chosen in module(other).DEVICES]
             return AutoChoice(name, chosen, "; ".join((why, *better)))
         passed.append((name, lacks))
@@ -131,7 +133,7 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
     raise EngineUnavailable(f"no installed engine runs on {wanted}; see: edgecsp doctor" + "".join(near))
 
 
-def _own(backend: ModuleType, device: str) -> str:
+def _resolve_device(backend: ModuleType, device: str) -> str:
     first: str = backend.DEVICES[0]
     return first if device == "auto" else device
 
@@ -146,12 +148,12 @@ def open(
     at_once: int = 1,
     pixels: bool = False,
 ) -> Session:
-    """A session of `model` on an engine.
+    """Open a session of `model` on an engine.
 
     `device`: "auto" for the engine's own; `threads`: None for one a core (see `cpu.threads`); `precision`: "fp32",
     "fp16", "int8", or None for what the graph is. With `at_once` above 1 the engine, if it can, computes so many
-    pictures side by side, with fewer threads each: more of them a second, each one later. `pixels`: it will be given
-    a picture's bytes, if it can scale them itself (`takes_pixels`). Raises `UnknownName`, `UsageError`,
+    images side by side, with fewer threads each: more of them a second, each one later. `pixels`: it will be given
+    an image's bytes, if it can scale them itself (`takes_pixels`). Raises `UnknownName`, `UsageError`,
     `EngineUnavailable` (package, device or precision missing) or `BuildFailed`.
     """
     if threads is not None and threads < 1:
@@ -159,7 +161,7 @@ def open(
     engine, device, _ = choose(engine, device, precision)
     require(engine, device)
     precision = _precision(model, engine, precision)
-    model = _computing_in(model, precision)
+    model = _convert_precision(model, precision)
     try:
         threads = threads or cpu.threads()
         backend, at_once = module(engine), min(at_once, threads)
@@ -184,34 +186,34 @@ def takes_pixels(session: Any) -> bool:
     return getattr(session, "pixels", False)
 
 
-def _computing_in(model: Model, precision: str) -> Model:
-    """An fp16 graph as an fp32 one where fp32 was asked for; any other as it is."""
+def _convert_precision(model: Model, precision: str) -> Model:
+    """Convert an fp16 graph to fp32 if fp32 was requested; return any other as it is."""
     from ..graph import precision as precisions
 
-    return precisions.single(model) if precision == "fp32" and precisions.detect_precision(model) == "fp16" else model
+    return precisions.to_fp32(model) if precision == "fp32" and precisions.detect_precision(model) == "fp16" else model
 
 
-def _precision(model: Model, engine: str, asked: Optional[str]) -> str:
-    """What the engine is to compute in; raises when it cannot, or when the graph is not made for it."""
+def _precision(model: Model, engine: str, requested: Optional[str]) -> str:
+    """Resolve the precision to compute in; raises when the engine or the graph does not support it."""
     from ..graph import precision
 
-    found = precision.detect_precision(model)
-    wanted = asked or found
+    current = precision.detect_precision(model)
+    wanted = requested or current
     if wanted not in module(engine).PRECISIONS:
         able = [name for name in names() if wanted in module(name).PRECISIONS and is_real(name)]
         raise EngineUnavailable(
             f"engine {engine!r} computes in {', '.join(module(engine).PRECISIONS)}; {model.name} "
-            f"{'was asked for in' if asked else 'is'} {wanted}; type: --engine {' or '.join(able)}"
+            f"{'was requested in' if requested else 'is'} {wanted}; type: --engine {' or '.join(able)}"
         )
     # Whoever computes in fp16 rounds the weights itself; for fp32 see `_computing_in`.
-    if wanted == found or {wanted, found} == {"fp16", "fp32"}:
+    if wanted == current or {wanted, current} == {"fp16", "fp32"}:
         return wanted
     if wanted == "int8":
         raise UsageError(
-            f"precision int8 was asked for and {model.name} is a graph in {found}; make one with ranges first: "
+            f"precision int8 was requested and {model.name} is a graph in {current}; quantize it first: "
             "edgecsp quantize MODEL --calib FOLDER"
         )
     raise UsageError(
-        f"precision {wanted} was asked for and {model.name} is a graph in {found}: what was rounded away is not in it; "
-        f"take the file that it was made from, or --precision {found}"
+        f"precision {wanted} was requested and {model.name} is a graph in {current}: rounding cannot be undone; "
+        f"use the file that it was made from, or --precision {current}"
     )

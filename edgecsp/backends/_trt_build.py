@@ -25,14 +25,14 @@ LOG = logging.getLogger(__name__)
 
 
 def strongly_typed() -> bool:
-    """Whether this TensorRT takes the precision from the graph alone."""
+    """Whether this TensorRT only builds strongly typed networks."""
     import tensorrt as trt
 
     return not hasattr(trt.BuilderFlag, "FP16")
 
 
 def serve(request: Mapping[str, Any]) -> Dict[str, Any]:
-    """The child process's part: the graph of `request["onnx"]` becomes the file `request["plan"]`.
+    """Build in the child process: the graph `request["onnx"]` into the file `request["plan"]`.
 
     `request["options"]` are the fields of a recipe that matter here, `request["timing"]` is a file that remembers how
     fast the kernels are, or "". Raises `BuildFailed` or `EngineUnavailable`.
@@ -49,10 +49,10 @@ def serve(request: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def build(onnx: bytes, name: str, options: Mapping[str, Any], timing: str) -> bytes:
-    """A graph -> its plan. A CUDA context must be current. Raises `BuildFailed`."""
+    """Build a graph's plan. A CUDA context must be current. Raises `BuildFailed`."""
     import tensorrt as trt
 
-    _trt_log.forget()
+    _trt_log.clear()
     builder: trt.Builder = trt.Builder(_trt_log.logger())
     network: trt.INetworkDefinition = builder.create_network(_network_flags())
     _parse(network, onnx, name)
@@ -61,11 +61,11 @@ def build(onnx: bytes, name: str, options: Mapping[str, Any], timing: str) -> by
     if options["dla_core"] is not None:
         _use_dla(builder, config, options)
     if timing:
-        _remember(config, Path(timing))
+        _load_timing_cache(config, Path(timing))
     LOG.info("TensorRT %s times its kernels for %s; this can take minutes", trt.__version__, name)
     plan: trt.IHostMemory = builder.build_serialized_network(network, config)
     if plan is None:
-        raise _trt_log.failed(f"TensorRT {trt.__version__} cannot build {name}")
+        raise _trt_log.build_error(f"TensorRT {trt.__version__} cannot build {name}")
     if timing:
         cache: trt.ITimingCache = config.get_timing_cache()
         with files.atomic(timing) as file:
@@ -91,11 +91,11 @@ def _parse(network: trt.INetworkDefinition, onnx: bytes, name: str) -> None:
     for index in range(parser.num_errors):
         error: trt.ParserError = parser.get_error(index)
         wrong.append(f"node {error.node()}: {error.desc()}")
-    raise _trt_log.failed(f"TensorRT {trt.__version__} cannot read {name} ({'; '.join(wrong[:3])})")
+    raise _trt_log.build_error(f"TensorRT {trt.__version__} cannot read {name} ({'; '.join(wrong[:3])})")
 
 
 def _configure(config: trt.IBuilderConfig, options: Mapping[str, Any]) -> None:
-    """Workspace and precision."""
+    """Set workspace and precision."""
     import tensorrt as trt
 
     workspace = options["workspace_mb"] << 20
@@ -117,15 +117,15 @@ def _use_dla(builder: trt.Builder, config: trt.IBuilderConfig, options: Mapping[
 
     core, cores = options["dla_core"], builder.num_DLA_cores
     if core >= cores:
-        raise BuildFailed(f"the recipe wants DLA core {core}, and this device has {cores or 'none'}")
+        raise BuildFailed(f"the recipe needs DLA core {core}, and this device has {cores or 'none'}")
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
     if options["gpu_fallback"]:
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
-def _remember(config: trt.IBuilderConfig, timing: Path) -> None:
-    """Give the builder what earlier builds have timed, or an empty memory when it is another device's."""
+def _load_timing_cache(config: trt.IBuilderConfig, timing: Path) -> None:
+    """Load the timing cache of earlier builds, or an empty one if it is of another device."""
     known = b""
     with suppress(OSError):
         known = timing.read_bytes()

@@ -26,7 +26,7 @@ class Chip:
 
 
 def chip() -> Chip:
-    """The first CUDA device (CUDA_VISIBLE_DEVICES says which that is). Raises `EngineUnavailable`."""
+    """Describe the first CUDA device (see CUDA_VISIBLE_DEVICES). Raises `EngineUnavailable`."""
     device = _device()
     import pycuda.driver as cuda
 
@@ -36,25 +36,25 @@ def chip() -> Chip:
 
 
 def context() -> cuda.Context:
-    """A new context on the first device, not current.
+    """Create a context on the first device, not current.
 
     Of its own and not the device's primary one, because pycuda leaves a primary context on CUDA's stack when it
     gives it back (cuda.hpp, `primary_context::detach_internal`).
     """
     device: cuda.Device = _device()
-    made: cuda.Context = device.make_context()
-    made.pop()
-    return made
+    created: cuda.Context = device.make_context()
+    created.pop()
+    return created
 
 
 @contextmanager
-def current(made: cuda.Context) -> Iterator[None]:
+def current(pushed: cuda.Context) -> Iterator[None]:
     """Push a context for the length of the block."""
-    made.push()
+    pushed.push()
     try:
         yield
     finally:
-        made.pop()
+        pushed.pop()
 
 
 def _device() -> cuda.Device:

@@ -1,4 +1,4 @@
-"""What can be said of a graph before TensorRT sees it: whether an old parser knows all that is in it.
+"""Check before a build whether an old TensorRT's parser supports a graph.
 
 A build on a Jetson TX2 takes many minutes, and its parser's errors name a node by its number. This takes a second,
 on any machine.
@@ -15,7 +15,7 @@ from ..types import Model
 
 @dataclass(frozen=True)
 class Parser:
-    """What one TensorRT's ONNX parser takes: the newest opset, operators, constants, and ways of `Resize`."""
+    """What one TensorRT's ONNX parser supports: the newest opset, operators, constants, and modes of `Resize`."""
 
     opset: int
     operators: FrozenSet[str]
@@ -51,19 +51,19 @@ PARSERS: Dict[str, Parser] = {
 
 
 def check(model: Model, version: str) -> None:
-    """Hold a model's graph against the parser of a TensorRT. Raises `BuildFailed`, or `UnknownName` for the version."""
+    """Check a model's graph against a TensorRT's parser. Raises `BuildFailed`, or `UnknownName` for the version."""
     if version not in PARSERS:
         raise UnknownName("TensorRT whose parser is known", version, PARSERS)
-    wrong = list(dict.fromkeys(_wrong(model.onnx, PARSERS[version])))
+    wrong = list(dict.fromkeys(_find_problems(model.onnx, PARSERS[version])))
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise BuildFailed(
             f"TensorRT {version} cannot read {model.name}: {'; '.join(wrong[:5])}{more}. Export it again with opset "
-            f"{PARSERS[version].opset} and without what follows the raw heads (edgecsp decodes and suppresses itself)"
+            f"{PARSERS[version].opset} and without nodes behind the raw heads (edgecsp does decoding and NMS itself)"
         )
 
 
-def _wrong(data: bytes, parser: Parser) -> Iterator[str]:
+def _find_problems(data: bytes, parser: Parser) -> Iterator[str]:
     import onnx
 
     proto = onnx.load_model_from_string(data)
@@ -71,7 +71,7 @@ def _wrong(data: bytes, parser: Parser) -> Iterator[str]:
         if opset.domain not in ("", "ai.onnx"):
             yield f"it has operators of {opset.domain}"
         elif opset.version > parser.opset:
-            yield f"its opset is {opset.version}, {parser.opset} is the newest that is known"
+            yield f"its opset is {opset.version}, {parser.opset} is the newest it supports"
     kinds = onnx.TensorProto.DataType
     for constant in proto.graph.initializer:
         if kinds.Name(constant.data_type) not in parser.constants:
@@ -80,15 +80,15 @@ def _wrong(data: bytes, parser: Parser) -> Iterator[str]:
         if node.op_type not in parser.operators:
             yield f"the operator {node.op_type}"
         elif node.op_type == "Resize":
-            yield from _wrong_resize(node, parser)
+            yield from _find_resize_problems(node, parser)
 
 
-def _wrong_resize(node: Any, parser: Parser) -> Iterator[str]:
-    said = {each.name: each.s.decode("utf-8", "replace") for each in node.attribute}
-    wanted: Tuple[Tuple[str, str, FrozenSet[str]], ...] = (
+def _find_resize_problems(node: Any, parser: Parser) -> Iterator[str]:
+    attributes = {each.name: each.s.decode("utf-8", "replace") for each in node.attribute}
+    allowed: Tuple[Tuple[str, str, FrozenSet[str]], ...] = (
         ("mode", "nearest", parser.resizes),
         ("coordinate_transformation_mode", "half_pixel", parser.coordinates),
     )
-    for name, default, known in wanted:
-        if said.get(name, default) not in known:
-            yield f"Resize with {name} {said[name]}"
+    for name, default, known in allowed:
+        if attributes.get(name, default) not in known:
+            yield f"Resize with {name} {attributes[name]}"

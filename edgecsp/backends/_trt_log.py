@@ -1,4 +1,4 @@
-"""TensorRT's one logger: it takes the first it is given for the whole process, and says there why a call gave None."""
+"""TensorRT's logger: one per process, the only place where TensorRT reports why a call returned None."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..errors import BuildFailed
 if TYPE_CHECKING:
     import tensorrt as trt
 
-_said: Deque[str] = deque(maxlen=5)
+_messages: Deque[str] = deque(maxlen=5)
 
 
 @functools.lru_cache(maxsize=None)
 def logger() -> trt.ILogger:
-    """The process's logger. It keeps the last errors and prints nothing."""
+    """Return the process's logger, which keeps the last errors and prints nothing."""
     import tensorrt as trt
 
     class Logger(trt.ILogger):  # type: ignore[misc]
@@ -25,18 +25,18 @@ def logger() -> trt.ILogger:
 
         def log(self, severity: Any, text: str) -> None:
             if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                _said.append(" ".join(text.split()))
+                _messages.append(" ".join(text.split()))
 
     return Logger()
 
 
-def forget() -> None:
-    """Drop what was said before: it is not about what comes now."""
-    _said.clear()
+def clear() -> None:
+    """Drop earlier messages."""
+    _messages.clear()
 
 
-def failed(text: str) -> BuildFailed:
-    """An error that ends with what TensorRT has said since the last one."""
-    said = "; ".join(dict.fromkeys(_said))
-    _said.clear()
-    return BuildFailed(f"{text}. TensorRT says: {said}" if said else f"{text}. TensorRT says nothing")
+def build_error(text: str) -> BuildFailed:
+    """Build an error that ends with TensorRT's messages since the last one."""
+    messages = "; ".join(dict.fromkeys(_messages))
+    _messages.clear()
+    return BuildFailed(f"{text}. TensorRT says: {messages}" if messages else f"{text}. TensorRT gives no reason")

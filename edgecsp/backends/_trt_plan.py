@@ -1,4 +1,4 @@
-"""From a model and a recipe to a plan: what must hold first, what its key is, and the child that builds it."""
+"""Build a plan from a model and a recipe: checks, the cache key, and the child process that builds it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ LOG = logging.getLogger(__name__)
 OPTIONS = ("precision", "workspace_mb", "tf32", "dla_core", "gpu_fallback")  # of a recipe: what the plan depends on
 
 
-def chosen(model: Model, wanted: str, chip: Chip) -> Recipe:
-    """What a session goes by: the recipe of the plan that was built last, else the shipped one for the device.
+def choose_recipe(model: Model, wanted: str, chip: Chip) -> Recipe:
+    """Choose a session's recipe: that of the newest plan, else the bundled one for the device.
 
-    `edgecsp build` may have had a file of the user's, or another workspace; `edgecsp run` takes what it made.
+    `edgecsp build` may have used a recipe file or another workspace; `edgecsp run` uses the plan that it built.
     """
     recipe = replace(recipes.for_chip(chip.compute_capability), precision=wanted)
-    here = facts(model, recipe, chip)
-    for made in plans.known("trt"):
-        said = made.get("options")
-        same = {**made, "options": None} == {**here, "options": None}
-        if same and isinstance(said, dict) and said.keys() == set(OPTIONS) and said["precision"] == wanted:
+    here = plan_facts(model, recipe, chip)
+    for plan in plans.list_facts("trt"):
+        options = plan.get("options")
+        same = {**plan, "options": None} == {**here, "options": None}
+        if same and isinstance(options, dict) and options.keys() == set(OPTIONS) and options["precision"] == wanted:
             with suppress(TypeError, UsageError):  # somebody's edit, of which `plans.get_or_build` would say more
-                return replace(recipe, **said)
+                return replace(recipe, **options)
     return recipe
 
 
 def check(model: Model, recipe: Recipe, chip: Optional[Chip] = None) -> None:
-    """All that can be known to be wrong before TensorRT is asked, also on another machine than the board.
+    """Check a model and a recipe without TensorRT, also on another machine than the board.
 
     Raises `UsageError`, `EngineUnavailable` or `BuildFailed`.
     """
@@ -66,8 +66,8 @@ def check(model: Model, recipe: Recipe, chip: Optional[Chip] = None) -> None:
         _trt_gate.check(model, recipe.tensorrt)
 
 
-def facts(model: Model, recipe: Recipe, chip: Chip) -> Dict[str, Any]:
-    """All that decides what a plan is."""
+def plan_facts(model: Model, recipe: Recipe, chip: Chip) -> Dict[str, Any]:
+    """Return all facts that determine a plan, as its cache key."""
     import tensorrt as trt
 
     return {
@@ -82,27 +82,27 @@ def facts(model: Model, recipe: Recipe, chip: Chip) -> Dict[str, Any]:
 
 
 def options(recipe: Recipe) -> Dict[str, Any]:
-    """The fields of a recipe that decide what a plan is."""
-    said = asdict(recipe)
-    return {name: said[name] for name in OPTIONS}
+    """Return the fields of a recipe that determine a plan."""
+    fields = asdict(recipe)
+    return {name: fields[name] for name in OPTIONS}
 
 
 def obtain(model: Model, recipe: Recipe, chip: Chip, *, trust: bool = False) -> plans.Plan:
-    """The plan of a model, built unless it is in the cache.
+    """Return the plan of a model, building it unless it is cached.
 
     Raises `IntegrityError`, `BuildFailed`, `EngineUnavailable`, `UsageError` or `OutputError`.
     """
     check(model, recipe, chip)
 
     def build() -> bytes:
-        return _built(model, recipe, chip)
+        return _build(model, recipe, chip)
 
-    return plans.get_or_build(facts(model, recipe, chip), build, trust=trust)
+    return plans.get_or_build(plan_facts(model, recipe, chip), build, trust=trust)
 
 
-def _built(model: Model, recipe: Recipe, chip: Chip) -> bytes:
+def _build(model: Model, recipe: Recipe, chip: Chip) -> bytes:
     strict = _trt_build.strongly_typed() and recipe.precision == "fp16" and precision.detect_precision(model) == "fp32"
-    graph = precision.half(model).onnx if strict else model.onnx
+    graph = precision.to_fp16(model).onnx if strict else model.onnx
     preflight(recipe, len(graph))
     LOG.info("building a TensorRT plan of %s for %s in %s, once", model.name, chip.name, recipe.precision)
     with tempfile.TemporaryDirectory(prefix="edgecsp-") as folder:
@@ -115,10 +115,10 @@ def _built(model: Model, recipe: Recipe, chip: Chip) -> bytes:
                 "plan": str(plan),
                 "name": model.name,
                 "options": options(recipe),
-                "timing": str(_timing(chip)) if recipe.timing_cache else "",
+                "timing": str(_timing_cache_path(chip)) if recipe.timing_cache else "",
             },
             doing=f"building the TensorRT plan of {model.name}",
-            hint=_less(recipe),
+            hint=_memory_hint(recipe),
         )
         return plan.read_bytes()
 
@@ -133,18 +133,18 @@ def preflight(recipe: Recipe, graph_bytes: int) -> None:
     wanted = 3 * graph_bytes + ((recipe.workspace_mb << 20) if recipe.shared_memory else 0)
     if free is not None and wanted > free.available + free.swap:
         raise BuildFailed(
-            f"recipe {recipe.name} wants {wanted >> 20} MB at least, {recipe.workspace_mb} MB of it as workspace, and "
-            f"{free}: the kernel would kill the build half way. {_less(recipe)}"
+            f"recipe {recipe.name} needs {wanted >> 20} MB at least, {recipe.workspace_mb} MB of it as workspace, and "
+            f"{free}: the kernel would kill the build half way. {_memory_hint(recipe)}"
         )
 
 
-def _less(recipe: Recipe) -> str:
+def _memory_hint(recipe: Recipe) -> str:
     half = max(64, recipe.workspace_mb // 2)
     return f"Close other programs, add swap, or take a smaller workspace: edgecsp build ... --workspace {half}"
 
 
-def _timing(chip: Chip) -> Path:
-    """Where the speeds of kernels are remembered, for a TensorRT on a chip."""
+def _timing_cache_path(chip: Chip) -> Path:
+    """Return the path of the timing cache for a TensorRT version on a chip."""
     import tensorrt as trt
 
     name = "".join(letter if letter.isalnum() else "-" for letter in chip.name)

@@ -1,4 +1,4 @@
-"""null: computes nothing and finds nothing, to time everything around the network."""
+"""null: a dummy that computes nothing and finds nothing, to time everything around the network."""
 
 from __future__ import annotations
 

@@ -32,12 +32,12 @@ class Session:
         self._outputs = [head.name for head in model.heads]
         try:
             with _quiet(cv2):
-                self._net = self._opened(model)
+                self._net = self._open_network(model)
         except Exception as error:
-            said = " ".join(str(error).split())
-            raise BuildFailed(f"OpenCV {cv2.__version__} cannot build {model.name}: {said}") from error
+            message = " ".join(str(error).split())
+            raise BuildFailed(f"OpenCV {cv2.__version__} cannot build {model.name}: {message}") from error
 
-    def _opened(self, model: Model) -> Any:
+    def _open_network(self, model: Model) -> Any:
         """The network after its first run, in which OpenCV 5 finds what it cannot do."""
         batch = np.zeros((1, model.input.channels, *model.input.hw), np.float32)
         try:
@@ -45,7 +45,7 @@ class Session:
             self._forward(net, batch)
         except self._cv2.error:
             # OpenCV 5.0 adds maps of two sizes only where an Expand says to which: ThunderNet has such a sum.
-            net = self._read(_expanded(model.onnx))
+            net = self._read(_expand_sums(model.onnx))
             self._forward(net, batch)
         return net
 
@@ -82,7 +82,7 @@ def _quiet(cv2: Any) -> Iterator[None]:
         log.setLogLevel(level)
 
 
-def _expanded(data: bytes) -> bytes:
+def _expand_sums(data: bytes) -> bytes:
     """The same graph with both sides of every sum brought to the size of the sum."""
     from onnx import helper, load_model_from_string, numpy_helper, shape_inference
 
@@ -99,8 +99,8 @@ def _expanded(data: bytes) -> bytes:
                 nodes.append(helper.make_node("Expand", [name, f"{wide}.shape"], [wide], name=wide))
                 node.input[i] = wide
         nodes.append(node)
-    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del proto.graph.node[:]
-    proto.graph.node.extend(kept)
+    proto.graph.node.extend(copies)
     expanded: bytes = proto.SerializeToString()
     return expanded

@@ -28,7 +28,7 @@ LARGE = 64 << 20
 
 
 class Session:
-    """An OpenVINO graph compiled for the CPU: one picture as soon as it can be, or `at_once` of them side by side."""
+    """An OpenVINO graph compiled for the CPU: one image as soon as it can be, or `at_once` of them side by side."""
 
     def __init__(
         self, model: Model, device: str, threads: int, precision: str, at_once: int = 1, pixels: bool = False
@@ -81,10 +81,10 @@ class _Compiled:
         }
         try:
             spec = model.input if pixels else None
-            compiled = _compiled(ov.Core(), _graph(model, precision), wanted, spec)
+            compiled = _compile(ov.Core(), _graph(model, precision), wanted, spec)
         except Exception as error:
-            said = " ".join(str(error).split())
-            raise BuildFailed(f"OpenVINO {ov.__version__} cannot build {model.name}: {said}") from error
+            message = " ".join(str(error).split())
+            raise BuildFailed(f"OpenVINO {ov.__version__} cannot build {model.name}: {message}") from error
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()  # the last one's memory is still in the cache
         for _ in range(at_once):
             request = compiled.create_infer_request()
@@ -101,7 +101,7 @@ class _Compiled:
         free = self._free.get()
         request, outputs = free
         try:
-            # The picture is read where it lies. Named in `infer`, it would take twice as long to hand over.
+            # The image is read where it lies. Named in `infer`, it would take twice as long to hand over.
             request.set_input_tensor(self._tensor(laid, shared_memory=True))
             request.infer(share_outputs=True)
             # The results are copies, for the next call writes over the originals.
@@ -110,20 +110,20 @@ class _Compiled:
             self._free.put(free)
 
 
-def _compiled(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Optional[Input]) -> Any:
+def _compile(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Optional[Input]) -> Any:
     """The graph, compiled now or at an earlier start; for bytes of that input in front of it, or as it is."""
     import openvino as ov
 
     def read() -> Any:
-        made = core.read_model(graph)
-        return made if pixels is None else _scaled(made, pixels)
+        graph_model = core.read_model(graph)
+        return graph_model if pixels is None else _add_preprocessing(graph_model, pixels)
 
     if len(graph) > LARGE:
         return core.compile_model(read(), "CPU", wanted)
     facts = {
         "engine": "openvino",
         "version": ov.get_version(),
-        "edgecsp": versions.own(),  # `_scaled` lays the picture in
+        "edgecsp": versions.own(),  # `_scaled` lays the image in
         "device": [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")],
         "graph": hashlib.sha256(graph).hexdigest(),
         "options": wanted,
@@ -142,7 +142,7 @@ def _compiled(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Option
     return core.import_model(plan, "CPU", wanted) if compiled is None else compiled
 
 
-def _scaled(graph: Any, spec: Input) -> Any:
+def _add_preprocessing(graph: Any, spec: Input) -> Any:
     """The graph behind what takes (N, h, w, 3) uint8 in the model's colours and makes of it what `prepare` does."""
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
@@ -152,14 +152,14 @@ def _scaled(graph: Any, spec: Input) -> Any:
     except ImportError:  # before 2025
         from openvino.runtime import opset13 as ops
 
-    made = PrePostProcessor(graph)
-    port = made.input(0)
+    builder = PrePostProcessor(graph)
+    port = builder.input(0)
     port.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     port.model().set_layout(ov.Layout("NCHW"))
     steps = port.preprocess().convert_element_type(ov.Type.f32)
     # By `prepare`'s own factors: `scale` divides, and a reciprocal may round to a neighbour.
-    steps.custom(lambda made: ops.multiply(made, ops.constant(preprocess.factors(spec))).output(0))
-    return made.build()
+    steps.custom(lambda builder: ops.multiply(builder, ops.constant(preprocess.factors(spec))).output(0))
+    return builder.build()
 
 
 def _graph(model: Model, precision: str) -> bytes:

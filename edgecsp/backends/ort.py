@@ -64,7 +64,7 @@ class Session:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # its warnings speak of graph internals; stderr is for people
         providers = [(name, _options(name, precision)) for name in _PROVIDERS[device]]
-        libraries = "" if device == "cpu" else _loaded(ort)
+        libraries = "" if device == "cpu" else _preload_cuda(ort)
         graph = _graph(model, device, precision)
         try:
             self._session = ort.InferenceSession(graph, options, providers=providers, enable_fallback=0)
@@ -91,12 +91,12 @@ class Session:
         vars(self).pop("_session", None)
 
 
-def _loaded(ort: Any) -> str:
+def _preload_cuda(ort: Any) -> str:
     """Load CUDA and cuDNN of pip's nvidia packages, where onnxruntime knows how (since 1.21); what it says of it."""
-    with contextlib.redirect_stdout(io.StringIO()) as said:  # it prints, and stdout is for data
+    with contextlib.redirect_stdout(io.StringIO()) as output:  # it prints, and stdout is for data
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()
-    return "; ".join(said.getvalue().splitlines()[:2])
+    return "; ".join(output.getvalue().splitlines()[:2])
 
 
 def _graph(model: Model, device: str, precision: str) -> bytes:
@@ -104,7 +104,7 @@ def _graph(model: Model, device: str, precision: str) -> bytes:
     from ..system import cpu
 
     if precision == "fp16" and precisions.detect_precision(model) == "fp32":
-        return precisions.half(model).onnx
+        return precisions.to_fp16(model).onnx
     if precision == "int8" and device == "cpu" and cpu.is_x86():
         return precisions.quantize_biases(precisions.to_uint8_activations(model)).onnx
     return model.onnx

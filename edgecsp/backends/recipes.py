@@ -1,4 +1,4 @@
-"""Recipes: how plans are built for one board, as TOML files. The shipped ones lie in `engines/`.
+"""Recipes: how plans are built for one board, as TOML files. The bundled ones are in `engines/`.
 
     recipe = recipes.load("jetson-tx2")          # or the path of a file of one's own
 
@@ -69,76 +69,76 @@ class Recipe:
 
 
 def names() -> Tuple[str, ...]:
-    """The shipped recipes."""
-    return tuple(sorted(found.stem for found in _folder().glob("*.toml")))
+    """List the bundled recipes."""
+    return tuple(sorted(place.stem for place in _folder().glob("*.toml")))
 
 
 def load(spec: Union[str, Path]) -> Recipe:
-    """A shipped recipe by its name, or one from a file. Raises `UnknownName`, `SourceError` or `UsageError`."""
+    """Load a bundled recipe by name, or one from a file. Raises `UnknownName`, `SourceError` or `UsageError`."""
     text = str(spec)
     if text in names():
-        return _parsed(_folder() / f"{text}.toml", text)
+        return _parse(_folder() / f"{text}.toml", text)
     place = Path(text)
     if place.is_file():
-        return _parsed(place, text)
+        return _parse(place, text)
     if place.suffix == ".toml" or len(place.parts) > 1:
-        raise SourceError(f"no recipe at {text}{files.nearby(text)}. The shipped ones: {', '.join(names())}")
+        raise SourceError(f"no recipe at {text}{files.suggest_similar(text)}. The bundled ones: {', '.join(names())}")
     raise UnknownName("recipe", text, names())
 
 
 def for_chip(compute_capability: str) -> Recipe:
-    """The shipped recipe of a board with this chip, else the one for any CUDA device."""
+    """Load the bundled recipe of a board with this chip, else the one for any CUDA device."""
     shipped = [load(name) for name in names()]
     fit = [recipe for recipe in shipped if compute_capability in recipe.compute_capability]
     return fit[0] if fit else next(recipe for recipe in shipped if not recipe.compute_capability)
 
 
-def changed(recipe: Recipe, *, precision: Optional[str] = None, workspace_mb: Optional[int] = None) -> Recipe:
-    """The recipe with what was said on the command line. Raises `UsageError`."""
-    said = {"precision": precision, "workspace_mb": workspace_mb}
-    return replace(recipe, **{name: value for name, value in said.items() if value is not None})  # type: ignore[arg-type]
+def override(recipe: Recipe, *, precision: Optional[str] = None, workspace_mb: Optional[int] = None) -> Recipe:
+    """Return the recipe with options of the command line. Raises `UsageError`."""
+    changes = {"precision": precision, "workspace_mb": workspace_mb}
+    return replace(recipe, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
 
 
-def fitted(recipe: Recipe, model: Model) -> Model:
-    """The model at the recipe's size and batch. Raises `UsageError`."""
+def fit_model(recipe: Recipe, model: Model) -> Model:
+    """Reshape the model to the recipe's size and batch. Raises `UsageError`."""
     from ..graph import onnx_model
 
     return onnx_model.reshape(model, hw=recipe.imgsz, batch=recipe.batch)
 
 
 def _folder() -> Path:
-    """Where the shipped recipes are: inside an installed package, beside it in a checkout."""
+    """Locate the bundled recipes: inside an installed package, beside it in a checkout."""
     inside = HERE / "engines"
     return inside if inside.is_dir() else HERE.parent / "engines"
 
 
-def _parsed(place: Path, shown: str) -> Recipe:
+def _parse(place: Path, label: str) -> Recipe:
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        said = toml.loads(place.read_text("utf-8"))
+        content = toml.loads(place.read_text("utf-8"))
     except OSError as error:
         raise SourceError(f"cannot read {place}: {error.strerror}") from error
     except ValueError as error:  # not UTF-8, or not TOML
-        raise UsageError(f"recipe {shown} is no TOML: {error}") from error
+        raise UsageError(f"recipe {label} is not TOML: {error}") from error
     given: Dict[str, Any] = {}
-    for key, value in said.items():
+    for key, value in content.items():
         if isinstance(value, dict):
             if key not in TABLES:
-                raise UsageError(f"recipe {shown}: {_unknown('table', key, [table for table in TABLES if table])}")
-            given.update({_field(shown, key, name): inner for name, inner in value.items()})
+                raise UsageError(f"recipe {label}: {_unknown('table', key, [table for table in TABLES if table])}")
+            given.update({_field(label, key, name): inner for name, inner in value.items()})
         else:
-            given[_field(shown, "", key)] = value
+            given[_field(label, "", key)] = value
     try:
-        return Recipe(name=place.stem, **{name: _typed(name, value) for name, value in given.items()})
+        return Recipe(name=place.stem, **{name: _convert(name, value) for name, value in given.items()})
     except UsageError as error:
-        raise UsageError(f"recipe {shown}: {error}") from error
+        raise UsageError(f"recipe {label}: {error}") from error
 
 
-def _field(shown: str, table: str, key: str) -> str:
-    """The field of `Recipe` that a key of a table stands for."""
+def _field(label: str, table: str, key: str) -> str:
+    """Return the field of `Recipe` for a key of a table."""
     if key not in TABLES[table]:
         where = f" in [{table}]" if table else ""
-        raise UsageError(f"recipe {shown}{where}: {_unknown('key', key, TABLES[table])}")
+        raise UsageError(f"recipe {label}{where}: {_unknown('key', key, TABLES[table])}")
     return "dla_core" if (table, key) == ("dla", "core") else key
 
 
@@ -146,8 +146,8 @@ def _unknown(kind: str, name: str, known: Any) -> str:
     return str(UnknownName(kind, name, known))
 
 
-def _typed(name: str, value: Any) -> Any:
-    """A TOML value as its field's type; lists become tuples."""
+def _convert(name: str, value: Any) -> Any:
+    """Convert a TOML value to its field's type; lists become tuples."""
     kind = {each.name: str(each.type) for each in fields(Recipe)}[name]
     kinds = [type(each) for each in value] if isinstance(value, list) else []
     fit, wanted = {
@@ -159,5 +159,5 @@ def _typed(name: str, value: Any) -> Any:
         "Optional[Tuple[int, int]]": (kinds == [int, int], "[height, width]"),
     }[kind]
     if not fit:
-        raise UsageError(f"{name} = {value!r}: {wanted} is wanted")
+        raise UsageError(f"{name} = {value!r}: {wanted} is expected")
     return tuple(value) if isinstance(value, list) else value

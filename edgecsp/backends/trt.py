@@ -60,8 +60,8 @@ class Session:
         trust: bool = False,
     ) -> None:
         chip = _trt_chip.chip()
-        recipe = replace(recipe, precision=precision) if recipe else _trt_plan.chosen(model, precision, chip)
-        self._facts = _trt_plan.facts(model, recipe, chip)
+        recipe = replace(recipe, precision=precision) if recipe else _trt_plan.choose_recipe(model, precision, chip)
+        self._facts = _trt_plan.plan_facts(model, recipe, chip)
         self.plan = plan = _trt_plan.obtain(model, recipe, chip, trust=trust)
         self._name = model.name
         self._heads = [head.name for head in model.heads]
@@ -76,21 +76,23 @@ class Session:
             self.close()
             raise
 
-    def _open(self, plan: bytes, dla_core: Optional[int], shown: str) -> None:
+    def _open(self, plan: bytes, dla_core: Optional[int], label: str) -> None:
         import pycuda.driver as cuda
         import tensorrt as trt
 
-        _trt_log.forget()
+        _trt_log.clear()
         runtime: trt.Runtime = trt.Runtime(_trt_log.logger())
         if dla_core is not None:
             runtime.DLA_core = dla_core
         # No other name for either: an error's traceback would keep it alive, and they must go before the context does.
         self._engine: trt.ICudaEngine = runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise _trt_log.failed(f"TensorRT {trt.__version__} cannot load {shown}; delete it, and it is built anew")
+            raise _trt_log.build_error(
+                f"TensorRT {trt.__version__} cannot load {label}; delete it, and it is built anew"
+            )
         self._execution: trt.IExecutionContext = self._engine.create_execution_context()
         if self._execution is None:
-            raise _trt_log.failed(f"TensorRT {trt.__version__} cannot run {self._name}: no execution context")
+            raise _trt_log.build_error(f"TensorRT {trt.__version__} cannot run {self._name}: no execution context")
         self._stream: cuda.Stream = cuda.Stream()
 
     def _make_buffers(self) -> None:
@@ -117,13 +119,13 @@ class Session:
         import pycuda.driver as cuda
 
         given = self._host[self._input]
-        if batch.shape != given.shape:  # numpy would stretch one picture over the whole batch
+        if batch.shape != given.shape:  # numpy would stretch one image over the whole batch
             raise UsageError(f"{self._name} was built for an input of {given.shape}; {batch.shape} was given")
         np.copyto(given, batch)
         with _trt_chip.current(self._cuda):
             cuda.memcpy_htod_async(self._device[self._input], given, self._stream)
             if not self._execute():
-                raise _trt_log.failed(f"TensorRT failed while it ran {self._name}")
+                raise _trt_log.build_error(f"TensorRT failed while it ran {self._name}")
             for name in self._heads:
                 cuda.memcpy_dtoh_async(self._host[name], self._device[name], self._stream)
             self._stream.synchronize()

@@ -1,11 +1,11 @@
-"""Corpora that outgrow one machine: videos cut at keyframes, pictures in groups, rows into Parquet; on Ray, or here.
+"""Large batch jobs: videos split at keyframes, images in groups, results as Parquet; on Ray or in this process.
 
-    made, settings = batch.task("codes", out="rows")
-    with batch.crew("local") as crew:                    # None: this process, without Ray
-        done = batch.run(batch.read("videos"), made, crew, settings)
+    task, settings = batch.build_task("codes", out="rows")
+    with batch.executor("local") as executor:            # None: this process, without Ray
+        progress = batch.run(batch.read("videos"), task, executor, settings)
 
-`corpus` lists, `cuts` and `parts` split, `segment` reads a part, `work` is what a worker does, `ledger` what is known
-to be done, `job` the whole; `_ray` is the one file that knows Ray.
+`corpus` lists files, `keyframe_index` and `shards` split them, `segment` reads a shard, `work` is a worker, `ledger`
+records finished shards, `job` runs the whole; only `_ray` knows Ray.
 """
 
 from __future__ import annotations
@@ -24,25 +24,16 @@ from .corpus import read
 from .job import GROUP, SEGMENT, Executor, JobProgress, LocalExecutor, run
 from .ledger import sha256
 from .storage import Folder
-from .summary import BatchSummary, summary
+from .summary import BatchSummary, summarize
 from .work import RETRIES, Task
 
 __all__ = [
-    "Executor",
-    "GROUP",
-    "JobProgress",
-    "SEGMENT",
-    "BatchSummary",
-    "Task",
-    "crew",
-    "read",
-    "run",
-    "summary",
-    "task",
-]
+    "GROUP", "SEGMENT", "BatchSummary", "Executor", "JobProgress", "Task", "build_task", "executor", "read", "run",
+    "summarize",
+]  # fmt: skip
 
 
-def task(
+def build_task(
     model: Union[str, Path, Model],
     engine: str = "auto",
     *,
@@ -61,36 +52,36 @@ def task(
     jsonl: bool = False,
     retries: int = RETRIES,
 ) -> Tuple[Task, Dict[str, Any]]:
-    """What every worker is told, and the settings that the rows depend on. Words are those of `edgecsp.load`.
+    """Build the task of every worker, and the settings that the rows depend on. Options are those of `edgecsp.load`.
 
-    "auto" is settled here, once for all machines. `out` is a folder or a URI that all of them see. Raises an
+    "auto" is resolved here, once for all machines. `out` is a folder or a URI that all of them see. Raises an
     `EdgecspError`.
     """
-    made = pipeline.resolved(model, weights, imgsz)
-    wanted = pipeline.class_ids(made, classes)
-    kept = pipeline.Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
+    resolved = pipeline.resolve_model(model, weights, imgsz)
+    wanted = pipeline.class_ids(resolved, classes)
+    detector_settings = pipeline.Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
     chosen = tuning.choose(
-        made, engine, device=device, precision=precision, at_once=scheduler.default_concurrency(cpu.threads())
+        resolved, engine, device=device, precision=precision, at_once=scheduler.default_concurrency(cpu.threads())
     )
-    told = Task(
-        chosen.model, chosen.engine, chosen.device, chosen.precision, kept, resize, Folder(str(out)).place,
+    task = Task(
+        chosen.model, chosen.engine, chosen.device, chosen.precision, detector_settings, resize, Folder(str(out)).place,
         uuid.uuid4().hex,
         jsonl=jsonl, retries=retries, version=versions.own(),
     )  # fmt: skip
-    said = {
-        "model": made.name, "sha256": sha256(chosen.model.onnx), "engine": chosen.engine,
+    settings = {
+        "model": resolved.name, "sha256": sha256(chosen.model.onnx), "engine": chosen.engine,
         "device": chosen.device, "precision": chosen.precision, "resize": resize, "conf": conf, "iou": iou,
         "class_ids": None if wanted is None else list(wanted), "max_det": max_det, "agnostic_nms": agnostic,
         "plain_nms": plain_nms, "jsonl": jsonl,
     }  # fmt: skip
-    return told, said
+    return task, settings
 
 
 @contextmanager
 def executor(
     address: Optional[str] = None, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False,
 ) -> Iterator[Executor]:  # fmt: skip
-    """Who works: None for this process, else Ray's workers: "local", "auto" or an address (see `_ray.Cluster`)."""
+    """Open an executor: None for this process, else Ray's workers: "local", "auto" or an address (`_ray.Cluster`)."""
     if address is None:
         yield LocalExecutor(cpu.threads())
         return

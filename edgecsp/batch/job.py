@@ -1,4 +1,4 @@
-"""The whole job: cut what can be cut, do what is not done, doubt what does not fit, write the manifest."""
+"""A whole job: split videos, process unfinished shards, redo inconsistent ones, write the manifest."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequ
 
 from ..cache import files
 from . import corpus, rows, storage, work
-from .ledger import Ledger, Record, cuts_of
-from .shards import Item, Shard, groups, segments, whole
+from .ledger import Ledger, Record, split_points
+from .shards import Item, Shard, group_images, split_video, whole_video
 
 LOG = logging.getLogger(__name__)
-SEGMENT = 1800  # frames: a minute of most videos, so a worker that dies loses no more
-GROUP = 256  # pictures: four seconds of a core, so that dealing them out is little beside them
-ASKED_AT_ONCE = 32
+SEGMENT = 1800  # frames, a minute of most videos: as much as a dying worker may lose
+GROUP = 256  # images, four seconds of a core: the overhead of a shard is small beside that
+LEDGER_READS = 32
 
 Failure = List[str]  # source, stage, reason
 
 
 class Executor(Protocol):
-    """Who does the work, in whatever order: `LocalExecutor`, or Ray's workers."""
+    """Runs the work in any order: `LocalExecutor`, or Ray's workers."""
 
-    def cut(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
-        """`work.cut` of each."""
+    def index(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
+        """Apply `work.index` to each item."""
         ...
 
-    def do(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
-        """`Worker.do` of each."""
+    def process(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
+        """Apply `Worker.process` to each shard."""
         ...
 
 
 class LocalExecutor:
-    """No crew but this process: one part after the other."""
+    """Runs everything in this process, one shard after the other."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
 
-    def cut(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
-        """One after the other."""
+    def index(self, out: str, items: Sequence[Item]) -> Iterator[Record]:
+        """Index the items one after the other."""
         for item in items:
-            yield work.cut(out, item)
+            yield work.index(out, item)
 
-    def do(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
-        """One after the other, in one session."""
+    def process(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
+        """Process the shards one after the other in one session."""
         worker = work.Worker(task, self.threads)
         try:
             for part in parts:
-                yield worker.do(part)
+                yield worker.process(part)
         finally:
             worker.close()
 
 
 @dataclass
 class JobProgress:
-    """How far it is: `total` frames are known of, `frames` done, of which `before` in earlier runs."""
+    """The state of a job: `total` frames known so far, `frames` done, `before` of them in earlier runs."""
 
     stage: str = "listing"
     total: int = 0
     frames: int = 0
     before: int = 0
     parts: int = 0
-    of: int = 0
+    part_count: int = 0
     seconds: float = 0.0
-    found: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
     failures: List[Failure] = field(default_factory=list)
 
 
@@ -78,80 +78,82 @@ Tick = Callable[[JobProgress], None]
 def run(
     items: Sequence[Item],
     task: work.Task,
-    crew: Executor,
+    executor: Executor,
     settings: Dict[str, Any],
     *,
     segment: int = SEGMENT,
     group: int = GROUP,
     tick: Tick = lambda progress: None,
 ) -> JobProgress:
-    """Every frame of the items into files below `task.out`; what is there already stays.
+    """Process every frame of the items into files below `task.out`; finished shards are not repeated.
 
-    `settings` is what the rows depend on. Raises `UsageError` when the folder was made with others, `OutputError`,
-    and what opening the engine raises; what is wrong with an item is a failure in the answer.
+    `settings` is what the rows depend on. Raises `UsageError` when the folder was written with other settings,
+    `OutputError`, and what opening the engine raises; a problem of an item is a failure in the result.
     """
     ledger = Ledger(task.out, task.run)
     progress, begun = JobProgress(), time.monotonic()
     with ExitStack() as stack:
         if not storage.is_uri(task.out):
             lock = Path(ledger.folder.place, "state", "lock")
-            busy = f"another edgecsp batch writes {task.out}; waiting"
-            stack.enter_context(files.locked(lock, busy, hint="Give a folder of yours: --out DIR"))
-        ledger.settle({**settings, "segment": segment, "group": group})
-        videos, pictures = corpus.split(items)
-        plan = _planned(ledger, crew, videos, segment, progress, tick)
+            busy = f"another edgecsp batch is writing to {task.out}; waiting"
+            stack.enter_context(files.locked(lock, busy, hint="Use a folder of your own: --out DIR"))
+        ledger.check_settings({**settings, "segment": segment, "group": group})
+        videos, images = corpus.split(items)
+        plan = _plan(ledger, executor, videos, segment, progress, tick)
         unread = list(progress.failures)
-        grouped = groups(pictures, group)
+        grouped = group_images(images, group)
         parts = [part for some in plan.values() for part in some] + grouped
-        progress.stage, progress.parts, progress.of = "detecting", 0, 0
-        records = _done(ledger, crew, task, parts, progress, tick)
+        progress.stage, progress.parts, progress.part_count = "detecting", 0, 0
+        records = _process_shards(ledger, executor, task, parts, progress, tick)
         parts = _replan_inconsistent(ledger, plan, records) + grouped
-        records.update(_done(ledger, crew, task, [p for p in parts if p.name not in records], progress, tick))
+        records.update(
+            _process_shards(ledger, executor, task, [p for p in parts if p.name not in records], progress, tick)
+        )
         _finish(ledger, items, parts, records, progress, unread, settings)
     progress.seconds = time.monotonic() - begun
     tick(progress)
     return progress
 
 
-def _planned(
-    ledger: Ledger, crew: Executor, videos: Sequence[Item], least: int, progress: JobProgress, tick: Tick
+def _plan(
+    ledger: Ledger, executor: Executor, videos: Sequence[Item], least: int, progress: JobProgress, tick: Tick
 ) -> Dict[str, List[Shard]]:
-    """The parts of each video that can be read, by its source."""
-    progress.stage, progress.of = "indexing", len(videos)
-    cuts = dict(zip((item.source for item in videos), _asked(ledger.cuts, videos)))
-    unknown = [item for item in videos if cuts[item.source] is None]
+    """Plan the shards of each readable video, by its source."""
+    progress.stage, progress.part_count = "indexing", len(videos)
+    indexes = dict(zip((item.source for item in videos), _read_records(ledger.load_index, videos)))
+    unknown = [item for item in videos if indexes[item.source] is None]
     progress.parts = len(videos) - len(unknown)
     tick(progress)
-    for said in crew.cut(ledger.folder.place, unknown):
-        cuts[said["source"]] = said
+    for record in executor.index(ledger.folder.place, unknown):
+        indexes[record["source"]] = record
         progress.parts += 1
         tick(progress)
     plan: Dict[str, List[Shard]] = {}
     for item in videos:
-        said = cuts[item.source] or {"failed": "it was not indexed"}
-        if "failed" in said:
-            progress.failures.append([item.source, "read", said["failed"]])
+        record = indexes[item.source] or {"failed": "it was not indexed"}
+        if "failed" in record:
+            progress.failures.append([item.source, "read", record["failed"]])
             continue
-        plan[item.source] = segments(item, cuts_of(said), said["frames"], least)
-        progress.total += said["frames"]
+        plan[item.source] = split_video(item, split_points(record), record["frames"], least)
+        progress.total += record["frames"]
     return plan
 
 
-def _asked(ask: Callable[[Any], Optional[Record]], given: Sequence[Any]) -> Iterator[Optional[Record]]:
-    """What the ledger says of each, many asked side by side: an answer from a store takes 20 ms."""
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+def _read_records(ask: Callable[[Any], Optional[Record]], given: Sequence[Any]) -> Iterator[Optional[Record]]:
+    """Read the ledger's records concurrently: an answer from a store takes 20 ms."""
+    with ThreadPoolExecutor(LEDGER_READS) as pool:
         for at in range(0, len(given), 4096):  # each that waits takes a kilobyte
             yield from pool.map(ask, given[at : at + 4096])
 
 
-def _done(
-    ledger: Ledger, crew: Executor, task: work.Task, parts: Sequence[Shard], progress: JobProgress, tick: Tick
+def _process_shards(
+    ledger: Ledger, executor: Executor, task: work.Task, parts: Sequence[Shard], progress: JobProgress, tick: Tick
 ) -> Dict[str, Record]:
-    """The record of each part, by its name; those that were done before are believed by their digests."""
-    progress.of += len(parts)
+    """Process shards; returns their records by name. Finished shards are verified by their digests."""
+    progress.part_count += len(parts)
     records: Dict[str, Record] = {}
     left: List[Shard] = []
-    for part, before in zip(parts, _asked(ledger.done, parts)):
+    for part, before in zip(parts, _read_records(ledger.finished_record, parts)):
         if before is None:
             left.append(part)
             continue
@@ -160,36 +162,36 @@ def _done(
     progress.frames += sum(record["frames"] for record in records.values())
     progress.parts += len(records)
     tick(progress)
-    shown = {part.name: part.shown for part in left}
-    for record in crew.do(task, left) if left else ():
+    labels = {part.name: part.label for part in left}
+    for record in executor.process(task, left) if left else ():
         records[record["name"]] = record
         progress.frames += record["frames"] if "doubt" not in record else 0
         progress.failures += record["failures"]
         progress.parts += 1
         for reason in record.get("reasons", ()):
-            LOG.warning("%s: %s", shown[record["name"]], reason)
+            LOG.warning("%s: %s", labels[record["name"]], reason)
         tick(progress)
     return records
 
 
 def _replan_inconsistent(ledger: Ledger, plan: Dict[str, List[Shard]], records: Dict[str, Record]) -> List[Shard]:
-    """The same plan, but in one piece each video of which a piece was not what the index said."""
+    """Replan videos with a shard that does not match the index, as one piece each."""
     parts: List[Shard] = []
     for source, pieces in plan.items():
-        why = next(filter(None, (_doubt(part, records[part.name]) for part in pieces)), None)
+        why = next(filter(None, (_find_doubt(part, records[part.name]) for part in pieces)), None)
         if why is None:
             parts += pieces
             continue
         item = pieces[0].items[0]
-        LOG.warning("%s: not as its index says (%s); done in one piece", source, why)
-        ledger.keep_cuts(item, {"source": source, "frames": 0, "cuts": [], "why": why})
-        parts.append(whole(item))
+        LOG.warning("%s: does not match its index (%s); processing it as one piece", source, why)
+        ledger.save_index(item, {"source": source, "frames": 0, "cuts": [], "why": why})
+        parts.append(whole_video(item))
     return parts
 
 
-def _doubt(part: Shard, record: Record) -> Optional[str]:
-    """Why a segment is not to be believed; one that failed may be fine in its video's whole."""
-    if not part.segment:
+def _find_doubt(part: Shard, record: Record) -> Optional[str]:
+    """Return why a segment's result is unreliable; one that failed may succeed within its whole video."""
+    if not part.is_segment:
         return None
     failed: Optional[str] = record["failures"][0][2] if record["failures"] else None
     return record.get("doubt", failed)
@@ -199,11 +201,11 @@ def _finish(
     ledger: Ledger, items: Sequence[Item], parts: Sequence[Shard], records: Dict[str, Record], progress: JobProgress,
     unread: List[Failure], settings: Dict[str, Any],
 ) -> None:  # fmt: skip
-    """Failures in the corpus's order, the manifest, and away with what belongs to no part."""
+    """Sort failures in the corpus's order, write the manifest, and remove files that belong to no shard."""
     done = [records[part.name] for part in parts]
     progress.failures = unread + [failure for record in done for failure in record["failures"]]
     for record in done:
-        progress.found.update(record["found"])
+        progress.labels.update(record["found"])
     order = {item.source: number for number, item in enumerate(items)}
     progress.failures.sort(key=lambda failure: order[failure[0]])
     progress.frames = sum(record["frames"] for record in done)
@@ -211,12 +213,12 @@ def _finish(
     failed = rows.failures([(source, stage, reason) for source, stage, reason in progress.failures])
     ledger.folder.write("failures.parquet", failed)
     head = {
-        "settings": settings, "items": len(items), "frames": progress.frames, "found": dict(progress.found),
+        "settings": settings, "items": len(items), "frames": progress.frames, "found": dict(progress.labels),
         "failures": len(progress.failures),
     }  # fmt: skip
-    ledger.manifest(head, [records[part.name] for part in whole_ones])
+    ledger.write_manifest(head, [records[part.name] for part in whole_ones])
     others = ledger.drop_others(whole_ones)
     if others:
         LOG.warning(
-            "rows of %d parts stay, out of the manifest: their files are not in the corpus or failed now", others
+            "kept the rows of %d parts outside the manifest: their files are not in the corpus or failed now", others
         )

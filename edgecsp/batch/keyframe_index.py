@@ -1,4 +1,4 @@
-"""Where a video may be cut so that its pieces decode to what it decodes to: found in its packets, without decoding.
+"""Find where a video can be split so that its segments decode to the same frames: from its packets, without decoding.
 
 A piece that begins at a keyframe holds the frames from that one's presentation time on. What comes later in the file
 and is shown before it (an open GOP's leading pictures) belongs to the piece before, which decodes on until a frame of
@@ -15,7 +15,7 @@ from collections import Counter
 from typing import Any, List, NamedTuple
 
 from ..media.sources.ffmpeg_log import capture_log, demuxer_errors, local_errors
-from .segment import opened_video
+from .segment import open_video
 from .shards import Item, SplitPoint
 
 CONTAINERS = ("mov", "matroska")
@@ -23,19 +23,19 @@ CODECS = ("h264", "hevc", "av1", "vp9", "mjpeg", "mpeg4")
 
 
 class Index(NamedTuple):
-    """How many frames a video's packets promise, where it may be cut, and why nowhere."""
+    """The number of frames by a video's packets, its split points, and the reason if there are none."""
 
     frames: int
-    cuts: List[SplitPoint]
-    why: str = ""
+    split_points: List[SplitPoint]
+    reason: str = ""
 
 
 def index(item: Item) -> Index:
-    """The index of a video. Raises `SourceError` when it cannot be read."""
+    """Index a video. Raises `SourceError` when it cannot be read."""
     import av
 
     damage: Counter[str] = Counter()
-    with opened_video(item, damage) as (container, video):
+    with open_video(item, damage) as (container, video):
         name, codec = container.format.name.split(",")[0], video.codec_context.name
         if name not in CONTAINERS:
             return Index(0, [], f"{name} has no index that tells the frames")
@@ -45,13 +45,13 @@ def index(item: Item) -> Index:
             return Index(0, [], next(iter(damage)))
         try:
             with capture_log(), local_errors() as errors:
-                found = _of_packets(container, video)
-            return Index(0, [], "its container is damaged") if demuxer_errors(container, errors) else found
+                video_index = _index_packets(container, video)
+            return Index(0, [], "its container is damaged") if demuxer_errors(container, errors) else video_index
         except av.error.FFmpegError as error:
             return Index(0, [], f"its packets cannot all be read ({error.strerror})")
 
 
-def _of_packets(container: Any, video: Any) -> Index:
+def _index_packets(container: Any, video: Any) -> Index:
     times: List[int] = []
     keys: List[int] = []
     latest = None

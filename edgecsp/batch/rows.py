@@ -1,4 +1,4 @@
-"""Rows as files: a frame a row, as `edgecsp run --json` says it; the same rows are the same bytes."""
+"""Rows as files: one per frame, like those of `edgecsp run --json`; equal rows give equal bytes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PACK = 4096  # rows that wait as objects, which take far more than Arrow does
 
 def _schema(task: str) -> Any:
     arrow = storage.arrow()
-    found = [("class_id", arrow.int32()), ("label", arrow.string()), ("score", arrow.float64())]
+    fields = [("class_id", arrow.int32()), ("label", arrow.string()), ("score", arrow.float64())]
     if task == "detect":
-        found.append(("xyxy", arrow.list_(arrow.float64())))
+        fields.append(("xyxy", arrow.list_(arrow.float64())))
     return arrow.schema(
         [
             ("schema", arrow.string()),
@@ -25,13 +25,13 @@ def _schema(task: str) -> Any:
             ("pts_s", arrow.float64()),
             ("width", arrow.int32()),
             ("height", arrow.int32()),
-            ("detections" if task == "detect" else "classes", arrow.list_(arrow.struct(found))),
+            ("detections" if task == "detect" else "classes", arrow.list_(arrow.struct(fields))),
         ]
     )
 
 
 class Rows:
-    """The rows of one part as they come; packed, for a video in one piece may have a million."""
+    """Collects the rows of one shard, packed: a long video may have a million."""
 
     def __init__(self, task: str, *, jsonl: bool) -> None:
         self._schema, self._jsonl = _schema(task), jsonl
@@ -41,7 +41,7 @@ class Rows:
         self.count = 0
 
     def add(self, row: Row) -> None:
-        """One more."""
+        """Add a row."""
         self.count += 1
         self._waiting.append(row)
         if len(self._waiting) == PACK:
@@ -54,43 +54,43 @@ class Rows:
         self._waiting = []
 
     def contents(self) -> Dict[str, bytes]:
-        """The files' bytes, by extension."""
+        """Return the files' bytes, by extension."""
         self._pack()
-        made = {".parquet": _written(storage.arrow().concat_tables(self._packed))}
+        contents = {".parquet": _to_parquet(storage.arrow().concat_tables(self._packed))}
         if self._jsonl:
-            made[".jsonl"] = b"".join(self._lines)
-        return made
+            contents[".jsonl"] = b"".join(self._lines)
+        return contents
 
 
 def lines(rows: Sequence[Row]) -> bytes:
-    """Rows as JSON Lines, the very lines of `edgecsp run --json`."""
+    """Format rows as JSON Lines, the same as those of `edgecsp run --json`."""
     return "".join(map(line, rows)).encode("utf-8", "surrogateescape")
 
 
 def failures(rows: Sequence[Tuple[str, str, str]]) -> bytes:
-    """What could not be done as a Parquet file: (source, stage, reason)."""
+    """Write failures as a Parquet file: (source, stage, reason)."""
     arrow = storage.arrow()
     names = ("source", "stage", "reason")
     schema = arrow.schema([(name, arrow.string()) for name in names])
-    return _written(_table([dict(zip(names, row)) for row in rows], schema))
+    return _to_parquet(_table([dict(zip(names, row)) for row in rows], schema))
 
 
 def read(data: bytes) -> List[Row]:
-    """The rows of a Parquet file."""
+    """Read the rows of a Parquet file."""
     arrow = storage.arrow()
     from pyarrow import parquet as files
 
     # A reader and threads of arrow's own would still hold a file of Python's when Python ends, and end it by a signal.
     file = files.ParquetFile(arrow.BufferReader(data), pre_buffer=False)
-    found: List[Row] = file.read(use_threads=False).to_pylist()
-    return found
+    rows: List[Row] = file.read(use_threads=False).to_pylist()
+    return rows
 
 
 def _table(rows: Sequence[Row], schema: Any) -> Any:
-    return storage.arrow().Table.from_pylist([_clean(row) for row in rows], schema=schema)
+    return storage.arrow().Table.from_pylist([_decode_strings(row) for row in rows], schema=schema)
 
 
-def _written(table: Any) -> bytes:
+def _to_parquet(table: Any) -> bytes:
     storage.arrow()
     from pyarrow import parquet as files
 
@@ -103,7 +103,7 @@ def _written(table: Any) -> bytes:
     return sink.getvalue()
 
 
-def _clean(row: Row) -> Row:
+def _decode_strings(row: Row) -> Row:
     # Parquet's strings are UTF-8; a file name need not be.
     return {key: _text(value) if isinstance(value, str) else value for key, value in row.items()}
 

@@ -1,4 +1,4 @@
-"""Parts as sources: a piece of a video, a whole one, a group of pictures, from a disk or from a store."""
+"""Shards as sources: a segment of a video, a whole video, or a group of images, from disk or a store."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from ..errors import SourceError
 from ..media.sources import Source, images, video
 from ..types import Frame, Stream
 from . import storage
-from .shards import PICTURE, Item, Shard
+from .shards import IMAGE, Item, Shard
 
-Opened = Tuple[Any, Any]
+OpenVideo = Tuple[Any, Any]
 
 
-def source_of(part: Shard, threads: int) -> Source:
-    """The frames of a part, numbered and named as `edgecsp run` does; `threads` are the decoder's."""
-    return Group(part) if part.kind == PICTURE else Segment(part, threads)
+def open_source(part: Shard, threads: int) -> Source:
+    """Open a shard's frames, numbered and named as `edgecsp run` does; `threads` are the decoder's."""
+    return Group(part) if part.kind == IMAGE else Segment(part, threads)
 
 
 @contextmanager
-def opened_video(item: Item, problems: Dict[str, int]) -> Iterator[Opened]:
-    """An open container and its video track. Damage is counted in `problems`. Raises `SourceError`."""
+def open_video(item: Item, problems: Dict[str, int]) -> Iterator[OpenVideo]:
+    """Open a container and its video track. Damage is counted in `problems`. Raises `SourceError`."""
     import av
 
     if not storage.is_uri(item.place):
         with video.open_video(item.place, problems) as container:
             yield container, video.track(container, item.source)
         return
-    with storage.opened(item.place) as file:
+    with storage.open_remote(item.place) as file:
         try:
             container = video.open_with_log(
                 lambda: av.open(file, container_options={"protocol_whitelist": ""}, metadata_errors="replace"),
@@ -43,9 +43,9 @@ def opened_video(item: Item, problems: Dict[str, int]) -> Iterator[Opened]:
 
 
 class Segment(Source):
-    """The frames of a video with begin <= pts < end, counted from `first`; of a whole one all.
+    """The frames of a video with begin <= pts < end, numbered from `first`; all frames of a whole video.
 
-    `seen` is how many there were.
+    `frame_count` counts the frames so far.
     """
 
     moving = True
@@ -53,18 +53,18 @@ class Segment(Source):
     def __init__(self, part: Shard, threads: int) -> None:
         super().__init__(part.items[0].source)
         self.part = part
-        self.seen = 0
+        self.frame_count = 0
         self._decoder_threads = threads  # `threads` is set by whoever reads several at once
 
     @property
     def frames(self) -> Optional[int]:
-        """As the index says."""
+        """The number of frames by the index."""
         return self.part.frames
 
     def __iter__(self) -> Iterator[Frame]:
-        part, self.seen = self.part, 0
+        part, self.frame_count = self.part, 0
         item = part.items[0]
-        with opened_video(item, self.problems) as (container, track):
+        with open_video(item, self.problems) as (container, track):
             stream = video.describe(container, self.name, "video", 1)
             begin_s, end_s = (_seconds(pts, track) for pts in (part.begin, part.end))
             if part.begin is not None:
@@ -80,32 +80,32 @@ class Segment(Source):
                     continue
                 if end_s is not None and (frame.pts_s is None or frame.pts_s >= end_s):
                     break
-                mine = replace(frame, index=part.first + self.seen) if part.segment else frame
-                self.seen += 1
+                mine = replace(frame, index=part.first + self.frame_count) if part.is_segment else frame
+                self.frame_count += 1
                 del frame
                 yield mine
                 del mine
 
 
 def _seconds(pts: Optional[int], track: Any) -> Optional[float]:
-    """Half a tick before a presentation time, so that rounding decides nothing."""
+    """Half a tick before a presentation time, in seconds, so that rounding does not matter."""
     return None if pts is None else float((pts - 0.5) * track.time_base)
 
 
 def _seek(container: Any, track: Any, pts: int) -> None:
-    """Go to the last keyframe that is shown no later than `pts`."""
+    """Seek to the last keyframe whose presentation time is not after `pts`."""
     # Files are searched by decoding time, which lies before: with short GOPs a later keyframe is found.
     tick_s = float(track.time_base)
     for back_s in (0.0, 1.0, 8.0, 64.0, 1e6):
         target = pts - int(back_s / tick_s)
         container.seek(target, stream=track)
-        if _begins(container, track, pts):
+        if _has_keyframe_by(container, track, pts):
             container.seek(target, stream=track)
             return
-    raise SourceError(f"no keyframe is found at or before {pts * track.time_base} s")
+    raise SourceError(f"no keyframe at or before {pts * track.time_base} s")
 
 
-def _begins(container: Any, track: Any, pts: int) -> bool:
+def _has_keyframe_by(container: Any, track: Any, pts: int) -> bool:
     for packet in container.demux(track):
         if packet.size == 0:
             return False
@@ -115,10 +115,10 @@ def _begins(container: Any, track: Any, pts: int) -> bool:
 
 
 class Group(Source):
-    """Picture files, each a stream of its own; in `failed`, why one was not read, or what is wrong with it."""
+    """Image files, each a stream of its own; `failed` has the errors and warnings of each."""
 
     def __init__(self, part: Shard) -> None:
-        super().__init__(part.shown)
+        super().__init__(part.label)
         self.part = part
         self.failed: Dict[str, str] = {}
 
@@ -133,7 +133,7 @@ class Group(Source):
             if self.closed:
                 return
             try:
-                image, warnings = _picture(item)
+                image, warnings = _read_image(item)
             except SourceError as error:
                 self.failed[item.source] = str(error)
                 continue
@@ -143,9 +143,9 @@ class Group(Source):
             del image
 
 
-def _picture(item: Item) -> images.DecodedImage:
+def _read_image(item: Item) -> images.DecodedImage:
     if not storage.is_uri(item.place):
         return images.read(item.place)
-    with storage.opened(item.place) as file:
+    with storage.open_remote(item.place) as file:
         data = file.read(images.MAX_BYTES + 1)
     return images.decode(bytes(data), item.source)

@@ -1,4 +1,4 @@
-"""Where files lie: on a disk, or in a store that pyarrow or fsspec speaks (s3://, gs://, hdfs://, ...)."""
+"""File storage: a local disk, or a store that pyarrow or fsspec supports (s3://, gs://, hdfs://, ...)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLAT = ("s3", "gcs")  # stores that know no folders: to make one is a request fo
 
 
 def arrow() -> Any:
-    """The pyarrow package. Raises `EngineUnavailable`."""
+    """Import pyarrow. Raises `EngineUnavailable`."""
     try:
         import pyarrow
     except ImportError as error:
@@ -32,19 +32,19 @@ def arrow() -> Any:
 
 
 def is_uri(place: str) -> bool:
-    """Whether it is elsewhere than on a disk of this machine."""
+    """Whether a path is a URI of a remote store."""
     return "://" in place and not place.startswith("file://")
 
 
 def local(place: str) -> str:
-    """The absolute path of a file on a disk, also of a file:// URI."""
+    """Return the absolute path of a local file, also of a file:// URI."""
     if place.startswith("file://"):
         place = unquote(urlsplit(place).path)
     return os.path.abspath(place)
 
 
 def store(uri: str) -> Tuple[Any, str]:
-    """A URI -> the pyarrow file system that speaks it, and the path in it. Raises `UsageError`."""
+    """Resolve a URI to a pyarrow file system and the path in it. Raises `UsageError`."""
     before, question, options = uri.partition("?")
     scheme, _, rest = before.partition("://")
     authority, _, path = rest.partition("/")
@@ -52,13 +52,13 @@ def store(uri: str) -> Tuple[Any, str]:
     return system, f"{root.rstrip('/')}/{unquote(path)}".rstrip("/")
 
 
-def below(uri: str, name: str) -> str:
-    """The URI of what is called `name` in the place of a URI, whose options (a region, an endpoint) it keeps."""
+def join_uri(uri: str, name: str) -> str:
+    """Append a name to a URI's path, keeping its options (a region, an endpoint)."""
     before, question, options = uri.partition("?")
-    return f"{before.rstrip('/')}/{name.translate(_MEANT)}{question}{options}"
+    return f"{before.rstrip('/')}/{name.translate(_ESCAPES)}{question}{options}"
 
 
-_MEANT = str.maketrans({char: f"%{ord(char):02X}" for char in "%?#"})  # what would mean something in a URI
+_ESCAPES = str.maketrans({char: f"%{ord(char):02X}" for char in "%?#"})  # what would mean something in a URI
 
 
 @lru_cache(maxsize=64)  # to find a bucket's region is a request
@@ -69,54 +69,56 @@ def _system(uri: str) -> Tuple[Any, str]:
 
     scheme = uri.partition("://")[0]
     if scheme in SCHEMES:
-        raise UsageError(f"{redact(uri)}: {scheme}:// is no store with files to list; copy it first, or: edgecsp run")
+        raise UsageError(
+            f"{redact(uri)}: {scheme}:// is a stream, not a store of files; copy it first, or use: edgecsp run"
+        )
     try:
         system, root = systems.FileSystem.from_uri(uri)
         return system, root
     except OSError as error:
-        raise SourceError(f"cannot reach {redact(uri)}: {_why(error)}") from error
+        raise SourceError(f"cannot reach {redact(uri)}: {_reason(error)}") from error
     except ArrowInvalid as refused:
         try:
             import fsspec
 
-            made, root = fsspec.core.url_to_fs(uri)
+            file_system, root = fsspec.core.url_to_fs(uri)
         except (ImportError, ValueError) as error:
             raise UsageError(
-                f"{redact(uri)}: neither pyarrow nor fsspec speaks {scheme}:// here ({refused}; {error}); install "
+                f"{redact(uri)}: neither pyarrow nor fsspec supports {scheme}:// here ({refused}; {error}); install "
                 "fsspec's package for it, or give a path, s3:// or gs://"
             ) from refused
-        return systems.PyFileSystem(systems.FSSpecHandler(made)), root
+        return systems.PyFileSystem(systems.FSSpecHandler(file_system)), root
 
 
 def stamp(place: str) -> Optional[List[int]]:
-    """What changes when a file does: size in bytes and time of its last change in ns; None when it is not there."""
+    """Read a file's size in bytes and modification time in ns, to notice changes; None if it is missing."""
     if is_uri(place):
         system, path = store(place)
-        found = system.get_file_info(path)
-        return [int(found.size), int(found.mtime_ns or 0)] if found.is_file else None
+        info = system.get_file_info(path)
+        return [int(info.size), int(info.mtime_ns or 0)] if info.is_file else None
     try:
-        said = os.stat(place)
+        status = os.stat(place)
     except OSError:
         return None
-    return [said.st_size, said.st_mtime_ns] if stat.S_ISREG(said.st_mode) else None
+    return [status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else None
 
 
 @contextmanager
-def opened(place: str) -> Iterator[Any]:
-    """A file elsewhere, for reading at any offset. Raises `SourceError`."""
+def open_remote(place: str) -> Iterator[Any]:
+    """Open a remote file for random reads. Raises `SourceError`."""
     system, path = store(place)
     try:
         with system.open_input_file(path) as file:
             yield file
     except OSError as error:
-        raise SourceError(f"cannot read {redact(place)}: {_why(error)}") from error
+        raise SourceError(f"cannot read {redact(place)}: {_reason(error)}") from error
 
 
 class Folder:
-    """A folder on a disk or in a store; a file in it is there whole or not at all. Raises `OutputError`."""
+    """A folder on a disk or in a store, with atomic writes. Raises `OutputError`."""
 
     def __init__(self, place: str) -> None:
-        self.shown = redact(place)
+        self.label = redact(place)
         self.place = place if is_uri(place) else local(place)
         self._store: Any = None
         if is_uri(place):
@@ -125,7 +127,7 @@ class Folder:
             self._root = self.place
 
     def write(self, name: str, data: bytes) -> None:
-        """A file, replaced if it is there."""
+        """Write a file, replacing an existing one."""
         if self._store is None:
             with files.atomic(os.path.join(self._root, name)) as file:
                 file.write(data)
@@ -134,16 +136,16 @@ class Folder:
             target = f"{self._root}/{name}"
             if self._store.type_name not in FLAT:
                 self._store.create_dir(target.rpartition("/")[0], recursive=True)
-            # A stream that an error closes is a file as well, cut short: so it gets its name when it is whole.
+            # A stream that an error closes leaves a truncated file, so the file is renamed once it is complete.
             part = f"{target}.{uuid.uuid4().hex[:12]}.part"
             with self._store.open_output_stream(part) as stream:
                 stream.write(data)
             self._store.move(part, target)
         except OSError as error:
-            raise OutputError(f"cannot write {self.shown}/{name}: {_why(error)}") from error
+            raise OutputError(f"cannot write {self.label}/{name}: {_reason(error)}") from error
 
     def read(self, name: str) -> Optional[bytes]:
-        """A file's bytes, None when it is not there."""
+        """Read a file's bytes, None if it is missing."""
         try:
             if self._store is None:
                 return Path(self._root, name).read_bytes()
@@ -152,13 +154,13 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise OutputError(f"cannot read {self.shown}/{name}: {_why(error)}") from error
+            raise OutputError(f"cannot read {self.label}/{name}: {_reason(error)}") from error
 
     def names(self, under: str) -> List[str]:
-        """The files below a folder in it, in order, by their names in this one."""
+        """List the files below a subfolder, sorted, relative to this folder."""
         if self._store is None:
-            found = [path for path in Path(self._root, under).rglob("*") if path.is_file()]
-            return sorted(path.relative_to(self._root).as_posix() for path in found)
+            paths = [path for path in Path(self._root, under).rglob("*") if path.is_file()]
+            return sorted(path.relative_to(self._root).as_posix() for path in paths)
         from pyarrow import fs as systems
 
         wanted = systems.FileSelector(f"{self._root}/{under}", allow_not_found=True, recursive=True)
@@ -166,17 +168,17 @@ class Folder:
         return sorted(info.path[strip:] for info in self._store.get_file_info(wanted) if info.is_file)
 
     def remove(self, name: str) -> None:
-        """Take a file away; it need not be there."""
+        """Remove a file if it exists."""
         try:
             if self._store is None:
                 Path(self._root, name).unlink(missing_ok=True)
             elif self._store.get_file_info(f"{self._root}/{name}").is_file:
                 self._store.delete_file(f"{self._root}/{name}")
         except OSError as error:
-            raise OutputError(f"cannot remove {self.shown}/{name}: {_why(error)}") from error
+            raise OutputError(f"cannot remove {self.label}/{name}: {_reason(error)}") from error
 
     def remove_leftovers(self, under: str) -> None:
-        """Take away what writers that were killed left below a folder in it."""
+        """Remove partial files of killed writers below a subfolder."""
         parts = [name for name in self.names(under) if name.endswith(".part")]
         if self._store is None:
             for folder in {Path(self._root, name).parent for name in parts}:
@@ -186,5 +188,5 @@ class Folder:
             self.remove(name)
 
 
-def _why(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return error.strerror or " ".join(str(error).split())[:200]

@@ -1,4 +1,4 @@
-"""What one worker does with an item or a part; the same with Ray and without."""
+"""The work of one worker on an item or a shard, with and without Ray."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ..media.sources import Source
 from ..system import versions
 from ..types import Model
 from . import keyframe_index, rows
-from .ledger import DEATHS, Ledger, Record
-from .segment import Group, Segment, source_of
+from .ledger import MAX_ATTEMPTS, Ledger, Record
+from .segment import Group, Segment, open_source
 from .shards import Item, Shard
 
 RETRIES = 2
@@ -32,9 +32,9 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class Task:
-    """All that a worker must know: the model, how it is opened, where rows go.
+    """The task of a worker: the model, how to open it, and where rows go.
 
-    `engine`, `device` and `precision` are settled: "auto" could mean another engine on another machine.
+    `engine`, `device` and `precision` are resolved: "auto" could be another engine on another machine.
     """
 
     model: Model
@@ -51,10 +51,10 @@ class Task:
 
 
 class Worker:
-    """A session and what it needs for parts; `threads` are those it computes with.
+    """Processes shards with one session of `threads` threads.
 
-    A failure is a record, not an error; errors are of the job: an engine that is not there, a folder that cannot be
-    written.
+    A failure of a shard is a record, not an error; errors are of the whole job: an engine that is not available, a
+    folder that cannot be written.
     """
 
     def __init__(self, task: Task, threads: int) -> None:
@@ -68,7 +68,7 @@ class Worker:
         self._detector: Optional[pipeline.Detector] = None
 
     def detector(self) -> pipeline.Detector:
-        """The session's detector, opened when first asked for."""
+        """Return the session's detector, opened on first use."""
         if self._detector is None:
             task = self.task
             opened = pipeline.load(
@@ -78,107 +78,110 @@ class Worker:
             self._detector = pipeline.Detector(opened.model, opened.session, task.settings, opened.chosen)
         return self._detector
 
-    def do(self, part: Shard) -> Record:
-        """Rows of a part into their files; its record, also when it was done before."""
-        done = self.ledger.done(part)
+    def process(self, part: Shard) -> Record:
+        """Process a shard into its files; returns its record, also if it was finished before."""
+        done = self.ledger.finished_record(part)
         if done is not None:
             return done
         reasons: List[str] = []
-        if self.ledger.deaths(part) >= DEATHS:
-            self.ledger.forget(part)
-            return _failed(part, [f"{DEATHS} workers died while they were at it"])
+        if self.ledger.count_attempt(part) >= MAX_ATTEMPTS:
+            self.ledger.clear_attempts(part)
+            return _failure_record(part, [f"{MAX_ATTEMPTS} workers died while processing it"])
         while len(reasons) <= self.task.retries:
             try:
-                return self._done(part)
+                return self._process(part)
             except (SourceError, EngineFailed) as error:
                 reasons.append(str(error))
                 if isinstance(error, EngineFailed):
                     self.close()  # a session that failed may fail for ever: the next attempt has a new one
-        self.ledger.forget(part)
-        return _failed(part, reasons)
+        self.ledger.clear_attempts(part)
+        return _failure_record(part, reasons)
 
-    def _done(self, part: Shard) -> Record:
-        source, found, labels = self._detected(part, self.threads)
-        if isinstance(source, Segment) and source.problems and self.threads > 1 and not part.segment:
-            # What a decoder's threads make of damage is another thing each time.
-            source, found, labels = self._detected(part, 1)
-        record: Record = {"name": part.name, "frames": found.count, "found": dict(labels), "failures": []}
+    def _process(self, part: Shard) -> Record:
+        source, rows_found, labels = self._detect(part, self.threads)
+        if isinstance(source, Segment) and source.problems and self.threads > 1 and not part.is_segment:
+            # How a decoder conceals damage with several threads is not deterministic.
+            source, rows_found, labels = self._detect(part, 1)
+        record: Record = {"name": part.name, "frames": rows_found.count, "found": dict(labels), "failures": []}
         if isinstance(source, Group):
             record["failures"] = [[name, "decode", reason] for name, reason in source.failed.items()]
         elif isinstance(source, Segment):
-            doubt = _doubt(part, source)
+            doubt = _find_doubt(part, source)
             if doubt:
-                self.ledger.forget(part)
+                self.ledger.clear_attempts(part)
                 return {**record, "doubt": doubt}
-            record["failures"] = [[source.name, "decode", text] for text in _counted(source)]
-        return self.ledger.finish(part, record, found.contents())
+            record["failures"] = [[source.name, "decode", text] for text in _list_problems(source)]
+        return self.ledger.finish(part, record, rows_found.contents())
 
-    def _detected(self, part: Shard, decoder_threads: int) -> Tuple[Source, rows.Rows, Counter[str]]:
-        """A part's source, read to its end, its rows, and how often each label was found."""
-        source = source_of(part, decoder_threads)
-        found = rows.Rows(self.detector().model.task, jsonl=self.task.jsonl)
+    def _detect(self, part: Shard, decoder_threads: int) -> Tuple[Source, rows.Rows, Counter[str]]:
+        """Run the detector on a shard; returns its source, its rows and the count of each label."""
+        source = open_source(part, decoder_threads)
+        collected = rows.Rows(self.detector().model.task, jsonl=self.task.jsonl)
         labels: Counter[str] = Counter()
         for item in self.detector().results([source]):
             if isinstance(item, scheduler.SourceEnd):
                 if item.error is not None:
                     raise item.error
                 continue
-            found.add(to_dict(item.frame, item.result))
+            collected.add(to_dict(item.frame, item.result))
             labels.update(item.result.counted())
             del item
-        return source, found, labels
+        return source, collected, labels
 
     def close(self) -> None:
-        """Give the session back."""
+        """Close the session."""
         if self._detector is not None:
             self._detector.close()
         self._detector = None
 
 
-def cut(out: str, item: Item) -> Record:
-    """Where a video may be cut, kept for the next run; its reason where it cannot be read."""
+def index(out: str, item: Item) -> Record:
+    """Index a video and store the index; a record with the reason if it cannot be read."""
     ledger = Ledger(out)
     try:
-        found = keyframe_index.index(item)
+        video_index = keyframe_index.index(item)
     except SourceError as error:
         return {"source": item.source, "failed": str(error)}
-    said = {"source": item.source, **found._asdict(), "cuts": [[one.pts, one.frame] for one in found.cuts]}
-    ledger.keep_cuts(item, said)
-    return said
+    record = {
+        "source": item.source, "frames": video_index.frames, "why": video_index.reason,
+        "cuts": [[point.pts, point.frame] for point in video_index.split_points],
+    }  # fmt: skip
+    ledger.save_index(item, record)
+    return record
 
 
-def _doubt(part: Shard, source: Segment) -> str:
-    """Why a segment's frames are not those its video's index promised; nothing is doubted in a whole one."""
-    if not part.segment:
+def _find_doubt(part: Shard, source: Segment) -> str:
+    """Return why a segment's frames differ from its video's index; "" for whole videos."""
+    if not part.is_segment:
         return ""
     if source.problems:
         return next(iter(source.problems))
-    if source.seen != part.frames:
-        return f"{source.seen} frames from frame {part.first} where the index has {part.frames}"
+    if source.frame_count != part.frames:
+        return f"{source.frame_count} frames from frame {part.first} where the index has {part.frames}"
     return ""
 
 
-def _counted(source: Segment) -> List[str]:
+def _list_problems(source: Segment) -> List[str]:
     prefix = f"{source.name}: "
     return [
         text[len(prefix) :] if text.startswith(prefix) else text for text in sources.format_problems(source.problems)
     ]
 
 
-def _failed(part: Shard, reasons: List[str]) -> Record:
-    told = reasons[-1] + (f" (tried {len(reasons)} times)" if len(reasons) > 1 else "")
-    failures = [[item.source, "detect", told] for item in part.items]
+def _failure_record(part: Shard, reasons: List[str]) -> Record:
+    reason = reasons[-1] + (f" (tried {len(reasons)} times)" if len(reasons) > 1 else "")
+    failures = [[item.source, "detect", reason] for item in part.items]
     return {
         "name": part.name, "frames": 0, "found": {}, "files": {}, "failures": failures, "reasons": reasons,
     }  # fmt: skip
 
 
-def told(error: EdgecspError) -> Record:
-    """An error of the job as data, to cross from a worker."""
+def error_to_dict(error: EdgecspError) -> Record:
+    """Convert an error of the job to plain values, to send it from a worker."""
     return {"error": str(error), "code": error.exit_code}
 
 
-def raised(said: Record) -> EdgecspError:
-    """The error that was told as data."""
+def error_from_dict(record: Record) -> EdgecspError:
+    """Rebuild an error from plain values."""
     kinds = (UsageError, BadModel, OutputError, EngineUnavailable, IntegrityError)
-    return next((kind for kind in kinds if kind.exit_code == said["code"]), EngineFailed)(said["error"])
+    return next((kind for kind in kinds if kind.exit_code == record["code"]), EngineFailed)(record["error"])

@@ -1,11 +1,11 @@
-"""The bench: models on engines, timed in processes of their own, with the paper's figures beside and never among them.
+"""Benchmarks: models on engines, timed in separate processes; the paper's figures are listed in columns of their own.
 
-    report = bench.run(["yolov3-tiny"], bench.Settings(device="cpu"))     # what --json writes
+    report = bench.run(["yolov3-tiny"], bench.BenchSettings(device="cpu"))     # what --json writes
     page = bench.html(report)                                             # what --html writes
-    differences, doubts = bench.compared(before, report)
+    differences, doubts = bench.compare_reports(before, report)
 
-`settings` says what, `ways` which rows, `_rounds` asks the workers in turn (`_process`, `_worker`), `report` makes
-figures of the samples (`stats`, `disturbed`, `paper`); `machine` (with `board`) and `peak` are the header.
+`settings` is what to measure, `cases` lists the rows, `_rounds` runs the workers in turn (`_process`, `_worker`),
+`report` computes figures from the samples (`stats`, `interference`, `paper`); `machine` and `peak` are its header.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing import Any, Callable, Dict, Optional, Sequence
 from ..errors import EngineUnavailable
 from ..system import jetson
 from ..system.progress import NO_PROGRESS, Progress
-from . import ap50, machine, paper, peak, pictures, report, ways
+from . import ap50, cases, images, machine, paper, peak, report
 from ._process import BenchStopped
-from ._rounds import Bench, Measured
-from .compare import Difference, compared
+from ._rounds import Bench, CaseSamples
+from .compare import Difference, compare_reports
 from .gate import Gate, parse
 from .report import load
 from .settings import JETSON, BenchSettings
 
 __all__ = [
-    "Difference", "Gate", "BenchSettings", "BenchStopped", "compared", "html", "load", "parse", "run",
+    "Difference", "Gate", "BenchSettings", "BenchStopped", "compare_reports", "html", "load", "parse", "run",
 ]  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def run(
     tick: Callable[[], None] = lambda: None,
     command: Sequence[str] = (),
 ) -> Dict[str, Any]:
-    """Measure models (Table 5's ten rows when none is named) and give the report.
+    """Measure models (Table 5's ten rows when none is named) and return the report.
 
     `progress` shows the steps; `tick` is called often and may raise `BenchStopped`: then the
     report holds what was measured and says {"stopped": true}. `data`, labelled images as `accuracy.read` knows them,
@@ -53,52 +53,53 @@ def run(
     settings = settings or BenchSettings()
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     engines = _engines(settings)
-    subjects = [ways.subject(spec, settings) for spec in dict.fromkeys(specs or paper.table5())]
-    labelled = ap50.check(subjects, data) if data else {}
-    pictures.given(settings.sources)
-    header = machine.described(settings.using)
-    rows = [Measured(way) for way in ways.ways(subjects, engines, settings)]
+    subjects = [cases.resolve_model(spec, settings) for spec in dict.fromkeys(specs or paper.table5())]
+    labelled = ap50.read_data(subjects, data) if data else {}
+    images.check_sources(settings.sources)
+    header = machine.describe(settings.thread_count)
+    rows = [CaseSamples(way) for way in cases.list_cases(subjects, engines, settings)]
     finished = False
     with tempfile.TemporaryDirectory() as scratch, suppress(BenchStopped):
-        progress.update(description="what the machine can compute at most", total=1)
+        progress.update(description="the machine's peak throughput", total=1)
         usable = [name for name, why in engines.items() if why is None]
-        header["peak_gflops"] = peak.measured(usable, settings.on, settings.using, tick=tick)
+        header["peak_gflops"] = peak.measure_peak(usable, settings.engine_device, settings.thread_count, tick=tick)
         _measure(rows, settings, Path(scratch), progress, tick)
         ap50.measure(rows, labelled, settings, progress, tick)
         finished = True
-    said = report.rows_said(rows, settings, header)
+    rows_json = report.rows_to_dicts(rows, settings, header)
     return {
         "schema": report.SCHEMA, "command": list(command), "started": started.isoformat(timespec="seconds"),
         "seconds": time.monotonic() - begun, "stopped": not finished, "machine": header,
-        "settings": report.settings_said(settings, rows), "rows": said, "rank": report.rank(said),
+        "settings": report.settings_to_dict(settings, rows), "rows": rows_json,
+        "rank": report.rank_correlations(rows_json),
     }  # fmt: skip
 
 
 def _engines(settings: BenchSettings) -> Dict[str, Optional[str]]:
     if settings.device == JETSON and jetson.find() is None:
         raise EngineUnavailable(
-            "device 'jetson' was asked for and this is no Jetson (no /etc/nv_tegra_release, and the device tree names "
-            "no Tegra); for another NVIDIA GPU: --device cuda"
+            "device 'jetson' was requested and this machine is not a Jetson (no /etc/nv_tegra_release, and the device "
+            "tree names no Tegra); for another NVIDIA GPU: --device cuda"
         )
-    return ways.able(settings)
+    return cases.find_engines(settings)
 
 
 def _measure(
-    rows: Sequence[Measured], settings: BenchSettings, scratch: Path, progress: Progress, tick: Callable[[], None]
+    rows: Sequence[CaseSamples], settings: BenchSettings, scratch: Path, progress: Progress, tick: Callable[[], None]
 ) -> None:
-    """Fill the rows in. Raises `BenchStopped`."""
+    """Measure the rows in place. Raises `BenchStopped`."""
     if settings.mode == "pipeline" and not settings.sources:
-        settings = replace(settings, sources=pictures.drawn(scratch))
-    progress.update(description="the models' files", total=1)
-    files = ways.Files(scratch, settings)
+        settings = replace(settings, sources=images.write_synthetic_images(scratch))
+    progress.update(description="writing the models' files", total=1)
+    files = cases.GraphFiles(scratch, settings)
     for row in rows:
         tick()
-        row.way = files.prepared(row.way)
-    Bench(settings, files, progress, tick).run([row for row in rows if row.way.reason is None])
+        row.case = files.prepare(row.case)
+    Bench(settings, files, progress, tick).run([row for row in rows if row.case.reason is None])
 
 
-def html(said: Dict[str, Any]) -> str:
-    """A report as one page that needs nothing else."""
+def html(report_data: Dict[str, Any]) -> str:
+    """Render a report as one self-contained HTML page."""
     from . import _html
 
-    return _html.html(said)
+    return _html.html(report_data)

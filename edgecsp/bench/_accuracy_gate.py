@@ -1,4 +1,4 @@
-"""Whether a faster precision is good enough: AP on labelled pictures against the graph's own, on the same engine."""
+"""Accept or reject faster precisions: AP on labelled images against the graph's own precision on the same engine."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..system.progress import NoProgress, Progress
 from ..types import Array, Model
 from . import accuracy
 
-SCORED = 128  # pictures, at most: enough to see int8 gone wrong, few enough to wait for
-Place = Tuple[str, str]  # an engine and one of its devices
+SCORED = 128  # images at most: enough to notice a bad int8 graph, few enough to wait for
+EngineDevice = Tuple[str, str]  # an engine and one of its devices
 
 
 class _Checked(NoProgress):
@@ -34,7 +34,7 @@ class _Checked(NoProgress):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A precision on an engine: its AP in 0..1 beside `own`, that of the graph as it is there, or why it is refused."""
+    """A precision on an engine: its AP in 0..1, `own` (the graph's own precision there), or why it is refused."""
 
     engine: str
     device: str
@@ -44,25 +44,25 @@ class Verdict:
     refused: Optional[str] = None
 
 
-def split(data: accuracy.Data) -> Tuple[accuracy.Data, Tuple[accuracy.Picture, ...]]:
-    """Pictures to score, and others to measure int8's ranges on: all of them where there are too few to part."""
-    every = data.pictures
+def split(data: accuracy.Data) -> Tuple[accuracy.Data, Tuple[accuracy.LabelledImage, ...]]:
+    """Split into images to score and images to calibrate int8 on; with too few images, all are used for both."""
+    every = data.images
     picked = {int(place) for place in np.linspace(0, len(every) - 1, min(SCORED, len(every)))}
     scored = tuple(each for place, each in enumerate(every) if place in picked)
     others = tuple(each for place, each in enumerate(every) if place not in picked)
-    return replace(data, pictures=scored), others if len(others) >= precision.LEAST else every
+    return replace(data, images=scored), others if len(others) >= precision.MIN_IMAGES else every
 
 
-def ranges(
-    model: Model, pictures: Sequence[accuracy.Picture], threads: int, tick: Callable[[], None]
+def measure_ranges(
+    model: Model, images: Sequence[accuracy.LabelledImage], threads: int, tick: Callable[[], None]
 ) -> precision.Ranges:
-    """int8's ranges on some pictures, and on their mirror images where they are few. Raises `CalibrationError`."""
-    count = min(len(pictures), SCORED)
-    chosen = [pictures[int(place)].path for place in np.linspace(0, len(pictures) - 1, count)]
-    if 2 * count < precision.LEAST:
+    """Measure int8's ranges on images, and on their mirror images where there are few. Raises `CalibrationError`."""
+    count = min(len(images), SCORED)
+    chosen = [images[int(place)].path for place in np.linspace(0, len(images) - 1, count)]
+    if 2 * count < precision.MIN_IMAGES:
         raise CalibrationError(
-            f"{count} pictures are too few to measure int8's ranges on ({precision.LEAST // 2} at least, with their "
-            "mirror images); ranges or other pictures: --calib"
+            f"{count} images are too few to measure int8's ranges on ({precision.MIN_IMAGES // 2} at least, with their "
+            "mirror images); ranges or other images: --calib"
         )
 
     def batches() -> Iterator[Array]:
@@ -70,67 +70,67 @@ def ranges(
             for frame in source:
                 tick()
                 yield preprocess.prepare(frame.image, model.input)[0]
-                if count < precision.LEAST:
+                if count < precision.MIN_IMAGES:
                     yield preprocess.prepare(np.ascontiguousarray(frame.image[:, ::-1]), model.input)[0]
 
-    return precision.best(model, batches(), threads=threads)
+    return precision.choose_ranges(model, batches(), threads=threads)
 
 
-def verdicts(
+def judge_precisions(
     model: Model,
     int8: Optional[Model],
-    wanted: Dict[Place, List[str]],
+    requested: Dict[EngineDevice, List[str]],
     data: accuracy.Data,
-    most_drop: float,
+    max_drop: float,
     progress: Progress,
     tick: Callable[[], None],
 ) -> List[Verdict]:
-    """What becomes of each engine's other precisions. Raises what `accuracy.find` raises of the data."""
+    """Judge each engine's other precisions. Raises what `accuracy.predict` raises for the data."""
     own = precision.detect_precision(model)
-    found = []
-    for (engine, device), names in wanted.items():
+    verdicts = []
+    for (engine, device), names in requested.items():
         reference: Any = None
         for name in names:
             verdict = Verdict(engine, device, name)
             graph = int8 if name == "int8" else model
             try:
                 if graph is None:
-                    raise CalibrationError("there is no int8 graph of it")
+                    raise CalibrationError("there is no int8 graph of this model")
                 if reference is None:
                     reference = _ap(model, verdict, own, data, progress, tick)
                 ap = _ap(graph, verdict, name, data, progress, tick)
             except EdgecspError as error:
-                found.append(replace(verdict, refused=" ".join(str(error).split())))
+                verdicts.append(replace(verdict, refused=" ".join(str(error).split())))
                 continue
-            found.append(judged(replace(verdict, own=reference, ap=ap), most_drop))
-    return found
+            verdicts.append(apply_limit(replace(verdict, own=reference, ap=ap), max_drop))
+    return verdicts
 
 
-def judged(verdict: Verdict, most_drop: float) -> Verdict:
-    """The same, refused if it costs more of AP than `most_drop`."""
+def apply_limit(verdict: Verdict, max_drop: float) -> Verdict:
+    """Return the verdict, with a refusal if AP falls by more than `max_drop`."""
     if verdict.own is None or verdict.ap is None:
         return replace(verdict, refused="the data has no object to find")
     drop = verdict.own - verdict.ap
-    if drop <= most_drop:
+    if drop <= max_drop:
         return verdict
-    why = f"AP falls by {drop:.4f}, from {verdict.own:.4f} to {verdict.ap:.4f}: more than --max-ap-drop {most_drop:g}"
+    why = f"AP falls by {drop:.4f}, from {verdict.own:.4f} to {verdict.ap:.4f}: more than --max-ap-drop {max_drop:g}"
     return replace(verdict, refused=why)
 
 
 def _ap(
     model: Model, verdict: Verdict, name: str, data: accuracy.Data, progress: Progress, tick: Callable[[], None]
 ) -> Optional[float]:
-    what = f"boxes of {verdict.engine} on {verdict.device} in {name}, {len(data.pictures)} pictures"
+    what = f"boxes of {verdict.engine} on {verdict.device} in {name}, {len(data.images)} images"
     progress.update(description=what)
     with pipeline.load(model, verdict.engine, device=verdict.device, precision=name) as detector:
-        return accuracy.score(accuracy.find(detector, data, progress=_Checked(tick))).averages["AP"]
+        return accuracy.score(accuracy.predict(detector, data, progress=_Checked(tick))).averages["AP"]
 
 
-def read(data: Path, model: Model) -> accuracy.Data:
-    """The labelled pictures, checked before anything is timed. Raises `UsageError`, `SourceError`."""
-    from .accuracy.found import classes
+def read_data(data: Path, model: Model) -> accuracy.Data:
+    """Read the labelled images and check them before anything is timed. Raises `UsageError`, `SourceError`."""
+    from .accuracy.predictions import map_classes
 
     accuracy.require()
-    held = accuracy.read(data, labels=model.labels)
-    classes(model, held)
-    return held
+    labelled = accuracy.read(data, labels=model.labels)
+    map_classes(model, labelled)
+    return labelled

@@ -1,4 +1,4 @@
-"""What there is to choose from: engines, their devices and precisions, threads, and frames at once."""
+"""The candidates of a tuning run: engines, their devices and precisions, threads, and concurrent frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..graph import precision
 from ..media import scheduler
 from ..system import cpu
 from ..types import Model
-from ._accuracy_gate import Place
+from ._accuracy_gate import EngineDevice
 from ._successive_halving import FAR, ContestRow
 
 
@@ -26,10 +26,10 @@ class Contender(NamedTuple):
 
 @dataclass(frozen=True)
 class Tuning:
-    """What to try; None means all there is.
+    """What to try; None means everything available.
 
-    `seconds` are for speed, half of them for each of the two contests; int8's ranges and AP are measured before.
-    `max_ap_drop` is what another precision than the graph's may cost of COCO's AP, which is in 0..1.
+    `seconds` is the time for speed, half of it for each of the two contests; int8's ranges and AP are measured before.
+    `max_ap_drop` is how much of COCO's AP (0..1) a precision other than the graph's may cost.
     """
 
     seconds: float = 60.0
@@ -58,62 +58,66 @@ class Tuning:
             raise UsageError(f"--max-ap-drop {self.max_ap_drop:g}: AP is in 0..1, so 0.01 is one point of a hundred")
 
 
-def places(tuning: Tuning) -> List[Place]:
-    """The engines, and their devices, that are to be tried and run here. Raises `EngineUnavailable`."""
+def find_engine_devices(tuning: Tuning) -> List[EngineDevice]:
+    """List the requested (engine, device) pairs that are available. Raises `EngineUnavailable`."""
     names = tuning.engines or tuple(name for name in backends.names() if backends.is_real(name))
-    found, told = [], []
+    available, reasons = [], []
     for name in names:
         devices = backends.module(name).DEVICES if tuning.device == "auto" else (tuning.device,)
         why = {device: backends.why_not(name, device) for device in devices}
-        found += [(name, device) for device in devices if why[device] is None]
-        told += [f"engine {name!r} {reason}" for reason in list(dict.fromkeys(why.values()))[:1] if reason]
-        if tuning.engines and not any(place[0] == name for place in found):
-            raise EngineUnavailable(told[-1])
-    if not found:
-        lines = "".join(f"\n  {line}" for line in told)
+        available += [(name, device) for device in devices if why[device] is None]
+        reasons += [f"engine {name!r} {reason}" for reason in list(dict.fromkeys(why.values()))[:1] if reason]
+        if tuning.engines and not any(place[0] == name for place in available):
+            raise EngineUnavailable(reasons[-1])
+    if not available:
+        lines = "".join(f"\n  {line}" for line in reasons)
         raise EngineUnavailable(f"no engine runs on device {tuning.device!r} here; see: edgecsp doctor{lines}")
-    return found
+    return available
 
 
-def asked(tuning: Tuning, own: str, offered: Sequence[str]) -> List[str]:
+def select_precisions(tuning: Tuning, own: str, offered: Sequence[str]) -> List[str]:
     return [name for name in offered if name in (tuning.precisions or (own, *backends.PRECISIONS))]
 
 
-def wanted(model: Model, places: Sequence[Place], tuning: Tuning, *, judged: bool) -> Dict[Place, List[str]]:
-    """The other precisions to try on each engine. Raises `UsageError` for those that cannot be meant."""
+def list_other_precisions(
+    model: Model, places: Sequence[EngineDevice], tuning: Tuning, *, judged: bool
+) -> Dict[EngineDevice, List[str]]:
+    """List the other precisions to try on each engine. Raises `UsageError` for impossible ones."""
     own = precision.detect_precision(model)
     others = [name for name in tuning.precisions or () if name != own]
     if others and own != "fp32":
         raise UsageError(
-            f"--precision {','.join(others)}: {model.name} is a graph in {own}, and what was rounded away is not in "
-            f"it; take the file that it was made from, or --precision {own}"
+            f"--precision {','.join(others)}: {model.name} is a graph in {own}, and rounding cannot be undone; "
+            f"use the file that it was made from, or --precision {own}"
         )
     if others and not judged:
         raise UsageError(
             f"--precision {','.join(others)}: {model.name} is a graph in {own}, and another precision finds other "
-            "boxes; give labelled pictures to hold them against: --data FOLDER"
+            "boxes; give labelled images to check them on: --data FOLDER"
         )
     if own != "fp32" or not judged:
         return {}
-    found = {}
+    others_by_engine = {}
     for engine, device in places:
-        names = [name for name in asked(tuning, own, backends.module(engine).PRECISIONS) if name != own]
+        names = [name for name in select_precisions(tuning, own, backends.module(engine).PRECISIONS) if name != own]
         # A CPU computes fp16 by turning it into fp32 and back, unless that is asked for by name.
-        found[engine, device] = [name for name in names if name != "fp16" or device != "cpu" or name in others]
-    return found
+        others_by_engine[engine, device] = [
+            name for name in names if name != "fp16" or device != "cpu" or name in others
+        ]
+    return others_by_engine
 
 
-def rows(kind: str, offered: Sequence[Contender], own: str, tuning: Tuning) -> Iterator[ContestRow]:
-    """The candidates of a contest, and what "auto" does untuned."""
+def build_rows(kind: str, offered: Sequence[Contender], own: str, tuning: Tuning) -> Iterator[ContestRow]:
+    """Yield the candidates of a contest, and what "auto" does untuned."""
     default = _default(kind, own, tuning.device)
     named = [
         Candidate(engine, device, name, threads, at_once)
         for engine, device, name in offered
-        for threads in _threads(kind, device, tuning)
-        for at_once in _at_once(kind, engine, device, threads)
+        for threads in _thread_counts(kind, device, tuning)
+        for at_once in _concurrencies(kind, engine, device, threads)
     ]
     if default is not None and default not in named:
-        yield ContestRow(default, kind, default=True, asked=False)
+        yield ContestRow(default, kind, default=True, is_requested=False)
     for each in named:
         yield ContestRow(each, kind, default=each == default)
 
@@ -124,12 +128,12 @@ def _default(kind: str, own: str, device: str) -> Optional[Candidate]:
     except EngineUnavailable:
         return None
     threads = cpu.threads()
-    beside = _at_once(kind, fixed.engine, fixed.device, threads)[-1]
+    beside = _concurrencies(kind, fixed.engine, fixed.device, threads)[-1]
     return Candidate(fixed.engine, fixed.device, own, threads, beside)
 
 
-def _threads(kind: str, device: str, tuning: Tuning) -> List[int]:
-    """How many threads to try: all, and for one frame halves of that as well, for more are not always faster."""
+def _thread_counts(kind: str, device: str, tuning: Tuning) -> List[int]:
+    """List thread counts to try: all, and for latency a half and a quarter too, since more is not always faster."""
     most = cpu.threads()
     if tuning.threads:
         return sorted(set(tuning.threads), reverse=True)
@@ -138,28 +142,28 @@ def _threads(kind: str, device: str, tuning: Tuning) -> List[int]:
     return list(dict.fromkeys(max(1, most >> halved) for halved in range(3)))
 
 
-def _at_once(kind: str, engine: str, device: str, threads: int) -> List[int]:
-    """How many frames side by side to try: one, half as many as there are threads, as many."""
+def _concurrencies(kind: str, engine: str, device: str, threads: int) -> List[int]:
+    """List how many concurrent frames to try: one, half as many as there are threads, as many."""
     if kind == "latency" or device not in getattr(backends.module(engine), "SHARED", ()):
         return [1]
     most = scheduler.default_concurrency(threads)
     return sorted({1, max(1, most // 2), most})
 
 
-def hopeless(field: Sequence[ContestRow], before: Sequence[ContestRow]) -> None:
-    """Leave out of the second contest what was far behind in the first, on any number of threads."""
+def drop_slow_candidates(field: Sequence[ContestRow], before: Sequence[ContestRow]) -> None:
+    """Drop from the second contest what was far behind in the first on any number of threads."""
     best: Dict[Contender, float] = {}
     for row in before:
-        if row.rounds and row.asked:
-            key = _offer(row)
+        if row.rounds and row.is_requested:
+            key = _contender(row)
             best[key] = min(row.quiet_ms, best.get(key, row.quiet_ms))
     for row in field:
-        key = _offer(row)
+        key = _contender(row)
         if before and not row.default and key not in best:
             row.dropped = "not measured: nor was it for latency"
         elif before and not row.default and best[key] > FAR * min(best.values()):
             row.dropped = f"not measured: {best[key] / min(best.values()):.1f} times as slow as the best for latency"
 
 
-def _offer(row: ContestRow) -> Contender:
+def _contender(row: ContestRow) -> Contender:
     return Contender(row.candidate.engine, row.candidate.device, row.candidate.precision)

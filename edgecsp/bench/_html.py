@@ -1,7 +1,7 @@
-"""`html`: the report as one page that needs nothing else, neither a network nor a script to be read.
+"""`html`: the report as one self-contained page that is readable without network and scripts.
 
-The pictures are drawn here (`_html_plots`); `_html.js` only sorts the table, turns the lights on and off and shows one
-model among the others. The page's own policy forbids it to load anything.
+The charts are rendered here (`_html_plots`); `_html.js` only sorts the table, switches between light and dark and
+highlights one model. The page's own content security policy forbids it to load anything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Row = Dict[str, Any]
 
 
 def html(report: Dict[str, Any]) -> str:
-    """The page of a report of `edgecsp bench`. Raises `UsageError` for anything else."""
+    """Render a report of `edgecsp bench`. Raises `UsageError` for anything else."""
     if report.get("schema") != SCHEMA:
         raise UsageError(f"a report whose schema is {report.get('schema')!r}: {SCHEMA!r} is what edgecsp bench writes")
     rows = report["rows"]
@@ -42,12 +42,12 @@ def html(report: Dict[str, Any]) -> str:
         cards=_cards(report),
         warnings=_warnings(rows),
         legend=_legend(rows),
-        accuracy=_figure(plots.accuracy(rows), "No row has both a speed and an AP50."),
-        accuracy_note=escape(_heights(rows)),
-        relative=_figure(plots.relative(rows), "YOLOv3-tiny and another model must both have been measured."),
+        accuracy=_figure(plots.draw_accuracy(rows), "No row has both speed and AP50."),
+        accuracy_note=escape(_ap50_note(rows)),
+        relative=_figure(plots.draw_relative(rows), "YOLOv3-tiny and another model must both have been measured."),
         ranks=_ranks(report),
-        latencies=_figure(plots.latencies(rows), "Nothing was measured."),
-        stages=_figure(plots.stages(rows), "Stages are measured with --pipeline."),
+        latencies=_figure(plots.draw_latencies(rows), "Nothing was measured."),
+        stages=_figure(plots.draw_stages(rows), "Stages are measured with --pipeline."),
         stage_legend=_stage_legend(rows),
         table=table(rows),
         machine=_machine(report),
@@ -55,33 +55,35 @@ def html(report: Dict[str, Any]) -> str:
 
 
 def _lead(report: Row) -> str:
-    said, machine = report["settings"], report["machine"]
+    settings, machine = report["settings"], report["machine"]
     commit = (machine.get("commit") or "unknown")[:10]
-    stopped = " Stopped before its end." if report.get("stopped") else ""
-    what = "Inference alone" if said["mode"] == "model" else "Picture in, boxes out"
+    stopped = " Stopped early." if report.get("stopped") else ""
+    what = "Inference only" if settings["mode"] == "model" else "Whole pipeline, image to boxes"
     return (
-        f"{what}, scenario {said['scenario']}, batch {said['batch']}, {said['threads']} threads; "
-        f"{said['rounds']} rounds of {said['duration_s']:g} s alternated between the rows. "
-        f"Begun {report['started'].replace('T', ' ')[:16]} UTC, done in {report['seconds'] / 60:.1f} minutes, "
+        f"{what}, scenario {settings['scenario']}, batch {settings['batch']}, {settings['threads']} threads; "
+        f"{settings['rounds']} rounds of {settings['duration_s']:g} s alternated between the rows. "
+        f"Started {report['started'].replace('T', ' ')[:16]} UTC, took {report['seconds'] / 60:.1f} minutes, "
         f"commit {commit}.{stopped}"
     )
 
 
 def _cards(report: Row) -> str:
     rows = report["rows"]
-    able = plots.measured(rows)
-    cards = [(f"{len(able)}", f"of {len(rows)} rows measured", _count(rows))]
-    if able:
-        best = max(able, key=lambda row: row["fps"])
-        cards.insert(0, (f"{short(best['fps'])} fps", "the fastest row", plots.named(best)))
-        share = max(able, key=lambda row: row.get("of_peak") or 0)
+    measured = plots.select_measured(rows)
+    cards = [(f"{len(measured)}", f"of {len(rows)} rows measured", _count(rows))]
+    if measured:
+        best = max(measured, key=lambda row: row["fps"])
+        cards.insert(0, (f"{short(best['fps'])} fps", "the fastest row", plots.row_label(best)))
+        share = max(measured, key=lambda row: row.get("of_peak") or 0)
         if share.get("of_peak"):
-            cards.append((f"{share['of_peak']:.0%}", "of the matrix product's peak, at most", plots.named(share)))
+            cards.append(
+                (f"{share['of_peak']:.0%}", "of the matrix product's peak, the best row", plots.row_label(share))
+            )
     ranked = [each for each in report.get("rank") or () if each.get("spearman") is not None]
     if ranked:
         best = max(ranked, key=lambda each: each["spearman"])
-        said = f"{best['engine']} {best['precision']}, {best['models']} models"
-        cards.append((f"{best['spearman']:.2f}", "rank correlation with the paper's speeds, at best", said))
+        note = f"{best['engine']} {best['precision']}, {best['models']} models"
+        cards.append((f"{best['spearman']:.2f}", "rank correlation with the paper's speeds, the best", note))
     return "".join(
         tag("li", tag("b", escape(figure)), tag("span", escape(about)), tag("small", escape(which)))
         for figure, about, which in cards
@@ -89,24 +91,24 @@ def _cards(report: Row) -> str:
 
 
 def _count(rows: Sequence[Row]) -> str:
-    unstable = sum(bool(row.get("unstable")) for row in plots.measured(rows))
-    return "all steady" if not unstable else f"{unstable} unstable, marked"
+    unstable = sum(bool(row.get("unstable")) for row in plots.select_measured(rows))
+    return "all stable" if not unstable else f"{unstable} unstable (marked)"
 
 
 def _warnings(rows: Sequence[Row]) -> str:
-    """What is not to be relied on, and why."""
-    said = [
-        (f"{plots.named(row)} is unstable: ", "; ".join(row.get("causes") or ()) or "no cause was told")
-        for row in plots.measured(rows)
+    """Render the rows that are unreliable, and why."""
+    items = [
+        (f"{plots.row_label(row)} is unstable: ", "; ".join(row.get("causes") or ()) or "cause unknown")
+        for row in plots.select_measured(rows)
         if row.get("unstable")
     ]  # fmt: skip
-    said += [(f"{plots.named(row)} was not measured: ", row["reason"]) for row in rows if row.get("reason")]
-    if not said:
+    items += [(f"{plots.row_label(row)} was not measured: ", row["reason"]) for row in rows if row.get("reason")]
+    if not items:
         return ""
-    lines = "".join(tag("li", tag("b", escape(what)), escape(why)) for what, why in said)
+    lines = "".join(tag("li", tag("b", escape(what)), escape(why)) for what, why in items)
     return tag(
         "details",
-        tag("summary", f"To be read with care: {len(said)} of {len(rows)} rows"),
+        tag("summary", f"Unreliable or missing: {len(items)} of {len(rows)} rows"),
         tag("ul", lines),
         class_="care",
         open="",
@@ -114,16 +116,16 @@ def _warnings(rows: Sequence[Row]) -> str:
 
 
 def _legend(rows: Sequence[Row]) -> str:
-    able = {plots.kind(row): row for row in plots.measured(rows)}
+    measured = {plots.configuration_label(row): row for row in plots.select_measured(rows)}
     entries = []
-    for said, row in able.items():
-        shape, colour = plots.looks(rows, row)
-        entries.append(_swatch(mark(8, 8, shape, colour.split()[0], said, ""), said))
+    for label, row in measured.items():
+        shape, colour = plots.row_style(rows, row)
+        entries.append(_swatch(mark(8, 8, shape, colour.split()[0], label, ""), label))
     papers = dict.fromkeys((row["paper"] or {}).get("on") for row in rows if row.get("paper"))
     if any(papers):
-        said = "the paper's: " + ", ".join(filter(None, papers))
-        entries.append(_swatch(mark(8, 8, "ring", "paper", said, ""), said))
-    if any(row.get("unstable") for row in plots.measured(rows)):
+        label = "the paper's: " + ", ".join(filter(None, papers))
+        entries.append(_swatch(mark(8, 8, "ring", "paper", label, ""), label))
+    if any(row.get("unstable") for row in plots.select_measured(rows)):
         entries.append(_swatch(mark(8, 8, "circle", "plain unstable", "unstable", ""), "dashed edge: unstable"))
     return "".join(entries)
 
@@ -132,53 +134,53 @@ def _stage_legend(rows: Sequence[Row]) -> str:
     if not any(row.get("stages") for row in rows):
         return ""
     return "".join(
-        _swatch(tag("rect", x=2, y=2, width=12, height=12, class_=f"stage s{index}"), said)
-        for index, (_, said) in enumerate(plots.STAGES)
+        _swatch(tag("rect", x=2, y=2, width=12, height=12, class_=f"stage s{index}"), label)
+        for index, (_, label) in enumerate(plots.STAGES)
     )
 
 
-def _swatch(drawn: str, said: str) -> str:
-    return tag("li", tag("svg", drawn, viewBox="0 0 16 16", aria_hidden="true"), escape(said))
+def _swatch(shape: str, label: str) -> str:
+    return tag("li", tag("svg", shape, viewBox="0 0 16 16", aria_hidden="true"), escape(label))
 
 
-def _figure(drawn: str, otherwise: str) -> str:
-    return tag("div", drawn, class_="scroll", tabindex="0") if drawn else tag("p", escape(otherwise), class_="none")
+def _figure(chart: str, fallback: str) -> str:
+    return tag("div", chart, class_="scroll", tabindex="0") if chart else tag("p", escape(fallback), class_="none")
 
 
-def _heights(rows: Sequence[Row]) -> str:
-    able = plots.measured(rows)
-    if any(row.get("ap50") is not None for row in able):
-        said = "AP50 as measured here where it was, else as the paper prints it."
+def _ap50_note(rows: Sequence[Row]) -> str:
+    measured = plots.select_measured(rows)
+    if any(row.get("ap50") is not None for row in measured):
+        source = "AP50 as measured here where available, else the paper's."
     else:
-        said = "AP50 is the paper's: this report measured speed, and random weights are as fast as trained ones."
-    return f"{said} Models of nearly the same AP50 are drawn a little apart."
+        source = "AP50 is the paper's: this report measured speed only, and random weights are as fast as trained ones."
+    return f"{source} Models of nearly the same AP50 are drawn slightly apart."
 
 
 def _ranks(report: Row) -> str:
-    said = [
+    parts = [
         f"{each['engine']} {each['precision']} {each['spearman']:.2f} ({each['models']} models)"
         for each in report.get("rank") or ()
         if each.get("spearman") is not None
     ]
-    return escape(f"Spearman's rank correlation with the paper's speeds: {', '.join(said)}.") if said else ""
+    return escape(f"Spearman's rank correlation with the paper's speeds: {', '.join(parts)}.") if parts else ""
 
 
 def _machine(report: Row) -> str:
-    said, peak = report["machine"], report["machine"].get("peak_gflops") or {}
-    cores = f"{said['cores']} physical, {said['allowed']} of {said['logical']} logical ones allowed"
+    machine, peak = report["machine"], report["machine"].get("peak_gflops") or {}
+    cores = f"{machine['cores']} physical, {machine['allowed']} of {machine['logical']} logical ones allowed"
     facts = [
-        ("CPU", said["name"]),
-        ("cores", cores + (f", quota {said['quota']:g}" if said.get("quota") else "")),
-        ("threads", said["threads"]),
-        ("instructions", ", ".join([said["machine"], *said["isa"]])),
-        ("governor", said.get("governor") or "not told by the system"),
-        ("memory", f"{said['memory_bytes'] / 2**30:.1f} GiB" if said.get("memory_bytes") else None),
+        ("CPU", machine["name"]),
+        ("cores", cores + (f", quota {machine['quota']:g}" if machine.get("quota") else "")),
+        ("threads", machine["threads"]),
+        ("instructions", ", ".join([machine["machine"], *machine["isa"]])),
+        ("governor", machine.get("governor") or "not reported by the system"),
+        ("memory", f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine.get("memory_bytes") else None),
         ("matrix product", ", ".join(f"{kind} {value:,.0f} GFLOP/s" for kind, value in peak.items() if value)),
-        ("system", said["os"]),
-        ("Python", said["python"]),
-        ("versions", ", ".join(f"{name} {version}" for name, version in said["versions"].items() if version)),
-        ("board", ", ".join(f"{name} {value}" for name, value in (said.get("board") or {}).items() if value)),
-        ("commit", said.get("commit")),
+        ("system", machine["os"]),
+        ("Python", machine["python"]),
+        ("versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)),
+        ("board", ", ".join(f"{name} {value}" for name, value in (machine.get("board") or {}).items() if value)),
+        ("commit", machine.get("commit")),
         ("command", " ".join(map(str, report["command"]))),
     ]
     return "".join(tag("dt", name) + tag("dd", escape(str(value))) for name, value in facts if value)

@@ -1,4 +1,4 @@
-"""The report's table: a column a figure, the paper's beside the measured ones and never among them."""
+"""The report's table: one column per figure; the paper's figures have columns of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = Dict[str, Any]
 
 
 class Column(NamedTuple):
-    """A column of the table: its head, what the head says when pointed at, and a row's value and how it is shown."""
+    """A column of the table: heading, tooltip, how to read a row's value, and how to format it."""
 
     head: str
     about: str
@@ -21,22 +21,22 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("median ms", "half of the calls took longer", lambda row: row["median_ms"]),
+    Column("median ms", "half of the calls were slower", lambda row: row["median_ms"]),
     Column("p90", "ms; MLPerf's figure for SingleStream", lambda row: row["p90_ms"]),
     Column("p99", "ms", lambda row: row["p99_ms"]),
     Column("p99.9", "ms", lambda row: row["p999_ms"]),
-    Column("IQR", "the middle half over the median", lambda row: _over(row, "iqr_ms", "median_ms"), "{:.1%}".format),
+    Column("IQR", "quartile range over the median", lambda row: _ratio(row, "iqr_ms", "median_ms"), "{:.1%}".format),
     Column("fps", "frames a second", lambda row: row["fps"]),
-    Column("CPU ms", "what all threads computed a call", lambda row: _middle(row.get("cpu_ms"))),
-    Column("GFLOP/s", "the model's operations a second", lambda row: row.get("gflops")),
-    Column("of peak", "over the measured matrix product's", lambda row: row.get("of_peak"), "{:.0%}".format),
-    Column("x tiny", "times as fast as YOLOv3-tiny, same engine", lambda row: row.get("relative"), "{:.2f}".format),
-    Column("paper x", "the same in the paper's column", lambda row: row.get("paper_relative"), "{:.2f}".format),
+    Column("CPU ms", "CPU time of all threads per call", lambda row: _median(row.get("cpu_ms"))),
+    Column("GFLOP/s", "the model's operations per second", lambda row: row.get("gflops")),
+    Column("of peak", "share of the measured matrix product's", lambda row: row.get("of_peak"), "{:.0%}".format),
+    Column("x tiny", "speed over YOLOv3-tiny's on the same engine", lambda row: row.get("relative"), "{:.2f}".format),
+    Column("paper x", "the same from the paper's figures", lambda row: row.get("paper_relative"), "{:.2f}".format),
     Column("paper fps", "on the paper's machine", lambda row: _paper(row, "fps"), "{:g}".format),
     Column("AP50", "measured here, %", lambda row: row.get("ap50"), "{:.1f}".format),
     Column("paper AP50", "COCO test-dev, %", lambda row: _paper(row, "ap50"), "{:.1f}".format),
-    Column("BFLOPs", "a picture, as the paper counts", lambda row: row.get("bflops"), "{:.2f}".format),
-    Column("MB", "peak memory of the row's process", lambda row: _over(row, "peak_memory_bytes", 1e6), "{:.0f}".format),
+    Column("BFLOPs", "per image, as the paper counts", lambda row: row.get("bflops"), "{:.2f}".format),
+    Column("MB", "peak memory of the process", lambda row: _ratio(row, "peak_memory_bytes", 1e6), "{:.0f}".format),
     Column("load s", "until the first result", lambda row: row.get("load_s"), "{:.2f}".format),
     Column("W", "mean power", lambda row: (row.get("power") or {}).get("watts"), "{:.1f}".format),
     Column("J a frame", "energy", lambda row: (row.get("power") or {}).get("joules_a_frame"), "{:.3f}".format),
@@ -44,30 +44,38 @@ COLUMNS = (
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Head and body; a column in which no row has anything is left out."""
-    columns = [column for column in COLUMNS if any(column.value(row) is not None for row in plots.measured(rows))]
+    """Render head and body; a column without values is left out."""
+    columns = [
+        column for column in COLUMNS if any(column.value(row) is not None for row in plots.select_measured(rows))
+    ]
     heads = [("model", "", "text"), ("engine", "", "text")] + [(each.head, each.about, "number") for each in columns]
     top = "".join(
         tag("th", tag("button", escape(head), type="button", title=about), scope="col", class_=kind, aria_sort="none")
         for head, about, kind in [*heads, ("notes", "", "text")]
     )
-    return tag("thead", tag("tr", top)) + tag("tbody", *(_line(row, columns) for row in rows))
+    return tag("thead", tag("tr", top)) + tag("tbody", *(_table_row(row, columns) for row in rows))
 
 
-def _line(row: Row, columns: Sequence[Column]) -> str:
+def _table_row(row: Row, columns: Sequence[Column]) -> str:
     size = "x".join(str(side) for side in reversed(row["input_hw"]))
     cells = [
         tag("th", escape(row["title"]), tag("small", f" {size}"), scope="row", data_sort=row["title"].lower()),
-        tag("td", escape(plots.kind(row)), _badge(row), class_="text", data_sort=plots.kind(row)),
+        tag(
+            "td",
+            escape(plots.configuration_label(row)),
+            _badge(row),
+            class_="text",
+            data_sort=plots.configuration_label(row),
+        ),
     ]
     if row.get("median_ms"):
         for column in columns:
             value = column.value(row)
-            shown = "" if value is None else column.show(value)
-            cells.append(tag("td", escape(shown), data_sort="" if value is None else repr(float(value))))
+            text = "" if value is None else column.show(value)
+            cells.append(tag("td", escape(text), data_sort="" if value is None else repr(float(value))))
     else:
         cells += [tag("td", data_sort="")] * len(columns)
-    cells.append(tag("td", _notes(row), class_="text notes", data_sort=_sorted_by(row)))
+    cells.append(tag("td", _notes(row), class_="text notes", data_sort=_sort_key(row)))
     return tag("tr", *cells, class_="" if row.get("median_ms") else "missing", data_model=row["model"])
 
 
@@ -83,7 +91,7 @@ def _notes(row: Row) -> str:
     return escape("; ".join([*(row.get("causes") or ()), f"weights: {row.get('weights')}"]))
 
 
-def _sorted_by(row: Row) -> str:
+def _sort_key(row: Row) -> str:
     return "2" if row.get("reason") else "1" if row.get("unstable") else "0"
 
 
@@ -91,10 +99,10 @@ def _paper(row: Row, key: str) -> Optional[float]:
     return (row.get("paper") or {}).get(key)
 
 
-def _over(row: Row, key: str, by: Any) -> Optional[float]:
+def _ratio(row: Row, key: str, by: Any) -> Optional[float]:
     value, other = row.get(key), row.get(by) if isinstance(by, str) else by
     return None if value is None or not other else float(value) / float(other)
 
 
-def _middle(values: Optional[List[float]]) -> Optional[float]:
+def _median(values: Optional[List[float]]) -> Optional[float]:
     return sorted(values)[len(values) // 2] if values else None

@@ -1,4 +1,4 @@
-"""AP50 beside the speed: the boxes of each row's engine and precision on labelled pictures."""
+"""AP50 beside the speed: each row's engine and precision scored on labelled images."""
 
 from __future__ import annotations
 
@@ -9,50 +9,52 @@ from .. import pipeline
 from ..errors import EdgecspError, UsageError
 from ..system.progress import Progress
 from . import accuracy
-from ._rounds import Measured
+from ._rounds import CaseSamples
+from .cases import BenchmarkModel
 from .settings import BenchSettings
-from .ways import BenchmarkModel
 
 
-def able(subject: BenchmarkModel) -> bool:
-    """Whether a model's boxes mean anything."""
+def can_score(subject: BenchmarkModel) -> bool:
+    """Whether a model is a detector with trained weights."""
     return subject.weights != "random" and subject.model.task == "detect"
 
 
-def check(subjects: Sequence[BenchmarkModel], data: Path) -> Dict[str, Any]:
-    """The data as each model's labels read it, by the model's name, before anything is timed.
+def read_data(subjects: Sequence[BenchmarkModel], data: Path) -> Dict[str, Any]:
+    """Read the data with each model's labels, by the model's name, before anything is timed.
 
-    Raises what `accuracy.read` raises, and `UsageError` when no model has anything to be measured by.
+    Raises what `accuracy.read` raises, and `UsageError` when no model can be scored.
     """
     accuracy.require()
-    found = {each.name: accuracy.read(data, labels=each.model.labels) for each in subjects if able(each)}
-    if not found:
-        raise UsageError(
-            f"--data {data}: none of the models has learned anything; to see which have: edgecsp models list"
-        )
-    return found
+    data_by_model = {each.name: accuracy.read(data, labels=each.model.labels) for each in subjects if can_score(each)}
+    if not data_by_model:
+        raise UsageError(f"--data {data}: none of the models has trained weights; to see which do: edgecsp models list")
+    return data_by_model
 
 
 def measure(
-    rows: Sequence[Measured],
+    rows: Sequence[CaseSamples],
     data: Dict[str, Any],
     settings: BenchSettings,
     progress: Progress,
     tick: Callable[[], None],
 ) -> None:
-    """Fill in `ap50`, in percent. An int8 graph made for timing alone has none."""
+    """Set `ap50` of each row, in percent. An int8 graph made for timing alone has none."""
     for number, row in enumerate(rows):
-        way = row.way
-        if not row.ms or way.subject.name not in data or way.drawn_ranges:
+        case = row.case
+        if not row.ms or case.subject.name not in data or case.synthetic_ranges:
             continue
         tick()
-        progress.update(description=f"AP50 of {way}", completed=number, total=len(rows))
+        progress.update(description=f"AP50 of {case}", completed=number, total=len(rows))
         try:
             with pipeline.load(
-                way.subject.model, way.engine, device=settings.on, threads=settings.threads, precision=way.precision
+                case.subject.model,
+                case.engine,
+                device=settings.engine_device,
+                threads=settings.threads,
+                precision=case.precision,
             ) as detector:
-                found = accuracy.ap50(detector, data[way.subject.name])
+                ap50 = accuracy.ap50(detector, data[case.subject.name])
         except EdgecspError as error:
-            row.died = f"its AP50 was not measured: {' '.join(str(error).split())}"
+            row.failure = f"its AP50 was not measured: {' '.join(str(error).split())}"
             continue
-        row.ap50 = None if found is None else 100 * found
+        row.ap50 = None if ap50 is None else 100 * ap50

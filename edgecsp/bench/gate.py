@@ -1,4 +1,4 @@
-"""Gates: what a user does not accept of a row, "p99>30ms", "fps<25", "memory>500MB"."""
+"""Gates: limits that fail a benchmark row, such as "p99>30ms", "fps<25", "memory>500MB"."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _COMPARE: Dict[str, Callable[[float, float], bool]] = {
 
 
 class Metric(NamedTuple):
-    """Where a figure is in a row, and what its units are worth there; the first unit is the one it is shown in."""
+    """How to read a figure from a row, and the factors of its units; messages use the first unit."""
 
-    of: Callable[[Mapping[str, Any]], Optional[float]]
+    read: Callable[[Mapping[str, Any]], Optional[float]]
     units: Mapping[str, float] = {"": 1.0}
 
 
-def _times(key: str) -> Metric:
+def _milliseconds(key: str) -> Metric:
     return Metric(lambda row: row[key], {"ms": 1.0, "s": 1e3, "us": 1e-3, "": 1.0})
 
 
 METRICS = {
-    "median": _times("median_ms"),
-    "p50": _times("p50_ms"),
-    "p90": _times("p90_ms"),
-    "p99": _times("p99_ms"),
-    "p99.9": _times("p999_ms"),
+    "median": _milliseconds("median_ms"),
+    "p50": _milliseconds("p50_ms"),
+    "p90": _milliseconds("p90_ms"),
+    "p99": _milliseconds("p99_ms"),
+    "p99.9": _milliseconds("p999_ms"),
     "cpu": Metric(lambda row: sum(row["cpu_ms"]) / len(row["cpu_ms"]), {"ms": 1.0, "s": 1e3, "us": 1e-3, "": 1.0}),
     "load": Metric(lambda row: row["load_s"], {"s": 1.0, "ms": 1e-3, "": 1.0}),
     "iqr": Metric(lambda row: 100 * row["iqr_ms"] / row["median_ms"], {"%": 1.0, "": 1.0}),
@@ -45,20 +45,20 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Gate:
-    """What a row must not be: its `metric` beyond `limit`, which is in the row's own unit."""
+    """A condition that fails a row: `metric` `sign` `limit`, the limit in the row's own unit."""
 
     text: str
     metric: str
     sign: str
     limit: float
 
-    def failed(self, row: Mapping[str, Any]) -> Optional[str]:
-        """What is wrong with a measured row, None when nothing is.
+    def find_violation(self, row: Mapping[str, Any]) -> Optional[str]:
+        """Return why a measured row fails this gate, None when it passes.
 
-        A figure that the row lacks is wrong as well: a gate that cannot be looked at is not passed.
+        A row that lacks the figure fails as well.
         """
         metric = METRICS[self.metric]
-        value = metric.of(row)
+        value = metric.read(row)
         if value is None:
             return f"{self.metric} was not measured"
         unit, worth = next(iter(metric.units.items()))
@@ -67,11 +67,11 @@ class Gate:
 
 
 def parse(text: str) -> Gate:
-    """ "p99>30ms" -> a gate. Raises `UsageError`."""
-    said = re.fullmatch(r"\s*([a-z0-9.]+)\s*(>=|<=|>|<)\s*(\d+(?:\.\d*)?)\s*([A-Za-z%]*)\s*", text)
-    if said is None:
+    """Parse a condition such as "p99>30ms". Raises `UsageError`."""
+    match = re.fullmatch(r"\s*([a-z0-9.]+)\s*(>=|<=|>|<)\s*(\d+(?:\.\d*)?)\s*([A-Za-z%]*)\s*", text)
+    if match is None:
         raise UsageError(f"--fail-if {text!r}: a metric, > or <, and a number, such as 'p99>30ms' or 'fps<25'")
-    metric, sign, number, unit = said.groups()
+    metric, sign, number, unit = match.groups()
     if metric not in METRICS:
         raise UnknownName("metric", metric, METRICS)
     units = METRICS[metric].units

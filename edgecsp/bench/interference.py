@@ -1,9 +1,9 @@
-"""What else the machine did while a row was measured: other programs, a host, a quota, a clock; from /proc and /sys.
+"""Interference while a row was measured (other programs, the host, a CPU quota, clocks), from /proc and /sys.
 
-before = disturbed.look()
+before = interference.take_snapshot()
 ...                                     # a round
-around = disturbed.between(before, disturbed.look(), own_s)
-causes = disturbed.causes([around, ...], governor)
+noise = interference.compute_noise(before, interference.take_snapshot(), own_s)
+causes = interference.find_causes([noise, ...], governor)
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ..system import cpu
 
 Number = TypeVar("Number", int, float)
 ROOT = Path("/")
-OTHERS = 0.05  # CPUs that other programs may use before they are a cause
-STEAL = 0.01  # of the wall time of a CPU
-CLOCK = 0.95  # of the fastest round
+OTHERS = 0.05  # CPUs that other programs may use before they count as a cause
+STEAL = 0.01  # share of a CPU's wall time
+CLOCK = 0.95  # share of the fastest round's clock
 
 
 @dataclass(frozen=True)
 class CounterSnapshot:
-    """Counters at one moment: seconds since the machine started, all CPUs together; None where nothing says it."""
+    """Counters at one moment, in seconds since the machine started, summed over all CPUs; None if not available."""
 
     at_s: float
     busy_s: Optional[float]
@@ -37,9 +37,9 @@ class CounterSnapshot:
 
 @dataclass(frozen=True)
 class SystemNoise:
-    """A round's surroundings: CPUs' worth of other programs and of a host's stealing, stops by a quota and for heat.
+    """Interference during one round: CPUs used by other programs and stolen by the host, quota and thermal throttling.
 
-    `mhz` is the clock at its end, `board` what a Jetson says of its throttling.
+    `mhz` is the clock at its end, `board` a Jetson's throttling events.
     """
 
     others: Optional[float] = None
@@ -49,70 +49,74 @@ class SystemNoise:
     mhz: Optional[float] = None
     board: Tuple[str, ...] = ()
 
-    def said(self) -> Dict[str, Any]:
-        """As JSON."""
+    def to_dict(self) -> Dict[str, Any]:
+        """The noise as plain values."""
         return asdict(self)
 
 
-def look(root: Path = ROOT) -> CounterSnapshot:
-    """The counters now. Source: proc(5), cgroup-v2 `cpu.stat`, cpufreq's sysfs."""
+def take_snapshot(root: Path = ROOT) -> CounterSnapshot:
+    """Read the counters now. Source: proc(5), cgroup-v2 `cpu.stat`, cpufreq's sysfs."""
     ticks = _ticks(root)
-    # user nice system idle iowait irq softirq steal: idle, iowait and steal are nobody's work here.
+    # user nice system idle iowait irq softirq steal: idle, iowait and steal are not work of this machine.
     busy = sum(ticks[:3]) + sum(ticks[5:7]) if len(ticks) >= 8 else None
     steal = ticks[7] if len(ticks) >= 8 else None
-    return CounterSnapshot(time.monotonic(), busy, steal, cpu.throttled(root), cpu.overheated(root), cpu.mhz(root))
+    return CounterSnapshot(
+        time.monotonic(), busy, steal, cpu.throttle_count(root), cpu.overheat_count(root), cpu.mhz(root)
+    )
 
 
-def between(before: CounterSnapshot, after: CounterSnapshot, own_s: float, board: Tuple[str, ...] = ()) -> SystemNoise:
-    """What lies between two looks; `own_s` are the CPU seconds that were the measurement's own."""
+def compute_noise(
+    before: CounterSnapshot, after: CounterSnapshot, own_s: float, board: Tuple[str, ...] = ()
+) -> SystemNoise:
+    """Compute the noise between two snapshots; `own_s` is the CPU time of the measurement itself, in seconds."""
     wall = max(1e-6, after.at_s - before.at_s)
-    busy, steal = _grown(before.busy_s, after.busy_s), _grown(before.steal_s, after.steal_s)
+    busy, steal = _increase(before.busy_s, after.busy_s), _increase(before.steal_s, after.steal_s)
     return SystemNoise(
         None if busy is None else max(0.0, busy - own_s) / wall,
         None if steal is None else max(0.0, steal) / wall,
-        _grown(before.throttled, after.throttled),
-        _grown(before.overheated, after.overheated),
+        _increase(before.throttled, after.throttled),
+        _increase(before.overheated, after.overheated),
         after.mhz,
         board,
     )
 
 
-def causes(rounds: Sequence[SystemNoise], governor: Optional[str]) -> List[str]:
-    """What may have made a row's samples spread, most telling first; [] when nothing shows."""
-    found = []
-    others = _most(around.others for around in rounds)
+def find_causes(rounds: Sequence[SystemNoise], governor: Optional[str]) -> List[str]:
+    """List likely causes of a row's spread, the most likely first; [] when none is found."""
+    likely = []
+    others = _maximum(noise.others for noise in rounds)
     if others > OTHERS:
-        found.append(f"other programs used up to {others:.2f} CPUs")
-    steal = _most(around.steal for around in rounds)
+        likely.append(f"other programs used up to {others:.2f} CPUs")
+    steal = _maximum(noise.steal for noise in rounds)
     if steal > STEAL:
-        found.append(f"the host took up to {steal:.2f} CPUs (steal)")
-    stops = sum(around.throttled or 0 for around in rounds)
+        likely.append(f"the host took up to {steal:.2f} CPUs (steal)")
+    stops = sum(noise.throttled or 0 for noise in rounds)
     if stops:
-        found.append(f"the container's CPU quota stopped it {stops} times")
-    heat = sum(around.overheated or 0 for around in rounds)
+        likely.append(f"the container's CPU quota stopped it {stops} times")
+    heat = sum(noise.overheated or 0 for noise in rounds)
     if heat:
-        found.append(f"the cores slowed down for heat {heat} times")
-    board = dict.fromkeys(name for around in rounds for name in around.board)
+        likely.append(f"the cores slowed down for heat {heat} times")
+    board = dict.fromkeys(name for noise in rounds for name in noise.board)
     if board:
-        found.append(f"the board throttled: {', '.join(board)}")
-    clocks = [around.mhz for around in rounds if around.mhz]
+        likely.append(f"the board throttled: {', '.join(board)}")
+    clocks = [noise.mhz for noise in rounds if noise.mhz]
     if clocks and min(clocks) < CLOCK * max(clocks):
-        found.append(f"the clock went from {max(clocks):.0f} down to {min(clocks):.0f} MHz")
+        likely.append(f"the clock went from {max(clocks):.0f} down to {min(clocks):.0f} MHz")
     if governor not in (None, "performance"):
-        found.append(f"the CPU governor is {governor}, not performance")
-    return found
+        likely.append(f"the CPU governor is {governor}, not performance")
+    return likely
 
 
-def _grown(before: Optional[Number], after: Optional[Number]) -> Optional[Number]:
+def _increase(before: Optional[Number], after: Optional[Number]) -> Optional[Number]:
     return None if before is None or after is None else after - before
 
 
-def _most(values: Any) -> float:
+def _maximum(values: Any) -> float:
     return max((value for value in values if value is not None), default=0.0)
 
 
 def _ticks(root: Path) -> List[float]:
-    """The first line of /proc/stat in seconds."""
+    """Read the first line of /proc/stat, in seconds."""
     try:
         words = (root / "proc" / "stat").read_text("ascii").splitlines()[0].split()
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""The machine that figures belong to, and what ran on it: the report's header."""
+"""The report's header: the machine and the software that was measured on it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from ..system import cpu, jetson, memory, versions
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def described(threads: int) -> Dict[str, Any]:
-    """CPU, cores, governor, memory, system, versions, commit and board; `threads` are those in use."""
+def describe(threads: int) -> Dict[str, Any]:
+    """Describe CPU, cores, governor, memory, system, versions, commit and board; `threads` are those in use."""
     here = jetson.find()
     return {
-        **dict(cpu.described()),
+        **dict(cpu.describe()),
         "threads": threads,
         "governor": cpu.governor(),
         "memory_bytes": memory.total(),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "versions": {"edgecsp": __version__, **{name: said for name, said in versions.versions().items() if said}},
-        "commit": commit(),
+        "versions": {
+            "edgecsp": __version__,
+            **{name: version for name, version in versions.versions().items() if version},
+        },
+        "commit": find_commit(),
         "peak_gflops": {},
-        "board": here.described() if here else None,
+        "board": here.describe() if here else None,
     }
 
 
-def commit() -> Optional[str]:
-    """The commit that this package is a checkout of, with "+" when files were changed since; None elsewhere."""
+def find_commit() -> Optional[str]:
+    """Find the commit that this package is a checkout of, with "+" when files have changed; None elsewhere."""
 
     def git(*words: str) -> Optional[str]:
         try:
@@ -40,7 +43,7 @@ def commit() -> Optional[str]:
             return None
         return done.stdout.strip()
 
-    # A virtual environment may lie inside somebody else's checkout: the file itself has to be known to it.
+    # A virtual environment may lie inside another project's checkout, which must then track this very file.
     if git("ls-files", "--error-unmatch", "__init__.py") is None:
         return None
     head = git("rev-parse", "--short=12", "HEAD")

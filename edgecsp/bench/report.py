@@ -9,122 +9,124 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 from ..cache import files
 from ..errors import BadModel, SourceError
 from . import interference, paper, stats
-from ._rounds import Measured
+from ._rounds import CaseSamples
 from .settings import BenchSettings
 
 SCHEMA = "edgecsp-bench/1"
-SPREAD = 0.10  # of the median: an interquartile range beyond it marks a row unstable
-UNSURE = 0.03  # of the median: so does an interval of the median that reaches further than this to either side
-NOTHING = "nothing that /proc and /sys show"
+SPREAD = 0.10  # share of the median: a larger interquartile range marks a row unstable
+UNSURE = 0.03  # share of the median: so does an interval of the median that is wider than this to either side
+NOTHING = "no cause is visible in /proc and /sys"
 _EMPTY = (
     "median_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "iqr_ms", "interval_ms", "fps", "gflops", "of_peak",
     "peak_memory_bytes", "load_s", "warm_s", "stages", "wall_ms", "relative", "paper_relative", "ap50", "power",
 )  # fmt: skip
 
 
-def settings_said(settings: BenchSettings, rows: Sequence[Measured]) -> Dict[str, Any]:
-    """The settings as JSON, defaults filled in."""
+def settings_to_dict(settings: BenchSettings, rows: Sequence[CaseSamples]) -> Dict[str, Any]:
+    """Convert the settings to plain values, with defaults filled in."""
     return {
-        "device": settings.device, "mode": settings.mode, "scenario": settings.scenario, "batch": settings.pictures,
-        "threads": settings.using, "duration_s": settings.duration_s, "rounds": settings.rounds,
-        "same_picture": settings.same_picture,
-        "precisions": list(dict.fromkeys(row.way.precision for row in rows)),
-        "engines": list(dict.fromkeys(row.way.engine for row in rows)),
+        "device": settings.device, "mode": settings.mode, "scenario": settings.scenario, "batch": settings.batch_size,
+        "threads": settings.thread_count, "duration_s": settings.duration_s, "rounds": settings.rounds,
+        "same_picture": settings.same_image,
+        "precisions": list(dict.fromkeys(row.case.precision for row in rows)),
+        "engines": list(dict.fromkeys(row.case.engine for row in rows)),
     }  # fmt: skip
 
 
-def rows_said(rows: Sequence[Measured], settings: BenchSettings, machine: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """A dictionary a row, in order, those that were not measured with their reason."""
-    said = [_row(row, settings, machine) for row in rows]
-    base = {(row["engine"], row["precision"]): row["fps"] for row in said if row["model"] == paper.BASE and row["fps"]}
-    moved = _moved(rows)
-    for row in said if moved else ():
+def rows_to_dicts(
+    rows: Sequence[CaseSamples], settings: BenchSettings, machine: Dict[str, Any]
+) -> List[Dict[str, Any]]:
+    """Convert rows to dictionaries, in order; rows that were not measured have their reason."""
+    dicts = [_row(row, settings, machine) for row in rows]
+    base = {(row["engine"], row["precision"]): row["fps"] for row in dicts if row["model"] == paper.BASE and row["fps"]}
+    moved = _describe_drift(rows)
+    for row in dicts if moved else ():
         if row["ms"]:
             row["unstable"] = True
             row["causes"] = [why for why in row["causes"] if why != NOTHING] + [moved]
-    for row in said:
+    for row in dicts:
         tiny = base.get((row["engine"], row["precision"]))
         if row["fps"] and tiny:
             row["relative"] = row["fps"] / tiny
-            row["paper_relative"] = paper.relative(row["model"], row["device"]) if row["paper"] else None
-    return said
+            row["paper_relative"] = paper.relative_speed(row["model"], row["device"]) if row["paper"] else None
+    return dicts
 
 
-def rank(rows: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """How well the order of speeds here is the paper's, an engine and precision: Spearman's coefficient.
+def rank_correlations(rows: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Correlate the order of speeds with the paper's, per engine and precision: Spearman's coefficient.
 
-    Rows count whose printed figure is of the same machine as YOLOv3-tiny's.
+    Only rows whose published figure is of the same machine as YOLOv3-tiny's count.
     """
     pairs: Dict[Tuple[str, str], List[Tuple[float, float]]] = {}
     for row in rows:
-        found = pairs.setdefault((row["engine"], row["precision"]), [])
-        printed = paper.relative(row["model"], row["device"]) if row["paper"] else None
+        values = pairs.setdefault((row["engine"], row["precision"]), [])
+        printed = paper.relative_speed(row["model"], row["device"]) if row["paper"] else None
         if row["fps"] and printed:
-            found.append((row["fps"], printed))
+            values.append((row["fps"], printed))
     return [
-        {"engine": engine, "precision": precision, "spearman": stats.spearman(found), "models": len(found)}
-        for (engine, precision), found in pairs.items()
+        {"engine": engine, "precision": precision, "spearman": stats.spearman(values), "models": len(values)}
+        for (engine, precision), values in pairs.items()
     ]
 
 
 def load(path: Union[str, Path]) -> Dict[str, Any]:
-    """A report that was written. Raises `SourceError` for what cannot be read, `BadModel` for what is no report."""
+    """Read a report file. Raises `SourceError` if it cannot be read, `BadModel` if it is not a report."""
     try:
-        said = json.loads(Path(path).read_text("utf-8"))
+        content = json.loads(Path(path).read_text("utf-8"))
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}{files.nearby(path)}") from error
+        raise SourceError(f"cannot read {path}: {error.strerror}{files.suggest_similar(path)}") from error
     except ValueError as error:
-        raise BadModel(f"{path} is no JSON ({error}); a report comes from: edgecsp bench --json FILE") from error
-    found = said.get("schema") if isinstance(said, dict) else None
-    if found != SCHEMA:
+        raise BadModel(f"{path} is not JSON ({error}); a report comes from: edgecsp bench --json FILE") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
         raise BadModel(
-            f"{path} is no report of schema {SCHEMA!r} (its schema: {found!r}); make one: edgecsp bench --json FILE"
+            f"{path} is not a report of schema {SCHEMA!r} (its schema: {schema!r}); make one: edgecsp bench --json FILE"
         )
-    report: Dict[str, Any] = said
+    report: Dict[str, Any] = content
     return report
 
 
-def _moved(rows: Sequence[Measured]) -> str:
-    """How far the machine's own pace moved from round to round; "" where it kept it.
+def _describe_drift(rows: Sequence[CaseSamples]) -> str:
+    """Describe how far the machine's speed drifted between rounds; "" if it was steady.
 
-    A neighbour on the same host, or a clock that nobody shows, slows every row alike. A row may have come through
-    steadily, and its median would still be another one in the next run.
+    A neighbour on the same host, or a clock that is not reported, slows all rows alike: a row can look steady, and its
+    median would still be another one in the next run.
     """
-    pace = stats.pace([stats.split(row.ms, row.counts) for row in rows if row.ms])
+    pace = stats.round_paces([stats.split(row.ms, row.counts) for row in rows if row.ms])
     if not pace or max(pace) <= (1 + UNSURE) * min(pace):
         return ""
-    return f"the whole machine's pace moved by {100 * (max(pace) / min(pace) - 1):.0f} % between rounds"
+    return f"the machine's speed drifted by {100 * (max(pace) / min(pace) - 1):.0f} % between rounds"
 
 
-def _row(row: Measured, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
-    way, subject = row.way, row.way.subject
+def _row(row: CaseSamples, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
+    case, subject = row.case, row.case.subject
     hw = subject.model.input.hw
-    said: Dict[str, Any] = {
-        "model": subject.name, "title": subject.title, "engine": way.engine, "device": way.device,
-        "precision": way.precision, "input_hw": list(hw), "bflops": subject.bflops, "parameters": subject.parameters,
+    row_json: Dict[str, Any] = {
+        "model": subject.name, "title": subject.title, "engine": case.engine, "device": case.device,
+        "precision": case.precision, "input_hw": list(hw), "bflops": subject.bflops, "parameters": subject.parameters,
         "weights": subject.weights, "ms": row.ms, "rounds": row.counts, "cpu_ms": row.cpu_ms,
-        **dict.fromkeys(_EMPTY), "unstable": False, "causes": [], "around": [each.said() for each in row.around],
-        "paper": paper.beside(subject.name, way.device, hw), "reason": way.reason or row.died,
-        "lost": row.died is not None, "ranges": "drawn pictures" if way.drawn_ranges else None,
+        **dict.fromkeys(_EMPTY), "unstable": False, "causes": [], "around": [each.to_dict() for each in row.noise],
+        "paper": paper.find_figures(subject.name, case.device, hw), "reason": case.reason or row.failure,
+        "lost": row.failure is not None, "ranges": "drawn pictures" if case.synthetic_ranges else None,
     }  # fmt: skip
     if not row.ms:
-        said["reason"] = said["reason"] or "stopped before its first round"
-        return said
-    said.update(_figures(row, settings, machine))
-    return said
+        row_json["reason"] = row_json["reason"] or "stopped before the first round"
+        return row_json
+    row_json.update(_figures(row, settings, machine))
+    return row_json
 
 
-def _figures(row: Measured, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
+def _figures(row: CaseSamples, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
     figures: Dict[str, Any] = dict(stats.summary(row.ms))
     median, rounds = figures["median_ms"], stats.split(row.ms, row.counts)
     low, high = stats.interval(stats.medians(rounds))
     fps = 1e3 / median * row.per_sample
     if settings.scenario == "offline":
         fps = len(row.ms) * row.per_sample / sum(row.wall_s)
-    gflops = row.way.subject.bflops * fps
-    top = machine["peak_gflops"].get(row.way.precision)
+    gflops = row.case.subject.bflops * fps
+    top = machine["peak_gflops"].get(row.case.precision)
     unstable = figures["iqr_ms"] > SPREAD * median or max(high - median, median - low) > UNSURE * median
-    why = interference.causes(row.around, machine["governor"]) or [NOTHING]
+    why = interference.find_causes(row.noise, machine["governor"]) or [NOTHING]
     return {
         **figures, "interval_ms": [low, high], "fps": fps, "gflops": gflops, "of_peak": gflops / top if top else None,
         "peak_memory_bytes": row.peak_memory_bytes, "load_s": row.ready["load_s"], "warm_s": row.ready["warm_s"],
@@ -133,8 +135,8 @@ def _figures(row: Measured, settings: BenchSettings, machine: Dict[str, Any]) ->
     }  # fmt: skip
 
 
-def _power(row: Measured) -> Optional[Dict[str, float]]:
-    """Watts of the whole board while it ran, and what a picture took of them."""
+def _power(row: CaseSamples) -> Optional[Dict[str, float]]:
+    """Mean watts of the whole board during the row, and joules per frame."""
     if len(row.watts) != len(row.wall_s) or not row.watts:
         return None
     joules = sum(watts * wall for watts, wall in zip(row.watts, row.wall_s))

@@ -1,4 +1,4 @@
-"""What to measure and how, as the command line says it."""
+"""The settings of a benchmark run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .. import backends
 from ..errors import UnknownName, UsageError
 from ..system import cpu
 
-# MLPerf's words. A query is what is timed as one: SingleStream sends one picture and is judged by p90, MultiStream
-# sends eight and is judged by p99, Offline has all its pictures at once and is judged by how many it does a second.
+# MLPerf's terms. A query is timed as a whole: SingleStream sends one image and is judged by p90, MultiStream sends
+# eight and is judged by p99, Offline has all images from the start and is judged by throughput.
 SCENARIOS = {"single": "p90_ms", "offline": "fps", "multi": "p99_ms"}
 QUERY = 8
 MODES = ("model", "pipeline")
@@ -19,13 +19,13 @@ JETSON = "jetson"
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """How to measure; None means the default that is found out here or in the model.
+    """How to measure; None means the default of this machine or of the model.
 
-    `device` is one of an engine's, or "jetson": a CUDA device on a Jetson, beside the paper's mGPU column. `batch` is
-    how many pictures go through the graph at once (1; 8 offline and in a query of eight), `duration_s` how long each
-    row is measured, warm-up not counted, in `rounds` parts. `sources` are what `mode` "pipeline" reads. `same_picture`
-    feeds one over and over, as MLPerf's TEST04 does. `weights` "random" is for names of the zoo alone, `hw`
-    (height, width) another input than the model's.
+    `device` is one of an engine's, or "jetson": a CUDA device on a Jetson, compared with the paper's mGPU column.
+    `batch` is the graph's batch size (1; 8 offline and in a query of eight), `duration_s` how long each row is
+    measured, without warm-up, in `rounds` parts. `sources` are read in `mode` "pipeline". `same_image` feeds a single
+    image, as MLPerf's TEST04 does. `weights` "random" is for names of the zoo only, `hw` (height, width) is another
+    input size.
     """
 
     device: str = "cpu"
@@ -38,7 +38,7 @@ class BenchSettings:
     duration_s: float = 5.0
     rounds: int = 5
     sources: Tuple[str, ...] = ()
-    same_picture: bool = False
+    same_image: bool = False
     weights: Optional[str] = None
     hw: Optional[Tuple[int, int]] = None
 
@@ -63,33 +63,31 @@ class BenchSettings:
                 raise UsageError(f"{flag} {value}: at least {least}")
         if not 0.01 <= self.duration_s <= 3600:
             raise UsageError(f"--duration {self.duration_s:g}: seconds a row, from 0.01 to 3600")
-        if self.mode == "pipeline" and (self.scenario != "single" or self.pictures != 1):
-            raise UsageError("--pipeline is one picture after the other: --scenario single, and no --batch")
-        if self.scenario == "multi" and QUERY % self.pictures:
+        if self.mode == "pipeline" and (self.scenario != "single" or self.batch_size != 1):
+            raise UsageError("--pipeline processes images one by one: use --scenario single and no --batch")
+        if self.scenario == "multi" and QUERY % self.batch_size:
             raise UsageError(
-                f"--scenario multi sends {QUERY} pictures a query: --batch 1, 2, 4 or 8, not {self.pictures}"
+                f"--scenario multi sends {QUERY} images a query: --batch 1, 2, 4 or 8, not {self.batch_size}"
             )
         if self.sources and self.mode != "pipeline":
-            raise UsageError(
-                "--source is what --pipeline reads; without it the network is timed alone, on drawn pictures"
-            )
+            raise UsageError("--source needs --pipeline; without it the network is timed alone, on synthetic images")
 
     @property
-    def pictures(self) -> int:
-        """How many pictures go through the graph at once."""
+    def batch_size(self) -> int:
+        """The graph's batch size."""
         return self.batch or (1 if self.scenario == "single" else QUERY)
 
     @property
-    def calls(self) -> int:
-        """How many calls of the graph one sample is."""
-        return QUERY // self.pictures if self.scenario == "multi" else 1
+    def calls_per_sample(self) -> int:
+        """How many calls of the graph make one sample."""
+        return QUERY // self.batch_size if self.scenario == "multi" else 1
 
     @property
-    def using(self) -> int:
-        """How many threads the engines compute with."""
+    def thread_count(self) -> int:
+        """How many threads the engines use."""
         return self.threads or cpu.threads()
 
     @property
-    def on(self) -> str:
-        """The engines' own name of the device."""
+    def engine_device(self) -> str:
+        """The engines' name for the device."""
         return "cuda" if self.device == JETSON else self.device

@@ -1,7 +1,7 @@
-"""What samples say: middles, tails, spread, and how far chance alone could have moved them.
+"""Statistics of samples: medians, tails, spread, and bootstrap intervals.
 
-A row's samples come in rounds, and what disturbs a machine disturbs a whole round. So the bootstrap draws rounds first
-and samples within them second; drawing samples alone would call every drift a difference.
+A row's samples come in rounds, and interference affects whole rounds. So the bootstrap draws rounds first and samples
+within them second; drawing samples alone would turn every drift into a difference.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ..types import Array
 Rounds = Sequence[Sequence[float]]
 TAILS = {"p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
 DRAWS = 400
-TOGETHER = 4  # rows that make a pace of the machine's
-SURE = 0.95
+TOGETHER = 4  # rows that are needed to tell the machine's speed from a row's own
+CONFIDENCE = 0.95
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """The smallest sample that `share` of all are no larger than (nearest rank, as MLPerf's LoadGen takes it)."""
+    """The percentile by nearest rank, as MLPerf's LoadGen computes it; `share` in 0..1."""
     ordered = sorted(samples)
     return float(ordered[max(0, math.ceil(share * len(ordered)) - 1)])
 
@@ -34,31 +34,31 @@ def summary(samples: Sequence[float]) -> Dict[str, float]:
 
 
 def split(samples: Sequence[float], counts: Sequence[int]) -> List[List[float]]:
-    """Samples in order -> the rounds they came in, by how many each had."""
+    """Split samples into rounds by the number of samples of each."""
     ends = np.cumsum([0, *counts])
     return [list(samples[a:b]) for a, b in zip(ends[:-1], ends[1:]) if b > a]
 
 
 def medians(rounds: Rounds, draws: int = DRAWS, seed: int = 0) -> Array:
-    """(draws,) medians of what the rounds could have been: rounds drawn with replacement, then samples in each."""
+    """(draws,) bootstrap medians: rounds drawn with replacement, then samples within each."""
     random = np.random.default_rng(seed)
     flat = np.concatenate([np.asarray(each, np.float64) for each in rounds])
     counts = np.array([len(each) for each in rounds])
     starts = np.cumsum(counts) - counts
-    found = np.empty(draws)
+    drawn_medians = np.empty(draws)
     for i, picked in enumerate(random.integers(len(counts), size=(draws, len(counts)))):
         sizes = counts[picked]
         places = np.repeat(starts[picked], sizes) + (random.random(sizes.sum()) * np.repeat(sizes, sizes)).astype(
             np.int64
         )
-        found[i] = np.median(flat[places])
-    return found
+        drawn_medians[i] = np.median(flat[places])
+    return drawn_medians
 
 
-def pace(rows: Sequence[Rounds]) -> List[float]:
-    """Each round's pace, which all rows shared: 1.1 is a round in which the middle row took 1.1 times its median.
+def round_paces(rows: Sequence[Rounds]) -> List[float]:
+    """Each round's slowdown over all rows: 1.1 means that the median row took 1.1 times its own median.
 
-    [] for fewer than `TOGETHER` rows of as many rounds: what one row did alone is its own.
+    [] for fewer than `TOGETHER` rows with the same number of rounds.
     """
     most = max((len(rounds) for rounds in rows), default=0)
     whole = [rounds for rounds in rows if len(rounds) == most]
@@ -68,14 +68,14 @@ def pace(rows: Sequence[Rounds]) -> List[float]:
     return [float(value) for value in np.median([np.array(row) / np.median(row) for row in taken], axis=0)]
 
 
-def interval(values: Array, sure: float = SURE) -> Tuple[float, float]:
-    """The middle share `sure` of bootstrap values."""
-    low, high = np.percentile(values, (50 * (1 - sure), 100 - 50 * (1 - sure)))
+def interval(values: Array, confidence: float = CONFIDENCE) -> Tuple[float, float]:
+    """The central interval of bootstrap values at a confidence level (`sure`)."""
+    low, high = np.percentile(values, (50 * (1 - confidence), 100 - 50 * (1 - confidence)))
     return float(low), float(high)
 
 
 def spearman(pairs: Sequence[Tuple[float, float]]) -> Optional[float]:
-    """Rank correlation, ties sharing their rank; None for fewer than three pairs or a side without an order."""
+    """Spearman's rank correlation, ties sharing their rank; None for fewer than three pairs or constant values."""
     if len(pairs) < 3:
         return None
     x, y = (_ranks(side) for side in np.asarray(pairs, np.float64).T)

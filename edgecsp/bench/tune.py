@@ -1,9 +1,10 @@
-"""Which engine, precision, threads and frames at once are fastest here for one model.
+"""Find the fastest engine, precision, threads and concurrency for one model on this machine.
 
-    found = tune.run(store.resolve("codes"), "codes", tune.Tuning(seconds=60), data=Path("labelled"))
-    found.keep()                                    # from now on `pipeline.load(engine="auto")` takes it
+    outcome = tune.run(store.resolve("codes"), "codes", tune.Tuning(seconds=60), data=Path("labelled"))
+    outcome.save()                                  # from now on `pipeline.load(engine="auto")` uses it
 
-`_judged` says which other precisions are good enough, `_contest` measures, `tuned` keeps.
+`_accuracy_gate` decides which other precisions are accurate enough, `_successive_halving` measures,
+`backends.tuning` stores the choice.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..system import cpu
 from ..system.progress import NO_PROGRESS, Progress
 from ..types import Model
 from . import _accuracy_gate, _candidates, accuracy
-from ._accuracy_gate import Place, Verdict
+from ._accuracy_gate import EngineDevice, Verdict
 from ._candidates import Contender, Tuning
 from ._process import BenchStopped
 from ._successive_halving import WARM_S, Contest, ContestRow, winner
@@ -37,7 +38,7 @@ Tick = Callable[[], None]
 
 @dataclass
 class Outcome:
-    """What came of it: the two choices by `tuning.KINDS`, the report as JSON, and the int8 graph if one was made."""
+    """The result of a run: two choices by `tuning.KINDS`, the report as plain values, and the int8 graph if any."""
 
     model: Model
     spec: str
@@ -45,8 +46,8 @@ class Outcome:
     report: Dict[str, Any]
     int8: Optional[Model] = None
 
-    def keep(self) -> Path:
-        """Have "auto" use it from now on; the file that says so. Raises `OutputError`."""
+    def save(self) -> Path:
+        """Store the choice, so that "auto" uses it from now on; returns the file. Raises `OutputError`."""
         return tuned.save(self.model, self.spec, self.choices, self.report, self.int8)
 
 
@@ -61,76 +62,79 @@ def run(
     tick: Tick = lambda: None,
     command: Sequence[str] = (),
 ) -> Outcome:
-    """Measure what there is to choose from, for a model that the user calls `spec`.
+    """Measure all candidates for a model that the user calls `spec`.
 
-    `data`, labelled images as `accuracy.read` knows them, lets other precisions than the graph's in; `ranges` are
+    `data`, labelled images as `accuracy.read` reads them, admits other precisions than the graph's; `ranges` are
     int8's [default: measured on the data]. `progress` shows the seconds, `tick` may raise
     `BenchStopped`, which passes through. Raises an `EdgecspError`.
     """
     tuning = tuning or Tuning()
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
-    places = _candidates.places(tuning)
-    wanted = _candidates.wanted(model, places, tuning, judged=data is not None)
-    held = _accuracy_gate.read(data, model) if data else None
+    places = _candidates.find_engine_devices(tuning)
+    requested = _candidates.list_other_precisions(model, places, tuning, judged=data is not None)
+    labelled = _accuracy_gate.read_data(data, model) if data else None
     progress.update(description="the graphs", total=1)
     notes: List[str] = []
-    int8, verdicts = _others(model, wanted, held, ranges, tuning, notes, progress, tick)
+    int8, verdicts = _judge_others(model, requested, labelled, ranges, tuning, notes, progress, tick)
     passed = {(each.engine, each.device, each.precision) for each in verdicts if each.refused is None}
     own = precision.detect_precision(model)
     offered = [
         Contender(engine, device, name)
         for engine, device in places
-        for name in _candidates.asked(tuning, own, backends.module(engine).PRECISIONS)
+        for name in _candidates.select_precisions(tuning, own, backends.module(engine).PRECISIONS)
         if name == own or (engine, device, name) in passed
     ]
     if not offered:
         reasons = "".join(f"\n  {v.engine} on {v.device} in {v.precision}: {v.refused}" for v in verdicts if v.refused)
-        raise BuildFailed(f"nothing that was asked for can be taken{reasons}")
-    rows = _measured(model, int8, offered, own, tuning, progress, tick)
-    choices, said = _choices(rows)
+        raise BuildFailed(f"none of the requested options can be used{reasons}")
+    rows = _measure(model, int8, offered, own, tuning, progress, tick)
+    choices, choices_json = _choose_winners(rows)
     report = {
         "schema": SCHEMA, "command": list(command), "started": started.isoformat(timespec="seconds"),
         "seconds": time.monotonic() - begun, "model": spec, "title": model.name, "input_hw": list(model.input.hw),
-        "machine": tuned.machine(), "versions": tuned.versions(sorted({engine for engine, _ in places})),
-        "settings": asdict(tuning), "data": _data_said(held), "own": own, "verdicts": [asdict(v) for v in verdicts],
-        "notes": notes, "rows": [row.said() for row in rows], "choices": said,
+        "machine": tuned.describe_machine(), "versions": tuned.versions(sorted({engine for engine, _ in places})),
+        "settings": asdict(tuning), "data": _describe_data(labelled), "own": own,
+        "verdicts": [asdict(v) for v in verdicts],
+        "notes": notes, "rows": [row.to_dict() for row in rows], "choices": choices_json,
     }  # fmt: skip
     return Outcome(model, spec, choices, report, int8)
 
 
-def _others(
+def _judge_others(
     model: Model,
-    wanted: Dict[Place, List[str]],
-    held: Optional[accuracy.Data],
+    requested: Dict[EngineDevice, List[str]],
+    labelled: Optional[accuracy.Data],
     ranges: Optional[precision.Ranges],
     tuning: Tuning,
     notes: List[str],
     progress: Progress,
     tick: Tick,
 ) -> Tuple[Optional[Model], List[Verdict]]:
-    """The int8 graph if one is wanted and can be made, and what the other precisions are worth."""
-    if held is None or not any(wanted.values()):
+    """Build the int8 graph if it is requested and possible, and judge the other precisions."""
+    if labelled is None or not any(requested.values()):
         return None, []
-    scored, rest = _accuracy_gate.split(held)
-    notes.append(f"AP is of {len(scored.pictures)} of the data's {len(held.pictures)} pictures")
+    scored, rest = _accuracy_gate.split(labelled)
+    notes.append(f"AP is of {len(scored.images)} of the data's {len(labelled.images)} images")
     int8, refused = None, []
     if ranges is not None:
         int8 = precision.with_ranges(model, ranges)
-    elif any("int8" in names for names in wanted.values()):
-        which = "the pictures that AP is of" if rest is held.pictures else "others of the data"
+    elif any("int8" in names for names in requested.values()):
+        which = "the images that AP is measured on" if rest is labelled.images else "other images of the data"
         notes.append(f"int8's ranges are measured on {which}")
         try:
-            precision.quantizable(model)
+            precision.check_quantizable(model)
             progress.update(description="int8's ranges")
-            int8 = precision.with_ranges(model, _accuracy_gate.ranges(model, rest, cpu.threads(), tick))
+            int8 = precision.with_ranges(model, _accuracy_gate.measure_ranges(model, rest, cpu.threads(), tick))
         except EdgecspError as error:
             why = " ".join(str(error).split())
-            refused = [Verdict(*place, "int8", refused=why) for place, names in wanted.items() if "int8" in names]
-            wanted = {place: [name for name in names if name != "int8"] for place, names in wanted.items()}
-    return int8, refused + _accuracy_gate.verdicts(model, int8, wanted, scored, tuning.max_ap_drop, progress, tick)
+            refused = [Verdict(*place, "int8", refused=why) for place, names in requested.items() if "int8" in names]
+            requested = {place: [name for name in names if name != "int8"] for place, names in requested.items()}
+    return int8, refused + _accuracy_gate.judge_precisions(
+        model, int8, requested, scored, tuning.max_ap_drop, progress, tick
+    )
 
 
-def _measured(
+def _measure(
     model: Model,
     int8: Optional[Model],
     offered: Sequence[Contender],
@@ -139,9 +143,9 @@ def _measured(
     progress: Progress,
     tick: Tick,
 ) -> List[ContestRow]:
-    """Both contests, one after the other; every row of them."""
+    """Run both contests, one after the other; returns all rows."""
     begun, total = time.monotonic(), tuning.seconds
-    kinds = KINDS if cpu.threads() > 1 else KINDS[:1]  # with one thread `flow` never lets frames overlap
+    kinds = KINDS if cpu.threads() > 1 else KINDS[:1]  # with one thread the scheduler never lets frames overlap
     rows: List[ContestRow] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -154,7 +158,7 @@ def _measured(
             graph = "int8" if each.precision == "int8" and int8 is not None else "own"
             home = str(folder / "home") if each.device == "cpu" else ""  # a TensorRT plan is worth keeping
             return {
-                "make": "edgecsp.bench._timed:subject", "path": str(folder / f"{graph}.onnx"), "home": home,
+                "make": "edgecsp.bench._tuning_task:build_task", "path": str(folder / f"{graph}.onnx"), "home": home,
                 "kind": row.kind, **asdict(each), "warm_s": WARM_S,
             }  # fmt: skip
 
@@ -163,8 +167,8 @@ def _measured(
             progress.update(description=text, completed=done, total=int(total))
 
         for number, kind in enumerate(kinds, 1):
-            field = list(_candidates.rows(kind, offered, own, tuning))
-            _candidates.hopeless(field, rows)
+            field = list(_candidates.build_rows(kind, offered, own, tuning))
+            _candidates.drop_slow_candidates(field, rows)
             contest = Contest(request, len(model.onnx), begun + total * number / len(kinds), show, tick)
             try:
                 contest.run([row for row in field if not row.dropped])
@@ -174,29 +178,29 @@ def _measured(
     return rows
 
 
-def _choices(rows: Sequence[ContestRow]) -> Tuple[Dict[str, Candidate], Dict[str, Any]]:
-    """The winner of each contest, and it beside the default, as JSON. Raises `BuildFailed` when nothing ran."""
+def _choose_winners(rows: Sequence[ContestRow]) -> Tuple[Dict[str, Candidate], Dict[str, Any]]:
+    """Choose the winner of each contest and compare it with the default. Raises `BuildFailed` when nothing ran."""
     choices: Dict[str, Candidate] = {}
-    said: Dict[str, Any] = {}
+    choices_json: Dict[str, Any] = {}
     for kind in KINDS:
         field = [row for row in rows if row.kind == kind]
         best, sure = winner(field)
         if best is None and not field:  # one thread: frames never overlap
-            choices[kind], said[kind] = choices[KINDS[0]], said[KINDS[0]]
+            choices[kind], choices_json[kind] = choices[KINDS[0]], choices_json[KINDS[0]]
             continue
         if best is None:
             reasons = "".join(f"\n  {row.candidate}: {row.dropped}" for row in field)
             raise BuildFailed(f"nothing could be measured for {kind}{reasons}")
         default = next((row for row in field if row.default and row.rounds and not row.dropped), None)
         choices[kind] = best.candidate
-        said[kind] = {
-            "chosen": best.said(),
-            "default": default.said() if default else None,
+        choices_json[kind] = {
+            "chosen": best.to_dict(),
+            "default": default.to_dict() if default else None,
             "times_as_fast": default.ms / best.ms if default else None,
             "interval": list(sure) if sure else None,
         }
-    return choices, said
+    return choices, choices_json
 
 
-def _data_said(held: Optional[accuracy.Data]) -> Optional[Dict[str, Any]]:
-    return {"name": held.name, "layout": held.layout, "pictures": len(held.pictures)} if held else None
+def _describe_data(labelled: Optional[accuracy.Data]) -> Optional[Dict[str, Any]]:
+    return {"name": labelled.name, "layout": labelled.layout, "pictures": len(labelled.images)} if labelled else None

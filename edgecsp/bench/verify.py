@@ -1,6 +1,6 @@
-"""Engines and precisions against fp32 on onnxruntime: how far heads are off, which boxes are found again, how fast.
+"""Compare engines and precisions with fp32 on onnxruntime: error of the heads, matching boxes, speed.
 
-for row in verify.rows(model, verify.drawn(), others=[int8_model]):
+for row in verify.measure_rows(model, verify.synthetic_images(), others=[int8_model]):
     print(row)
 """
 
@@ -25,11 +25,11 @@ DRAWN = 4
 
 @dataclass
 class VerifyRow:
-    """One engine, device and precision. `why` says why it did not run, and then the rest means nothing.
+    """One engine, device and precision. `reason` is why it did not run; the other fields are then meaningless.
 
-    `largest` and `mean` are the difference of heads as a share of the head's largest value; `boxes` are the
-    reference's, `strict` and `loose` how many of them are found again with their class (a classifier's best class
-    counts as a box), `ms` the median milliseconds of inference.
+    `largest` and `mean` are the error of the heads as a share of the head's largest value; `boxes` counts the
+    reference's boxes, `strict` and `loose` those that match with their class (a classifier's best class counts as a
+    box), `ms` is the median time of inference.
     """
 
     engine: str
@@ -47,7 +47,7 @@ class VerifyRow:
 
 @dataclass
 class _Reference:
-    """A picture prepared, and what the reference made of it."""
+    """A prepared image and the reference's outputs for it."""
 
     batch: Array
     geometry: Geometry
@@ -55,17 +55,17 @@ class _Reference:
     result: Result
 
 
-def rows(
+def measure_rows(
     model: Model,
-    pictures: Sequence[Array],
+    images: Sequence[Array],
     *,
     others: Sequence[Model] = (),
     engines: Optional[Sequence[str]] = None,
     threads: Optional[int] = None,
 ) -> Iterator[VerifyRow]:
-    """A row an engine, device and precision, the reference first. `pictures` are (H, W, 3) uint8 BGR.
+    """Yield a row per engine, device and precision, the reference first. `images` are (H, W, 3) uint8 BGR.
 
-    `others` are the same network in other precisions (`edgecsp quantize` makes int8). `engines`: None for every one.
+    `others` are the same network in other precisions (`edgecsp quantize` makes int8). `engines`: None for all.
     Raises `UsageError` when `model` is not fp32 or another has other heads.
     """
     given = precision.detect_precision(model)
@@ -79,8 +79,8 @@ def rows(
     for name in engines or ():
         backends.module(name)
     with pipeline.load(model, "ort", device="cpu", threads=threads, precision="fp32", pixels=False) as reference:
-        seen = [_reference(reference, picture) for picture in pictures]
-    for engine, device, wanted, graph in _ways(model, others, engines):
+        references = [_reference(reference, image) for image in images]
+    for engine, device, wanted, graph in _list_cases(model, others, engines):
         row = VerifyRow(engine, device, wanted, graph.name)
         row.why = backends.why_not(engine, device) or ""
         if not row.why:
@@ -88,69 +88,69 @@ def rows(
                 with pipeline.load(
                     graph, engine, device=device, threads=threads, precision=wanted, pixels=False
                 ) as detector:
-                    _compare(row, detector, seen)
+                    _compare(row, detector, references)
             except (BuildFailed, EngineUnavailable) as error:
                 row.why = " ".join(str(error).split())
         yield row
 
 
-def _ways(
+def _list_cases(
     model: Model, others: Sequence[Model], engines: Optional[Sequence[str]]
 ) -> Iterator[Tuple[str, str, str, Model]]:
-    """Engine, device, precision and the graph for it; onnxruntime on the CPU in fp32 first."""
+    """Yield engine, device, precision and the graph for it; onnxruntime on the CPU in fp32 first."""
     names = engines or [name for name in backends.names() if backends.is_real(name)]
     graphs = [(precision.detect_precision(other), other) for other in others]
-    found = []
+    cases = []
     for name in names:
         module = backends.module(name)
         for device in module.DEVICES:
-            found += [(name, device, each, model) for each in ("fp32", "fp16") if each in module.PRECISIONS]
-            found += [(name, device, each, graph) for each, graph in graphs if each in module.PRECISIONS]
-    found.sort(key=lambda way: (backends.PRECISIONS.index(way[2]), way[0] != "ort"))
-    yield from found
+            cases += [(name, device, each, model) for each in ("fp32", "fp16") if each in module.PRECISIONS]
+            cases += [(name, device, each, graph) for each, graph in graphs if each in module.PRECISIONS]
+    cases.sort(key=lambda case: (backends.PRECISIONS.index(case[2]), case[0] != "ort"))
+    yield from cases
 
 
-def _reference(detector: pipeline.Detector, picture: Array) -> _Reference:
-    batch, geometry = detector.prepare(picture)
+def _reference(detector: pipeline.Detector, image: Array) -> _Reference:
+    batch, geometry = detector.prepare(image)
     heads = detector.infer(batch)
     return _Reference(batch, geometry, heads, detector.finish(heads, geometry))
 
 
-def _compare(row: VerifyRow, detector: pipeline.Detector, seen: Sequence[_Reference]) -> None:
+def _compare(row: VerifyRow, detector: pipeline.Detector, references: Sequence[_Reference]) -> None:
     for _ in range(WARM):
-        detector.infer(seen[0].batch)
+        detector.infer(references[0].batch)
     seconds, means = [], []
-    for one in seen:
+    for reference in references:
         begun = time.perf_counter()
-        heads = detector.infer(one.batch)
+        heads = detector.infer(reference.batch)
         seconds.append(time.perf_counter() - begun)
-        for got, wanted in zip(heads, one.heads):
+        for got, expected in zip(heads, reference.heads):
             # Sorted proposals of a two-stage detector may come in another number or order: shapes are the model's.
-            off = np.abs(got.astype(np.float64) - wanted) / max(1e-12, float(np.abs(wanted).max()))
-            # What is no number is as far off as can be.
+            off = np.abs(got.astype(np.float64) - expected) / max(1e-12, float(np.abs(expected).max()))
+            # NaN counts as an infinite error.
             row.largest = max(row.largest, float(np.nan_to_num(off, nan=np.inf, posinf=np.inf).max()))
             means.append(float(off.mean()))
-        again = detector.finish(heads, one.geometry)
-        row.boxes += count(one.result)
-        row.strict += matched(one.result, again, STRICT)
-        row.loose += matched(one.result, again, LOOSE)
+        again = detector.finish(heads, reference.geometry)
+        row.boxes += count_boxes(reference.result)
+        row.strict += count_matches(reference.result, again, STRICT)
+        row.loose += count_matches(reference.result, again, LOOSE)
     row.mean, row.ms = float(np.mean(means)), float(np.median(seconds)) * 1e3
 
 
-def count(result: Result) -> int:
-    """How many boxes a result has; a classifier's best class counts as one."""
+def count_boxes(result: Result) -> int:
+    """Count a result's boxes; a classifier's best class counts as one."""
     return len(result) if isinstance(result, Detections) else min(1, len(result))
 
 
-def matched(wanted: Result, got: Result, iou: float) -> int:
-    """How many of the wanted boxes are there again, each found box answering for one: same class, and that IoU.
+def count_matches(expected: Result, actual: Result, iou: float) -> int:
+    """Count the expected boxes that have a match, one to one: same class, and at least that IoU.
 
-    Of classifiers: 1 when the best class is the same, else 0.
+    For classifiers: 1 when the best class is the same, else 0.
     """
-    if not isinstance(wanted, Detections) or not isinstance(got, Detections):
-        return int(len(wanted) > 0 and bool((wanted.class_ids[:1] == got.class_ids[:1]).all()))
-    shared = nms.overlap(wanted.xyxy, got.xyxy)
-    shared[wanted.class_ids[:, None] != got.class_ids[None]] = 0
+    if not isinstance(expected, Detections) or not isinstance(actual, Detections):
+        return int(len(expected) > 0 and bool((expected.class_ids[:1] == actual.class_ids[:1]).all()))
+    shared = nms.overlap(expected.xyxy, actual.xyxy)
+    shared[expected.class_ids[:, None] != actual.class_ids[None]] = 0
     again = 0
     for row in shared:  # best scores first, as they come
         if row.size and row.max() >= iou:
@@ -159,16 +159,16 @@ def matched(wanted: Result, got: Result, iou: float) -> int:
     return again
 
 
-def drawn(pictures: int = DRAWN) -> List[Array]:
-    """Coloured clouds of every size, (480, 640, 3) uint8: nobody's photograph, the same ones every time."""
+def synthetic_images(count: int = DRAWN) -> List[Array]:
+    """Make images of coloured noise at several scales, (480, 640, 3) uint8; deterministic."""
     import cv2
 
-    made = []
-    for seed in range(pictures):
+    images = []
+    for seed in range(count):
         random = np.random.default_rng(seed)
         layers: List[Array] = [
             cv2.resize(random.random((side, side + 1, 3), np.float32), (640, 480), interpolation=cv2.INTER_CUBIC)
             for side in (3, 9, 27, 81)
         ]
-        made.append(np.clip(64 * sum(layers, np.zeros_like(layers[0])), 0, 255).astype(np.uint8))
-    return made
+        images.append(np.clip(64 * sum(layers, np.zeros_like(layers[0])), 0, 255).astype(np.uint8))
+    return images

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, what is written into instead, and the name that was probably meant."""
+"""Atomic files, their partial files, and suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def atomic(path: Union[str, Path]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def together(contents: Mapping[Path, bytes]) -> Iterator[Dict[Path, PartFile]]:
+def atomic_group(contents: Mapping[Path, bytes]) -> Iterator[Dict[Path, PartFile]]:
     """Write several files that get their names when the block ends well; otherwise none does, and older ones stay.
 
     Gives the files under way by the names that they will have: the block may read them, and `drop` what is not to be.
@@ -78,10 +78,10 @@ def write_new(names: Iterable[Path], data: bytes) -> Path:
     with _failures(first), PartFile(first) as part:
         with os.fdopen(os.dup(part.handle), "wb") as file:
             file.write(data)
-        return part.finish(_chained(first, names))
+        return part.finish(_chain_links(first, names))
 
 
-def _chained(first: Path, names: Iterable[Path]) -> Iterator[Path]:
+def _chain_links(first: Path, names: Iterable[Path]) -> Iterator[Path]:
     yield first
     yield from names
 
@@ -109,7 +109,7 @@ class PartFile:
         folder = self._target.parent if self._stream is None else Path(tempfile.gettempdir())
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers_once(os.path.abspath(folder))
-        self.handle, self.path = _begun(folder, self._target.name)
+        self.handle, self.path = _create_part(folder, self._target.name)
         self._open = True
 
     def finish(self, names: Optional[Iterable[Path]] = None) -> Path:
@@ -123,7 +123,7 @@ class PartFile:
         elif names is None:
             os.replace(self.path, self._target)
         else:
-            self._target = next(name for name in names if _became(self.path, name))
+            self._target = next(name for name in names if _rename(self.path, name))
         self._close()
         return self._target
 
@@ -152,7 +152,7 @@ class PartFile:
         self.drop()
 
 
-def _begun(folder: Path, name: str) -> Tuple[int, Path]:
+def _create_part(folder: Path, name: str) -> Tuple[int, Path]:
     """A new part, open and locked; its name has few bytes, whatever `name` is made of."""
     while True:
         handle, path = tempfile.mkstemp(prefix=f".{name[:24]}.edgecsp-", suffix=".part", dir=folder)
@@ -162,7 +162,7 @@ def _begun(folder: Path, name: str) -> Tuple[int, Path]:
         os.close(handle)
 
 
-def _became(part: Path, name: Path) -> bool:
+def _rename(part: Path, name: Path) -> bool:
     """Whether the part got the name, which must not be there; of two that try, one does."""
     try:
         os.link(part, name)
@@ -198,7 +198,7 @@ def remove_leftovers(folder: Union[str, Path]) -> None:
 
 @lru_cache(maxsize=1024)
 def _remove_leftovers_once(folder: str) -> None:
-    # Once in a process: to list a folder for each picture that is written there would take longer and longer.
+    # Once in a process: to list a folder for each image that is written there would take longer and longer.
     remove_leftovers(folder)
 
 
@@ -256,7 +256,7 @@ def refuse_sources(target: Union[str, Path], sources: Iterable[Union[str, Path, 
         raise UsageError(f"writing {target} would replace a source; give -o another name")
 
 
-def shortened(name: str, most_bytes: int) -> str:
+def shorten(name: str, most_bytes: int) -> str:
     """The beginning of a name, cut between two characters to so many bytes of UTF-8."""
     while len(name.encode("utf-8", "surrogateescape")) > most_bytes:
         name = name[:-1]
@@ -306,7 +306,7 @@ def sha256(path: Union[str, Path]) -> str:
     return digest.hexdigest()
 
 
-def nearby(path: Union[str, Path]) -> str:
+def suggest_similar(path: Union[str, Path]) -> str:
     """ "; did you mean X?" when the folder holds a name like it, else what the folder lacks."""
     path = Path(path)
     try:

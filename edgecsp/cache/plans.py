@@ -1,4 +1,4 @@
-"""Plans: what an engine compiles ahead of time, built once, found again, and refused when it is not ours.
+"""The cache of plans: what an engine compiles ahead of time, built once, signed, and refused if not by this user.
 
     plan = plans.get_or_build({"engine": "trt", "model": ..., "options": ...}, build)      # minutes to build
     data = plans.get_or_rebuild({"engine": "openvino", "model": ..., "options": ...}, build)  # a moment, at every start
@@ -37,18 +37,18 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan's bytes, where they lie, and whether they were built just now."""
+    """A plan's bytes, its path, and whether it was built just now."""
 
     data: bytes = field(repr=False)
     path: Path
-    built: bool
+    is_new: bool
 
 
 def folder() -> Path:
-    """Where plans are: $EDGECSP_HOME/plans, else the platform's place for what can be made again."""
-    said = os.environ.get("EDGECSP_HOME")
-    if said:
-        return Path(said).expanduser().absolute() / "plans"
+    """Return the folder of plans: $EDGECSP_HOME/plans, else the platform's cache folder."""
+    home = os.environ.get("EDGECSP_HOME")
+    if home:
+        return Path(home).expanduser().absolute() / "plans"
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("edgecsp", appauthor=False)) / "plans"
@@ -56,45 +56,45 @@ def folder() -> Path:
 
 def key_path() -> Path:
     """The key of the tags. Not in `folder()`: who copies the plans must not copy the key by accident."""
-    said = os.environ.get("EDGECSP_HOME")
-    if said:
-        return Path(said).expanduser().absolute() / "plan.key"
+    home = os.environ.get("EDGECSP_HOME")
+    if home:
+        return Path(home).expanduser().absolute() / "plan.key"
     import platformdirs
 
     return Path(platformdirs.user_data_dir("edgecsp", appauthor=False)) / "plan.key"
 
 
 def path(facts: Mapping[str, Any]) -> Path:
-    """Where the plan of `facts` lies, or would lie."""
+    """Return the path of the plan of `facts`, whether it exists or not."""
     return folder() / f"{facts['engine']}-{hashlib.sha256(_canonical(facts)).hexdigest()[:40]}.plan"
 
 
 def get_or_build(facts: Mapping[str, Any], build: Callable[[], bytes], *, trust: bool = False) -> Plan:
-    """The plan of `facts`, built unless it is here. Of several processes one builds and the others wait for it.
+    """Return the plan of `facts`, building it unless it is cached. Of several processes one builds, the others wait.
 
     `facts` holds all that decides what the plan is, as JSON; `facts["engine"]` begins the file's name. `trust`
     takes a plan that was not made here, and signs it. Raises `IntegrityError`, `OutputError`, and what `build` raises.
     """
     place = path(facts)
-    data = _found(place, facts, trust)
+    data = _load(place, facts, trust)
     if data is not None:
         LOG.debug("%s is built already", place)
-        return Plan(data, place, built=False)
+        return Plan(data, place, is_new=False)
     with locked(place):
-        data = _found(place, facts, trust)
+        data = _load(place, facts, trust)
         if data is not None:
-            return Plan(data, place, built=False)
+            return Plan(data, place, is_new=False)
         files.remove_leftovers(place.parent)
         data = build()
         with files.atomic(place) as file:
             file.write(data)
         _sign(place, facts, data)
     LOG.debug("built %s, %d bytes", place, len(data))
-    return Plan(data, place, built=True)
+    return Plan(data, place, is_new=True)
 
 
 def get_or_rebuild(facts: Mapping[str, Any], build: Callable[[], bytes], *, most: int = 8) -> bytes:
-    """What `build` makes, kept from one start to the next; for what takes a moment to build, and is worth no error.
+    """Return the result of `build`, cached between starts; for quick builds, where a bad cache is no error.
 
     What is refused is built anew, what cannot be written is not kept; each engine has its `most` newest. Raises what
     `build` raises.
@@ -108,18 +108,18 @@ def get_or_rebuild(facts: Mapping[str, Any], build: Callable[[], bytes], *, most
         with suppress(OSError):
             drop(facts)
         return build()
-    if plan.built:
-        for old in known(facts["engine"])[most:]:
+    if plan.is_new:
+        for old in list_facts(facts["engine"])[most:]:
             with suppress(OSError):  # another user's folder: it stays
                 drop(old)
     return plan.data
 
 
-def known(engine: str) -> List[Dict[str, Any]]:
+def list_facts(engine: str) -> List[Dict[str, Any]]:
     """The facts of every plan of an engine that is here, the newest first; `get` says whether one can be trusted."""
     sidecars = [place for place in folder().glob(f"{engine}-*.json") if place.with_suffix(".plan").exists()]
-    said = [_read(place.read_bytes()).get("facts") for place in sorted(sidecars, key=_age, reverse=True)]
-    return [facts for facts in said if isinstance(facts, dict) and facts.get("engine") == engine]
+    all_facts = [_read(place.read_bytes()).get("facts") for place in sorted(sidecars, key=_age, reverse=True)]
+    return [facts for facts in all_facts if isinstance(facts, dict) and facts.get("engine") == engine]
 
 
 def _age(place: Path) -> float:
@@ -127,7 +127,7 @@ def _age(place: Path) -> float:
 
 
 def drop(facts: Mapping[str, Any]) -> None:
-    """Forget the plan of `facts`, if it is here."""
+    """Remove the plan of `facts` from the cache."""
     place = path(facts)
     for each in (_sidecar(place), place):  # the sidecar first: a plan without one does not count
         with suppress(FileNotFoundError):
@@ -140,7 +140,7 @@ def locked(place: Path) -> ContextManager[None]:
     return files.locked(place.with_suffix(".lock"), waiting, mode=0o700)
 
 
-def _found(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes]:
+def _load(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes]:
     """The bytes of a plan that is here and ours; None when there is none, or its writer was stopped half way."""
     try:
         written, data = _sidecar(place).read_bytes(), place.read_bytes()
@@ -148,12 +148,12 @@ def _found(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes
         return None
     except OSError as error:
         raise IntegrityError(f"cannot read {place}: {error.strerror}; delete it, and it is built anew") from error
-    said = _read(written)
-    if said.get("facts") != _plain(facts) and said:
+    sidecar = _read(written)
+    if sidecar.get("facts") != _plain(facts) and sidecar:
         raise IntegrityError(f"{place} was made for something else than its name says; delete it, it is built anew")
-    if said.get("sha256") != hashlib.sha256(data).hexdigest():
+    if sidecar.get("sha256") != hashlib.sha256(data).hexdigest():
         why = "it has changed since it was built"
-    elif not hmac.compare_digest(str(said.get("tag")), _tag(said)):
+    elif not hmac.compare_digest(str(sidecar.get("tag")), _tag(sidecar)):
         why = "it was built by somebody else, on another machine, or its description has changed"
     else:
         return data
@@ -167,19 +167,19 @@ def _found(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes
 
 
 def _sign(place: Path, facts: Mapping[str, Any], data: bytes) -> None:
-    """Write what a plan is beside it, with the tag."""
-    said: Dict[str, Any] = {
+    """Write a plan's description beside it, with the tag."""
+    sidecar: Dict[str, Any] = {
         "facts": _plain(facts),
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
     with files.atomic(_sidecar(place)) as file:
-        file.write(json.dumps({**said, "tag": _tag(said)}, indent=2).encode() + b"\n")
+        file.write(json.dumps({**sidecar, "tag": _tag(sidecar)}, indent=2).encode() + b"\n")
 
 
-def _tag(said: Mapping[str, Any]) -> str:
-    signed = {name: value for name, value in said.items() if name != "tag"}
+def _tag(sidecar: Mapping[str, Any]) -> str:
+    signed = {name: value for name, value in sidecar.items() if name != "tag"}
     return hmac.new(_key(), _canonical(signed), hashlib.sha256).hexdigest()
 
 
@@ -211,7 +211,7 @@ def _key() -> bytes:
     if os.name == "posix" and stat.S_IMODE(state.st_mode) & 0o077:
         raise IntegrityError(f"{place} can be read by others, who could make plans in your name: chmod 600 {place}")
     if len(key) != KEY_BYTES:
-        raise IntegrityError(f"{place} is no key of ours; delete it, and plans are built anew")
+        raise IntegrityError(f"{place} is not a key of edgecsp; delete it, and plans are rebuilt")
     return key
 
 
@@ -222,10 +222,10 @@ def _sidecar(place: Path) -> Path:
 def _read(written: bytes) -> Dict[str, Any]:
     """A sidecar's object; a damaged one is an empty one, which no tag fits."""
     try:
-        said = json.loads(written)
+        content = json.loads(written)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _plain(facts: Mapping[str, Any]) -> Any:

@@ -71,23 +71,23 @@ class Outputs:
 
         number = len(self._rows)
         self._rows.append(row)
-        if row.found is None or row.confusion is None:
+        if row.predictions is None or row.confusion is None:
             return
         if self._results is not None:
-            lines = ",\n".join(json.dumps(each, allow_nan=False) for each in row.found.results())
+            lines = ",\n".join(json.dumps(each, allow_nan=False) for each in row.predictions.results())
             self._finish(self._begun[number], f"[\n{lines}\n]\n")
         if self._out is not None:
-            folder = self._out / _row_name(row.way) if len(self._ways) > 1 else self._out
+            folder = self._out / _row_name(row.case) if len(self._ways) > 1 else self._out
             with files.atomic(folder / "confusion.csv") as file:
                 file.write(accuracy_tables.matrix(row.confusion).encode())
             self.paths.append(folder / "confusion.csv")
-            bad = accuracy.worst(row.found, row.confusion.conf, worst)
-            self.paths += accuracy.save(bad, folder / "worst", row.found.data.names)
+            bad = accuracy.find_worst(row.predictions, row.confusion.conf, worst)
+            self.paths += accuracy.save(bad, folder / "worst", row.predictions.data.names)
 
     def finish(self, header: Dict[str, Any]) -> None:
         """Write the figures of all rows."""
         if self._figures is not None:
-            rows = [row.as_json() for row in self._rows]
+            rows = [row.to_dict() for row in self._rows]
             self._finish(self._begun[-1], json.dumps({**header, "rows": rows}, indent=1, allow_nan=False) + "\n")
 
     def _finish(self, text: Text, content: str) -> None:

@@ -66,8 +66,8 @@ def command(
     corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries)
     _signals.return_large()
     items = batch.read(corpus)
-    task, settings = batch.task(
-        model or pipeline.IN_THE_BOX, engine, out=out, weights=weights, device=device, precision=precision,
+    task, settings = batch.build_task(
+        model or pipeline.BUNDLED_MODEL, engine, out=out, weights=weights, device=device, precision=precision,
         imgsz=_options.parse_size(imgsz), resize=resize, classes=_options.split_words(classes), conf=conf, iou=iou,
         max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, jsonl=jsonl, retries=retries,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def _check_arguments(
 def _summarise(place: str, *, check: bool, json: bool) -> None:
     from .. import batch
 
-    summary = batch.summary(place, check=check)
+    summary = batch.summarize(place, check=check)
     if json:
         _print.data(json_module.dumps(asdict(summary), indent=2))
         return

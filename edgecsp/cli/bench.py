@@ -69,7 +69,7 @@ def command(
     settings = bench.BenchSettings(
         device=device, engines=parse_engines(engine), precisions=parse_names(precision), scenario=scenario,
         mode="pipeline" if pipeline else "model", batch=batch, threads=threads, duration_s=duration, rounds=rounds,
-        sources=tuple(source or ()), same_picture=same_picture, weights=weights, hw=_options.parse_size(imgsz),
+        sources=tuple(source or ()), same_image=same_picture, weights=weights, hw=_options.parse_size(imgsz),
     )  # fmt: skip
     with open_outputs(json, html) as texts:
         with _signals.until_signal() as stop, _progress.bar("", quiet=quiet, unit="steps") as progress:
@@ -84,7 +84,7 @@ def command(
         _write(texts, "json", lambda: json_module.dumps(report, allow_nan=False) + "\n")
         _write(texts, "html", lambda: bench.html(report))
         if before:
-            render_bench.differences(*bench.compared(before, report), to_stderr=json == "-")
+            render_bench.differences(*bench.compare_reports(before, report), to_stderr=json == "-")
     for text in texts.values():
         for path in text.paths:
             inform(f"wrote {path}", prefix=False)
@@ -101,10 +101,10 @@ def _compare_reports(
 
     if html is not None:
         raise UsageError(f"--html {html}: a page shows one report; to compare two, use the table or --json")
-    differences, doubts = bench.compared(before, after)
+    differences, doubts = bench.compare_reports(before, after)
     with open_outputs(json, None) as texts:
         render_bench.differences(differences, doubts, to_stderr=json == "-")
-        document = {"schema": COMPARED, "differences": [each.said() for each in differences], "notes": doubts}
+        document = {"schema": COMPARED, "differences": [each.to_dict() for each in differences], "notes": doubts}
         _write(texts, "json", lambda: json_module.dumps(document, allow_nan=False) + "\n")
     _exit_by_gates(after, gates)
 
@@ -115,7 +115,7 @@ def _exit_by_gates(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
     rows = [row for row in report["rows"] if row["ms"]]
     for gate in gates:
         for row in rows:
-            why = gate.failed(row)
+            why = gate.find_violation(row)
             if why:
                 failed = True
                 warn(f"--fail-if {gate.text!r}: {render_bench.row_name(row)}: {why}")

@@ -37,10 +37,10 @@ def command(
     from ..backends import recipes
     from ..zoo import store
 
-    target = recipes.changed(recipes.load(recipe), workspace_mb=workspace)
+    target = recipes.override(recipes.load(recipe), workspace_mb=workspace)
     if imgsz:
         target = replace(target, imgsz=_options.parse_size(imgsz))
-    fitted = recipes.fitted(target, store.resolve(model, weights))
+    fitted = recipes.fit_model(target, store.resolve(model, weights))
     target = _with_precision(target, fitted, precision)
     _check(fitted, target)
     if check:
@@ -62,7 +62,7 @@ def _with_precision(recipe: Recipe, model: Model, requested: Optional[str]) -> R
     from ..graph import precision
 
     carried = precision.detect_precision(model)
-    return recipes.changed(recipe, precision=requested or (carried if carried != "fp32" else None))
+    return recipes.override(recipe, precision=requested or (carried if carried != "fp32" else None))
 
 
 def _check(model: Model, recipe: Recipe) -> None:
@@ -81,7 +81,7 @@ def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
     with detector:
         result = comparison.compare(model, detector, images, recipe.batch)
         for session in sessions:
-            how = "just built" if session.plan.built else "from the cache"
+            how = "just built" if session.plan.is_new else "from the cache"
             print(f"{'plan':10} {session.plan.path} ({len(session.plan.data) / 1e6:.1f} MB, {how})")
         print(f"{'recipe':10} {recipe.name} ({recipe.board}), {recipe.precision}")
         print(f"{'compared':10} {result}")
@@ -110,5 +110,5 @@ def _open_plans(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, Li
         sessions.append(trt.Session(stage, "cuda", 1, recipe.precision, recipe=recipe, trust=trust))
         return sessions[-1]
 
-    session = open_stage(model) if model.second is None else two_stage.opened(model, open_stage)
+    session = open_stage(model) if model.second is None else two_stage.open_stages(model, open_stage)
     return pipeline.Detector(model, session), sessions

@@ -53,13 +53,13 @@ def check(
         figures = Text(json) if json else None
         if figures is not None:
             stack.callback(figures.abort)  # does nothing after close
-        with _progress.bar("checking", sum(len(each.pictures) for each in parts.values()), quiet) as progress:
+        with _progress.bar("checking", sum(len(each.images) for each in parts.values()), quiet) as progress:
             report = data_check.check(parts, faults=faults, whole=not quick, progress=progress)
         if figures is not None:
             figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
             figures.close()
     if html is not None:
-        from ..bench.accuracy import sheet as sheet_page
+        from ..bench.accuracy import contact_sheet as sheet_page
 
         with files.atomic(html) as file:
             file.write(sheet_page.html(report, sheet).encode("utf-8"))

@@ -40,7 +40,7 @@ def examine() -> Dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": versions.versions(),
-        "cpu": dict(cpu.described()),
+        "cpu": dict(cpu.describe()),
         "memory": {
             "total": memory.total(),
             "available": free.available if free else None,

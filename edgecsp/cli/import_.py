@@ -16,7 +16,7 @@ from ._logging import inform
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..importers.darknet import Imported
+    from ..importers.darknet import DarknetImport
     from ..importers.onnx import Recognised
     from ..types import Model
 
@@ -90,7 +90,7 @@ def _import_darknet(
 ) -> _ImportedModel:
     from ..importers import darknet
 
-    imported: Imported = darknet.load(cfg, weights, names, hw=_options.parse_size(imgsz), resize=resize)
+    imported: DarknetImport = darknet.load(cfg, weights, names, hw=_options.parse_size(imgsz), resize=resize)
     net = imported.net
     facts = {
         "layers": imported.layers,
@@ -116,7 +116,7 @@ def _import_onnx(
     from ..importers import onnx as onnx_import
 
     labels = None if names is None else darknet.read_names(names)
-    anchor_set = None if anchors is None else onnx_import.anchor_set(anchors)
+    anchor_set = None if anchors is None else onnx_import.parse_anchors(anchors)
     options = onnx_import.ImportOptions(kind, labels, classes, anchor_set, _options.parse_size(imgsz), resize)
     recognised: Recognised = importers.import_foreign(path, options)
     cost = recognised.cost

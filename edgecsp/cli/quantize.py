@@ -48,7 +48,7 @@ def command(
     target = out or Path(f"{source_model.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
     for written in filter(None, (target, save_ranges)):
         files.refuse_sources(written, (model, *calib))
-    precision.quantizable(source_model)
+    precision.check_quantizable(source_model)
     ranges = ranges_of(source_model, calib, method, threads, quiet, keep_heads=keep_heads)
     small = precision.with_ranges(source_model, ranges, keep_heads=keep_heads)
     if save_ranges:
@@ -85,10 +85,10 @@ def ranges_of(
         return ranges
     opened = _images.open_sources(calib)
     expected = [source.frames for source in opened]
-    if None not in expected and sum(filter(None, expected)) < precision.LEAST:
+    if None not in expected and sum(filter(None, expected)) < precision.MIN_IMAGES:
         raise CalibrationError(
-            f"--calib {' '.join(calib)}: {sum(filter(None, expected))} images, but ranges need at least "
-            f"{precision.LEAST}; add images like those the model will be used on"
+            f"--calib {' '.join(calib)}: {sum(filter(None, expected))} images, but ranges need at "
+            f"least {precision.MIN_IMAGES}; add images like those the model will be used on"
         )
     total = None if None in expected else sum(filter(None, expected))
     with _progress.bar("measuring", total, quiet) as progress:
@@ -101,7 +101,7 @@ def ranges_of(
         using = threads or cpu.threads()
         if method not in (None, AUTO):
             return precision.measure_ranges(model, batches(), str(method), threads=using)
-        return precision.best(model, batches(), keep_heads=keep_heads, threads=using)
+        return precision.choose_ranges(model, batches(), keep_heads=keep_heads, threads=using)
 
 
 def _summary_rows(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[str, str]]:
@@ -110,9 +110,12 @@ def _summary_rows(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[
 
     before, after = _count_convolutions(model), _count_convolutions(small)
     yield "model", f"{small.name}, {small.input.hw[1]}x{small.input.hw[0]}"
-    yield "ranges", f"{ranges.method} of {ranges.pictures} images, {len(ranges.tensors)} tensors"
+    yield "ranges", f"{ranges.method} of {ranges.images} images, {len(ranges.tensors)} tensors"
     if ranges.tried:
-        yield "method", f"{ranges.method}, the best of {precision.told(ranges.tried)} (agreement with fp32, 1 the best)"
+        yield (
+            "method",
+            f"{ranges.method}, the best of {precision.format_trials(ranges.tried)} (agreement with fp32, 1 the best)",
+        )
     yield "int8", f"{after['int8']} of {before['fp32']} convolutions, {after['fp32']} stay in float"
     sizes = len(model.onnx), len(small.onnx)
     yield "size", f"{sizes[0] / 1e6:.2f} MB -> {sizes[1] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.1f} times smaller)"
@@ -120,9 +123,9 @@ def _summary_rows(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[
 
 def _count_convolutions(model: Model) -> Dict[str, int]:
     """Count the convolutions in fp32 and in int8."""
-    from ..graph.onnx_model import graph_of
+    from ..graph.onnx_model import parse_graph
 
-    graph = graph_of(model).graph
+    graph = parse_graph(model).graph
     back = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     kinds = ["int8" if node.input[1] in back else "fp32" for node in graph.node if node.op_type == "Conv"]
     return {kind: kinds.count(kind) for kind in ("fp32", "int8")}

@@ -72,7 +72,7 @@ def command(
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     _signals.return_large()
     opened = sources.open_all(source, stride=stride, max_pixels=max_pixels or sources.MAX_PIXELS)
-    named, model = model is not None, model or pipeline.IN_THE_BOX
+    named, model = model is not None, model or pipeline.BUNDLED_MODEL
     detector = pipeline.load(
         model, engine, weights=weights, device=device, threads=threads, precision=precision,
         imgsz=_options.parse_size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.split_words(classes),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
-from ..cache.files import nearby
+from ..cache.files import suggest_similar
 from ..errors import SourceError, UsageError
 from . import _options, _serving
 from .render import startup
@@ -62,7 +62,7 @@ def command(
     broker = None if mqtt is None else mqtt_module.broker(mqtt)
     secret = os.environ.get("EDGECSP_WEBHOOK_SECRET") or None
     hooks = [webhooks.hook(url, secret=secret) for url in webhook or ()]
-    name = model or pipeline.IN_THE_BOX
+    name = model or pipeline.BUNDLED_MODEL
     for uri in source or ():
         streams.check(uri)
 
@@ -111,6 +111,6 @@ def _token(place: Optional[Path]) -> Optional[str]:
     try:
         return check_token(secret_files.read(place), str(place))
     except OSError as error:
-        raise SourceError(f"cannot read {place}: {error.strerror}{nearby(place)}") from error
+        raise SourceError(f"cannot read {place}: {error.strerror}{suggest_similar(place)}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{place} is not a text file: {error}") from error

@@ -62,7 +62,7 @@ def command(
         return
     if data is None and (max_ap_drop is not None or calib):
         raise UsageError("--max-ap-drop and --calib are for other precisions, which need labelled images: --data")
-    spec = model or pipeline.IN_THE_BOX
+    spec = model or pipeline.BUNDLED_MODEL
     tuning = tune.Tuning(
         seconds, device, bench.parse_engines(engine), bench.parse_names(precision), _parse_threads(threads),
         tune.Tuning.max_ap_drop if max_ap_drop is None else max_ap_drop,
@@ -84,7 +84,7 @@ def command(
             except tune.BenchStopped:
                 warn("stopped early: nothing was cached")
                 raise typer.Exit(128 + stop.signal) from None
-        place = result.keep()
+        place = result.save()
         if not quiet:
             render_tune.report(result.report, to_stderr=json == "-")
         if "json" in texts:
@@ -100,7 +100,7 @@ def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> 
 
     if forget:
         if model is None:
-            known = sorted({str(cached.said.get("spec", cached.path)) for cached in cached_tuning.known()})
+            known = sorted({str(cached.content.get("spec", cached.path)) for cached in cached_tuning.list_tunings()})
             raise UsageError(f"--forget needs a model; cached: {', '.join(known) or 'none'}")
         removed = cached_tuning.forget(model, _resolve_or_none(model))
         if not removed:
@@ -108,9 +108,9 @@ def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> 
         for place in removed:
             inform(f"removed {place}", prefix=False)
         return
-    rows = [cached for cached in cached_tuning.known() if model in (None, cached.said.get("spec"))]
+    rows = [cached for cached in cached_tuning.list_tunings() if model in (None, cached.content.get("spec"))]
     if json is not None:
-        entries = [{"path": str(cached.path), "unfit": cached.unfit, **cached.said} for cached in rows]
+        entries = [{"path": str(cached.path), "unfit": cached.stale_reason, **cached.content} for cached in rows]
         text = json_module.dumps({"schema": JSON_LIST, "kept": entries}, indent=2) + "\n"
         with bench.open_outputs(json, None) as texts:
             texts["json"].write(text)

@@ -76,22 +76,22 @@ def command(
     ]
     labelled = accuracy.read(data, labels=models[0].labels, images=images, split=split)
     if classes:
-        labelled = labelled.only(_options.split_words(classes) or ())
-    options = accuracy.ways(
+        labelled = labelled.select_classes(_options.split_words(classes) or ())
+    options = accuracy.list_cases(
         models, _options.split_words(engine) or ("auto",), device=device, precisions=_options.split_words(precision)
     )
     if not quiet:
         _introduce(labelled, options)
     outputs = _outputs.Outputs(labelled, options, out, save_json, json)
     rows: List[AccuracyRow] = []
-    with outputs, _progress.bar("measuring", len(labelled.pictures) * len(options), quiet) as progress:
-        for row in accuracy.measured(
-            options, labelled, shown=confusion_conf, conf=conf, max_det=max_det, threads=threads, progress=progress,
-            iou=iou, agnostic=agnostic, plain_nms=plain_nms, resize=resize,
+    with outputs, _progress.bar("measuring", len(labelled.images) * len(options), quiet) as progress:
+        for row in accuracy.measure_rows(
+            options, labelled, confusion_conf=confusion_conf, conf=conf, max_det=max_det, threads=threads,
+            progress=progress, iou=iou, agnostic=agnostic, plain_nms=plain_nms, resize=resize,
         ):  # fmt: skip
             rows.append(row)
             outputs.write_row(row, save_worst)
-            row.found = None  # the detections of a large data set would fill the memory
+            row.predictions = None  # the detections of a large data set would fill the memory
         settings = {
             "conf": conf, "iou": iou, "max_det": max_det, "classes": list(labelled.names) if classes else None,
             "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
@@ -107,7 +107,7 @@ def _introduce(data: Data, options: Sequence[EngineOption]) -> None:
         warn(f"RANDOM WEIGHTS: {name} is untrained, so its AP is meaningless")
     objects = sum(data.counts)
     inform(
-        f"{data.name}: {data.layout}, {len(data.pictures)} image{'s' * (len(data.pictures) != 1)}, {objects} "
+        f"{data.name}: {data.layout}, {len(data.images)} image{'s' * (len(data.images) != 1)}, {objects} "
         f"object{'s' * (objects != 1)} of {len(data.names)} class{'es' * (len(data.names) != 1)}",
         prefix=False,
     )
@@ -117,7 +117,7 @@ def _describe_data(data: Data) -> Dict[str, Any]:
     return {
         "name": data.name,
         "layout": data.layout,
-        "pictures": len(data.pictures),
+        "pictures": len(data.images),
         "objects": sum(data.counts),
         "classes": list(data.names),
         "notes": list(data.notes),
@@ -134,8 +134,8 @@ def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, 
         if len(paths) > 8:
             inform(f"  and {len(paths) - 8} more", prefix=False)
     for row in rows:
-        if row.why:
-            warn(f"not measured: {row.way.engine} in {row.way.precision}: {row.why}")
+        if row.reason:
+            warn(f"not measured: {row.case.engine} in {row.case.precision}: {row.reason}")
     problems = {text: None for row in rows for text in row.problems}
     for text in problems:
         warn(text)

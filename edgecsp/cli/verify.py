@@ -45,10 +45,10 @@ def command(
     hw = _options.parse_size(imgsz)
     reference = store.resolve(model, weights, hw=hw)
     graphs = [store.resolve(other, hw=hw) for other in others or ()]
-    inputs = _read_images(images) if images else verification.drawn()
+    inputs = _read_images(images) if images else verification.synthetic_images()
     rows = []
     requested = _options.split_words(engine)
-    for row in verification.rows(reference, inputs, others=graphs, engines=requested, threads=threads):
+    for row in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
         rows.append(row)
         if not json:
             _show(row, first=sum(not each.why for each in rows) == 1)

@@ -1,7 +1,7 @@
 """A tape and its weights -> ONNX: opset 13, batch-norm folded, no plugin, outputs at the raw heads.
 
 Opset 13 and IR 7 are what TensorRT 8.2 on the Jetson TX2 reads. Every op used is free of the batch and
-picture size (slices act on channels, resizes by factor), so `onnx_model.reshape` may change either.
+image size (slices act on channels, resizes by factor), so `onnx_model.reshape` may change either.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RandomWeights:
         return values.astype(np.float32, copy=False)
 
 
-def folded(layer: Layer, weights: Weights, at: str) -> Tuple[Array, Array]:
+def fold_batch_norm(layer: Layer, weights: Weights, at: str) -> Tuple[Array, Array]:
     """A convolution's (c_out, c_in / groups, kh, kw) weights and (c_out,) bias, batch-norm folded in."""
     n, (kh, kw) = layer.attrs["filters"], layer.attrs["size"]
     shape = (n, layer.weights // (n * kh * kw), kh, kw)
@@ -99,10 +99,10 @@ def to_bytes(
     opset = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opset, producer_name="edgecsp", ir_version=IR_VERSION)
     helper.set_model_props(model, dict(props or {}))
-    return _serialised(model, net, weights, writer.kernels)
+    return _serialize(model, net, weights, writer.kernels)
 
 
-def _serialised(model: Any, net: Net, weights: Weights, kernels: Mapping[int, str]) -> bytes:
+def _serialize(model: Any, net: Net, weights: Weights, kernels: Mapping[int, str]) -> bytes:
     """`model` with the convolutions' weights, which are written straight into the file's bytes.
 
     protobuf would copy them four times on the way (tensor, graph, model, bytes). Its wire format is a tag, a
@@ -118,7 +118,7 @@ def _serialised(model: Any, net: Net, weights: Weights, kernels: Mapping[int, st
     for index, layer in enumerate(net.layers):
         if layer.op != "conv":
             continue
-        arrays = folded(layer, weights, layer.at or _name(index, layer))
+        arrays = fold_batch_norm(layer, weights, layer.at or _name(index, layer))
         # A layer that no head needs still takes its weights from the file.
         for (head, _), values in zip(heads.get(index, ()), arrays):
             out.write(head)
@@ -163,7 +163,7 @@ class _Writer:
         self.nodes: List[Any] = []
         self.initializers: List[Any] = []
         self.kernels: Dict[int, str] = {}
-        self._alive = _needed(net)
+        self._alive = _find_needed(net)
         self._names: Dict[int, str] = {-1: INPUT}
         self._outputs = {x.layer: head.name for x, head in net.heads}
 
@@ -250,7 +250,7 @@ class _Writer:
         self._node("GlobalAveragePool", index, self._inputs(layer), name)
 
     def _maxout(self, name: str, index: int, layer: Layer) -> None:
-        # A max of slices, not a 5-d reshape: free of the batch and picture size, and every engine has it.
+        # A max of slices, not a 5-d reshape: free of the batch and image size, and every engine has it.
         (x,) = self._inputs(layer)
         n = layer.attrs["channels"]
         total = self.net.layers[layer.inputs[0]].shape[0] if layer.inputs[0] >= 0 else self.net.input.c
@@ -303,7 +303,7 @@ class _Writer:
         )
 
 
-def _needed(net: Net) -> Set[int]:
+def _find_needed(net: Net) -> Set[int]:
     """Indices of the layers that a head depends on."""
     alive: Set[int] = set()
     todo = [x.layer for x, _ in net.heads]

@@ -32,7 +32,7 @@ Pair = Union[int, Tuple[int, int]]
 
 
 class Tensor(NamedTuple):
-    """A handle on a layer's output: its index on the tape (-1: the picture) and its (c, h, w)."""
+    """A handle on a layer's output: its index on the tape (-1: the image) and its (c, h, w)."""
 
     layer: int
     c: int
@@ -44,7 +44,7 @@ class Tensor(NamedTuple):
 class Layer:
     """One step of the tape.
 
-    `inputs` are layer indices (-1: the picture), `attrs` what the op needs. `weights` counts convolution
+    `inputs` are layer indices (-1: the image), `attrs` what the op needs. `weights` counts convolution
     weights alone (the paper's parameters), `floats` everything a `.weights` file stores, `flops` as above;
     `at` says where the layer was asked for, for error messages.
     """
@@ -64,7 +64,7 @@ def _pair(value: Pair) -> Tuple[int, int]:
 
 
 class Net:
-    """A tape of layers over one picture of (channels, height, width). Impossible layers raise `BadModel`."""
+    """A tape of layers over one image of (channels, height, width). Impossible layers raise `BadModel`."""
 
     def __init__(self, channels: int, height: int, width: int) -> None:
         if not (0 < channels <= 1024 and 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
@@ -93,7 +93,7 @@ class Net:
 
     @property
     def bflops(self) -> float:
-        """Billions of floating point operations for one picture, by the paper's rule."""
+        """Billions of floating point operations for one image, by the paper's rule."""
         return sum(layer.flops for layer in self.layers) / 1e9
 
     def _add(
@@ -106,7 +106,7 @@ class Net:
     ) -> Tensor:
         c, h, w = shape
         if min(shape) < 1:
-            raise BadModel(f"{op} of {_shown(inputs)} leaves nothing: its output would be {w}x{h}x{c}")
+            raise BadModel(f"{op} of {_format_shapes(inputs)} leaves nothing: its output would be {w}x{h}x{c}")
         if c * h * w > MAX_ELEMENTS:
             raise BadModel(
                 f"{op} makes a map of {w}x{h}x{c}, {c * h * w * 4 / 2**30:.1f} GB; "
@@ -116,7 +116,9 @@ class Net:
             raise BadModel(f"the network has more than {MAX_LAYERS:,} layers")
         weights, floats, flops = costs
         if self._weights + weights > MAX_WEIGHTS:
-            raise BadModel(f"{op} of {_shown(inputs)} has {weights:,} weights; a model may have {MAX_WEIGHTS:,} in all")
+            raise BadModel(
+                f"{op} of {_format_shapes(inputs)} has {weights:,} weights; a model may have {MAX_WEIGHTS:,} in all"
+            )
         self._weights += weights
         self.layers.append(Layer(op, tuple(x.layer for x in inputs), shape, attrs, weights, floats, flops, self.at))
         return Tensor(len(self.layers) - 1, c, h, w)
@@ -147,7 +149,7 @@ class Net:
         w = (x.w + 2 * pw - dilation * (kw - 1) - 1) // sw + 1
         weights = filters * (x.c // groups) * kh * kw
         costs = (weights, weights + filters * (4 if bn else 1), 2 * weights * h * w)
-        made = self._add(
+        convolved = self._add(
             "conv",
             [x],
             (filters, h, w),
@@ -160,7 +162,7 @@ class Net:
             dilation=dilation,
             bn=bn,
         )
-        return self.act(made, act)
+        return self.act(convolved, act)
 
     # -- layers that do not ----------------------------------------------------------------------------
 
@@ -216,7 +218,7 @@ class Net:
     def concat(self, *xs: Tensor) -> Tensor:
         """Channels side by side, in the order given."""
         if not xs or any((x.h, x.w) != (xs[0].h, xs[0].w) for x in xs):
-            raise BadModel(f"concat needs maps of one size; found {_shown(xs)}")
+            raise BadModel(f"concat needs maps of one size; found {_format_shapes(xs)}")
         return xs[0] if len(xs) == 1 else self._add("concat", xs, (sum(x.c for x in xs), xs[0].h, xs[0].w))
 
     def slice(self, x: Tensor, start: int, stop: int, step: int = 1) -> Tensor:
@@ -231,7 +233,7 @@ class Net:
     def shortcut(self, x: Tensor, other: Tensor, act: str = "linear") -> Tensor:
         """x + other on the channels that both have; the result has x's channels (darknet, PRN)."""
         if (x.h, x.w) != (other.h, other.w):
-            raise BadModel(f"shortcut needs maps of one size; found {_shown((x, other))}")
+            raise BadModel(f"shortcut needs maps of one size; found {_format_shapes((x, other))}")
         common = min(x.c, other.c)
         total = self._add("add", [self.slice(x, 0, common), self.slice(other, 0, common)], (common, x.h, x.w))
         if common < x.c:
@@ -249,7 +251,8 @@ class Net:
     def _broadcast(self, op: str, x: Tensor, other: Tensor, act: str) -> Tensor:
         if other[1:] not in (x[1:], (x.c, 1, 1), (1, x.h, x.w)):
             raise BadModel(
-                f"{op} of {_shown((x, other))}: the second must fit the first or be one value per channel or place"
+                f"{op} of {_format_shapes((x, other))}: the second must fit the first or be one value "
+                "per channel or place"
             )
         return self.act(self._add(op, [x, other], x[1:]), act)
 
@@ -296,7 +299,7 @@ class Net:
     def scores(self, x: Tensor, *, softmax: bool = True) -> None:
         """`x` is a classifier's output, (classes, 1, 1); `softmax` if these are logits."""
         if (x.h, x.w) != (1, 1):
-            raise BadModel(f"a classifier must end at 1x1; found {_shown([x])}")
+            raise BadModel(f"a classifier must end at 1x1; found {_format_shapes([x])}")
         self.heads.append((self._output(x), Scores(f"head{len(self.heads)}", x.c, softmax)))
 
     def raw(
@@ -307,11 +310,11 @@ class Net:
         self.heads.append((self._output(x), head))
 
     def _output(self, x: Tensor) -> Tensor:
-        """An output needs a name of its own: the picture itself and a map that is one already get a copy."""
+        """An output needs a name of its own: the image itself and a map that is one already get a copy."""
         taken = {-1, *(tensor.layer for tensor, _ in self.heads)}
         return self._add("identity", [x], x[1:]) if x.layer in taken else x
 
 
-def _shown(xs: Sequence[Tensor]) -> str:
+def _format_shapes(xs: Sequence[Tensor]) -> str:
     more = f" and {len(xs) - 6} more" if len(xs) > 6 else ""
     return " and ".join(f"{x.w}x{x.h}x{x.c}" for x in xs[:6]) + more

@@ -1,4 +1,4 @@
-"""What no ONNX graph may hold, whoever wrote the file: refused before an engine sees it.
+"""Limits for all ONNX graphs, checked before an engine loads them.
 
     onnx_limits.check(proto, "model.onnx")          # other files, loops, recursion
     onnx_limits.check_sizes(proto, "model.onnx")    # tensors too large to be meant, with a static input
@@ -25,24 +25,24 @@ _WIDTHS = {2: 1, 3: 1, 4: 2, 5: 2, 7: 8, 9: 1, 10: 2, 11: 8, 13: 8, 14: 8, 15: 1
 _Key = Tuple[str, str, str]
 
 
-def check(proto: Any, shown: str) -> None:
+def check(proto: Any, filename: str) -> None:
     """Refuse data in other files, loops, and functions that do not end, anywhere in an `onnx.ModelProto`.
 
     Raises `BadModel`.
     """
     for tensor in _initializers(proto.graph):
-        _check_tensor(tensor, shown)
-    calls = {_key(each.domain, each): _calls(each, shown) for each in proto.functions}
-    _count(_calls(proto.graph, shown), calls, {}, shown)
+        _check_tensor(tensor, filename)
+    calls = {_key(each.domain, each): _calls(each, filename) for each in proto.functions}
+    _count(_calls(proto.graph, filename), calls, {}, filename)
 
 
-def _calls(graph: Any, shown: str) -> List[_Key]:
+def _calls(graph: Any, filename: str) -> List[_Key]:
     """What each node of a graph or a function calls, also inside branches. Raises `BadModel`."""
     called = []
-    for node in _nodes(graph, shown):
+    for node in _nodes(graph, filename):
         if node.op_type in LOOPS:
             raise BadModel(
-                f"{shown} holds a {node.op_type} ({node.name!r}), and nothing says that it ends; export the model "
+                f"{filename} holds a {node.op_type} ({node.name!r}), and nothing says that it ends; export the model "
                 "without loops (a detector needs none)"
             )
         called.append(_key(node.domain, node))
@@ -54,7 +54,7 @@ def _key(domain: str, named: Any) -> _Key:
     return domain, name, getattr(named, "overload", "")
 
 
-def _nodes(graph: Any, shown: str) -> Iterator[Any]:
+def _nodes(graph: Any, filename: str) -> Iterator[Any]:
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -64,11 +64,11 @@ def _nodes(graph: Any, shown: str) -> Iterator[Any]:
             sparse = (attribute.sparse_tensor, *attribute.sparse_tensors)
             parts = [part for each in sparse for part in (each.values, each.indices)]
             for tensor in (attribute.t, *attribute.tensors, *parts):
-                _check_tensor(tensor, shown)
+                _check_tensor(tensor, filename)
             for inner in (attribute.g, *attribute.graphs):
                 for tensor in _initializers(inner):
-                    _check_tensor(tensor, shown)
-                yield from _nodes(inner, shown)
+                    _check_tensor(tensor, filename)
+                yield from _nodes(inner, filename)
 
 
 def _initializers(graph: Any) -> Iterator[Any]:
@@ -77,16 +77,16 @@ def _initializers(graph: Any) -> Iterator[Any]:
         yield from (each.values, each.indices)
 
 
-def _check_tensor(tensor: Any, shown: str) -> None:
+def _check_tensor(tensor: Any, filename: str) -> None:
     if tensor.data_location == 1:  # EXTERNAL
         place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "?")
         raise BadModel(
-            f"{shown} keeps the tensor {tensor.name!r} in another file ({place!r}), which is read for no such tensor; "
+            f"{filename} keeps the tensor {tensor.name!r} in another file ({place!r}), which is not read; "
             "export the model into one file"
         )
 
 
-def _count(nodes: List[_Key], calls: Dict[_Key, List[_Key]], known: Dict[_Key, int], shown: str) -> int:
+def _count(nodes: List[_Key], calls: Dict[_Key, List[_Key]], known: Dict[_Key, int], filename: str) -> int:
     """How many nodes there are with every function in its callers' place; -1 in `known` marks one under way."""
     total = len(nodes)
     for key in nodes:
@@ -94,24 +94,24 @@ def _count(nodes: List[_Key], calls: Dict[_Key, List[_Key]], known: Dict[_Key, i
             continue
         if key not in known:
             known[key] = -1
-            known[key] = _count(calls[key], calls, known, shown)
+            known[key] = _count(calls[key], calls, known, filename)
         if known[key] < 0:
             raise BadModel(
-                f"{shown}: its function {key[1]!r} calls itself, and does not end; export it without functions"
+                f"{filename}: its function {key[1]!r} calls itself, and does not end; export it without functions"
             )
         total += known[key]
     if total > MAX_NODES:
         raise BadModel(
-            f"{shown} has {total:,} nodes when its functions are put in place, and {MAX_NODES:,} are the most; export "
-            "it without functions"
+            f"{filename} has {total:,} nodes when its functions are expanded, and {MAX_NODES:,} are the most; "
+            "export it without functions"
         )
     return total
 
 
-def check_sizes(proto: Any, shown: str, hw: Tuple[int, int] = (0, 0)) -> None:
+def check_sizes(proto: Any, filename: str, hw: Tuple[int, int] = (0, 0)) -> None:
     """Refuse tensors that are larger than can be meant, as far as shape inference knows their sizes.
 
-    `hw` is the size of a picture whose sides the graph leaves open. Raises `BadModel`.
+    `hw` is the size of an image whose sides the graph leaves open. Raises `BadModel`.
     """
     from onnx.shape_inference import InferenceError
 
@@ -119,14 +119,14 @@ def check_sizes(proto: Any, shown: str, hw: Tuple[int, int] = (0, 0)) -> None:
     sides = [dim.dim_value or other for dim, other in zip(dims, (1, 3, *hw))]
     try:
         values = shapes(proto, sides)
-        _check_values(proto, values, shown)
+        _check_values(proto, values, filename)
         if not all(dims and min(dims) > 0 for dims, _ in values.values()) and can_propagate(proto):
-            _check_values(proto, shapes(proto, sides, propagate=True), shown)
+            _check_values(proto, shapes(proto, sides, propagate=True), filename)
     except (ValueError, RuntimeError, InferenceError):
         return  # a graph that does not fit together is for the engine to refuse: it computes nothing of it
 
 
-def _check_values(proto: Any, values: Dict[str, Tuple[List[int], int]], shown: str) -> None:
+def _check_values(proto: Any, values: Dict[str, Tuple[List[int], int]], filename: str) -> None:
     fixed = constant_names(proto.graph)
     folded = 0
     for name, (dims, kind) in values.items():
@@ -134,7 +134,7 @@ def _check_values(proto: Any, values: Dict[str, Tuple[List[int], int]], shown: s
         folded += size if name in fixed else 0
         if size > MAX_TENSOR_BYTES or folded > MAX_CONSTANT_BYTES:
             raise BadModel(
-                f"{shown}: its tensor {name!r} would be {'x'.join(map(str, dims))}, {size / 1e9:,.1f} GB; at most "
+                f"{filename}: its tensor {name!r} would be {'x'.join(map(str, dims))}, {size / 1e9:,.1f} GB; at most "
                 f"{MAX_CONSTANT_BYTES >> 30} GB are computed from constants and {MAX_TENSOR_BYTES >> 30} GB for one "
                 "tensor. The file is damaged, or was not made to be run"
             )
@@ -156,8 +156,8 @@ def shapes(proto: Any, sides: Sequence[int], *, propagate: bool = False) -> Dict
     graph = proto.graph
     small = [const for const in graph.initializer if math.prod(const.dims) <= SMALL]
     large = [const for const in graph.initializer if math.prod(const.dims) > SMALL]
-    picture = graph.input[0]
-    taken = helper.make_tensor_value_info(picture.name, picture.type.tensor_type.elem_type, sides)
+    image = graph.input[0]
+    taken = helper.make_tensor_value_info(image.name, image.type.tensor_type.elem_type, sides)
     inputs = [taken, *(helper.make_tensor_value_info(const.name, const.data_type, const.dims) for const in large)]
     outputs = [helper.make_empty_tensor_value_info(value.name) for value in graph.output]
     light = helper.make_model(

@@ -51,53 +51,53 @@ def with_second(model: Model, second: Model) -> Model:
 
 
 def save(model: Model, path: Union[str, Path]) -> None:
-    """Write a model's ONNX file; it appears under its name only when it is whole. Raises `OutputError`."""
+    """Write a model's ONNX file atomically. Raises `OutputError`."""
     with files.atomic(path) as file:
         file.write(model.onnx)
 
 
-def parse_own(proto: Any, data: bytes, shown: str) -> Optional[Model]:
+def parse_own(proto: Any, data: bytes, filename: str) -> Optional[Model]:
     """The model of a self-describing file, None where the file does not describe itself. Raises `BadModel`."""
-    described = properties(proto, shown)
+    described = read_metadata(proto, filename)
     if KEY not in described:
         return None
-    limits.check(proto, shown)
+    limits.check(proto, filename)
     try:
         model = _from_json(json.loads(described[KEY]))
         if SECOND in described:
             second = base64.b64decode(described[SECOND], validate=True)
-            name = f"{shown}'s second stage"
+            name = f"{filename}'s second stage"
             model = replace(model, second=parse_own(read_proto(second, name), second, name))
             if model.second is None:
                 raise BadModel(f"{name} does not describe itself")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, EdgecspError) as error:
-        raise BadModel(f"{shown}: its {KEY!r} metadata cannot be used ({error})") from error
-    _check_graph(proto.graph, model, shown)
-    limits.check_sizes(proto, shown, model.input.hw)
+        raise BadModel(f"{filename}: its {KEY!r} metadata cannot be used ({error})") from error
+    _check_graph(proto.graph, model, filename)
+    limits.check_sizes(proto, filename, model.input.hw)
     return replace(model, onnx=data)
 
 
-def described(data: bytes, shown: str = "the model") -> Model:
-    """A `Model` of a file that we wrote and kept ourselves, by its metadata alone: without the onnx package.
+def read_described(data: bytes, filename: str = "the model") -> Model:
+    """Read a `Model` from a file of our own by its metadata alone, without the onnx package.
 
     Raises `BadModel`.
     """
     # Field numbers are onnx.proto's: ModelProto.metadata_props 14, StringStringEntryProto.key 1 and value 2.
     for entry in wire.parts(data, 14):
-        said = dict(wire.fields(entry))
-        if bytes(said.get(1, b"")) == KEY.encode():
-            return replace(_from_json(json.loads(bytes(said.get(2, b"")))), onnx=data)
-    raise BadModel(f"{shown} does not describe itself")
+        prop = dict(wire.fields(entry))
+        if bytes(prop.get(1, b"")) == KEY.encode():
+            return replace(_from_json(json.loads(bytes(prop.get(2, b"")))), onnx=data)
+    raise BadModel(f"{filename} does not describe itself")
 
 
-def check(data: bytes, shown: str) -> bytes:
+def check(data: bytes, filename: str) -> bytes:
     """The same bytes, if an engine may be given them: see `limits`. Raises `BadModel`."""
-    limits.check(read_proto(data, shown), shown)
+    limits.check(read_proto(data, filename), filename)
     return data
 
 
-def graph_of(model: Model) -> Any:
-    """A model's ONNX as an `onnx.ModelProto`, the caller's to change. Raises `BadModel`."""
+def parse_graph(model: Model) -> Any:
+    """Parse a model's ONNX as an `onnx.ModelProto` that the caller may change. Raises `BadModel`."""
     return read_proto(model.onnx, model.name)
 
 
@@ -106,26 +106,26 @@ def with_graph(model: Model, proto: Any) -> Model:
     return replace(model, onnx=serialize(describe_in(proto, model), model.name))
 
 
-def properties(proto: Any, shown: str) -> Dict[str, str]:
-    """A file's metadata. Raises `BadModel` where it is no text."""
+def read_metadata(proto: Any, filename: str) -> Dict[str, str]:
+    """Read a file's metadata. Raises `BadModel` where it is not text."""
     try:
         return {prop.key: prop.value for prop in proto.metadata_props}
     except UnicodeDecodeError as error:
-        raise BadModel(f"{shown}: its metadata is no text ({error})") from error
+        raise BadModel(f"{filename}: its metadata is not text ({error})") from error
 
 
-def _check_graph(graph: Any, model: Model, shown: str) -> None:
+def _check_graph(graph: Any, model: Model, filename: str) -> None:
     """Input and outputs must be what the metadata says; a dimension that the graph leaves open may be anything."""
     dims = {value.name: _dims(value) for value in (*graph.input, *graph.output)}
     missing = [head.name for head in model.heads if head.name not in dims]
     if missing or len(graph.input) != 1:
-        raise BadModel(f"{shown}: its metadata names one input and the outputs {missing}; the graph has {[*dims]}")
+        raise BadModel(f"{filename}: its metadata names one input and the outputs {missing}; the graph has {[*dims]}")
     wanted = {h.name: [0, len(h.anchors_wh) * (5 + h.classes)] for h in model.heads if isinstance(h, Yolo)}
     wanted[graph.input[0].name] = [0, model.input.channels, *model.input.hw]
     for name, shape in wanted.items():
         if len(dims[name]) < len(shape) or any(has and want and has != want for has, want in zip(dims[name], shape)):
             raise BadModel(
-                f"{shown}: its metadata speaks of {name} as {shape}, 0 being any; the graph says {dims[name]}"
+                f"{filename}: its metadata speaks of {name} as {shape}, 0 being any; the graph says {dims[name]}"
             )
 
 
@@ -139,11 +139,11 @@ def reshape(model: Model, *, hw: Optional[Tuple[int, int]] = None, batch: int = 
         return model
     if "recognised" in model.origin:
         raise UsageError(
-            f"{model.name} was made for one picture of {model.input.hw[1]}x{model.input.hw[0]} and cannot take {batch} "
+            f"{model.name} was made for one image of {model.input.hw[1]}x{model.input.hw[0]} and cannot take {batch} "
             f"of {hw[1]}x{hw[0]}; import its ONNX file again with --imgsz, or export it again at that size"
         )
     if batch < 1 or not 0 < min(hw) <= max(hw) <= MAX_SIDE:
-        raise UsageError(f"{model.name} cannot take {batch} pictures of {hw[1]}x{hw[0]}; sides go from 1 to {MAX_SIDE}")
+        raise UsageError(f"{model.name} cannot take {batch} images of {hw[1]}x{hw[0]}; sides go from 1 to {MAX_SIDE}")
     proto = read_proto(model.onnx, model.name)
     if hw != model.input.hw:
         _resize(proto, model, hw)
@@ -155,14 +155,14 @@ def reshape(model: Model, *, hw: Optional[Tuple[int, int]] = None, batch: int = 
 
 
 def _resize(proto: Any, model: Model, hw: Tuple[int, int]) -> None:
-    """Write another size into a graph's input and outputs, if every map keeps its share of the picture.
+    """Write another size into a graph's input and outputs, if every map keeps its share of the image.
 
     Paddings were cut for one size and fit only such others.
     """
     from onnx.shape_inference import InferenceError
 
     was = model.input.hw
-    wanted = f"{model.name} cannot take pictures of {hw[1]}x{hw[0]}"
+    wanted = f"{model.name} cannot take images of {hw[1]}x{hw[0]}"
     try:
         before, after = _maps(proto, was), _maps(proto, hw)
     except (ValueError, LookupError, InferenceError) as error:
@@ -198,7 +198,7 @@ def _dims(value: Any) -> List[int]:
     return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
 
 
-def read_proto(data: bytes, shown: str) -> Any:
+def read_proto(data: bytes, filename: str) -> Any:
     """Bytes of an ONNX file -> `onnx.ModelProto`. Raises `BadModel`."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -206,17 +206,17 @@ def read_proto(data: bytes, shown: str) -> Any:
     try:
         return onnx.load_model_from_string(data)
     except DecodeError as error:
-        raise BadModel(f"{shown} is no ONNX file ({len(data):,} bytes that do not parse)") from error
+        raise BadModel(f"{filename} is not an ONNX file ({len(data):,} bytes that do not parse)") from error
 
 
-def serialize(proto: Any, shown: str) -> bytes:
+def serialize(proto: Any, filename: str) -> bytes:
     """The bytes of a file. Raises `BadModel` past the 2 GB that one ONNX file can hold."""
     from google.protobuf.message import EncodeError
 
     try:
         data: bytes = proto.SerializeToString()
     except (ValueError, EncodeError) as error:
-        raise BadModel(f"{shown} does not fit into one ONNX file ({error})") from error
+        raise BadModel(f"{filename} does not fit into one ONNX file ({error})") from error
     return data
 
 
@@ -224,9 +224,9 @@ def describe_in(proto: Any, model: Model) -> Any:
     """Write a model's description into a graph's metadata; the same proto."""
     from onnx import helper
 
-    kept = {prop.key: prop.value for prop in proto.metadata_props}
-    kept.update(_props(model))
-    helper.set_model_props(proto, kept)
+    props = {prop.key: prop.value for prop in proto.metadata_props}
+    props.update(_props(model))
+    helper.set_model_props(proto, props)
     return proto
 
 
@@ -238,45 +238,47 @@ def _props(model: Model) -> Dict[str, str]:
 
 
 def _to_json(model: Model) -> Dict[str, Any]:
-    said = {f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("onnx", "input", "heads", "second")}
+    plain = {
+        f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("onnx", "input", "heads", "second")
+    }
     heads: List[Dict[str, Any]] = [{"kind": head.kind, **asdict(head)} for head in model.heads]
-    return {"version": VERSION, **said, "input": asdict(model.input), "heads": heads}
+    return {"version": VERSION, **plain, "input": asdict(model.input), "heads": heads}
 
 
-def _from_json(said: Any) -> Model:
-    if not isinstance(said, dict) or said.get("version") != VERSION:
-        version = said.get("version") if isinstance(said, dict) else said
+def _from_json(content: Any) -> Model:
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        version = content.get("version") if isinstance(content, dict) else content
         raise BadModel(f"version {version!r}, this edgecsp reads version {VERSION}; upgrade edgecsp")
     heads: List[Head] = []
-    for given in said["heads"]:
+    for given in content["heads"]:
         kind = given.get("kind") if isinstance(given, dict) else given
         if kind not in HEADS:
             raise BadModel(f"head kind {kind!r}, known are {', '.join(HEADS)}; upgrade edgecsp")
-        heads.append(_made(HEADS[kind], given))
+        heads.append(_build(HEADS[kind], given))
     plain = ("name", "labels", "conf", "iou", "nms_beta", "origin")
     hints = get_type_hints(Model)
     return Model(
-        input=_made(Input, said["input"]),
+        input=_build(Input, content["input"]),
         heads=tuple(heads),
-        **{key: _typed(said[key], hints[key], key) for key in plain},
+        **{key: _convert(content[key], hints[key], key) for key in plain},
     )
 
 
-def _made(cls: Any, said: Dict[str, Any]) -> Any:
+def _build(cls: Any, content: Dict[str, Any]) -> Any:
     """A dataclass from its JSON object; a field it does not have is a `KeyError`."""
     hints = get_type_hints(cls)
-    return cls(**{key: _typed(value, hints[key], key) for key, value in said.items() if key != "kind"})
+    return cls(**{key: _convert(value, hints[key], key) for key, value in content.items() if key != "kind"})
 
 
-def _typed(value: Any, kind: Any, key: str) -> Any:
+def _convert(value: Any, kind: Any, key: str) -> Any:
     """A JSON value as the type that a field is declared with; lists become tuples."""
     origin, args = get_origin(kind), get_args(kind)
     if origin is tuple and isinstance(value, list):
         kinds = args[:1] * len(value) if args[1:] == (...,) else args
         if len(kinds) == len(value):
-            return tuple(_typed(v, k, key) for v, k in zip(value, kinds))
+            return tuple(_convert(v, k, key) for v, k in zip(value, kinds))
     elif origin is dict and isinstance(value, dict):
-        return {name: _typed(v, args[1], key) for name, v in value.items()}
+        return {name: _convert(v, args[1], key) for name, v in value.items()}
     elif kind is float:
         if type(value) in (int, float) and abs(value) < 1e9:  # false for NaN as well
             return float(value)

@@ -28,41 +28,44 @@ def load(path: Union[str, Path], *, hw: Optional[Tuple[int, int]] = None) -> Mod
 
 
 def parse(
-    data: bytes, shown: str = "the model", *, hw: Optional[Tuple[int, int]] = None, folder: Optional[Path] = None
+    data: bytes, filename: str = "the model", *, hw: Optional[Tuple[int, int]] = None, folder: Optional[Path] = None
 ) -> Model:
-    """Bytes of an ONNX file -> `Model`; `shown` names it in errors.
+    """Parse the bytes of an ONNX file; `filename` names it in errors.
 
     `hw` and `folder` are for another exporter's file: the size where it is free, and where its other files lie.
     """
-    proto = onnx_model.read_proto(data, shown)
-    return onnx_model.parse_own(proto, data, shown) or _imported(proto, data, shown, ImportOptions(hw=hw), folder).model
+    proto = onnx_model.read_proto(data, filename)
+    return (
+        onnx_model.parse_own(proto, data, filename)
+        or _import(proto, data, filename, ImportOptions(hw=hw), folder).model
+    )
 
 
-def import_foreign(path: Union[str, Path], said: Optional[ImportOptions] = None) -> Recognised:
-    """Another exporter's ONNX file -> what it is, its model self-describing. Nothing is written.
+def import_foreign(path: Union[str, Path], options: Optional[ImportOptions] = None) -> Recognised:
+    """Recognise another exporter's ONNX file and make its model self-describing. Nothing is written.
 
-    Raises `SourceError`, `BadModel` (not known, or what is to be said first), or `UsageError`.
+    Raises `SourceError`, `BadModel` (unknown, or options are needed), or `UsageError`.
     """
     path = Path(path)
     data = _read(path)
     proto = onnx_model.read_proto(data, str(path))
-    if onnx_model.KEY in onnx_model.properties(proto, str(path)):
+    if onnx_model.KEY in onnx_model.read_metadata(proto, str(path)):
         raise UsageError(f"{path} describes itself already; type: edgecsp run --model {path} SOURCE")
-    return _imported(proto, data, str(path), said or ImportOptions(), path.parent)
+    return _import(proto, data, str(path), options or ImportOptions(), path.parent)
 
 
-def _imported(proto: Any, data: bytes, shown: str, said: ImportOptions, folder: Optional[Path]) -> Recognised:
+def _import(proto: Any, data: bytes, filename: str, options: ImportOptions, folder: Optional[Path]) -> Recognised:
     try:
-        found = recognise(proto, shown, said, folder=folder)
-        origin = {"source": f"ONNX: {Path(shown).name}", "sha256": hashlib.sha256(data).hexdigest()}
-        model = replace(found.model, origin={**origin, **found.model.origin})
-        data = onnx_model.serialize(onnx_model.describe_in(proto, model), shown)
-        return replace(found, model=replace(model, onnx=data))
+        recognised = recognise(proto, filename, options, folder=folder)
+        origin = {"source": f"ONNX: {Path(filename).name}", "sha256": hashlib.sha256(data).hexdigest()}
+        model = replace(recognised.model, origin={**origin, **recognised.model.origin})
+        data = onnx_model.serialize(onnx_model.describe_in(proto, model), filename)
+        return replace(recognised, model=replace(model, onnx=data))
     except UnicodeError as error:  # protobuf takes names as they come, and finds out when asked for them
-        raise BadModel(f"{shown}: a name in it is no text ({error})") from error
+        raise BadModel(f"{filename}: a name in it is not text ({error})") from error
 
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise SourceError(f"no model file at {path}{files.nearby(path)}")
+        raise SourceError(f"no model file at {path}{files.suggest_similar(path)}")
     return path.read_bytes()

@@ -1,1 +1,1 @@
-"""What stands before and behind every network: letterbox, decode, NMS."""
+"""Preprocessing, decoding and NMS, shared by all engines."""

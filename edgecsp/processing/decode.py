@@ -1,4 +1,4 @@
-"""Raw heads -> candidate boxes. The same numpy for every engine, so a difference is the engine's."""
+"""Decode raw heads to candidate boxes, in the same numpy code for every engine."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Candidates(NamedTuple):
     class_ids: Array
 
 
-NOTHING = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
+EMPTY = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
 
 
 def boxes(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
-    """All candidates of one picture with score > `conf`.
+    """Decode all candidates of one image with score > `conf`.
 
-    `outputs` are the heads' arrays of one picture, each of the shape its head says, in the heads' order.
+    `outputs` are the heads' arrays of one image, each of the shape its head says, in the heads' order.
     """
     read = [head for head in heads if type(head) in _DECODERS]
     if len(read) != len(outputs):
         raise BadModel(f"the graph gave {len(outputs)} outputs for {len(read)} box heads")
     parts = [
         _DECODERS[alike[0]]([head for head, _ in pairs], [out for _, out in pairs], input_hw, conf)
-        for alike, pairs in ((alike, list(pairs)) for alike, pairs in groupby(zip(read, outputs), _alike))
+        for alike, pairs in ((alike, list(pairs)) for alike, pairs in groupby(zip(read, outputs), _group_key))
     ]
     return parts[0] if len(parts) == 1 else Candidates(*(np.concatenate(columns) for columns in zip(*parts)))
 
 
-def _alike(pair: Tuple[Head, Array]) -> Tuple[Any, ...]:
-    """What heads have in common that are decoded in one go."""
+def _group_key(pair: Tuple[Head, Array]) -> Tuple[Any, ...]:
+    """The key of heads that are decoded together."""
     head = pair[0]
     return (Yolo, head.classes, head.new_coords) if isinstance(head, Yolo) else (type(head), id(head))
 
@@ -54,7 +54,7 @@ def _yolo(heads: Sequence[Yolo], outputs: Sequence[Array], input_hw: Tuple[int, 
     # Most places hold nothing: one comparison of the raw objectness drops them before any arithmetic.
     new_coords = heads[0].new_coords
     floor = conf if new_coords else _logit(conf)
-    near = [_near(head, out, input_hw, floor) for head, out in zip(heads, outputs)]
+    near = [_read_cells(head, out, input_hw, floor) for head, out in zip(heads, outputs)]
     rows, places = (np.concatenate(each) for each in zip(*near))
     # A score is objectness x class <= class, so the class alone must pass too.
     row, class_id = np.nonzero(rows[:, 5:] > floor)
@@ -62,12 +62,12 @@ def _yolo(heads: Sequence[Yolo], outputs: Sequence[Array], input_hw: Tuple[int, 
     scores = objectness * chance if new_coords else _sigmoid(objectness) * _sigmoid(chance)
     keep = scores > np.float32(conf)
     if not np.count_nonzero(keep):
-        return NOTHING
+        return EMPTY
     row = row[keep]
-    return _real(_boxes(rows[row, :4], places[row], new_coords), scores[keep], class_id[keep])
+    return _drop_invalid(_boxes(rows[row, :4], places[row], new_coords), scores[keep], class_id[keep])
 
 
-def _near(head: Yolo, out: Array, input_hw: Tuple[int, int], floor: float) -> Tuple[Array, Array]:
+def _read_cells(head: Yolo, out: Array, input_hw: Tuple[int, int], floor: float) -> Tuple[Array, Array]:
     """The rows [tx, ty, tw, th, objectness, classes] of the places whose objectness passes, and those `_places`."""
     n = len(head.anchors_wh)
     fields = 5 + head.classes
@@ -78,27 +78,27 @@ def _near(head: Yolo, out: Array, input_hw: Tuple[int, int], floor: float) -> Tu
         )
     grid = out.reshape(n, fields, height * width)
     anchor, place = np.nonzero(grid[:, 4] > floor)
-    return grid[anchor, :, place], _places(head, (height, width), input_hw)[anchor, place]
+    return grid[anchor, :, place], _grid_cells(head, (height, width), input_hw)[anchor, place]
 
 
 @lru_cache(maxsize=64)
-def _places(head: Yolo, grid_hw: Tuple[int, int], input_hw: Tuple[int, int]) -> Array:
+def _grid_cells(head: Yolo, grid_hw: Tuple[int, int], input_hw: Tuple[int, int]) -> Array:
     """What a box goes by at each anchor's places: (A, H * W, 8), [column, row, s, (s - 1) / 2, steps, anchor_wh]."""
     (height, width), s = grid_hw, np.float32(head.scale_xy)
-    made = np.empty((len(head.anchors_wh), height, width, 8), np.float32)
-    made[..., 0], made[..., 1] = np.arange(width), np.arange(height)[:, None]
-    made[..., 2], made[..., 3] = s, (s - 1) / 2
-    made[..., 4], made[..., 5] = input_hw[1] / width, input_hw[0] / height
-    made[..., 6:] = np.array(head.anchors_wh, np.float32)[:, None, None]
-    made.setflags(write=False)
-    return made.reshape(len(head.anchors_wh), height * width, 8)
+    cells = np.empty((len(head.anchors_wh), height, width, 8), np.float32)
+    cells[..., 0], cells[..., 1] = np.arange(width), np.arange(height)[:, None]
+    cells[..., 2], cells[..., 3] = s, (s - 1) / 2
+    cells[..., 4], cells[..., 5] = input_hw[1] / width, input_hw[0] / height
+    cells[..., 6:] = np.array(head.anchors_wh, np.float32)[:, None, None]
+    cells.setflags(write=False)
+    return cells.reshape(len(head.anchors_wh), height * width, 8)
 
 
 def _boxes(raw: Array, place: Array, new_coords: bool) -> Array:
     """Rows [tx, ty, tw, th] and their `_places` -> xyxy network pixels."""
     shift = raw[:, :2] if new_coords else _sigmoid(raw[:, :2])
     xy = (place[:, :2] + shift * place[:, 2:3] - place[:, 3:4]) * place[:, 4:6]
-    # exp past 60 times an anchor leaves float32; such a box covers the picture many times over either way.
+    # exp past 60 times an anchor leaves float32; such a box covers the image many times over either way.
     wh = (2 * raw[:, 2:]) ** 2 if new_coords else np.exp(np.minimum(raw[:, 2:], np.float32(60)))
     return _corners(np.concatenate((xy, wh * place[:, 6:]), 1))
 
@@ -108,31 +108,31 @@ def _anchor_free(head: AnchorFree, out: Array, input_hw: Tuple[int, int], conf: 
     grids = [(input_hw[0] // stride, input_hw[1] // stride) for stride in head.strides]
     ends = np.cumsum([height * width for height, width in grids])
     rows = _rows(head, out, 5 + head.classes, places=int(ends[-1]))
-    row, class_id, scores = _passing(rows[:, 5:], rows[:, 4], conf, head.multi_label)
+    row, class_id, scores = _select(rows[:, 5:], rows[:, 4], conf, head.multi_label)
     level = np.searchsorted(ends, row, side="right")
     place = row - (ends - [height * width for height, width in grids])[level]
     widths, strides = np.array([width for _, width in grids])[level], np.array(head.strides, np.float32)[level]
     cell = np.stack((place % widths, place // widths), 1).astype(np.float32)
     raw = rows[row, :4]
-    # exp past 60 leaves the picture many times over; see `_boxes`.
+    # exp past 60 leaves the image many times over; see `_boxes`.
     wh = np.exp(np.minimum(raw[:, 2:], np.float32(60)))
     xywh = np.concatenate((raw[:, :2] + cell, wh), 1) * strides[:, None]
-    return _real(_corners(xywh), scores, class_id)
+    return _drop_invalid(_corners(xywh), scores, class_id)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _decoded(head: Decoded, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
+def _decode(head: Decoded, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
     first = 5 if head.objectness else 4
     rows = _rows(head, out.transpose(0, 2, 1) if head.channels_first else out, first + head.classes)
     objectness = rows[:, 4] if head.objectness else None
-    row, class_id, scores = _passing(rows[:, first:], objectness, conf, head.multi_label)
-    return _real(_in_pixels(head, rows[row, :4], input_hw), scores, class_id)
+    row, class_id, scores = _select(rows[:, first:], objectness, conf, head.multi_label)
+    return _drop_invalid(_in_pixels(head, rows[row, :4], input_hw), scores, class_id)
 
 
 def _end_to_end(head: EndToEnd, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
     rows = _rows(head, out, 6)
     rows = rows[(rows[:, 4] > conf) & (rows[:, 5] > -0.5) & (rows[:, 5] < head.classes - 0.5)]
-    return _real(_in_pixels(head, rows[:, :4], input_hw), rows[:, 4], np.rint(rows[:, 5]))
+    return _drop_invalid(_in_pixels(head, rows[:, :4], input_hw), rows[:, 4], np.rint(rows[:, 5]))
 
 
 def _in_pixels(head: Union[Decoded, EndToEnd], box: Array, input_hw: Tuple[int, int]) -> Array:
@@ -143,7 +143,7 @@ def _in_pixels(head: Union[Decoded, EndToEnd], box: Array, input_hw: Tuple[int, 
 
 
 def _rows(head: Head, out: Array, fields: int, places: Optional[int] = None) -> Array:
-    """One picture's (1, N, fields) -> (N, fields), checked against what the head says."""
+    """Convert one image's (1, N, fields) to (N, fields), checked against the head."""
     if out.ndim != 3 or out.shape[0] != 1 or out.shape[2] != fields or (places is not None and out.shape[1] != places):
         shape = "x".join(str(side) for side in out.shape)
         raise BadModel(
@@ -154,7 +154,7 @@ def _rows(head: Head, out: Array, fields: int, places: Optional[int] = None) -> 
     return rows
 
 
-def _passing(classes: Array, objectness: Optional[Array], conf: float, multi_label: bool) -> Tuple[Array, Array, Array]:
+def _select(classes: Array, objectness: Optional[Array], conf: float, multi_label: bool) -> Tuple[Array, Array, Array]:
     """Scores in 0..1 -> row numbers, class ids and scores of the pairs above `conf`, or of each row's best pair."""
     # Most rows hold nothing, and a score is no more than any factor of it.
     near = np.nonzero((classes.max(1) if objectness is None else objectness) > conf)[0]
@@ -170,27 +170,27 @@ def _passing(classes: Array, objectness: Optional[Array], conf: float, multi_lab
 
 
 def _corners(xywh: Array) -> Array:
-    """Centre and size -> corners."""
+    """Convert centre and size to corners."""
     half = xywh[:, 2:] / 2
     return np.concatenate((xywh[:, :2] - half, xywh[:, :2] + half), 1)
 
 
-def _real(xyxy: Array, scores: Array, class_ids: Array) -> Candidates:
-    """Without the boxes that are none: a number that is not finite (fp16 that overflowed), corners crossed."""
+def _drop_invalid(xyxy: Array, scores: Array, class_ids: Array) -> Candidates:
+    """Drop invalid boxes: values that are not finite (fp16 overflow), or crossed corners."""
     real = np.isfinite(xyxy).all(1) & np.isfinite(scores) & (xyxy[:, 2:] >= xyxy[:, :2]).all(1)
     return Candidates(xyxy[real].astype(np.float32), scores[real].astype(np.float32), class_ids[real].astype(np.int32))
 
 
-def _alone(decoder: Callable[[Any, Array, Tuple[int, int], float], Candidates]) -> Callable[..., Candidates]:
+def _decode_each(decoder: Callable[[Any, Array, Tuple[int, int], float], Candidates]) -> Callable[..., Candidates]:
     """A decoder of one head as one of several that are alike."""
     return lambda heads, outputs, *how: decoder(heads[0], outputs[0], *how)
 
 
 _DECODERS: Dict[type, Callable[[Any, Any, Tuple[int, int], float], Candidates]] = {
     Yolo: _yolo,
-    AnchorFree: _alone(_anchor_free),
-    Decoded: _alone(_decoded),
-    EndToEnd: _alone(_end_to_end),
+    AnchorFree: _decode_each(_anchor_free),
+    Decoded: _decode_each(_decode),
+    EndToEnd: _decode_each(_end_to_end),
 }
 
 
@@ -204,8 +204,8 @@ def _logit(p: float) -> float:
     return -math.inf if p <= 0 else math.inf if p >= 1 else math.log(p / (1 - p))
 
 
-def classes(model: Model, outputs: Sequence[Array], top: int = 5) -> Classes:
-    """A classifier's `top` classes for one picture, highest score first."""
+def decode_classes(model: Model, outputs: Sequence[Array], top: int = 5) -> Classes:
+    """Decode a classifier's `top` classes for one image, highest score first."""
     head = model.heads[0]
     assert isinstance(head, Scores)
     scores = outputs[0].reshape(-1).astype(np.float32)

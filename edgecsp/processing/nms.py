@@ -1,4 +1,4 @@
-"""Candidates -> the boxes that stay: greedy non-maximum suppression, per class, as darknet does it."""
+"""Greedy non-maximum suppression (NMS), per class, as in darknet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def keep(
     beta: float = 0.0,
     input_hw: Tuple[int, int] = (1, 1),
 ) -> Array:
-    """Row numbers of the boxes that stay, highest score first, at most `max_det`.
+    """Select boxes by NMS: row numbers, highest score first, at most `max_det`.
 
     A box goes when its overlap with a better one of its class (of any class with `agnostic`) is above `iou`.
     Overlap is IoU, or with `beta` > 0 darknet's IoU - (d / c)^beta: d the squared distance of the centres, c
@@ -34,23 +34,23 @@ def keep(
     order = np.argsort(-candidates.scores, kind="stable")
     xyxy, ids = candidates.xyxy[order], np.zeros_like(order) if agnostic else candidates.class_ids[order]
     if beta > 0:
-        stay: Array = order[_ours(xyxy, ids, iou, max_det, beta, (input_hw[1], input_hw[0]))]
+        stay: Array = order[_suppress(xyxy, ids, iou, max_det, beta, (input_hw[1], input_hw[0]))]
         return stay
     stays = np.zeros(len(order), bool)
     # One call a class. OpenCV's NMSBoxesBatched moves the classes apart instead, by the largest coordinate: boxes that
-    # begin left of the picture then meet those of the class before, and one absurd box drowns all others.
+    # begin left of the image then meet those of the class before, and one absurd box drowns all others.
     # No np.unique: right behind a network its code is in no cache any more, and it takes 35 us for three boxes.
     for class_id in set(ids.tolist()):
         rows = np.nonzero(ids == class_id)[0]
         if len(rows) <= _FEW:
             stays[rows[_opencv(xyxy[rows], iou)]] = True
         else:
-            stays[rows[_ours(xyxy[rows], ids[rows], iou, max_det)]] = True
+            stays[rows[_suppress(xyxy[rows], ids[rows], iou, max_det)]] = True
     return order[stays][:max_det]
 
 
 def best(candidates: Candidates, max_det: int = 300) -> Array:
-    """Row numbers of the `max_det` best boxes, highest score first, none suppressed: for boxes without duplicates."""
+    """Select the `max_det` best boxes without NMS, highest score first: for heads without duplicates."""
     return np.argsort(-candidates.scores, kind="stable")[:max_det]
 
 
@@ -73,22 +73,22 @@ def _opencv(xyxy: Array, iou: float) -> Array:
     return np.asarray(stay, np.int64).reshape(-1)
 
 
-def _ours(
+def _suppress(
     xyxy: Array, ids: Array, iou: float, max_det: int, beta: float = 0.0, sides: Tuple[int, int] = (1, 1)
 ) -> Array:
     """Row numbers of the boxes that stay; the best box comes first. `sides` are what boxes are measured in."""
     rows, boxes = np.arange(len(ids)), np.ascontiguousarray(xyxy.T)
-    kept = [rows[:0]]
+    chosen = [rows[:0]]
     while len(rows) and max_det > 0:
-        stays = _stays(boxes, ids, iou, beta, sides)
-        kept.append(rows[:_AT_ONCE][stays[:_AT_ONCE]][:max_det])
-        max_det -= len(kept[-1])
+        stays = _survivors(boxes, ids, iou, beta, sides)
+        chosen.append(rows[:_AT_ONCE][stays[:_AT_ONCE]][:max_det])
+        max_det -= len(chosen[-1])
         rest = _AT_ONCE + np.nonzero(stays[_AT_ONCE:])[0]
         rows, boxes, ids = rows[rest], boxes[:, rest], ids[rest]
-    return np.concatenate(kept)
+    return np.concatenate(chosen)
 
 
-def _stays(boxes: Array, ids: Array, iou: float, beta: float, sides: Tuple[int, int]) -> Array:
+def _survivors(boxes: Array, ids: Array, iou: float, beta: float, sides: Tuple[int, int]) -> Array:
     """Which boxes are left when those of the first `_AT_ONCE` that stay have dropped theirs; (4, N), the best first."""
     x0, y0, x1, y1 = boxes
     left, top, right, bottom = boxes[:, :_AT_ONCE, None]

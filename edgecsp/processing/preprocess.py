@@ -13,39 +13,39 @@ from ..errors import BadModel, SourceError
 from ..types import Array, Geometry, Input
 
 GREY = 127  # darknet's letterbox fills with 0.5; 127 / 255 is the nearest byte below
-# Floats of a picture's rows that fit into a core's cache; the rows below which the calls cost more than what they
+# Floats of an image's rows that fit into a core's cache; the rows below which the calls cost more than what they
 # compute; the sides that OpenCV's remap takes.
 _BLOCK, _ROWS, _SHORT = 1 << 19, 8, 1 << 15
-_kept = threading.local()  # a thread's scratch memory
-# Whose letterbox: the grey, whether the picture is in the middle (or top left), whether its size is rounded as Python
+_buffers = threading.local()  # a thread's scratch memory
+# Whose letterbox: the grey, whether the image is in the middle (or top left), whether its size is rounded as Python
 # rounds (or down).
 _LETTERBOXES = {"darknet": (GREY, True, False), "ultralytics": (114, True, True), "yolox": (114, False, False)}
 
 
 def prepare(image: Array, spec: Input, out: Optional[Array] = None) -> Tuple[Array, Geometry]:
-    """One picture as a batch of one.
+    """Convert one image to a batch of one.
 
     `image` is (H, W, 3) uint8 BGR, any size. Returns ((1, C, h, w) float32, the geometry); `out`, when
-    given, is that array and is filled. Raises `SourceError` for anything that is no such picture.
+    given, is that array and is filled. Raises `SourceError` for anything that is no such image.
     """
     _check(image)
     batch = _batch(spec, out)
     if spec.resize == "darknet":
         return batch, _darknet(image, spec, batch[0])
-    laid, geometry = _laid(image, spec)
+    laid, geometry = _resize(image, spec)
     _fill(_split(laid), spec, batch[0])
     return batch, geometry
 
 
 def pixels(image: Array, spec: Input) -> Tuple[Array, Geometry]:
-    """One picture as the bytes that `prepare` makes numbers of, for an engine that does the rest itself.
+    """Resize one image as bytes, for an engine that does scaling and normalisation itself.
 
     Returns ((1, h, w, 3) uint8 in the model's colours, the geometry); `has_pixels` says of which inputs.
     """
     import cv2
 
     _check(image)
-    laid, geometry = _laid(image, spec)
+    laid, geometry = _resize(image, spec)
     return (cv2.cvtColor(laid, cv2.COLOR_BGR2RGB) if spec.colour == "rgb" else laid)[None], geometry
 
 
@@ -65,13 +65,13 @@ def factors(spec: Input) -> Array:
 
 def _check(image: Array) -> None:
     if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
-        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise SourceError(f"a picture is a (height, width, 3) uint8 BGR array; found {found}")
+        actual = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise SourceError(f"an image is a (height, width, 3) uint8 BGR array; found {actual}")
     if not image.size:
-        raise SourceError(f"the picture is empty: {image.shape}")
+        raise SourceError(f"the image is empty: {image.shape}")
 
 
-def _laid(image: Array, spec: Input) -> Tuple[Array, Geometry]:
+def _resize(image: Array, spec: Input) -> Tuple[Array, Geometry]:
     if spec.resize == "letterbox":
         return _letterbox(image, spec.hw, spec.letterbox)
     return _LAY[spec.resize](image, spec.hw)
@@ -79,7 +79,7 @@ def _laid(image: Array, spec: Input) -> Tuple[Array, Geometry]:
 
 def _batch(spec: Input, out: Optional[Array]) -> Array:
     if spec.channels not in (1, 3):
-        raise BadModel(f"a picture has 3 channels or, grey, 1; this model takes {spec.channels}")
+        raise BadModel(f"an image has 3 channels or, grey, 1; this model takes {spec.channels}")
     shape = (1, spec.channels, *spec.hw)
     batch = np.empty(shape, np.float32) if out is None else out
     if batch.shape != shape or batch.dtype != np.float32:
@@ -91,11 +91,11 @@ def _darknet(image: Array, spec: Input, target: Array) -> Geometry:
     """Bilinear from corner pixel to corner pixel, in float32: what darknet's resize_image does.
 
     The half-pixel shift to OpenCV's sampling moves scores by up to 0.1, so golden files need this one. Some rows
-    at a time, so that all between the picture and `target` stays in the cache and no picture is made float as a whole.
+    at a time, so that all between the image and `target` stays in the cache and no image is made float as a whole.
     darknet gives the last row no second tap: it is the first one times its share (see `_places`).
     """
     (height, width), (h, w) = image.shape[:2], spec.hw
-    blended = _remapped if max(height, width, h, w) < _SHORT and _remaps_exactly() else _blended
+    blended = _remap if max(height, width, h, w) < _SHORT and _remaps_exactly() else _resize_without_opencv
     for rows, planes in blended(image, spec.hw):
         _fill(planes, spec, target[:, rows])
     return Geometry((w / width, h / height), (0.0, 0.0), (height, width))
@@ -107,12 +107,12 @@ def _blocks(height: int, row: int) -> Iterator[slice]:
     return (slice(begin, min(begin + step, height)) for begin in range(0, height, step))
 
 
-def _remapped(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequence[Array]]]:
+def _remap(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequence[Array]]]:
     """Some of the network's rows at a time and their three float32 planes, by OpenCV."""
     import cv2
 
     (height, width), (h, w) = image.shape[:2], hw
-    (down, last), (across, _) = _places(height, h), _places(width, w, exact_end=True)
+    (down, last), (across, _) = _sample_positions(height, h), _sample_positions(width, w, exact_end=True)
     for rows in _blocks(h, -(-3 * width * height // h)):
         n, top, end = rows.stop - rows.start, int(down[rows.start]), min(height, int(down[rows.stop - 1]) + 2)
         lines, pixels = _scratch("lines", (end - top, width, 3)), _scratch("pixels", (n, w, 3))
@@ -130,11 +130,11 @@ def _remapped(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequen
 def _scratch(name: str, shape: Tuple[int, ...]) -> Array:
     """Float32 memory of this thread's, for the moment: fresh memory costs more page by page than what is computed."""
     size = math.prod(shape)
-    kept: Optional[Array] = getattr(_kept, name, None)
-    if kept is None or kept.size < size:
-        kept = np.empty(size, np.float32)
-        setattr(_kept, name, kept)
-    return kept[:size].reshape(shape)
+    buffer: Optional[Array] = getattr(_buffers, name, None)
+    if buffer is None or buffer.size < size:
+        buffer = np.empty(size, np.float32)
+        setattr(_buffers, name, buffer)
+    return buffer[:size].reshape(shape)
 
 
 @lru_cache(maxsize=1)
@@ -145,16 +145,16 @@ def _remaps_exactly() -> bool:
     ramp = np.arange(64, dtype=np.float32).reshape(8, 8)
     at = np.array([[0.3, 1.7, 6.99, 3.501]], np.float32)
     # Two arrays: given one twice, OpenCV 5.0 reads the second's values where they are not.
-    found = cv2.remap(
+    sampled = cv2.remap(
         np.repeat(ramp[:, :, None], 3, 2), at, at.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return bool(np.abs(found[0] - 9 * at[0, :, None]).max() < 1e-4)
+    return bool(np.abs(sampled[0] - 9 * at[0, :, None]).max() < 1e-4)
 
 
-def _blended(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequence[Array]]]:
+def _resize_without_opencv(image: Array, hw: Tuple[int, int]) -> Iterator[Tuple[slice, Sequence[Array]]]:
     """The same without OpenCV: rows are blended first, then columns, taken channel by channel."""
     (height, width), (h, w) = image.shape[:2], hw
-    (down, last), (across, _) = _places(height, h), _places(width, w, exact_end=True)
+    (down, last), (across, _) = _sample_positions(height, h), _sample_positions(width, w, exact_end=True)
     (top, bottom, dy), (left, right, dx) = _taps(down, height), _taps(across, width)
     channels, lines = np.arange(3)[:, None], image.reshape(height, 3 * width)
     for rows in _blocks(h, 24 * width):  # numpy passes over it often: a block must fit into the cache's first level
@@ -175,7 +175,7 @@ def _blend(first: Array, second: Array, share: Array) -> None:
 
 
 @lru_cache(maxsize=32)
-def _places(length: int, wanted: int, exact_end: bool = False) -> Tuple[Array, np.float32]:
+def _sample_positions(length: int, wanted: int, exact_end: bool = False) -> Tuple[Array, np.float32]:
     """Where each of `wanted` places lies in `length` pixels, in float32 as darknet does it, and the last one's share.
 
     darknet sets the last column to the last pixel (`exact_end`). The last row it computes as any other, but leaves out
@@ -214,7 +214,7 @@ def _letterbox(image: Array, hw: Tuple[int, int], whose: str) -> Tuple[Array, Ge
         ratio = min(hw[0] / height, hw[1] / width)
         h, w = (max(1, round(side * ratio)) for side in (height, width))
     else:
-        # Whole numbers: int(49 * (640 / 49)) is 639, and a line of grey where the picture should end.
+        # Whole numbers: int(49 * (640 / 49)) is 639, and a line of grey where the image should end.
         over, under = (hw[1], width) if hw[1] * height <= hw[0] * width else (hw[0], height)
         h, w = (max(1, side * over // under) for side in (height, width))
     top, left = ((hw[0] - h) // 2, (hw[1] - w) // 2) if centred else (0, 0)
@@ -231,7 +231,7 @@ def _crop(image: Array, hw: Tuple[int, int]) -> Tuple[Array, Geometry]:
     scale = max(hw[0] / height, hw[1] / width)
     h, w = max(hw[0], round(height * scale)), max(hw[1], round(width * scale))
     top, left = (h - hw[0]) // 2, (w - hw[1]) // 2
-    # Cut first, then scale: a 10000 x 20 picture must not become a gigabyte on the way.
+    # Cut first, then scale: a 10000 x 20 image must not become a gigabyte on the way.
     x0, x1 = left * width // w, -(-(left + hw[1]) * width // w)
     y0, y1 = top * height // h, -(-(top + hw[0]) * height // h)
     pixels = cv2.resize(image[y0:y1, x0:x1], (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)

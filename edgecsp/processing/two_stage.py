@@ -1,6 +1,6 @@
-"""What lies between and behind the two graphs of a ThunderNet, so that no engine needs a plugin for it.
+"""The steps between and behind the two graphs of a ThunderNet, in numpy, so that no engine needs a plugin.
 
-    features, objectness, deltas = first.run(picture)
+    features, objectness, deltas = first.run(image)
     rois = proposals(model.heads, (objectness, deltas), input_hw, count)
     samples = ps_roi_align(features, rois, stride=16)
     logits, deltas = second.run(samples)
@@ -39,12 +39,12 @@ class Stage(Protocol):
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Free all resources."""
         ...
 
 
 class TwoStageSession:
-    """Two stages as one session: a picture goes in; proposals, class logits and class deltas come out.
+    """Two stages as one session: an image goes in; proposals, class logits and class deltas come out.
 
     `run` gives rois (N, R, 4) xyxy in network pixels, logits (N, R, classes + 1) with the background first,
     and deltas (N, R, 4): what `boxes` reads.
@@ -69,13 +69,13 @@ class TwoStageSession:
         return [np.stack(column) for column in outputs]
 
     def close(self) -> None:
-        """Give both stages back."""
+        """Close both stages."""
         self._first.close()
         self._second.close()
 
 
-def opened(model: Model, open_stage: Callable[[Model], Stage]) -> TwoStageSession:
-    """Both stages of `model`, each opened by `open_stage`."""
+def open_stages(model: Model, open_stage: Callable[[Model], Stage]) -> TwoStageSession:
+    """Open both stages of `model` with `open_stage`."""
     if model.second is None:
         raise BadModel(f"{model.name} has no second stage")
     count = _batch(model.second)
@@ -103,7 +103,7 @@ def anchors(head: Raw, grid_hw: Tuple[int, int]) -> Array:
 
 
 def proposals(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int, int], count: int) -> Array:
-    """The `count` best boxes of one picture after NMS, (count, 4) xyxy; boxes of no size fill up.
+    """The `count` best boxes of one image after NMS, (count, 4) xyxy; boxes of no size fill up.
 
     `outputs` are the first graph's objectness (1, A, H, W), sigmoid applied, and deltas (1, 4A, H, W),
     anchor-major.
@@ -114,24 +114,24 @@ def proposals(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple
     scores = objectness[0].transpose(1, 2, 0).reshape(-1)
     shifts = deltas[0].reshape(n, 4, height, width).transpose(2, 3, 0, 1).reshape(-1, 4)
     best = np.argsort(-scores, kind="stable")[:BEFORE_NMS]
-    xyxy = clipped(moved(anchors(head, (height, width))[best], shifts[best]), input_hw)
-    area = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])  # what lay outside the picture has none left
+    xyxy = clip(apply_deltas(anchors(head, (height, width))[best], shifts[best]), input_hw)
+    area = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])  # what lay outside the image has none left
     xyxy, best = xyxy[area], best[area]
-    found = Candidates(xyxy, scores[best].astype(np.float32), np.zeros(len(best), np.int32))
-    kept = xyxy[nms.keep(found, NMS_IOU, max_det=count)]
-    return np.concatenate((kept, np.zeros((count - len(kept), 4), np.float32)))
+    candidates = Candidates(xyxy, scores[best].astype(np.float32), np.zeros(len(best), np.int32))
+    rows = xyxy[nms.keep(candidates, NMS_IOU, max_det=count)]
+    return np.concatenate((rows, np.zeros((count - len(rows), 4), np.float32)))
 
 
-def moved(xyxy: Array, deltas: Array) -> Array:
-    """Boxes (N, 4) moved by (N, 4) [dx, dy, dw, dh]: centres by shares of the size, sizes by exp."""
+def apply_deltas(xyxy: Array, deltas: Array) -> Array:
+    """Apply deltas (N, 4) [dx, dy, dw, dh] to boxes (N, 4): centres relative to the size, sizes by exp."""
     wh = xyxy[:, 2:] - xyxy[:, :2]
     centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2 + deltas[:, :2] * wh
     half = wh * np.exp(np.minimum(deltas[:, 2:], np.float32(_LARGEST))) / 2
     return np.concatenate((centre - half, centre + half), 1).astype(np.float32)
 
 
-def clipped(xyxy: Array, hw: Tuple[int, int]) -> Array:
-    """Boxes cut at the borders of a picture of (height, width)."""
+def clip(xyxy: Array, hw: Tuple[int, int]) -> Array:
+    """Clip boxes to an image of (height, width)."""
     return np.asarray(np.clip(xyxy, 0, np.array((hw[1], hw[0], hw[1], hw[0]), np.float32)))
 
 
@@ -182,7 +182,7 @@ def _samples(start: Array, stop: Array, stride: int, size: int) -> _Line:
 
 
 def boxes(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
-    """All candidates of one picture with a score > `conf`, as `decode.boxes` gives them for one stage.
+    """All candidates of one image with a score > `conf`, as `decode.boxes` gives them for one stage.
 
     `outputs` are what `TwoStageSession.run` gives for it; the heads are the first graph's and say nothing here.
     """
@@ -192,16 +192,16 @@ def boxes(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int
     # Rows that only fill up the second graph's batch are no proposals.
     real = (rois[:, 2] > rois[:, 0]) & (rois[:, 3] > rois[:, 1])
     row, class_id = np.nonzero((chances[:, 1:] > conf) & real[:, None])
-    xyxy = clipped(moved(rois, deltas * CLASS_STD), input_hw)[row]
+    xyxy = clip(apply_deltas(rois, deltas * CLASS_STD), input_hw)[row]
     return Candidates(xyxy, chances[row, class_id + 1].astype(np.float32), class_id.astype(np.int32))
 
 
-def soft_nms(found: Candidates, iou: float, max_det: int = 100, floor: float = 0.001) -> Tuple[Array, Array]:
+def soft_nms(candidates: Candidates, iou: float, max_det: int = 100, floor: float = 0.001) -> Tuple[Array, Array]:
     """Linear Soft-NMS, class by class: rows that stay, best first, at most `max_det`, and their lowered scores.
 
     A box that overlaps a better one by IoU > `iou` keeps (1 - IoU) of its score; below `floor` it goes.
     """
-    xyxy, scores = found.xyxy.astype(np.float64), found.scores.astype(np.float64)
+    xyxy, scores = candidates.xyxy.astype(np.float64), candidates.scores.astype(np.float64)
     area = np.prod(np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0), 1)
     open_rows = scores > floor
     rows: List[int] = []
@@ -209,12 +209,12 @@ def soft_nms(found: Candidates, iou: float, max_det: int = 100, floor: float = 0
         best = int(np.argmax(np.where(open_rows, scores, -1)))
         rows.append(best)
         open_rows[best] = False
-        rest = np.nonzero(open_rows & (found.class_ids == found.class_ids[best]))[0]
+        rest = np.nonzero(open_rows & (candidates.class_ids == candidates.class_ids[best]))[0]
         low = np.maximum(xyxy[rest, :2], xyxy[best, :2])
         high = np.minimum(xyxy[rest, 2:], xyxy[best, 2:])
         inside = np.prod(np.maximum(high - low, 0), 1)
         overlap = inside / np.maximum(area[rest] + area[best] - inside, 1e-12)
         scores[rest] *= np.where(overlap > iou, 1 - overlap, 1)
         open_rows &= scores > floor
-    kept = np.array(rows, np.int64)
-    return kept, scores[kept].astype(np.float32)
+    chosen = np.array(rows, np.int64)
+    return chosen, scores[chosen].astype(np.float32)

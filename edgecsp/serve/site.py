@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from ..cache.files import nearby
+from ..cache.files import suggest_similar
 from ..errors import EdgecspError, SourceError, UnknownName, UsageError
 from ..pipeline import Settings
 from ..types import Model
@@ -107,7 +107,7 @@ def load(place: Union[str, Path]) -> ServerConfig:
     try:
         text = place.read_text("utf-8")
     except OSError as error:
-        raise SourceError(f"cannot read {place}: {error.strerror}{nearby(place)}") from error
+        raise SourceError(f"cannot read {place}: {error.strerror}{suggest_similar(place)}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{place} is not valid TOML: {error}") from error
     try:
@@ -187,7 +187,7 @@ class _Reader:
             raise self.error(key, str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise self.error(key, f"cannot read {place}: {reason}{nearby(place)}") from error
+            raise self.error(key, f"cannot read {place}: {reason}{suggest_similar(place)}") from error
         if not value_text:
             raise self.error(key, f"{place} is empty")
         return value_text

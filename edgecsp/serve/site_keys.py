@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 from ..backends import recipes
-from ..pipeline import IN_THE_BOX
+from ..pipeline import BUNDLED_MODEL
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
@@ -35,7 +35,7 @@ _EVERY = ConfigKey("number", "minimum seconds between two messages about a strea
 
 KEYS: Dict[str, Dict[str, ConfigKey]] = {
     "": {
-        "model": ConfigKey("text", "a name (edgecsp models list), or an ONNX file", default=IN_THE_BOX),
+        "model": ConfigKey("text", "a name (edgecsp models list), or an ONNX file", default=BUNDLED_MODEL),
         "engine": ConfigKey("text", "see: edgecsp engines", default="auto"),
         "device": ConfigKey("text", "cpu, cuda, or another device of the engine", default="auto"),
         "threads": ConfigKey("whole", "default: one per physical core", 1, 1024),

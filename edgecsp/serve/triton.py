@@ -63,7 +63,7 @@ def repository_name(model: Model) -> str:
 
 def config(model: Model, name: str, *, plan: bool = False, instances: int = 1) -> str:
     """Build config.pbtxt: platform, the graph's tensors with names, types and shapes, instances."""
-    graph = onnx_model.graph_of(model).graph
+    graph = onnx_model.parse_graph(model).graph
     fixed = {const.name for const in graph.initializer}
     inputs = [_tensor(value) for value in graph.input if value.name not in fixed]
     outputs = [_tensor(value) for value in graph.output]

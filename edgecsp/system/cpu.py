@@ -1,4 +1,4 @@
-"""The CPU: how many threads pay here, and what it is. Linux is asked in detail; elsewhere every CPU counts."""
+"""The CPU and the number of threads to use. Details are read on Linux; elsewhere every CPU counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ISA = (
 
 
 def threads(root: Path = ROOT, allowed: Optional[Collection[int]] = None) -> int:
-    """Threads that compute without being in each other's way: physical cores we may use, within a container's quota.
+    """The default number of threads: physical cores of this process, within a container's quota.
 
     `allowed` are the logical CPUs to count among [default: this process's affinity].
     """
@@ -60,18 +60,18 @@ def quota(root: Path = ROOT) -> Optional[float]:
 
     Source: cgroup-v2 `cpu.max`, cgroup-v1 `cpu.cfs_quota_us`. The tightest of the groups up to the root holds.
     """
-    found = []
+    limits = []
     for group in _groups(root):
         words = (_text(group / "cpu.max") or "").split()
         if not words:
             words = [_text(group / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period")]
         # Without a limit, version 2 says "max" and version 1 says -1.
         if len(words) == 2 and all(word.isdigit() and int(word) for word in words):
-            found.append(int(words[0]) / int(words[1]))
-    return min(found, default=None)
+            limits.append(int(words[0]) / int(words[1]))
+    return min(limits, default=None)
 
 
-def throttled(root: Path = ROOT) -> Optional[int]:
+def throttle_count(root: Path = ROOT) -> Optional[int]:
     """How often the quota stopped the control groups above this process; None where none counts that.
 
     Source: cgroup-v2 and -v1 `cpu.stat`, `nr_throttled`.
@@ -85,14 +85,14 @@ def throttled(root: Path = ROOT) -> Optional[int]:
     return sum(counts) if counts else None
 
 
-def overheated(root: Path = ROOT) -> Optional[int]:
+def overheat_count(root: Path = ROOT) -> Optional[int]:
     """How often the cores slowed down for heat since the start; None where they do not count it (x86 of Intel does).
 
     Source: sysfs-devices-system-cpu, `thermal_throttle`.
     """
     folder = root / "sys" / "devices" / "system" / "cpu"
-    said = (_text(place) or "" for place in folder.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
-    counts = [int(text) for text in said if text.isdigit()]
+    texts = (_text(place) or "" for place in folder.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
+    counts = [int(text) for text in texts if text.isdigit()]
     return sum(counts) if counts else None
 
 
@@ -104,11 +104,11 @@ def governor(root: Path = ROOT) -> Optional[str]:
 def mhz(root: Path = ROOT) -> Optional[float]:
     """The fastest clock of the CPUs now; None where the kernel does not say. Source: cpufreq, /proc/cpuinfo."""
     folder = root / "sys" / "devices" / "system" / "cpu"
-    said = (_text(place) or "" for place in folder.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    found = [int(text) / 1e3 for text in said if text.isdigit()]
-    if not found:
-        found = [float(text) for text in _fields("cpu MHz", root) if text.replace(".", "").isdigit()]
-    return max(found, default=None)
+    texts = (_text(place) or "" for place in folder.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
+    clocks = [int(text) / 1e3 for text in texts if text.isdigit()]
+    if not clocks:
+        clocks = [float(text) for text in _fields("cpu MHz", root) if text.replace(".", "").isdigit()]
+    return max(clocks, default=None)
 
 
 def _groups(root: Path) -> Iterator[Path]:
@@ -131,7 +131,7 @@ def isa(root: Path = ROOT) -> Tuple[str, ...]:
 
 
 def name(root: Path = ROOT) -> str:
-    """What the CPU, or the board it is on, calls itself."""
+    """The name of the CPU, or of its board."""
     board = (_text(root / "proc" / "device-tree" / "model") or "").strip("\0")
     return board or _field("model name", root) or platform.processor() or platform.machine()
 
@@ -148,8 +148,8 @@ def _field(key: str, root: Path) -> str:
 
 def _fields(key: str, root: Path) -> Iterator[str]:
     for line in (_text(root / "proc" / "cpuinfo") or "").splitlines():
-        said, _, value = line.partition(":")
-        if said.strip() == key:
+        name, _, value = line.partition(":")
+        if name.strip() == key:
             yield value.strip()
 
 
@@ -160,7 +160,7 @@ def _text(path: Path) -> Optional[str]:
         return None
 
 
-def described() -> List[Tuple[str, object]]:
+def describe() -> List[Tuple[str, object]]:
     """Name, instruction sets, CPUs, cores, quota and default threads of this machine, for people and for JSON."""
     allowed = affinity()
     return [

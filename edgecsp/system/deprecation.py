@@ -53,8 +53,8 @@ class MovedModules:
 
         new = self._moved[module.__name__]
         warn_deprecated(module.__name__, new, remove_in=self._remove_in)
-        found = importlib.import_module(new)
-        module.__dict__.update({"__getattr__": lambda name: getattr(found, name), "__doc__": found.__doc__})
+        target = importlib.import_module(new)
+        module.__dict__.update({"__getattr__": lambda name: getattr(target, name), "__doc__": target.__doc__})
 
 
 def warn_deprecated(old: str, new: str, *, remove_in: str, stacklevel: int = 3) -> None:

@@ -1,4 +1,4 @@
-"""Run a function in a process of its own, so that its death is a sentence and not ours.
+"""Run a function in a child process, so that its crash becomes an error message.
 
     answer = isolated.call("edgecsp.backends._trt_build:serve", {"onnx": "..."}, doing="building a plan")
 
@@ -50,35 +50,35 @@ def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "")
             assert child.stdin is not None
             with suppress(BrokenPipeError), child.stdin:  # dead already: its code says how
                 child.stdin.write(json.dumps({"target": target, "request": request, "level": _level()}).encode())
-            said = _listen(answers)
+            message = _listen(answers)
             code = child.wait()
         finally:  # also on Ctrl-C: nobody would wait for what it builds
             child.kill()
             child.wait()
-    if said is None and code < 0:
-        raise BuildFailed(died(doing, -code, kills, hint))
-    if said is None:
+    if message is None and code < 0:
+        raise BuildFailed(describe_death(doing, -code, kills, hint))
+    if message is None:
         raise RuntimeError(f"{doing}: the process ended with code {code}; its traceback is above")
-    if "error" in said:
-        raise error(*said["error"])
-    answer: Dict[str, Any] = said["answer"]
+    if "error" in message:
+        raise rebuild_error(*message["error"])
+    answer: Dict[str, Any] = message["answer"]
     return answer
 
 
 def serve(handle: int) -> None:
     """The child's side: read a request from stdin, write the log and one answer to the file `handle`, a line each."""
     leave_signals_to_parent()
-    said = json.load(sys.stdin)
-    module, name = said["target"].split(":")
+    request = json.load(sys.stdin)
+    module, name = request["target"].split(":")
     with os.fdopen(handle, "wb", buffering=0) as file:
 
         def send(kind: str, value: Any) -> None:
             file.write(json.dumps({kind: value}).encode() + b"\n")
 
-        _log_to(lambda record: send("log", record), said["level"])
+        _log_to(lambda record: send("log", record), request["level"])
         try:
             function = getattr(importlib.import_module(module), name)
-            send("answer", function(said["request"]))
+            send("answer", function(request["request"]))
         except EdgecspError as raised:
             send("error", [type(raised).__name__, str(raised)])
 
@@ -112,27 +112,27 @@ def leave_signals_to_parent() -> None:
 
 
 def _listen(answers: BinaryIO) -> Optional[Dict[str, Any]]:
-    """Log what the child logs until its answer comes; None when it ended without one."""
+    """Log the child's log records until its answer arrives; None when it ended without one."""
     for line in answers:
         if not line.endswith(b"\n"):
             return None
-        said: Dict[str, Any] = json.loads(line)
-        if "log" not in said:
-            return said
-        name, level, text = said["log"]
+        message: Dict[str, Any] = json.loads(line)
+        if "log" not in message:
+            return message
+        name, level, text = message["log"]
         logging.getLogger(name).log(level, "%s", text)
     return None
 
 
-def error(name: str, text: str) -> EdgecspError:
-    """The error that a child raised, from its class's name and its text."""
+def rebuild_error(name: str, text: str) -> EdgecspError:
+    """Rebuild the error that a child raised, from its class name and message."""
     kind = getattr(errors, name, EdgecspError)
-    made: EdgecspError = (UsageError if kind is UnknownName else kind)(text)
-    return made
+    error: EdgecspError = (UsageError if kind is UnknownName else kind)(text)
+    return error
 
 
-def died(doing: str, number: int, kills: Optional[int], hint: str = "") -> str:
-    """A sentence about a process that a signal ended; `kills` is `memory.kernel_kills` as it was when it began."""
+def describe_death(doing: str, number: int, kills: Optional[int], hint: str = "") -> str:
+    """Describe how a signal ended a process; `kills` is `memory.kernel_kills` from before it started."""
     if number != signal.SIGKILL:
         return f"{doing} crashed with {signal.Signals(number).name} (signal {number}). {hint}".rstrip()
     now = memory.kernel_kills()

@@ -20,7 +20,7 @@ GPUS = ("*.gp10b", "*.ga10b", "*.gv11b", "*.gpu", "*.gm20b")
 
 
 def find(root: Path = ROOT) -> Optional[Board]:
-    """The Jetson that this is; None when it is none."""
+    """Find this machine's Jetson board; None on other machines."""
     compatible = _text(root / "proc" / "device-tree" / "compatible") or ""
     tegra = (root / "etc" / "nv_tegra_release").is_file() or "nvidia,tegra" in compatible
     return Board(root) if tegra else None
@@ -32,7 +32,7 @@ class Board:
 
     root: Path = ROOT
 
-    def described(self) -> Dict[str, Any]:
+    def describe(self) -> Dict[str, Any]:
         """What it is and how it stands now, as JSON."""
         return {
             "model": (_text(self.root / "proc" / "device-tree" / "model") or "").strip("\0"),
@@ -46,58 +46,58 @@ class Board:
 
     def l4t(self) -> Optional[str]:
         """The release of Jetson Linux, "32.7.1"."""
-        said = re.match(
+        text = re.match(
             r"# R(\d+) \(release\), REVISION: ([\d.]+)", _text(self.root / "etc" / "nv_tegra_release") or ""
         )
-        return f"{said[1]}.{said[2]}" if said else None
+        return f"{text[1]}.{text[2]}" if text else None
 
     def mode(self) -> Optional[str]:
         """The power mode as nvpmodel names it, "MAXN (0)"."""
-        said = re.search(r"pmode:0*(\d+)", _text(self.root / "var" / "lib" / "nvpmodel" / "status") or "")
-        if not said:
+        text = re.search(r"pmode:0*(\d+)", _text(self.root / "var" / "lib" / "nvpmodel" / "status") or "")
+        if not text:
             return None
         listed = _text(self.root / "etc" / "nvpmodel.conf") or ""
         for number, name in re.findall(r"^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>", listed, re.MULTILINE):
-            if number == said[1]:
+            if number == text[1]:
                 return f"{name} ({number})"
-        return f"mode {said[1]}"
+        return f"mode {text[1]}"
 
     def clocks_mhz(self) -> Dict[str, Tuple[float, Optional[float]]]:
         """Now and at most, of the first CPU of each cluster, the GPU, and the memory where root asks."""
-        found: Dict[str, Tuple[float, Optional[float]]] = {}
+        clocks: Dict[str, Tuple[float, Optional[float]]] = {}
         cpus = self.root / "sys" / "devices" / "system" / "cpu" / "cpufreq"
         for policy in sorted(cpus.glob("policy[0-9]*")):
-            _clock(found, policy.name.replace("policy", "cpu"), policy, "scaling_{}_freq", 1e3)
+            _clock(clocks, policy.name.replace("policy", "cpu"), policy, "scaling_{}_freq", 1e3)
         for pattern in GPUS:
             for gpu in (self.root / "sys" / "class" / "devfreq").glob(pattern):
-                _clock(found, "gpu", gpu, "{}_freq", 1e6)
+                _clock(clocks, "gpu", gpu, "{}_freq", 1e6)
         emc = _number(self.root / "sys" / "kernel" / "debug" / "bpmp" / "debug" / "clk" / "emc" / "rate")
         if emc is not None:
-            found["emc"] = (emc / 1e6, None)
-        return found
+            clocks["emc"] = (emc / 1e6, None)
+        return clocks
 
     def temperatures_c(self) -> Dict[str, float]:
         """By thermal zone. The PMIC's is left out: it is a constant."""
-        found = {}
+        temperatures = {}
         for zone in sorted((self.root / "sys" / "class" / "thermal").glob("thermal_zone*")):
             name, value = _text(zone / "type"), _number(zone / "temp")
             if name and value is not None and "pmic" not in name.lower():
-                found[name] = value / 1e3
-        return found
+                temperatures[name] = value / 1e3
+        return temperatures
 
     def rails_w(self) -> Dict[str, float]:
         """Watts by rail."""
-        drivers, found = self.root / "sys" / "bus" / "i2c" / "drivers", {}
+        drivers, rails = self.root / "sys" / "bus" / "i2c" / "drivers", {}
         for label in sorted((drivers / "ina3221x").glob("*/iio?device*/rail_name_*")):
             power = _number(label.parent / f"in_power{label.name[-1]}_input")
             if power is not None:
-                found[_text(label) or label.name] = power / 1e3
+                rails[_text(label) or label.name] = power / 1e3
         for label in sorted((drivers / "ina3221").glob("*/hwmon/hwmon*/in[123]_label")):
             volts, amperes = (_number(label.parent / f"{kind}{label.name[2]}_input") for kind in ("in", "curr"))
             name = _text(label)
             if name and name != "NC" and volts is not None and amperes is not None:
-                found[name] = volts * amperes / 1e6
-        return found
+                rails[name] = volts * amperes / 1e6
+        return rails
 
     def watts(self) -> Optional[float]:
         """What the whole board takes now: the rail that all hang on, else the sum of those that do not hang on one."""
@@ -112,29 +112,29 @@ class Board:
 
         It starts again at some 262 kJ. Source: the kernel's Documentation/power/powercap.
         """
-        found = {}
+        joules = {}
         for package in sorted((self.root / "sys" / "class" / "powercap").glob("intel-rapl:*")):
             name, value = _text(package / "name"), _number(package / "energy_uj")
             if name and value is not None and package.name.count(":") == 1:
-                found[name] = value / 1e6
-        return found
+                joules[name] = value / 1e6
+        return joules
 
     def throttling(self) -> Dict[str, int]:
         """Over-current events since the start, and cooling devices at work (fans are none) by their state."""
-        found = {}
+        counts = {}
         for counter in sorted((self.root / "sys" / "class" / "hwmon").glob("hwmon*/oc*_event_cnt")):
             events = _number(counter)
             if events:
-                found[counter.name.replace("_event_cnt", " over-current events")] = int(events)
+                counts[counter.name.replace("_event_cnt", " over-current events")] = int(events)
         for device in sorted((self.root / "sys" / "class" / "thermal").glob("cooling_device*")):
             name, state = _text(device / "type"), _number(device / "cur_state")
             if name and state and "fan" not in name.lower():
-                found[f"{name} state"] = int(state)
-        return found
+                counts[f"{name} state"] = int(state)
+        return counts
 
 
-def throttled(before: Dict[str, int], after: Dict[str, int]) -> Tuple[str, ...]:
-    """What of `Board.throttling` happened between two looks: events that were counted, devices that are at work."""
+def compare_throttling(before: Dict[str, int], after: Dict[str, int]) -> Tuple[str, ...]:
+    """Compare two readings of `Board.throttling`: new events, and active cooling devices."""
     return tuple(name for name, value in after.items() if name.endswith("state") or value > before.get(name, 0))
 
 
@@ -143,37 +143,37 @@ class PowerMeter:
 
     def __init__(self, board: Optional[Board], apart_s: float = 0.1) -> None:
         self._board, self._apart_s = board, apart_s
-        self._seen: List[Tuple[float, float]] = []
+        self._readings: List[Tuple[float, float]] = []
 
     def start(self) -> None:
         """Forget what was seen, and look."""
-        self._seen.clear()
+        self._readings.clear()
         self.tick()
 
     def tick(self) -> None:
         """Look, if the last look is long enough ago."""
         now = time.monotonic()
-        if self._board is None or (self._seen and now - self._seen[-1][0] < self._apart_s):
+        if self._board is None or (self._readings and now - self._readings[-1][0] < self._apart_s):
             return
         watts = self._board.watts()
         if watts is not None:
-            self._seen.append((now, watts))
+            self._readings.append((now, watts))
 
     @property
     def watts(self) -> Optional[float]:
         """The mean of what was seen, each reading counting as long as it stood."""
-        if len(self._seen) < 2:
-            return self._seen[0][1] if self._seen else None
-        spans = [(b[0] - a[0], (a[1] + b[1]) / 2) for a, b in zip(self._seen, self._seen[1:])]
+        if len(self._readings) < 2:
+            return self._readings[0][1] if self._readings else None
+        spans = [(b[0] - a[0], (a[1] + b[1]) / 2) for a, b in zip(self._readings, self._readings[1:])]
         return sum(span * watts for span, watts in spans) / sum(span for span, _ in spans)
 
 
 def _clock(
-    found: Dict[str, Tuple[float, Optional[float]]], name: str, folder: Path, pattern: str, to_mhz: float
+    clocks: Dict[str, Tuple[float, Optional[float]]], name: str, folder: Path, pattern: str, to_mhz: float
 ) -> None:
     now, most = (_number(folder / pattern.format(word)) for word in ("cur", "max"))
     if now is not None:
-        found[name] = (now / to_mhz, None if most is None else most / to_mhz)
+        clocks[name] = (now / to_mhz, None if most is None else most / to_mhz)
 
 
 def _number(path: Path) -> Optional[float]:

@@ -23,15 +23,15 @@ class Memory:
 
 def free(root: Path = ROOT) -> Optional[Memory]:
     """What is free now, the container's limit counted; None where the kernel does not say. Source: proc(5)."""
-    said = _fields(root / "proc" / "meminfo")
-    if "MemAvailable" not in said:
+    fields = _fields(root / "proc" / "meminfo")
+    if "MemAvailable" not in fields:
         return None
-    available = said["MemAvailable"] << 10
+    available = fields["MemAvailable"] << 10
     group = root / "sys" / "fs" / "cgroup"
     most, used = _number(group / "memory.max"), _number(group / "memory.current")
     if most is not None and used is not None:
         available = min(available, max(0, most - used))
-    return Memory(available, said.get("SwapFree", 0) << 10)
+    return Memory(available, fields.get("SwapFree", 0) << 10)
 
 
 def total() -> Optional[int]:
@@ -44,8 +44,8 @@ def total() -> Optional[int]:
 
 def peak(root: Path = ROOT) -> Optional[int]:
     """Bytes that this process had in memory at its fullest; None where the kernel does not say. Source: proc(5)."""
-    said = _fields(root / "proc" / "self" / "status")
-    return said["VmHWM"] << 10 if "VmHWM" in said else None
+    fields = _fields(root / "proc" / "self" / "status")
+    return fields["VmHWM"] << 10 if "VmHWM" in fields else None
 
 
 def kernel_kills(root: Path = ROOT) -> Optional[int]:

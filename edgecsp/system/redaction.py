@@ -62,11 +62,11 @@ def redact(url: str, *, in_path: bool = True) -> str:
 
 def redact_text(text: str) -> str:
     """A text with its URLs redacted, and *** for fields like user-pw=, as GStreamer's pipelines have them."""
-    shown, at = [], 0
-    for found in _URL.finditer(text):
-        shown += [_FIELD.sub(_star, text[at : found.start()]), redact(found[0])]
-        at = found.end()
-    return "".join([*shown, _FIELD.sub(_star, text[at:])])
+    redacted, at = [], 0
+    for match in _URL.finditer(text):
+        redacted += [_FIELD.sub(_star, text[at : match.start()]), redact(match[0])]
+        at = match.end()
+    return "".join([*redacted, _FIELD.sub(_star, text[at:])])
 
 
 class RedactionFilter(logging.Filter):
@@ -100,13 +100,13 @@ def _without_keys(rest: str) -> str:
     """The part of a URL behind its scheme, with *** for the path's segments that look like keys."""
     end = min((at for at in (rest.find("?"), rest.find("#")) if at >= 0), default=len(rest))
     host, *segments = rest[:end].split("/")
-    shown = [host]
+    redacted = [host]
     for number, segment in enumerate(segments):
         is_file = number == len(segments) - 1 and bool(re.search(r"\.[A-Za-z]\w{1,4}$", segment))
         follows = number > 0 and bool(_NAMED_SEGMENT.fullmatch(segments[number - 1]))
         is_key = bool(segment) and not is_file and "=" not in segment and (follows or is_random(segment))
-        shown.append("***" if is_key else segment)
-    return "/".join(shown) + rest[end:]
+        redacted.append("***" if is_key else segment)
+    return "/".join(redacted) + rest[end:]
 
 
 def is_random(word: str) -> bool:

@@ -19,8 +19,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def _escape(found: Match[str]) -> str:
-    sign = found[0]
+def _escape(match: Match[str]) -> str:
+    sign = match[0]
     if sign in _NAMED:
         return _NAMED[sign]
     return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import numpy as np
 
 from ..bench.accuracy import Predictions
-from ..bench.accuracy.confusion import IGNORED, matches
+from ..bench.accuracy.confusion import IGNORED, match_boxes
 from ..types import Array
 
 GRID = np.linspace(0, 1, 101)
@@ -30,10 +30,10 @@ def judge(found: Predictions) -> Judged:
     """Match detections with boxes of their class at an IoU of 0.5, image by image."""
     scores, right, ids = [np.zeros(0, np.float32)], [np.zeros(0, bool)], [np.zeros(0, np.int64)]
     objects = np.zeros(len(found.data.names), np.int64)
-    for image, detections in zip(found.pictures, found.detections):
+    for image, detections in zip(found.images, found.detections):
         boxes = image.boxes
         able = detections[detections.scores >= LEAST]
-        of = matches(boxes, able).of_found
+        of = match_boxes(boxes, able).of_detections
         is_right = of >= 0
         is_right[is_right] = boxes.class_ids[of[is_right]] == able.class_ids[is_right]
         counted = of != IGNORED

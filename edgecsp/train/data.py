@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..bench.accuracy import check, look
-from ..bench.accuracy.truth import Boxes, Data, Picture
+from ..bench.accuracy import check, inspection
+from ..bench.accuracy.truth import Boxes, Data, LabelledImage
 from ..errors import SourceError, Stopped, UsageError
 from ..system import cpu
 from ..system.progress import NO_PROGRESS, Progress
@@ -36,10 +36,10 @@ SPARE = 1.25  # images are kept this much larger than the network's input, so th
 
 def read_image(path: str) -> Optional[Array]:
     """An image as (h, w, 3) uint8 BGR, upright, the pixels that `run` and `val` see; None where it cannot be read."""
-    return look.read(path)[1]
+    return inspection.read_image(path)[1]
 
 
-_Read = Tuple[look.ImageInspection, Optional[Sample]]
+_Read = Tuple[inspection.ImageInspection, Optional[Sample]]
 
 
 class Images:
@@ -53,10 +53,10 @@ class Images:
         self._store = store
         self._side, self._rows = int(side * SPARE), []
         self._kept: List[Sample] = []
-        self.looks: List[look.ImageInspection] = []
+        self.looks: List[inspection.ImageInspection] = []
         self.sizes: List[Array] = []  # (N, 2) each: widths and heights of its boxes in shares of the sides
         with ThreadPoolExecutor(cpu.threads()) as pool:
-            for row, (seen, sample) in zip(data.pictures, _ahead(pool, self._read, data.pictures)):
+            for row, (seen, sample) in zip(data.images, _ahead(pool, self._read, data.images)):
                 self.looks.append(seen)
                 progress.advance()
                 if sample is None:
@@ -71,7 +71,7 @@ class Images:
             store.seal()
         if not self._rows:
             first = next((seen.problem for seen in self.looks), "")
-            raise SourceError(f"none of the {len(data.pictures)} images of {data.name} can be read; the first: {first}")
+            raise SourceError(f"none of the {len(data.images)} images of {data.name} can be read; the first: {first}")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -91,12 +91,12 @@ class Images:
         if self._store is not None:
             self._store.close()
 
-    def _read(self, row: Picture) -> _Read:
-        seen, image = look.read(row.path)
+    def _read(self, row: LabelledImage) -> _Read:
+        seen, image = inspection.read_image(row.path)
         if image is None:
             return seen, None
         h, w = image.shape[:2]
-        boxes = row.sized((h, w)).boxes
+        boxes = row.with_size((h, w)).boxes
         factor = min(1.0, self._side / max(h, w))
         if factor < 1:
             sides = (max(1, round(w * factor)), max(1, round(h * factor)))
@@ -109,7 +109,7 @@ class Images:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, read: Callable[[Picture], _Read], rows: Sequence[Picture], count: int = 32
+    pool: ThreadPoolExecutor, read: Callable[[LabelledImage], _Read], rows: Sequence[LabelledImage], count: int = 32
 ) -> Iterator[_Read]:
     """The rows read in their order, no more than `count` ahead: decoded images are large."""
     waiting: Deque[Future[_Read]] = deque()
@@ -147,10 +147,8 @@ def read_images(data: Data, judge: Data, side: int, cache: Optional[str], folder
     The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box, `Stopped` once `stop`
     is set.
     """
-    store = open_store(
-        cache, len(data.pictures), int(side * SPARE), folder, distributed.rank(), distributed.local_size()
-    )
-    images = Images(data, side, store, _Reading("read", len(data.pictures), stop))
+    store = open_store(cache, len(data.images), int(side * SPARE), folder, distributed.rank(), distributed.local_size())
+    images = Images(data, side, store, _Reading("read", len(data.images), stop))
     if not distributed.rank():
         for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
             LOG.info("%s", line)

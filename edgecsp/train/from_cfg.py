@@ -32,7 +32,7 @@ def entry(name: str, text: str) -> zoo.Entry:
     heads = [head for _, head in net.heads if isinstance(head, Yolo)]
 
     def build(net: Net, head: Callable[[Tensor], None]) -> None:
-        layers.lay(net, sections[1:], head)
+        layers.add_sections(net, sections[1:], head)
 
     # darknet lets heads share an anchor; here each has its own, the larger ones at the larger strides.
     order = sorted(range(len(heads)), key=lambda i: heads[i].stride)
@@ -89,9 +89,9 @@ def _check_head(conv: cfg.Section, yolo: cfg.Section) -> None:
     found = [
         f"{key}={value}"
         for key, value, fits in (
-            ("size", conv.text("size", "1"), conv.whole("size", 1) == 1),
-            ("stride", conv.text("stride", "1"), conv.whole("stride", 1) == 1),
-            ("groups", conv.text("groups", "1"), conv.whole("groups", 1) == 1),
+            ("size", conv.text("size", "1"), conv.integer("size", 1) == 1),
+            ("stride", conv.text("stride", "1"), conv.integer("stride", 1) == 1),
+            ("groups", conv.text("groups", "1"), conv.integer("groups", 1) == 1),
             ("batch_normalize", conv.text("batch_normalize", "0"), not conv.flag("batch_normalize")),
             ("activation", conv.text("activation", "logistic"), conv.text("activation").lower() == "linear"),
         )
@@ -102,7 +102,7 @@ def _check_head(conv: cfg.Section, yolo: cfg.Section) -> None:
 
 
 def _wrong(section: cfg.Section, key: str, message: str) -> UsageError:
-    return UsageError(str(section.wrong(message, key)))
+    return UsageError(str(section.error(message, key)))
 
 
 def _stride(net: Net) -> int:

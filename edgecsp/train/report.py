@@ -17,8 +17,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from ..bench.accuracy import Predictions, Score, confusion, worst
-from ..bench.accuracy.worst import Bad, drawn
+from ..bench.accuracy import Predictions, Score, count_confusions, find_worst
+from ..bench.accuracy.worst import ImageMistakes, draw_comparison
 from ..cache import files
 from ..errors import SourceError
 from ..media import html
@@ -40,17 +40,17 @@ Row = Dict[str, Any]
 
 def details(found: Predictions, judged: Judged, score: Score, conf: float) -> Row:
     """What the page shows of an epoch's validation, as JSON has it; `conf` is the confidence threshold of best F1."""
-    matrix = confusion(found, conf)
+    matrix = count_confusions(found, conf)
     return {
         "conf": conf,
         "classes": [
-            {"name": each.name, "boxes": each.objects, "images": each.pictures, "AP": each.ap, "AP50": each.ap50}
+            {"name": each.name, "boxes": each.objects, "images": each.images, "AP": each.ap, "AP50": each.ap50}
             for each in score.classes
         ],
         "curves": curves(judged),
         "confusion": matrix.matrix.tolist(),
         "mistakes": matrix.mistakes()[:10],
-        "worst": [made for each in worst(found, conf, WORST) for made in _image(each, found.data.names)],
+        "worst": [made for each in find_worst(found, conf, WORST) for made in _image(each, found.data.names)],
     }
 
 
@@ -253,12 +253,12 @@ def _worst(details: Row) -> str:
     )
 
 
-def _image(bad: Bad, names: Sequence[str]) -> List[Row]:
+def _image(bad: ImageMistakes, names: Sequence[str]) -> List[Row]:
     """An image with its truth and its detections side by side; [] for one that has vanished meanwhile."""
     import cv2
 
     try:
-        image = drawn(bad, names)
+        image = draw_comparison(bad, names)
     except SourceError:
         return []
     height, width = image.shape[:2]
@@ -267,7 +267,7 @@ def _image(bad: Bad, names: Sequence[str]) -> List[Row]:
     done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
     caption = f"{bad.missed} missed, {bad.confused} of another class, {bad.false} where nothing is"
     made = {
-        "file": Path(bad.picture.path).name,
+        "file": Path(bad.image.path).name,
         "caption": caption,
         "width": image.shape[1],
         "height": image.shape[0],

@@ -46,7 +46,7 @@ def save(model: Model, network: Network, cfg: str, images: List[Array], folder: 
         floats = io.BytesIO()
         weights.write(floats, network.floats())
         contents.update(zip(pair, (cfg.encode(), floats.getvalue())))
-    with files.together(contents) as parts:
+    with files.atomic_group(contents) as parts:
         written = importers.parse(parts[onnx].path.read_bytes())
         found = tuple(Agreement(name, compare(written, network, images, name)) for name in engines())
         wrong = [each for each in found if not each.difference <= CLOSE]

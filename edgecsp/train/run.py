@@ -251,8 +251,8 @@ class _Run:
             "teacher": teaching.to_dict(),
             "data": {
                 "name": self._learn.name,
-                "train_images": len(self._learn.pictures),
-                "val_images": len(self._judge.pictures),
+                "train_images": len(self._learn.images),
+                "val_images": len(self._judge.images),
                 "digest": digest(self._learn, self._judge),
                 "train_boxes": self._learn.counts,
             },
@@ -322,7 +322,7 @@ class _Run:
     def validate(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
         found = Predictions(self._judge)
-        progress = LoggedProgress("validated", len(self._judge.pictures))
+        progress = LoggedProgress("validated", len(self._judge.images))
         score = validate(self.trainer.average, found, self._spec, self.trainer.device, progress)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
         epoch = self.trainer.step // self.each
@@ -382,7 +382,7 @@ class _Run:
 
 
 def _some_images(data: Data, count: int = 4) -> List[Array]:
-    images = (read_image(row.path) for row in data.pictures[: 4 * count])
+    images = (read_image(row.path) for row in data.images[: 4 * count])
     return [image for image in images if image is not None][:count]
 
 

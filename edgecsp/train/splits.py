@@ -24,20 +24,20 @@ def split(
             val = read(data, split="val")
         except NoSplit:
             val = None
-        if val is not None and {row.path for row in val.pictures} & {row.path for row in learn.pictures}:
+        if val is not None and {row.path for row in val.images} & {row.path for row in learn.images}:
             val = None
     if val is None:
         if not 0 < share < 1:
             raise UsageError(f"val_split {share:g}: above 0 and below 1, for {learn.name} has no validation images")
-        count = len(learn.pictures)
+        count = len(learn.images)
         held = max(1, round(count * share))
         if held >= count:
             raise UsageError(f"{learn.name} has {count} image(s); training needs one to learn from and one to judge by")
         chosen = set(np.random.default_rng((seed, 3)).permutation(count)[:held].tolist())
-        val = replace(learn, pictures=tuple(row for i, row in enumerate(learn.pictures) if i in chosen))
-        learn = replace(learn, pictures=tuple(row for i, row in enumerate(learn.pictures) if i not in chosen))
+        val = replace(learn, images=tuple(row for i, row in enumerate(learn.images) if i in chosen))
+        learn = replace(learn, images=tuple(row for i, row in enumerate(learn.images) if i not in chosen))
     if classes:
-        learn, val = learn.only(classes), val.only(classes)
+        learn, val = learn.select_classes(classes), val.select_classes(classes)
     if learn.names != val.names:
         raise UsageError(
             f"the classes of train and val differ: {', '.join(learn.names)} against {', '.join(val.names)}"
@@ -48,9 +48,9 @@ def split(
 def as_one(data: Data) -> Data:
     """All classes as one, "object"."""
     rows = tuple(
-        replace(row, boxes=replace(row.boxes, class_ids=np.zeros_like(row.boxes.class_ids))) for row in data.pictures
+        replace(row, boxes=replace(row.boxes, class_ids=np.zeros_like(row.boxes.class_ids))) for row in data.images
     )
-    return replace(data, names=("object",), category_ids=(1,), pictures=rows)
+    return replace(data, names=("object",), category_ids=(1,), images=rows)
 
 
 def digest(*parts: Data) -> str:
@@ -58,7 +58,7 @@ def digest(*parts: Data) -> str:
     made = hashlib.sha256()
     for data in parts:
         made.update(repr(data.names).encode())
-        for row in data.pictures:
+        for row in data.images:
             made.update(os.fsencode(Path(row.path).name))
             made.update(row.boxes.xywh.tobytes() + row.boxes.class_ids.tobytes())
             if row.boxes.crowd.any():

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from .. import zoo
-from ..bench.accuracy.names import key
-from ..cache.files import nearby
+from ..bench.accuracy.names import normalize
+from ..cache.files import suggest_similar
 from ..errors import BadModel, BadWeights, SourceError, UsageError
 from ..graph.labels import COCO
 from ..graph.layers import Net
@@ -45,8 +45,8 @@ class Start:
 
     def shared(self, labels: Sequence[str]) -> Dict[int, int]:
         """Which of its classes each of `labels` is, by their places; those that it lacks are left out."""
-        own = {key(label): place for place, label in enumerate(self.labels)}
-        return {place: own[key(label)] for place, label in enumerate(labels) if key(label) in own}
+        own = {normalize(label): place for place, label in enumerate(self.labels)}
+        return {place: own[normalize(label)] for place, label in enumerate(labels) if normalize(label) in own}
 
     def anchors(self, labels: Sequence[str], masks: Sequence[Sequence[int]]) -> Anchors:
         """Its heads' anchors in the order of `masks`, if it knows one of `labels`; () otherwise."""
@@ -97,10 +97,10 @@ def find(wanted: Optional[str], entry: Optional[zoo.Entry]) -> Start:
         return _of_darknet(path, entry)
     if wanted in zoo.names():
         net = zoo.net(wanted)
-        state = Network(net).load(zoo.shipped_weights(wanted)).state_dict()
+        state = Network(net).load(zoo.bundled_weights(wanted)).state_dict()
         return Start(f"the weights of {wanted}", state, net, zoo.get(wanted).labels)
     raise SourceError(
-        f"there are no weights at {wanted}{nearby(path)}; --weights takes a run's folder, a .weights file, "
+        f"there are no weights at {wanted}{suggest_similar(path)}; --weights takes a run's folder, a .weights file, "
         "the name of a model with weights (edgecsp models list), or none"
     )
 
@@ -146,7 +146,7 @@ def _of_run(path: Path) -> Start:
 def _of_darknet(path: Path, entry: zoo.Entry) -> Start:
     """A .weights file of the same model; how many classes its heads have follows from its length."""
     if not path.is_file():
-        raise SourceError(f"no weights file at {path}{nearby(path)}")
+        raise SourceError(f"no weights file at {path}{suggest_similar(path)}")
     one, two = (entry.net(classes=n).floats for n in (1, 2))
     size = path.stat().st_size
     for header in (20, 16):

@@ -16,9 +16,9 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from ..bench.accuracy import Boxes, Data, Picture
-from ..bench.accuracy.lists import pictures
-from ..bench.accuracy.names import key
+from ..bench.accuracy import Boxes, Data, LabelledImage
+from ..bench.accuracy.lists import list_images
+from ..bench.accuracy.names import normalize
 from ..errors import SourceError, UnknownName, UsageError
 from ..importers import darknet
 from ..types import Array, Model
@@ -54,7 +54,7 @@ class Teaching:
         """What to learn from, with what the teachers add, and what to judge by, of the same classes: see `teach`."""
         models = [open_model(spec) for spec in self.models]
         learn, judge, lacking = widen(learn, judge, classes, models)
-        known = [row.path for data in (learn, judge) for row in data.pictures]
+        known = [row.path for data in (learn, judge) for row in data.images]
         images = unlabelled_images(self.unlabelled, known)
         return teach(learn, lacking, models, images, floor, folder, stop), judge
 
@@ -83,7 +83,7 @@ def unlabelled_images(wanted: Sequence[str], known: Sequence[str]) -> List[str]:
     found: List[str] = []
     for each in wanted:
         if Path(each).exists():
-            files = list(pictures(Path(each)).files)
+            files = list(list_images(Path(each)).files)
         else:
             files = sorted(glob.glob(each, recursive=True))
         if not files:
@@ -102,14 +102,14 @@ def widen(learn: Data, judge: Data, classes: Sequence[str], models: Sequence[Mod
     """
     if not classes:
         return learn, judge, []
-    own = {key(name): name for name in learn.names}
-    taught = {key(label): label for model in models for label in model.labels}
+    own = {normalize(name): name for name in learn.names}
+    taught = {normalize(label): label for model in models for label in model.labels}
     for word in classes:
-        if key(word) not in own and key(word) not in taught:
+        if normalize(word) not in own and normalize(word) not in taught:
             raise UnknownName(f"class of {learn.name} or its teacher", word, {*learn.names, *taught.values()})
-    both = [own[key(word)] for word in classes if key(word) in own]
-    more = list(dict.fromkeys(taught[key(word)] for word in classes if key(word) not in own))
-    learn, judge = (_with(data.only(both), more) for data in (learn, judge))
+    both = [own[normalize(word)] for word in classes if normalize(word) in own]
+    more = list(dict.fromkeys(taught[normalize(word)] for word in classes if normalize(word) not in own))
+    learn, judge = (_with(data.select_classes(both), more) for data in (learn, judge))
     return learn, judge, list(range(len(learn.names) - len(more), len(learn.names)))
 
 
@@ -138,8 +138,8 @@ def teach(
             f"the teacher has nothing to add: {learn.name} boxes all of its classes; give it images that nobody has "
             "labelled, --unlabelled FOLDER, or with --classes a class that it knows and the data lacks"
         )
-    rows = list(learn.pictures)
-    fresh = [Picture(path, path, Boxes.of([])) for path in unlabelled]
+    rows = list(learn.images)
+    fresh = [LabelledImage(path, path, Boxes.from_rows([])) for path in unlabelled]
     counts = [0, 0]
     knows: Set[int] = set()
     for model in models:
@@ -152,13 +152,13 @@ def teach(
         fresh = [_taught(row, found[row.path], ids, floor, counts) for row in fresh if row.path in found]
     _warn(learn, knows, lacking, bool(fresh))
     LOG.info("teachers label %d boxes, and %d that they are not sure of are ignored", *counts)
-    return replace(learn, pictures=(*rows, *fresh))
+    return replace(learn, images=(*rows, *fresh))
 
 
 def class_map(model: Model, data: Data) -> Array:
     """For each class of a teacher the class of the data of its name, -1 for none. Raises `UsageError` for no common."""
-    numbers = {key(name): i for i, name in enumerate(data.names)}
-    ids = np.array([numbers.get(key(label), -1) for label in model.labels], np.int64)
+    numbers = {normalize(name): i for i, name in enumerate(data.names)}
+    ids = np.array([numbers.get(normalize(label), -1) for label in model.labels], np.int64)
     if (ids < 0).all():
         raise UsageError(
             f"the teacher {model.name} knows none of the classes to learn. It knows: {', '.join(model.labels)}. "
@@ -174,12 +174,12 @@ def _warn(data: Data, knows: Set[int], lacking: Sequence[int], fresh: bool) -> N
         LOG.warning("no teacher knows %s: unlabelled images count as holding none", ", ".join(unknown))
 
 
-def _taught(row: Picture, seen: Optional[Sighting], ids: Array, floor: float, counts: List[int]) -> Picture:
+def _taught(row: LabelledImage, seen: Optional[Sighting], ids: Array, floor: float, counts: List[int]) -> LabelledImage:
     """An image with a teacher's boxes beside its own; `ids` are the data's classes by the teacher's, -1 for none."""
     if seen is None:
         return row
     classes = ids[seen.class_ids]
-    own = row.sized(seen.hw)
+    own = row.with_size(seen.hw)
     new = (classes >= 0) & ~_is_labelled(own.boxes, seen.xyxy, classes)
     if not new.any():
         return row

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ..bench.accuracy import Predictions, Score, score
-from ..bench.accuracy.found import CONF
-from ..bench.accuracy.truth import Picture
+from ..bench.accuracy.predictions import CONF
+from ..bench.accuracy.truth import LabelledImage
 from ..processing import decode, nms, preprocess
 from ..system.progress import NO_PROGRESS, Progress
 from ..types import Array, Detections, Input
@@ -28,8 +28,8 @@ def validate(network: Network, found: Predictions, spec: Input, device: str, pro
     model, as far as bfloat16 allows.
     """
     network.eval()
-    for begin in range(0, len(found.data.pictures), BATCH):
-        rows = [(row, read_image(row.path)) for row in found.data.pictures[begin : begin + BATCH]]
+    for begin in range(0, len(found.data.images), BATCH):
+        rows = [(row, read_image(row.path)) for row in found.data.images[begin : begin + BATCH]]
         detect(network, [(row, image) for row, image in rows if image is not None], spec, device, found)
         progress.advance(BATCH)
     return score(found)
@@ -37,7 +37,7 @@ def validate(network: Network, found: Predictions, spec: Input, device: str, pro
 
 @torch.no_grad()
 def detect(
-    network: Network, rows: Sequence[Tuple[Picture, Array]], spec: Input, device: str, found: Predictions
+    network: Network, rows: Sequence[Tuple[LabelledImage, Array]], spec: Input, device: str, found: Predictions
 ) -> None:
     """Add the boxes of some images, (picture, image) each, to `found`."""
     if not rows:
@@ -52,5 +52,5 @@ def detect(
         candidates = decode.boxes(heads, [out[i : i + 1] for out in arrays], spec.hw, CONF)
         kept = nms.keep(candidates, 0.45, max_det=_MOST, input_hw=spec.hw)
         boxes = geometry.to_picture(candidates.xyxy[kept])
-        sized = row.sized((image.shape[0], image.shape[1]))
+        sized = row.with_size((image.shape[0], image.shape[1]))
         found.add(sized, Detections(boxes, candidates.scores[kept], candidates.class_ids[kept], found.data.names))

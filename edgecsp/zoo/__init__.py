@@ -30,31 +30,21 @@ from ._packed import PackedWeights, record_of
 from ._record import Entry, PublicWeights, PublishedRow, Trained
 
 __all__ = [
-    "Entry",
-    "PublishedRow",
-    "Trained",
-    "PublicWeights",
-    "get",
-    "made_from",
-    "model",
-    "names",
-    "net",
-    "record",
-    "shipped",
-    "shipped_weights",
-]
+    "Entry", "PublicWeights", "PublishedRow", "Trained", "bundled_weights", "get", "load_bundled", "model", "names",
+    "net", "record", "source_digest",
+]  # fmt: skip
 
 
 @functools.lru_cache(maxsize=None)
 def _entries() -> Mapping[str, Entry]:
-    found: Dict[str, Entry] = {}
+    entries: Dict[str, Entry] = {}
     for module in pkgutil.iter_modules(__path__):
         if module.ispkg or module.name.startswith("_"):
             continue
         for entry in importlib.import_module(f"{__name__}.{module.name}").MODELS:
-            assert entry.name not in found, f"two models are called {entry.name}"
-            found[entry.name] = entry
-    return found
+            assert entry.name not in entries, f"two models are called {entry.name}"
+            entries[entry.name] = entry
+    return entries
 
 
 def names() -> Tuple[str, ...]:
@@ -63,7 +53,7 @@ def names() -> Tuple[str, ...]:
 
 
 def get(name: str) -> Entry:
-    """A model's record. Raises `UnknownName`."""
+    """Return a model's record. Raises `UnknownName`."""
     if name not in _entries():
         raise UnknownName("model", name, names())
     return _entries()[name]
@@ -111,43 +101,43 @@ def model(
     if not labels:
         raise UsageError(f"{name} needs at least one label")
     labels = tuple(labels)
-    made = entry.net(hw, len(labels), anchors, masks)
-    said = {**entry.origin(), **(origin or {})}
+    first_stage = entry.net(hw, len(labels), anchors, masks)
+    origin_fields = {**entry.origin(), **(origin or {})}
     if isinstance(weights, RandomWeights):
-        said["weights"] = "random"
+        origin_fields["weights"] = "random"
     built = onnx_model.build(
-        made,
+        first_stage,
         weights,
         name=name,
         labels=labels,
-        input=entry.input(made),
+        input=entry.input(first_stage),
         conf=entry.conf,
         iou=entry.iou,
         nms_beta=entry.nms_beta,
-        origin=said,
+        origin=origin_fields,
     )
     if entry.second is None:
         return built
     judge = onnx_model.build(
-        entry.second(len(labels)), weights, name=f"{name}-second", labels=labels, batch=entry.rois, origin=said
+        entry.second(len(labels)), weights, name=f"{name}-second", labels=labels, batch=entry.rois, origin=origin_fields
     )
     return onnx_model.with_second(built, judge)
 
 
-def shipped(name: str) -> Model:
+def load_bundled(name: str) -> Model:
     """A model whose weights come with the package. Raises `UnknownName`, and `UsageError` where none do."""
     weights = PackedWeights(_packed_file(name))
-    told = {key: str(weights.record[key]) for key in ("trained", "scenes", "commit", "licence")}
-    return model(name, weights, origin={"weights": "in the box", **told})
+    origin = {key: str(weights.record[key]) for key in ("trained", "scenes", "commit", "licence")}
+    return model(name, weights, origin={"weights": "in the box", **origin})
 
 
-def shipped_weights(name: str) -> PackedWeights:
+def bundled_weights(name: str) -> PackedWeights:
     """The floats of weights that come with the package, in darknet's order. Raises as `shipped` does."""
     return PackedWeights(_packed_file(name))
 
 
-def made_from(name: str) -> str:
-    """A digest of all that decides what `shipped` gives: the weights, and the code that lays the layers.
+def source_digest(name: str) -> str:
+    """Digest everything that determines `load_bundled`'s result: the weights, and the code that builds the layers.
 
     Raises as `shipped` does.
     """
@@ -165,7 +155,7 @@ def record(name: str) -> Dict[str, Any]:
 
 
 def _packed_file(name: str) -> Path:
-    place = get(name).shipped
+    place = get(name).bundled
     if place is None:
         raise UsageError(f"no weights of {name} come with edgecsp")
     return place

@@ -83,22 +83,22 @@ def csp(
     x: Tensor,
     block: Block,
     *,
-    kept: int,
+    part_width: int,
     through: int,
     out: int,
     act: str = "leaky",
     split_act: str = "",
-    kept_first: bool = False,
+    part_first: bool = False,
 ) -> Tensor:
     """A cross stage partial stage with its split written as two 1x1 convolutions, as the published cfgs have it.
 
-    One part is `kept` as it is, the other goes `through` the block and its partial transition (a 1x1 of the
-    block's own width); both are joined (the block's part first, unless `kept_first`) and mixed to `out`.
+    `part_width` channels stay as they are, the others go `through` the block and its partial transition (a 1x1 of
+    the block's own width); both are joined (the block's part first, unless `part_first`) and mixed to `out`.
     """
-    aside = net.conv(x, kept, 1, act=split_act or act)
+    aside = net.conv(x, part_width, 1, act=split_act or act)
     y = block(net.conv(x, through, 1, act=split_act or act))
     y = net.conv(y, y.c, 1, act=act)
-    return net.conv(net.concat(aside, y) if kept_first else net.concat(y, aside), out, 1, act=act)
+    return net.conv(net.concat(aside, y) if part_first else net.concat(y, aside), out, 1, act=act)
 
 
 def csp_half(net: Net, x: Tensor, block: Block) -> Tensor:
@@ -137,7 +137,7 @@ def cspdarknet53(net: Net, act: str, *, partial_first: bool = True) -> Taps:
         else:
             # The first stage keeps its full width in both parts, the others split it.
             part = n if first else n // 2
-            x = csp(net, x, _units(net, n // 2, units, act), kept=part, through=part, out=n, act=act)
+            x = csp(net, x, _units(net, n // 2, units, act), part_width=part, through=part, out=n, act=act)
         taps.append(x)
     return taps[2], taps[3], taps[4]
 
@@ -155,7 +155,7 @@ def cspresnext50(net: Net) -> Taps:
             x = net.conv(x, n, 3, stride=2, groups=32)
         split_act = "linear" if n in (256, 512) else "leaky"
         through = 64 if n == 128 else n
-        x = csp(net, x, _grouped(net, n, units), kept=n, through=through, out=2 * n, split_act=split_act)
+        x = csp(net, x, _grouped(net, n, units), part_width=n, through=through, out=2 * n, split_act=split_act)
         taps.append(x)
     return taps[1], taps[2], taps[3]
 

@@ -24,9 +24,9 @@ class PackedWeights:
 
     def __init__(self, path: Path) -> None:
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-                self._kernels, self._rest = held["kernels"], held["rest"]
-                self.record: Dict[str, Any] = json.loads(held["record"].tobytes())
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+                self._kernels, self._rest = content["kernels"], content["rest"]
+                self.record: Dict[str, Any] = json.loads(content["record"].tobytes())
         except (OSError, ValueError, KeyError, EOFError, AttributeError, BadZipFile) as error:
             raise BadWeights(f"{path.name} does not hold packed weights: {error}") from error
         self._at = {"kernels": 0, "rest": 0}
@@ -52,12 +52,12 @@ def pack(file: BinaryIO, parts: Iterable[Tuple[str, Array]], record: Mapping[str
         packed = np.concatenate(kernels).astype(np.float16)
     if not np.isfinite(packed).all():
         raise BadWeights("a kernel is too large for half precision")
-    said = np.frombuffer(json.dumps(record, indent=1).encode(), np.uint8)
-    np.savez_compressed(file, kernels=packed, rest=np.concatenate(rest).astype(np.float32), record=said)
+    record_bytes = np.frombuffer(json.dumps(record, indent=1).encode(), np.uint8)
+    np.savez_compressed(file, kernels=packed, rest=np.concatenate(rest).astype(np.float32), record=record_bytes)
 
 
 def record_of(path: Path) -> Dict[str, Any]:
     """A packed file's record; its weights are not read."""
-    with np.load(path, allow_pickle=False) as held:
-        said: Dict[str, Any] = json.loads(held["record"].tobytes())
-    return said
+    with np.load(path, allow_pickle=False) as content:
+        record: Dict[str, Any] = json.loads(content["record"].tobytes())
+    return record

@@ -43,7 +43,7 @@ class PublishedRow:
 
 
 class Cost(NamedTuple):
-    """BFLOPs of one picture; convolution weights; every float that is stored."""
+    """BFLOPs of one image; convolution weights; every float that is stored."""
 
     bflops: float
     weights: int
@@ -74,7 +74,7 @@ class PublicWeights:
         return "", ""
 
     @property
-    def pinned(self) -> bool:
+    def is_pinned(self) -> bool:
         """Whether a digest is known beforehand."""
         return bool(self.digest[1])
 
@@ -139,7 +139,7 @@ class Entry:
     std: Tuple[float, float, float] = (1.0, 1.0, 1.0)
     weights: Optional[PublicWeights] = None
     labels: Tuple[str, ...] = ()
-    shipped: Optional[Path] = None
+    bundled: Optional[Path] = None
     trained: Optional[Trained] = None
     stride: int = 32
 
@@ -175,7 +175,7 @@ class Entry:
         hw = hw or (self.size, self.size)
         if any(side < self.stride or side % self.stride for side in hw):
             raise UsageError(
-                f"{self.name} cannot take pictures of {hw[1]}x{hw[0]}: both sides must be multiples of {self.stride}"
+                f"{self.name} cannot take images of {hw[1]}x{hw[0]}: both sides must be multiples of {self.stride}"
             )
         classes = self.classes if classes is None else classes
         if classes < 1:
@@ -203,7 +203,7 @@ class Entry:
         return Detect(net, classes, anchors, masks, scale_xy or self.scale_xy, self.new_coords)
 
     def input(self, net: Net) -> Input:
-        """How a picture becomes the input of this model's `net`."""
+        """How an image becomes the input of this model's `net`."""
         return Input((net.input.h, net.input.w), self.resize, "rgb", self.scale, self.mean, self.std)
 
     def cost(self, hw: Optional[Tuple[int, int]] = None) -> Cost:

@@ -1,4 +1,4 @@
-"""The model in the box: the paper's fastest detector, trained to find machine-readable codes.
+"""The bundled model: the paper's fastest detector, trained to find machine-readable codes.
 
 `codes.npz` beside this file holds its weights and how they were made (calib/README.md has the recipe).
 """
@@ -12,7 +12,7 @@ from . import csp_ref
 from ._packed import record_of
 from ._record import Entry, Trained
 
-SHIPPED = Path(__file__).with_name("codes.npz")
+PACKED = Path(__file__).with_name("codes.npz")
 
 
 def entry(path: Path) -> Entry:
@@ -30,9 +30,9 @@ def entry(path: Path) -> Entry:
         masks=tuple(tuple(mask) for mask in record["masks"]),
         scale_xy=tuple(record.get("scale_xy", ())),
         labels=tuple(record["labels"]),
-        shipped=path,
+        bundled=path,
         trained=Trained.of_packed(record),
     )
 
 
-MODELS = (entry(SHIPPED),)
+MODELS = (entry(PACKED),)

@@ -35,7 +35,7 @@ def backbone(net: Net, layers: Stage, top: int) -> Taps:
         if stage:
             x = pool(net, x)
         half = x.c // 2
-        x = csp(net, x, _block(net, layers, stage), kept=half, through=half, out=2 * x.c, kept_first=True)
+        x = csp(net, x, _block(net, layers, stage), part_width=half, through=half, out=2 * x.c, part_first=True)
         taps.append(x)
     last = net.conv(net.maxpool(x, 2, 1), 512, top)
     return taps[1], taps[2], net.shortcut(last, x, "leaky")

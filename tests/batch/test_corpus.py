@@ -14,7 +14,7 @@ from support.repository import REPO
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed (edgecsp[ray])")
 
 from edgecsp import batch  # noqa: E402 - it is skipped where it cannot be tested
-from edgecsp.batch.shards import PICTURE, VIDEO  # noqa: E402
+from edgecsp.batch.shards import IMAGE, VIDEO  # noqa: E402
 from edgecsp.errors import SourceError  # noqa: E402
 
 
@@ -55,7 +55,7 @@ def test_paths_of_a_list_are_beside_it_and_each_counts_once(videos: List[str], t
     (tmp_path / "list.txt").write_text("in/v2.mp4\nin/v2.mp4\nin/gone.jpg\ns3://bucket/a%20b.mp4\n")
     found = batch.read(str(tmp_path / "list.txt"))
     assert [item.place for item in found] == [videos[1], str(tmp_path / "in" / "gone.jpg"), "s3://bucket/a%20b.mp4"]
-    assert [item.kind for item in found] == [VIDEO, PICTURE, VIDEO]
+    assert [item.kind for item in found] == [VIDEO, IMAGE, VIDEO]
 
 
 def test_a_password_stays_out_of_what_is_shown(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_password_stays_out_of_what_is_shown(tmp_path: Path) -> None:
     [
         ("list.csv", b"id,video\n1,x.mp4\n", "columns id, video; one of source, path, uri, file"),
         ("list.csv", b"", "columns none"),
-        ("list.parquet", b"no Parquet", "is no Parquet file"),
+        ("list.parquet", b"no Parquet", "is not a Parquet file"),
         ("list.txt", b"# nothing\n", "no path or URI"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Counter, List, Tuple
 import numpy as np
 
 from edgecsp.batch import _ray
-from edgecsp.batch.shards import VIDEO, Item, Shard, whole
+from edgecsp.batch.shards import VIDEO, Item, Shard, whole_video
 
 
 def ended(lengths: List[int], workers: int, most: int) -> int:
@@ -33,7 +33,7 @@ def test_a_part_waits_at_its_worker_only_where_that_delays_nobody() -> None:
         spread = rng.choice([0.0, 0.5, 3.0])
         dealt = sorted((int(length) for length in 1 + rng.lognormal(5, spread, count)), reverse=True)
         parts = [Shard(str(number), VIDEO, (), frames=length) for number, length in enumerate(dealt)]
-        most = _ray._at_worker(parts, workers)
+        most = _ray._shards_per_worker(parts, workers)
         chosen[most] += 1
         assert ended(dealt, workers, most) <= 1.1 * ended(dealt, workers, 1)
     assert min(chosen[1], chosen[2]) > 50  # both are tried
@@ -41,5 +41,5 @@ def test_a_part_waits_at_its_worker_only_where_that_delays_nobody() -> None:
 
 def test_parts_of_one_length_wait_at_their_workers() -> None:
     some = [Shard(str(number), VIDEO, (), frames=1800) for number in range(200)]
-    assert (_ray._at_worker(some, 4), _ray._at_worker(some, 64)) == (2, 1)
-    assert _ray._at_worker([*some, whole(Item("a", "a", VIDEO))], 4) == 1  # nobody knows its length
+    assert (_ray._shards_per_worker(some, 4), _ray._shards_per_worker(some, 64)) == (2, 1)
+    assert _ray._shards_per_worker([*some, whole_video(Item("a", "a", VIDEO))], 4) == 1  # nobody knows its length

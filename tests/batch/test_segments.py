@@ -13,7 +13,7 @@ import pytest
 
 from edgecsp.batch import keyframe_index
 from edgecsp.batch.segment import Segment
-from edgecsp.batch.shards import VIDEO, Item, segments, whole
+from edgecsp.batch.shards import VIDEO, Item, split_video, whole_video
 from edgecsp.media import sources
 from support import media
 
@@ -69,13 +69,13 @@ def in_pieces(path: Path, least: int = 1) -> Tuple[int, Told]:
     """How many pieces, and what they give together."""
     item = Item(str(path), str(path), VIDEO)
     index = keyframe_index.index(item)
-    parts = segments(item, index.cuts, index.frames, least)
+    parts = split_video(item, index.split_points, index.frames, least)
     found: Told = []
     for part in parts:
         piece = Segment(part, threads=2)
         mine = told(piece)
         assert not piece.problems
-        assert len(parts) == 1 or len(mine) == part.frames == piece.seen, part
+        assert len(parts) == 1 or len(mine) == part.frames == piece.frame_count, part
         found += mine
     return len(parts), found
 
@@ -97,7 +97,7 @@ def test_what_has_no_index_to_believe_is_one_piece(name: str, tmp_path: Path) ->
     path = made(tmp_path, WHOLE[name])
     pieces, found = in_pieces(path)
     assert (pieces, found) == (1, told(sources.open(str(path))))
-    assert keyframe_index.index(Item(str(path), str(path), VIDEO)).why
+    assert keyframe_index.index(Item(str(path), str(path), VIDEO)).reason
 
 
 def test_a_variable_rate_keeps_its_times(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_pieces_have_at_least_so_many_frames(tmp_path: Path) -> None:
     item = Item(str(path), str(path), VIDEO)
     index = keyframe_index.index(item)
     for least in (1, 12, 30, 50):
-        parts = segments(item, index.cuts, index.frames, least)
+        parts = split_video(item, index.split_points, index.frames, least)
         assert sum(part.frames or 0 for part in parts) == 100
         assert all((part.frames or 0) >= least for part in parts[:-1])
         assert (parts[-1].frames or 0) >= least // 2
-    assert segments(item, index.cuts, index.frames, 100) == [whole(item, index.frames)]
+    assert split_video(item, index.split_points, index.frames, 100) == [whole_video(item, index.frames)]

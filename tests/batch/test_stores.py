@@ -156,7 +156,7 @@ def test_fsspecs_store_in_memory(corpus: Path, local: List[Dict[str, Any]]) -> N
 
     memory = fsspec.filesystem("memory")
     memory.put(str(corpus) + "/", "/corpus/", recursive=True)
-    made, settings = package.task("codes", "ort", out="memory://rows", jsonl=True)
+    made, settings = package.build_task("codes", "ort", out="memory://rows", jsonl=True)
     with package.executor() as crew:
         first = package.run(package.read("memory://corpus"), made, crew, settings, segment=16, group=2)
         again = package.run(package.read("memory://corpus"), made, crew, settings, segment=16, group=2)

@@ -30,7 +30,7 @@ def read(path: Path) -> Any:
 
 def check(config: Any, model: Model) -> None:
     """Names, types and whole shapes are the graph's."""
-    graph = onnx_model.graph_of(model).graph
+    graph = onnx_model.parse_graph(model).graph
     inputs = [value for value in graph.input if value.name not in {const.name for const in graph.initializer}]
     for said, values in ((config.input, inputs), (config.output, graph.output)):
         assert [tensor.name for tensor in said] == [value.name for value in values]

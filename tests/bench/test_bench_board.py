@@ -26,7 +26,7 @@ def laid(root: Path, name: str, **changed: str) -> jetson.Board:
 
 
 def test_a_tx2(tmp_path: Path) -> None:
-    said = laid(tmp_path, "jetson-tx2").described()
+    said = laid(tmp_path, "jetson-tx2").describe()
     assert said["model"] == "quill" and said["l4t"] == "32.7.1" and said["mode"] == "MAXP_CORE_ARM (3)"
     assert said["clocks_mhz"] == {"cpu0": (2035.2, 2035.2), "gpu": (1122.0, 1122.0)}
     assert said["temperatures_c"] == {"BCPU-therm": 41.5, "MCPU-therm": 41.5, "GPU-therm": 39.0}, "the PMIC says 100"
@@ -36,7 +36,7 @@ def test_a_tx2(tmp_path: Path) -> None:
 
 
 def test_an_orin(tmp_path: Path) -> None:
-    said = laid(tmp_path, "jetson-orin").described()
+    said = laid(tmp_path, "jetson-orin").describe()
     assert said["l4t"] == "35.4.1" and said["mode"] == "MODE_30W (2)"
     assert said["clocks_mhz"]["gpu"] == (306.0, 612.0) and said["clocks_mhz"]["emc"] == (3199.0, None)
     assert said["clocks_mhz"]["cpu4"] == (729.6, 1728.0)
@@ -53,8 +53,8 @@ def test_an_orin(tmp_path: Path) -> None:
 def test_what_throttled_in_between() -> None:
     before = {"oc3 over-current events": 17, "oc1 over-current events": 2}
     after = {"oc3 over-current events": 18, "oc1 over-current events": 2, "gpu-throttle-alert state": 1}
-    assert jetson.throttled(before, after) == ("oc3 over-current events", "gpu-throttle-alert state")
-    assert jetson.throttled(before, before) == ()
+    assert jetson.compare_throttling(before, after) == ("oc3 over-current events", "gpu-throttle-alert state")
+    assert jetson.compare_throttling(before, before) == ()
 
 
 def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "etc" / "nv_tegra_release").write_text("something new\n")
     found = jetson.find(tmp_path)
     assert found is not None
-    assert found.described() == {
+    assert found.describe() == {
         "model": "", "l4t": None, "mode": None, "clocks_mhz": {}, "temperatures_c": {}, "rails_w": {}, "throttling": {},
     }  # fmt: skip
     assert found.watts() is None

@@ -13,9 +13,9 @@ import pytest
 
 from edgecsp import bench, zoo
 from edgecsp.bench import BenchSettings, gate, paper, report, stats
-from edgecsp.bench._rounds import Measured
+from edgecsp.bench._rounds import CaseSamples
+from edgecsp.bench.cases import BenchmarkCase, BenchmarkModel
 from edgecsp.bench.interference import SystemNoise
-from edgecsp.bench.ways import BenchmarkCase, BenchmarkModel
 from edgecsp.errors import BadModel, SourceError, UnknownName, UsageError
 from edgecsp.types import Input, Model, Raw
 
@@ -25,27 +25,29 @@ MACHINE = {
 }  # fmt: skip
 
 
-def measured(name: str, ms: float, *, engine: str = "ort", rounds: int = 5, each: int = 30, seed: int = 0) -> Measured:
+def measured(
+    name: str, ms: float, *, engine: str = "ort", rounds: int = 5, each: int = 30, seed: int = 0
+) -> CaseSamples:
     size = zoo.get(name).size
     model = Model(name, Input((size, size)), (Raw("x", 1),), ("a",))
     subject = BenchmarkModel(name, zoo.get(name).title, model, "random", zoo.get(name).cost().bflops, 1000)
-    row = Measured(BenchmarkCase(subject, engine, "cpu", "fp32"), ready={"load_s": 0.5, "warm_s": 0.1})
+    row = CaseSamples(BenchmarkCase(subject, engine, "cpu", "fp32"), ready={"load_s": 0.5, "warm_s": 0.1})
     random = np.random.default_rng(seed)
     for _ in range(rounds):
         row.add({
             "ms": list(ms * (1 + 0.02 * random.random(each))), "cpu_ms": 2 * ms, "wall_s": each * ms / 1e3,
             "stages": None, "peak_memory_bytes": 200_000_000, "per_sample": 1,
         })  # fmt: skip
-        row.around.append(SystemNoise(0.0, 0.0, 0, 0))
+        row.noise.append(SystemNoise(0.0, 0.0, 0, 0))
     return row
 
 
-def said(rows: List[Measured], settings: Optional[BenchSettings] = None) -> Dict[str, Any]:
+def said(rows: List[CaseSamples], settings: Optional[BenchSettings] = None) -> Dict[str, Any]:
     settings = settings or BenchSettings(threads=2)
-    found = report.rows_said(rows, settings, MACHINE)
+    found = report.rows_to_dicts(rows, settings, MACHINE)
     return {
-        "schema": report.SCHEMA, "machine": MACHINE, "settings": report.settings_said(settings, rows), "rows": found,
-        "rank": report.rank(found),
+        "schema": report.SCHEMA, "machine": MACHINE, "settings": report.settings_to_dict(settings, rows), "rows": found,
+        "rank": report.rank_correlations(found),
     }  # fmt: skip
 
 
@@ -78,8 +80,8 @@ def test_speeds_over_yolov3_tiny_and_the_order() -> None:
 
 def test_another_input_size_is_not_the_papers() -> None:
     row = measured("yolov3-tiny", 20.0)
-    model = replace(row.way.subject.model, input=Input((320, 320)))
-    row.way = replace(row.way, subject=replace(row.way.subject, model=model))
+    model = replace(row.case.subject.model, input=Input((320, 320)))
+    row.case = replace(row.case, subject=replace(row.case.subject, model=model))
     (found,) = said([row])["rows"]
     assert found["paper"] is None and found["paper_relative"] is None
 
@@ -92,11 +94,11 @@ def test_an_unstable_row_says_its_cause(kind: str) -> None:
         row.ms = [value * (1 + random.random()) for value in row.ms]
     else:  # every round is steady, and no two agree
         row.ms = [value * (1 + 0.04 * (i // 30)) for i, value in enumerate(row.ms)]
-    row.around[3] = SystemNoise(0.9, 0.0, 0, 0)
+    row.noise[3] = SystemNoise(0.9, 0.0, 0, 0)
     (found,) = said([row])["rows"]
     assert found["unstable"] and found["causes"] == ["other programs used up to 0.90 CPUs"]
-    row.around[3] = SystemNoise(0.0, 0.0, 0, 0)
-    assert said([row])["rows"][0]["causes"] == ["nothing that /proc and /sys show"]
+    row.noise[3] = SystemNoise(0.0, 0.0, 0, 0)
+    assert said([row])["rows"][0]["causes"] == ["no cause is visible in /proc and /sys"]
 
 
 def test_what_slows_every_row_marks_every_row() -> None:
@@ -107,10 +109,10 @@ def test_what_slows_every_row_marks_every_row() -> None:
         ends = np.cumsum(row.counts)
         row.ms[ends[1] : ends[2]] = [1.05 * value for value in row.ms[ends[1] : ends[2]]]
     assert {tuple(row["causes"]) for row in said(rows)["rows"] if row["unstable"]} == {
-        ("the whole machine's pace moved by 5 % between rounds",)
+        ("the machine's speed drifted by 5 % between rounds",)
     }
     assert all(row["unstable"] for row in said(rows)["rows"])
-    assert stats.pace([stats.split(row.ms, row.counts) for row in rows[:3]]) == [], "three rows are no machine"
+    assert stats.round_paces([stats.split(row.ms, row.counts) for row in rows[:3]]) == [], "three rows are no machine"
 
 
 def test_offline_counts_pictures_a_second_and_multistream_queries() -> None:
@@ -123,15 +125,15 @@ def test_offline_counts_pictures_a_second_and_multistream_queries() -> None:
 
 
 def test_rows_without_samples_have_no_figures() -> None:
-    way = measured("yolov3-tiny", 1.0).way
+    way = measured("yolov3-tiny", 1.0).case
     rows = [
-        Measured(replace(way, reason="engine 'trt' is not here")),
-        Measured(way, died="it was killed"),
-        Measured(way),
+        CaseSamples(replace(way, reason="engine 'trt' is not here")),
+        CaseSamples(way, failure="it was killed"),
+        CaseSamples(way),
     ]
     found = said(rows)["rows"]
     assert [row["reason"] for row in found] == [
-        "engine 'trt' is not here", "it was killed", "stopped before its first round",
+        "engine 'trt' is not here", "it was killed", "stopped before the first round",
     ]  # fmt: skip
     assert all(row["fps"] is None and row["ms"] == [] and row["median_ms"] is None for row in found)
     assert [row["lost"] for row in found] == [False, True, False]
@@ -148,12 +150,17 @@ def test_watts_and_joules() -> None:
 
 def test_the_papers_columns() -> None:
     assert len(paper.table5()) == 10 and set(paper.table5()) <= set(zoo.names())
-    assert paper.relative("cspdensenetb-ref-prn", "jetson") == pytest.approx(73 / 37)
-    assert paper.relative("snet49-thundernet", "cuda") == pytest.approx(267 / 330), "one GTX 1080 Ti for all"
-    assert paper.relative("snet49-thundernet", "cpu") is None
-    assert paper.relative("snet49-thundernet", "jetson") is None
-    assert paper.beside("yolov4", "cpu", (608, 608)) is None
-    assert paper.beside("yolov3-tiny", "tensorrt", (416, 416)) == {"table": 5, "fps": None, "on": None, "ap50": 33.1}
+    assert paper.relative_speed("cspdensenetb-ref-prn", "jetson") == pytest.approx(73 / 37)
+    assert paper.relative_speed("snet49-thundernet", "cuda") == pytest.approx(267 / 330), "one GTX 1080 Ti for all"
+    assert paper.relative_speed("snet49-thundernet", "cpu") is None
+    assert paper.relative_speed("snet49-thundernet", "jetson") is None
+    assert paper.find_figures("yolov4", "cpu", (608, 608)) is None
+    assert paper.find_figures("yolov3-tiny", "tensorrt", (416, 416)) == {
+        "table": 5,
+        "fps": None,
+        "on": None,
+        "ap50": 33.1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -175,7 +182,7 @@ def test_the_papers_columns() -> None:
 )
 def test_gates(text: str, failed: Optional[str]) -> None:
     (row,) = said([measured("yolov3-tiny", 20.0)])["rows"]
-    found = gate.parse(text).failed(row)
+    found = gate.parse(text).find_violation(row)
     assert found is None if failed is None else found is not None and found.startswith(failed), found
 
 
@@ -197,11 +204,11 @@ def test_gates_that_cannot_be_meant(text: str, why: str) -> None:
 def test_comparing_tells_noise_from_a_difference() -> None:
     before = said([measured("yolov3-tiny", 20.0), measured("yolov3-tiny-prn", 15.0), measured("codes", 9.0)])
     after = said([measured("yolov3-tiny", 20.0, seed=9), measured("yolov3-tiny-prn", 17.0), measured("codes", 8.0)])
-    found, doubts = bench.compared(before, after)
+    found, doubts = bench.compare_reports(before, after)
     assert [each.verdict for each in found] == ["within the noise", "slower", "faster"]
     assert found[1].ratio == pytest.approx(17 / 15) and found[1].low < found[1].ratio < found[1].high
     assert doubts == []
-    assert found[0].said()["verdict"] == "within the noise"
+    assert found[0].to_dict()["verdict"] == "within the noise"
 
 
 def test_a_drift_is_no_difference() -> None:
@@ -212,16 +219,16 @@ def test_a_drift_is_no_difference() -> None:
         levels = np.random.default_rng(seed).uniform(0.92, 1.08, 5)
         row.ms = [value * levels[i // 30] for i, value in enumerate(row.ms)]
         wandering.append(said([row]))
-    (found,), _ = bench.compared(*wandering)
+    (found,), _ = bench.compare_reports(*wandering)
     assert found.verdict == "within the noise" and found.high - found.low > 0.05
 
 
 def test_what_all_rows_share_is_told() -> None:
     names = ("codes", "yolov3-tiny", "yolov3-tiny-prn", "yolov4-tiny")
     before, after = (said([measured(name, ms) for name in names]) for ms in (20.0, 22.0))
-    _, doubts = bench.compared(before, after)
-    assert len(doubts) == 1 and "the 4 rows are slower together, 1.10 times in the middle" in doubts[0]
-    assert bench.compared(before, before)[1] == []
+    _, doubts = bench.compare_reports(before, after)
+    assert len(doubts) == 1 and "all 4 rows are slower, 1.10 times in the median" in doubts[0]
+    assert bench.compare_reports(before, before)[1] == []
 
 
 def test_what_makes_two_reports_hard_to_compare() -> None:
@@ -229,16 +236,16 @@ def test_what_makes_two_reports_hard_to_compare() -> None:
     after = copy.deepcopy(said([measured("yolov3-tiny", 20.0, rounds=1)]))
     after["machine"]["versions"] = {"onnxruntime": "2.0", "openvino": "1.0"}
     after["machine"]["governor"] = None
-    _, doubts = bench.compared(before, after)
+    _, doubts = bench.compare_reports(before, after)
     assert "onnxruntime: 1.0 in the first, 2.0 in the second" in doubts
     assert "openvino: None in the first, 1.0 in the second" in doubts
     assert "governor: performance in the first, None in the second" in doubts
-    assert "1 row is in one of the two reports alone" in doubts
+    assert "1 row is in only one of the two reports" in doubts
     assert any(doubt.startswith("1 round a row: too few") for doubt in doubts)
     with pytest.raises(UsageError, match="no row is in both reports"):
-        bench.compared(before, said([measured("yolov4-tiny", 20.0)]))
+        bench.compare_reports(before, said([measured("yolov4-tiny", 20.0)]))
     with pytest.raises(UsageError, match="batch 1 and the second 8"):
-        bench.compared(before, said([measured("yolov3-tiny", 20.0)], BenchSettings(batch=8)))
+        bench.compare_reports(before, said([measured("yolov3-tiny", 20.0)], BenchSettings(batch=8)))
 
 
 def test_reports_that_are_none(tmp_path: Path) -> None:
@@ -246,7 +253,7 @@ def test_reports_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot read"):
         bench.load(path)
     path.write_text("{")
-    with pytest.raises(BadModel, match="no JSON"):
+    with pytest.raises(BadModel, match="not JSON"):
         bench.load(path)
     path.write_text('{"schema": "edgecsp-val/1"}')
     with pytest.raises(BadModel, match="its schema: 'edgecsp-val/1'"):
@@ -267,9 +274,9 @@ def test_reports_that_are_none(tmp_path: Path) -> None:
         ({"rounds": 0}, UsageError, "--rounds 0"),
         ({"duration_s": 0.0}, UsageError, "--duration 0"),
         ({"duration_s": float("nan")}, UsageError, "--duration nan"),
-        ({"mode": "pipeline", "batch": 2}, UsageError, "one picture after the other"),
-        ({"mode": "pipeline", "scenario": "offline"}, UsageError, "one picture after the other"),
-        ({"scenario": "multi", "batch": 3}, UsageError, "8 pictures a query"),
+        ({"mode": "pipeline", "batch": 2}, UsageError, "images one by one"),
+        ({"mode": "pipeline", "scenario": "offline"}, UsageError, "images one by one"),
+        ({"scenario": "multi", "batch": 3}, UsageError, "8 images a query"),
         ({"sources": ("a.jpg",)}, UsageError, "--pipeline"),
     ],
 )
@@ -279,8 +286,8 @@ def test_settings_that_cannot_be_meant(given: Dict[str, Any], error: type, why: 
 
 
 def test_settings_of_the_scenarios() -> None:
-    assert [(each.pictures, each.calls) for each in (
+    assert [(each.batch_size, each.calls_per_sample) for each in (
         BenchSettings(), BenchSettings(scenario="offline"), BenchSettings(scenario="multi"),
         BenchSettings(scenario="multi", batch=2),
     )] == [(1, 1), (8, 1), (8, 1), (2, 4)]  # fmt: skip
-    assert BenchSettings(device="jetson").on == "cuda"
+    assert BenchSettings(device="jetson").engine_device == "cuda"

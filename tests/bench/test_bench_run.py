@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edgecsp import backends, bench, zoo
-from edgecsp.bench import BenchSettings, _counted, _rounds, peak
+from edgecsp.bench import BenchSettings, _graph_cost, _rounds, peak
 from edgecsp.bench._process import BenchStopped, Process
 from edgecsp.errors import BuildFailed, EngineUnavailable, OutputError, SourceError, UsageError
 from edgecsp.graph import onnx_model
@@ -34,7 +34,7 @@ SHORT = {"duration_s": 0.2, "rounds": 2, "threads": 1}
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No peak and hardly any warm-up: what they cost is seconds, and they have tests of their own."""
-    monkeypatch.setattr(peak, "measured", lambda *given, **more: {"fp32": 100.0, "int8": None})
+    monkeypatch.setattr(peak, "measure_peak", lambda *given, **more: {"fp32": 100.0, "int8": None})
     monkeypatch.setattr(_rounds, "WARM_S", 0.05)
 
 
@@ -135,12 +135,12 @@ def test_two_stages_run_as_run_runs_them(quick: None) -> None:
 
 
 def test_memory_decides_how_many_are_open_at_once(monkeypatch: pytest.MonkeyPatch, tiny: Tiny, tiny_file: str) -> None:
-    from edgecsp.bench import ways
+    from edgecsp.bench import cases
     from edgecsp.system import memory
 
     settings = BenchSettings(**SHORT)
-    subjects = [ways.subject(tiny_file, settings), ways.subject("codes", settings)]
-    rows = [_rounds.Measured(way) for way in ways.ways(subjects, {"ort": None, "opencv": None}, settings)]
+    subjects = [cases.resolve_model(tiny_file, settings), cases.resolve_model("codes", settings)]
+    rows = [_rounds.CaseSamples(way) for way in cases.list_cases(subjects, {"ort": None, "opencv": None}, settings)]
     lab = _rounds.Bench(settings, None, lambda *step: None, lambda: None)  # type: ignore[arg-type]
 
     def sizes(free: Optional[int]) -> List[int]:
@@ -155,7 +155,7 @@ def test_memory_decides_how_many_are_open_at_once(monkeypatch: pytest.MonkeyPatc
 
 def test_costs_of_a_file_are_those_of_the_zoo() -> None:
     for name in ("codes", "yolov3-tiny-prn"):
-        bflops, parameters = _counted.counted(store.random(name))
+        bflops, parameters = _graph_cost.count_cost(store.random(name))
         cost = zoo.get(name).cost()
         assert parameters == cost.weights
         assert bflops == pytest.approx(cost.bflops, rel=0.01), "the zoo counts pools as well, as darknet does"
@@ -165,7 +165,7 @@ def test_costs_of_a_file_are_those_of_the_zoo() -> None:
 def test_the_peak_is_a_product_of_matrices(precision: str) -> None:
     """What is timed is the product: in fp32 exactly, in int8 within the rounding of one."""
     side = 64
-    session = backends.open(peak.model(side, precision == "int8"), "ort", threads=1)
+    session = backends.open(peak.product_model(side, precision == "int8"), "ort", threads=1)
     a = np.random.default_rng(0).uniform(-1, 1, (1, 1, side, side)).astype(np.float32)
     (found,) = session.run(a)
     random = np.random.default_rng(0)
@@ -180,10 +180,10 @@ def test_the_peak_is_a_product_of_matrices(precision: str) -> None:
 
 @pytest.mark.slow
 def test_the_peak_of_this_machine() -> None:
-    found = peak.measured(["ort"], "cpu", 1)
+    found = peak.measure_peak(["ort"], "cpu", 1)
     assert found["fp32"] is not None and 0.5 < found["fp32"] < 10_000
     assert found["int8"] is not None and found["int8"] > 0.5
-    assert peak.measured(["opencv"], "cpu", 1)["int8"] is None
+    assert peak.measure_peak(["opencv"], "cpu", 1)["int8"] is None
 
 
 # -- workers ---------------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_stopped_keeps_what_was_measured(quick: None, tiny_file: str) -> None:
         raise BenchStopped
 
     said = bench.run([tiny_file], BenchSettings(engines=("ort",), **SHORT), tick=at_once)
-    assert said["stopped"] and said["rows"][0]["reason"] == "stopped before its first round"
+    assert said["stopped"] and said["rows"][0]["reason"] == "stopped before the first round"
 
 
 @pytest.mark.slow
@@ -334,7 +334,7 @@ def test_what_cannot_run_is_said_before(quick: None, tiny_file: str) -> None:
     for words, settings, error, why in (
         (["yolov3-tyni"], {}, SourceError, "did you mean yolov3-tiny"),
         ([tiny_file], {"engines": ("trt",)}, EngineUnavailable, "engine 'trt' "),
-        ([tiny_file], {"device": "jetson"}, EngineUnavailable, "this is no Jetson"),
+        ([tiny_file], {"device": "jetson"}, EngineUnavailable, "this machine is not a Jetson"),
         ([tiny_file], {"weights": "random"}, UsageError, "random ones are for the zoo's"),
         ([tiny_file], {"hw": (65, 64)}, UsageError, "65"),
         (
@@ -346,7 +346,7 @@ def test_what_cannot_run_is_said_before(quick: None, tiny_file: str) -> None:
     ):
         with pytest.raises(error, match=why):
             bench.run(words, BenchSettings(**{**SHORT, **settings}))
-    with pytest.raises(UsageError, match="none of the models has learned anything"):
+    with pytest.raises(UsageError, match="none of the models has trained weights"):
         bench.run(["yolov3-tiny-prn"], BenchSettings(weights="random", **SHORT), data=Path("nowhere"))
 
 

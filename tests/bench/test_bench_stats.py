@@ -82,16 +82,16 @@ def test_a_machine_with_causes(tmp_path: Path) -> None:
         (heat / "core_throttle_count").write_text(f"{hot}\n")
         (freq / "scaling_cur_freq").write_text(f"{khz}\n")
         (freq / "scaling_governor").write_text("powersave\n")
-        return interference.look(tmp_path)
+        return interference.take_snapshot(tmp_path)
 
     before, after = seen(1000, 0, 2, 4, 3_000_000), seen(1500, 100, 5, 11, 2_000_000)
     after = interference.CounterSnapshot(
         before.at_s + 4, *(getattr(after, key) for key in ("busy_s", "steal_s", "throttled", "overheated", "mhz"))
     )
-    around = interference.between(before, after, own_s=3.0, board=("oc3 over-current events",))
+    around = interference.compute_noise(before, after, own_s=3.0, board=("oc3 over-current events",))
     assert around.others == pytest.approx(0.5), "5 s of work in 4 s, 3 of them ours"
     assert around.steal == pytest.approx(0.25) and (around.throttled, around.overheated, around.mhz) == (3, 7, 2000)
-    said = interference.causes([SystemNoise(0.0, 0.0, 0, 0, 3000.0), around], cpu.governor(tmp_path))
+    said = interference.find_causes([SystemNoise(0.0, 0.0, 0, 0, 3000.0), around], cpu.governor(tmp_path))
     assert said == [
         "other programs used up to 0.50 CPUs",
         "the host took up to 0.25 CPUs (steal)",
@@ -105,18 +105,18 @@ def test_a_machine_with_causes(tmp_path: Path) -> None:
 
 def test_a_quiet_machine_has_none() -> None:
     assert (
-        interference.causes(
+        interference.find_causes(
             [SystemNoise(0.01, 0.0, 0, 0, 3000.0), SystemNoise(0.0, 0.001, 0, 0, 2990.0)], "performance"
         )
         == []
     )
-    assert interference.causes([SystemNoise()], None) == []
+    assert interference.find_causes([SystemNoise()], None) == []
 
 
 def test_a_machine_that_says_nothing(tmp_path: Path) -> None:
-    look = interference.look(tmp_path)
+    look = interference.take_snapshot(tmp_path)
     assert (look.busy_s, look.steal_s, look.throttled, look.overheated, look.mhz) == (None,) * 5
-    assert interference.between(look, look, 1.0) == SystemNoise()
+    assert interference.compute_noise(look, look, 1.0) == SystemNoise()
     assert cpu.governor(tmp_path) is None and memory.peak(tmp_path) is None
 
 

@@ -27,7 +27,7 @@ def report() -> Dict[str, Any]:
     short: Dict[str, Any] = {"engines": ("ort",), "duration_s": 0.2, "rounds": 2}
     made = bench.run(MODELS, bench.BenchSettings(**short, weights="random"), command=("edgecsp", "bench"))
     with pytest.MonkeyPatch.context() as known:  # the machine is the same
-        known.setattr(bench.peak, "measured", lambda *_, **__: made["machine"]["peak_gflops"])
+        known.setattr(bench.peak, "measure_peak", lambda *_, **__: made["machine"]["peak_gflops"])
         made["rows"] += bench.run(["codes"], bench.BenchSettings(**short, mode="pipeline"))["rows"]
     assert [row["reason"] for row in made["rows"]] == [None] * 3
     for row in made["rows"]:
@@ -110,7 +110,7 @@ def test_what_the_page_says(place: Path, report: Dict[str, Any]) -> None:
     assert HOSTILE not in page and "a <b>" not in page, "names and reasons are text"
     assert "&lt;/td&gt;&lt;script&gt;alert(1)" in page and "a &lt;b&gt;neighbour&lt;/b&gt; " not in page
     assert page.count("http") == page.count("http-equiv") == 1, "no address of anything"
-    assert "To be read with care: 2 of 5 rows" in page
+    assert "Unreliable or missing: 2 of 5 rows" in page
     assert "<dd>edgecsp bench</dd>" in page and report["machine"]["name"] in page
     for row in report["rows"][:2]:
         assert f'<td data-sort="{row["median_ms"]!r}">{svg.short(row["median_ms"])}</td>' in page

@@ -49,12 +49,12 @@ def test_both_get_the_same_images_and_boxes_whatever_the_layout(tmp_path: Path) 
     path, held = training_data.lay(learn, val, tmp_path / "laid", 2)
     again = accuracy.read(path, split="train")
     assert again.names == held.names == ("cat", "hot dog")
-    assert [len(again.pictures), len(held.pictures)] == [4, 3], "what cannot be read is left out of both"
-    row = again.pictures[2].sized((62, 90))
+    assert [len(again.images), len(held.images)] == [4, 3], "what cannot be read is left out of both"
+    row = again.images[2].with_size((62, 90))
     assert row.boxes.xywh == pytest.approx(np.array([[10, 20, 30, 16]]), abs=1e-3)
     assert row.boxes.class_ids.tolist() == [1]
-    assert len(accuracy.read(path.with_name("probe.yaml"), split="train").pictures) == 2
-    copied = Path(again.pictures[0].path)
+    assert len(accuracy.read(path.with_name("probe.yaml"), split="train").images) == 2
+    copied = Path(again.images[0].path)
     assert copied.read_bytes() == (tmp_path / "a" / "0.png").read_bytes() and not copied.is_symlink()
 
 

@@ -115,7 +115,7 @@ def test_what_is_as_fast_as_the_default_does_not_win() -> None:
     rows[1].rounds = [[ms * 0.8 for ms in each] for each in rows[0].rounds]
     best, sure = _successive_halving.winner(rows)
     assert best is rows[1] and sure is not None and sure[0] > 1.2
-    rows[0].asked = False
+    rows[0].is_requested = False
     rows[1].rounds = [[ms * 1.5 for ms in each] for each in rows[0].rounds]
     best, sure = _successive_halving.winner(rows)
     assert best is rows[1] and sure is not None and sure[1] < 0.7, "only what was asked for wins"
@@ -135,8 +135,8 @@ def test_a_candidate_that_dies_leaves_with_its_reason() -> None:
     contested(rows, requests, 60.0)
     assert "was killed (signal 9)" in rows[0].dropped and rows[1].dropped == "the engine said no"
     assert _successive_halving.winner(rows) == (rows[2], None)
-    assert all(json.dumps(each.said(), allow_nan=False) for each in rows)
-    assert rows[1].said()["p50_ms"] is None
+    assert all(json.dumps(each.to_dict(), allow_nan=False) for each in rows)
+    assert rows[1].to_dict()["p50_ms"] is None
 
 
 def test_a_budget_that_is_over_is_told() -> None:
@@ -144,7 +144,7 @@ def test_a_budget_that_is_over_is_told() -> None:
     begun = time.monotonic()
     contested(rows, {each.candidate.engine: sleeps(3) for each in rows}, 0.01)
     assert time.monotonic() - begun < 20
-    assert not rows[0].dropped and all("the time was up; more: --seconds" in each.dropped for each in rows[1:])
+    assert not rows[0].dropped and all("out of time; give more with --seconds" in each.dropped for each in rows[1:])
     assert _successive_halving.winner(rows) == (rows[0], None)
 
 
@@ -181,30 +181,30 @@ def test_real_engines_and_auto_takes_the_winner(two_cores: None, tiny: Tiny) -> 
         assert choice["chosen"]["default"] or choice["interval"][0] > 1
         assert choice["chosen"]["cpu_ms"] > 0
     assert {total for _, total, _ in bar.steps} == {1, 8}
-    place = found.keep()
-    assert place.parent == tuned.folder() and tuned.known()[0].unfit is None
+    place = found.save()
+    assert place.parent == tuned.folder() and tuned.list_tunings()[0].stale_reason is None
     for at_once, kind in ((1, "latency"), (4, "throughput")):
         with pipeline.load(tiny.model, at_once=at_once) as detector:
-            assert detector.chosen is not None and detector.chosen.shown == str(found.choices[kind])
+            assert detector.chosen is not None and detector.chosen.summary == str(found.choices[kind])
             assert type(detector.session).__module__ == f"edgecsp.backends.{found.choices[kind].engine}"
 
 
 def test_the_default_is_there_for_comparison_when_others_are_asked_for(two_cores: None) -> None:
     tuning = tune.Tuning(engines=("opencv",), threads=(1,))
-    rows = list(_candidates.rows("latency", [_candidates.Contender("opencv", "cpu", "fp32")], "fp32", tuning))
+    rows = list(_candidates.build_rows("latency", [_candidates.Contender("opencv", "cpu", "fp32")], "fp32", tuning))
     fixed = backends.choose(precision="fp32").engine
-    assert [(each.candidate.engine, each.default, each.asked) for each in rows] == [
+    assert [(each.candidate.engine, each.default, each.is_requested) for each in rows] == [
         (fixed, True, False), ("opencv", False, True),
     ]  # fmt: skip
 
 
 def test_what_was_far_behind_is_not_asked_again(two_cores: None) -> None:
     offers = [_candidates.Contender(name, "cpu", "fp32") for name in ("ort", "opencv")]
-    before = list(_candidates.rows("latency", offers, "fp32", tune.Tuning()))
+    before = list(_candidates.build_rows("latency", offers, "fp32", tune.Tuning()))
     for each in before:
         each.rounds = [[30.0 if each.candidate.engine == "opencv" else 10.0]]
-    rows = list(_candidates.rows("throughput", offers, "fp32", tune.Tuning()))
-    _candidates.hopeless(rows, before)
+    rows = list(_candidates.build_rows("throughput", offers, "fp32", tune.Tuning()))
+    _candidates.drop_slow_candidates(rows, before)
     told = {each.candidate.engine: each.dropped for each in rows if not each.default}
     assert told["opencv"] == "not measured: 3.0 times as slow as the best for latency" and told["ort"] == ""
 
@@ -231,7 +231,7 @@ def test_stopping_ends_the_workers(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(_successive_halving, "Process", Seen)
     with pytest.raises(tune.BenchStopped):
         tune.run(tiny.model, "tiny", tune.Tuning(seconds=60, engines=("ort",), threads=(1, 2)), tick=tick)
-    assert [each._child.poll() for each in opened] == [-9, -9] and tuned.known() == []
+    assert [each._child.poll() for each in opened] == [-9, -9] and tuned.list_tunings() == []
 
 
 @pytest.mark.parametrize(
@@ -265,33 +265,33 @@ def test_int8_is_taken_where_ap_allows_it(test_data: Path, monkeypatch: pytest.M
     weights = test_data / "weights" / "yolo-fastest-1.1-xl.weights"
     model = darknet.load(weights.with_suffix(".cfg"), weights).model
     data = test_data / "data" / "coco64"
-    scored, rest = _accuracy_gate.split(_accuracy_gate.read(data, model))
-    assert len(scored.pictures) == len(rest) == 64
+    scored, rest = _accuracy_gate.split(_accuracy_gate.read_data(data, model))
+    assert len(scored.images) == len(rest) == 64
     monkeypatch.setattr(cpu, "threads", lambda *given: 1)
     for module in (precision, calibration):
-        monkeypatch.setattr(module, "LEAST", 24)
-    ranges = _accuracy_gate.ranges(model, rest[:12], 2, lambda: None)
-    assert ranges.pictures == 24, "few pictures: their mirror images, too"
+        monkeypatch.setattr(module, "MIN_IMAGES", 24)
+    ranges = _accuracy_gate.measure_ranges(model, rest[:12], 2, lambda: None)
+    assert ranges.images == 24, "few pictures: their mirror images, too"
     given: Dict[str, Any] = {"seconds": 2, "engines": ("ort",), "precisions": ("int8",), "threads": (1,)}
     found = tune.run(model, "fastest", tune.Tuning(max_ap_drop=0.2, **given), data=data, ranges=ranges)
     (verdict,) = found.report["verdicts"]
     assert verdict["refused"] is None and 0.02 < verdict["own"] - verdict["ap"] < 0.2
     assert "AP is of 64 of the data's 64 pictures" in found.report["notes"]
     assert {each.precision for each in found.choices.values()} == {"int8"}
-    found.keep()
+    found.save()
     with pipeline.load(model, conf=0.4) as detector:
         assert precision.detect_precision(detector.model) == "int8" and detector.settings.conf == 0.4
     # The same figures and the usual limit: int8 is no candidate, and there is no other here.
-    refused = _accuracy_gate.judged(_accuracy_gate.Verdict(**{**verdict, "refused": None}), 0.01)
-    monkeypatch.setattr(_accuracy_gate, "verdicts", lambda *given: [refused])
+    refused = _accuracy_gate.apply_limit(_accuracy_gate.Verdict(**{**verdict, "refused": None}), 0.01)
+    monkeypatch.setattr(_accuracy_gate, "judge_precisions", lambda *given: [refused])
     with pytest.raises(BuildFailed, match=r"AP falls by 0.0[0-9]+, from 0.2.* to 0.2.*: more than --max-ap-drop 0.01"):
         tune.run(model, "fastest", tune.Tuning(**given), data=data, ranges=ranges)
 
 
 def test_too_few_pictures_for_ranges(tiny: Tiny, test_data: Path) -> None:
-    pictures = _accuracy_gate.split(_accuracy_gate.read(test_data / "data" / "coco64", _coco(test_data)))[1][:49]
-    with pytest.raises(CalibrationError, match=r"49 pictures are too few .* --calib"):
-        _accuracy_gate.ranges(tiny.model, pictures, 1, lambda: None)
+    pictures = _accuracy_gate.split(_accuracy_gate.read_data(test_data / "data" / "coco64", _coco(test_data)))[1][:49]
+    with pytest.raises(CalibrationError, match=r"49 images are too few .* --calib"):
+        _accuracy_gate.measure_ranges(tiny.model, pictures, 1, lambda: None)
 
 
 def _coco(test_data: Path) -> Any:

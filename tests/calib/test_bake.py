@@ -62,7 +62,7 @@ def test_the_zoos_entry_of_what_was_baked_has_the_runs_heads(run, tmp_path):
 def test_the_shipped_weights_survive_a_trip_through_torch(tmp_path):
     entry = zoo.get("codes")
     layout = Layout(MODEL, entry.size, CLASSES, entry.anchors, entry.masks)
-    network = Network(layout.net()).load(zoo.shipped_weights("codes"))
+    network = Network(layout.net()).load(zoo.bundled_weights("codes"))
     model = bake.packed(network, layout, {}, tmp_path / "codes.npz")
     assert model.labels == CLASSES
     assert [head.anchors_wh for head in model.heads] == [entry.anchors[3:], entry.anchors[:3]]

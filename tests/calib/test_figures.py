@@ -37,8 +37,8 @@ def found(boxes, ids, scores=None):
 def taken(truth, clear, hits):
     """(picture, detections) of one scene: which of the true boxes are legible, and what was found."""
     rows = np.column_stack([truth.class_ids, truth.xyxy[:, :2], truth.xyxy[:, 2:] - truth.xyxy[:, :2]])
-    boxes = replace(accuracy.Boxes.of(rows.tolist()), crowd=~np.array(clear, bool))
-    return accuracy.Picture("x.png", 0, boxes, (480, 640)), hits
+    boxes = replace(accuracy.Boxes.from_rows(rows.tolist()), crowd=~np.array(clear, bool))
+    return accuracy.LabelledImage("x.png", 0, boxes, (480, 640)), hits
 
 
 def figures(scenes):

@@ -32,14 +32,14 @@ def test_a_folder_of_shards_is_a_data_set_of_the_scenes_of_its_seeds(folder):
     pytest.importorskip("yaml", reason="a data.yaml needs PyYAML (extra val)")
     train, val = (accuracy.read(folder / "data.yaml", split=split) for split in ("train", "val"))
     assert train.names == val.names == CLASSES and not train.notes and not val.notes
-    held = {int(Path(row.path).stem): row for row in (*train.pictures, *val.pictures)}
+    held = {int(Path(row.path).stem): row for row in (*train.images, *val.images)}
     half = (VAL_SEEDS + TEST_SEEDS) // 2
     firsts = (0, 20, HARD_SEEDS, VAL_SEEDS, half)
     assert sorted(held) == [first + i for first in firsts for i in range(20)]
-    assert {int(Path(row.path).stem) for row in val.pictures} == {first + i for first in firsts[3:] for i in range(20)}
+    assert {int(Path(row.path).stem) for row in val.images} == {first + i for first in firsts[3:] for i in range(20)}
     for seed in (3, 25, HARD_SEEDS + 1, half + 7):
         image, boxes, ids = scene(seed, 128)
-        row = held[seed].sized((128, 128))
+        row = held[seed].with_size((128, 128))
         assert np.abs(row.boxes.xyxy - boxes).max(initial=0) < 1e-3
         assert np.array_equal(row.boxes.class_ids, ids)
         assert np.abs(cv2.imread(row.path).astype(int) - image).mean() < 12

@@ -127,7 +127,7 @@ def test_closed_means_closed(engine: str, tiny: Tiny) -> None:
 
 
 def test_a_device_it_does_not_have(engine: str, tiny: Tiny) -> None:
-    with pytest.raises(EngineUnavailable, match=f"engine '{engine}' runs on .*; device 'abacus' was asked for"):
+    with pytest.raises(EngineUnavailable, match=f"engine '{engine}' runs on .*; device 'abacus' was requested"):
         backends.open(tiny.model, engine, device="abacus")
 
 
@@ -155,7 +155,7 @@ def test_a_package_that_is_missing(engine: str, tiny: Tiny, monkeypatch: pytest.
     extra = rf"edgecsp\[{module.EXTRA}\]" if module.EXTRA else "edgecsp"
     with pytest.raises(EngineUnavailable, match=f"needs nosuchpackage, .*type: pip install '{extra}'"):
         backends.open(tiny.model, engine)
-    assert backends.missing(engine) == ["nosuchpackage"]
+    assert backends.missing_packages(engine) == ["nosuchpackage"]
 
 
 def test_unknown_engines_are_answered_with_the_nearest(tiny: Tiny) -> None:
@@ -208,7 +208,7 @@ def test_auto_minds_the_device_and_the_precision(monkeypatch: pytest.MonkeyPatch
 
 
 def test_auto_opens_what_it_chose(tiny: Tiny) -> None:
-    assert backends.choose("ort") == ("ort", "cpu", "asked for")
+    assert backends.choose("ort") == ("ort", "cpu", "requested")
     with pytest.raises(EngineUnavailable, match="no installed engine runs on device 'abacus'"):
         backends.open(tiny.model, "auto", device="abacus")
     session = backends.open(tiny.model)
@@ -235,15 +235,15 @@ def test_fp32_is_offered_by_all_and_is_what_a_float_graph_is(engine: str, tiny: 
 def test_what_the_graph_is_not(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"tiny is a graph in fp32.*edgecsp quantize MODEL --calib"):
         backends.open(tiny.model, "ort", precision="int8")
-    with pytest.raises(UsageError, match=r"fp32 was asked for and tiny is a graph in int8.*--precision int8"):
+    with pytest.raises(UsageError, match=r"fp32 was requested and tiny is a graph in int8.*--precision int8"):
         backends.open(relabelled(tiny.model, "int8", monkeypatch), "ort", precision="fp32")
-    with pytest.raises(UsageError, match="int8 was asked for and tiny is a graph in fp16"):
+    with pytest.raises(UsageError, match="int8 was requested and tiny is a graph in fp16"):
         backends.open(relabelled(tiny.model, "fp16", monkeypatch), "ort", precision="int8")
 
 
 def test_what_the_engine_has_not(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        EngineUnavailable, match=r"'opencv' computes in fp32.*asked for in fp16; type: --engine ort or trt"
+        EngineUnavailable, match=r"'opencv' computes in fp32.*requested in fp16; type: --engine ort or trt"
     ):
         backends.open(tiny.model, "opencv", precision="fp16")
     with pytest.raises(EngineUnavailable, match="tiny is fp16; type: --engine ort or trt"):

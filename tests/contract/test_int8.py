@@ -62,7 +62,7 @@ GRAPHS = ("yolov4-tiny", "csppeleenet-ref-efm-sam", "yolov3-tiny-prn", "cspresne
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GRAPHS)
 def test_graphs_of_the_zoo_in_int8(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "LEAST", 3)
+    monkeypatch.setattr(calibration, "MIN_IMAGES", 3)
     model = zoo.model(name, RandomWeights(1), (96, 96))
     rng = np.random.default_rng(0)
     pictures = [rng.random((1, 3, 96, 96), np.float32) for _ in range(3)]

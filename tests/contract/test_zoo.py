@@ -88,11 +88,11 @@ def test_graph(name: str) -> None:
     elif entry.task == "detect":
         assert len(decode.boxes(model.heads, outputs, hw, conf=0.0).scores)
     else:
-        assert len(decode.classes(model, outputs)) == 5
+        assert len(decode.decode_classes(model, outputs)) == 5
 
 
 def two_stages(model: Model) -> list[np.ndarray]:
-    session = two_stage.opened(model, lambda stage: backends.open(stage, "ort"))
+    session = two_stage.open_stages(model, lambda stage: backends.open(stage, "ort"))
     outputs = session.run(np.random.default_rng(0).standard_normal((1, 3, *model.input.hw), np.float32))
     session.close()
     assert all(np.isfinite(out).all() for out in outputs)
@@ -124,7 +124,7 @@ def test_record(name: str) -> None:
         assert entry.fitted
         assert entry.weights is None or entry.trained, "nobody published weights for what we reconstructed"
     if entry.trained is not None:
-        assert entry.weights or entry.shipped, "weights that were trained here are somewhere"
+        assert entry.weights or entry.bundled, "weights that were trained here are somewhere"
         assert entry.trained.data and entry.trained.command and entry.trained.on and 0 < entry.trained.ap50 <= 1
     if entry.weights is None:
         return

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecsp.bench.accuracy import AVERAGES, Boxes, Data, Picture, Predictions, score
+from edgecsp.bench.accuracy import AVERAGES, Boxes, Data, LabelledImage, Predictions, score
 from edgecsp.types import Detections
 from support.effort import EFFORT
 
@@ -36,7 +36,7 @@ def counted_elsewhere(found: Predictions) -> Tuple[List[float], np.ndarray]:
         }
         for k, (i, c, box, area, crowd) in enumerate(
             (each.image_id, c, box, area, int(crowd))
-            for each in found.pictures
+            for each in found.images
             for c, box, area, crowd in zip(
                 each.boxes.class_ids.tolist(), each.boxes.xywh.tolist(), each.boxes.areas.tolist(), each.boxes.crowd
             )
@@ -45,7 +45,7 @@ def counted_elsewhere(found: Predictions) -> Tuple[List[float], np.ndarray]:
     with contextlib.redirect_stdout(io.StringIO()):
         truth = oracle.COCO()
         truth.dataset = {
-            "images": [{"id": each.image_id} for each in found.pictures],
+            "images": [{"id": each.image_id} for each in found.images],
             "categories": [{"id": i, "name": str(i)} for i in sorted(found.data.category_ids)],
             "annotations": rows,
         }
@@ -101,7 +101,7 @@ def drawn(seed: int, pictures: int, most: int, grid: float) -> Predictions:
         classes = np.concatenate([ids[source], rng.integers(0, 4, 3)])
         classes = np.where(rng.random(len(classes)) < 0.15, rng.integers(0, 4, len(classes)), classes).astype(np.int32)
         scores = np.sort(np.round(rng.random(len(classes)), 2).astype(np.float32))[::-1]
-        found.add(Picture(f"{i}.jpg", i + 1, boxes, (600, 600)), Detections(xyxy, scores, classes, NAMES))
+        found.add(LabelledImage(f"{i}.jpg", i + 1, boxes, (600, 600)), Detections(xyxy, scores, classes, NAMES))
     return found
 
 
@@ -122,7 +122,7 @@ def test_more_boxes_than_count() -> None:
     xyxy[120] = (0, 0, 50, 50)
     scores = np.linspace(0.9, 0.1, 130, dtype=np.float32)
     found = Predictions(Data("many", "", NAMES, CATEGORIES, ()))
-    picture = Picture("0.jpg", 1, Boxes.of([(0, 0, 0, 50, 50)]), (600, 600))
+    picture = LabelledImage("0.jpg", 1, Boxes.from_rows([(0, 0, 0, 50, 50)]), (600, 600))
     found.add(picture, Detections(xyxy, scores, np.zeros(130, np.int32), NAMES))
     check(found)
     assert score(found).averages["AP"] == 0
@@ -135,7 +135,7 @@ def test_more_boxes_than_count() -> None:
 def test_nothing_there(empty: str) -> None:
     found = drawn(3, 3, 6, 1.0)
     if empty != "found":
-        found.pictures = [Picture(each.path, each.image_id, Boxes.of([]), each.hw) for each in found.pictures]
+        found.images = [LabelledImage(each.path, each.image_id, Boxes.from_rows([]), each.hw) for each in found.images]
     if empty != "truth":
         found.detections = [Detections.empty(NAMES) for _ in found.detections]
     check(found)
@@ -146,7 +146,7 @@ def test_nothing_there(empty: str) -> None:
 def test_classes_are_counted() -> None:
     found = drawn(5, 4, 8, 1.0)
     classes: Dict[str, Any] = {each.name: each for each in score(found).classes}
-    every = [each.boxes for each in found.pictures]
+    every = [each.boxes for each in found.images]
     for i, name in enumerate(NAMES):
         own = [int(((boxes.class_ids == i) & ~boxes.crowd).sum()) for boxes in every]
         assert classes[name].objects == sum(own) and classes[name].pictures == sum(n > 0 for n in own)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgecsp.bench.accuracy import Boxes, Data, Picture
-from edgecsp.bench.accuracy.names import mapping
+from edgecsp.bench.accuracy import Boxes, Data, LabelledImage
+from edgecsp.bench.accuracy.names import match_classes
 from edgecsp.errors import UsageError
 from edgecsp.graph import labels
 
@@ -14,20 +14,20 @@ OFFICIAL.update(diningtable="dining table", tvmonitor="tv")
 
 
 def data(*names: str, objects: str = "") -> Data:
-    boxes = Boxes.of([(names.index(name), 0, 0, 1, 1) for name in objects.split(",") if name])
-    return Data("here.yaml", "", names, tuple(range(len(names))), (Picture("a.jpg", 1, boxes),))
+    boxes = Boxes.from_rows([(names.index(name), 0, 0, 1, 1) for name in objects.split(",") if name])
+    return Data("here.yaml", "", names, tuple(range(len(names))), (LabelledImage("a.jpg", 1, boxes),))
 
 
 def test_darknets_coco_names_are_cocos() -> None:
     official = [OFFICIAL.get(name, name) for name in labels.COCO]
-    assert mapping(labels.COCO, data(*official), "m").tolist() == list(range(80))
+    assert match_classes(labels.COCO, data(*official), "m").tolist() == list(range(80))
     back = list(reversed(official))
-    assert mapping(labels.COCO, data(*back), "m").tolist() == list(range(79, -1, -1))
+    assert match_classes(labels.COCO, data(*back), "m").tolist() == list(range(79, -1, -1))
 
 
 def test_by_name_whatever_the_number_and_the_spelling() -> None:
-    assert mapping(("qr", "Data-Matrix", "dog"), data("data matrix", "QR"), "m").tolist() == [1, 0, -1]
-    assert mapping(("class0", "class1"), data("b", "a", objects="a,b"), "m").tolist() == [0, 1]
+    assert match_classes(("qr", "Data-Matrix", "dog"), data("data matrix", "QR"), "m").tolist() == [1, 0, -1]
+    assert match_classes(("class0", "class1"), data("b", "a", objects="a,b"), "m").tolist() == [0, 1]
 
 
 def test_what_cannot_be_told_is_an_error_that_names_it() -> None:
@@ -35,9 +35,9 @@ def test_what_cannot_be_told_is_an_error_that_names_it() -> None:
     with pytest.raises(
         UsageError, match=r"plate, face of here.yaml: no class of codes .* knows qr, aztec; rename"
     ) as e:
-        mapping(("qr", "aztec"), held, "codes")
+        match_classes(("qr", "aztec"), held, "codes")
     assert "--classes 'qr'" in str(e.value) and "dot" not in str(e.value)
     with pytest.raises(UsageError, match=r"the 3 classes of m have no names, and here.yaml has 4 .* --names FILE"):
-        mapping(("class0", "class1", "class2"), held, "m")
+        match_classes(("class0", "class1", "class2"), held, "m")
     with pytest.raises(UsageError, match="two classes of one name: qr, QR; rename one"):
-        mapping(("qr",), data("qr", "QR"), "m")
+        match_classes(("qr",), data("qr", "QR"), "m")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecsp.bench import accuracy
-from edgecsp.bench.accuracy import Boxes, Data, Picture, Predictions
-from edgecsp.bench.accuracy.confusion import IGNORED, NOTHING, matches
+from edgecsp.bench.accuracy import Boxes, Data, LabelledImage, Predictions
+from edgecsp.bench.accuracy.confusion import IGNORED, NOTHING, match_boxes
 from edgecsp.types import Detections
 from support import media
 from support.effort import EFFORT
@@ -22,7 +22,7 @@ Row = Tuple[int, float, float, float, float]
 
 
 def boxes(*rows: Row, crowd: Sequence[int] = ()) -> Boxes:
-    made = Boxes.of(rows)
+    made = Boxes.from_rows(rows)
     made.crowd[list(crowd)] = True
     return made
 
@@ -37,7 +37,7 @@ def detections(*rows: Tuple[int, float, float, float, float, float]) -> Detectio
 def held(*pairs: Tuple[Boxes, Detections], folder: Path = Path()) -> Predictions:
     found = Predictions(Data("drawn", "", NAMES, (1, 2, 3), ()))
     for i, (truth, seen) in enumerate(pairs):
-        found.add(Picture(str(folder / f"{i}.png"), i, truth, (120, 160)), seen)
+        found.add(LabelledImage(str(folder / f"{i}.png"), i, truth, (120, 160)), seen)
     return found
 
 
@@ -53,21 +53,21 @@ SEEN = detections(
 
 
 def test_matrix() -> None:
-    counted = accuracy.confusion(held((TRUTH, SEEN)), 0.25)
+    counted = accuracy.count_confusions(held((TRUTH, SEEN)), 0.25)
     assert counted.matrix.tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 1, 0]]
     assert counted.labels == (*NAMES, "background")
     assert counted.mistakes() == [
         ("dog", "cat", 1), ("cow", "background", 1), ("background", "dog", 1), ("background", "cow", 1),
     ]  # fmt: skip
-    assert accuracy.confusion(held((TRUTH, SEEN)), 0.1).matrix[2].tolist() == [0, 0, 1, 0]
+    assert accuracy.count_confusions(held((TRUTH, SEEN)), 0.1).matrix[2].tolist() == [0, 0, 1, 0]
 
 
 def test_matches() -> None:
-    match = matches(TRUTH, SEEN)
+    match = match_boxes(TRUTH, SEEN)
     assert match.of_objects.tolist() == [0, 2, 5, IGNORED]
-    assert match.of_found.tolist() == [0, NOTHING, 1, IGNORED, NOTHING, 2]
-    assert matches(boxes(), SEEN).of_found.tolist() == [NOTHING] * 6
-    assert matches(TRUTH, detections()).of_objects.tolist() == [NOTHING] * 3 + [IGNORED]
+    assert match.of_detections.tolist() == [0, NOTHING, 1, IGNORED, NOTHING, 2]
+    assert match_boxes(boxes(), SEEN).of_detections.tolist() == [NOTHING] * 6
+    assert match_boxes(TRUTH, detections()).of_objects.tolist() == [NOTHING] * 3 + [IGNORED]
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
@@ -87,20 +87,20 @@ def test_nobody_is_counted_twice_and_nobody_is_lost(seed: int, n: int, m: int) -
     truth = boxes(*rows, crowd=np.nonzero(rng.random(n) < 0.2)[0].tolist())
     scores = sorted(rng.random(m).tolist(), reverse=True)
     seen = detections(*((int(rng.integers(3)), s, *map(float, rng.integers(0, 40, 2)), 40.0, 40.0) for s in scores))
-    match = matches(truth, seen)
+    match = match_boxes(truth, seen)
     for i, j in enumerate(match.of_objects.tolist()):
         assert (j == IGNORED) == bool(truth.crowd[i])
         if j >= 0:
-            assert match.of_found[j] == i and overlap(truth.xyxy[i], seen.xyxy[j]) >= 0.5 - 1e-6
-    for j, i in enumerate(match.of_found.tolist()):
+            assert match.of_detections[j] == i and overlap(truth.xyxy[i], seen.xyxy[j]) >= 0.5 - 1e-6
+    for j, i in enumerate(match.of_detections.tolist()):
         assert i < 0 or match.of_objects[i] == j
     # No pair that could be is left.
     for i in np.nonzero(match.of_objects == NOTHING)[0]:
-        for j in np.nonzero(match.of_found == NOTHING)[0]:
+        for j in np.nonzero(match.of_detections == NOTHING)[0]:
             assert overlap(truth.xyxy[i], seen.xyxy[j]) < 0.5 + 1e-6
-    matrix = accuracy.confusion(held((truth, seen)), 0.0).matrix
+    matrix = accuracy.count_confusions(held((truth, seen)), 0.0).matrix
     assert matrix[:3].sum(1).tolist() == np.bincount(truth.class_ids[~truth.crowd], minlength=3).tolist()
-    counted = seen.class_ids[match.of_found != IGNORED]
+    counted = seen.class_ids[match.of_detections != IGNORED]
     assert matrix[:, :3].sum(0).tolist() == np.bincount(counted, minlength=3).tolist()
 
 
@@ -110,11 +110,11 @@ def test_the_worst_are_drawn_side_by_side(tmp_path: Path) -> None:
     good = boxes((0, 10, 10, 50, 50)), detections((0, 0.9, 10, 10, 50, 50))
     false = boxes(), detections((1, 0.4, 10, 10, 50, 50))
     found = held(good, (TRUTH, SEEN), false, folder=tmp_path)
-    bad = accuracy.worst(found, 0.25, 20)
-    assert [Path(each.picture.path).name for each in bad] == ["1.png", "2.png"]  # the good one is not among them
+    bad = accuracy.find_worst(found, 0.25, 20)
+    assert [Path(each.image.path).name for each in bad] == ["1.png", "2.png"]  # the good one is not among them
     assert (bad[0].missed, bad[0].confused, bad[0].false) == (1, 1, 2)
     assert abs(bad[0].cost - (1 + 1 + 0.8 + 0.5)) < 1e-6 and abs(bad[1].cost - 0.4) < 1e-6
-    assert len(accuracy.worst(found, 0.25, 1)) == 1 and not accuracy.worst(found, 0.95, 0)
+    assert len(accuracy.find_worst(found, 0.25, 1)) == 1 and not accuracy.find_worst(found, 0.95, 0)
     files = accuracy.save(bad, tmp_path / "out", NAMES)
     assert [file.name for file in files] == ["1-1.jpg", "2-2.jpg"]
     image = cv2.imread(str(files[0]))

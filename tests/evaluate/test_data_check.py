@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgecsp.bench.accuracy import check, look
+from edgecsp.bench.accuracy import check, inspection
 from edgecsp.cli import app
 from edgecsp.errors import EdgecspError, SourceError, UsageError
 from edgecsp.types import Array
@@ -92,9 +92,9 @@ def test_a_look_gives_the_size_that_decoding_gives(orientation: int, whole: bool
 
     path = tmp_path / "a.jpg"
     path.write_bytes(media.jpeg(spoiled.picture(0), orientation))
-    seen, image = look.read(str(path))
+    seen, image = inspection.read_image(str(path))
     assert image is not None and seen.hw == image.shape[:2] == ((64, 96) if orientation < 5 else (96, 64))
-    again = look.look(str(path), whole)
+    again = inspection.inspect_image(str(path), whole)
     assert (again.hw, again.digest) == (seen.hw, seen.digest) and (again.shade is not None) == whole
 
 
@@ -132,7 +132,7 @@ def test_the_page_shows_labelled_images_in_the_colours_of_their_classes(tmp_path
 
 def test_standard_output_is_the_report_alone(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["data", "check", str(spoiled.good(tmp_path)), "--json", "-", "--quiet"])
-    assert json.loads(done.output)["layout"] == "text labels beside pictures"
+    assert json.loads(done.output)["layout"] == "text labels beside images"
 
 
 def test_what_cannot_be_asked(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_all_of_a_coco_file_is_one_part(tmp_path: Path) -> None:
     parts = check.read_parts(labelled.coco(tmp_path))
     assert list(parts) == ["all"]
     report = check.check(parts)
-    assert report.parts[0][1:6] == (3, 1, 0, 4, 0) and report.crowded[0] == (parts["all"].pictures[0].path, 3)
+    assert report.parts[0][1:6] == (3, 1, 0, 4, 0) and report.crowded[0] == (parts["all"].images[0].path, 3)
     assert report.lines()[0] == "all: 3 images, 1 of them without a box; 4 boxes of 3 classes"
 
 

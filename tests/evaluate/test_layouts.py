@@ -21,15 +21,15 @@ def test_every_layout_holds_the_same(layout: Callable[[Path], Path], tmp_path: P
     data = accuracy.read(layout(tmp_path), labels=labelled.NAMES)
     assert data.names == labelled.NAMES and data.counts == [2, 1, 1]
     assert data.category_ids == ((1, 4, 7) if layout is labelled.coco else (1, 2, 3))
-    assert [Path(each.path).name for each in data.pictures] == ["a.png", "b.png", "c.png"]
-    for picture, (name, hw) in zip(data.pictures, labelled.SIZES.items()):
-        boxes = picture.sized(hw).boxes
+    assert [Path(each.path).name for each in data.images] == ["a.png", "b.png", "c.png"]
+    for picture, (name, hw) in zip(data.images, labelled.SIZES.items()):
+        boxes = picture.with_size(hw).boxes
         assert boxes.class_ids.tolist() == [row[0] for row in labelled.BOXES[name]] and not boxes.crowd.any()
         wanted = np.array([row[1:] for row in labelled.BOXES[name]], float).reshape(-1, 4)
         np.testing.assert_allclose(boxes.xywh, wanted, atol=1e-9)
         np.testing.assert_allclose(boxes.areas, wanted[:, 2] * wanted[:, 3], atol=1e-9)
     told = " ".join(data.notes)
-    assert ("1 of 3 pictures have no label file" in told) == (layout is labelled.beside)
+    assert ("1 of 3 images have no label file" in told) == (layout is labelled.beside)
     assert ("names no classes" in told) == (layout is labelled.two_folders)
 
 
@@ -40,12 +40,12 @@ def test_a_folder_and_its_file_are_the_same(tmp_path: Path) -> None:
     folder.mkdir()
     (tmp_path / "instances.json").rename(folder / "instances_val2017.json")
     (tmp_path / "images").rename(tmp_path / "val2017")
-    assert len(accuracy.read(tmp_path).pictures) == 3
+    assert len(accuracy.read(tmp_path).images) == 3
     (folder / "instances_train2017.json").write_text((folder / "instances_val2017.json").read_text())
     assert "val2017" in accuracy.read(tmp_path).name
     with pytest.raises(SourceError, match=r"a\.png, are not in .*train2017.*type: --images FOLDER"):
         accuracy.read(tmp_path, split="train")
-    assert len(accuracy.read(tmp_path, split="train", images=tmp_path / "val2017").pictures) == 3
+    assert len(accuracy.read(tmp_path, split="train", images=tmp_path / "val2017").images) == 3
 
 
 BAD_LINES = [
@@ -56,11 +56,11 @@ BAD_LINES = [
     (b"0.5 0.5 0.5 0.1 0.1", "line 1: the class is a whole number; found 0.5"),
     (b"nan 0.5 0.5 0.1 0.1", "line 1: the class is a whole number; found nan"),
     (b"inf 0.5 0.5 0.1 0.1", "line 1: the class is a whole number; found inf"),
-    (b"0 80 60 16 12", "line 1: x y w h are shares of the picture's sides, from 0 to 1; found '0 80 60 16 12'"),
-    (b"0 nan 0.5 0.1 0.1", "line 1: x y w h are shares"),
+    (b"0 80 60 16 12", "line 1: x y w h are relative to the image, from 0 to 1; found '0 80 60 16 12'"),
+    (b"0 nan 0.5 0.1 0.1", "line 1: x y w h are relative"),
     (b"0 0.5 0.5 0 0.1", "line 1: a box has a width and a height above 0"),
     (b"0 0.5 0.5 0.1 0.1 0.9", "line 1: 6 numbers"),
-    (b"\x89PNG\r\n\x1a\n\xff", "is no text"),
+    (b"\x89PNG\r\n\x1a\n\xff", "is not UTF-8 text"),
 ]
 
 
@@ -76,7 +76,7 @@ def test_a_label_file_that_is_wrong(content: bytes, said: str, tmp_path: Path) -
 def test_boxes_are_clipped_and_polygons_boxed(tmp_path: Path) -> None:
     labelled.beside(tmp_path)
     (tmp_path / "b.txt").write_text("1 1.0 0.5 0.5 1.0\n2 0.1 0.2 0.3 0.2 0.3 0.6\n")
-    boxes = accuracy.read(tmp_path).pictures[1].boxes
+    boxes = accuracy.read(tmp_path).images[1].boxes
     np.testing.assert_allclose(boxes.xywh, [[0.75, 0, 0.25, 1], [0.1, 0.2, 0.2, 0.4]])
 
 
@@ -118,7 +118,7 @@ def both(root: Path) -> Path:
 BAD = {
     "no path": (lambda root: root / "instance.json", "there is no .*; data is COCO's annotations"),
     "typo": (lambda root: labelled.coco(root) / "instance.json", "did you mean .*instances.json"),
-    "no json": (text("x.json", '{"images": [}'), "x.json is no JSON: .*line 1 column 13"),
+    "no json": (text("x.json", '{"images": [}'), "x.json is not JSON: .*line 1 column 13"),
     "results": (text("x.json", "[]"), "x.json is a list, as results are"),
     "no list": (broken(lambda said: said.pop("categories") and None), "has no list of categories"),
     "no image": (broken(lambda said: said["images"].clear()), "lists 0 images"),
@@ -130,24 +130,27 @@ BAD = {
     "no such image": (put("annotations", 0, image_id=99), r"annotations\[0\] is on image 99"),
     "image twice": (put("images", 0, id=11), "1 of its images have the id of another"),
     "no file name": (put("images", 0, file_name=None), r"images\[0\] has file_name None"),
-    "file missing": (put("images", 1, file_name="z.png"), "1 of its 3 pictures are not in .*images, the first z.png"),
-    "no yaml": (text("data.yaml", "val: [images\n"), "data.yaml, line 1: expected .*; it is no YAML"),
-    "yaml with a date": (text("data.yaml", "a: 2020-99-99\n"), "data.yaml is no YAML"),
+    "file missing": (put("images", 1, file_name="z.png"), "1 of its 3 images are not in .*images, the first z.png"),
+    "no yaml": (text("data.yaml", "val: [images\n"), "data.yaml, line 1: expected .*; it is not YAML"),
+    "yaml with a date": (text("data.yaml", "a: 2020-99-99\n"), "data.yaml is not YAML"),
     "yaml of text": (text("data.yaml", "images"), "holds no keys"),
     "no names": (text("data.yaml", "val: ."), "has no names"),
     "names with a gap": (text("data.yaml", "val: .\nnames: {0: a, 2: b}"), "class numbers from 0 on"),
     "nc": (text("data.yaml", "val: .\nnc: 4\nnames: [a, b, c]"), "has nc: 4 and 3 names"),
     "no split": (text("data.yaml", "train: .\nnames: [a, b, c]"), "has no 'val'; it has train: --split says which"),
-    "no folder": (text("data.yaml", "val: pics\nnames: [a, b, c]"), "its val pictures are not there; looked for"),
+    "no folder": (text("data.yaml", "val: pics\nnames: [a, b, c]"), "its val images are not there; looked for"),
     "no names file": (text("x.data", "valid = valid.txt"), "x.data has no line 'names = FILE'"),
     "no key": (text("x.data", "valid\n"), "x.data, line 1: KEY = VALUE is expected"),
-    "lost list": (text("x.data", "valid = v.txt\nnames = classes.txt"), "x.data speaks of v.txt, which is none of"),
+    "lost list": (
+        text("x.data", "valid = v.txt\nnames = classes.txt"),
+        "x.data names the file v.txt, which is none of",
+    ),
     "count": (text("x.data", "classes=4\nvalid = v.txt\nnames = classes.txt"), "classes = 4, and classes.txt holds 3"),
     "lost picture": (text("v.txt", "a.png\nz.png\n"), "v.txt, line 2: there is no .*z.png"),
-    "empty list": (text("v.txt", "\n"), "lists no picture"),
+    "empty list": (text("v.txt", "\n"), "lists no image"),
     "twice": (text("v.txt", "a.png\na.png\n"), "has .*a.png twice"),
-    "no labels": (emptied, r"none of the 3 pictures has labels; looked for .*a\.txt"),
-    "other file": (text("x.xml", "<a/>"), "x.xml is no data set: COCO's annotations"),
+    "no labels": (emptied, r"none of the 3 images has labels; looked for .*a\.txt"),
+    "other file": (text("x.xml", "<a/>"), "x.xml is not a data set; supported: COCO's annotations"),
     "two": (both, "holds several data sets; type one: --data .*data.yaml or .*instances.json"),
 }
 
@@ -169,18 +172,18 @@ def test_what_flags_cannot_mean(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is for COCO annotations"):
         accuracy.read(tmp_path, images=tmp_path)
     with pytest.raises(UsageError, match=r"no class of .* is called 'blue'. Did you mean 'dark blue'"):
-        accuracy.read(tmp_path).only(["blue"])
+        accuracy.read(tmp_path).select_classes(["blue"])
 
 
 def test_only_some_classes(tmp_path: Path) -> None:
-    data = accuracy.read(labelled.coco(tmp_path)).only(["dark blue", "RED"])
+    data = accuracy.read(labelled.coco(tmp_path)).select_classes(["dark blue", "RED"])
     assert data.names == ("red", "dark blue") and data.category_ids == (1, 7) and data.counts == [2, 1]
-    assert [each.boxes.class_ids.tolist() for each in data.pictures] == [[0, 1, 0], [], []]
+    assert [each.boxes.class_ids.tolist() for each in data.images] == [[0, 1, 0], [], []]
 
 
 def test_a_stem_that_two_pictures_have(tmp_path: Path) -> None:
     for name in ("x", "y"):
         labelled.pictures(tmp_path / "images" / name)
         labelled.labels(tmp_path / "labels" / name)
-    ids = [each.image_id for each in accuracy.read(tmp_path, labels=labelled.NAMES).pictures]
+    ids = [each.image_id for each in accuracy.read(tmp_path, labels=labelled.NAMES).images]
     assert len(set(ids)) == 6

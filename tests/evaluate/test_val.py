@@ -34,7 +34,7 @@ ENGINES = [name for name in backends.names() if backends.is_real(name)]
 def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of three named classes, and pictures on which what it finds is the truth."""
     folder = tmp_path_factory.mktemp("val")
-    named = onnx_model.with_graph(replace(tiny.model, labels=labelled.NAMES), onnx_model.graph_of(tiny.model))
+    named = onnx_model.with_graph(replace(tiny.model, labels=labelled.NAMES), onnx_model.parse_graph(tiny.model))
     onnx_model.save(named, folder / "tiny.onnx")
     labelled.coco(folder / "drawn")
     for i in range(4):
@@ -114,7 +114,7 @@ def test_classes_that_differ_in_their_numbers(home: Path, tmp_path: Path) -> Non
     data = accuracy.read(home / "drawn")
     shutil.copytree(str(home / "drawn/images"), str(tmp_path / "images"))
     (tmp_path / "labels").mkdir()
-    for picture in data.pictures:
+    for picture in data.images:
         lines = []
         for class_id, (x, y, w, h) in zip(picture.boxes.class_ids.tolist(), picture.boxes.xywh.tolist()):
             lines.append(f"{3 - class_id} {(x + w / 2) / 96} {(y + h / 2) / 80} {w / 96} {h / 80}\n")

@@ -77,10 +77,10 @@ def test_every_layout_of_xml_holds_the_same(layout: Callable[[Path], Path], name
     data = accuracy.read(path)
     order = labelled.NAMES if named and layout is not kit else ("dark blue", "green", "red")
     assert data.names == order and data.layout == "Pascal VOC XML"
-    assert [Path(each.path).name for each in data.pictures] == ["a.png", "b.png", "c.png"]
-    for picture, (name, hw) in zip(data.pictures, labelled.SIZES.items()):
+    assert [Path(each.path).name for each in data.images] == ["a.png", "b.png", "c.png"]
+    for picture, (name, hw) in zip(data.images, labelled.SIZES.items()):
         assert picture.hw == hw
-        boxes = picture.sized(hw).boxes
+        boxes = picture.with_size(hw).boxes
         assert [data.names[i] for i in boxes.class_ids] == [labelled.NAMES[row[0]] for row in labelled.BOXES[name]]
         wanted = np.array([row[1:] for row in labelled.BOXES[name]], float).reshape(-1, 4)
         np.testing.assert_allclose(boxes.xywh, wanted)
@@ -91,7 +91,7 @@ def test_difficult_objects_count_neither_way(tmp_path: Path) -> None:
     beside(tmp_path)
     (tmp_path / "b.xml").write_text(xml("b", difficult=1))
     data = accuracy.read(tmp_path)
-    assert data.pictures[1].boxes.crowd.tolist() == [True]
+    assert data.images[1].boxes.crowd.tolist() == [True]
     assert dict(zip(data.names, data.counts)) == {"red": 2, "green": 0, "dark blue": 1}
 
 
@@ -102,9 +102,9 @@ def test_the_lists_of_voc_are_its_parts(tmp_path: Path) -> None:
     (sets / "train.txt").write_text("a\nc\n")
     (sets / "val.txt").write_text("b  1\n")
     for path in (tmp_path, root):
-        assert layouts.splits(path) == ("train", "val")
+        assert layouts.list_splits(path) == ("train", "val")
         parts = [accuracy.read(path, split=split) for split in ("train", "val")]
-        assert [[Path(each.path).stem for each in part.pictures] for part in parts] == [["a", "c"], ["b"]]
+        assert [[Path(each.path).stem for each in part.images] for part in parts] == [["a", "c"], ["b"]]
         assert parts[0].names == parts[1].names == ("dark blue", "green", "red")
         with pytest.raises(NoSplit, match="has no 'test'; it has train, val"):
             accuracy.read(path, split="test")
@@ -122,10 +122,10 @@ def test_folders_of_parts(tmp_path: Path) -> None:
     beside(tmp_path / "valid")
     (tmp_path / "valid" / "a.png").unlink()
     (tmp_path / "valid" / "a.xml").unlink()
-    assert layouts.splits(tmp_path) == ("train", "val")
-    assert len(accuracy.read(tmp_path, split="train").pictures) == 3
+    assert layouts.list_splits(tmp_path) == ("train", "val")
+    assert len(accuracy.read(tmp_path, split="train").images) == 3
     val = accuracy.read(tmp_path, split="val")
-    assert len(val.pictures) == 2 and val.names == ("dark blue", "green", "red")
+    assert len(val.images) == 2 and val.names == ("dark blue", "green", "red")
 
 
 def test_the_parts_of_darknets_data_file(tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_the_parts_of_darknets_data_file(tmp_path: Path) -> None:
     with pytest.raises(NoSplit, match="has no line 'test = FILE'"):
         accuracy.read(path, split="test")
     (tmp_path / "data" / "train.txt").write_text("data/obj/a.png\n")
-    assert layouts.splits(path) == ("train", "val")
-    assert len(accuracy.read(path, split="train").pictures) == 1 and len(accuracy.read(path).pictures) == 3
+    assert layouts.list_splits(path) == ("train", "val")
+    assert len(accuracy.read(path, split="train").images) == 1 and len(accuracy.read(path).images) == 3
 
 
 def test_labelimgs_classes_lie_beside_its_labels(tmp_path: Path) -> None:
@@ -150,10 +150,10 @@ def test_labelimgs_classes_lie_beside_its_labels(tmp_path: Path) -> None:
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>{}</xmax><ymax>9</ymax></bndbox>"
 BAD = {
-    "not xml": ("<annotation>\n<object>\n</annotation>", "line 3: mismatched tag; it is no XML"),
-    "other root": ("\n<html></html>", "line 2: <html> is no label file of Pascal VOC"),
+    "not xml": ("<annotation>\n<object>\n</annotation>", "line 3: mismatched tag; it is not XML"),
+    "other root": ("\n<html></html>", "line 2: <html> is not a Pascal VOC label file"),
     "empty": ("", "line 1: the file is empty"),
-    "text": ("0 0.5 0.5 0.1 0.1", "line 1: syntax error; it is no XML"),
+    "text": ("0 0.5 0.5 0.1 0.1", "line 1: syntax error; it is not XML"),
     "bomb": (
         '<?xml version="1.0"?>\n<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]>\n<annotation>&c;</annotation>',
         "line 2: it declares a document type or entities",
@@ -215,7 +215,7 @@ def test_a_hostile_file_is_read_in_little_memory(content: str, tmp_path: Path) -
     beside(tmp_path)
     (tmp_path / "b.xml").write_text(content)
     try:
-        assert len(accuracy.read(tmp_path).pictures[1].boxes) == 0
+        assert len(accuracy.read(tmp_path).images[1].boxes) == 0
     except SourceError as error:
         assert "b.xml, line 1: no element found" in str(error)
 
@@ -226,4 +226,4 @@ def test_all_that_is_wrong_is_collected(tmp_path: Path) -> None:
         (tmp_path / f"{name}.xml").write_text("<annotation>")
     faults: list = []
     data = accuracy.read(tmp_path, faults=faults)
-    assert len(data.pictures) == 3 and {Path(text.split(",")[0]).name for text in faults} == {"a.xml", "b.xml"}
+    assert len(data.images) == 3 and {Path(text.split(",")[0]).name for text in faults} == {"a.xml", "b.xml"}

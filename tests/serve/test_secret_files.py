@@ -64,7 +64,7 @@ def test_a_key_of_another_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(IntegrityError, match="belongs to user 12345"):
         plans.get_or_build(facts, lambda: b"plan")
     os.chown(key, os.geteuid(), -1)
-    assert not plans.get_or_build(facts, lambda: b"other").built
+    assert not plans.get_or_build(facts, lambda: b"other").is_new
 
 
 def test_the_service_keeps_its_environment_to_itself() -> None:

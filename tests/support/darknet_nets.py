@@ -26,7 +26,7 @@ class Case:
     heads: List[np.ndarray]
     kinds: Tuple[str, ...]
 
-    def load(self, hw: Optional[Tuple[int, int]] = None) -> darknet.Imported:
+    def load(self, hw: Optional[Tuple[int, int]] = None) -> darknet.DarknetImport:
         with tempfile.TemporaryDirectory() as folder:
             cfg, weights = Path(folder, "net.cfg"), Path(folder, "net.weights")
             cfg.write_text(self.cfg)

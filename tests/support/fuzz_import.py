@@ -267,7 +267,7 @@ def judge(model: Model, flops: float) -> str:
         if model.task == "detect":
             decode.boxes(model.heads, outputs, model.input.hw, 0.25)
         else:
-            decode.classes(model, outputs)
+            decode.decode_classes(model, outputs)
     except BadModel:
         assert not all(np.isfinite(out).all() for out in outputs)
         return "ran to NaN"

@@ -172,7 +172,7 @@ SURVIVED: Dict[str, Kind] = {
     "box over the edge": Kind(label("0 0.9 0.5 0.6 0.5\n"), r"1 boxes reach beyond their image: .*train/1\.jpg"),
     "box twice": Kind(label(ROWS + ROWS), r"2 boxes are on their image twice: .*train/1\.jpg"),
     "no label": Kind(
-        lambda root: (root / "labels/train/1.txt").unlink(), r"1 of 4 pictures have no label file .*train/1\.jpg"
+        lambda root: (root / "labels/train/1.txt").unlink(), r"1 of 4 images have no label file .*train/1\.jpg"
     ),
     "label without image": Kind(label(ROWS, "labels/train/z.txt"), r"1 label files have no image: .*train/z\.txt"),
     "truncated JPEG": Kind(image(truncated), r"1 images cannot be read: .*train/1\.jpg .*premature end"),
@@ -188,8 +188,8 @@ SURVIVED: Dict[str, Kind] = {
     "huge header": Kind(image(huge), r"train/1\.jpg is 60000x60000, 3600 megapixels; the limit is"),
     "truncated PNG": Kind(image(lambda: images.encoded(".png", media.noise(1))[:200]), r"train/1\.jpg"),
     "turned by EXIF": Kind(image(lambda: media.jpeg(picture(1), 6)), CLEAN),
-    "FIFO": Kind(lambda root: os.mkfifo(root / "images/train/x.jpg"), r"x\.jpg \(no regular file\)"),
-    "link to itself": Kind(linked, r"1 of the names below .*x\.jpg \(a link that leads nowhere\)"),
+    "FIFO": Kind(lambda root: os.mkfifo(root / "images/train/x.jpg"), r"x\.jpg \(not a regular file\)"),
+    "link to itself": Kind(linked, r"1 of the names below .*x\.jpg \(a broken link\)"),
     "folders in a loop": Kind(linked_folder, CLEAN),
     "folder named jpg": Kind(lambda root: (root / "images/train/x.jpg").mkdir(), r"x\.jpg \(a folder\)"),
     "name that is not UTF-8": Kind(unusual_name, CLEAN),
@@ -202,7 +202,7 @@ SURVIVED: Dict[str, Kind] = {
     "XML box outside": Kind(xml("<xmax>84", "<xmax>184"), r"1 boxes reach beyond their image: .*train/1\.jpg"),
     "XML box of no area": Kind(xml("<xmax>84", "<xmax>60"), r"1 boxes have no area and are not learned: .*1\.jpg"),
     "yaml of a test part without labels": Kind(
-        unlabelled_test, r"test is left out: .*none of the 1 pictures has labels; looked for .*labels/test/0\.txt"
+        unlabelled_test, r"test is left out: .*none of the 1 images has labels; looked for .*labels/test/0\.txt"
     ),
     "COCO box outside": Kind(annotation(bbox=[90, 16, 24, 32]), r"1 boxes reach beyond their image: .*1\.jpg"),
     "COCO box of no area": Kind(annotation(bbox=[9, 16, 0, 32]), r"1 boxes have no area"),
@@ -210,20 +210,20 @@ SURVIVED: Dict[str, Kind] = {
 
 # What stops: the file and the line.
 FATAL: Dict[str, Kind] = {
-    "NaN": Kind(label("0 nan 0.5 0.1 0.1\n"), r"labels/train/1\.txt, line 1: x y w h are shares", True),
+    "NaN": Kind(label("0 nan 0.5 0.1 0.1\n"), r"labels/train/1\.txt, line 1: x y w h are relative", True),
     "4 columns": Kind(label(ROWS + "0 0.5 0.5 0.1\n"), r"labels/train/1\.txt, line 3: 4 numbers", True),
     "class out of range": Kind(label("2 0.5 0.5 0.1 0.1\n"), r"1\.txt, line 1: class 2, and the classes", True),
     "negative class": Kind(label("\n-1 0.5 0.5 0.1 0.1\n"), r"1\.txt, line 2: class -1, and the classes", True),
     "half a class": Kind(label("0.5 0.5 0.5 0.1 0.1\n"), r"1\.txt, line 1: the class is a whole number", True),
-    "pixels": Kind(label("0 40 30 20 20\n"), r"1\.txt, line 1: x y w h are shares of the picture's sides", True),
+    "pixels": Kind(label("0 40 30 20 20\n"), r"1\.txt, line 1: x y w h are relative to the image", True),
     "zero area": Kind(label("0 0.5 0.5 0 0.1\n"), r"1\.txt, line 1: a box has a width and a height above 0", True),
     "names for numbers": Kind(label("disc 0.5 0.5 0.1 0.1\n"), r"1\.txt, line 1: numbers are expected", True),
-    "UTF-16": Kind(label(ROWS.encode("utf-16")), r"1\.txt is no text in UTF-8 but in UTF-16; save it as UTF-8", True),
-    "another encoding": Kind(label(b"0 0.5 0.5 0.1 0.1\n\xe9"), r"1\.txt, line 2 is no text in UTF-8", True),
+    "UTF-16": Kind(label(ROWS.encode("utf-16")), r"1\.txt is UTF-16 text; save it as UTF-8", True),
+    "another encoding": Kind(label(b"0 0.5 0.5 0.1 0.1\n\xe9"), r"1\.txt, line 2 is not UTF-8 text", True),
     "two that are wrong": Kind(
         lambda root: [label("x\n")(root), label("y\n", "labels/val/1.txt")(root)], r"error: 2 errors in labels: ", True
     ),
-    "no labels": Kind(no_labels_at_all, r"none of the 4 pictures has labels; looked for .*labels/train/0\.txt", True),
+    "no labels": Kind(no_labels_at_all, r"none of the 4 images has labels; looked for .*labels/train/0\.txt", True),
     "no image is left": Kind(no_image_is_left, r"none of the 6 images can be read: .*is empty", True),
     "no classes.txt": Kind(
         lambda root: (root / "classes.txt").unlink(), r"names no classes; write their names into .*classes\.txt", True
@@ -233,9 +233,9 @@ FATAL: Dict[str, Kind] = {
     "yaml of another count": Kind(
         yaml("train: images/train\nval: images/val\nnc: 3\nnames: [a, b]\n"), r"has nc: 3 and 2 names", True
     ),
-    "yaml with tabs": Kind(yaml("train: images/train\n\tval: x\n"), r"data\.yaml, line 2: .*'\\t'.* no YAML", True),
+    "yaml with tabs": Kind(yaml("train: images/train\n\tval: x\n"), r"data\.yaml, line 2: .*'\\t'.* not YAML", True),
     "yaml of lost images": Kind(
-        yaml("train: images/train\nval: images/vall\nnames: [a, b]\n"), r"its val pictures are not there", True
+        yaml("train: images/train\nval: images/vall\nnames: [a, b]\n"), r"its val images are not there", True
     ),
     "XML turned": Kind(xml("<xmin>60", "<xmin>90"), r"1\.xml, line 5: xmin 90 and xmax 84 of 'disc'", True),
     "XML of an unknown class": Kind(xml("disc", "ring"), r"1\.xml, line 3: class 'ring' is none of the data's", True),
@@ -244,7 +244,7 @@ FATAL: Dict[str, Kind] = {
         r"1\.xml, line 1: it declares a document type or entities",
         True,
     ),
-    "XML cut off": Kind(xml("</object>\n</annotation>\n"), r"1\.xml, line 6: no element found; it is no XML", True),
+    "XML cut off": Kind(xml("</object>\n</annotation>\n"), r"1\.xml, line 6: no element found; it is not XML", True),
     "COCO box null": Kind(annotation(bbox=None), r"instances\.json: annotations\[1\] has bbox None", True),
     "COCO box of a huge number": Kind(annotation(bbox=[0, 0, 10**400, 1]), r"annotations\[1\] has bbox", True),
     "COCO category missing": Kind(annotation(category_id=None), r"annotations\[1\] has category_id None", True),

@@ -45,7 +45,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Play]:
         for name in MODULES:
             sys.modules.pop(name, None)
         _trt_log.logger.cache_clear()
-        _trt_log.forget()
+        _trt_log.clear()
 
     def begin(version: str, fails: str = "", chip: str = "8.6") -> Stage:
         forget()

@@ -45,7 +45,7 @@ def weights_file(classes: int = 80, seed: int = 0) -> bytes:
 
 def command(weights: PublicWeights, *words: object) -> Any:
     """The command line that knows the toy."""
-    digest = ["=".join(weights.digest)] if weights.pinned else []
+    digest = ["=".join(weights.digest)] if weights.is_pinned else []
     return [sys.executable, __file__, weights.url, *digest, "--", *map(str, words)]
 
 

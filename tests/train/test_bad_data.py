@@ -15,7 +15,7 @@ from support import media, spoiled
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
 from edgecsp.bench import accuracy  # noqa: E402
-from edgecsp.bench.accuracy import look  # noqa: E402
+from edgecsp.bench.accuracy import inspection  # noqa: E402
 from edgecsp.errors import SourceError  # noqa: E402
 from edgecsp.media import sources  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
@@ -102,7 +102,8 @@ def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image, frame.image)
     assert read_image(str(tmp_path / "nothing.jpg")) is None
     data = accuracy.Data("", "", ("a",), (1,), tuple(
-        accuracy.Picture(str(tmp_path / name), name, accuracy.Boxes.of([(0, 8, 8, 16, 16)])) for name in made
+        accuracy.LabelledImage(str(tmp_path / name), name, accuracy.Boxes.from_rows([(0, 8, 8, 16, 16)]))
+        for name in made
     ))  # fmt: skip
     images = Images(data, 64)
     assert [seen.hw for seen in images.looks] == [(96, 64), (64, 96), (64, 96), (64, 96)]
@@ -113,9 +114,9 @@ def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
 def test_difficult_and_flat_boxes_are_not_learned(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), spoiled.picture(0))
     rows = [(0, 8, 8, 16, 16), (0, 8, 8, 0, 16), (0, 200, 8, 5, 5), (0, 90, 8, 40, 16), (0, 4, 4, 8, 8)]
-    boxes = accuracy.Boxes.of(rows)
+    boxes = accuracy.Boxes.from_rows(rows)
     boxes.crowd[4] = True
-    data = accuracy.Data("", "", ("a",), (1,), (accuracy.Picture(str(tmp_path / "a.png"), 1, boxes),))
+    data = accuracy.Data("", "", ("a",), (1,), (accuracy.LabelledImage(str(tmp_path / "a.png"), 1, boxes),))
     sample = Images(data, 96).get(0)
     np.testing.assert_allclose(sample.boxes, [[8, 8, 24, 24], [90, 8, 96, 24], [4, 4, 12, 12]])
     np.testing.assert_array_equal(sample.confidence, [1, 1, 0])  # 0: neither an object nor background
@@ -126,7 +127,9 @@ def test_images_come_in_their_order_whoever_is_fastest(tmp_path: Path) -> None:
     pictures = []
     for i, side in enumerate(sides):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((side, side, 3), i, np.uint8))
-        pictures.append(accuracy.Picture(str(tmp_path / f"{i}.png"), i, accuracy.Boxes.of([(0, 1, 1, 4, 4)])))
+        pictures.append(
+            accuracy.LabelledImage(str(tmp_path / f"{i}.png"), i, accuracy.Boxes.from_rows([(0, 1, 1, 4, 4)]))
+        )
     (tmp_path / "3.png").write_bytes(b"")
     images = Images(accuracy.Data("", "", ("a",), (1,), tuple(pictures)), 32)
     assert [int(images.get(k).image[0, 0, 0]) for k in range(len(images))] == [i for i in range(70) if i != 3]
@@ -140,7 +143,7 @@ def test_the_report_says_what_val_shares_with_train(tmp_path: Path) -> None:
     seen = Images(learn, 64).looks
     report = accuracy.check.check({"train": learn, "val": judge}, {"train": seen}, whole=False)
     assert [each.kind for each in report.problems] == ["duplicate in two parts"]
-    assert seen[0].digest == look.look(seen[0].path, whole=False).digest
+    assert seen[0].digest == inspection.inspect_image(seen[0].path, decode_fully=False).digest
 
 
 def test_a_name_that_is_not_utf_8_has_a_digest(tmp_path: Path) -> None:

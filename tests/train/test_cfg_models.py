@@ -241,7 +241,7 @@ def test_what_cannot_be_trained_is_named(change: Any, message: str, model: Path)
 
 def test_layers_that_are_not_built_and_files_that_are_no_cfg(model: Path) -> None:
     model.write_text(CFG.replace("[dropout]", "[reorg]"))
-    with pytest.raises(BadModel, match=r"line \d+: \[reorg\] is a darknet layer that edgecsp does not build"):
+    with pytest.raises(BadModel, match=r"line \d+: \[reorg\] is a darknet layer that edgecsp does not support"):
         trainable(str(model))
     model.write_text(CFG[: CFG.index("[yolo]")])
     with pytest.raises(UsageError, match=r"mine.cfg has no \[yolo\] and cannot be trained here"):
@@ -249,7 +249,7 @@ def test_layers_that_are_not_built_and_files_that_are_no_cfg(model: Path) -> Non
     with pytest.raises(SourceError, match=r"no cfg file at .*/min.cfg; did you mean .*/mine.cfg\?"):
         trainable(str(model.with_name("min.cfg")))
     model.write_bytes(b"\0\0")
-    with pytest.raises(BadModel, match="is no cfg but a binary file"):
+    with pytest.raises(BadModel, match="is not a cfg but a binary file"):
         trainable(str(model))
 
 

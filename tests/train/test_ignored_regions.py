@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
 from edgecsp import zoo  # noqa: E402
-from edgecsp.bench.accuracy import Boxes, Data, Picture  # noqa: E402
+from edgecsp.bench.accuracy import Boxes, Data, LabelledImage  # noqa: E402
 from edgecsp.train.augment import Augment, Sample, sample  # noqa: E402
 from edgecsp.train.data import Images, Samples, Steps, batches  # noqa: E402
 from edgecsp.train.loss import Loss, are_ignored, predict  # noqa: E402
@@ -91,7 +91,7 @@ def crowd_data(folder: Path) -> Data:
     cv2.imwrite(str(folder / "a.png"), image)
     xywh = np.array([[10.0, 10, 20, 20], [30, 30, 50, 50]])
     boxes = Boxes(xywh, np.array([1, 0]), np.array([False, True]), xywh[:, 2] * xywh[:, 3])
-    return Data("crowd", "made", ("a", "b"), (1, 2), (Picture(str(folder / "a.png"), 1, boxes),))
+    return Data("crowd", "made", ("a", "b"), (1, 2), (LabelledImage(str(folder / "a.png"), 1, boxes),))
 
 
 def test_crowds_of_the_truth_reach_the_loss(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecsp.bench.accuracy import Boxes, ClassScore, Data, Picture, Predictions, Score
+from edgecsp.bench.accuracy import Boxes, ClassScore, Data, LabelledImage, Predictions, Score
 from edgecsp.train import curves, report
 from edgecsp.types import Detections
 from support import chromium
@@ -29,7 +29,7 @@ def found_on(
     for name, truth, _ in images:
         path = folder / name
         cv2.imwrite(str(path), np.full((96, 128, 3), 128, np.uint8))
-        rows.append(Picture(str(path), name, Boxes.of(truth), (96, 128)))
+        rows.append(LabelledImage(str(path), name, Boxes.from_rows(truth), (96, 128)))
     found = Predictions(Data("shapes", "yolo", names, tuple(range(len(names))), tuple(rows)))
     for row, (_, _, detections) in zip(rows, images):
         table = np.array(detections, np.float32).reshape(-1, 6)
@@ -99,9 +99,9 @@ def test_what_is_found_in_a_region_of_many_counts_nowhere(tmp_path: Path) -> Non
     made = [[10, 10, 30, 30, 0.9, 0], [50, 50, 60, 60, 0.95, 0]]
     found = found_on(tmp_path, [("a.png", [(0, 10, 10, 20, 20)], made)])
     assert curves.curves(curves.judge(found))["all"]["precision"][85] == 0.5
-    two = Boxes.of([(0, 10, 10, 20, 20), (0, 40, 40, 50, 50)])
+    two = Boxes.from_rows([(0, 10, 10, 20, 20), (0, 40, 40, 50, 50)])
     crowd = Boxes(two.xywh, two.class_ids, np.array([False, True]), two.areas)
-    found.pictures[0] = Picture(found.pictures[0].path, "a", crowd, (96, 128))
+    found.images[0] = LabelledImage(found.images[0].path, "a", crowd, (96, 128))
     assert curves.curves(curves.judge(found))["all"]["precision"][85] == 1.0
     assert curves.best_threshold(curves.judge(found))[1] == 1.0
 
@@ -117,7 +117,9 @@ def test_average_precision_is_the_area_under_the_curve() -> None:
         corners = rng.uniform(0, 60, (4, 2))
         truth = np.concatenate((corners, rng.uniform(12, 30, (4, 2))), 1)
         ids = rng.integers(0, 2, 4)
-        rows.append(Picture(f"{i}", i, Boxes.of(np.concatenate((ids[:, None], truth), 1).tolist()), (96, 128)))
+        rows.append(
+            LabelledImage(f"{i}", i, Boxes.from_rows(np.concatenate((ids[:, None], truth), 1).tolist()), (96, 128))
+        )
         moved = np.concatenate((truth + rng.normal(0, 3, truth.shape), truth + 40))
         xyxy = np.concatenate((moved[:, :2], moved[:, :2] + moved[:, 2:]), 1).astype(np.float32)
         scores = np.sort(rng.uniform(0.02, 1, 8).astype(np.float32).round(3))[::-1]

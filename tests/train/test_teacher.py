@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
 from edgecsp import pipeline  # noqa: E402
-from edgecsp.bench.accuracy import Boxes, Data, Picture  # noqa: E402
+from edgecsp.bench.accuracy import Boxes, Data, LabelledImage  # noqa: E402
 from edgecsp.errors import SourceError, Stopped, UnknownName, UsageError  # noqa: E402
 from edgecsp.train import TrainSettings, sightings, teacher, train  # noqa: E402
 from edgecsp.train.data import Images  # noqa: E402
@@ -42,7 +42,7 @@ def model(*labels: str) -> Model:
 def data(*rows: List[float], names: Any = ("dog", "cat")) -> Data:
     xywh = np.array([row[1:] for row in rows]).reshape(-1, 4)
     boxes = Boxes(xywh, np.array([row[0] for row in rows], int), np.zeros(len(rows), bool), xywh[:, 2] * xywh[:, 3])
-    pictures = (Picture("a.jpg", "a", boxes, (100, 100)),)
+    pictures = (LabelledImage("a.jpg", "a", boxes, (100, 100)),)
     return Data("pets", "made", names, tuple(range(1, len(names) + 1)), pictures)
 
 
@@ -72,9 +72,9 @@ def test_unlabelled_images_get_the_teachers_boxes(
     learn = data([0, 5, 5, 50, 50])
     made = teach(learn, [], [model("Dog", "car", "CAT")], ["b.jpg", "c.jpg", "gone.jpg"], 0.3, tmp_path)
     assert asked == [["b.jpg", "c.jpg", "gone.jpg"]]
-    assert [row.path for row in made.pictures] == ["a.jpg", "b.jpg", "c.jpg"] and made.names == ("dog", "cat")
-    assert made.pictures[0] is learn.pictures[0] and not len(made.pictures[2].boxes)
-    boxes = made.pictures[1].boxes
+    assert [row.path for row in made.images] == ["a.jpg", "b.jpg", "c.jpg"] and made.names == ("dog", "cat")
+    assert made.images[0] is learn.images[0] and not len(made.images[2].boxes)
+    boxes = made.images[1].boxes
     np.testing.assert_allclose(boxes.xywh, [[10, 20, 30, 40], [50, 50, 40, 40]])
     assert boxes.class_ids.tolist() == [1, 0] and boxes.crowd.tolist() == [False, True]
     np.testing.assert_allclose(boxes.scores, [0.9, 0.2])
@@ -89,8 +89,8 @@ def test_classes_that_the_data_lacks_are_added_to_labelled_images(
     knows = model("cat", "Person")
     learn, judge, lacking = widen(learn, judge, ["person", "CAT"], [knows])
     assert learn.names == judge.names == ("cat", "Person") and lacking == [1]
-    assert learn.category_ids == (2, 3) and len(judge.pictures[0].boxes) == 0
-    made = teach(learn, lacking, [knows], [], 0.3, tmp_path).pictures[0].boxes
+    assert learn.category_ids == (2, 3) and len(judge.images[0].boxes) == 0
+    made = teach(learn, lacking, [knows], [], 0.3, tmp_path).images[0].boxes
     # The teacher's cat is none: people have boxed the cats.
     assert made.class_ids.tolist() == [0, 1, 1] and made.crowd.tolist() == [False, False, True]
     np.testing.assert_allclose(made.scores, [1, 0.9, 0.25])
@@ -99,7 +99,7 @@ def test_classes_that_the_data_lacks_are_added_to_labelled_images(
 def test_two_teachers_box_a_thing_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sees(monkeypatch, {"b.jpg": [[0, 10, 10, 50, 50, 0.6]]})
     made = teach(data([0, 1, 1, 5, 5]), [], [model("dog"), model("dog", "fish")], ["b.jpg"], 0.3, tmp_path)
-    assert len(made.pictures[1].boxes) == 1
+    assert len(made.images[1].boxes) == 1
 
 
 def test_no_common_class_prints_both_lists() -> None:
@@ -198,8 +198,8 @@ def test_images_without_the_wanted_classes_are_background(tmp_path: Path, log_li
     )  # fmt: skip
     from edgecsp.bench import accuracy
 
-    learn = accuracy.read(path, split="train").only(["disc"])
-    empty = sum(not len(row.boxes) for row in learn.pictures)
+    learn = accuracy.read(path, split="train").select_classes(["disc"])
+    empty = sum(not len(row.boxes) for row in learn.images)
     assert empty and len(Images(learn, 64)) == 8
     assert any(f"learns from 8 images with {sum(learn.counts)} boxes" in line for line in log_lines)
     assert any(f"{empty} without a box teach the background" in line for line in log_lines)
@@ -218,16 +218,16 @@ def test_a_real_teacher_finds_what_people_boxed(tmp_path: Path) -> None:
     from edgecsp.bench import accuracy
 
     truth = accuracy.read(VOC, split="val")
-    truth = replace(truth, pictures=truth.pictures[::40]).only(["dog", "cat", "sheep", "horse", "cow", "person"])
-    seed = replace(truth, pictures=truth.pictures[:1])
-    files = [row.path for row in truth.pictures[1:]]
+    truth = replace(truth, images=truth.images[::40]).select_classes(["dog", "cat", "sheep", "horse", "cow", "person"])
+    seed = replace(truth, images=truth.images[:1])
+    files = [row.path for row in truth.images[1:]]
     made = teach(seed, [], [open_model(str(WEIGHTS))], files, 0.3, tmp_path)
     hits = boxes = 0
-    for row, other in zip(truth.pictures[1:], made.pictures[1:]):
+    for row, other in zip(truth.images[1:], made.images[1:]):
         assert row.path == other.path
         if other.hw is None:
             continue  # it finds nothing there
-        own = row.sized(other.hw).boxes
+        own = row.with_size(other.hw).boxes
         sure = other.boxes.class_ids[~other.boxes.crowd]
         labelled = teacher._is_labelled(own, other.boxes.xyxy[~other.boxes.crowd], sure)
         hits, boxes = hits + int(labelled.sum()), boxes + len(sure)

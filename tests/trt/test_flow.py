@@ -93,7 +93,7 @@ def test_workspace_and_precision(version: str, play, tiny: Tiny) -> None:
     assert not any(step.startswith("set_flag") for step in steps)
     backends.open(tiny.model, "trt", precision="fp16").close()
     flags = [step for step in played.steps() if step.startswith("set_flag")]
-    graph = kept_graph(plans.known("trt")[0])
+    graph = kept_graph(plans.list_facts("trt")[0])
     if version.startswith("11"):  # strongly typed: the graph itself is in float16
         assert flags == [] and graph == "fp16"
     else:
@@ -202,7 +202,7 @@ def test_a_build_for_which_there_is_no_memory_is_not_begun(play, tiny: Tiny, mon
     played = play("8.2", chip="6.2")
     monkeypatch.setattr(memory, "free", lambda: memory.Memory(300 << 20, 100 << 20))
     with pytest.raises(
-        BuildFailed, match=r"jetson-tx2 wants \d+ MB at least, 512 MB of it as workspace, and 300 MB of"
+        BuildFailed, match=r"jetson-tx2 needs \d+ MB at least, 512 MB of it as workspace, and 300 MB of"
     ):
         backends.open(tiny.model, "trt")
     assert "Builder" not in played.steps()
@@ -234,7 +234,7 @@ def test_the_dla(version: str, play, tiny: Tiny) -> None:
     for step in ("config.default_device_type = DeviceType.DLA", "config.DLA_core = 1", "runtime.DLA_core = 1"):
         assert step in steps
     assert "set_flag BuilderFlag.GPU_FALLBACK" in steps
-    with pytest.raises(BuildFailed, match=r"wants DLA core 2, and this device has 2"):
+    with pytest.raises(BuildFailed, match=r"needs DLA core 2, and this device has 2"):
         trt.Session(tiny.model, "cuda", 1, "fp16", recipe=replace(recipe, dla_core=2))
 
 
@@ -244,11 +244,11 @@ def test_what_a_session_runs_is_what_was_built_last(play, tiny: Tiny) -> None:
     trt.Session(tiny.model, "cuda", 1, "fp32", recipe=own).close()
     assert f"set_memory_pool_limit MemoryPoolType.WORKSPACE {77 << 20}" in played.steps()
     session = backends.open(tiny.model, "trt")
-    assert not session.plan.built and "Builder" not in played.steps()
+    assert not session.plan.is_new and "Builder" not in played.steps()
     session.forget()
     session.close()
     session = backends.open(tiny.model, "trt")
-    assert session.plan.built
+    assert session.plan.is_new
     session.close()
 
 

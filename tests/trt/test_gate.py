@@ -48,10 +48,7 @@ def set_text(proto: onnx.ModelProto, name: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (
-            lambda proto: setattr(proto.opset_import[0], "version", 14),
-            "its opset is 14, 13 is the newest that is known",
-        ),
+        (lambda proto: setattr(proto.opset_import[0], "version", 14), "its opset is 14, 13 is the newest it supports"),
         (lambda proto: setattr(node(proto, "Conv"), "op_type", "GridSample"), "the operator GridSample"),
         (lambda proto: setattr(node(proto, "Conv"), "op_type", "Xor"), "the operator Xor"),
         (lambda proto: proto.opset_import.add(domain="com.acme", version=1), r"operators of com\.acme"),

@@ -73,14 +73,14 @@ def in_precision(stage: Model, kind: str) -> Model:
     if kind == "fp32":
         return stage
     if kind == "fp16":
-        return precision.half(stage)
+        return precision.to_fp16(stage)
     batches = [np.random.default_rng(0).random(dims(stage), np.float32)]
     return precision.quantize(stage, batches, method="minmax")
 
 
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in zoo.names() for kind in ("fp32", "fp16", "int8")])
 def test_the_zoo(name: str, kind: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "LEAST", 1)  # of what use the ranges are is not asked here
+    monkeypatch.setattr(calibration, "MIN_IMAGES", 1)  # of what use the ranges are is not asked here
     for stage in stages(name):
         graph = in_precision(stage, kind)
         assert precision.detect_precision(graph) == kind
@@ -122,4 +122,4 @@ def test_timings_and_workspace(build: Build, tiny: Any, tmp_path: Path) -> None:
 
 def test_no_dla_on_a_pc(build: Build, tiny: Any) -> None:
     said = build(tiny.model, dla_core=0, precision="fp16")
-    assert said == {"error": "the recipe wants DLA core 0, and this device has none"}
+    assert said == {"error": "the recipe needs DLA core 0, and this device has none"}

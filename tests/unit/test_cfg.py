@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgecsp.errors import BadModel, SourceError
-from edgecsp.importers.darknet.cfg import first_of, parse, read
+from edgecsp.importers.darknet.cfg import find_first, parse, read
 
 
 def section(text: str):
@@ -19,11 +19,11 @@ def test_sections_options_and_lines() -> None:
     assert [(s.kind, s.line) for s in found] == [("net", 3), ("convolutional", 7)]
     assert found[0].options == {"width": ("416", 4), "height": ("416", 6)}
     assert found[1].options == {"filters": ("3", 8)}
-    assert first_of(found, "convolutional") is found[1] and first_of(found, "yolo") is None
+    assert find_first(found, "convolutional") is found[1] and find_first(found, "yolo") is None
 
 
 def test_the_first_of_two_equal_keys_counts_as_in_darknet() -> None:
-    assert section("width=1\nwidth=2").whole("width", 0) == 1
+    assert section("width=1\nwidth=2").integer("width", 0) == 1
 
 
 def test_form_feeds_do_not_count_as_lines() -> None:
@@ -32,9 +32,9 @@ def test_form_feeds_do_not_count_as_lines() -> None:
 
 def test_numbers() -> None:
     s = section("a=-3\nb= 1, 2 ,3,\nc=0.5,1e3\nd=\n")
-    assert s.whole("a", 9) == -3 and s.whole("none", 9) == 9
-    assert s.wholes("b") == [1, 2, 3] and s.wholes("none") == []
-    assert s.reals("c", 0, 1e4) == [0.5, 1000.0] and s.real("none", 0.25, 0, 1) == 0.25
+    assert s.integer("a", 9) == -3 and s.integer("none", 9) == 9
+    assert s.integers("b") == [1, 2, 3] and s.integers("none") == []
+    assert s.numbers("c", 0, 1e4) == [0.5, 1000.0] and s.number("none", 0.25, 0, 1) == 0.25
     assert s.text("d", "x") == "" and s.flag("a") and not s.flag("none")
 
 
@@ -55,20 +55,20 @@ def test_numbers() -> None:
 )
 def test_a_whole_number_that_is_none(text: str, said: str) -> None:
     with pytest.raises(BadModel) as caught:
-        section(text).whole("a", 0, 0, 100)
+        section(text).integer("a", 0, 0, 100)
     assert said in str(caught.value) and str(caught.value).startswith("cfg, line ")
 
 
 @pytest.mark.parametrize("word", ["nan", "inf", "-inf", "1e309", "1001", "x"])
 def test_a_real_number_that_is_none(word: str) -> None:
     with pytest.raises(BadModel, match=r"^cfg, line 2: \[net\] a="):
-        section(f"a={word}").real("a", 0, -1000, 1000)
+        section(f"a={word}").number("a", 0, -1000, 1000)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[net\n", "line 1: '[net' opens a section and does not close it"),
+        ("[net\n", "line 1: '[net' opens a section without a closing"),
         ("[net]\nwidth\n", "line 2: 'width' is neither [section], key=value nor a # comment"),
         ("width=3\n[net]", "line 1: 'width=3' stands before any [section]"),
         ("\n# nothing\n", "holds no [section]"),

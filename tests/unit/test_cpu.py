@@ -115,5 +115,5 @@ def test_what_it_can_do(tmp_path: Path) -> None:
 
 
 def test_this_machine() -> None:
-    said = dict(cpu.described())
+    said = dict(cpu.describe())
     assert 1 <= said["threads"] <= said["cores"] <= said["allowed"] <= said["logical"]

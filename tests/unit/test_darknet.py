@@ -13,7 +13,7 @@ from edgecsp import importers
 from edgecsp.errors import BadModel, BadWeights, SourceError
 from edgecsp.importers import darknet
 from edgecsp.importers.darknet.cfg import parse
-from edgecsp.importers.darknet.layers import _NOT_BUILT, build
+from edgecsp.importers.darknet.layers import _UNSUPPORTED, build
 from edgecsp.types import Scores, Yolo
 from support.tiny import Tiny
 
@@ -123,13 +123,13 @@ def test_a_classifier_ends_in_scores() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("[convolutionel]\n", 5, "is no darknet layer. Did you mean [convolutional]?"),
-        ("[region]\n", 5, "is a darknet layer that edgecsp does not build. It builds: avgpool"),
+        ("[convolutionel]\n", 5, "is not a darknet layer. Did you mean [convolutional]?"),
+        ("[region]\n", 5, "is a darknet layer that edgecsp does not support. Supported: avgpool"),
         ("[net]\n", 5, "comes a second time"),
         ("[convolutional]\nfilters=0\n", 6, "filters=0 is outside 1"),
         ("[convolutional]\nactivation=leeky\n", 6, "activation='leeky' is not one of linear, leaky"),
         ("[convolutional]\nfilters=4\ngroups=2\n", 5, "3 channels in and 4 out cannot be split into 2 groups"),
-        ("[convolutional]\nxnor=1\n", 6, "xnor=1 changes the result and is not built by edgecsp"),
+        ("[convolutional]\nxnor=1\n", 6, "xnor=1 changes the result and is not supported by edgecsp"),
         ("[convolutional]\nshare_index=0\n", 6, "share_index"),
         ("[convolutional]\nsize=3\n\ndilation=2\n", 8, "dilation=2 with size=3 and padding=0"),
         ("[convolutional]\nsize=33\n", 5, "conv of 32x32x3 leaves nothing: its output would be 0x0x1"),
@@ -153,7 +153,7 @@ def test_a_classifier_ends_in_scores() -> None:
         ("[upsample]\nstride=-2\n", 6, "stride=-2 is outside 1"),
         (CONV + "[scale_channels]\nfrom=0\n", 8, "needs one of 1x1x8 before it; found 32x32x8"),
         (CONV + "[avgpool]\n[sam]\nfrom=0\n", 9, "multiplies maps of one size; found 1x1x8 and 32x32x8"),
-        (CONV + "[softmax]\ntree=9k.tree\n", 8, "tree are not built"),
+        (CONV + "[softmax]\ntree=9k.tree\n", 8, "tree are not supported"),
         (HEAD + "[maxpool]\n", 12, "follows a [yolo] directly; a [route] must say which layer it reads"),
         (HEAD + "[route]\nlayers=-1\n", 13, "layers=-1 reads layer 1, a [yolo]"),
         (HEAD.replace("filters=6", "filters=7"), 8, "needs 6 channels; the layer before it has 7 (filters=6 in that"),
@@ -175,7 +175,7 @@ def test_errors_name_file_line_and_section(text: str, line: int, said: str) -> N
     [
         ("[convolutional]\n", "line 1: [convolutional] comes first; a cfg begins with [net]"),
         ("[net]\nwidth=3\n", "needs width= and height="),
-        ("[net]\nwidth=3\nheight=3\nchannels=4\n", "line 4: [net] channels=4: pictures have 3 or 1"),
+        ("[net]\nwidth=3\nheight=3\nchannels=4\n", "line 4: [net] channels=4: images have 3 or 1"),
         ("[net]\nwidth=16385\nheight=3\n", "line 2: [net] width=16385 is outside 0 to 16384"),
         ("[net]\nwidth=16384\nheight=16384\n", "cannot be meant"),
     ],
@@ -187,8 +187,8 @@ def test_a_net_that_is_none(net: str, said: str) -> None:
 
 
 def test_every_darknet_layer_we_do_not_build_says_so() -> None:
-    for kind in _NOT_BUILT:
-        with pytest.raises(BadModel, match="does not build"):
+    for kind in _UNSUPPORTED:
+        with pytest.raises(BadModel, match="does not support"):
             built(f"{NET}[{kind}]\n")
 
 
@@ -217,7 +217,7 @@ def test_names(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(BadModel, match=r"my\.names holds 2 labels and the cfg says classes=3"):
         darknet.load(tiny.cfg, tiny.weights, names)
     names.write_bytes(b"a\0b")
-    with pytest.raises(BadModel, match="is no names file"):
+    with pytest.raises(BadModel, match="is not a names file"):
         darknet.read_names(names)
     with pytest.raises(SourceError, match=r"no names file at .*my\.name; did you mean"):
         darknet.read_names(tmp_path / "my.name")
@@ -226,5 +226,5 @@ def test_names(tiny: Tiny, tmp_path: Path) -> None:
 def test_cfg_and_weights_the_wrong_way_round(tiny: Tiny) -> None:
     with pytest.raises(BadModel, match=r"the order is: edgecsp import MODEL\.cfg MODEL\.weights"):
         darknet.load(tiny.weights, tiny.cfg)
-    with pytest.raises(BadWeights, match=r"tiny\.cfg is no \.weights file"):
+    with pytest.raises(BadWeights, match=r"tiny\.cfg is not a \.weights file"):
         darknet.load(tiny.cfg, tiny.cfg)

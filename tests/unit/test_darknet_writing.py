@@ -58,8 +58,8 @@ def test_random_weights_give_the_same_heads_by_way_of_darknets_files(name: str, 
 
 def test_the_model_in_the_box_gives_the_same_heads_by_way_of_darknets_files(tmp_path: Path) -> None:
     entry, made = zoo.get("codes"), (tmp_path / "codes.cfg", tmp_path / "codes.weights")
-    assert entry.shipped is not None
-    writing.write(entry.net(), PackedWeights(entry.shipped), entry.anchors, *made)
+    assert entry.bundled is not None
+    writing.write(entry.net(), PackedWeights(entry.bundled), entry.anchors, *made)
     model, batch = darknet.load(*made, resize="stretch").model, np.random.default_rng(0).random((1, 3, 320, 320))
     wanted, got = (backends.open(each, "ort").run(batch.astype(np.float32)) for each in (store.resolve("codes"), model))
     assert len(got) == 2 and all(np.array_equal(a, b) for a, b in zip(got, wanted))

@@ -91,16 +91,16 @@ def classifier(softmax: bool) -> Model:
 
 def test_a_classifiers_best() -> None:
     logits = np.log(np.array([1, 4, 2, 3], np.float32)).reshape(1, 4, 1, 1)
-    best = decode.classes(classifier(True), [logits], top=3)
+    best = decode.decode_classes(classifier(True), [logits], top=3)
     assert best.class_ids.tolist() == [1, 3, 2] and best.scores == pytest.approx([0.4, 0.3, 0.2])
     assert [best.label(i) for i in best.class_ids] == ["b", "d", "c"]
-    assert decode.classes(classifier(True), [logits + 1e4]).scores.sum() == pytest.approx(1, rel=1e-3)
-    plain = decode.classes(classifier(False), [np.array([[0.1, 0.2, 0.2, 0.5]], np.float32)])
+    assert decode.decode_classes(classifier(True), [logits + 1e4]).scores.sum() == pytest.approx(1, rel=1e-3)
+    plain = decode.decode_classes(classifier(False), [np.array([[0.1, 0.2, 0.2, 0.5]], np.float32)])
     assert plain.class_ids.tolist() == [3, 1, 2, 0]  # of two equals the first comes first
 
 
 def test_a_classifier_that_is_broken() -> None:
     with pytest.raises(BadModel, match="5 scores for 4 classes"):
-        decode.classes(classifier(True), [np.zeros((1, 5), np.float32)])
+        decode.decode_classes(classifier(True), [np.zeros((1, 5), np.float32)])
     with pytest.raises(BadModel, match="no numbers"):
-        decode.classes(classifier(True), [np.array([[1, np.nan, 0, 0]], np.float32)])
+        decode.decode_classes(classifier(True), [np.array([[1, np.nan, 0, 0]], np.float32)])

@@ -107,13 +107,13 @@ def test_the_gpu_package_on_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPa
 
 def test_a_package_that_does_not_load_is_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ort, "REQUIRES", ("broken_on_purpose",))
-    monkeypatch.setattr(backends, "missing", lambda name: [])
+    monkeypatch.setattr(backends, "missing_packages", lambda name: [])
     assert "needs broken_on_purpose, which is installed and cannot be loaded" in str(backends.why_not("ort"))
 
 
 def test_openvino_keeps_to_fp32_and_to_its_threads(tiny: Tiny) -> None:
     """Where the CPU has bf16 it would take that unasked; the heads then differ by a hundredth."""
-    if backends.missing("openvino"):
+    if backends.missing_packages("openvino"):
         pytest.skip("openvino is not installed")
     session: Any = backends.open(tiny.model, "openvino", threads=1)
     compiled = session._compiled[False]._free.queue[0][0].get_compiled_model()
@@ -146,7 +146,7 @@ def test_opencv_says_why_and_says_it_once(tiny: Tiny, capfd: pytest.CaptureFixtu
 
 def test_a_sum_of_two_sizes_is_written_out_and_stays_the_same() -> None:
     first = zoo.model("snet49-thundernet", RandomWeights())
-    wide = opencv._expanded(first.onnx)
+    wide = opencv._expand_sums(first.onnx)
     assert [n.op_type for n in onnx.load_model_from_string(wide).graph.node].count("Expand") == 1
     onnx.checker.check_model(wide, full_check=True)
     batch = np.random.default_rng(0).random((1, 3, *first.input.hw), np.float32)
@@ -161,7 +161,9 @@ def test_a_sum_of_two_sizes_is_written_out_and_stays_the_same() -> None:
 def int8(tiny: Tiny) -> core.Model:
     """The tiny net in int8, its ranges from noise like the batch it is tried on."""
     noise = np.random.default_rng(5)
-    return precision.quantize(tiny.model, (noise.random((1, 3, 64, 64), np.float32) for _ in range(precision.LEAST)))
+    return precision.quantize(
+        tiny.model, (noise.random((1, 3, 64, 64), np.float32) for _ in range(precision.MIN_IMAGES))
+    )
 
 
 @pytest.mark.parametrize("engine", ["openvino", "ort"])

@@ -245,7 +245,7 @@ def test_a_certificate_that_nobody_signed_is_refused(
 
 def test_a_wrong_file_is_thrown_away(site: web.Site, target: Path) -> None:
     site.data = DATA[:-1] + b"?"
-    with pytest.raises(IntegrityError, match=f"sha256 {SHA256[1]} was expected, .* was found. It was thrown away"):
+    with pytest.raises(IntegrityError, match=f"sha256 {SHA256[1]} was expected, .* was found. It was deleted"):
         download(site, target)
     assert left(target) == []
 
@@ -296,8 +296,8 @@ def test_the_question_of_google_drive_is_answered_once(site: web.Site, target: P
      "https://docs.google.com/uc?id=1a-b_c"],
 )  # fmt: skip
 def test_links_of_google_drive_lead_to_the_bytes(url: str) -> None:
-    assert pages.direct(url) == "https://drive.usercontent.google.com/download?id=1a-b_c&export=download&confirm=t"
-    assert pages.direct("https://host/uc?id=1") == "https://host/uc?id=1"
+    assert pages.direct_url(url) == "https://drive.usercontent.google.com/download?id=1a-b_c&export=download&confirm=t"
+    assert pages.direct_url("https://host/uc?id=1") == "https://host/uc?id=1"
 
 
 # -- it cannot be written ------------------------------------------------------------------------------------

@@ -81,6 +81,6 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
 
 def test_nearby(tmp_path: Path) -> None:
     (tmp_path / "yolov3-tiny.cfg").touch()
-    assert files.nearby(tmp_path / "yolo3-tiny.cfg") == f"; did you mean {tmp_path / 'yolov3-tiny.cfg'}?"
-    assert files.nearby(tmp_path / "zzz") == ""
-    assert files.nearby(tmp_path / "no" / "zzz") == f"; there is no folder {tmp_path / 'no'} either"
+    assert files.suggest_similar(tmp_path / "yolo3-tiny.cfg") == f"; did you mean {tmp_path / 'yolov3-tiny.cfg'}?"
+    assert files.suggest_similar(tmp_path / "zzz") == ""
+    assert files.suggest_similar(tmp_path / "no" / "zzz") == f"; there is no folder {tmp_path / 'no'} either"

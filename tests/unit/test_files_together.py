@@ -20,7 +20,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_names_come_when_the_block_ends(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "new" / "b"
     a.write_bytes(b"old")
-    with files.together({a: b"one", b: b"two"}) as parts:
+    with files.atomic_group({a: b"one", b: b"two"}) as parts:
         assert a.read_bytes() == b"old" and not b.exists()
         assert [parts[each].path.read_bytes() for each in (a, b)] == [b"one", b"two"]
     assert contents(tmp_path / "new") == {"b": b"two"} and a.read_bytes() == b"one"
@@ -29,7 +29,7 @@ def test_names_come_when_the_block_ends(tmp_path: Path) -> None:
 def test_what_is_dropped_gets_no_name(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     b.write_bytes(b"old")
-    with files.together({a: b"one", b: b"two"}) as parts:
+    with files.atomic_group({a: b"one", b: b"two"}) as parts:
         parts[b].drop()
     assert contents(tmp_path) == {"a": b"one", "b": b"old"}
 
@@ -37,7 +37,7 @@ def test_what_is_dropped_gets_no_name(tmp_path: Path) -> None:
 def test_a_block_that_raises_leaves_all_as_it_was(tmp_path: Path) -> None:
     a = tmp_path / "a"
     a.write_bytes(b"old")
-    with pytest.raises(BuildFailed), files.together({a: b"one", tmp_path / "b": b"two"}):
+    with pytest.raises(BuildFailed), files.atomic_group({a: b"one", tmp_path / "b": b"two"}):
         raise BuildFailed("the heads differ")
     assert contents(tmp_path) == {"a": b"old"}
 
@@ -57,6 +57,6 @@ def test_a_full_disk_leaves_all_as_it_was(at: int, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "fsync", full)
     message = f"cannot write {(a, b)[at - 1]}: No space left on device"
-    with pytest.raises(OutputError, match=message), files.together({a: b"one", b: b"two"}):
+    with pytest.raises(OutputError, match=message), files.atomic_group({a: b"one", b: b"two"}):
         raise AssertionError("the block is not entered")
     assert contents(tmp_path) == {"a": b"old a", "b": b"old b"}

@@ -16,7 +16,7 @@ from support.tiny import Tiny
 
 @pytest.fixture(scope="module")
 def half(tiny: Tiny) -> Model:
-    return precision.half(tiny.model)
+    return precision.to_fp16(tiny.model)
 
 
 def rounded(model: Model) -> Model:
@@ -42,15 +42,15 @@ def test_the_weights_are_the_files_and_the_arithmetic_is_fp32(engine: str, tiny:
 
 
 def test_nothing_of_fp16_is_left(tiny: Tiny, half: Model) -> None:
-    proto = onnx.load_model_from_string(precision.single(half).onnx)
+    proto = onnx.load_model_from_string(precision.to_fp32(half).onnx)
     onnx.checker.check_model(proto, full_check=True)
     assert TensorProto.FLOAT16 not in {tensor.data_type for tensor in proto.graph.initializer}
     assert all(a.i != TensorProto.FLOAT16 for node in proto.graph.node for a in node.attribute if a.name == "to")
-    again = importers.parse(precision.single(half).onnx)
+    again = importers.parse(precision.to_fp32(half).onnx)
     assert precision.detect_precision(again) == "fp32" and again.heads == tiny.model.heads
 
 
 def test_int8_has_no_way_back(tiny: Tiny) -> None:
-    int8 = precision.quantize(tiny.model, [tiny.batch] * precision.LEAST, threads=1)
-    with pytest.raises(UsageError, match="what was rounded away is not in it"):
+    int8 = precision.quantize(tiny.model, [tiny.batch] * precision.MIN_IMAGES, threads=1)
+    with pytest.raises(UsageError, match="rounding cannot be undone"):
         backends.open(int8, "ort", precision="fp32")

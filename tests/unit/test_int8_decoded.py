@@ -66,7 +66,7 @@ def sees_colours() -> Model:
     return onnx_model.with_graph(model, onnx.load_model_from_string(data))
 
 
-def batches(count: int = precision.LEAST, first: int = 0) -> Iterator[Array]:
+def batches(count: int = precision.MIN_IMAGES, first: int = 0) -> Iterator[Array]:
     for seed in range(first, first + count):
         rng = np.random.default_rng(seed)
         cloud = cv2.resize(rng.random((5, 5, 3), np.float32), HW[::-1], interpolation=cv2.INTER_CUBIC)
@@ -142,7 +142,7 @@ EVERY = _choose.EVERY
 
 
 def test_the_best_method_is_taken_and_recorded(model: Model, tmp_path: Path) -> None:
-    ranges = precision.best(model, outliers(), threads=1)
+    ranges = precision.choose_ranges(model, outliers(), threads=1)
     assert set(ranges.tried) == set(precision.METHODS)
     assert ranges.tried[ranges.method] == max(ranges.tried.values())
     assert ranges.method != "minmax" and ranges.tried["minmax"] < ranges.tried[ranges.method] - 0.1, ranges.tried
@@ -169,8 +169,8 @@ def test_ranges_of_before_are_read(model: Model, ranges: precision.Ranges, tmp_p
 
 def test_a_model_that_finds_nothing_is_judged_by_its_heads(tiny: Tiny) -> None:
     quiet = replace(tiny.model, conf=1.0)
-    pictures = [tiny.batch * np.float32(i / 100) for i in range(precision.LEAST)]
-    ranges = precision.best(quiet, pictures, threads=1)
+    pictures = [tiny.batch * np.float32(i / 100) for i in range(precision.MIN_IMAGES)]
+    ranges = precision.choose_ranges(quiet, pictures, threads=1)
     assert all(0.9 < value < 1 for value in ranges.tried.values()), ranges.tried
 
 
@@ -179,7 +179,7 @@ def test_few_pictures_are_held_out(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) 
     asked: List[int] = []
     real = _choose._agreement
     monkeypatch.setattr(_choose, "_agreement", lambda *a: (asked.append(len(a[2])), real(*a))[1])
-    precision.best(tiny.model, (tiny.batch for _ in range(400)), threads=1)
+    precision.choose_ranges(tiny.model, (tiny.batch for _ in range(400)), threads=1)
     assert asked == [_choose.MOST] * 3
 
 

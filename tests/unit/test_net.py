@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from edgecsp.errors import BadModel, BadWeights
-from edgecsp.graph.export import RandomWeights, folded, to_onnx
+from edgecsp.graph.export import RandomWeights, fold_batch_norm, to_onnx
 from edgecsp.graph.layers import MAX_LAYERS, MAX_SIDE, Net
 
 
@@ -137,7 +137,7 @@ class Given:
 def fold(variance: float) -> tuple:
     net = Net(1, 2, 2)
     net.conv(net.input, 1, 1)
-    kernel, bias = folded(net.layers[0], Given(bias=1, scale=2, mean=3, variance=variance, weights=1), "here")
+    kernel, bias = fold_batch_norm(net.layers[0], Given(bias=1, scale=2, mean=3, variance=variance, weights=1), "here")
     return kernel.item(), bias.item()
 
 

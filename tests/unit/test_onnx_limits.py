@@ -215,7 +215,7 @@ ENDLESS = {
     "loop": (loop, "a Loop.*nothing says that it ends"),
     "branch": (inside_a_branch, "a Loop.*nothing says that it ends"),
     "recursion": (recursion, "calls itself"),
-    "doubling": (doubling, "nodes when its functions are put in place"),
+    "doubling": (doubling, "nodes when its functions are expanded"),
 }
 
 

@@ -36,7 +36,7 @@ def build():
 
 plan = plans.get_or_build({"engine": "toy", "of": "many"}, build)
 assert plan.data == b"plan" * 1000
-print(plan.built)
+print(plan.is_new)
 """
 WRITER = """
 import sys, time
@@ -81,9 +81,9 @@ def names(folder: Path) -> List[str]:
 
 def test_built_once_and_found_again() -> None:
     first = made()
-    assert first.built and first.data == b"a plan" and first.path.parent == plans.folder()
+    assert first.is_new and first.data == b"a plan" and first.path.parent == plans.folder()
     again = plans.get_or_build(FACTS, never)
-    assert (again.built, again.data, again.path) == (False, b"a plan", first.path)
+    assert (again.is_new, again.data, again.path) == (False, b"a plan", first.path)
     plans.drop(FACTS)
     plans.drop(FACTS)
     assert made(b"another").data == b"another"
@@ -107,7 +107,7 @@ def test_the_sidecar_can_be_read(home: Path) -> None:
     assert (
         said["facts"] == FACTS and said["size"] == 6 and len(said["sha256"]) == 64 and said["written"].endswith("UTC")
     )
-    assert plans.known("toy") == [FACTS] and plans.known("other") == []
+    assert plans.list_facts("toy") == [FACTS] and plans.list_facts("other") == []
     assert (home / "plan.key").stat().st_mode & 0o777 == 0o600
     assert (home / "plan.key").stat().st_size == 32
     assert plans.folder().stat().st_mode & 0o077 == 0
@@ -117,7 +117,7 @@ def test_the_newest_is_known_first() -> None:
     for number in range(3):
         path = plans.get_or_build({**FACTS, "number": number}, lambda: b"plan").path
         os.utime(path.with_suffix(".json"), (number * 100, number * 100))
-    assert [facts["number"] for facts in plans.known("toy")] == [2, 1, 0]
+    assert [facts["number"] for facts in plans.list_facts("toy")] == [2, 1, 0]
 
 
 def test_eight_processes_build_once(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_sidecar_that_is_no_json_is_refused() -> None:
         sidecar.write_bytes(data)
         with pytest.raises(IntegrityError):
             plans.get_or_build(FACTS, never)
-        assert plans.known("toy") == []
+        assert plans.list_facts("toy") == []
 
 
 def test_a_plan_under_another_ones_name_is_refused() -> None:
@@ -219,7 +219,7 @@ def test_a_key_that_others_can_read_makes_no_tags(home: Path) -> None:
         plans.get_or_build(FACTS, never)
     (home / "plan.key").chmod(0o600)
     (home / "plan.key").write_bytes(b"short")
-    with pytest.raises(IntegrityError, match="is no key of ours"):
+    with pytest.raises(IntegrityError, match="is not a key of edgecsp"):
         plans.get_or_build(FACTS, never)
 
 
@@ -231,7 +231,7 @@ def test_killed_while_it_writes(home: Path) -> None:
     place = plans.path(facts)
     assert not place.exists() and names(place.parent) == [".part"]
     plan = plans.get_or_build(facts, lambda: b"whole")  # at once: the lock went with the process, and so does its rest
-    assert plan.built and names(place.parent) == [".json", ".plan"]
+    assert plan.is_new and names(place.parent) == [".json", ".plan"]
 
 
 def test_stopped_between_the_plan_and_its_sidecar() -> None:
@@ -249,7 +249,7 @@ def test_a_build_that_fails_leaves_nothing() -> None:
     with pytest.raises(OutputError):
         plans.get_or_build(FACTS, build)
     assert names(plans.folder()) == []
-    assert made().built
+    assert made().is_new
 
 
 def test_a_file_system_that_takes_no_more(home: Path) -> None:
@@ -333,7 +333,7 @@ def test_the_newest_are_kept() -> None:
             os.utime(other, (other.stat().st_mtime - 100, other.stat().st_mtime - 100))
         plans.get_or_rebuild({**FACTS, "number": number}, lambda: b"plan", most=3)
     plans.get_or_rebuild({**FACTS, "engine": "other"}, lambda: b"plan", most=1)
-    assert [facts["number"] for facts in plans.known("toy")] == [4, 3, 2]
+    assert [facts["number"] for facts in plans.list_facts("toy")] == [4, 3, 2]
     assert names(plans.folder()) == [".json"] * 4 + [".plan"] * 4
 
 
@@ -344,7 +344,7 @@ def test_without_a_home_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert str(plans.folder()).startswith(str(tmp_path)) and plans.folder().name == "plans"
     assert plans.folder() not in plans.key_path().parents
     begun = time.monotonic()
-    assert made().built and time.monotonic() - begun < 10
+    assert made().is_new and time.monotonic() - begun < 10
 
 
 def test_a_plan_is_of_this_edgecsp_alone(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -355,4 +355,4 @@ def test_a_plan_is_of_this_edgecsp_alone(tiny: Tiny, monkeypatch: pytest.MonkeyP
     for version in ("1.0", "1.0", "2.0"):
         monkeypatch.setattr(versions, "own", lambda version=version: version)
         backends.open(tiny.model, "openvino").close()
-    assert len(plans.known("openvino")) == 2
+    assert len(plans.list_facts("openvino")) == 2

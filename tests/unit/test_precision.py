@@ -22,7 +22,7 @@ from edgecsp.types import Array, Model
 from support.tiny import Tiny
 
 
-def batches(count: int = precision.LEAST) -> Iterator[Array]:
+def batches(count: int = precision.MIN_IMAGES) -> Iterator[Array]:
     rng = np.random.default_rng(1)
     for _ in range(count):
         yield rng.random((1, 3, 64, 64), np.float32)
@@ -57,7 +57,7 @@ def off(got: List[Array], wanted: List[Array]) -> float:
 
 
 def test_of(tiny: Tiny, int8: Model) -> None:
-    assert [precision.detect_precision(m) for m in (tiny.model, precision.half(tiny.model), int8)] == [
+    assert [precision.detect_precision(m) for m in (tiny.model, precision.to_fp16(tiny.model), int8)] == [
         "fp32",
         "fp16",
         "int8",
@@ -67,7 +67,7 @@ def test_of(tiny: Tiny, int8: Model) -> None:
 
 
 def test_half_keeps_its_ends_in_float32_and_its_numbers(tiny: Tiny) -> None:
-    half = precision.half(tiny.model)
+    half = precision.to_fp16(tiny.model)
     proto = onnx.load_model_from_string(half.onnx)
     onnx.checker.check_model(proto, full_check=True)
     ends = (*proto.graph.input, *proto.graph.output)
@@ -83,13 +83,13 @@ def test_half_keeps_its_ends_in_float32_and_its_numbers(tiny: Tiny) -> None:
 
 def test_half_refuses(tiny: Tiny, int8: Model) -> None:
     with pytest.raises(UsageError, match="graph in int8; fp16 is made from the fp32 one"):
-        precision.half(int8)
+        precision.to_fp16(int8)
     proto = onnx.load_model_from_string(tiny.model.onnx)
     weights = next(tensor for tensor in proto.graph.initializer if tensor.name == "000_conv.bias")
     large = numpy_helper.to_array(weights) * 1e7
     weights.CopyFrom(numpy_helper.from_array(large.astype(np.float32), weights.name))
     with pytest.raises(BadModel, match=r"000_conv\.bias holds .*fp16 ends at 65504"):
-        precision.half(onnx_model.with_graph(tiny.model, proto))
+        precision.to_fp16(onnx_model.with_graph(tiny.model, proto))
 
 
 # -- ranges ----------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_minmax_are_the_extremes_of_every_tensor(tiny: Tiny) -> None:
         assert high == pytest.approx(max(out[i].max() for out in heads), rel=1e-5)
     low, high = ranges.tensors["images"]
     assert 0 <= low < 1e-3 and 1 - 1e-3 < high < 1
-    assert ranges.pictures == precision.LEAST and ranges.method == "minmax"
+    assert ranges.images == precision.MIN_IMAGES and ranges.method == "minmax"
 
 
 def test_one_picture_at_a_time_is_in_memory(tiny: Tiny) -> None:
@@ -117,7 +117,7 @@ def test_one_picture_at_a_time_is_in_memory(tiny: Tiny) -> None:
             yield batch
 
     precision.measure_ranges(tiny.model, watched(), threads=1)
-    assert len(alive) == precision.LEAST
+    assert len(alive) == precision.MIN_IMAGES
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -148,7 +148,7 @@ def test_entropy_lets_an_outlier_go_and_keeps_what_is_spread() -> None:
 
 
 def test_what_cannot_be_measured_on(tiny: Tiny) -> None:
-    with pytest.raises(CalibrationError, match=r"99 pictures are too few .* 100 at least"):
+    with pytest.raises(CalibrationError, match=r"99 images are too few .* 100 at least"):
         precision.measure_ranges(tiny.model, batches(99), threads=1)
     with pytest.raises(UnknownName, match=r"no calibration method is called 'entropie'\. Did you mean 'entropy'"):
         precision.measure_ranges(tiny.model, batches(), "entropie")
@@ -193,11 +193,11 @@ def test_files_that_hold_no_ranges(what: str, tmp_path: Path) -> None:
 
 
 def initializers(model: Model) -> Dict[str, Array]:
-    return {i.name: numpy_helper.to_array(i) for i in onnx_model.graph_of(model).graph.initializer}
+    return {i.name: numpy_helper.to_array(i) for i in onnx_model.parse_graph(model).graph.initializer}
 
 
 def test_int8_is_symmetric_and_by_channel(tiny: Tiny, int8: Model) -> None:
-    proto = onnx_model.graph_of(int8)
+    proto = onnx_model.parse_graph(int8)
     onnx.checker.check_model(proto, full_check=True)
     assert {(entry.domain, entry.version) for entry in proto.opset_import if entry.domain == ""} == {("", 13)}
     values = initializers(int8)
@@ -220,7 +220,7 @@ def test_int8_is_symmetric_and_by_channel(tiny: Tiny, int8: Model) -> None:
 
 
 def test_maps_that_are_joined_or_moved_have_one_scale(int8: Model) -> None:
-    graph, values = onnx_model.graph_of(int8).graph, initializers(int8)
+    graph, values = onnx_model.parse_graph(int8).graph, initializers(int8)
     scale = {n.output[0]: float(values[n.input[1]]) for n in graph.node if n.op_type == "DequantizeLinear"
              and values[n.input[1]].ndim == 0}  # fmt: skip
     seen = 0
@@ -257,18 +257,20 @@ def test_every_form_keeps_the_numbers(tiny: Tiny, int8: Model) -> None:
     wanted = plainly(int8, tiny.batch)
     for form in (precision.to_uint8_activations, precision.quantize_biases):
         made = form(int8)
-        onnx.checker.check_model(onnx_model.graph_of(made), full_check=True)
+        onnx.checker.check_model(onnx_model.parse_graph(made), full_check=True)
         assert made.onnx != int8.onnx and off(plainly(made, tiny.batch), wanted) < 2e-3
         assert importers.parse(made.onnx) == int8
     fused = precision.fold_activation_qdq(int8)
-    onnx.checker.check_model(onnx_model.graph_of(fused), full_check=True)
+    onnx.checker.check_model(onnx_model.parse_graph(fused), full_check=True)
     # A rounding less on each way through: nearer to fp32.
     assert off(plainly(fused, tiny.batch), list(tiny.heads)) < off(wanted, list(tiny.heads)) * 1.05
-    users = {name: node.op_type for node in onnx_model.graph_of(fused).graph.node for name in node.input}
-    convs = [node for node in onnx_model.graph_of(fused).graph.node if node.op_type == "Conv"]
+    users = {name: node.op_type for node in onnx_model.parse_graph(fused).graph.node for name in node.input}
+    convs = [node for node in onnx_model.parse_graph(fused).graph.node if node.op_type == "Conv"]
     after = [users.get(node.output[0], "head") for node in convs]
     assert sorted(set(after)) == ["LeakyRelu", "Mul", "head"] or "QuantizeLinear" not in after
-    whole = {i.name for i in onnx_model.graph_of(precision.quantize_biases(int8)).graph.initializer if i.data_type == 6}
+    whole = {
+        i.name for i in onnx_model.parse_graph(precision.quantize_biases(int8)).graph.initializer if i.data_type == 6
+    }
     assert len([name for name in whole if name.endswith("int32")]) == len(convs) - 2
 
 
@@ -293,11 +295,11 @@ def test_what_is_not_made_int8(tiny: Tiny, int8: Model, ranges: precision.Ranges
 
 
 def test_an_older_graph_is_brought_to_scales_by_channel(tiny: Tiny) -> None:
-    proto = onnx_model.graph_of(tiny.model)
+    proto = onnx_model.parse_graph(tiny.model)
     proto.opset_import[0].version = 12  # every operator in it is the same there, but for Resize's region
     proto.graph.initializer.append(numpy_helper.from_array(np.zeros(0, np.float32), "region"))
     next(node for node in proto.graph.node if node.op_type == "Resize").input[1] = "region"
     older = onnx_model.with_graph(tiny.model, proto)
     made = precision.with_ranges(older, precision.measure_ranges(older, batches(), threads=1))
-    entries = {entry.domain: entry.version for entry in onnx_model.graph_of(made).opset_import}
+    entries = {entry.domain: entry.version for entry in onnx_model.parse_graph(made).opset_import}
     assert entries[""] == 13 and off(plainly(made, tiny.batch), list(tiny.heads)) < 0.02

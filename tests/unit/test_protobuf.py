@@ -65,9 +65,9 @@ def test_damage_is_told(data: bytes, said: str) -> None:
 def test_precision_is_read_from_the_graph(tiny: Tiny) -> None:
     assert (
         precision.detect_precision(tiny.model) == "fp32"
-        and precision.detect_precision(precision.half(tiny.model)) == "fp16"
+        and precision.detect_precision(precision.to_fp16(tiny.model)) == "fp16"
     )
-    proto = onnx_model.graph_of(tiny.model)
+    proto = onnx_model.parse_graph(tiny.model)
     proto.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float16), "one"))
     assert precision.detect_precision(onnx_model.with_graph(tiny.model, proto)) == "fp16"
     proto.graph.node[3].op_type = "DequantizeLinear"
@@ -75,9 +75,9 @@ def test_precision_is_read_from_the_graph(tiny: Tiny) -> None:
 
 
 def test_a_model_is_read_by_its_metadata_alone(tiny: Tiny) -> None:
-    assert onnx_model.described(tiny.model.onnx) == tiny.model
-    assert onnx_model.described(tiny.model.onnx).onnx == tiny.model.onnx
+    assert onnx_model.read_described(tiny.model.onnx) == tiny.model
+    assert onnx_model.read_described(tiny.model.onnx).onnx == tiny.model.onnx
     proto = onnx.load_model_from_string(tiny.model.onnx)
     del proto.metadata_props[:]
     with pytest.raises(BadModel, match="street does not describe itself"):
-        onnx_model.described(proto.SerializeToString(), "street")
+        onnx_model.read_described(proto.SerializeToString(), "street")

@@ -80,10 +80,10 @@ def test_names_and_paths_that_are_not_there(tmp_path: Path) -> None:
 
 def test_fitted(tiny: Tiny) -> None:
     recipe = recipes.Recipe("x", imgsz=(32, 96))
-    assert recipes.fitted(recipe, tiny.model).input.hw == (32, 96)
-    assert recipes.fitted(recipes.Recipe("x"), tiny.model) is tiny.model
-    assert recipes.changed(recipe, workspace_mb=7).workspace_mb == 7
-    assert recipes.changed(recipe) == recipe
+    assert recipes.fit_model(recipe, tiny.model).input.hw == (32, 96)
+    assert recipes.fit_model(recipes.Recipe("x"), tiny.model) is tiny.model
+    assert recipes.override(recipe, workspace_mb=7).workspace_mb == 7
+    assert recipes.override(recipe) == recipe
 
 
 @pytest.mark.slow

@@ -201,7 +201,7 @@ def test_planted_boxes_come_out_in_the_picture(name: str, tmp_path: Path) -> Non
     data, flags, kind, whose, labels = FAMILIES[name]
     flags = dict(flags)
     if "anchors" in flags:
-        flags["anchors"] = recognise.anchor_set(flags["anchors"])
+        flags["anchors"] = recognise.parse_anchors(flags["anchors"])
     path = written(tmp_path, data)
     said = recognise.ImportOptions(**flags)
     assert importers.import_foreign(path, said).kind == kind
@@ -290,7 +290,7 @@ def test_dynamic_axes_become_one_picture_of_one_size(tmp_path: Path) -> None:
         assert pipeline.load(path, "ort", imgsz=hw).model == found.model
     with pytest.raises(UsageError, match="multiples of 32"):
         importers.import_foreign(path, recognise.ImportOptions(hw=(100, 100)))
-    with pytest.raises(BadModel, match="does not say what shapes it gives at 1x3x4096x4096"):
+    with pytest.raises(BadModel, match="does not declare its output shapes at 1x3x4096x4096"):
         importers.import_foreign(path, recognise.ImportOptions(hw=(4096, 4096)))
     with pytest.raises(UsageError, match="import its ONNX file again with --imgsz"):
         onnx_model.reshape(found.model, hw=(64, 64))
@@ -309,7 +309,7 @@ def test_a_classifier_that_says_so(tmp_path: Path) -> None:
         best = detector(np.zeros((40, 50, 3), np.uint8))
     assert [best.label(int(i)) for i in best.class_ids] == ["dog", "fox", "cat"]
     assert best.scores.sum() == pytest.approx(1)
-    with pytest.raises(BadModel, match="no export we know"):
+    with pytest.raises(BadModel, match="not a supported export"):
         importers.import_foreign(written(tmp_path, planted({"output0": scores})))
     said = recognise.ImportOptions(kind="classify")
     assert importers.import_foreign(written(tmp_path, planted({"output0": scores})), said).model.task == "classify"
@@ -330,8 +330,12 @@ REFUSED = {
     "raw heads, two": ({f"o{s}": (1, 24, HW[0] // s, HW[1] // s) for s in (16, 32)}, None, "--anchors.*yolov3-tiny"),
     "rows of two kinds": ({"o": (1, cells(), 10)}, None, r"--kind yolov6\|yolov8"),
     "another count of classes": ({"o": (1, 84, cells())}, {"names": "['a', 'b']"}, "80 .yolov8.* and 2 are named"),
-    "nothing we know": ({"o": (1, 17, 19)}, None, "no export we know.*Known: YOLOv5"),
-    "raw YOLOv5 heads": ({f"o{s}": (1, 3, HW[0] // s, HW[1] // s, 85) for s in (8, 16, 32)}, None, "no export we know"),
+    "nothing we know": ({"o": (1, 17, 19)}, None, "not a supported export.*Known: YOLOv5"),
+    "raw YOLOv5 heads": (
+        {f"o{s}": (1, 3, HW[0] // s, HW[1] // s, 85) for s in (8, 16, 32)},
+        None,
+        "not a supported export",
+    ),
 }
 
 
@@ -372,7 +376,7 @@ def test_flags_decide(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "yolov99", "10", "10,20,30", "1,-2", "nan,1", "10,x"])
 def test_anchors_that_cannot_be_meant(text: str) -> None:
     with pytest.raises(UsageError, match="--anchors"):
-        recognise.anchor_set(text)
+        recognise.parse_anchors(text)
 
 
 def test_a_tiny_input_whose_sides_are_both_grids() -> None:
@@ -420,7 +424,7 @@ def test_suppression_inside(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match=r"EfficientNMS_TRT, a TensorRT plugin.*without NMS"):
         importers.import_foreign(written(tmp_path, graph("EfficientNMS_TRT", (1, 300, 6), "TRT")))
     found = importers.import_foreign(written(tmp_path, graph("NonMaxSuppression", (1, 300, 6))))
-    assert found.kind == "yolov10" and any("suppresses boxes inside" in note for note in found.notes)
+    assert found.kind == "yolov10" and any("contains NMS" in note for note in found.notes)
     with pytest.raises(BadModel, match="export it without NMS"):
         importers.import_foreign(written(tmp_path, graph("NonMaxSuppression", (1, 84, cells()))))
 
@@ -606,8 +610,10 @@ def test_it_runs_on_every_engine_that_is_here(tmp_path: Path) -> None:
 
 def test_raw_heads_become_yolo_heads(tmp_path: Path) -> None:
     path = written(tmp_path, FAMILIES["darknet, YOLOv4"][0])
-    heads = importers.import_foreign(path, recognise.ImportOptions(anchors=recognise.anchor_set("yolov4"))).model.heads
+    heads = importers.import_foreign(
+        path, recognise.ImportOptions(anchors=recognise.parse_anchors("yolov4"))
+    ).model.heads
     assert [head.stride for head in heads if isinstance(head, Yolo)] == [8, 16, 32]
     assert [head.scale_xy for head in heads if isinstance(head, Yolo)] == [1.2, 1.1, 1.05]
     with pytest.raises(BadModel, match="--anchors that fit 3 heads"):
-        importers.import_foreign(path, recognise.ImportOptions(anchors=recognise.anchor_set("yolov4-tiny")))
+        importers.import_foreign(path, recognise.ImportOptions(anchors=recognise.parse_anchors("yolov4-tiny")))

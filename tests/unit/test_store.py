@@ -71,7 +71,7 @@ def test_a_pulled_model_says_where_it_came_from(publish: Publish, site: web.Site
     publish(sha256=SHA256, size=len(DATA))
     made = pull()
     assert (made.weights, made.sha256, made.size, made.licence) == ("public", SHA256, len(DATA), "a toy's")
-    assert made.check == "sha256 as published" and made == store.record("toy") and store.installed() == ["toy"]
+    assert made.check == "sha256 as published" and made == store.record("toy") and store.list_installed() == ["toy"]
     model = store.resolve("toy")
     assert model.origin == {
         "zoo": "toy", "provenance": "published", "source": site.at("/toy.weights"), "sha256": SHA256,
@@ -104,9 +104,7 @@ def test_wrong_weights_leave_what_was_there(publish: Publish, site: web.Site, ho
     publish(sha256="00" * 32)
     store.path("toy").write_bytes(b"damaged")
     before = files_in(home)
-    with pytest.raises(
-        IntegrityError, match=f"sha256 {'00' * 32} was expected, {SHA256} was found. It was thrown away"
-    ):
+    with pytest.raises(IntegrityError, match=f"sha256 {'00' * 32} was expected, {SHA256} was found. It was deleted"):
         pull()
     assert files_in(home) == before
 
@@ -147,7 +145,7 @@ def test_the_first_download_is_pinned(publish: Publish, site: web.Site, home: Pa
         IntegrityError, match=r"not the file that came first, on 20.*delete .*pins/toy.json and pull again"
     ):
         pull()
-    assert store.installed() == []
+    assert store.list_installed() == []
     (home / "pins" / "toy.json").unlink()
     assert pull().sha256 == hashlib.sha256(OTHER).hexdigest()
 
@@ -291,7 +289,7 @@ def test_a_disk_that_fills_while_the_model_is_written(publish: Publish, home: Pa
             pull()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert store.installed() == [] and "models/toy.onnx" not in files_in(home)
+    assert store.list_installed() == [] and "models/toy.onnx" not in files_in(home)
     assert not [name for name in files_in(home) if "part" in name]
 
 
@@ -342,4 +340,4 @@ def test_ctrl_c_keeps_what_came_and_the_next_pull_goes_on(
     kept = part.stat().st_size
     site.pace_s = 0.0
     assert pull().sha256 == SHA256
-    assert site.asked == [None, f"bytes={kept}-"] and np.array_equal(store.installed(), ["toy"])
+    assert site.asked == [None, f"bytes={kept}-"] and np.array_equal(store.list_installed(), ["toy"])

@@ -40,11 +40,11 @@ def test_each_kind_has_its_choice(kept: Path, tiny: Tiny) -> None:
     assert (one.engine, one.threads, one.precision, one.at_once) == ("opencv", 1, "fp32", 1)
     assert (many.engine, many.threads, many.precision, many.at_once) == ("ort", 2, "fp32", 2)
     day = json.loads(kept.read_text())["date"][:10]
-    assert many.shown == "ort on cpu in fp32, 1 thread a frame, 2 at once"
+    assert many.summary == "ort on cpu in fp32, 1 thread a frame, 2 at once"
     assert many.why == f"tuned here on {day} (edgecsp tune tiny.onnx)"
     assert tuning.choose(tiny.model, at_once=1) == one
-    (listed,) = tuning.known()
-    assert listed.path == kept and listed.unfit is None and listed.said["input_hw"] == [64, 64]
+    (listed,) = tuning.list_tunings()
+    assert listed.path == kept and listed.stale_reason is None and listed.content["input_hw"] == [64, 64]
 
 
 def test_load_opens_what_was_tuned(kept: Path, tiny: Tiny) -> None:
@@ -56,7 +56,7 @@ def test_load_opens_what_was_tuned(kept: Path, tiny: Tiny) -> None:
         assert type(detector.session).__module__ == "edgecsp.backends.opencv"
     with pipeline.load(tiny.model, "ort") as detector:
         assert type(detector.session).__module__ == "edgecsp.backends.ort"
-        assert detector.chosen is not None and detector.chosen.why == "asked for"
+        assert detector.chosen is not None and detector.chosen.why == "requested"
 
 
 def test_another_model_or_size_has_none(kept: Path, tiny: Tiny) -> None:
@@ -77,8 +77,8 @@ def test_who_never_tuned_pays_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"threads": 2}, "with threads 1: 2 was asked for"),
-        ({"precision": "int8"}, "with precision fp32: int8 was asked for"),
+        ({"threads": 2}, "with threads 1: 2 was requested"),
+        ({"precision": "int8"}, "with precision fp32: int8 was requested"),
     ],
 )
 def test_what_is_asked_for_wins(kept: Path, tiny: Tiny, asked: Dict[str, Any], told: str) -> None:
@@ -86,7 +86,7 @@ def test_what_is_asked_for_wins(kept: Path, tiny: Tiny, asked: Dict[str, Any], t
     chosen = tuning.choose(model, **asked)
     assert chosen.engine == backends.choose(precision=asked.get("precision")).engine
     assert told in chosen.why and {key: getattr(chosen, key) for key in asked} == asked
-    assert tuning.choose(model, "ort").why == "asked for"
+    assert tuning.choose(model, "ort").why == "requested"
     # What is asked for and is as tuned is no contradiction.
     assert tuning.choose(model, threads=1, precision="fp32", device="cpu").engine == "opencv"
 
@@ -102,16 +102,16 @@ def test_what_is_asked_for_wins(kept: Path, tiny: Tiny, asked: Dict[str, Any], t
         (lambda said: said["versions"].update(opencv="2.4"), "opencv was 2.4 then and is "),
         (lambda said: said.update(versions={}), "opencv was None then and is "),
         (lambda said: said.update(edgecsp="0.0.0"), "edgecsp was 0.0.0 then and is "),
-        (lambda said: said["choices"]["latency"].update(engine="opencvv"), "is none of this edgecsp"),
-        (lambda said: said["choices"]["latency"].update(engine=3), "is none of this edgecsp"),
-        (lambda said: said["choices"]["latency"].update(engine="_trt_build"), "is none of this edgecsp"),
-        (lambda said: said["choices"]["latency"].update(device="abacus"), "is none of this edgecsp"),
-        (lambda said: said["choices"]["latency"].update(precision="int3"), "is none of this edgecsp"),
-        (lambda said: said["choices"]["latency"].update(threads=0), "is none of this edgecsp"),
-        (lambda said: said["choices"]["latency"].update(threads=1.5), "is none of this edgecsp"),
-        (lambda said: said["choices"]["latency"].update(at_once=2), "is none of this edgecsp"),
-        (lambda said: said["choices"]["latency"].update(speed=2), "is none of this edgecsp"),
-        (lambda said: said["choices"].update(latency=None), "is none of this edgecsp"),
+        (lambda said: said["choices"]["latency"].update(engine="opencvv"), "is not supported by this version"),
+        (lambda said: said["choices"]["latency"].update(engine=3), "is not supported by this version"),
+        (lambda said: said["choices"]["latency"].update(engine="_trt_build"), "is not supported by this version"),
+        (lambda said: said["choices"]["latency"].update(device="abacus"), "is not supported by this version"),
+        (lambda said: said["choices"]["latency"].update(precision="int3"), "is not supported by this version"),
+        (lambda said: said["choices"]["latency"].update(threads=0), "is not supported by this version"),
+        (lambda said: said["choices"]["latency"].update(threads=1.5), "is not supported by this version"),
+        (lambda said: said["choices"]["latency"].update(at_once=2), "is not supported by this version"),
+        (lambda said: said["choices"]["latency"].update(speed=2), "is not supported by this version"),
+        (lambda said: said["choices"].update(latency=None), "is not supported by this version"),
         (lambda said: said["choices"].pop("latency"), "is damaged"),
         (lambda said: said.pop("choices"), "is damaged"),
         (lambda said: said.pop("date"), "is damaged"),
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_a_sentence(kept: Path, tiny: Tiny, change: Any, to
     chosen = tuning.choose(tiny.model)
     assert chosen.engine == FIXED and chosen.threads is None
     assert told in chosen.why and "edgecsp tune" in chosen.why and "\n" not in chosen.why
-    assert told in str(tuning.known()[0].unfit)
+    assert told in str(tuning.list_tunings()[0].stale_reason)
     with pipeline.load(tiny.model) as detector:
         assert len(detector.infer(tiny.batch)) == 2
 
@@ -132,8 +132,10 @@ def test_what_does_not_fit_is_a_sentence(kept: Path, tiny: Tiny, change: Any, to
 def test_a_damaged_file_is_a_sentence(kept: Path, tiny: Tiny, data: bytes) -> None:
     kept.write_bytes(data)
     chosen = tuning.choose(tiny.model)
-    assert chosen.engine == FIXED and f"what was tuned is damaged and not used: {kept}" in chosen.why
-    assert tuning.known()[0].unfit and tuning.forget("whatever", tiny.model) == [kept] and not kept.exists()
+    assert chosen.engine == FIXED and f"the stored tuning is damaged and not used: {kept}" in chosen.why
+    assert (
+        tuning.list_tunings()[0].stale_reason and tuning.forget("whatever", tiny.model) == [kept] and not kept.exists()
+    )
 
 
 def test_an_engine_that_is_gone(kept: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +149,7 @@ def test_an_engine_that_is_gone(kept: Path, tiny: Tiny, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def int8(tiny: Tiny) -> Any:
-    return precision.quantize(tiny.model, [tiny.batch] * precision.LEAST, threads=1)
+    return precision.quantize(tiny.model, [tiny.batch] * precision.MIN_IMAGES, threads=1)
 
 
 def test_the_int8_graph_is_kept_beside(tiny: Tiny, int8: Any) -> None:
@@ -177,7 +179,7 @@ def test_forgetting(kept: Path, tiny: Tiny) -> None:
     )
     assert tuning.forget("another") == []
     assert sorted(tuning.forget("tiny.onnx")) == sorted([kept, other])
-    assert tuning.known() == [] and list(tuning.folder().iterdir()) == []
+    assert tuning.list_tunings() == [] and list(tuning.folder().iterdir()) == []
     assert tuning.choose(tiny.model).engine == FIXED
 
 
@@ -187,4 +189,4 @@ def test_gpus_are_part_of_the_machine(tmp_path: Path) -> None:
         place.parent.mkdir(parents=True)
         place.write_text(f"Model: \t\t {name}\nIRQ:   \t\t 0\n")
     assert list(records._gpus(tmp_path)) == ["NVIDIA H200", "NVIDIA T4"]
-    assert tuning.machine()["threads"] == cpu.threads() and json.dumps(tuning.machine())
+    assert tuning.describe_machine()["threads"] == cpu.threads() and json.dumps(tuning.describe_machine())

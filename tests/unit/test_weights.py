@@ -33,9 +33,9 @@ def test_floats_are_counted_and_come_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.weights"
     values = np.arange(FLOATS, dtype=np.float32)
     with open(path, "wb") as file:
-        write(file, (values[:7], values[7:]), seen=12345678901)
+        write(file, (values[:7], values[7:]), images_seen=12345678901)
     weights = WeightsFile(path, net())
-    assert (weights.version, weights.revision, weights.seen) == ((0, 2), 5, 12345678901)
+    assert (weights.version, weights.revision, weights.images_seen) == ((0, 2), 5, 12345678901)
     assert weights.take("bias", (4,), "").tolist() == [0, 1, 2, 3]
     assert weights.take("weights", (2, 3, 1, 1), "")[1].reshape(-1).tolist() == [7, 8, 9]
 
@@ -49,7 +49,7 @@ def test_both_widths_of_seen(tmp_path: Path, version: tuple, head: bytes) -> Non
     path = tmp_path / "a.weights"
     path.write_bytes(head + np.full(FLOATS, 3, "<f4").tobytes())
     weights = WeightsFile(path, net())
-    assert weights.version == version and weights.seen == 77
+    assert weights.version == version and weights.images_seen == 77
     assert weights.take("bias", (4,), "").tolist() == [3] * 4
 
 
@@ -65,7 +65,7 @@ def test_an_old_header_gives_the_same_model(tiny: Tiny, tmp_path: Path) -> None:
     [
         (b"", "is 0 bytes; a .weights file begins with a header"),
         (bytes(19), "is 19 bytes"),
-        (struct.pack("<iiiQ", -1, 2, 5, 0), "is no .weights file: its header says version -1.2"),
+        (struct.pack("<iiiQ", -1, 2, 5, 0), "is not a .weights file: its header says version -1.2"),
         (struct.pack("<iiiQ", 1936876886, 2, 5, 0), "version 1936876886.2"),
         (struct.pack("<iiiQ", 0, 2, 5, 0), "it ends in layer 0 [convolutional] (line 5)"),
         (struct.pack("<iiiQ", 0, 2, 5, 0) + bytes(4 * 124), "it ends in layer 1 [convolutional] (line 12)"),

@@ -37,37 +37,37 @@ def test_it_comes_along_and_says_what_it_is() -> None:
     assert model.origin["weights"] == "in the box" and model.origin["licence"] == "Apache-2.0"
     assert "steps" in model.origin["trained"]
     with pytest.raises(UsageError, match=r"no weights of yolov3 come with edgecsp"):
-        zoo.shipped("yolov3")
+        zoo.load_bundled("yolov3")
 
 
 def test_its_graph_is_laid_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
-    laid = zoo.shipped("codes")
+    laid = zoo.load_bundled("codes")
     first = store.load("codes")
-    shipped = zoo.shipped
-    monkeypatch.setattr(zoo, "shipped", None)  # a second start does not ask for it
+    shipped = zoo.load_bundled
+    monkeypatch.setattr(zoo, "load_bundled", None)  # a second start does not ask for it
     again = store.load("codes")
     assert first == laid == again and first.onnx == laid.onnx == again.onnx
-    monkeypatch.setattr(zoo, "shipped", shipped)
+    monkeypatch.setattr(zoo, "load_bundled", shipped)
     (kept,) = (tmp_path / "plans").glob("box-*.plan")
     kept.write_bytes(kept.read_bytes()[:-1])
     assert store.load("codes").onnx == laid.onnx
-    monkeypatch.setattr(zoo, "made_from", lambda name: "another edgecsp")
+    monkeypatch.setattr(zoo, "source_digest", lambda name: "another edgecsp")
     store.load("codes")
     assert len(list((tmp_path / "plans").glob("box-*.plan"))) == 1  # of the two the damaged one is gone
 
 
 def test_whoever_changes_the_code_or_the_weights_gets_another_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, was = Path.read_bytes, zoo.made_from("codes")
+    real, was = Path.read_bytes, zoo.source_digest("codes")
     for name in ("codes.npz", "export.py", "csp_ref.py"):
         monkeypatch.setattr(Path, "read_bytes", lambda path, name=name: real(path) + b" " * (path.name == name))
-        assert zoo.made_from("codes") != was
+        assert zoo.source_digest("codes") != was
     monkeypatch.undo()
-    assert zoo.made_from("codes") == was
+    assert zoo.source_digest("codes") == was
 
 
 def test_its_record_says_how_it_was_made() -> None:
-    place = zoo.get("codes").shipped
+    place = zoo.get("codes").bundled
     assert place is not None and place.stat().st_size < 4_000_000
     record = record_of(place)
     assert {"model", "anchors", "masks", "labels", "licence", "scenes", "asked", "commit", "test"} <= set(record)
@@ -80,7 +80,7 @@ def test_its_heads_are_what_they_were() -> None:
 
     y, x = np.mgrid[:320, :320]
     planes = np.stack([(7 * x + 3 * y) % 256, (x * y // 5) % 256, (x // 20 + y // 20) % 2 * 255])
-    session = onnxruntime.InferenceSession(zoo.shipped("codes").onnx, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(zoo.load_bundled("codes").onnx, providers=["CPUExecutionProvider"])
     heads = session.run(None, {"images": planes[None].astype(np.float32) / 255})
     wanted = (
         [0.5729995, -11.01639, -0.5843779, 0.003953118, -2.978031, -0.9884005, -0.1326276, 0.9279159, -3.535864],
@@ -92,7 +92,7 @@ def test_its_heads_are_what_they_were() -> None:
 
 
 def test_every_float_is_used() -> None:
-    place = zoo.get("codes").shipped
+    place = zoo.get("codes").bundled
     assert place is not None
     with np.load(place) as held:
         assert len(held["kernels"]) + len(held["rest"]) == zoo.net("codes").floats

@@ -28,7 +28,7 @@ LINE = "mine/data.yaml: 900 images; AP50 0.812 on 100 images; edgecsp train yolo
 def test_the_model_in_the_box_was_trained_by_edgecsp() -> None:
     trained, record = zoo.get("codes").trained, zoo.record("codes")
     assert trained is not None and trained.ap50 == record["test"]["ap50"] and record["scenes"] in trained.data
-    assert [name for name in zoo.names() if zoo.get(name).trained and not zoo.get(name).shipped] == []
+    assert [name for name in zoo.names() if zoo.get(name).trained and not zoo.get(name).bundled] == []
 
 
 def test_a_packed_record_may_name_its_command() -> None:

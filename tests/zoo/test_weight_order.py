@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from edgecsp import backends, zoo
-from edgecsp.graph.export import RandomWeights, folded
+from edgecsp.graph.export import RandomWeights, fold_batch_norm
 from edgecsp.importers import darknet
 from edgecsp.importers.darknet import weights as darknet_weights
 from edgecsp.importers.darknet.cfg import parse
@@ -51,7 +51,7 @@ def write_files(folder: Path, cfg: Cfg) -> tuple[Path, Path]:
     written = Written()
     for layer in net.layers:
         if layer.op == "conv":
-            folded(layer, written, "")
+            fold_batch_norm(layer, written, "")
     (folder / "model.cfg").write_text(cfg.text)
     with open(folder / "model.weights", "wb") as file:
         darknet_weights.write(file, tuple(written.arrays))

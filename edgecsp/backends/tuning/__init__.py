@@ -1,8 +1,8 @@
-"""What `edgecsp tune` found to be fastest here, kept and used until the machine or the engine is another one.
+"""The stored results of `edgecsp tune`, used until the machine or the engine changes.
 
-    chosen = tuned.choose(model)                 # "auto": what was tuned, else the fixed order; `chosen.why` says which
+    selection = tuning.choose(model)             # "auto": the tuned choice, else the fixed order; see `selection.why`
 
-What no longer fits (see `_kept`) is never an error: it is not used, and `why` says so.
+A stale result (see `records`) is never an error: it is not used, and `why` says so.
 """
 
 from __future__ import annotations
@@ -12,18 +12,30 @@ from typing import NamedTuple, Optional, Tuple
 from ... import backends
 from ...types import Model
 from . import records
-from .records import KINDS, CachedTuning, Candidate, StaleTuning, folder, forget, known, machine, path, save, versions
+from .records import (
+    KINDS,
+    CachedTuning,
+    Candidate,
+    StaleTuning,
+    describe_machine,
+    folder,
+    forget,
+    list_tunings,
+    path,
+    save,
+    versions,
+)
 
 __all__ = [
-    "KINDS", "CachedTuning", "Candidate", "EngineSelection", "choose", "folder", "forget", "known", "machine", "path",
-    "save", "versions",
+    "KINDS", "CachedTuning", "Candidate", "EngineSelection", "choose", "describe_machine", "folder", "forget",
+    "list_tunings", "path", "save", "versions",
 ]  # fmt: skip
 
 
 class EngineSelection(NamedTuple):
-    """What "auto", or an engine by its name, comes to: the graph to open and how, as `backends.open` takes it.
+    """A resolved engine: the graph to open and the options of `backends.open`.
 
-    `shown` is the choice for people, `why` its reason.
+    `summary` is the choice in words, `why` its reason.
     """
 
     model: Model
@@ -32,7 +44,7 @@ class EngineSelection(NamedTuple):
     threads: Optional[int]
     precision: Optional[str]
     at_once: int
-    shown: str
+    summary: str
     why: str
 
 
@@ -45,41 +57,41 @@ def choose(
     precision: Optional[str] = None,
     at_once: int = 1,
 ) -> EngineSelection:
-    """What to open a model with: for "auto" what was tuned here if it fits what is asked, else `backends.choose`.
+    """Choose how to open a model: for "auto" the tuned choice if it fits the request, else `backends.choose`.
 
-    With `at_once` above 1 that is the choice for most frames a second, else the one for the least delay. Raises what
+    With `at_once` above 1 that is the choice for throughput, else the one for latency. Raises what
     `backends.choose` raises.
     """
     reason = ""
     if engine == "auto":
         try:
-            found = _tuned(model, KINDS[at_once > 1], device, threads, precision)
-            if found:
-                one, graph, why = found
+            tuned = _load_tuned(model, KINDS[at_once > 1], device, threads, precision)
+            if tuned:
+                one, graph, why = tuned
                 return EngineSelection(
                     graph, one.engine, one.device, one.threads, one.precision, min(at_once, one.at_once), str(one), why
                 )
         except StaleTuning as unfit:
             reason = f"; {unfit}"
     fixed = backends.choose(engine, device, precision)
-    shown = f"{fixed.engine} on {fixed.device}"
-    return EngineSelection(model, fixed.engine, fixed.device, threads, precision, at_once, shown, fixed.why + reason)
+    summary = f"{fixed.engine} on {fixed.device}"
+    return EngineSelection(model, fixed.engine, fixed.device, threads, precision, at_once, summary, fixed.why + reason)
 
 
-def _tuned(
+def _load_tuned(
     model: Model, kind: str, device: str, threads: Optional[int], precision: Optional[str]
 ) -> Optional[Tuple[Candidate, Model, str]]:
     """The cached choice, its graph, and the line about it; None when the model was not tuned. Raises `StaleTuning`."""
-    # The digest of a large file takes a while: who never tuned does not pay for it.
+    # The digest of a large file takes a while; without any tuning it is not computed.
     if not folder().is_dir():
         return None
     place = records.path(model)
     if not place.is_file():
         return None
-    said = records.read(place)
-    one, day = records.fitting(said, kind), said["date"][:10]
-    asked = {"device": None if device == "auto" else device, "threads": threads, "precision": precision}
-    for name, wanted in asked.items():
+    content = records.read(place)
+    one, day = records.select_choice(content, kind), content["date"][:10]
+    requested = {"device": None if device == "auto" else device, "threads": threads, "precision": precision}
+    for name, wanted in requested.items():
         if wanted not in (None, getattr(one, name)):
-            raise StaleTuning(f"not as tuned on {day}, with {name} {getattr(one, name)}: {wanted} was asked for")
-    return one, records.graph(model, place, said, one), f"tuned here on {day} ({records.command(said)})"
+            raise StaleTuning(f"not as tuned on {day}, with {name} {getattr(one, name)}: {wanted} was requested")
+    return one, records.graph(model, place, content, one), f"tuned here on {day} ({records.command(content)})"

@@ -1,6 +1,6 @@
-"""The files of tunings. Under `folder()` lie, for each model that was tuned,
+"""The files of tuning results. `folder()` has, for each tuned model,
 
-DIGEST.json        the machine, the versions, all figures, and two choices: least delay, most frames a second
+DIGEST.json        the machine, the versions, all figures, and two choices: for latency and for throughput
 DIGEST-int8.onnx   its int8 graph, if one of them computes in int8
 
 DIGEST is of the model's ONNX file at its input size. A choice fits as long as the CPU, what of it may be used, the
@@ -36,7 +36,7 @@ _PACKAGES = {"cv2": "opencv"}  # what `installed` calls a module, where that is 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way of running a model: `threads` in all, shared out among `at_once` pictures side by side."""
+    """A way to run a model: `threads` in total, divided among `at_once` concurrent images."""
 
     engine: str
     device: str
@@ -52,37 +52,37 @@ class Candidate:
 
 
 class CachedTuning(NamedTuple):
-    """A file of `folder()`: what it says ({} if it is damaged), and what keeps it from being used here, if anything."""
+    """A file of `folder()`: its content ({} if it is damaged), and why it is stale, if it is."""
 
     path: Path
-    said: Dict[str, Any]
-    unfit: Optional[str]
+    content: Dict[str, Any]
+    stale_reason: Optional[str]
 
 
 class StaleTuning(Exception):
-    """What is kept cannot be used; the text says why and what to type."""
+    """A stored tuning cannot be used; the message says why and what to type."""
 
 
 def folder() -> Path:
-    """Where it is kept: $EDGECSP_HOME/tuned, else in the platform's place for a user's data."""
+    """Return the folder of tunings: $EDGECSP_HOME/tuned, else in the platform's folder for user data."""
     return store.home() / "tuned"
 
 
 def path(model: Model) -> Path:
-    """Where what is known of a model is kept, or would be."""
+    """Return the path of a model's tuning, whether it exists or not."""
     return folder() / f"{hashlib.sha256(model.onnx).hexdigest()[:40]}.json"
 
 
 def save(
     model: Model, spec: str, choices: Mapping[str, Candidate], report: Mapping[str, Any], int8: Optional[Model] = None
 ) -> Path:
-    """Keep what was found for a model that the user calls `spec`, and the int8 graph if a choice needs it.
+    """Save the tuning of a model that the user calls `spec`, and the int8 graph if a choice needs it.
 
-    `choices` are by `KINDS`; `report` is what there is to read of it, as JSON. Returns the file. Raises `OutputError`.
+    `choices` are by `KINDS`; `report` is for people, as JSON. Returns the file. Raises `OutputError`.
     """
     place = path(model)
     needed = int8 if any(each.precision == "int8" for each in choices.values()) else None
-    said = {
+    content = {
         "schema": SCHEMA,
         "spec": spec,
         "model": model.name,
@@ -90,57 +90,59 @@ def save(
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "edgecsp": installed.own(),
         "versions": versions([each.engine for each in choices.values()]),
-        "machine": machine(),
+        "machine": describe_machine(),
         "choices": {kind: asdict(each) for kind, each in choices.items()},
         "int8_sha256": hashlib.sha256(needed.onnx).hexdigest() if needed else None,
         "report": dict(report),
     }
-    # The graph first: whoever reads in between sees a digest that does not fit, and takes the fixed order.
+    # The graph first: a concurrent reader sees a digest that does not match, and uses the fixed order.
     if needed:
         with files.atomic(_int8(place)) as file:
             file.write(needed.onnx)
     with files.atomic(place) as file:
-        file.write(json.dumps(said, indent=2, allow_nan=False).encode() + b"\n")
+        file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
     if not needed:
         _remove(_int8(place))
     return place
 
 
 def read(place: Path) -> Dict[str, Any]:
-    """What a file says. Raises `StaleTuning` for one that is damaged."""
+    """Read a file. Raises `StaleTuning` for one that is damaged."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        said: Dict[str, Any] = json.loads(place.read_text("utf-8"))
-        words = all(isinstance(said[key], str) for key in ("date", "spec", "edgecsp", "model"))
-        maps = all(isinstance(said[key], dict) for key in ("versions", "machine", "choices"))
-        if said["schema"] == SCHEMA and words and maps and said["choices"].keys() == set(KINDS):
-            return said
-    raise StaleTuning(f"what was tuned is damaged and not used: {place}; again: edgecsp tune MODEL")
+        content: Dict[str, Any] = json.loads(place.read_text("utf-8"))
+        words = all(isinstance(content[key], str) for key in ("date", "spec", "edgecsp", "model"))
+        maps = all(isinstance(content[key], dict) for key in ("versions", "machine", "choices"))
+        if content["schema"] == SCHEMA and words and maps and content["choices"].keys() == set(KINDS):
+            return content
+    raise StaleTuning(f"the stored tuning is damaged and not used: {place}; type: edgecsp tune MODEL")
 
 
-def fitting(said: Mapping[str, Any], kind: str) -> Candidate:
-    """The choice of a kind, if this is still the machine and the engine that it was made for. Raises `StaleTuning`."""
-    one = _candidate(said["choices"][kind])
+def select_choice(content: Mapping[str, Any], kind: str) -> Candidate:
+    """Return the choice of a kind, if machine and engine are still the same. Raises `StaleTuning`."""
+    one = _candidate(content["choices"][kind])
     if one is None:
-        raise StaleTuning(_unused(said, f"its choice for {kind} is none of this edgecsp's"))
-    for key, here in machine().items():
-        before = said["machine"].get(key)
+        raise StaleTuning(_stale_message(content, f"its choice for {kind} is not supported by this version"))
+    for key, here in describe_machine().items():
+        before = content["machine"].get(key)
         if before != here:
-            was = f"{_FACTS.get(key, key)} was {_short(before)} then"
-            raise StaleTuning(_unused(said, f"{was} and is {_short(here)} now"))
-    then = {**said["versions"], "edgecsp": said["edgecsp"]}
+            was = f"{_FACTS.get(key, key)} was {_shorten(before)} then"
+            raise StaleTuning(_stale_message(content, f"{was} and is {_shorten(here)} now"))
+    then = {**content["versions"], "edgecsp": content["edgecsp"]}
     for name, version in {"edgecsp": installed.own(), **versions([one.engine])}.items():
         if then.get(name) != version:
-            raise StaleTuning(_unused(said, f"{name} was {then.get(name)} then and is {version or 'gone'} now"))
+            raise StaleTuning(
+                _stale_message(content, f"{name} was {then.get(name)} then and is {version or 'gone'} now")
+            )
     why = backends.why_not(one.engine, one.device)
     if why:
-        raise StaleTuning(_unused(said, f"engine {one.engine} {why}"))
+        raise StaleTuning(_stale_message(content, f"engine {one.engine} {why}"))
     return one
 
 
-def _candidate(said: Any) -> Optional[Candidate]:
-    """A candidate from its JSON, None when it is not one that can be opened."""
+def _candidate(fields: Any) -> Optional[Candidate]:
+    """Build a candidate from its JSON, None when it is invalid."""
     try:
-        one = Candidate(**said)
+        one = Candidate(**fields)
     except TypeError:
         return None
     typed = [type(value) for value in astuple(one)] == [str, str, str, int, int]
@@ -152,40 +154,40 @@ def _candidate(said: Any) -> Optional[Candidate]:
     return one if one.device in backend.DEVICES and one.precision in backend.PRECISIONS else None
 
 
-def graph(model: Model, place: Path, said: Mapping[str, Any], one: Candidate) -> Model:
-    """The graph that a choice computes: the model's own, or the int8 one beside the file. Raises `StaleTuning`."""
-    if one.precision != "int8" or not said.get("int8_sha256"):
+def graph(model: Model, place: Path, content: Mapping[str, Any], one: Candidate) -> Model:
+    """Return the graph of a choice: the model's own, or the stored int8 one. Raises `StaleTuning`."""
+    if one.precision != "int8" or not content.get("int8_sha256"):
         return model
     data = b""
     with suppress(OSError):
         data = _int8(place).read_bytes()
-    if hashlib.sha256(data).hexdigest() != said["int8_sha256"]:
-        raise StaleTuning(_unused(said, f"its int8 graph is missing or damaged, {_int8(place)}"))
+    if hashlib.sha256(data).hexdigest() != content["int8_sha256"]:
+        raise StaleTuning(_stale_message(content, f"its int8 graph is missing or damaged, {_int8(place)}"))
     return replace(model, onnx=onnx_model.check(data, str(_int8(place))))
 
 
-def known() -> List[CachedTuning]:
-    """All that is kept, the newest last."""
-    return sorted(map(_looked_at, folder().glob("*.json")), key=lambda kept: str(kept.said.get("date", "")))
+def list_tunings() -> List[CachedTuning]:
+    """List all stored tunings, the newest last."""
+    return sorted(map(_inspect, folder().glob("*.json")), key=lambda tuning: str(tuning.content.get("date", "")))
 
 
-def _looked_at(place: Path) -> CachedTuning:
-    said: Dict[str, Any] = {}
+def _inspect(place: Path) -> CachedTuning:
+    content: Dict[str, Any] = {}
     try:
-        said = read(place)
+        content = read(place)
         for kind in KINDS:
-            fitting(said, kind)
+            select_choice(content, kind)
     except StaleTuning as unfit:
-        return CachedTuning(place, said, str(unfit))
-    return CachedTuning(place, said, None)
+        return CachedTuning(place, content, str(unfit))
+    return CachedTuning(place, content, None)
 
 
 def forget(spec: str, model: Optional[Model] = None) -> List[Path]:
-    """Remove what is kept for a model, at every size, by the user's name for it and by its file; what was removed.
+    """Remove the tunings of a model, at every size, by its name and by its file; returns the removed files.
 
     Raises `OutputError`.
     """
-    gone = [kept.path for kept in known() if kept.said.get("spec") == spec]
+    gone = [tuning.path for tuning in list_tunings() if tuning.content.get("spec") == spec]
     if model is not None and path(model) not in gone and path(model).exists():
         gone.append(path(model))
     for place in gone:
@@ -194,25 +196,25 @@ def forget(spec: str, model: Optional[Model] = None) -> List[Path]:
     return gone
 
 
-def machine() -> Dict[str, Any]:
-    """What figures hold for: the CPU and what of it may be used, and NVIDIA's GPUs, as JSON has them."""
-    return {**dict(cpu.described()), "gpus": list(_gpus())}
+def describe_machine() -> Dict[str, Any]:
+    """Describe the machine: the CPU with its limits, and NVIDIA's GPUs, as plain values."""
+    return {**dict(cpu.describe()), "gpus": list(_gpus())}
 
 
 def versions(engines: Sequence[str]) -> Dict[str, Optional[str]]:
-    """The versions of the packages that some engines compute with; None for one that is not here."""
+    """Return the versions of the packages that some engines use; None for one that is not installed."""
     here = installed.versions()
     needed = {_PACKAGES.get(name, name) for engine in engines for name in backends.module(engine).REQUIRES}
     return {name: here[name] for name in sorted(needed) if name in here}
 
 
-def command(said: Mapping[str, Any]) -> str:
-    """What to type to tune it again."""
-    return f"edgecsp tune {shlex.quote(said['spec'])}"
+def command(content: Mapping[str, Any]) -> str:
+    """Return the command to tune it again."""
+    return f"edgecsp tune {shlex.quote(content['spec'])}"
 
 
 def _gpus(root: Path = ROOT) -> Iterator[str]:
-    """What NVIDIA's driver calls its GPUs; a Jetson's is told by the board's name."""
+    """Yield the names of NVIDIA's GPUs; a Jetson's is known by the board's name."""
     for place in sorted((root / "proc" / "driver" / "nvidia" / "gpus").glob("*/information")):
         lines: List[str] = []
         with suppress(OSError):
@@ -231,10 +233,10 @@ def _remove(place: Path) -> None:
         raise OutputError(f"cannot remove {place}: {error.strerror}") from error
 
 
-def _unused(said: Mapping[str, Any], why: str) -> str:
-    return f"what was tuned on {said['date'][:10]} is not used: {why}; again: {command(said)}"
+def _stale_message(content: Mapping[str, Any], why: str) -> str:
+    return f"the tuning of {content['date'][:10]} is not used: {why}; type: {command(content)}"
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 48 else text[:45] + "..."

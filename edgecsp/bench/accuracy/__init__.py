@@ -1,9 +1,9 @@
-"""How good a model's boxes are on labelled pictures: COCO's AP, confusions, the pictures it does worst on.
+"""Accuracy of a model's boxes on labelled images: COCO's AP, confusions, the images with the most mistakes.
 
-data = evaluate.read("coco64")                    # COCO, data.yaml, darknet's .data, a folder with text or XML labels
+data = accuracy.read("coco64")                    # COCO, data.yaml, darknet's .data, a folder with text or XML labels
 with edgecsp.load("yolov4-tiny.onnx", engine="ort") as detector:
-    found = evaluate.find(detector, data)
-print(evaluate.score(found).averages["AP50"], evaluate.confusion(found, conf=0.25).mistakes()[:5])
+    predictions = accuracy.predict(detector, data)
+print(accuracy.score(predictions).averages["AP50"], accuracy.count_confusions(predictions, conf=0.25).mistakes()[:5])
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from pathlib import Path
 from typing import Optional, Union
 
 from ...pipeline import Detector
-from .confusion import Confusion, confusion
-from .found import Predictions, find
+from .confusion import Confusion, count_confusions
 from .layouts import read
-from .rows import AccuracyRow, EngineOption, measured, ways
+from .predictions import Predictions, predict
+from .rows import AccuracyRow, EngineOption, list_cases, measure_rows
 from .score import AVERAGES, ClassScore, Score, require, score
-from .truth import Boxes, Data, Picture
-from .worst import save, worst
+from .truth import Boxes, Data, LabelledImage
+from .worst import find_worst, save
 
 __all__ = [
-    "AVERAGES", "AccuracyRow", "Boxes", "ClassScore", "Confusion", "Data", "EngineOption", "Picture", "Predictions",
-    "Score", "ap50", "confusion", "find", "measured", "read", "require", "save", "score", "ways", "worst",
+    "AVERAGES", "AccuracyRow", "Boxes", "ClassScore", "Confusion", "Data", "EngineOption", "LabelledImage",
+    "Predictions", "Score", "ap50", "count_confusions", "find_worst", "list_cases", "measure_rows", "predict", "read",
+    "require", "save", "score",
 ]  # fmt: skip
 
 
 def ap50(detector: Detector, data: Union[str, Path, Data]) -> Optional[float]:
-    """A detector's AP50 on a data set (or where one is), in 0..1, None when it has no object.
+    """Measure a detector's AP50 on a data set (or its path), in 0..1; None when the data has no object.
 
     Scores from 0.001 on count, whatever the detector's own threshold. Raises `UsageError`, `SourceError`,
     `EngineUnavailable`.
     """
     require()
-    held = data if isinstance(data, Data) else read(data, labels=detector.model.labels)
-    return score(find(detector, held)).averages["AP50"]
+    labelled = data if isinstance(data, Data) else read(data, labels=detector.model.labels)
+    return score(predict(detector, labelled)).averages["AP50"]

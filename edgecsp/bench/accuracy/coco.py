@@ -1,4 +1,4 @@
-"""COCO's annotations: a JSON object of images, annotations and categories, and where its pictures are."""
+"""Data sets in COCO format: a JSON object of images, annotations and categories."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ...errors import SourceError
-from .truth import Boxes, Data, Picture
+from .truth import Boxes, Data, LabelledImage
 
 KEYS = ("images", "annotations", "categories")
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a JSON file is COCO's annotations, as far as its text shows."""
+    """Whether a JSON file looks like COCO annotations, judged by its text."""
     text = path.read_bytes()
     return text.lstrip()[:1] == b"{" and all(f'"{key}"'.encode() in text for key in KEYS)
 
 
 def read(path: Path, images: Optional[Path] = None, faults: Optional[List[str]] = None) -> Data:
-    """Annotations and the folder of their pictures (found beside them if not given). Raises `SourceError`.
+    """Read annotations; the folder of their images is searched for if not given. Raises `SourceError`.
 
     With `faults`, what is wrong with an annotation is put there, and the others are read.
     """
-    said = _json(path)
-    places = {_field(path, "images", i, row, "id"): row for i, row in enumerate(said["images"])}
-    if len(places) < len(said["images"]):
-        seen: Dict[Any, int] = {}
-        ids = [row["id"] for row in said["images"]]
-        ids = [row["id"] for row in said["images"]]
-        i, first = next((i, seen[each]) for i, each in enumerate(ids) if seen.setdefault(each, i) != i)
+    content = _json(path)
+    places = {_field(path, "images", i, row, "id"): row for i, row in enumerate(content["images"])}
+    if len(places) < len(content["images"]):
+        first_at: Dict[Any, int] = {}
+        ids = [row["id"] for row in content["images"]]
+        ids = [row["id"] for row in content["images"]]
+        i, first = next((i, first_at[each]) for i, each in enumerate(ids) if first_at.setdefault(each, i) != i)
         raise SourceError(
-            f"{path}: {len(said['images']) - len(places)} of its images have the id of another, the first "
+            f"{path}: {len(content['images']) - len(places)} of its images have the id of another, the first "
             f"images[{i}]: {ids[i]!r}, the id of images[{first}]"
         )
-    categories = {_field(path, "categories", i, row, "id"): row for i, row in enumerate(said["categories"])}
+    categories = {_field(path, "categories", i, row, "id"): row for i, row in enumerate(content["categories"])}
     numbers = {category: i for i, category in enumerate(sorted(categories))}
     rows: Dict[Any, List[_Row]] = {image: [] for image in places}
-    for i, each in enumerate(said["annotations"]):
+    for i, each in enumerate(content["annotations"]):
         try:
             image, row = _annotation(path, i, each, numbers)
             if image not in rows:
@@ -53,14 +53,14 @@ def read(path: Path, images: Optional[Path] = None, faults: Optional[List[str]] 
             if faults is None:
                 raise
             faults.append(str(error))
-    names = [_field(path, "images", i, row, "file_name") for i, row in enumerate(said["images"])]
+    names = [_field(path, "images", i, row, "file_name") for i, row in enumerate(content["images"])]
     folder = _folder(path, [str(name) for name in names], images)
-    pictures = [
-        Picture(str(folder / str(name)), image, _boxes(rows[image]), _size(places[image]))
+    labelled = [
+        LabelledImage(str(folder / str(name)), image, _boxes(rows[image]), _size(places[image]))
         for name, image in zip(names, places)
     ]
     labels = [str(categories[category].get("name", category)) for category in numbers]
-    return Data(str(path), "COCO annotations", tuple(labels), tuple(numbers), tuple(pictures))
+    return Data(str(path), "COCO annotations", tuple(labels), tuple(numbers), tuple(labelled))
 
 
 _Row = Tuple[int, List[float], bool, float]
@@ -68,21 +68,21 @@ _Row = Tuple[int, List[float], bool, float]
 
 def _json(path: Path) -> Dict[str, List[Dict[str, Any]]]:
     try:
-        said = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path} is no JSON: {error}") from None
+        raise SourceError(f"{path} is not JSON: {error}") from None
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
-    if isinstance(said, list):
+    if isinstance(content, list):
         raise SourceError(f"{path} is a list, as results are; annotations are an object with {', '.join(KEYS)}")
     for key in KEYS:
-        held = said.get(key) if isinstance(said, dict) else None
-        if not isinstance(held, list) or not all(isinstance(row, dict) for row in held):
+        rows = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise SourceError(f"{path} has no list of {key}; COCO's annotations hold {', '.join(KEYS)}")
-    if not said["images"] or not said["categories"]:
-        raise SourceError(f"{path} lists {len(said['images'])} images and {len(said['categories'])} categories")
-    found: Dict[str, List[Dict[str, Any]]] = said
-    return found
+    if not content["images"] or not content["categories"]:
+        raise SourceError(f"{path} lists {len(content['images'])} images and {len(content['categories'])} categories")
+    checked: Dict[str, List[Dict[str, Any]]] = content
+    return checked
 
 
 def _nth(path: Path, key: str, i: int) -> str:
@@ -90,7 +90,7 @@ def _nth(path: Path, key: str, i: int) -> str:
 
 
 def _field(path: Path, key: str, i: int, row: Dict[str, Any], name: str) -> Any:
-    """A field that must be there, as a number or a text."""
+    """Read a required field: a number or a string."""
     value = row.get(name)
     if not isinstance(value, (int, str)) or (key == "categories" and not isinstance(value, int)):
         raise SourceError(f"{_nth(path, key, i)} has {name} {value!r}; an id or a name is expected")
@@ -98,7 +98,7 @@ def _field(path: Path, key: str, i: int, row: Dict[str, Any], name: str) -> Any:
 
 
 def _annotation(path: Path, i: int, each: Dict[str, Any], numbers: Dict[int, int]) -> Tuple[Any, _Row]:
-    """The image's id and the row of one annotation."""
+    """Read one annotation: the image's id and its row."""
     box, category = each.get("bbox"), each.get("category_id")
     good = isinstance(box, list) and len(box) == 4 and all(_finite(v) for v in box) and box[2] >= 0 and box[3] >= 0
     if not good or not isinstance(box, list):
@@ -132,7 +132,7 @@ def _size(row: Dict[str, Any]) -> Optional[Tuple[int, int]]:
 
 
 def _folder(path: Path, names: List[str], images: Optional[Path]) -> Path:
-    """Where the pictures are: as COCO, and those who export its format, lay them out. Raises `SourceError`."""
+    """Find the folder of the images, in the usual places beside the annotations. Raises `SourceError`."""
     split = path.stem.rpartition("_")[2]
     here, up = path.parent, path.parent.parent
     around = (here, here / "images", here / split, here / "images" / split, up / split, up / "images" / split)
@@ -144,7 +144,7 @@ def _folder(path: Path, names: List[str], images: Optional[Path]) -> Path:
     lacking = next(name for name in names if not os.path.isfile(best / name))
     if not here_are[best]:
         looked = ", ".join(str(folder) for folder in tried)
-        raise SourceError(f"{path}: its pictures, like {lacking}, are not in {looked}; type: --images FOLDER")
+        raise SourceError(f"{path}: its images, like {lacking}, are not in {looked}; type: --images FOLDER")
     raise SourceError(
-        f"{path}: {len(names) - here_are[best]} of its {len(names)} pictures are not in {best}, the first {lacking}"
+        f"{path}: {len(names) - here_are[best]} of its {len(names)} images are not in {best}, the first {lacking}"
     )

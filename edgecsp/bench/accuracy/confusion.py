@@ -1,4 +1,4 @@
-"""Which class is taken for which, what is missed, and what is found where nothing is."""
+"""The confusion matrix: classes predicted as other classes, missed objects, false detections."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import numpy as np
 
 from ...processing.nms import overlap
 from ...types import Array, Detections
-from .found import Predictions
+from .predictions import Predictions
 from .truth import Boxes
 
-SAME = 0.5  # the IoU at which a box is on an object
+MATCH_IOU = 0.5  # from which a box matches an object
 NOTHING, IGNORED = -1, -2
 BACKGROUND = "background"
 
 
 class Matches(NamedTuple):
-    """For each object the detection on it, and for each detection its object: row numbers.
+    """For each object the row of its detection, and for each detection the row of its object.
 
-    NOTHING where there is none; IGNORED for a region of many, and for what was found in one.
+    NOTHING where there is none; IGNORED for a crowd region, and for detections in one.
     """
 
     of_objects: Array
-    of_found: Array
+    of_detections: Array
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts by (class of the object, class found on it), the last of each being the background.
+    """Counts by (class of the object, predicted class); the last row and column are the background.
 
     `matrix` (C + 1, C + 1): its last column is what was missed, its last row what was found where nothing is.
     Detections from `conf` on count; one is on an object from an IoU of `iou` on.
@@ -54,32 +54,32 @@ class Confusion:
         return [(self.labels[a], self.labels[b], int(off[a, b])) for a, b in places]
 
 
-def confusion(found: Predictions, conf: float, iou: float = SAME) -> Confusion:
-    """Count what was found with a score of `conf` or more."""
-    count = len(found.data.names)
+def count_confusions(predictions: Predictions, conf: float, iou: float = MATCH_IOU) -> Confusion:
+    """Count confusions among detections with a score of at least `conf`."""
+    count = len(predictions.data.names)
     matrix = np.zeros((count + 1, count + 1), np.int64)
-    for picture, detections in zip(found.pictures, found.detections):
-        shown = detections[detections.scores >= conf]
-        match = matches(picture.boxes, shown, iou)
+    for image, detections in zip(predictions.images, predictions.detections):
+        confident = detections[detections.scores >= conf]
+        match = match_boxes(image.boxes, confident, iou)
         objects = match.of_objects != IGNORED
         taken = match.of_objects[objects]
-        as_ids = np.where(taken >= 0, np.append(shown.class_ids, count)[taken], count)
-        np.add.at(matrix, (picture.boxes.class_ids[objects], as_ids), 1)
-        np.add.at(matrix, (count, shown.class_ids[match.of_found == NOTHING]), 1)
-    return Confusion(found.data.names, conf, iou, matrix)
+        as_ids = np.where(taken >= 0, np.append(confident.class_ids, count)[taken], count)
+        np.add.at(matrix, (image.boxes.class_ids[objects], as_ids), 1)
+        np.add.at(matrix, (count, confident.class_ids[match.of_detections == NOTHING]), 1)
+    return Confusion(predictions.data.names, conf, iou, matrix)
 
 
-def matches(boxes: Boxes, found: Detections, iou: float = SAME) -> Matches:
-    """Put detections on objects: those of the right class first, best scores first, then what is left, by IoU.
+def match_boxes(boxes: Boxes, detections: Detections, iou: float = MATCH_IOU) -> Matches:
+    """Match detections with objects: first those of the right class by score, then the remaining ones by IoU.
 
     So a class is confused only where an object was not found as what it is.
     """
     of_objects = np.where(boxes.crowd, IGNORED, NOTHING)
-    of_found = np.full(len(found), NOTHING)
-    shared = overlap(boxes.xyxy, found.xyxy.astype(np.float64))
+    of_found = np.full(len(detections), NOTHING)
+    shared = overlap(boxes.xyxy, detections.xyxy.astype(np.float64))
     shared[boxes.crowd] = 0
-    right = np.where(boxes.class_ids[:, None] == found.class_ids[None], shared, 0.0)
-    for j in np.argsort(-found.scores, kind="stable"):
+    right = np.where(boxes.class_ids[:, None] == detections.class_ids[None], shared, 0.0)
+    for j in np.argsort(-detections.scores, kind="stable"):
         i = int(right[:, j].argmax()) if len(boxes) else 0
         if len(boxes) and right[i, j] >= iou:
             of_objects[i], of_found[j] = j, i
@@ -90,19 +90,19 @@ def matches(boxes: Boxes, found: Detections, iou: float = SAME) -> Matches:
         i, j = (int(k) for k in np.unravel_index(int(shared.argmax()), shared.shape))
         of_objects[i], of_found[j] = j, i
         shared[i], shared[:, j] = 0, 0
-    of_found[(of_found == NOTHING) & _in_crowd(boxes, found, iou)] = IGNORED
+    of_found[(of_found == NOTHING) & _in_crowd(boxes, detections, iou)] = IGNORED
     return Matches(of_objects, of_found)
 
 
-def _in_crowd(boxes: Boxes, found: Detections, share: float) -> Array:
-    """Which detections lie, by that share of themselves, in a region of many of their class."""
+def _in_crowd(boxes: Boxes, detections: Detections, share: float) -> Array:
+    """Mask of the detections that lie, by that share of their area, in a crowd region of their class."""
     crowd = boxes.xyxy[boxes.crowd]
     low, high = (
-        np.maximum(crowd[:, None, :2], found.xyxy[None, :, :2]),
-        np.minimum(crowd[:, None, 2:], found.xyxy[:, 2:]),
+        np.maximum(crowd[:, None, :2], detections.xyxy[None, :, :2]),
+        np.minimum(crowd[:, None, 2:], detections.xyxy[:, 2:]),
     )
     inside = np.prod(np.maximum(0, high - low), 2)
-    areas = np.prod(found.xyxy[:, 2:] - found.xyxy[:, :2], 1)
-    same = boxes.class_ids[boxes.crowd][:, None] == found.class_ids[None]
+    areas = np.prod(detections.xyxy[:, 2:] - detections.xyxy[:, :2], 1)
+    same = boxes.class_ids[boxes.crowd][:, None] == detections.class_ids[None]
     within: Array = (same & (inside >= share * np.maximum(areas, 1e-9))).any(0)
     return within

@@ -1,4 +1,4 @@
-"""Whose class is whose: a model's labels and a data set's names, which seldom agree in their numbers."""
+"""Match a model's labels with a data set's class names, whose numbers seldom agree."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _NAMELESS = re.compile(r"class\d+")
 MOST = 12
 
 
-def mapping(labels: Sequence[str], data: Data, model: str) -> Array:
-    """For each class of a model the class of the data that it is, -1 for none: (len(labels),) int64.
+def match_classes(labels: Sequence[str], data: Data, model: str) -> Array:
+    """Map each class of a model to the data's class, -1 for none: (len(labels),) int64.
 
     By name, whatever the case, spaces, dashes and underscores; by number where the model's classes have no names
     and there are as many. Raises `UsageError` that names the classes with boxes which the model does not know.
@@ -30,26 +30,26 @@ def mapping(labels: Sequence[str], data: Data, model: str) -> Array:
                 "which is which? Import the model with --names FILE"
             )
         return np.arange(len(labels))
-    known = {key(name): i for i, name in enumerate(data.names)}
+    known = {normalize(name): i for i, name in enumerate(data.names)}
     if len(known) < len(data.names):
-        keys = [key(name) for name in data.names]
-        twice = [name for name in data.names if keys.count(key(name)) > 1]
+        keys = [normalize(name) for name in data.names]
+        twice = [name for name in data.names if keys.count(normalize(name)) > 1]
         raise UsageError(f"{data.name} has two classes of one name: {', '.join(twice[:MOST])}; rename one")
-    found = np.array([known.get(key(label), -1) for label in labels], np.int64)
+    class_ids = np.array([known.get(normalize(label), -1) for label in labels], np.int64)
     counts = data.counts
-    lacking = [name for i, name in enumerate(data.names) if counts[i] and i not in found]
+    lacking = [name for i, name in enumerate(data.names) if counts[i] and i not in class_ids]
     if lacking:
-        able = [name for i, name in enumerate(data.names) if counts[i] and i in found]
+        able = [name for i, name in enumerate(data.names) if counts[i] and i in class_ids]
         way = f", or leave them out: --classes '{','.join(able)}'" if able else ""
         raise UsageError(
-            f"{_few(lacking)} of {data.name}: no class of {model} is called so. It knows {_few(labels)}; rename "
+            f"{_few(lacking)} of {data.name}: {model} has no class of that name. It knows {_few(labels)}; rename "
             f"them in the data as the model calls them{way}"
         )
-    return found
+    return class_ids
 
 
-def key(name: str) -> str:
-    """What two spellings of a name share."""
+def normalize(name: str) -> str:
+    """Normalise a class name for comparison."""
     bare = re.sub(r"[\W_]", "", name.lower())
     return _SAME.get(bare, bare)
 

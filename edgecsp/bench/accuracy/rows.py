@@ -1,4 +1,4 @@
-"""A model, or the same one in several precisions, on every engine that is asked for: one row of figures each."""
+"""Accuracy of a model, or of its versions in several precisions, on each requested engine: one row each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ...errors import BuildFailed, EdgecspError, EngineUnavailable, UnknownName,
 from ...graph import precision
 from ...system.progress import NO_PROGRESS, Progress
 from ...types import Model
-from .confusion import Confusion, confusion
-from .found import Predictions, classes, find
+from .confusion import Confusion, count_confusions
+from .predictions import Predictions, map_classes, predict
 from .score import Score, score
 from .truth import Data
 
 
 class EngineOption(NamedTuple):
-    """A graph, the engine and device it runs on, and the precision it computes in there."""
+    """A graph, the engine and device it runs on, and the precision it computes in."""
 
     model: Model
     engine: str
@@ -33,36 +33,36 @@ class AccuracyRow:
     to None once it is no longer needed: it is as large as the data.
     """
 
-    way: EngineOption
-    why: str = ""
-    pictures: int = 0
+    case: EngineOption
+    reason: str = ""
+    images: int = 0
     detections: int = 0
     problems: Dict[str, int] = field(default_factory=dict)
     score: Optional[Score] = None
     confusion: Optional[Confusion] = None
-    found: Optional[Predictions] = None
+    predictions: Optional[Predictions] = None
 
-    def fill(self, found: Predictions, shown: float) -> None:
+    def fill(self, predictions: Predictions, confusion_conf: float) -> None:
         """Count what was found; confusions from a score of `shown` on."""
-        self.found, self.problems = found, found.problems
-        self.pictures, self.detections = len(found.pictures), sum(map(len, found.detections))
-        self.score, self.confusion = score(found), confusion(found, shown)
+        self.predictions, self.problems = predictions, predictions.problems
+        self.images, self.detections = len(predictions.images), sum(map(len, predictions.detections))
+        self.score, self.confusion = score(predictions), count_confusions(predictions, confusion_conf)
 
-    def as_json(self) -> Dict[str, Any]:
-        """The row as plain values; averages in 0..1, null where there is nothing to find."""
-        model, engine, device, computed = self.way
-        said: Dict[str, Any] = {"model": model.name, "engine": engine, "device": device, "precision": computed}
-        said["reason"] = self.why or None
+    def to_dict(self) -> Dict[str, Any]:
+        """The row as plain values; averages in 0..1, null where there is no object."""
+        model, engine, device, computed = self.case
+        row: Dict[str, Any] = {"model": model.name, "engine": engine, "device": device, "precision": computed}
+        row["reason"] = self.reason or None
         if self.score is None or self.confusion is None:
-            return said
+            return row
         classes = [
-            {"name": each.name, "objects": each.objects, "pictures": each.pictures, "AP": each.ap, "AP50": each.ap50}
+            {"name": each.name, "objects": each.objects, "pictures": each.images, "AP": each.ap, "AP50": each.ap50}
             for each in self.score.classes
         ]
         counted = self.confusion
         return {
-            **said,
-            "pictures": self.pictures,
+            **row,
+            "pictures": self.images,
             "detections": self.detections,
             **self.score.averages,
             "classes": classes,
@@ -75,7 +75,7 @@ class AccuracyRow:
         }
 
 
-def ways(
+def list_cases(
     models: Sequence[Model],
     engines: Sequence[str] = ("auto",),
     *,
@@ -89,19 +89,19 @@ def ways(
     for name in precisions or ():
         if name not in backends.PRECISIONS:
             raise UnknownName("precision", name, backends.PRECISIONS)
-    found = []
+    cases = []
     for model in models:
         for wanted in precisions or (precision.detect_precision(model),):
-            for name in _named(engines, device):
+            for name in _resolve_engines(engines, device):
                 engine, place, _ = backends.choose(name, device, wanted)
                 if not backends.is_real(engine):
-                    raise UsageError(f"engine {engine} computes nothing and finds nothing, by design; take another")
+                    raise UsageError(f"engine {engine} is a dummy and finds nothing; use another")
                 backends.require(engine, place)
-                found.append(EngineOption(model, engine, place, wanted))
-    return [way for i, way in enumerate(found) if way not in found[:i]]
+                cases.append(EngineOption(model, engine, place, wanted))
+    return [case for i, case in enumerate(cases) if case not in cases[:i]]
 
 
-def _named(engines: Sequence[str], device: str) -> List[str]:
+def _resolve_engines(engines: Sequence[str], device: str) -> List[str]:
     if "all" not in engines:
         return list(engines)
     real = [name for name in backends.names() if backends.is_real(name)]
@@ -111,11 +111,11 @@ def _named(engines: Sequence[str], device: str) -> List[str]:
     return here
 
 
-def measured(
-    asked: Sequence[EngineOption],
+def measure_rows(
+    cases: Sequence[EngineOption],
     data: Data,
     *,
-    shown: Optional[float] = None,
+    confusion_conf: Optional[float] = None,
     conf: float,
     max_det: int,
     threads: Optional[int] = None,
@@ -124,27 +124,27 @@ def measured(
 ) -> Iterator[AccuracyRow]:
     """A row for each way; `options` go to `pipeline.load`. `shown`: the score that confusions count from (the model's).
 
-    `progress` counts each picture of each way.
+    `progress` counts each image of each case.
 
     Of several ways, one whose engine does not take it is a row that says so; when there is one alone, or no way
     works, its error is raised: an `EdgecspError`.
     """
-    for way in asked:
-        classes(way.model, data)
+    for case in cases:
+        map_classes(case.model, data)
     refused: List[EdgecspError] = []
-    for way in asked:
-        row = AccuracyRow(way)
+    for case in cases:
+        row = AccuracyRow(case)
         try:
             detector = pipeline.load(
-                way.model, way.engine, device=way.device, threads=threads, precision=way.precision, **options
+                case.model, case.engine, device=case.device, threads=threads, precision=case.precision, **options
             )
         except (BuildFailed, EngineUnavailable, UsageError) as error:
             refused.append(error)
-            if len(refused) == len(asked):
+            if len(refused) == len(cases):
                 raise
-            row.why = " ".join(str(error).split())
+            row.reason = " ".join(str(error).split())
         else:
             with detector:
-                found = find(detector, data, conf=conf, max_det=max_det, progress=progress)
-            row.fill(found, way.model.conf if shown is None else shown)
+                predictions = predict(detector, data, conf=conf, max_det=max_det, progress=progress)
+            row.fill(predictions, case.model.conf if confusion_conf is None else confusion_conf)
         yield row

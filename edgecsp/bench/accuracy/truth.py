@@ -1,4 +1,4 @@
-"""What a data set says is on its pictures: the types that every layout is read into."""
+"""Ground truth: the types that every layout is read into."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ...types import Array
 
 @dataclass(frozen=True)
 class Boxes:
-    """The objects of one picture, by column.
+    """The objects of one image, by column.
 
-    `xywh` (N, 4) float64: left, top, width, height in picture pixels, as COCO writes them and not once converted, so
+    `xywh` (N, 4) float64: left, top, width, height in image pixels, as COCO writes them and not once converted, so
     that an IoU of exactly 0.5 stays one. `class_ids` (N,) int64, numbers in `Data.names`. `crowd` (N,) bool: a region
     of many, where boxes count neither way. `areas` (N,) float64 px^2: what makes an object small, medium or large.
-    `cut` boxes reached beyond the picture and were cut off at its edge when they were read.
-    `scores` (N,) float32 in 0..1: how sure the labeller was, where that was a network; None for people's labels.
+    `clipped` boxes reached beyond the image and were clipped when they were read.
+    `scores` (N,) float32 in 0..1: confidence of a network that labelled the image; None for manual labels.
     """
 
     xywh: Array
     class_ids: Array
     crowd: Array
     areas: Array
-    cut: int = 0
+    clipped: int = 0
     scores: Optional[Array] = None
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[float]]) -> Boxes:
-        """Rows of (class id, left, top, width, height)."""
+    def from_rows(cls, rows: Sequence[Sequence[float]]) -> Boxes:
+        """Build from rows of (class id, left, top, width, height)."""
         table = np.array(rows, np.float64).reshape(-1, 5)
         areas = table[:, 3] * table[:, 4]
         return cls(table[:, 1:], table[:, 0].astype(np.int64), np.zeros(len(table), bool), areas)
@@ -41,16 +41,16 @@ class Boxes:
 
     @property
     def xyxy(self) -> Array:
-        """(N, 4) float64 picture pixels."""
+        """(N, 4) float64 image pixels."""
         corners: Array = np.concatenate((self.xywh[:, :2], self.xywh[:, :2] + self.xywh[:, 2:]), 1)
         return corners
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture's file, what results call it, and what is on it.
+class LabelledImage:
+    """An image's file, its id in results, and its objects.
 
-    `hw` is its size if the data says so. With `relative`, `boxes` are in shares of the sides, until `sized`.
+    `hw` is its size if the data has it. With `relative`, `boxes` are relative to the image, until `with_size`.
     """
 
     path: str
@@ -59,8 +59,8 @@ class Picture:
     hw: Optional[Tuple[int, int]] = None
     relative: bool = False
 
-    def sized(self, hw: Tuple[int, int]) -> Picture:
-        """The same with boxes in pixels, the picture being (height, width)."""
+    def with_size(self, hw: Tuple[int, int]) -> LabelledImage:
+        """Return the image with boxes in pixels, for a size of (height, width)."""
         if not self.relative:
             return replace(self, hw=hw)
         sides = np.array((hw[1], hw[0]) * 2, np.float64)
@@ -70,7 +70,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set: its name, how it was laid out, its classes, its pictures and what is to be told of it.
+    """A data set: name, layout, classes, images, and notes for the user.
 
     `names` by class id; `category_ids` what COCO's results call each of them.
     """
@@ -79,17 +79,17 @@ class Data:
     layout: str
     names: Tuple[str, ...]
     category_ids: Tuple[int, ...]
-    pictures: Tuple[Picture, ...]
+    images: Tuple[LabelledImage, ...]
     notes: Tuple[str, ...] = ()
 
     @property
     def counts(self) -> List[int]:
-        """Objects of each class; regions of many are none."""
-        ids = [each.boxes.class_ids[~each.boxes.crowd] for each in self.pictures]
+        """Objects of each class, without crowd regions."""
+        ids = [each.boxes.class_ids[~each.boxes.crowd] for each in self.images]
         return [int(n) for n in np.bincount(np.concatenate(ids or [[]]).astype(int), minlength=len(self.names))]
 
-    def only(self, wanted: Sequence[str]) -> Data:
-        """The same with these classes alone, in the order of the data. Raises `UnknownName`."""
+    def select_classes(self, wanted: Sequence[str]) -> Data:
+        """Keep only some classes, in the data's order. Raises `UnknownName`."""
         known = {name.lower(): i for i, name in enumerate(self.names)}
         for word in wanted:
             if word.lower() not in known:
@@ -98,7 +98,7 @@ class Data:
         number = np.full(len(self.names), -1)
         number[stay] = range(len(stay))
 
-        def kept(boxes: Boxes) -> Boxes:
+        def select_boxes(boxes: Boxes) -> Boxes:
             rows = number[boxes.class_ids] >= 0
             ids = number[boxes.class_ids[rows]]
             scores = None if boxes.scores is None else boxes.scores[rows]
@@ -108,5 +108,5 @@ class Data:
             self,
             names=tuple(self.names[i] for i in stay),
             category_ids=tuple(self.category_ids[i] for i in stay),
-            pictures=tuple(replace(each, boxes=kept(each.boxes)) for each in self.pictures),
+            images=tuple(replace(each, boxes=select_boxes(each.boxes)) for each in self.images),
         )

@@ -1,4 +1,4 @@
-"""Pascal VOC's XML labels, one file an image, as LabelImg, CVAT and Roboflow write them as well.
+"""Pascal VOC's XML labels, one file per image, as LabelImg, CVAT and Roboflow also write them.
 
 Sources: the development kits of VOC2007 and VOC2012 (section "Annotation file format"), LabelImg's pascal_voc_io.py.
 """
@@ -21,8 +21,8 @@ MAX_DEPTH = 32
 MAX_TEXT = 1000  # characters of one element: names and numbers are shorter
 
 
-class Labelled(NamedTuple):
-    """An object of a file: its class, left, top, width and height in pixels, whether it is hard to see, its line."""
+class VocObject(NamedTuple):
+    """An object of a label file: class, (left, top, width, height) in pixels, "difficult" flag, line number."""
 
     name: str
     xywh: Tuple[float, float, float, float]
@@ -31,27 +31,27 @@ class Labelled(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """A file: the image's (height, width) where it says so, its objects."""
+    """A label file: the image's (height, width) if given, and its objects."""
 
     hw: Optional[Tuple[int, int]]
-    objects: Tuple[Labelled, ...]
+    objects: Tuple[VocObject, ...]
 
 
 def read(path: Path) -> Annotation:
-    """Read a file. Raises `SourceError` with file and line.
+    """Read a label file. Raises `SourceError` with file and line.
 
     Document types and entities are refused: labels need none, and entities can grow without bounds or name other files.
     """
     root = _parse(path)
     if root.name != "annotation":
-        raise _error(path, root, f"<{root.name}> is no label file of Pascal VOC; <annotation> is expected")
+        raise _error(path, root, f"<{root.name}> is not a Pascal VOC label file; <annotation> is expected")
     # The kits count pixels from 1 and include the last; other programs write the corners as they are.
     one_based = "VOC20" in root.value("source", "database")
-    return Annotation(_size(root), tuple(_object(path, each, one_based) for each in root.every("object")))
+    return Annotation(_size(root), tuple(_object(path, each, one_based) for each in root.children("object")))
 
 
-def boxes(annotation: Annotation, path: Path, numbers: Dict[str, int]) -> Boxes:
-    """The objects as boxes, difficult ones as regions that count neither way. Raises `SourceError`.
+def to_boxes(annotation: Annotation, path: Path, numbers: Dict[str, int]) -> Boxes:
+    """Convert objects to boxes, difficult ones as ignored regions. Raises `SourceError`.
 
     `numbers` are the classes' by name.
     """
@@ -59,9 +59,9 @@ def boxes(annotation: Annotation, path: Path, numbers: Dict[str, int]) -> Boxes:
         if each.name not in numbers:
             known = ", ".join(list(numbers)[:12]) + (", ..." if len(numbers) > 12 else "")
             raise SourceError(f"{path}, line {each.line}: class {each.name!r} is none of the data's classes: {known}")
-    made = Boxes.of([(numbers[each.name], *each.xywh) for each in annotation.objects])
+    boxes = Boxes.from_rows([(numbers[each.name], *each.xywh) for each in annotation.objects])
     crowd = np.array([each.difficult for each in annotation.objects], bool)
-    return Boxes(made.xywh, made.class_ids, crowd, made.areas)
+    return Boxes(boxes.xywh, boxes.class_ids, crowd, boxes.areas)
 
 
 @dataclass
@@ -71,14 +71,14 @@ class _Node:
     text: str = ""
     inner: List[_Node] = field(default_factory=list)
 
-    def every(self, name: str) -> List[_Node]:
+    def children(self, name: str) -> List[_Node]:
         return [each for each in self.inner if each.name == name]
 
     def first(self, name: str) -> Optional[_Node]:
         return next((each for each in self.inner if each.name == name), None)
 
     def value(self, *names: str) -> str:
-        """The text of what lies below these names, "" where nothing does."""
+        """Return the text of the element at this path of names, "" if there is none."""
         node: Optional[_Node] = self
         for name in names:
             node = node.first(name) if node else None
@@ -92,7 +92,7 @@ def _parse(path: Path) -> _Node:
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > MAX_BYTES:
-        raise SourceError(f"{path} is larger than {MAX_BYTES >> 20} MiB, no label file of one image")
+        raise SourceError(f"{path} is larger than {MAX_BYTES >> 20} MiB, too large for the labels of one image")
     if not data.strip():
         raise SourceError(f"{path}, line 1: the file is empty; an image without objects has an empty <annotation>")
     parser = expat.ParserCreate()
@@ -123,9 +123,9 @@ def _parse(path: Path) -> _Node:
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
-        raise SourceError(f"{path}, line {error.lineno}: {expat.ErrorString(error.code)}; it is no XML") from None
+        raise SourceError(f"{path}, line {error.lineno}: {expat.ErrorString(error.code)}; it is not XML") from None
     except (LookupError, ValueError) as error:  # an encoding that Python does not know
-        raise SourceError(f"{path}, line 1: {error}; it is no XML that can be read") from None
+        raise SourceError(f"{path}, line 1: {error}; its XML cannot be read") from None
     return outer.inner[0]
 
 
@@ -134,14 +134,14 @@ def _error(path: Path, node: _Node, text: str) -> SourceError:
 
 
 def _size(root: _Node) -> Optional[Tuple[int, int]]:
-    """(height, width); None where a program left it out or wrote 0."""
+    """Read (height, width); None where it is missing or 0."""
     words = [root.value("size", name) for name in ("height", "width")]
     if not all(word.isdecimal() and len(word) < 10 and int(word) for word in words):
         return None
     return int(words[0]), int(words[1])
 
 
-def _object(path: Path, node: _Node, one_based: bool) -> Labelled:
+def _object(path: Path, node: _Node, one_based: bool) -> VocObject:
     name = node.value("name")
     if not name:
         raise _error(path, node, "an <object> without a <name>")
@@ -155,7 +155,7 @@ def _object(path: Path, node: _Node, one_based: bool) -> Labelled:
     if one_based:
         left, top = left - 1, top - 1
     difficult = node.value("difficult").lower() in ("1", "true")
-    return Labelled(name, (left, top, right - left, bottom - top), difficult, node.line)
+    return VocObject(name, (left, top, right - left, bottom - top), difficult, node.line)
 
 
 def _number(path: Path, box: _Node, name: str) -> float:

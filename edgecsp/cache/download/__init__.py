@@ -1,4 +1,4 @@
-"""Downloads over https that are whole and right, or not there at all.
+"""Downloads over https: complete and verified, or not present at all.
 
     fetch.download("https://host/x.weights", Path("x.weights"), digest=("sha256", "dcce06..."), size=35_434_956)
 
@@ -43,7 +43,7 @@ def download(
     patience: Optional[Patience] = None,
     progress: Progress = NO_PROGRESS,
 ) -> None:
-    """Bring what is at an https `url` to `target`.
+    """Download an https `url` to `target`.
 
     `digest` is (algorithm, hex) and `size` the bytes it must have; without a size, `limit` is the most. `progress`
     shows the bytes that are here and those there will be. Why it tries again is logged. Raises `SourceError` (it cannot
@@ -51,20 +51,20 @@ def download(
     """
     part = _Part(target)
     job = _Download(
-        pages.direct(url), part, digest, size, limit if size is None else size, patience or Patience(), progress
+        pages.direct_url(url), part, digest, size, limit if size is None else size, patience or Patience(), progress
     )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         job.fill()
         job.check()
-        part.become(target)
+        part.commit(target)
     except OSError as error:
         part.discard()  # a full disk is no place to keep half a file
         raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing was kept") from error
 
 
 def digest_of(path: Path, kind: str = "sha256") -> str:
-    """The hex digest of a file, read in pieces; `kind` is hashlib's name for it."""
+    """Compute the hex digest of a file, read in chunks; `kind` is hashlib's name for it."""
     digest = hashlib.new(kind)
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
@@ -73,7 +73,7 @@ def digest_of(path: Path, kind: str = "sha256") -> str:
 
 
 class _Part:
-    """What has arrived, in `TARGET.part`; beside it, the server's tag of the version it belongs to."""
+    """The partial download `TARGET.part`, and beside it the server's tag of its version."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")
@@ -91,7 +91,7 @@ class _Part:
         self.path.write_bytes(b"")
         self._tag.write_text(tag, "latin-1")
 
-    def become(self, target: Path) -> None:
+    def commit(self, target: Path) -> None:
         with open(self.path, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(self.path, target)
@@ -105,7 +105,7 @@ class _Part:
 
 @dataclass
 class _Download:
-    """One file on its way."""
+    """The download of one file."""
 
     url: str
     part: _Part
@@ -129,8 +129,8 @@ class _Download:
                 failures = 1 if have >= furthest + _WORTH_GOING_ON else failures + 1
                 furthest = max(furthest, have)
                 if failures >= self.patience.tries or (isinstance(cut, web.Unreachable) and have == begun):
-                    kept = f"; {have:,} bytes are kept, and the next try goes on from there" if have else ""
-                    raise SourceError(f"cannot download {self.url}: {cut}{kept}") from cut
+                    resume_note = f"; {have:,} bytes are kept, and the next try goes on from there" if have else ""
+                    raise SourceError(f"cannot download {self.url}: {cut}{resume_note}") from cut
                 wait_s = min(60.0, max(cut.wait_s, self.patience.backoff_s * 2 ** (failures - 1)))
                 LOG.warning("%s; trying again in %g s", cut, wait_s)
                 time.sleep(wait_s)
@@ -140,19 +140,19 @@ class _Download:
         self._check_length(self.part.size)
         if self.digest:
             kind, wanted = self.digest
-            found = digest_of(self.part.path, kind)
-            if found != wanted.lower():
-                raise self._wrong(f"is not the file it should be: {kind} {wanted} was expected, {found} was found")
+            actual = digest_of(self.part.path, kind)
+            if actual != wanted.lower():
+                raise self._wrong(f"is not the file it should be: {kind} {wanted} was expected, {actual} was found")
 
     def _attempt(self) -> None:
         """One request; what comes is added to the part. Raises `web.Cut` when it ends too early."""
         with web.get(self.url, self._range(), self.patience.timeout_s) as response:
-            page = pages.instead(response)
+            page = pages.find_page(response)
             if page is None:
                 self._receive(response)
                 return
         if page.confirmed_url is None or self.confirmed:
-            raise SourceError(f"cannot download {self.url}: the server sent a web page{page.shown} instead of the file")
+            raise SourceError(f"cannot download {self.url}: the server sent a web page{page.label} instead of the file")
         self.url, self.confirmed = page.confirmed_url, True
         self._attempt()
 
@@ -185,11 +185,11 @@ class _Download:
         if wanted is not None and have < wanted:
             raise web.DownloadCut(f"the connection was cut after {have:,} of {wanted:,} bytes")
 
-    def _check_length(self, found: int) -> None:
-        if self.size is not None and found != self.size:
-            raise self._wrong(f"has {found:,} bytes, {self.size:,} were expected")
-        if found > self.limit:
-            raise self._wrong(f"has {found:,} bytes, {self.limit:,} is the most it may have")
+    def _check_length(self, length: int) -> None:
+        if self.size is not None and length != self.size:
+            raise self._wrong(f"has {length:,} bytes, {self.size:,} were expected")
+        if length > self.limit:
+            raise self._wrong(f"has {length:,} bytes, {self.limit:,} is the most it may have")
 
     def _check_room(self, wanted: int) -> None:
         folder = self.part.path.parent
@@ -199,4 +199,4 @@ class _Download:
 
     def _wrong(self, text: str) -> IntegrityError:
         self.part.discard()
-        return IntegrityError(f"{self.url} {text}. It was thrown away")
+        return IntegrityError(f"{self.url} {text}. It was deleted")

@@ -57,9 +57,9 @@ def get(url: str, headers: Dict[str, str], timeout_s: float) -> Any:
         if error.code == 416 and "Range" in headers:
             return error
         error.close()
-        raise _refused(url, error) from error
+        raise _status_error(url, error) from error
     except urllib.error.URLError as error:
-        raise _unreached(url, error.reason) from error
+        raise _connection_error(url, error.reason) from error
     except (OSError, http.client.HTTPException) as error:
         raise DownloadCut(f"the connection broke ({error})") from error
 
@@ -68,8 +68,8 @@ def extent(response: Any) -> Tuple[Optional[int], Optional[int]]:
     """Which byte of the file the body begins with (None: it is the whole file), and the file's length if told."""
     if response.code == 200:
         return None, response.length
-    said = response.headers.get("Content-Range", "")
-    piece = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", said.strip())
+    content_range = response.headers.get("Content-Range", "")
+    piece = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", content_range.strip())
     if not piece:
         return -1, None
     total = None if piece[2] == "*" else int(piece[2])
@@ -120,19 +120,19 @@ def _check_scheme(url: str, whence: str = "") -> None:
         raise SourceError(f"{url}{whence} is refused: weights come over https alone")
 
 
-def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
-    said = "".join(c for c in f"{error.code} {error.reason}"[:80] if c.isprintable()).strip()
+def _status_error(url: str, error: urllib.error.HTTPError) -> Exception:
+    detail = "".join(c for c in f"{error.code} {error.reason}"[:80] if c.isprintable()).strip()
     if error.code in (408, 425, 429) or error.code >= 500:
         asked = error.headers.get("Retry-After") or ""
-        return DownloadCut(f"the server answered {said}", float(asked) if re.fullmatch(r"\d{1,6}", asked) else 0.0)
+        return DownloadCut(f"the server answered {detail}", float(asked) if re.fullmatch(r"\d{1,6}", asked) else 0.0)
     if error.code in (404, 410):
-        return SourceError(f"there is no file at {url} any more (the server answered {said})")
+        return SourceError(f"there is no file at {url} any more (the server answered {detail})")
     if 300 <= error.code < 400:
         return SourceError(f"cannot download {url}: its redirects lead nowhere (the server answered {error.code})")
-    return SourceError(f"cannot download {url}: the server answered {said}")
+    return SourceError(f"cannot download {url}: the server answered {detail}")
 
 
-def _unreached(url: str, reason: Any) -> Exception:
+def _connection_error(url: str, reason: Any) -> Exception:
     host = urlsplit(url).hostname
     if isinstance(reason, ssl.SSLCertVerificationError):
         return SourceError(

@@ -1,4 +1,4 @@
-"""What servers send in a file's place: web pages. One of them, Google Drive's, can be answered.
+"""Web pages that servers send instead of a file; the confirmation page of Google Drive can be answered.
 
 For files too large for its virus scan Drive shows a page that asks whether to download anyway. Its direct link
 with confirm=t skips that page today; where it does not, the page's form (id "download-form", hidden fields) is
@@ -26,13 +26,13 @@ class Page(NamedTuple):
     confirmed_url: Optional[str]
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """The title in brackets, for a message."""
         return f" ({self.title!r})" if self.title else ""
 
 
-def direct(url: str) -> str:
-    """A Google Drive link of any form -> the link that gives the bytes; any other URL as it is."""
+def direct_url(url: str) -> str:
+    """Convert a Google Drive link of any form to a direct link; return any other URL as it is."""
     parts = urlsplit(url)
     if parts.hostname not in ("drive.google.com", "docs.google.com"):
         return url
@@ -41,8 +41,8 @@ def direct(url: str) -> str:
     return DRIVE.format(key) if key else url
 
 
-def instead(response: Any) -> Optional[Page]:
-    """The page that a response holds, None when it may be the file."""
+def find_page(response: Any) -> Optional[Page]:
+    """Return the web page in a response, None when it may be the file."""
     if response.code == 416:
         return None
     try:
@@ -72,13 +72,13 @@ class _Parser(HTMLParser):
         self._inside = ""
 
     def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
-        said = {key: value or "" for key, value in attrs}
+        attributes = {key: value or "" for key, value in attrs}
         if tag == "title":
             self._inside = "title"
-        elif tag == "form" and said.get("id") in ("download-form", "downloadForm"):
-            self._inside, self.action = "form", said.get("action", "")
-        elif tag == "input" and self._inside == "form" and said.get("type") == "hidden":
-            self.fields[said.get("name", "")] = said.get("value", "")
+        elif tag == "form" and attributes.get("id") in ("download-form", "downloadForm"):
+            self._inside, self.action = "form", attributes.get("action", "")
+        elif tag == "input" and self._inside == "form" and attributes.get("type") == "hidden":
+            self.fields[attributes.get("name", "")] = attributes.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == self._inside:

@@ -18,12 +18,12 @@ MOST = 5  # mistakes listed per kind
 def tables(rows: Sequence[AccuracyRow]) -> Iterator[str]:
     """Yield the lines of all tables: averages per row, then classes, then confusions."""
     done = [row for row in rows if row.score is not None]
-    wide = max(len("model"), *(len(row.way.model.name) for row in done))
+    wide = max(len("model"), *(len(row.case.model.name) for row in done))
     yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}" + "".join(f"{name:>7}" for name in AVERAGES)
     for row in done:
         assert row.score is not None
         figures = "".join(f"{figure(row.score.averages[name]):>7}" for name in AVERAGES)
-        yield f"{row.way.model.name:{wide}} {row.way.engine:9} {row.way.device:8} {row.way.precision:9}{figures}"
+        yield f"{row.case.model.name:{wide}} {row.case.engine:9} {row.case.device:8} {row.case.precision:9}{figures}"
     yield from _classes(done)
     for row, way in zip(done, _ways(done)):
         yield from _mistakes(row, way)
@@ -46,7 +46,7 @@ def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
     yield f"{'class':{wide}} {'objects':>8}{'images':>9}" + f"{'AP':>8}{'AP50':>7}" * len(rows)
     for i in there:
         pairs = "".join(f"{figure(each.classes[i].ap):>8}{figure(each.classes[i].ap50):>7}" for each in scores)
-        yield f"{every[i].name:{wide}} {every[i].objects:>8}{every[i].pictures:>9}{pairs}"
+        yield f"{every[i].name:{wide}} {every[i].objects:>8}{every[i].images:>9}{pairs}"
     without = len(every) - len(there)
     if without:
         yield f"{without} class{'es have' if without > 1 else ' has'} no objects"
@@ -54,7 +54,7 @@ def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
 
 def _ways(rows: Sequence[AccuracyRow]) -> List[str]:
     """Name each row by what differs between the rows."""
-    words = [(row.way.model.name, row.way.engine, row.way.device, row.way.precision) for row in rows]
+    words = [(row.case.model.name, row.case.engine, row.case.device, row.case.precision) for row in rows]
     differ = [len(set(column)) > 1 for column in zip(*words)]
     return [" ".join(word for word, tells in zip(each, differ) if tells) for each in words]
 

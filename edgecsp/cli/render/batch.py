@@ -41,7 +41,7 @@ class Throughput:
         if now.stage == "detecting":
             words.append(f"{now.frames}/{now.total or '?'} frames {(now.frames - self._frames) / took_s:.1f} fps")
         if now.parts > self._parts:
-            left_s = took_s * (now.of - now.parts) / (now.parts - self._parts)
+            left_s = took_s * (now.part_count - now.parts) / (now.parts - self._parts)
             words.append(f"{timedelta(seconds=round(left_s))} left")
         if now.failures:
             words.append(f"{len(now.failures)} failed")
@@ -69,7 +69,7 @@ def progress(quiet: bool) -> Iterator[Callable[[JobProgress], None]]:
     with _progress.bars(*columns) as bar:
         line = bar.add_task("listing", total=None, status="")
         yield lambda now: bar.update(
-            line, description=now.stage, completed=now.parts, total=now.of, status=pace.format_status(now)
+            line, description=now.stage, completed=now.parts, total=now.part_count, status=pace.format_status(now)
         )
 
 
@@ -81,7 +81,7 @@ def _lines(pace: Throughput) -> Callable[[JobProgress], None]:
         status = pace.format_status(now)
         if time.monotonic() - last_s >= LINE_S:
             last_s = time.monotonic()
-            inform(f"{now.stage} {now.parts}/{now.of} parts, {status}")
+            inform(f"{now.stage} {now.parts}/{now.part_count} parts, {status}")
 
     return tick
 
@@ -90,7 +90,7 @@ def report(done: JobProgress, out: str) -> None:
     """Print the totals, the label counts and the output folder."""
     fps = (done.frames - done.before) / done.seconds if done.seconds else 0.0
     before = f", {done.before} of them in an earlier run" * bool(done.before)
-    counts = ", ".join(f"{count} {label}" for label, count in done.found.most_common(8)) or "nothing"
+    counts = ", ".join(f"{count} {label}" for label, count in done.labels.most_common(8)) or "nothing"
     frames = f"{done.frames} frame" + "s" * (done.frames != 1)
     inform(f"{frames}{before} in {done.seconds:.1f} s ({fps:.1f} fps): {counts}", prefix=False)
     inform(f"wrote {out}: rows/, manifest.jsonl, failures.parquet ({len(done.failures)})", prefix=False)

@@ -66,7 +66,7 @@ def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence
         return backends.open(stage, "ort")
 
     result = ComparisonResult(is_synthetic=not images)
-    session = open_stage(model) if model.second is None else two_stage.opened(model, open_stage)
+    session = open_stage(model) if model.second is None else two_stage.open_stages(model, open_stage)
     with pipeline.Detector(model, session) as reference:
         for image in _read_images(images):
             single, geometry = reference.prepare(image)
@@ -78,8 +78,8 @@ def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence
                 result.worst = max(result.worst, *(_off(a, b) for a, b in zip(got, expected)))
                 first = [out[:1] for out in expected], [out[:1] for out in got]
                 results = [reference.finish(outputs, geometry) for outputs in first]
-                result.boxes += verify.count(results[0])
-                result.again += verify.matched(results[0], results[1], verify.LOOSE)
+                result.boxes += verify.count_boxes(results[0])
+                result.again += verify.count_matches(results[0], results[1], verify.LOOSE)
     return result
 
 
@@ -89,7 +89,7 @@ def _off(got: Array, expected: Array) -> float:
 
 def _read_images(images: Optional[Sequence[str]]) -> Iterator[Array]:
     if not images:
-        yield from verify.drawn()
+        yield from verify.synthetic_images()
         return
     count = 0
     for source in sources.open_all(list(images)):

@@ -11,7 +11,7 @@ def engines() -> List[Dict[str, Any]]:
 
     rows = []
     for name in backends.names():
-        module, missing = backends.module(name), backends.missing(name)
+        module, missing = backends.module(name), backends.missing_packages(name)
         devices = {device: backends.why_not(name, device) for device in module.DEVICES}
         rows.append(
             {
@@ -59,9 +59,9 @@ def tuned_lines() -> List[str]:
     from ...backends import tuning
 
     lines = []
-    for cached in tuning.known():
-        state = "in use" if cached.unfit is None else cached.unfit
-        lines.append(f"{'tuned':10} {cached.said['spec']}: {state}" if cached.said else f"{'tuned':10} {state}")
+    for cached in tuning.list_tunings():
+        state = "in use" if cached.stale_reason is None else cached.stale_reason
+        lines.append(f"{'tuned':10} {cached.content['spec']}: {state}" if cached.content else f"{'tuned':10} {state}")
     return lines
 
 

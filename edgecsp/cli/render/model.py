@@ -41,7 +41,7 @@ def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
     public = entry.weights and {
         "url": entry.weights.url,
         "size": entry.weights.size,
-        "digest": ":".join(entry.weights.digest) if entry.weights.pinned else None,
+        "digest": ":".join(entry.weights.digest) if entry.weights.is_pinned else None,
         "licence": entry.weights.licence,
     }
     return {
@@ -66,7 +66,7 @@ def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
         "proposals": entry.rois,
         "weights": {"state": _state(entry, here), "public": public, "here": here and vars(here)},
         "trained": entry.trained and vars(entry.trained),
-        "in_the_box": zoo.record(entry.name) if entry.shipped else None,
+        "in_the_box": zoo.record(entry.name) if entry.bundled else None,
     }
 
 
@@ -164,7 +164,7 @@ def _weights(details: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
 def _state(entry: Entry, here: Optional[store.Record]) -> str:
     if here:
         return "installed" if here.weights == "public" else "installed (own)"
-    if entry.shipped:
+    if entry.bundled:
         return "bundled"
     return "public" if entry.weights else "none"
 

@@ -18,7 +18,7 @@ def print_engine(detector: Detector) -> None:
     """Print the chosen engine and why."""
     chosen = detector.chosen
     assert chosen is not None
-    inform(f"engine {chosen.shown}: {chosen.why}")
+    inform(f"engine {chosen.summary}: {chosen.why}")
 
 
 def warn_if_meaningless(detector: Detector, name: str, *, timed: bool) -> None:

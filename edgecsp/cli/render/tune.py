@@ -107,11 +107,11 @@ def _untried_lines(summary: Dict[str, Any]) -> Iterator[str]:
 
 def format_cached(each: CachedTuning) -> Iterator[str]:
     """Format a cached tuning as lines."""
-    entry = each.said
+    entry = each.content
     if not entry:
-        yield f"{each.path}: {each.unfit}"
+        yield f"{each.path}: {each.stale_reason}"
         return
     size = "x".join(map(str, reversed(entry["input_hw"])))
-    yield f"{entry['spec']} ({entry['model']}, {size}), tuned on {entry['date']}: {each.unfit or 'in use'}"
+    yield f"{entry['spec']} ({entry['model']}, {size}), tuned on {entry['date']}: {each.stale_reason or 'in use'}"
     for kind, row in entry["choices"].items():
         yield f"  {kind:10} {row['engine']} on {row['device']} in {row['precision']}, {_words(row)}"

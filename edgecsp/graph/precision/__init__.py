@@ -1,7 +1,7 @@
 """Precision as passes from graph to graph: what a graph computes in, int8 (Q/DQ), and fp16.
 
     precision.detect_precision(model)                              # "fp32", "fp16" or "int8"
-    ranges = precision.measure_ranges(model, batches)      # what values pass through, on pictures
+    ranges = precision.measure_ranges(model, batches)      # what values pass through, on images
     ranges = precision.best(model, batches)          # the same by the method whose int8 boxes are nearest to fp32's
     small = precision.with_ranges(model, ranges)     # int8 weights, quantised activations
     small = precision.quantize(model, batches)      # the two in one
@@ -10,7 +10,7 @@
 
 The int8 graph is one file for every engine: symmetric int8 with zero points 0 (TensorRT takes no other), weights per
 output channel, a Q/DQ pair on each side of an activation (onnxruntime computes no convolution in int8 otherwise).
-`fused`, `unsigned` and `biased` turn it into what an engine is fast and right with; they lose nothing.
+`fold_activation_qdq`, `to_uint8_activations` and `quantize_biases` turn it into what an engine needs, without loss.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from __future__ import annotations
 from ...errors import BadModel
 from ...types import Model
 from .. import wire
-from ._choose import best
-from .calibration import LEAST, METHODS, Ranges, load, measure_ranges
-from .fp16 import half, single
-from .int8 import quantizable, quantize, told, with_ranges
+from ._choose import choose_ranges
+from .calibration import METHODS, MIN_IMAGES, Ranges, load, measure_ranges
+from .fp16 import to_fp16, to_fp32
+from .int8 import check_quantizable, format_trials, quantize, with_ranges
 from .passes import fold_activation_qdq, quantize_biases, to_uint8_activations
 
 __all__ = [
-    "LEAST", "METHODS", "Ranges", "best", "detect_precision", "fold_activation_qdq", "half", "load", "measure_ranges",
-    "quantizable", "quantize", "quantize_biases", "single", "to_uint8_activations", "told", "with_ranges",
+    "METHODS", "MIN_IMAGES", "Ranges", "check_quantizable", "choose_ranges", "detect_precision", "fold_activation_qdq",
+    "format_trials", "load", "measure_ranges", "quantize", "quantize_biases", "to_fp16", "to_fp32",
+    "to_uint8_activations", "with_ranges",
 ]  # fmt: skip
 
 _QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")

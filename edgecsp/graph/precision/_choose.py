@@ -1,4 +1,4 @@
-"""Which way of setting ranges is best for a model: all are tried on pictures that they were not measured on."""
+"""Choose the best calibration method for a model, by its agreement with fp32 on held-out images."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ from ...system import cpu
 from ...types import Array, Model
 from . import calibration
 from .calibration import METHODS, RangeMeter, Ranges
-from .int8 import quantizable, with_ranges
+from .int8 import check_quantizable, with_ranges
 from .passes import quantize_biases, to_uint8_activations
 
 LOG = logging.getLogger(__name__)
-EVERY = 8  # of so many pictures one is held out
+EVERY = 8  # of so many images one is held out
 MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in memory
 FOUND = 0.5  # IoU from which a box is the same object's
 MAX_DET = 300
 
-_Reference = List[Tuple[Array, decode.Candidates, List[Array]]]  # a picture, and fp32's boxes and heads of it
+_Reference = List[Tuple[Array, decode.Candidates, List[Array]]]  # an image, and fp32's boxes and heads of it
 
 
-def best(model: Model, batches: Iterable[Array], *, keep_heads: bool = True, threads: int = 0) -> Ranges:
-    """`measured` by the method whose int8 graph agrees best with fp32 on pictures held out; `tried` says how well.
+def choose_ranges(model: Model, batches: Iterable[Array], *, keep_heads: bool = True, threads: int = 0) -> Ranges:
+    """Measure ranges by the method whose int8 graph agrees best with fp32 on held-out images; `tried` has the scores.
 
-    Agreement is 2 x the sum of the IoU of boxes found again (same class, IoU 0.5 or more) / the boxes of both; where
+    Agreement is 2 x the sum of the IoU of matching boxes (same class, IoU 0.5 or more) / the boxes of both; where
     fp32 has none, and for a classifier, 1 - the mean distance of heads as a share of their largest value. The ranges
-    returned are of all pictures. Raises as `measured` does.
+    returned are of all images. Raises as `measure_ranges` does.
     """
-    quantizable(model)
+    check_quantizable(model)
     meter = RangeMeter(model, threads)
-    held: List[Array] = []
+    held_out: List[Array] = []
     for i, batch in enumerate(batches):
-        meter.note(batch)
-        if i % EVERY == EVERY - 1 and len(held) < MOST:
-            held.append(np.array(batch))
+        meter.count(batch)
+        if i % EVERY == EVERY - 1 and len(held_out) < MOST:
+            held_out.append(np.array(batch))
         else:
             meter.add(batch)
-    meter.check(calibration.LEAST)
-    seen: _Reference = []
-    for batch in held:
+    meter.check(calibration.MIN_IMAGES)
+    references: _Reference = []
+    for batch in held_out:
         heads = meter.heads(batch)
-        seen.append((batch, _boxes(model, heads), heads))
+        references.append((batch, _boxes(model, heads), heads))
     tried = {}
     for method in METHODS:
-        LOG.debug("trying %s on %d pictures", method, len(held))
+        LOG.debug("trying %s on %d images", method, len(held_out))
         tried[method] = _agreement(
-            model, with_ranges(model, meter.ranges(method), keep_heads=keep_heads), seen, threads
+            model, with_ranges(model, meter.ranges(method), keep_heads=keep_heads), references, threads
         )
-    for batch in held:
+    for batch in held_out:
         meter.add(batch)
     chosen = max(METHODS, key=lambda method: tried[method])
     return replace(meter.ranges(chosen), tried=tried)
 
 
-def _agreement(model: Model, small: Model, seen: _Reference, threads: int) -> float:
+def _agreement(model: Model, small: Model, references: _Reference, threads: int) -> float:
     session = _session(small, threads)
     source, names = session.get_inputs()[0].name, [head.name for head in model.heads]
     shared = boxes = 0.0
     off: List[float] = []
-    for batch, wanted, heads in seen:
+    for batch, wanted, heads in references:
         got = session.run(names, {source: batch})
         again = _boxes(model, got)
         shared += _shared_iou(wanted, again)
         boxes += len(wanted.scores) + len(again.scores)
         off += [float(np.abs(a - b).mean() / max(1e-12, float(np.abs(b).max()))) for a, b in zip(got, heads)]
-    found = sum(len(wanted.scores) for _, wanted, _ in seen)
-    return 2 * shared / boxes if found else 1 - float(np.mean(off))
+    box_count = sum(len(wanted.scores) for _, wanted, _ in references)
+    return 2 * shared / boxes if box_count else 1 - float(np.mean(off))
 
 
 def _session(model: Model, threads: int) -> Any:
@@ -91,19 +91,19 @@ def _session(model: Model, threads: int) -> Any:
 def _boxes(model: Model, heads: Sequence[Array]) -> decode.Candidates:
     """What a detector keeps of its heads, best first; nothing of a classifier's."""
     if model.task != "detect":
-        return decode.NOTHING
-    found = decode.boxes(model.heads, heads, model.input.hw, model.conf)
+        return decode.EMPTY
+    candidates = decode.boxes(model.heads, heads, model.input.hw, model.conf)
     if model.nms_free:
-        rows = nms.best(found, MAX_DET)
+        rows = nms.best(candidates, MAX_DET)
     else:
-        rows = nms.keep(found, model.iou, max_det=MAX_DET, beta=model.nms_beta, input_hw=model.input.hw)
-    return decode.Candidates(*(column[rows] for column in found))
+        rows = nms.keep(candidates, model.iou, max_det=MAX_DET, beta=model.nms_beta, input_hw=model.input.hw)
+    return decode.Candidates(*(column[rows] for column in candidates))
 
 
-def _shared_iou(wanted: decode.Candidates, got: decode.Candidates) -> float:
+def _shared_iou(expected: decode.Candidates, actual: decode.Candidates) -> float:
     """The sum of the IoU of boxes that are found again, each answering for one."""
-    shared = nms.overlap(wanted.xyxy, got.xyxy)
-    shared[wanted.class_ids[:, None] != got.class_ids[None]] = 0
+    shared = nms.overlap(expected.xyxy, actual.xyxy)
+    shared[expected.class_ids[:, None] != actual.class_ids[None]] = 0
     total = 0.0
     for row in shared:  # best scores first, as they come
         if row.size and row.max() >= FOUND:

@@ -1,6 +1,6 @@
-"""Which values pass through a graph, on pictures: what int8 is scaled by, measured once and kept in a file.
+"""Calibration for int8: measure the range of each tensor on images, and store the ranges in a file.
 
-The file is JSON: the model's digest, the method, how many pictures there were and the digest of what the network saw of
+The file is JSON: the model's digest, the method, how many images there were and the digest of what the network saw of
 them, and a tensor's lowest and highest value by its name.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
@@ -20,7 +20,7 @@ from ...errors import BadModel, CalibrationError, UnknownName
 from ...types import Array, Model
 
 METHODS = ("percentile", "entropy", "minmax")
-LEAST = 100  # pictures; fewer give the ranges of those pictures, not of the world
+MIN_IMAGES = 100  # images; fewer give the ranges of those images, not of the world
 KIND = "edgecsp ranges 1"
 # The share of magnitudes that a range holds: one value in ten thousand is clipped. Of 99.9 to 99.999 this one moved
 # the heads of yolov3-tiny and yolo-fastest least.
@@ -40,7 +40,7 @@ class Ranges:
 
     model: str
     method: str
-    pictures: int
+    images: int
     inputs: str
     tensors: Dict[str, Tuple[float, float]]
     tried: Dict[str, float] = field(default_factory=dict)
@@ -48,39 +48,45 @@ class Ranges:
     def save(self, path: Union[str, Path]) -> None:
         """Write them as JSON; the file appears whole or not at all. Raises `OutputError`."""
         with files.atomic(path) as file:
-            file.write(json.dumps({"kind": KIND, **asdict(self)}, indent=1).encode())
+            file.write(json.dumps(self._to_dict(), indent=1).encode())
+
+    def _to_dict(self) -> Dict[str, Any]:
+        return {
+            "kind": KIND, "model": self.model, "method": self.method, "pictures": self.images, "inputs": self.inputs,
+            "tensors": self.tensors, "tried": self.tried,
+        }  # fmt: skip
 
     def check(self, model: Model) -> None:
         """Raises `CalibrationError` unless they were measured on this very graph."""
-        found = _digest(model)
-        if found != self.model:
+        digest = _digest(model)
+        if digest != self.model:
             raise CalibrationError(
-                f"these ranges belong to the graph {self.model[:12]} and {model.name} is {found[:12]}; measure them "
+                f"these ranges belong to the graph {self.model[:12]} and {model.name} is {digest[:12]}; measure them "
                 "again: edgecsp quantize MODEL --calib FOLDER --save-ranges FILE"
             )
 
 
 def _digest(model: Model) -> str:
-    from ..onnx_model import graph_of
+    from ..onnx_model import parse_graph
 
-    return hashlib.sha256(graph_of(model).graph.SerializeToString(deterministic=True)).hexdigest()
+    return hashlib.sha256(parse_graph(model).graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def load(path: Union[str, Path]) -> Ranges:
     """Ranges that `Ranges.save` wrote. Raises `CalibrationError` for a file that is no such thing."""
     try:
-        said = json.loads(Path(path).read_bytes())
-        if not isinstance(said, dict) or said.pop("kind", None) != KIND:
+        content = json.loads(Path(path).read_bytes())
+        if not isinstance(content, dict) or content.pop("kind", None) != KIND:
             raise ValueError(f"its kind is not {KIND!r}")
-        tensors = {str(name): (float(low), float(high)) for name, (low, high) in said.pop("tensors").items()}
+        tensors = {str(name): (float(low), float(high)) for name, (low, high) in content.pop("tensors").items()}
         if not all(math.isfinite(end) for pair in tensors.values() for end in pair):
             raise ValueError("a range in it is no number")
-        tried = {str(name): float(value) for name, value in said.pop("tried", {}).items()}
-        ranges = Ranges(tensors=tensors, tried=tried, **said)
-        if (type(ranges.model), type(ranges.pictures), type(ranges.method)) != (str, int, str):
+        tried = {str(name): float(value) for name, value in content.pop("tried", {}).items()}
+        ranges = Ranges(images=content.pop("pictures"), tensors=tensors, tried=tried, **content)
+        if (type(ranges.model), type(ranges.images), type(ranges.method)) != (str, int, str):
             raise ValueError("a field in it is of another type")
     except OSError as error:
-        raise CalibrationError(f"cannot read {path}: {error.strerror}{files.nearby(path)}") from error
+        raise CalibrationError(f"cannot read {path}: {error.strerror}{files.suggest_similar(path)}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CalibrationError(
             f"{path} holds no ranges ({error}); they are written by: edgecsp quantize MODEL --calib FOLDER "
@@ -92,70 +98,70 @@ def load(path: Union[str, Path]) -> Ranges:
 def measure_ranges(
     model: Model, batches: Iterable[Array], method: str = "percentile", *, threads: int = 0, least: Optional[int] = None
 ) -> Ranges:
-    """Run pictures through the graph and keep what each tensor holds; one picture is in memory at a time.
+    """Run images through the graph and keep what each tensor holds; one image is in memory at a time.
 
     `batches` are prepared inputs, (1, C, h, w) float32, at least `least` of them [default: `LEAST`; fewer are for
-    timing alone]. `threads`: 0 for onnxruntime's choice. Raises `CalibrationError` for too few pictures and for values
+    timing alone]. `threads`: 0 for onnxruntime's choice. Raises `CalibrationError` for too few images and for values
     that are no numbers.
     """
     if method not in METHODS:
         raise UnknownName("calibration method", method, METHODS)
     meter = RangeMeter(model, threads)
     for batch in batches:
-        meter.note(batch)
+        meter.count(batch)
         meter.add(batch)
-    meter.check(LEAST if least is None else least)
+    meter.check(MIN_IMAGES if least is None else least)
     return meter.ranges(method)
 
 
 class RangeMeter:
-    """What was seen of a graph's values so far: `note` every picture in its order, `add` those that ranges are of."""
+    """What was seen of a graph's values so far: `note` every image in its order, `add` those that ranges are of."""
 
     def __init__(self, model: Model, threads: int) -> None:
-        self._session, self._names = _watching(model, threads)
+        self._session, self._names = _open_observed(model, threads)
         self._source: str = self._session.get_inputs()[0].name
-        self._seen = {name: _Histogram() for name in (self._source, *self._names)}
+        self._histograms = {name: _Histogram() for name in (self._source, *self._names)}
         self._heads = [head.name for head in model.heads]
         self._model, self._inputs, self._count = _digest(model), hashlib.sha256(), 0
 
-    def note(self, batch: Array) -> None:
-        """Count a picture, (1, C, h, w) float32, and take it into the digest."""
+    def count(self, batch: Array) -> None:
+        """Count an image, (1, C, h, w) float32, and take it into the digest."""
         self._inputs.update(np.ascontiguousarray(batch).data)
         self._count += 1
 
     def add(self, batch: Array) -> None:
-        """Run a picture and keep what each tensor holds. Raises `CalibrationError` for values that are no numbers."""
-        self._seen[self._source].add(batch, self._source)
+        """Run an image and keep what each tensor holds. Raises `CalibrationError` for values that are no numbers."""
+        self._histograms[self._source].add(batch, self._source)
         for name, values in zip(self._names, self._session.run(self._names, {self._source: batch})):
-            self._seen[name].add(values, name)
+            self._histograms[name].add(values, name)
 
     def heads(self, batch: Array) -> List[Array]:
-        """The heads of a picture, in the model's order; nothing is kept."""
+        """The heads of an image, in the model's order; nothing is kept."""
         heads: List[Array] = self._session.run(self._heads, {self._source: batch})
         return heads
 
     def check(self, least: int) -> None:
-        """Raises `CalibrationError` when fewer than `least` pictures were noted."""
+        """Raises `CalibrationError` when fewer than `least` images were noted."""
         if self._count < least:
             raise CalibrationError(
-                f"{self._count} pictures are too few to measure ranges on: {least} at least, and like those the model "
+                f"{self._count} images are too few to measure ranges on: {least} at least, and like those the model "
                 "will see"
             )
 
     def ranges(self, method: str) -> Ranges:
         """The ranges by a method, of what was added so far."""
-        tensors = {name: histogram.range(method) for name, histogram in self._seen.items()}
+        tensors = {name: histogram.range(method) for name, histogram in self._histograms.items()}
         return Ranges(self._model, method, self._count, self._inputs.hexdigest(), tensors)
 
 
-def _watching(model: Model, threads: int) -> Tuple[Any, List[str]]:
+def _open_observed(model: Model, threads: int) -> Tuple[Any, List[str]]:
     """A session that also gives every float tensor between its nodes, and their names."""
     import onnxruntime as ort
     from onnx import TensorProto, helper, shape_inference
 
-    from ..onnx_model import graph_of
+    from ..onnx_model import parse_graph
 
-    proto = graph_of(model)
+    proto = parse_graph(model)
     known = shape_inference.infer_shapes(proto).graph
     kinds = {value.name: value.type.tensor_type.elem_type for value in (*known.value_info, *known.output)}
     heads = {value.name for value in proto.graph.output}
@@ -166,7 +172,7 @@ def _watching(model: Model, threads: int) -> Tuple[Any, List[str]]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # between pictures we count, not it
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # between images we count, not it
     try:
         session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
@@ -215,15 +221,15 @@ def _least_loss(counts: Array) -> int:
     """
     best, least = BINS, math.inf
     for bins in range(LEVELS, BINS + 1, 8):
-        kept = counts[:bins].astype(np.float64)
-        used = kept > 0
+        histogram = counts[:bins].astype(np.float64)
+        used = histogram > 0
         starts = np.arange(LEVELS) * bins // LEVELS
-        sums, places = np.add.reduceat(kept, starts), np.add.reduceat(used, starts, dtype=np.int64)
+        sums, places = np.add.reduceat(histogram, starts), np.add.reduceat(used, starts, dtype=np.int64)
         spread = np.repeat(sums / np.maximum(1, places), np.diff(np.append(starts, bins))) * used
-        kept[-1] += counts[bins:].sum()
+        histogram[-1] += counts[bins:].sum()
         if not spread.any():
             continue
-        p, q = kept / kept.sum(), np.maximum(spread / spread.sum(), 1e-12)
+        p, q = histogram / histogram.sum(), np.maximum(spread / spread.sum(), 1e-12)
         loss = float(np.sum(p[p > 0] * np.log(p[p > 0] / q[p > 0])))
         if loss < least:
             best, least = bins, loss

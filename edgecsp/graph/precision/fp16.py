@@ -15,20 +15,20 @@ _LARGEST = float(np.finfo(np.float16).max)
 _STAYS = {"Resize": (1, 2), "Upsample": (1,)}
 
 
-def half(model: Model) -> Model:
+def to_fp16(model: Model) -> Model:
     """The same model with fp16 weights and arithmetic; its input and its heads stay float32.
 
     Raises `UsageError` for a graph that is not fp32, `BadModel` for weights that fp16 cannot hold.
     """
     from onnx import TensorProto, helper
 
-    from ..onnx_model import graph_of, with_graph
+    from ..onnx_model import parse_graph, with_graph
     from . import detect_precision
 
-    found = detect_precision(model)
-    if found != "fp32":
-        raise UsageError(f"{model.name} is a graph in {found}; fp16 is made from the fp32 one")
-    proto = graph_of(model)
+    current = detect_precision(model)
+    if current != "fp32":
+        raise UsageError(f"{model.name} is a graph in {current}; fp16 is made from the fp32 one")
+    proto = parse_graph(model)
     graph = proto.graph
     stays = {name for node in graph.node for at in _STAYS.get(node.op_type, ()) for name in node.input[at : at + 1]}
     for tensor in graph.initializer:
@@ -40,8 +40,8 @@ def half(model: Model) -> Model:
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [f"{name}.half" if name in ends else name for name in names]
-    picture = graph.input[0].name
-    first = helper.make_node("Cast", [picture], [f"{picture}.half"], f"{picture}.half", to=TensorProto.FLOAT16)
+    image = graph.input[0].name
+    first = helper.make_node("Cast", [image], [f"{image}.half"], f"{image}.half", to=TensorProto.FLOAT16)
     last = [
         helper.make_node("Cast", [f"{value.name}.half"], [value.name], value.name, to=TensorProto.FLOAT)
         for value in graph.output
@@ -52,16 +52,16 @@ def half(model: Model) -> Model:
     return with_graph(replace(model, origin={**model.origin, "precision": "fp16"}), proto)
 
 
-def single(model: Model) -> Model:
+def to_fp32(model: Model) -> Model:
     """The same fp16 model with its weights and arithmetic in fp32; what was rounded away stays away.
 
     Raises `BadModel`.
     """
     from onnx import TensorProto
 
-    from ..onnx_model import graph_of, with_graph
+    from ..onnx_model import parse_graph, with_graph
 
-    proto = graph_of(model)
+    proto = parse_graph(model)
     for graph in (proto.graph, *proto.functions):
         _widen(graph)
     for value in (*proto.graph.input, *proto.graph.output):

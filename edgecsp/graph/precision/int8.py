@@ -31,7 +31,7 @@ def quantize(
     model: Model, batches: Iterable[Array], method: str = "percentile", *, keep_heads: bool = True, threads: int = 0
 ) -> Model:
     """The same model in int8, its ranges measured on `batches`. See `measured` and `with_ranges`."""
-    quantizable(model)
+    check_quantizable(model)
     return with_ranges(model, measure_ranges(model, batches, method, threads=threads), keep_heads=keep_heads)
 
 
@@ -49,53 +49,53 @@ def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Mod
 
     from ..onnx_model import with_graph
 
-    quantizable(model)
+    check_quantizable(model)
     ranges.check(model)
-    proto = _ready(model)
-    kept = [node.name for node in _behind(proto.graph, keep_heads)]
-    shared = _shared([node for node in proto.graph.node if node.name not in kept], ranges.tensors)
+    proto = _prepare(model)
+    excluded = [node.name for node in _nodes_after_convolutions(proto.graph, keep_heads)]
+    shared = _share_ranges([node for node in proto.graph.node if node.name not in excluded], ranges.tensors)
     tensors = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in shared.items()
     }
     maker = QDQQuantizer(
-        proto, True, False, QuantType.QInt8, QuantType.QInt8, TensorsData(CalibrationMethod.MinMax, tensors), [], kept,
-        list(OPS), _OPTIONS,
+        proto, True, False, QuantType.QInt8, QuantType.QInt8, TensorsData(CalibrationMethod.MinMax, tensors), [],
+        excluded, list(OPS), _OPTIONS,
     )  # fmt: skip
     maker.quantize_model()
     maker.model.topological_sort()  # it appends what it makes; ONNX wants makers before users
-    made = maker.model.model
-    del made.graph.value_info[:]
+    quantized = maker.model.model
+    del quantized.graph.value_info[:]
     origin = {
-        **model.origin, "precision": "int8", "calibration": f"{ranges.method}, {ranges.pictures} pictures",
+        **model.origin, "precision": "int8", "calibration": f"{ranges.method}, {ranges.images} pictures",
         "calibration_sha256": ranges.inputs,
-        **({"calibration_tried": told(ranges.tried)} if ranges.tried else {}),
+        **({"calibration_tried": format_trials(ranges.tried)} if ranges.tried else {}),
     }  # fmt: skip
-    return with_graph(replace(model, origin=origin), made)
+    return with_graph(replace(model, origin=origin), quantized)
 
 
-def told(tried: Dict[str, float]) -> str:
+def format_trials(tried: Dict[str, float]) -> str:
     """How well each method did, best first, for people."""
     return ", ".join(f"{name} {value:.3f}" for name, value in sorted(tried.items(), key=lambda each: -each[1]))
 
 
-def quantizable(model: Model) -> None:
+def check_quantizable(model: Model) -> None:
     """Raises `UsageError` unless the model is one fp32 stage."""
     from . import detect_precision
 
     if model.second is not None:
         raise UsageError(f"{model.name} is a detector of two stages; int8 is made of one-stage detectors")
-    found = detect_precision(model)
-    if found != "fp32":
-        raise UsageError(f"{model.name} is a graph in {found} already; int8 is made from the fp32 one")
+    current = detect_precision(model)
+    if current != "fp32":
+        raise UsageError(f"{model.name} is a graph in {current} already; int8 is made from the fp32 one")
 
 
-def _ready(model: Model) -> Any:
+def _prepare(model: Model) -> Any:
     """The graph at an opset that has scales per channel, every node named, shapes inferred."""
     from onnx import shape_inference, version_converter
 
-    from ..onnx_model import graph_of
+    from ..onnx_model import parse_graph
 
-    proto = graph_of(model)
+    proto = parse_graph(model)
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
     try:
         if opset < OPSET:
@@ -108,11 +108,11 @@ def _ready(model: Model) -> Any:
     return proto
 
 
-def _behind(graph: Any, keep_heads: bool) -> List[Any]:
+def _nodes_after_convolutions(graph: Any, keep_heads: bool) -> List[Any]:
     """The nodes that lead to no convolution; with `keep_heads` the last convolutions among them."""
     makers = {name: node for node in graph.node for name in node.output}
     known = {tensor.name for tensor in graph.initializer}
-    convolutions = [node for node in graph.node if _weighs(node, makers, known)]
+    convolutions = [node for node in graph.node if _has_weights(node, makers, known)]
     before: Set[str] = set()
     todo = [name for node in convolutions for name in node.input]
     while todo:
@@ -124,7 +124,7 @@ def _behind(graph: Any, keep_heads: bool) -> List[Any]:
     return [node for node in graph.node if not before.intersection(node.output) and not {*last} & {*node.output}]
 
 
-def _weighs(node: Any, makers: Dict[str, Any], known: Set[str]) -> bool:
+def _has_weights(node: Any, makers: Dict[str, Any], known: Set[str]) -> bool:
     """Whether a node is a convolution or a layer of weights, and not the mean of a distribution, as in YOLOv8's boxes.
 
     There a softmax goes, moved at most, into a convolution that only adds up: it is part of decoding.
@@ -139,7 +139,7 @@ def _weighs(node: Any, makers: Dict[str, Any], known: Set[str]) -> bool:
     return before is None or before.op_type != "Softmax"
 
 
-def _shared(nodes: Sequence[Any], ranges: Dict[str, Tuple[float, float]]) -> Dict[str, Tuple[float, float]]:
+def _share_ranges(nodes: Sequence[Any], ranges: Dict[str, Tuple[float, float]]) -> Dict[str, Tuple[float, float]]:
     """One range for all tensors between which values only move: no engine has to rescale on the way.
 
     TensorRT and onnxruntime want it for their int8 kernels, and OpenVINO joins maps of one scale without arithmetic.

@@ -16,9 +16,9 @@ def fold_activation_qdq(model: Model) -> Model:
 
     OpenVINO and TensorRT do; there the pair costs time and a rounding. onnxruntime needs it.
     """
-    from ..onnx_model import graph_of, with_graph
+    from ..onnx_model import parse_graph, with_graph
 
-    proto = graph_of(model)
+    proto = parse_graph(model)
     graph = proto.graph
     users: Dict[str, List[Any]] = {}
     for node in graph.node:
@@ -57,9 +57,9 @@ def to_uint8_activations(model: Model) -> Model:
     """
     from onnx import numpy_helper
 
-    from ..onnx_model import graph_of, with_graph
+    from ..onnx_model import parse_graph, with_graph
 
-    proto = graph_of(model)
+    proto = parse_graph(model)
     known = {tensor.name: tensor for tensor in proto.graph.initializer}
     for name in {node.input[2] for node in proto.graph.node if node.op_type == "QuantizeLinear" and node.input[2:]}:
         zero = numpy_helper.to_array(known[name]) if name in known else np.zeros(0)
@@ -72,9 +72,9 @@ def quantize_biases(model: Model) -> Model:
     """An int8 model whose convolutions have int32 biases: onnxruntime before 1.20 computes no others in int8."""
     from onnx import helper, numpy_helper
 
-    from ..onnx_model import graph_of, with_graph
+    from ..onnx_model import parse_graph, with_graph
 
-    proto = graph_of(model)
+    proto = parse_graph(model)
     graph = proto.graph
     values = {tensor.name: tensor for tensor in graph.initializer}
     scales = {node.output[0]: values.get(node.input[1]) for node in graph.node if node.op_type == "DequantizeLinear"}
@@ -99,10 +99,10 @@ def _whole_bias(conv: Any, values: Dict[str, Any], scales: Dict[str, Any]) -> Op
     """A quantised convolution's bias in steps of its accumulator (int32), and a channel's step; else None."""
     from onnx import numpy_helper
 
-    found = [scales.get(conv.input[0]), scales.get(conv.input[1]), values.get(conv.input[2])]
-    if any(tensor is None for tensor in found):
+    tensors = [scales.get(conv.input[0]), scales.get(conv.input[1]), values.get(conv.input[2])]
+    if any(tensor is None for tensor in tensors):
         return None
-    of_input, of_weights, bias = (numpy_helper.to_array(tensor) for tensor in found)
+    of_input, of_weights, bias = (numpy_helper.to_array(tensor) for tensor in tensors)
     scale = np.broadcast_to(of_input * of_weights, bias.shape).astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.rint(bias.astype(np.float64) / scale)

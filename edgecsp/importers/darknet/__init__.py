@@ -1,4 +1,4 @@
-"""darknet's `.cfg` and `.weights` -> a self-describing ONNX model.
+"""Import darknet's `.cfg` and `.weights` as a self-describing ONNX model.
 
     imported = darknet.load("yolov3-tiny.cfg", "yolov3-tiny.weights")
     onnx_model.save(imported.model, "yolov3-tiny.onnx")
@@ -22,15 +22,15 @@ from .cfg import read
 from .layers import build
 from .weights import WeightsFile
 
-__all__ = ["Imported", "load", "read_names"]
+__all__ = ["DarknetImport", "load", "read_names"]
 
 _TINY_ANCHORS = ((10.0, 14.0), (23.0, 27.0), (37.0, 58.0))
 _TINY_SHA256 = "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c"
 
 
 @dataclass(frozen=True)
-class Imported:
-    """A model, the tape it was made from (its costs), its darknet layers and notes that the user should read."""
+class DarknetImport:
+    """A model, its network (with costs), the number of darknet layers, and notes for the user."""
 
     model: Model
     net: Net
@@ -45,15 +45,15 @@ def load(
     *,
     hw: Optional[Tuple[int, int]] = None,
     resize: Optional[str] = None,
-) -> Imported:
+) -> DarknetImport:
     """Read a darknet model.
 
     `names` is a file with one label a line; `hw` (height, width) replaces the cfg's input size; `resize`
     replaces its resize mode. Raises `SourceError`, `BadModel` or `BadWeights`, with the line or the layer.
     """
     cfg, weights = Path(cfg), Path(weights)
-    made, cfg_resize = build(read(cfg), hw)
-    net = made.net
+    built, cfg_resize = build(read(cfg), hw)
+    net = built.net
     if not net.heads:
         raise BadModel(f"{cfg} has no head: no [yolo], and it does not end in a classifier's 1x1 output")
     file = WeightsFile(weights, net)
@@ -67,20 +67,20 @@ def load(
         name=cfg.stem,
         labels=labels,
         input=Input((net.input.h, net.input.w), resize or cfg_resize, channels=net.input.c),
-        nms_beta=made.nms_beta,
+        nms_beta=built.nms_beta,
         origin={"source": f"darknet: {cfg.name} + {weights.name}", "sha256": digest},
     )
-    return Imported(model, net, len(made.outputs), tuple(made.notes + notes))
+    return DarknetImport(model, net, len(built.outputs), tuple(built.notes + notes))
 
 
 def read_names(path: Union[str, Path]) -> Tuple[str, ...]:
-    """The labels of a `.names` file: one a line, blank lines left out."""
+    """Read the labels of a `.names` file: one per line, without blank lines."""
     path = Path(path)
     if not path.is_file():
-        raise SourceError(f"no names file at {path}{files.nearby(path)}")
+        raise SourceError(f"no names file at {path}{files.suggest_similar(path)}")
     data = path.read_bytes()
     if len(data) > 1 << 20 or b"\0" in data:
-        raise BadModel(f"{path} is no names file: it should hold one label a line")
+        raise BadModel(f"{path} is not a names file: it should hold one label per line")
     lines = (line.strip() for line in data.decode("utf-8-sig", errors="replace").splitlines())
     return tuple(line for line in lines if line)
 
@@ -92,7 +92,7 @@ def _labels(names: Optional[Union[str, Path]], classes: int, detector: bool) -> 
             raise BadModel(f"{names} holds {len(labels)} labels and the cfg says classes={classes}; they must agree")
         return labels, []
     if detector and classes == len(COCO):
-        return COCO, [f"{classes} classes and no --names: taken to be COCO's, in darknet's order"]
+        return COCO, [f"{classes} classes and no --names: assumed to be COCO's, in darknet's order"]
     return tuple(f"class{i}" for i in range(classes)), [
         f"no --names: the {classes} classes are called class0, class1 ..."
     ]

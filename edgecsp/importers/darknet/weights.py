@@ -1,6 +1,6 @@
-"""darknet's `.weights`: a header, then every convolution's floats in cfg order, little-endian.
+"""Read and write darknet's `.weights`: a header, then every convolution's floats in cfg order, little-endian.
 
-Header: int32 major, minor, revision; then how many pictures were seen, uint64 from version 0.2 on, uint32
+Header: int32 major, minor, revision; then how many images were seen, uint64 from version 0.2 on, uint32
 before. A convolution stores its bias, with batch-norm also scale, mean and variance, then its weights as
 [filters][channels / groups][height][width]. Source: darknet parser.c, load_convolutional_weights.
 """
@@ -26,7 +26,7 @@ class WeightsFile:
 
     def __init__(self, path: Path, net: Net) -> None:
         if not path.is_file():
-            raise SourceError(f"no weights file at {path}{files.nearby(path)}")
+            raise SourceError(f"no weights file at {path}{files.suggest_similar(path)}")
         self.path = path
         size = path.stat().st_size
         with open(path, "rb") as file:
@@ -36,9 +36,9 @@ class WeightsFile:
         major, minor, self.revision = (int(v) for v in np.frombuffer(head[:12], "<i4"))
         self.version = (major, minor)
         if not (0 <= major < 1000 and 0 <= minor < 1000):
-            raise BadWeights(f"{path} is no .weights file: its header says version {major}.{minor}")
+            raise BadWeights(f"{path} is not a .weights file: its header says version {major}.{minor}")
         wide = major * 10 + minor >= 2
-        self.seen = int(np.frombuffer(head[12:], "<u8" if wide else "<u4", count=1)[0])
+        self.images_seen = int(np.frombuffer(head[12:], "<u8" if wide else "<u4", count=1)[0])
         start = 20 if wide else 16
         _check_length(path, net, start, size)
         self._floats = (
@@ -47,7 +47,7 @@ class WeightsFile:
         self._next = 0
 
     def take(self, part: str, shape: Tuple[int, ...], at: str) -> Array:
-        """The next floats. Raises `BadWeights`, naming the layer, for one that is not a number."""
+        """Return the next floats. Raises `BadWeights`, naming the layer, for NaN or infinite values."""
         count = int(np.prod(shape))
         values = np.array(self._floats[self._next : self._next + count], np.float32)
         self._next += count
@@ -79,8 +79,8 @@ def _check_length(path: Path, net: Net, start: int, size: int) -> None:
             )
 
 
-def write(file: BinaryIO, arrays: Tuple[Array, ...], seen: int = 0) -> None:
-    """A `.weights` file (version 0.2) of the given arrays, in darknet's order."""
-    file.write(np.array([0, 2, 5], "<i4").tobytes() + np.array([seen], "<u8").tobytes())
+def write(file: BinaryIO, arrays: Tuple[Array, ...], images_seen: int = 0) -> None:
+    """Write a `.weights` file (version 0.2) of the given arrays, in darknet's order."""
+    file.write(np.array([0, 2, 5], "<i4").tobytes() + np.array([images_seen], "<u8").tobytes())
     for values in arrays:
         file.write(np.ascontiguousarray(values, "<f4").tobytes())

@@ -1,4 +1,4 @@
-"""A tape and its weights as darknet's own files: the way back.
+"""Write a network and its weights as darknet's own files.
 
     writing.write(net, weights, anchors_wh, Path("best.cfg"), Path("best.weights"))
 
@@ -27,15 +27,15 @@ def write(net: Net, weights: Weights, anchors_wh: Sequence[Tuple[float, float]],
 
     Raises `BadModel` for a layer that darknet has no section for, `OutputError`.
     """
-    made = text(net, anchors_wh)
+    cfg_text = text(net, anchors_wh)
     with files.atomic(floats) as file:
         weights_file.write(file, tuple(arrays(net, weights)))
     with files.atomic(cfg) as file:
-        file.write(made.encode())
+        file.write(cfg_text.encode())
 
 
 def text(net: Net, anchors_wh: Sequence[Tuple[float, float]], comment: str = "") -> str:
-    """The cfg of a tape, below a `comment` of one line. Raises `BadModel`."""
+    """Write the cfg text of a network, below a `comment` of one line. Raises `BadModel`."""
     cfg = _Cfg(net)
     heads = list(net.heads)
     for index, layer in enumerate(net.layers):
@@ -51,7 +51,7 @@ def text(net: Net, anchors_wh: Sequence[Tuple[float, float]], comment: str = "")
 
 
 def arrays(net: Net, weights: Weights) -> Iterator[Array]:
-    """Every convolution's arrays in the order of a `.weights` file."""
+    """Yield every convolution's arrays in the order of a `.weights` file."""
     for index, layer in enumerate(net.layers):
         if layer.op == "conv":
             n, kernel = layer.attrs["filters"], layer.attrs["size"]
@@ -117,10 +117,10 @@ class _Cfg:
     def only_reader(self, index: int, op: str) -> Optional[Layer]:
         """The layer of a kind that reads this one, which then must be the only one that does."""
         readers = self.readers.get(index, [])
-        found = [self.net.layers[each] for each in readers if self.net.layers[each].op == op]
-        if found and len(readers) + sum(tensor.layer == index for tensor, _ in self.net.heads) > 1:
+        matching = [self.net.layers[each] for each in readers if self.net.layers[each].op == op]
+        if matching and len(readers) + sum(tensor.layer == index for tensor, _ in self.net.heads) > 1:
             raise self.error(index, f"is read with {op} and without, which darknet has no section for")
-        return found[0] if found else None
+        return matching[0] if matching else None
 
     def activation(self, index: int) -> Option:
         """What is applied to a layer's output: darknet states it in the same section."""

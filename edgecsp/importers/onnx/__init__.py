@@ -1,11 +1,11 @@
-"""Other people's ONNX: told by the shapes of its outputs, and by what its metadata says, and made ours.
+"""Import other exporters' ONNX files, recognised by the shapes of their outputs and their metadata.
 
     found = recognise(proto, "yolov8n.onnx")
     print(found.kind, found.model.heads, found.notes)
 
-`kinds` knows what each family's outputs look like, `choose` asks them all, `reading` looks at the graph's nodes and
-`props` at an exporter's metadata, `graph` edits. What fits one kind alone is certain; the rest is an error that says
-which flags decide.
+`families` describes each family's outputs, `match` tries them all, `layout` reads the graph's nodes, `metadata` an
+exporter's metadata, `graph` edits. A file that fits exactly one family is recognised; otherwise an error names the
+flags that decide.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .families import ALIASES, KINDS, HeadGuess, Kind, OutputLayout
 from .graph import GraphOutput
 from .match import choose
 
-__all__ = ["ALIASES", "KINDS", "Recognised", "ImportOptions", "anchor_set", "recognise"]
+__all__ = ["ALIASES", "KINDS", "Recognised", "ImportOptions", "parse_anchors", "recognise"]
 
 _NMS = ("EfficientNMS_TRT", "EfficientNMSX_TRT", "BatchedNMS_TRT", "BatchedNMSDynamic_TRT", "RotatedNMS_TRT")
 _TASKS = {"segment": "segmentation masks", "pose": "poses (keypoints)", "obb": "oriented boxes"}
@@ -33,11 +33,11 @@ _OPSET = 13
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the user says of a file: None where the file is to tell.
+    """The user's options for a file; None means to detect from the file.
 
     `kind` is one of `KINDS` or `ALIASES`; `labels` the names of all classes, or `classes` how many there are;
     `anchors` those of darknet's raw heads; `hw` the input size of a graph whose size is free; `resize` another
-    way of laying pictures into it.
+    way of laying images into it.
     """
 
     kind: Optional[str] = None
@@ -50,9 +50,9 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Recognised:
-    """A file that was recognised: its model (the graph's bytes are not in it yet), the edited graph, its kind.
+    """A recognised file: its model (without the graph's bytes), the edited graph, its kind.
 
-    `outputs` are the heads' shapes; `cost` what the graph holds; `notes` what the user should read.
+    `outputs` are the heads' shapes; `cost` the graph's size; `notes` are for the user.
     """
 
     model: Model
@@ -64,49 +64,49 @@ class Recognised:
     @property
     def cost(self) -> layout.GraphCost:
         """Nodes, parameters and BFLOPs."""
-        return layout.cost(self.proto)
+        return layout.measure_cost(self.proto)
 
 
 def recognise(
-    proto: Any, shown: str, said: Optional[ImportOptions] = None, *, folder: Optional[Path] = None
+    proto: Any, filename: str, options: Optional[ImportOptions] = None, *, folder: Optional[Path] = None
 ) -> Recognised:
-    """An `onnx.ModelProto` of another exporter -> what it is. Edits `proto`; `shown` names it in errors.
+    """Recognise an `onnx.ModelProto` of another exporter. Edits `proto`; `filename` names it in errors.
 
-    `folder` is where its external weights lie. Raises `BadModel` for what is no detector or classifier we know
-    or may be several, `UsageError` for something said that does not fit it.
+    `folder` is where its external weights are. Raises `BadModel` for an unknown or ambiguous model, `UsageError` for
+    options that do not fit it.
     """
-    said = said or ImportOptions()
+    options = options or ImportOptions()
     if not proto.graph.node:
-        raise BadModel(f"{shown} is no ONNX model: there is no graph in it")
+        raise BadModel(f"{filename} is not an ONNX model: it has no graph")
     meta = metadata.read({prop.key: prop.value for prop in proto.metadata_props})
-    kind = _kind(said.kind)
-    _refuse_task(shown, kind, meta.task)
+    kind = _kind(options.kind)
+    _refuse_task(filename, kind, meta.task)
     if kind and meta.kind and kind != meta.kind:
-        raise UsageError(f"--kind {kind} was asked for, and the metadata of {shown} says that it is {meta.kind}")
+        raise UsageError(f"--kind {kind} was requested, and the metadata of {filename} says that it is {meta.kind}")
     operators = layout.operators(proto)
-    _refuse_plugins(shown, operators)
-    graph.embed_external(proto, folder, shown)
-    onnx_limits.check(proto, shown)
-    measure = graph.fix_input(proto, shown, said.hw, meta.hw)
-    onnx_limits.check_sizes(proto, shown)
-    hw, channels = _size(proto, shown, meta.stride if measure else None)
-    cast = graph.as_float32(proto)
-    outputs = graph.outputs(proto, shown, measure=measure)
-    _refuse_masks(shown, outputs, hw)
+    _refuse_plugins(filename, operators)
+    graph.embed_external(proto, folder, filename)
+    onnx_limits.check(proto, filename)
+    measure = graph.fix_input(proto, filename, options.hw, meta.hw)
+    onnx_limits.check_sizes(proto, filename)
+    hw, channels = _size(proto, filename, meta.stride if measure else None)
+    cast = graph.cast_to_float32(proto)
+    outputs = graph.read_outputs(proto, filename, measure=measure)
+    _refuse_masks(filename, outputs, hw)
 
-    classes = _classes(shown, said, meta)
-    seen = OutputLayout(outputs, hw, classes, said.anchors)
+    classes = _classes(filename, options, meta)
+    output_layout = OutputLayout(outputs, hw, classes, options.anchors)
     if kind is None:
         kind = "classify" if meta.task == "classify" else meta.kind
-    match = choose(shown, proto, seen, kind, operators)
+    match = choose(filename, proto, output_layout, kind, operators)
     heads, shapes = _attach(proto, match.guess, outputs)
-    labels, notes = _labels(said, meta, heads[0].classes, match.kind)
+    labels, notes = _labels(options, meta, heads[0].classes, match.kind)
     family = KINDS[match.kind]
     if isinstance(heads[0], Scores):
         heads = (replace(heads[0], softmax=layout.last_operator(proto, heads[0].name) != "Softmax"),)
     model = Model(
-        name=Path(shown).stem,
-        input=_input(family, hw, channels, said.resize),
+        name=Path(filename).stem,
+        input=_input(family, hw, channels, options.resize),
         heads=heads,
         labels=labels,
         conf=family.conf,
@@ -114,11 +114,11 @@ def recognise(
         origin={"recognised": match.kind, **dict(meta.origin)},
     )
     dropped = [output.name for output in outputs if output not in match.guess.join + shapes]
-    return Recognised(model, proto, match.kind, shapes, (*meta.odd, *notes, *_graph_notes(proto, cast, dropped)))
+    return Recognised(model, proto, match.kind, shapes, (*meta.unreadable, *notes, *_graph_notes(proto, cast, dropped)))
 
 
-def anchor_set(text: str) -> AnchorSet:
-    """ "yolov4", or "W,H,W,H,..." for all heads (the finest first; ";" between heads of different length)."""
+def parse_anchors(text: str) -> AnchorSet:
+    """Parse "yolov4", or "W,H,W,H,..." for all heads (the finest first; ";" between heads of different length)."""
     if text.strip().lower() in SETS:
         return SETS[text.strip().lower()]
     heads = []
@@ -145,89 +145,89 @@ def _kind(name: Optional[str]) -> Optional[str]:
     return key
 
 
-def _refuse_task(shown: str, kind: Optional[str], task: str) -> None:
+def _refuse_task(filename: str, kind: Optional[str], task: str) -> None:
     if task in _TASKS:
         raise BadModel(
-            f"{shown} gives {_TASKS[task]} (task={task} in its metadata); edgecsp runs detectors and classifiers"
+            f"{filename} gives {_TASKS[task]} (task={task} in its metadata); edgecsp runs detectors and classifiers"
         )
     if kind and task in ("detect", "classify") and (kind == "classify") != (task == "classify"):
-        raise UsageError(f"--kind {kind} was asked for, and the metadata of {shown} says task={task}")
+        raise UsageError(f"--kind {kind} was requested, and the metadata of {filename} says task={task}")
 
 
-def _refuse_plugins(shown: str, operators: FrozenSet[str]) -> None:
+def _refuse_plugins(filename: str, operators: FrozenSet[str]) -> None:
     plugins = sorted(name for name in operators if name in _NMS)
     if plugins:
         raise BadModel(
-            f"{shown} suppresses boxes inside with {', '.join(plugins)}, a TensorRT plugin that no other engine has; "
+            f"{filename} contains NMS as {', '.join(plugins)}, a TensorRT plugin that no other engine has; "
             "export it without NMS (edgecsp does that part)"
         )
 
 
-def _refuse_masks(shown: str, outputs: Sequence[GraphOutput], hw: Tuple[int, int]) -> None:
+def _refuse_masks(filename: str, outputs: Sequence[GraphOutput], hw: Tuple[int, int]) -> None:
     for output in outputs:
         if output.shape[1:] == (32, hw[0] // 4, hw[1] // 4) and len(outputs) > 1:
-            raise BadModel(f"{shown} gives segmentation masks ({output}); edgecsp runs detectors and classifiers")
+            raise BadModel(f"{filename} gives segmentation masks ({output}); edgecsp runs detectors and classifiers")
 
 
-def _size(proto: Any, shown: str, stride: Optional[int]) -> Tuple[Tuple[int, int], int]:
+def _size(proto: Any, filename: str, stride: Optional[int]) -> Tuple[Tuple[int, int], int]:
     _, channels, height, width = (dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim)
     if stride and (height % stride or width % stride):
-        raise UsageError(f"{shown} cannot take pictures of {width}x{height}: both sides must be multiples of {stride}")
+        raise UsageError(f"{filename} cannot take images of {width}x{height}: both sides must be multiples of {stride}")
     return (height, width), channels
 
 
-def _classes(shown: str, said: ImportOptions, meta: metadata.Props) -> Optional[int]:
-    """How many classes somebody says there are."""
-    if said.labels is not None and said.classes not in (None, len(said.labels)):
-        raise UsageError(f"--classes {said.classes} and {len(said.labels)} names: they must agree")
-    if said.classes is not None and not 0 < said.classes <= metadata.MAX_CLASSES:
-        raise UsageError(f"--classes {said.classes}: from 1 to {metadata.MAX_CLASSES}")
-    if said.labels is not None:
-        return len(said.labels)
-    return said.classes or (len(meta.names) if meta.names is not None else None)
+def _classes(filename: str, options: ImportOptions, meta: metadata.Props) -> Optional[int]:
+    """Return the number of classes by the options or the metadata."""
+    if options.labels is not None and options.classes not in (None, len(options.labels)):
+        raise UsageError(f"--classes {options.classes} and {len(options.labels)} names: they must agree")
+    if options.classes is not None and not 0 < options.classes <= metadata.MAX_CLASSES:
+        raise UsageError(f"--classes {options.classes}: from 1 to {metadata.MAX_CLASSES}")
+    if options.labels is not None:
+        return len(options.labels)
+    return options.classes or (len(meta.names) if meta.names is not None else None)
 
 
 def _attach(
     proto: Any, guess: HeadGuess, outputs: Sequence[GraphOutput]
 ) -> Tuple[Tuple[Any, ...], Tuple[GraphOutput, ...]]:
-    """The heads with the graph's outputs made theirs, one each, and these."""
+    """Edit the graph to have one output per head; returns the heads and these outputs."""
     if guess.join:
-        output = graph.joined(proto, *guess.join)
+        output = graph.join_outputs(proto, *guess.join)
         heads: Tuple[Any, ...] = (replace(guess.heads[0], name=output.name),)
         outputs = (*outputs, output)
     else:
         heads = guess.heads
     by_name: Dict[str, GraphOutput] = {output.name: output for output in outputs}
-    graph.keep_outputs(proto, [head.name for head in heads])
+    graph.select_outputs(proto, [head.name for head in heads])
     return heads, tuple(by_name[head.name] for head in heads)
 
 
-def _labels(said: ImportOptions, meta: metadata.Props, classes: int, kind: str) -> Tuple[Tuple[str, ...], List[str]]:
-    if said.labels is not None:
-        return said.labels, []
+def _labels(options: ImportOptions, meta: metadata.Props, classes: int, kind: str) -> Tuple[Tuple[str, ...], List[str]]:
+    if options.labels is not None:
+        return options.labels, []
     if meta.names is not None and len(meta.names) == classes:
         return meta.names, []
     if classes == len(COCO) and kind != "classify":
-        return COCO, [f"{classes} classes and no --names: taken to be COCO's"]
+        return COCO, [f"{classes} classes and no --names: assumed to be COCO's"]
     return tuple(f"class{i}" for i in range(classes)), [
         f"no --names: the {classes} classes are called class0, class1 ..."
     ]
 
 
 def _input(family: Kind, hw: Tuple[int, int], channels: int, resize: Optional[str]) -> Input:
-    made = Input(hw, channels=channels, **family.input)
-    return made if resize is None else replace(made, resize=resize)
+    input_spec = Input(hw, channels=channels, **family.input)
+    return input_spec if resize is None else replace(input_spec, resize=resize)
 
 
 def _graph_notes(proto: Any, cast: bool, dropped: Sequence[str]) -> List[str]:
     notes = []
     opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset > _OPSET:
-        notes.append(f"opset {opset}: onnxruntime reads it; TensorRT 8.2 (Jetson TX2) wants {_OPSET} or less")
+        notes.append(f"opset {opset}: onnxruntime reads it; TensorRT 8.2 (Jetson TX2) needs {_OPSET} or less")
     if cast:
         notes.append("float16 inside: its input and outputs are cast from and to float32")
     if dropped:
         notes.append(f"not used: {', '.join(dropped[:6])}")
     if "NonMaxSuppression" in layout.operators(proto):
-        notes.append("it suppresses boxes inside, at the thresholds of its export: --iou has no effect")
+        notes.append("it contains NMS with the thresholds of its export: --iou has no effect")
     return notes

@@ -1,7 +1,7 @@
-"""The kinds of ONNX export we know: what each one's outputs look like, and how its input is made.
+"""The supported families of ONNX exports: the layout of their outputs and their input.
 
-A kind is one row of `KINDS` and one function that looks at the outputs' shapes and says which heads they would
-be. Source: the exporters' documentation and what their files hold.
+A family is one row of `KINDS` and one function that finds the heads that the outputs' shapes fit. Source: the
+exporters' documentation and their files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_ROWS = 1000  # an end-to-end head keeps 300; more rows than this are a grid
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """What there is to go by: the outputs, the input's size, and what the user said of classes and anchors."""
+    """The facts to match: the outputs, the input's size, and the user's classes and anchors."""
 
     outputs: Tuple[GraphOutput, ...]
     hw: Tuple[int, int]
@@ -27,14 +27,14 @@ class OutputLayout:
     anchors: Optional[AnchorSet] = None
 
     def rows(self) -> Iterator[Tuple[str, int, int]]:
-        """Outputs (1, a, b) as (name, a, b), without boxes and the scores that belong to them."""
+        """Yield outputs (1, a, b) as (name, a, b), except `pairs` of boxes and scores."""
         apart = [each for pair in self.pairs() for each in pair]
         for output in self.outputs:
             if len(output.shape) == 3 and output.shape[0] == 1 and output not in apart:
                 yield output.name, output.shape[1], output.shape[2]
 
     def pairs(self) -> Iterator[Tuple[GraphOutput, GraphOutput]]:
-        """Boxes (1, N, 4) and the scores (1, N, C) of the same N rows."""
+        """Yield pairs of boxes (1, N, 4) and scores (1, N, C) with the same N rows."""
         for boxes in self.outputs:
             for scores in self.outputs:
                 alike = len(scores.shape) == 3 and boxes.shape == (1, scores.shape[1], 4) and scores.shape[0] == 1
@@ -42,7 +42,7 @@ class OutputLayout:
                     yield boxes, scores
 
     def strides(self, cells: int) -> Tuple[int, ...]:
-        """The strides whose grids have so many cells together, () when none do."""
+        """Return the strides whose grids have this total of cells, () when none do."""
         height, width = self.hw
         for strides in STRIDES:
             if sum((height // s) * (width // s) for s in strides) == cells:
@@ -52,7 +52,7 @@ class OutputLayout:
 
 @dataclass(frozen=True)
 class HeadGuess:
-    """Heads that the outputs may be. `needs`: what must be said first. `join`: boxes and scores to put together."""
+    """A candidate for the heads. `needs`: options that the user must give. `join`: boxes and scores to concatenate."""
 
     heads: Tuple[Head, ...] = ()
     needs: str = ""
@@ -63,7 +63,7 @@ class HeadGuess:
 class Kind:
     """One family of exports.
 
-    `asked`: never guessed by shapes, for others look the same; the file or the user says it.
+    `explicit_only`: never guessed by shapes, which are ambiguous; only by metadata or the user.
     `input` are fields of `types.Input`. `raw` True: nothing is computed behind the convolutions; `exp`: the graph
     does or does not hold an Exp; None: no matter. `conf` and `iou` are what the family runs at. The head that `find`
     makes says by `multi_label` whether the family's own predictor gives a place several classes: none here does, but
@@ -77,90 +77,90 @@ class Kind:
     exp: Optional[bool] = None
     conf: float = 0.25
     iou: float = 0.45
-    asked: bool = False
+    explicit_only: bool = False
 
 
-def _anchored(seen: OutputLayout) -> Iterator[HeadGuess]:
-    for name, rows, fields in seen.rows():
-        if fields > 5 and rows % 3 == 0 and seen.strides(rows // 3):
+def _anchored(layout: OutputLayout) -> Iterator[HeadGuess]:
+    for name, rows, fields in layout.rows():
+        if fields > 5 and rows % 3 == 0 and layout.strides(rows // 3):
             yield HeadGuess((Decoded(name, fields - 5, objectness=True),))
 
 
-def _objectness(seen: OutputLayout) -> Iterator[HeadGuess]:
-    for name, rows, fields in seen.rows():
-        if fields > 5 and seen.strides(rows):
+def _objectness(layout: OutputLayout) -> Iterator[HeadGuess]:
+    for name, rows, fields in layout.rows():
+        if fields > 5 and layout.strides(rows):
             yield HeadGuess((Decoded(name, fields - 5, objectness=True),))
 
 
-def _yolox(seen: OutputLayout) -> Iterator[HeadGuess]:
-    for name, rows, fields in seen.rows():
-        if fields > 5 and seen.strides(rows):
-            yield HeadGuess((AnchorFree(name, fields - 5, seen.strides(rows)),))
+def _yolox(layout: OutputLayout) -> Iterator[HeadGuess]:
+    for name, rows, fields in layout.rows():
+        if fields > 5 and layout.strides(rows):
+            yield HeadGuess((AnchorFree(name, fields - 5, layout.strides(rows)),))
 
 
-def _plain(seen: OutputLayout) -> Iterator[HeadGuess]:
-    for name, a, b in seen.rows():
-        if a > 4 and seen.strides(b):
+def _plain(layout: OutputLayout) -> Iterator[HeadGuess]:
+    for name, a, b in layout.rows():
+        if a > 4 and layout.strides(b):
             yield HeadGuess((Decoded(name, a - 4, channels_first=True),))
-        elif b > 4 and seen.strides(a):
+        elif b > 4 and layout.strides(a):
             yield HeadGuess((Decoded(name, b - 4),))
 
 
-def _end_to_end(seen: OutputLayout) -> Iterator[HeadGuess]:
-    for name, rows, fields in seen.rows():
-        grid = seen.strides(rows) or (rows % 3 == 0 and seen.strides(rows // 3))
+def _end_to_end(layout: OutputLayout) -> Iterator[HeadGuess]:
+    for name, rows, fields in layout.rows():
+        grid = layout.strides(rows) or (rows % 3 == 0 and layout.strides(rows // 3))
         if fields == 6 and rows <= MOST_ROWS and not grid:
-            if seen.classes is None:
+            if layout.classes is None:
                 yield HeadGuess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
             else:
-                yield HeadGuess((EndToEnd(name, seen.classes),))
+                yield HeadGuess((EndToEnd(name, layout.classes),))
 
 
-def _yolov4(seen: OutputLayout) -> Iterator[HeadGuess]:
-    for boxes in seen.outputs:
+def _yolov4(layout: OutputLayout) -> Iterator[HeadGuess]:
+    for boxes in layout.outputs:
         if len(boxes.shape) != 4 or boxes.shape[0] != 1 or boxes.shape[2:] != (1, 4):
             continue
-        for scores in seen.outputs:
+        for scores in layout.outputs:
             if len(scores.shape) == 3 and scores.shape[:2] == boxes.shape[:2]:
                 head = Decoded("detections", scores.shape[2], "xyxy", relative=True)
                 yield HeadGuess((head,), join=(boxes, scores))
 
 
-def _detr(seen: OutputLayout) -> Iterator[HeadGuess]:
+def _detr(layout: OutputLayout) -> Iterator[HeadGuess]:
     """Rows [centre and size in 0..1, score, class]; of exporters before 2026 [centre and size, class ...]."""
-    for name, rows, fields in seen.rows():
+    for name, rows, fields in layout.rows():
         if rows > MOST_ROWS or fields < 5:
             continue
-        if fields == 6 and seen.classes is not None:
-            yield HeadGuess((EndToEnd(name, seen.classes, "xywh", relative=True),))
+        if fields == 6 and layout.classes is not None:
+            yield HeadGuess((EndToEnd(name, layout.classes, "xywh", relative=True),))
         elif fields == 6:
             yield HeadGuess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
         else:
             yield HeadGuess((Decoded(name, fields - 4, relative=True),))
 
 
-def _nas(seen: OutputLayout) -> Iterator[HeadGuess]:
-    for boxes, scores in seen.pairs():
-        # DAMO-YOLO's scores come first, and its pictures are laid in otherwise.
-        if seen.outputs.index(boxes) < seen.outputs.index(scores) and seen.strides(boxes.shape[1]):
+def _nas(layout: OutputLayout) -> Iterator[HeadGuess]:
+    for boxes, scores in layout.pairs():
+        # DAMO-YOLO's scores come first, and its images are laid in otherwise.
+        if layout.outputs.index(boxes) < layout.outputs.index(scores) and layout.strides(boxes.shape[1]):
             yield HeadGuess((Decoded("detections", scores.shape[2], "xyxy"),), join=(boxes, scores))
 
 
-def _darknet(seen: OutputLayout) -> Iterator[HeadGuess]:
-    maps = sorted((out for out in seen.outputs if len(out.shape) == 4), key=lambda out: -out.shape[2])
-    if len(maps) != len(seen.outputs):
+def _darknet(layout: OutputLayout) -> Iterator[HeadGuess]:
+    maps = sorted((out for out in layout.outputs if len(out.shape) == 4), key=lambda out: -out.shape[2])
+    if len(maps) != len(layout.outputs):
         return
-    strides = [seen.hw[1] // out.shape[3] if out.shape[3] else 0 for out in maps]
+    strides = [layout.hw[1] // out.shape[3] if out.shape[3] else 0 for out in maps]
     for out, stride in zip(maps, strides):
-        if stride < 2 or (out.shape[2] * stride, out.shape[3] * stride) != seen.hw or out.shape[1] < 6:
+        if stride < 2 or (out.shape[2] * stride, out.shape[3] * stride) != layout.hw or out.shape[1] < 6:
             return
     if len(set(strides)) != len(strides):
         return
-    if seen.anchors is None:
+    if layout.anchors is None:
         known = {2: "yolov3-tiny, yolov4-tiny", 3: "yolov3, yolov4"}.get(len(maps))
         yield HeadGuess(needs="--anchors W,H,W,H,... (finest head first)" + (f" or one of {known}" if known else ""))
         return
-    heads = tuple(_yolo_heads(maps, strides, seen.anchors))
+    heads = tuple(_yolo_heads(maps, strides, layout.anchors))
     if len(heads) == len(maps) and len({head.classes for head in heads}) == 1:
         yield HeadGuess(heads)
     else:
@@ -169,7 +169,7 @@ def _darknet(seen: OutputLayout) -> Iterator[HeadGuess]:
 
 
 def _yolo_heads(maps: Sequence[GraphOutput], strides: Sequence[int], anchors: AnchorSet) -> Iterator[Yolo]:
-    """A head for every map that the anchors fit; one list for all is shared out evenly."""
+    """Yield a head for every map that the anchors fit; one list for all is divided evenly."""
     each = anchors.heads
     if len(each) == 1 and len(each[0]) % len(maps) == 0:
         n = len(each[0]) // len(maps)
@@ -182,8 +182,8 @@ def _yolo_heads(maps: Sequence[GraphOutput], strides: Sequence[int], anchors: An
             yield Yolo(out.name, fields - 5, stride, wh, anchors.scale_xy[i] if anchors.scale_xy else 1.0)
 
 
-def _classes(seen: OutputLayout) -> Iterator[HeadGuess]:
-    for output in seen.outputs:
+def _classes(layout: OutputLayout) -> Iterator[HeadGuess]:
+    for output in layout.outputs:
         if output.shape[:1] == (1,) and output.shape[2:] in ((), (1, 1)) and len(output.shape) > 1:
             yield HeadGuess((Scores(output.name, output.shape[1]),))
 
@@ -204,11 +204,11 @@ KINDS: Dict[str, Kind] = {
         _detr,
         {"resize": "stretch"},
         iou=1.0,  # none is suppressed
-        asked=True,
+        explicit_only=True,
     ),
     "yolonas": Kind("YOLO-NAS: boxes (1, cells, 4) and scores (1, cells, C)", _nas, _ULTRALYTICS, raw=None, iou=0.7),
     "darknet": Kind("darknet's raw heads: (1, A x (5 + C), H, W) each", _darknet, {"resize": "darknet"}),
-    "classify": Kind("a classifier: (1, C)", _classes, {"resize": "crop"}, asked=True),
+    "classify": Kind("a classifier: (1, C)", _classes, {"resize": "crop"}, explicit_only=True),
 }
 ALIASES = {
     "yolov7": "yolov5", "yolov9": "yolov8", "yolov11": "yolov8", "yolo11": "yolov8", "yolov12": "yolov8",

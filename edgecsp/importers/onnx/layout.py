@@ -1,4 +1,4 @@
-"""What a graph's nodes tell: its operators, whether a head is raw, what it costs. Nothing is changed."""
+"""Read a graph's nodes: its operators, whether a head is raw, its cost. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 
 
 class GraphCost(NamedTuple):
-    """What a graph holds and costs; `bflops` (2 a multiply-add, convolutions alone) is None when unknown."""
+    """Size and cost of a graph; `bflops` (2 per multiply-add, convolutions alone) is None when unknown."""
 
     nodes: int
     convolutions: int
@@ -23,7 +23,7 @@ class GraphCost(NamedTuple):
 
 
 def operators(proto: Any) -> FrozenSet[str]:
-    """The name of every operator, also those inside branches and loops."""
+    """List the names of all operators, also inside branches and loops."""
     return frozenset(node.op_type for node in _nodes(proto.graph))
 
 
@@ -36,7 +36,7 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 
 def last_operator(proto: Any, name: str) -> str:
-    """The operator that gives an output, past those that only lay it out; "" when there is none."""
+    """Return the operator that computes an output, past layout operators; "" when there is none."""
     makers = {out: node for node in proto.graph.node for out in node.output}
     node = makers.get(name)
     while node is not None and node.op_type in _LAYOUT - {"Sigmoid"} and node.input:
@@ -44,13 +44,13 @@ def last_operator(proto: Any, name: str) -> str:
     return node.op_type if node is not None else ""
 
 
-def computed(proto: Any, name: str) -> Optional[bool]:
+def has_arithmetic(proto: Any, name: str) -> Optional[bool]:
     """Whether the graph does arithmetic between its last convolutions and an output: None when that is unclear.
 
     False is a raw head: convolutions, a sigmoid, and nothing but layout after them.
     """
     makers = {out: node for node in proto.graph.node for out in node.output}
-    todo, seen, ends = [name], {name}, set()
+    todo, visited, ends = [name], {name}, set()
     while todo:
         node = makers.get(todo.pop())
         if node is None or node.op_type == "Constant":
@@ -59,15 +59,15 @@ def computed(proto: Any, name: str) -> Optional[bool]:
             ends.add(node.op_type)
             continue
         data = node.input if node.op_type == "Concat" else node.input[:1]
-        todo.extend(other for other in data if other not in seen)
-        seen.update(data)
+        todo.extend(other for other in data if other not in visited)
+        visited.update(data)
     if not ends:
         return None
     return not ends <= _CONVOLUTIONS
 
 
-def cost(proto: Any) -> GraphCost:
-    """Nodes, convolutions, parameters and BFLOPs of a graph of static shapes."""
+def measure_cost(proto: Any) -> GraphCost:
+    """Count nodes, convolutions, parameters and BFLOPs of a graph of static shapes."""
     import onnx
 
     try:

@@ -1,4 +1,4 @@
-"""What an exporter wrote into `metadata_props`: names, stride, size and task, read as data and never evaluated.
+"""Read an exporter's `metadata_props`: names, stride, size and task, parsed as data and never evaluated.
 
 ultralytics writes Python literals: names "{0: 'person', 1: 'bicycle'}", imgsz "[640, 640]", stride "32",
 task "detect". YOLOv5 writes the names and the stride alone.
@@ -17,9 +17,9 @@ MAX_CLASSES = 100_000
 
 @dataclass(frozen=True)
 class Props:
-    """What the file says of itself; None and "" where it says nothing.
+    """The file's own description; None and "" where it has none.
 
-    `kind` is the family, where shapes alone would lead to another; `odd` lists what could not be read.
+    `kind` is the family, where shapes alone would lead to another; `unreadable` lists what could not be parsed.
     """
 
     names: Optional[Tuple[str, ...]] = None
@@ -28,30 +28,34 @@ class Props:
     task: str = ""
     kind: Optional[str] = None
     origin: Tuple[Tuple[str, str], ...] = ()
-    odd: Tuple[str, ...] = ()
+    unreadable: Tuple[str, ...] = ()
 
 
-def read(said: Dict[str, str]) -> Props:
-    """The metadata as `Props`. Never raises: what cannot be read is listed in `odd`."""
-    odd: List[str] = []
+def read(properties: Dict[str, str]) -> Props:
+    """Parse the metadata. Never raises: entries that cannot be parsed are listed in `unreadable`."""
+    unreadable: List[str] = []
 
     def value(key: str, check: Any) -> Any:
-        if key not in said:
+        if key not in properties:
             return None
-        found = check(_literal(said[key]))
-        if found is None:
-            odd.append(f"its {key!r} metadata cannot be read and is not used: {said[key][:60]!r}")
-        return found
+        parsed = check(_literal(properties[key]))
+        if parsed is None:
+            unreadable.append(f"its {key!r} metadata cannot be read and is not used: {properties[key][:60]!r}")
+        return parsed
 
     names, hw, stride = value("names", _names), value("imgsz", _hw), value("stride", _stride)
     keys = (("licence", "license"), ("author", "author"), ("exporter", "version"), ("about", "description"))
-    origin = tuple((key, said[theirs][:200]) for key, theirs in keys if said.get(theirs))
-    return Props(names, hw, stride, said.get("task", "").strip().lower()[:40], _kind(said), origin, tuple(odd))
+    origin = tuple((key, properties[theirs][:200]) for key, theirs in keys if properties.get(theirs))
+    return Props(
+        names, hw, stride, properties.get("task", "").strip().lower()[:40], _kind(properties), origin, tuple(unreadable)
+    )
 
 
-def _kind(said: Dict[str, str]) -> Optional[str]:
+def _kind(properties: Dict[str, str]) -> Optional[str]:
     """RT-DETR's rows are as long as YOLOv10's and mean something else: `head` (2026) or the description tells."""
-    detr = said.get("head", "") == "RTDETRDecoder" or "rtdetr" in said.get("description", "").lower().replace("-", "")
+    detr = properties.get("head", "") == "RTDETRDecoder" or "rtdetr" in properties.get(
+        "description", ""
+    ).lower().replace("-", "")
     return "rtdetr" if detr else None
 
 
@@ -68,22 +72,22 @@ def _literal(text: str) -> Any:
         return None
 
 
-def _names(found: Any) -> Optional[Tuple[str, ...]]:
-    if isinstance(found, dict):
+def _names(names: Any) -> Optional[Tuple[str, ...]]:
+    if isinstance(names, dict):
         try:
-            by_id = {int(key): value for key, value in found.items()}
+            by_id = {int(key): value for key, value in names.items()}
         except (TypeError, ValueError, OverflowError):
             return None
         if set(by_id) != set(range(len(by_id))):
             return None
-        found = [by_id[i] for i in range(len(by_id))]
-    if not isinstance(found, (list, tuple)) or not 0 < len(found) <= MAX_CLASSES:
+        names = [by_id[i] for i in range(len(by_id))]
+    if not isinstance(names, (list, tuple)) or not 0 < len(names) <= MAX_CLASSES:
         return None
-    return tuple(str(name) for name in found)
+    return tuple(str(name) for name in names)
 
 
-def _hw(found: Any) -> Optional[Tuple[int, int]]:
-    sides = [found, found] if isinstance(found, int) else found
+def _hw(value: Any) -> Optional[Tuple[int, int]]:
+    sides = [value, value] if isinstance(value, int) else value
     if not isinstance(sides, (list, tuple)) or len(sides) != 2:
         return None
     if not all(type(side) is int and side > 0 for side in sides):
@@ -91,9 +95,9 @@ def _hw(found: Any) -> Optional[Tuple[int, int]]:
     return sides[0], sides[1]
 
 
-def _stride(found: Any) -> Optional[int]:
-    if isinstance(found, (list, tuple)) and found:  # YOLOv7 writes every head's
-        found = max(found, key=lambda side: side if isinstance(side, (int, float)) else 0)
-    if isinstance(found, float) and found.is_integer():
-        found = int(found)
-    return found if type(found) is int and 0 < found <= 256 else None
+def _stride(value: Any) -> Optional[int]:
+    if isinstance(value, (list, tuple)) and value:  # YOLOv7 writes every head's
+        value = max(value, key=lambda side: side if isinstance(side, (int, float)) else 0)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value <= 256 else None

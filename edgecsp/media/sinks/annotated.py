@@ -194,7 +194,7 @@ def copy_name(name: str, kind: str) -> Tuple[str, str]:
         stem = Path(name).stem
         if kind == "live":
             stem = re.sub(r"[^\w.-]+", "_", stem)
-    return files.shortened(stem, files.NAME_BYTES - len(suffix) - NUMBER) or "stream", suffix
+    return files.shorten(stem, files.NAME_BYTES - len(suffix) - NUMBER) or "stream", suffix
 
 
 def ranks(inputs: Iterable[str], names: Callable[[str], Iterable[Any]]) -> Dict[Tuple[Any, str], int]:

@@ -22,7 +22,7 @@ import re
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence, Tuple
 
-from ...cache.files import nearby
+from ...cache.files import suggest_similar
 from ...errors import SourceError, UsageError
 from .base import Chain, Source, format_problems, redact
 from .camera import Camera
@@ -150,7 +150,7 @@ def _files(uri: str) -> List[str]:
         return _pattern(uri)
     if not uri:
         raise SourceError("the source is empty; give a file, a folder, a camera number or a URL")
-    raise SourceError(f"no such file or folder: {uri}{nearby(uri)}")
+    raise SourceError(f"no such file or folder: {uri}{suggest_similar(uri)}")
 
 
 def _folder(folder: str) -> List[str]:

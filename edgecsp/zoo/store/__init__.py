@@ -1,4 +1,4 @@
-"""Where pulled models live, and what a model's name stands for.
+"""The store of pulled models, and the resolution of model names.
 
 store.pull("yolov3-tiny")                      # its authors' weights, checked, made into ONNX
 model = store.resolve("yolov3-tiny")           # a name of the zoo, or the path of an ONNX file
@@ -18,13 +18,13 @@ from ...errors import IntegrityError, OutputError, SourceError, UnknownName, Usa
 from ...graph import onnx_model
 from ...graph.export import RandomWeights
 from ...types import Model
-from .index import RANDOM, Record, downloads, home, installed, locked, path, record, record_path
+from .index import RANDOM, Record, downloads, home, list_installed, locked, path, record, record_path
 
 if TYPE_CHECKING:
     from ._pull import pull
 
 __all__ = [
-    "RANDOM", "Record", "home", "installed", "load", "path", "pull", "random", "record", "remove", "resolve",
+    "RANDOM", "Record", "home", "list_installed", "load", "path", "pull", "random", "record", "remove", "resolve",
 ]  # fmt: skip
 
 
@@ -55,22 +55,22 @@ def resolve(spec: Union[str, Path], weights: Optional[str] = None, *, hw: Option
             raise UsageError(f"{text} has weights of its own; random ones are for the zoo's (edgecsp models list)")
         return importers.load(text, hw=hw)
     near = difflib.get_close_matches(text.lower(), zoo.names(), n=1, cutoff=0.6)
-    guess = f"; did you mean {near[0]}?" if near else files.nearby(text) or "."
+    guess = f"; did you mean {near[0]}?" if near else files.suggest_similar(text) or "."
     raise SourceError(f"no model is called {text}, and no file is there{guess} The names: edgecsp models list")
 
 
 def load(name: str) -> Model:
-    """A pulled model, else the one in the box.
+    """Load a pulled model, else the bundled one.
 
     Raises `SourceError` when it is not here, `IntegrityError` when its file has changed.
     """
     known = record(name)
-    if known is None and zoo.get(name).shipped:
-        return _shipped(name)
+    if known is None and zoo.get(name).bundled:
+        return _load_bundled(name)
     if known is None:
-        from ._pull import absent
+        from ._pull import absent_error
 
-        raise absent(name)
+        raise absent_error(name)
     try:
         data = path(name).read_bytes()
     except OSError as error:
@@ -80,10 +80,10 @@ def load(name: str) -> Model:
     return importers.parse(data, str(path(name)))
 
 
-def _shipped(name: str) -> Model:
-    """The model in the box, its graph laid once and kept: to lay it takes longer than all else before the engine."""
-    facts = {"engine": "box", "name": name, "made_from": zoo.made_from(name)}
-    return onnx_model.described(plans.get_or_rebuild(facts, lambda: zoo.shipped(name).onnx), name)
+def _load_bundled(name: str) -> Model:
+    """Load the bundled model from a cached graph: building it takes longer than everything else before the engine."""
+    facts = {"engine": "box", "name": name, "made_from": zoo.source_digest(name)}
+    return onnx_model.read_described(plans.get_or_rebuild(facts, lambda: zoo.load_bundled(name).onnx), name)
 
 
 def random(name: str, seed: int = 0, *, hw: Optional[Tuple[int, int]] = None) -> Model:
@@ -93,12 +93,12 @@ def random(name: str, seed: int = 0, *, hw: Optional[Tuple[int, int]] = None) ->
 
 def remove(name: str) -> None:
     """Take a model away, and what an unfinished `pull` left. Raises `UsageError` when there is nothing."""
-    known = {*zoo.names(), *installed()}
+    known = {*zoo.names(), *list_installed()}
     if name not in known:
         raise UnknownName("model", name, known)
     left = [record_path(name), path(name), *downloads().glob(f"{name}.weights*")]
     if not any(each.exists() for each in left):
-        raise UsageError(f"{name} is not here. What is: {', '.join(installed()) or 'nothing'}")
+        raise UsageError(f"{name} is not here. What is: {', '.join(list_installed()) or 'nothing'}")
     with locked(name):
         for each in left:
             try:

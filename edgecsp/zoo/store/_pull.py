@@ -1,4 +1,4 @@
-"""From the network, or a file of the user's, to a model that its name stands for."""
+"""Install a model from the network or from a user's file."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def pull(
     """
     entry = zoo.get(name)
     if source is None and entry.weights is None:
-        raise absent(name)
+        raise absent_error(name)
     if entry.second is not None:
         raise UsageError(f"{name} has two stages, and a .weights file holds one. {_timed(name)}")
     if source is None and labels is not None:
         raise UsageError(f"the public weights of {name} have labels; others go with a file of your own (--from)")
     with locked(name):
         if source is not None:
-            return _install(name, source, _known(name, source), labels)
+            return _install(name, source, _identify(name, source), labels)
         here = record(name)
         if here and here.weights == "own":
             raise UsageError(f"{name} has your own weights, {here.source}. To drop them: edgecsp models rm {name}")
@@ -62,12 +62,12 @@ def pull(
             return here
         target = downloads() / f"{name}.weights"
         try:
-            return _install(name, target, _fetched(name, target, patience, progress))
+            return _install(name, target, _fetch(name, target, patience, progress))
         finally:
             target.unlink(missing_ok=True)
 
 
-def absent(name: str) -> SourceError:
+def absent_error(name: str) -> SourceError:
     """The error for a model that is not here: what can be done about it."""
     if zoo.get(name).weights is not None:
         return SourceError(f"{name} is not here yet. Download it: edgecsp models pull {name}")
@@ -79,12 +79,12 @@ def _timed(name: str) -> str:
     return f"To time it: edgecsp run SOURCE --model {name} --weights {RANDOM}"
 
 
-def _fetched(name: str, target: Path, patience: Optional[download.Patience], progress: Progress) -> LocatedWeights:
+def _fetch(name: str, target: Path, patience: Optional[download.Patience], progress: Progress) -> LocatedWeights:
     """The public weights, downloaded to `target` and held against the published digest, or the first one seen."""
     public = zoo.get(name).weights
     assert public is not None
-    pin = {} if public.pinned else read(pin_path(name))
-    digest = public.digest if public.pinned else ("sha256", str(pin["sha256"])) if pin else None
+    pin = {} if public.is_pinned else read(pin_path(name))
+    digest = public.digest if public.is_pinned else ("sha256", str(pin["sha256"])) if pin else None
     most = HEADER_BYTES + 4 * zoo.net(name).floats
     LOG.info("downloading %s%s", public.url, f", {public.size / 1e6:.1f} MB" if public.size else "")
     try:
@@ -102,41 +102,43 @@ def _fetched(name: str, target: Path, patience: Optional[download.Patience], pro
             f"{error}. It is not the file that came first, on {pin['first']}. If its authors say that they changed it, "
             f"delete {pin_path(name)} and pull again"
         ) from error
-    check = f"{public.digest[0]} as published" if public.pinned else "sha256 as at the first download"
+    check = f"{public.digest[0]} as published" if public.is_pinned else "sha256 as at the first download"
     return LocatedWeights(
         "public", public.url, check if digest else "first download, its sha256 is now pinned", public.licence
     )
 
 
-def _known(name: str, source: Path) -> LocatedWeights:
+def _identify(name: str, source: Path) -> LocatedWeights:
     """What a user's file is: the public one if it has its digest, else one of their own."""
     if not source.is_file():
-        raise SourceError(f"no weights file at {source}{files.nearby(source)}")
+        raise SourceError(f"no weights file at {source}{files.suggest_similar(source)}")
     public = zoo.get(name).weights
     try:
-        if public and public.pinned and download.digest_of(source, public.digest[0]) == public.digest[1]:
+        if public and public.is_pinned and download.digest_of(source, public.digest[0]) == public.digest[1]:
             return LocatedWeights("public", public.url, f"{public.digest[0]} as published", public.licence)
     except OSError as error:
         raise SourceError(f"cannot read {source}: {error.strerror}") from error
     return LocatedWeights("own", source.name, "none, it is a file of your own", "whatever came with the file")
 
 
-def _install(name: str, weights: Path, found: LocatedWeights, labels: Optional[Sequence[str]] = None) -> Record:
+def _install(name: str, weights: Path, located: LocatedWeights, labels: Optional[Sequence[str]] = None) -> Record:
     digest, size = download.digest_of(weights), weights.stat().st_size
-    origin = {"source": found.source, "sha256": digest, "licence": found.licence}
-    model = zoo.model(name, _opened(name, weights, labels), labels=labels, origin=origin)
+    origin = {"source": located.source, "sha256": digest, "licence": located.licence}
+    model = zoo.model(name, _open(name, weights, labels), labels=labels, origin=origin)
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     public = zoo.get(name).weights
-    if found.weights == "public" and public and not public.pinned and not read(pin_path(name)):
-        write(pin_path(name), {"url": found.source, "sha256": digest, "size": size, "first": now})
+    if located.weights == "public" and public and not public.is_pinned and not read(pin_path(name)):
+        write(pin_path(name), {"url": located.source, "sha256": digest, "size": size, "first": now})
     onnx_sha256 = hashlib.sha256(model.onnx).hexdigest()
-    made = Record(name, found.weights, found.source, digest, size, found.check, found.licence, now, onnx_sha256)
+    record = Record(
+        name, located.weights, located.source, digest, size, located.check, located.licence, now, onnx_sha256
+    )
     onnx_model.save(model, path(name))
-    write(record_path(name), asdict(made))
-    return made
+    write(record_path(name), asdict(record))
+    return record
 
 
-def _opened(name: str, weights: Path, labels: Optional[Sequence[str]]) -> WeightsFile:
+def _open(name: str, weights: Path, labels: Optional[Sequence[str]]) -> WeightsFile:
     """The file, for as many classes as labels; its error says how many it was trained on, if that can be told."""
     try:
         return WeightsFile(weights, zoo.net(name, classes=None if labels is None else len(labels)))

@@ -39,9 +39,9 @@ class Record:
 
 def home() -> Path:
     """The folder of all that edgecsp keeps: $EDGECSP_HOME, else the platform's place for a user's data."""
-    said = os.environ.get("EDGECSP_HOME")
-    if said:
-        return Path(said).expanduser().absolute()
+    folder = os.environ.get("EDGECSP_HOME")
+    if folder:
+        return Path(folder).expanduser().absolute()
     import platformdirs
 
     return Path(platformdirs.user_data_dir("edgecsp", appauthor=False))
@@ -69,29 +69,29 @@ def downloads() -> Path:
 
 def record(name: str) -> Optional[Record]:
     """What is known of a pulled model, None when it is not here."""
-    said = read(record_path(name))
-    whole = path(name).is_file() and said.keys() == {each.name for each in fields(Record)}
-    return Record(**said) if whole else None
+    content = read(record_path(name))
+    whole = path(name).is_file() and content.keys() == {each.name for each in fields(Record)}
+    return Record(**content) if whole else None
 
 
-def installed() -> List[str]:
+def list_installed() -> List[str]:
     """The names of the models that are here."""
-    return [found.stem for found in sorted((home() / "models").glob("*.json")) if record(found.stem)]
+    return [place.stem for place in sorted((home() / "models").glob("*.json")) if record(place.stem)]
 
 
 def read(place: Path) -> Dict[str, Any]:
     """A small JSON object; a file that is missing or damaged is an empty one."""
     try:
-        said = json.loads(place.read_text("utf-8"))
+        content = json.loads(place.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def write(place: Path, said: Mapping[str, Any]) -> None:
+def write(place: Path, content: Mapping[str, Any]) -> None:
     """Write a small JSON object, whole or not at all."""
     with files.atomic(place) as file:
-        file.write(json.dumps(said, indent=2).encode() + b"\n")
+        file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
 def locked(name: str) -> ContextManager[None]:

@@ -1,4 +1,4 @@
-"""What the pipeline reads when it is timed: the user's files, or drawn pictures as JPEG files."""
+"""The pipeline's input when it is timed: the user's files, or synthetic images as JPEG files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ HW = (720, 1280)  # what a camera gives
 COUNT = 8
 
 
-def given(uris: Tuple[str, ...]) -> Tuple[str, ...]:
-    """The same, known to be there. Raises `SourceError`, and `UsageError` for what comes at its own pace."""
+def check_sources(uris: Tuple[str, ...]) -> Tuple[str, ...]:
+    """Check that the sources can be opened. Raises `SourceError`, and `UsageError` for live sources."""
     for source in sources.open_all(uris):
         with source:
             if source.live or source.name == "stdin":
@@ -22,12 +22,12 @@ def given(uris: Tuple[str, ...]) -> Tuple[str, ...]:
     return uris
 
 
-def drawn(folder: Path) -> Tuple[str, ...]:
-    """JPEG files of 1280x720 in a folder."""
+def write_synthetic_images(folder: Path) -> Tuple[str, ...]:
+    """Write synthetic images of 1280x720 as JPEG files into a folder; returns their paths."""
     import cv2
 
     paths = []
-    for number, picture in enumerate(verify.drawn(COUNT)):
+    for number, image in enumerate(verify.synthetic_images(COUNT)):
         paths.append(str(folder / f"{number}.jpg"))
-        cv2.imwrite(paths[-1], cv2.resize(picture, HW[::-1], interpolation=cv2.INTER_CUBIC))
+        cv2.imwrite(paths[-1], cv2.resize(image, HW[::-1], interpolation=cv2.INTER_CUBIC))
     return tuple(paths)

@@ -1,4 +1,4 @@
-"""`html`: a check as one page that needs nothing else, with a contact sheet of labelled images."""
+"""`html`: a data check as one self-contained page, with a contact sheet of labelled images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ...system import text
 from ...types import Array
 from .check import Report
 from .problem import Problem
-from .truth import Picture
+from .truth import LabelledImage
 
 SIDE_PX = 320
 QUALITY = 72
-PLACES = 50  # of a problem that are listed
+PLACES = 50  # listed per problem
 
 _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem}
@@ -35,7 +35,7 @@ img{display:block;max-width:100%}.dot{display:inline-block;width:.8em;height:.8e
 
 
 def html(report: Report, count: int = 60) -> str:
-    """The page: figures, classes, problems, and `count` labelled images from all parts alike."""
+    """Render the page: figures, classes, problems, and `count` labelled images from all splits."""
     parts = "".join(
         f"<h2>{_safe(name)}: {len(chosen)} of {len(report.images[name])} images</h2>"
         f"<div class=sheet>{''.join(filter(None, (_figure(each, report.names) for each in chosen)))}</div>"
@@ -65,27 +65,27 @@ def _share(report: Report, name: str, count: int) -> int:
     return min(len(report.images[name]), max(1, round(count * len(report.images[name]) / max(1, every))))
 
 
-def _spread(images: Sequence[Picture], count: int) -> List[Picture]:
-    """So many images, evenly from the first to the last."""
+def _spread(images: Sequence[LabelledImage], count: int) -> List[LabelledImage]:
+    """Choose `count` images, evenly from the first to the last."""
     if not images:
         return []
     chosen = np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
     return [images[i] for i in dict.fromkeys(chosen)]
 
 
-def _figure(picture: Picture, names: Sequence[str]) -> Optional[str]:
+def _figure(labelled: LabelledImage, names: Sequence[str]) -> Optional[str]:
     try:
-        image = read(picture.path).image
-    except SourceError:  # it has vanished, or is damaged beyond what a look at it showed
+        image = read(labelled.path).image
+    except SourceError:  # removed meanwhile, or damaged beyond what the inspection noticed
         return None
-    data = base64.b64encode(thumbnail(image, picture, names)).decode("ascii")
-    caption = _safe(f"{Path(picture.path).name}: {len(picture.boxes)}")
+    data = base64.b64encode(thumbnail(image, labelled, names)).decode("ascii")
+    caption = _safe(f"{Path(labelled.path).name}: {len(labelled.boxes)}")
     image_tag = f"<img loading=lazy alt='' src='data:image/jpeg;base64,{data}'>"
     return f"<figure>{image_tag}<figcaption>{caption}</figcaption></figure>"
 
 
-def thumbnail(image: Array, picture: Picture, names: Sequence[str]) -> bytes:
-    """A labelled image at `SIDE_PX` at most, as a JPEG; each class in its colour, regions that do not count in grey."""
+def thumbnail(image: Array, labelled: LabelledImage, names: Sequence[str]) -> bytes:
+    """Draw a labelled image as a JPEG of at most `SIDE_PX`; a colour per class, ignored regions in grey."""
     import cv2
     import simplejpeg
 
@@ -93,7 +93,7 @@ def thumbnail(image: Array, picture: Picture, names: Sequence[str]) -> bytes:
     factor = min(1.0, SIDE_PX / max(h, w))
     sides = (max(1, round(w * factor)), max(1, round(h * factor)))
     small = cv2.resize(image, sides, interpolation=cv2.INTER_AREA) if factor < 1 else image.copy()
-    boxes = picture.boxes
+    boxes = labelled.boxes
     ids = boxes.class_ids.tolist()
     colours = [(128, 128, 128) if crowd else draw.colour(i) for i, crowd in zip(ids, boxes.crowd.tolist())]
     scale = np.array((small.shape[1] / w, small.shape[0] / h) * 2)
@@ -120,11 +120,11 @@ def _rgb(class_id: int) -> str:
 def _problems(problems: Sequence[Problem]) -> str:
     if not problems:
         return "<p>None."
-    made = []
+    items_html = []
     for each in problems:
         more = len(each.places) - PLACES
         items = "".join(f"<li>{_safe(place)}" for place in each.places[:PLACES])
         items += f"<li>and {more} more" if more > 0 else ""
         kind = " class=fatal" if each.fatal else ""
-        made.append(f"<details><summary{kind}>{_safe(each.text)}</summary><ul>{items}</ul></details>")
-    return "".join(made)
+        items_html.append(f"<details><summary{kind}>{_safe(each.text)}</summary><ul>{items}</ul></details>")
+    return "".join(items_html)

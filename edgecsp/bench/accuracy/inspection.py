@@ -1,4 +1,4 @@
-"""A look at image files: can they be read, how large are they, which are the same."""
+"""Inspect image files: whether they can be read, their size, and fingerprints to find duplicates."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SHADES = 4  # standard deviation below which an image is too even to be compare
 
 
 class ImageInspection(NamedTuple):
-    """What a look at an image file showed.
+    """The result of inspecting an image file.
 
-    `hw` is its upright size in pixels, None where it cannot be read, and then `problem` says why. `digest` is of its
-    bytes. `warnings` are what was survived in decoding. `shade` (32,) uint8 are the signs of its brightness
-    differences, None where they were not asked for.
+    `hw` is its upright size in pixels, None if it cannot be read: `problem` says why. `digest` is of its bytes.
+    `warnings` are non-fatal decoding errors. `shade` (32,) uint8 are the signs of its brightness differences, None
+    where they were not requested.
     """
 
     path: str
@@ -36,12 +36,12 @@ class ImageInspection(NamedTuple):
     shade: Optional[Array] = None
 
 
-def read(path: str) -> Tuple[ImageInspection, Optional[Array]]:
-    """An image file decoded as `run` and `val` do, (H, W, 3) uint8 BGR upright, and the look at it."""
-    return _decoded(path, None)
+def read_image(path: str) -> Tuple[ImageInspection, Optional[Array]]:
+    """Decode an image file as `run` and `val` do, (H, W, 3) uint8 BGR upright; also return its inspection."""
+    return _decode(path, None)
 
 
-def look(path: str, whole: bool = True) -> ImageInspection:
+def inspect_image(path: str, decode_fully: bool = True) -> ImageInspection:
     """Look at a file: `whole` decodes it (a JPEG at an eighth of its size), else its header and its end must do."""
     try:
         data = load(path)
@@ -49,32 +49,38 @@ def look(path: str, whole: bool = True) -> ImageInspection:
         return ImageInspection(path, problem=str(error))
     header = probe(data) or Probe("")
     sure = not header.doubt and header.frames == 1 and 0 < header.pixels <= MAX_PIXELS and _has_end(data, header)
-    small = _small(data) if whole and sure and header.kind == "JPEG" else None
-    if small is None and (whole or not sure):
-        seen, image = _decoded(path, data)
-        return seen._replace(shade=_shade(image.mean(2).astype(np.uint8))) if whole and image is not None else seen
+    small = _small(data) if decode_fully and sure and header.kind == "JPEG" else None
+    if small is None and (decode_fully or not sure):
+        inspection, image = _decode(path, data)
+        return (
+            inspection._replace(shade=_shade(image.mean(2).astype(np.uint8)))
+            if decode_fully and image is not None
+            else inspection
+        )
     hw = (header.width, header.height) if header.orientation > 4 else (header.height, header.width)
     return ImageInspection(path, hw, _digest(data), shade=None if small is None else _shade(small))
 
 
-def look_all(paths: Sequence[str], whole: bool = True, progress: Progress = NO_PROGRESS) -> List[ImageInspection]:
-    """`look` at many, by as many threads as pay here; `progress` counts them."""
-    found = []
+def inspect_images(
+    paths: Sequence[str], decode_fully: bool = True, progress: Progress = NO_PROGRESS
+) -> List[ImageInspection]:
+    """Inspect many files with as many threads as pay here; `progress` counts them."""
+    inspections = []
     with ThreadPoolExecutor(cpu.threads()) as pool:
-        for each in pool.map(lambda path: look(path, whole), paths):
-            found.append(each)
+        for each in pool.map(lambda path: inspect_image(path, decode_fully), paths):
+            inspections.append(each)
             progress.advance()
-    return found
+    return inspections
 
 
-def _decoded(path: str, data: Optional[bytes]) -> Tuple[ImageInspection, Optional[Array]]:
+def _decode(path: str, data: Optional[bytes]) -> Tuple[ImageInspection, Optional[Array]]:
     try:
         data = load(path) if data is None else data
-        made: DecodedImage = decode(data, path)
+        decoded: DecodedImage = decode(data, path)
     except SourceError as error:
         return ImageInspection(path, problem=str(error)), None
-    h, w = made.image.shape[:2]
-    return ImageInspection(path, (h, w), _digest(data), warnings=made.warnings), made.image
+    h, w = decoded.image.shape[:2]
+    return ImageInspection(path, (h, w), _digest(data), warnings=decoded.warnings), decoded.image
 
 
 def _digest(data: bytes) -> bytes:
@@ -82,12 +88,12 @@ def _digest(data: bytes) -> bytes:
 
 
 def _has_end(data: bytes, header: Probe) -> bool:
-    """Whether nothing is cut off, where that shows without decoding."""
+    """Whether the file is complete, as far as can be told without decoding."""
     return not jpeg.lacks_end(data) if header.kind == "JPEG" else header.kind == "PNG" and b"IEND" in data[-16:]
 
 
 def _small(data: bytes) -> Optional[Array]:
-    """A JPEG's brightness at an eighth of its size, all of its data read; None where something is wrong with it."""
+    """Decode a JPEG's brightness at an eighth of its size, reading all of its data; None if it is damaged."""
     import simplejpeg
 
     try:
@@ -98,7 +104,7 @@ def _small(data: bytes) -> Optional[Array]:
 
 
 def _shade(grey: Array) -> Optional[Array]:
-    """Whether each of 16 x 16 places is brighter than its right neighbour, as bits: (32,) uint8."""
+    """Fingerprint of 16 x 16 bits, whether each cell is brighter than its right neighbour: (32,) uint8."""
     import cv2
 
     small = cv2.resize(grey, (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)

@@ -1,4 +1,4 @@
-"""What an ONNX graph costs, counted as the paper counts: a multiplication and an addition are two operations."""
+"""The cost of an ONNX graph as the paper counts it: a multiplication and an addition are two operations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Dict, List, Optional, Tuple
 from ..types import Model
 
 
-def counted(model: Model) -> Tuple[float, int]:
-    """BFLOPs of one picture and parameters, of convolutions and matrix products alone."""
+def count_cost(model: Model) -> Tuple[float, int]:
+    """Count BFLOPs for one image and parameters, of convolutions and matrix products alone."""
     from onnx import shape_inference
 
-    from ..graph.onnx_model import graph_of
+    from ..graph.onnx_model import parse_graph
 
-    graph = shape_inference.infer_shapes(graph_of(model)).graph
+    graph = shape_inference.infer_shapes(parse_graph(model)).graph
     shapes: Dict[str, List[int]] = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in (*graph.value_info, *graph.input, *graph.output)
@@ -33,7 +33,7 @@ def counted(model: Model) -> Tuple[float, int]:
 
 
 def _cost(node: Any, shapes: Dict[str, List[int]]) -> Optional[int]:
-    """Operations of a node that multiplies by weights; None for the others, and where a shape is open."""
+    """Operations of a node that multiplies by weights; None for other nodes and unknown shapes."""
     if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
         return None
     taken, weights, given = (shapes.get(name) for name in (node.input[0], node.input[1], node.output[0]))
