@@ -18,7 +18,7 @@ import numpy as np
 
 from edgecsp import pipeline
 
-from .pictures import pictures, video
+from .images import image_paths, video
 from .video import overlapped
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch, count = Path(folder), args.streams
-        taken = (pictures() * 99)[: max(1, args.frames // 5)]
+        taken = (image_paths() * 99)[: max(1, args.frames // 5)]
         short = video(scratch / "short.mp4", taken, hw=(720, 1280), fps=30, hold=5)
         long = video(scratch / "long.mp4", taken * count, hw=(720, 1280), fps=30, hold=5)
         ratios, costs, shares = [], [], []

@@ -27,7 +27,7 @@ from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.media.sinks.rows import to_dict
 from edgecsp.system import cpu
 
-from .pictures import pictures, video
+from .images import image_paths, video
 
 Line = Dict[str, float]
 
@@ -39,7 +39,7 @@ def main() -> None:
         _serve(args)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        args.video = args.video or video(Path(scratch) / "in.mp4", pictures(), hw=(720, 1280), fps=30, hold=15)
+        args.video = args.video or video(Path(scratch) / "in.mp4", image_paths(), hw=(720, 1280), fps=30, hold=15)
         stages = [line(args, Path(scratch)) for _ in range(2)][-1]
         crowd = _Crowd(args)
         rounds = []
@@ -67,11 +67,11 @@ def line(args: argparse.Namespace, scratch: Path) -> Line:
     spent: Line = {}
     writer, frames = None, 0
 
-    def timed(stage: str, work: Any, *given: Any) -> Any:
+    def timed(stage: str, work: Any, *arguments: Any) -> Any:
         begun = time.process_time()
-        made = work(*given)
+        result = work(*arguments)
         spent[stage] = spent.get(stage, 0.0) + time.process_time() - begun
-        return made
+        return result
 
     with _detector(args, threads=1) as detector, sources.open(str(args.video)) as source:
         detector(np.zeros((720, 1280, 3), np.uint8))
@@ -88,7 +88,7 @@ def line(args: argparse.Namespace, scratch: Path) -> Line:
             timed("json", _json, frame, result)
             if args.out:
                 writer = writer or Mp4(scratch / "line.mp4", frame.hw, frame.stream.fps)
-                canvas = timed("draw", _painted, writer, frame, result)
+                canvas = timed("draw", _annotate, writer, frame, result)
                 timed("encode", writer.write, canvas, frame.pts_s)
         if writer:
             timed("encode", writer.close)
@@ -99,7 +99,7 @@ def _json(frame: Any, result: Any) -> str:
     return json.dumps(to_dict(frame, result)) + "\n"
 
 
-def _painted(writer: Mp4, frame: Any, result: Any) -> Any:
+def _annotate(writer: Mp4, frame: Any, result: Any) -> Any:
     return draw.annotate(writer.canvas(frame.image), result, copy=False)
 
 
@@ -169,7 +169,7 @@ def _serve(args: argparse.Namespace) -> None:
                     rows.write(_json(frame, result))
                     if args.out:
                         writer = writer or Mp4(Path(scratch) / "x.mp4", frame.hw, frame.stream.fps)
-                        writer.write(_painted(writer, frame, result), frame.pts_s)
+                        writer.write(_annotate(writer, frame, result), frame.pts_s)
                     frames += 1
             if writer:
                 writer.close()

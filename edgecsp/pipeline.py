@@ -119,10 +119,10 @@ class Detector:
         read = decode.boxes if model.second is None else two_stage.boxes
         candidates = read(model.heads, outputs, model.input.hw, conf)
         if settings.class_ids is not None:
-            wanted = np.isin(candidates.class_ids, np.array(settings.class_ids, np.int32))
-            candidates = decode.Candidates(*(column[wanted] for column in candidates))
+            selected = np.isin(candidates.class_ids, np.array(settings.class_ids, np.int32))
+            candidates = decode.Candidates(*(column[selected] for column in candidates))
         rows, scores = self._suppress(candidates, conf, settings)
-        return Detections(geometry.to_picture(candidates.xyxy[rows]), scores, candidates.class_ids[rows], model.labels)
+        return Detections(geometry.to_image(candidates.xyxy[rows]), scores, candidates.class_ids[rows], model.labels)
 
     def _suppress(self, candidates: decode.Candidates, conf: float, settings: Settings) -> Tuple[Array, Array]:
         """Row numbers of the boxes that stay, best first, and their scores."""
@@ -260,7 +260,7 @@ class RunSummary:
     frames: int = 0
     by_source: Counter[sources.Source] = field(default_factory=Counter)
     seconds: float = 0.0
-    found: Counter[str] = field(default_factory=Counter)
+    label_counts: Counter[str] = field(default_factory=Counter)
     problems: Dict[str, int] = field(default_factory=dict)
     failed: List[str] = field(default_factory=list)
 
@@ -268,7 +268,7 @@ class RunSummary:
         """Count one frame."""
         self.frames += 1
         self.by_source[source] += 1
-        self.found.update(result.counted())
+        self.label_counts.update(result.counted())
 
 
 def run(

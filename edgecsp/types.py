@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from .errors import BadModel, UnknownName
+from .system.deprecation import RenamedAttribute
 
 Array = np.ndarray
 RESIZES = ("darknet", "stretch", "letterbox", "crop")
@@ -60,20 +61,22 @@ class Frame:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How an image was laid into the network's input: network_xy = picture_xy * scale_xy + offset_xy.
+    """How an image was laid into the network's input: network_xy = image_xy * scale_xy + offset_xy.
 
     Kept from the forward step, never worked out a second time: the inverse is exact by construction.
     """
 
     scale_xy: Tuple[float, float]
     offset_xy: Tuple[float, float]
-    picture_hw: Tuple[int, int]
+    image_hw: Tuple[int, int]
+    picture_hw = RenamedAttribute("image_hw", remove_in="0.3")
+    to_picture = RenamedAttribute("to_image", remove_in="0.3")
 
-    def to_picture(self, xyxy: Array) -> Array:
+    def to_image(self, xyxy: Array) -> Array:
         """Boxes (N, 4) in network pixels -> (N, 4) float32 image pixels, clipped to the image."""
         scale = np.array(self.scale_xy * 2, np.float32)
         offset = np.array(self.offset_xy * 2, np.float32)
-        height, width = self.picture_hw
+        height, width = self.image_hw
         boxes: Array = (np.asarray(xyxy, np.float32) - offset) / scale
         limit = np.array((width, height, width, height), np.float32)
         clipped: Array = np.clip(boxes, np.float32(0), limit)
@@ -376,11 +379,11 @@ class Model:
         """Whether its boxes come without duplicates, so that suppression is left out."""
         return all(head.nms_free for head in self.heads)
 
-    def class_ids(self, wanted: Sequence[str]) -> List[int]:
+    def class_ids(self, names: Sequence[str]) -> List[int]:
         """Class ids for names or numbers; raises `UnknownName` for what the model does not know."""
         ids = []
         by_name = {label.lower(): i for i, label in reversed(list(enumerate(self.labels)))}
-        for word in wanted:
+        for word in names:
             key = word.strip().lower()
             if key in by_name:
                 ids.append(by_name[key])

@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import Any, List
 
 import numpy as np
-from serve import Box, asked, serve
+from serve import Box, read_request, serve
 
 import edgecsp
 
-said = asked()
+request = read_request()
 detector = edgecsp.load(
-    said["files"][said["file"]], engine=said["engine"], threads=said["threads"], conf=said["conf"], iou=said["iou"]
+    request["files"][request["file"]],
+    engine=request["engine"],
+    threads=request["threads"],
+    conf=request["conf"],
+    iou=request["iou"],
 )
 
 
-def boxes(found: Any) -> List[Box]:
+def boxes(detections: Any) -> List[Box]:
     """As all say them."""
-    return [(c, s, *box) for c, s, box in zip(found.class_ids, found.scores, found.xyxy)]
+    return [(c, s, *box) for c, s, box in zip(detections.class_ids, detections.scores, detections.xyxy)]
 
 
-serve(detector, boxes, np.load(said["pictures"]), edgecsp.__version__)
+serve(detector, boxes, np.load(request["pictures"]), edgecsp.__version__)

@@ -168,8 +168,8 @@ def photo(d: Dice) -> np.ndarray:
 
 @functools.lru_cache(maxsize=None)
 def _photo(name: str) -> np.ndarray | None:
-    found = importlib.util.find_spec("skimage")
-    return cv2.imread(str(Path(found.origin).parent / "data" / name)) if found and found.origin else None
+    spec = importlib.util.find_spec("skimage")
+    return cv2.imread(str(Path(spec.origin).parent / "data" / name)) if spec and spec.origin else None
 
 
 KINDS: List[Callable[[Dice], np.ndarray]] = [
@@ -194,25 +194,25 @@ def of_kind(d: Dice, *kinds: Callable[[Dice], np.ndarray]) -> np.ndarray:
 @functools.lru_cache(maxsize=None)
 def lookalike(index: int) -> np.ndarray:
     """Look-alike `index` of the bank: (N, N, 3) uint8."""
-    return lookalikes.picture(Dice(f"lookalike {index}"))
+    return lookalikes.render(Dice(f"lookalike {index}"))
 
 
-def view(d: Dice, picture: np.ndarray, hw: Sequence[int]) -> np.ndarray:
+def view(d: Dice, image: np.ndarray, hw: Sequence[int]) -> np.ndarray:
     """Some part of a bank picture, turned, mirrored and coloured, (h, w, 3) uint8."""
-    part = int(picture.shape[0] * d.uniform(0.35, 1))
-    x, y = d.randint(0, picture.shape[1] - part), d.randint(0, picture.shape[0] - part)
-    made = cv2.resize(picture[y : y + part, x : x + part], (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)
+    part = int(image.shape[0] * d.uniform(0.35, 1))
+    x, y = d.randint(0, image.shape[1] - part), d.randint(0, image.shape[0] - part)
+    patch = cv2.resize(image[y : y + part, x : x + part], (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)
     turn = d.randrange(8)
     if turn & 1:
-        made = made[:, ::-1]
+        patch = patch[:, ::-1]
     if turn & 2:
-        made = made[::-1]
+        patch = patch[::-1]
     if turn & 4 and hw[0] == hw[1]:
-        made = made.transpose(1, 0, 2)
+        patch = patch.transpose(1, 0, 2)
     if d.chance(0.3):  # a change of lamp, or of paint
-        made = made[:, :, d.shuffled((0, 1, 2))]
-    made = np.ascontiguousarray(made)
-    return cv2.convertScaleAbs(made, alpha=d.uniform(0.4, 1.2), beta=d.uniform(-10, 60)) if d.chance(0.5) else made
+        patch = patch[:, :, d.shuffled((0, 1, 2))]
+    patch = np.ascontiguousarray(patch)
+    return cv2.convertScaleAbs(patch, alpha=d.uniform(0.4, 1.2), beta=d.uniform(-10, 60)) if d.chance(0.5) else patch
 
 
 def any_surface(d: Dice, hw: Sequence[int]) -> np.ndarray:

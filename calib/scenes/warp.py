@@ -85,14 +85,14 @@ def apply(matrix: np.ndarray, points: Points) -> Points:
     return cv2.perspectiveTransform(points.reshape(1, -1, 2).astype(np.float64), matrix)[0].astype(np.float32)
 
 
-def placed(view: np.ndarray, main: Points, frame: Frame, wanted: float, centre: Tuple[float, float]) -> np.ndarray:
+def placed(view: np.ndarray, main: Points, frame: Frame, share: float, centre: Tuple[float, float]) -> np.ndarray:
     """`view`, scaled and moved: the box round `main` (in units) takes the share `wanted` of the frame's longer
     fit, with its middle at `centre` (0..1 of the frame).
     """
-    seen = apply(view, main)
-    low, high = seen.min(0), seen.max(0)
+    projected = apply(view, main)
+    low, high = projected.min(0), projected.max(0)
     w, h = frame.size
-    scale = wanted / max((high[0] - low[0]) / w, (high[1] - low[1]) / h)
+    scale = share / max((high[0] - low[0]) / w, (high[1] - low[1]) / h)
     middle = (low + high) / 2
     move = np.array(
         [[scale, 0, centre[0] * w - scale * middle[0]], [0, scale, centre[1] * h - scale * middle[1]], [0, 0, 1]]

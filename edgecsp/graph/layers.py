@@ -279,11 +279,11 @@ class Net:
         mask: Sequence[int] = (),
     ) -> None:
         """`x` is a raw YOLO head: A * (5 + classes) channels. `mask` says which of the cfg's anchors these are."""
-        wanted = len(anchors_wh) * (5 + classes)
-        if x.c != wanted:
+        needed = len(anchors_wh) * (5 + classes)
+        if x.c != needed:
             raise BadModel(
-                f"a YOLO head of {len(anchors_wh)} anchors and {classes} classes needs {wanted} channels; "
-                f"the layer before it has {x.c} (filters={wanted} in that [convolutional])"
+                f"a YOLO head of {len(anchors_wh)} anchors and {classes} classes needs {needed} channels; "
+                f"the layer before it has {x.c} (filters={needed} in that [convolutional])"
             )
         head = Yolo(
             f"head{len(self.heads)}",

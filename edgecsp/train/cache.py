@@ -42,9 +42,9 @@ class MemoryStore:
     def seal(self) -> None:
         """All images are there."""
 
-    def get(self, kept: Any) -> Array:
+    def get(self, token: Any) -> Array:
         """The image, (h, w, 3) uint8."""
-        image: Array = kept
+        image: Array = token
         return image
 
     def close(self) -> None:
@@ -90,9 +90,9 @@ class DiskStore:
         except OSError as error:
             raise self._failure(error) from error
 
-    def get(self, kept: Any) -> Array:
+    def get(self, token: Any) -> Array:
         """A copy of the image, (h, w, 3) uint8."""
-        offset, shape = kept
+        offset, shape = token
         if self._map is None:
             try:
                 with open(self.path, "rb") as file:
@@ -129,32 +129,32 @@ def _unlink(path: Path, process: int) -> None:
 Store = Union[MemoryStore, DiskStore]
 
 
-def check(wanted: Optional[str]) -> None:
+def check(choice: Optional[str]) -> None:
     """Raises `UsageError` for a cache that there is not."""
-    if wanted not in (None, *CHOICES):
-        raise UsageError(f"--cache {wanted}: {', '.join(CHOICES)}")
+    if choice not in (None, *CHOICES):
+        raise UsageError(f"--cache {choice}: {', '.join(CHOICES)}")
 
 
 def open_store(
-    wanted: Optional[str], count: int, side: int, folder: Path, process: int = 0, processes: int = 1
+    choice: Optional[str], count: int, side: int, folder: Path, process: int = 0, processes: int = 1
 ) -> Optional[Store]:
     """A store for `count` images of at most `side` x `side`, or None where they are to be read anew each time.
 
     `wanted` is "ram", "disk", "none", or None: in memory where they fit. Raises `UsageError` where "ram" does not fit,
     `OutputError` where "disk" does not. Of several training `processes` on this machine each keeps its own.
     """
-    check(wanted)
+    check(choice)
     most = count * side * side * 3
     free = memory.free()
-    if wanted == "disk":
+    if choice == "disk":
         return DiskStore(folder / (FILE if processes == 1 else f"{FILE}.{process}"), most)
     most *= processes
-    if wanted == "ram" and free is not None and most > free.available * 0.9:
+    if choice == "ram" and free is not None and most > free.available * 0.9:
         raise UsageError(
             f"--cache ram: the images take up to {_size(most)}, and {_size(free.available)} of memory is free; "
             "take --cache disk or --cache none"
         )
-    if wanted == "ram" or (wanted is None and (free is None or most < free.available * _SHARE)):
+    if choice == "ram" or (choice is None and (free is None or most < free.available * _SHARE)):
         return MemoryStore()
     return None
 

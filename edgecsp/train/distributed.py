@@ -100,20 +100,20 @@ def from_first(make: Callable[[], _T]) -> _T:
     """
     if size() == 1:
         return make()
-    held: List[Tuple[Optional[_T], Optional[int]]] = [(None, None)]
+    message: List[Tuple[Optional[_T], Optional[int]]] = [(None, None)]
     failed: Optional[EdgecspError] = None
     if not rank():
         try:
-            held = [(make(), None)]
+            message = [(make(), None)]
         except EdgecspError as error:
-            failed, held = error, [(None, error.exit_code)]
-    distributed.broadcast_object_list(held)
+            failed, message = error, [(None, error.exit_code)]
+    distributed.broadcast_object_list(message)
     if failed is not None:
         raise failed
-    made, code = held[0]
+    result, code = message[0]
     if code is not None:
         raise silently(code)
-    return made  # type: ignore[return-value]
+    return result  # type: ignore[return-value]
 
 
 def silently(code: int) -> EdgecspError:

@@ -66,8 +66,10 @@ def check_same(folder: Path, record: Dict[str, Any], settings: TrainSettings, mo
     if record.get("processes", 1) != distributed.size():
         changed["processes"] = (record.get("processes", 1), distributed.size())
     if changed:
-        shown = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
-        raise UsageError(f"{folder} was begun with {shown}; give the same, or begin a new run with --weights {folder}")
+        changes = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
+        raise UsageError(
+            f"{folder} was begun with {changes}; give the same, or begin a new run with --weights {folder}"
+        )
 
 
 def _listed(words: Sequence[str]) -> str:

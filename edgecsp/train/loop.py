@@ -63,7 +63,7 @@ def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Ke
     want of memory or of another process, `OutputError`; all say how to go on, from a `last.pt` that is whole.
     """
     clock = _Clock(trainer, batch)
-    seen: List[Tensor] = []
+    pending: List[Tensor] = []
     saved, skipped, first = time.monotonic(), trainer.skipped, not distributed.rank()
     with _sentences(trainer, keeper):
         if distributed.from_first(lambda: keeper.is_due() and not keeper.has_validated()):
@@ -74,16 +74,16 @@ def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Ke
             clock.has_waited()
             terms = torch.stack(trainer.learn(images, targets))
             if trainer.skipped == skipped:
-                seen.append(terms)
+                pending.append(terms)
             else:
                 skipped = trainer.skipped
                 text = "step %d is skipped: its loss or gradient is no number (%d so far)"
                 LOG.warning(text, trainer.step, skipped)
             due = keeper.is_due()
-            if seen and (len(seen) >= LOG_EVERY or due):
+            if pending and (len(pending) >= LOG_EVERY or due):
                 if first:
-                    keeper.log_step(torch.stack(seen).mean(0).tolist(), clock.pace())
-                seen.clear()
+                    keeper.log_step(torch.stack(pending).mean(0).tolist(), clock.pace())
+                pending.clear()
             if due or time.monotonic() - saved > SAVE_EVERY_S:
                 _save(trainer, keeper)
                 saved = time.monotonic()
@@ -147,16 +147,16 @@ def _sentences(trainer: Trainer, keeper: Keeper) -> Iterator[None]:
         good = [str(path) for path in (keeper.folder / "last.pt", keeper.folder / "best.pt") if path.is_file()]
         raise UsageError(f"{error}. The last good weights are in {' and '.join(good)}") from error
     except (RuntimeError, MemoryError, EOFError, ConnectionError) as error:
-        said = " ".join(str(error).split())[:300]
+        message = " ".join(str(error).split())[:300]
         go_on = f"add --resume {keeper.folder} to go on from what was saved last"
         # EOFError, ConnectionError: it had announced a batch that nobody holds any more.
-        if "DataLoader worker" in said or isinstance(error, (EOFError, ConnectionError)):
+        if "DataLoader worker" in message or isinstance(error, (EOFError, ConnectionError)):
             _leave_readers_alone()
             raise SourceError(
-                f"a process that reads images died at step {trainer.step + 1} ({said.split('. ')[0]}), most often for "
-                f"want of memory; take fewer --workers, and {go_on}"
+                f"a process that reads images died at step {trainer.step + 1} ({message.split('. ')[0]}), most often "
+                f"for want of memory; take fewer --workers, and {go_on}"
             ) from error
-        if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "allocate memory" in said:
+        if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "allocate memory" in message:
             raise EngineFailed(
                 f"step {trainer.step + 1} needs more memory than {trainer.device} has; begin a run with a smaller "
                 "--batch or --imgsz"
@@ -178,14 +178,14 @@ class _Clock:
     def __init__(self, trainer: Trainer, batch: int) -> None:
         self._trainer, self._batch = trainer, batch
         self._begun, self._first = time.monotonic(), trainer.step
-        self._asked, self._waited = self._begun, 0.0
+        self._requested_at, self._waited = self._begun, 0.0
         self.pause = 0.0
 
     def asks(self) -> None:
-        self._asked = time.monotonic()
+        self._requested_at = time.monotonic()
 
     def has_waited(self) -> None:
-        self._waited += time.monotonic() - self._asked
+        self._waited += time.monotonic() - self._requested_at
 
     def _took(self) -> float:
         return max(1e-9, time.monotonic() - self._begun - self.pause)

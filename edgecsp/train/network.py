@@ -39,12 +39,12 @@ class Network(nn.Module):
             {str(i): _convolution(layer) for i, layer in enumerate(net.layers) if layer.op == "conv"}
         )
         self._last: Dict[int, List[int]] = {}  # after which layer a map is no longer needed
-        kept = {x.layer for x, _ in net.heads}
+        head_layers = {x.layer for x, _ in net.heads}
         consumers = [source for layer in net.layers for source in layer.inputs]
         self._alone = {source for source in consumers if consumers.count(source) == 1}
         last = {source: i for i, layer in enumerate(net.layers) for source in layer.inputs}
         for source, i in last.items():
-            if source not in kept and source >= 0:
+            if source not in head_layers and source >= 0:
                 self._last.setdefault(i, []).append(source)
 
     def forward(self, x: Tensor) -> List[Tensor]:

@@ -42,20 +42,20 @@ def look(
 
     Raises `SourceError` when none can be read, `Stopped` when `stop` is set; what was computed is kept.
     """
-    kept = _Cached(folder / FILE, model, conf)
-    missing = [path for path in dict.fromkeys(paths) if path not in kept]
+    cached = _Cached(folder / FILE, model, conf)
+    missing = [path for path in dict.fromkeys(paths) if path not in cached]
     if missing:
-        _compute(model, missing, conf, kept, stop or Event())
-    return {path: kept.get(path) for path in paths if path in kept}
+        _compute(model, missing, conf, cached, stop or Event())
+    return {path: cached.get(path) for path in paths if path in cached}
 
 
-def _compute(model: Model, paths: List[str], conf: float, kept: _Cached, stop: Event) -> None:
+def _compute(model: Model, paths: List[str], conf: float, cached: _Cached, stop: Event) -> None:
     begun = logged = saved = time.monotonic()
     done = 0
 
     def take(frame: Frame, result: Result) -> None:
         if isinstance(result, Detections):
-            kept.add(frame.stream.name, frame.hw, result)
+            cached.add(frame.stream.name, frame.hw, result)
 
     def tick() -> None:
         nonlocal logged, saved, done
@@ -65,7 +65,7 @@ def _compute(model: Model, paths: List[str], conf: float, kept: _Cached, stop: E
             LOG.info("teacher %s: %d of %d images, %.0f a second", model.name, done, len(paths), rate)
             logged = now
         if now - saved > _SAVE_EVERY_S:
-            kept.save()
+            cached.save()
             saved = now
 
     summary = pipeline.RunSummary()
@@ -75,7 +75,7 @@ def _compute(model: Model, paths: List[str], conf: float, kept: _Cached, stop: E
         try:
             pipeline.run(detector, [sources.ImageFiles(paths, forgive=True)], take, summary, tick=tick, stop=stop)
         finally:
-            kept.save()
+            cached.save()
     for text in summary.problems:
         LOG.warning("%s", text)
     if stop.is_set():
@@ -94,22 +94,22 @@ class _Cached:
                 self._all = json.loads(path.read_text())
             except ValueError:
                 self._all = {}  # damaged: computed anew
-        asked = hashlib.sha256(model.onnx + repr((model.input, model.iou, conf)).encode()).hexdigest()
-        self._own = self._all.setdefault(asked, {})
+        key = hashlib.sha256(model.onnx + repr((model.input, model.iou, conf)).encode()).hexdigest()
+        self._own = self._all.setdefault(key, {})
 
     def __contains__(self, path: str) -> bool:
         return os.path.abspath(path) in self._own
 
     def get(self, path: str) -> Sighting:
-        held = self._own[os.path.abspath(path)]
-        table = np.array(held["boxes"], np.float32).reshape(-1, 6)
-        h, w = held["hw"]
+        entry = self._own[os.path.abspath(path)]
+        table = np.array(entry["boxes"], np.float32).reshape(-1, 6)
+        h, w = entry["hw"]
         return Sighting((h, w), table[:, 1:5], table[:, 5], table[:, 0].astype(np.int64))
 
-    def add(self, path: str, hw: Tuple[int, int], found: Detections) -> None:
+    def add(self, path: str, hw: Tuple[int, int], detections: Detections) -> None:
         rows = [
             [int(class_id), *(round(float(v), 2) for v in box), round(float(score), 4)]
-            for class_id, box, score in zip(found.class_ids, found.xyxy, found.scores)
+            for class_id, box, score in zip(detections.class_ids, detections.xyxy, detections.scores)
         ]
         self._own[os.path.abspath(path)] = {"hw": list(hw), "boxes": rows}
 

@@ -80,43 +80,43 @@ class Start:
         return state
 
 
-def find(wanted: Optional[str], entry: Optional[zoo.Entry]) -> Start:
+def find(requested: Optional[str], entry: Optional[zoo.Entry]) -> Start:
     """What a model of `entry` begins with; only a .weights file and the default need one.
 
     `wanted`: "none", a run's folder or its .pt file, a darknet .weights file of the same model (its heads may have
     other classes), a zoo model whose weights come with the package, or None for the weights that the record names.
     Raises `SourceError`, `BadWeights`, `UsageError`.
     """
-    wanted = wanted or (entry and entry.start) or NONE
-    if wanted == NONE:
+    requested = requested or (entry and entry.start) or NONE
+    if requested == NONE:
         return Start("fresh weights")
-    path = Path(wanted)
+    path = Path(requested)
     if path.is_dir() or path.suffix == ".pt":
         return _of_run(path)
     if path.suffix == ".weights" and entry is not None:
         return _of_darknet(path, entry)
-    if wanted in zoo.names():
-        net = zoo.net(wanted)
-        state = Network(net).load(zoo.bundled_weights(wanted)).state_dict()
-        return Start(f"the weights of {wanted}", state, net, zoo.get(wanted).labels)
+    if requested in zoo.names():
+        net = zoo.net(requested)
+        state = Network(net).load(zoo.bundled_weights(requested)).state_dict()
+        return Start(f"the weights of {requested}", state, net, zoo.get(requested).labels)
     raise SourceError(
-        f"there are no weights at {wanted}{suggest_similar(path)}; --weights takes a run's folder, a .weights file, "
+        f"there are no weights at {requested}{suggest_similar(path)}; --weights takes a run's folder, a .weights file, "
         "the name of a model with weights (edgecsp models list), or none"
     )
 
 
-def find_teacher(wanted: str) -> Start:
+def find_teacher(requested: str) -> Start:
     """A trained network with YOLO heads: X.cfg with X.weights beside it, a run (its folder, best.onnx or best.pt), or a
     zoo model whose weights come with the package. Raises `SourceError`, `BadModel`, `BadWeights`, `UsageError`.
     """
-    path = Path(wanted)
-    if from_cfg.is_cfg(wanted):
-        return _of_darknet(path.with_suffix(".weights"), from_cfg.entry(path.stem, cfg_text(wanted)))
+    path = Path(requested)
+    if from_cfg.is_cfg(requested):
+        return _of_darknet(path.with_suffix(".weights"), from_cfg.entry(path.stem, cfg_text(requested)))
     if path.suffix == ".onnx":
         path = path.parent
-    if not (path.is_dir() or path.suffix == ".pt" or wanted in zoo.names()):
+    if not (path.is_dir() or path.suffix == ".pt" or requested in zoo.names()):
         raise SourceError(
-            f"--distill {wanted}: give X.cfg with X.weights beside it, the folder of "
+            f"--distill {requested}: give X.cfg with X.weights beside it, the folder of "
             "a run of edgecsp train, or a zoo model with weights (edgecsp models list)"
         )
     return find(str(path), None)

@@ -77,11 +77,11 @@ def open_model(spec: str) -> Model:
     return model
 
 
-def unlabelled_images(wanted: Sequence[str], known: Sequence[str]) -> List[str]:
+def unlabelled_images(sources: Sequence[str], known: Sequence[str]) -> List[str]:
     """The images of folders, lists and globs, but for those of `known` paths. Raises `SourceError`."""
-    seen = {os.path.realpath(path) for path in known}
-    found: List[str] = []
-    for each in wanted:
+    known_files = {os.path.realpath(path) for path in known}
+    added: List[str] = []
+    for each in sources:
         if Path(each).exists():
             files = list(list_images(Path(each)).files)
         else:
@@ -89,10 +89,10 @@ def unlabelled_images(wanted: Sequence[str], known: Sequence[str]) -> List[str]:
         if not files:
             raise SourceError(f"--unlabelled {each}: no image is there; it takes a folder, a list (.txt) or a glob")
         for file in files:
-            if os.path.realpath(file) not in seen:
-                seen.add(os.path.realpath(file))
-                found.append(file)
-    return found
+            if os.path.realpath(file) not in known_files:
+                known_files.add(os.path.realpath(file))
+                added.append(file)
+    return added
 
 
 def widen(learn: Data, judge: Data, classes: Sequence[str], models: Sequence[Model]) -> Tuple[Data, Data, List[int]]:
@@ -145,11 +145,11 @@ def teach(
     for model in models:
         ids = class_map(model, learn)
         knows |= set(ids[ids >= 0].tolist())
-        asked = [row.path for row in (*(rows if lacking else ()), *fresh)]
-        found = look(model, asked, floor / 3, folder, stop)
+        paths = [row.path for row in (*(rows if lacking else ()), *fresh)]
+        sightings = look(model, paths, floor / 3, folder, stop)
         only = np.array([i if i in lacking else -1 for i in ids])
-        rows = [_taught(row, found.get(row.path), only, floor, counts) for row in rows]
-        fresh = [_taught(row, found[row.path], ids, floor, counts) for row in fresh if row.path in found]
+        rows = [_taught(row, sightings.get(row.path), only, floor, counts) for row in rows]
+        fresh = [_taught(row, sightings[row.path], ids, floor, counts) for row in fresh if row.path in sightings]
     _warn(learn, knows, lacking, bool(fresh))
     LOG.info("teachers label %d boxes, and %d that they are not sure of are ignored", *counts)
     return replace(learn, images=(*rows, *fresh))
@@ -174,16 +174,18 @@ def _warn(data: Data, knows: Set[int], lacking: Sequence[int], fresh: bool) -> N
         LOG.warning("no teacher knows %s: unlabelled images count as holding none", ", ".join(unknown))
 
 
-def _taught(row: LabelledImage, seen: Optional[Sighting], ids: Array, floor: float, counts: List[int]) -> LabelledImage:
+def _taught(
+    row: LabelledImage, sighting: Optional[Sighting], ids: Array, floor: float, counts: List[int]
+) -> LabelledImage:
     """An image with a teacher's boxes beside its own; `ids` are the data's classes by the teacher's, -1 for none."""
-    if seen is None:
+    if sighting is None:
         return row
-    classes = ids[seen.class_ids]
-    own = row.with_size(seen.hw)
-    new = (classes >= 0) & ~_is_labelled(own.boxes, seen.xyxy, classes)
+    classes = ids[sighting.class_ids]
+    own = row.with_size(sighting.hw)
+    new = (classes >= 0) & ~_is_labelled(own.boxes, sighting.xyxy, classes)
     if not new.any():
         return row
-    xyxy, scores = seen.xyxy[new], seen.scores[new]
+    xyxy, scores = sighting.xyxy[new], sighting.scores[new]
     sure = scores >= floor
     counts[0] += int(sure.sum())
     counts[1] += int((~sure).sum())

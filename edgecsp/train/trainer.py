@@ -23,7 +23,7 @@ CLIP = 10.0  # the largest norm of a step's gradient
 MOST_SKIPPED = 10  # steps in a row whose loss is no number, after which a run has diverged
 
 
-def use_kept_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory: a step that maps and faults in every tensor anew takes 1.6 times as long."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -157,8 +157,8 @@ class Trainer:
 
     def is_finite(self) -> bool:
         """Whether the network and its average are numbers throughout."""
-        held = (*self.network.state_dict().values(), *self.average.state_dict().values())
-        return all(bool(torch.isfinite(value).all()) for value in held if value.is_floating_point())
+        tensors = (*self.network.state_dict().values(), *self.average.state_dict().values())
+        return all(bool(torch.isfinite(value).all()) for value in tensors if value.is_floating_point())
 
     def rate(self) -> float:
         """The learning rate of the next step: a linear warm-up, then half a cosine down to a hundredth."""

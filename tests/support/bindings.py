@@ -80,14 +80,14 @@ def look(folder: Path, libraries: Path) -> Surface:
     out = folder / "surface.json"
     env = {**os.environ, "LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": str(folder)}
     subprocess.run([sys.executable, "-c", _LOOK, str(out)], check=True, env=env, timeout=120)
-    found: Surface = json.loads(out.read_text())
-    return found
+    surface: Surface = json.loads(out.read_text())
+    return surface
 
 
 def table() -> Dict[str, Surface]:
     """What was seen of each version, of the names that the adapter mentions; for 8.2, and for pycuda, what was read."""
-    seen: Dict[str, Surface] = json.loads(TABLE.read_text())["names"]
-    return seen
+    names: Dict[str, Surface] = json.loads(TABLE.read_text())["names"]
+    return names
 
 
 def has(surface: Surface) -> Callable[[Name], bool]:
@@ -111,10 +111,10 @@ def walked(surface: Surface) -> Walk:
 
 def mentioned(surface: Surface) -> Surface:
     """A version's names, of those that the adapter mentions for any version."""
-    names = {name for seen in table().values() for walk in [walked(seen)] for name in walk.needed | walk.probed}
-    kept: Surface = {}
+    names = {name for known in table().values() for walk in [walked(known)] for name in walk.needed | walk.probed}
+    used: Surface = {}
     for kind, attribute in sorted(names):
         root, _, cls = kind.partition(".")
         if root == "trt" and has(surface)((kind, attribute)) and not attribute.startswith("__"):
-            kept.setdefault(cls, []).append(attribute)
-    return kept
+            used.setdefault(cls, []).append(attribute)
+    return used

@@ -87,13 +87,13 @@ def planted(
     arithmetic: bool = True,
     exp: bool = False,
     half: bool = False,
-    shown: Optional[Dict[str, Sequence[Any]]] = None,
+    declared: Optional[Dict[str, Sequence[Any]]] = None,
     **saved: Any,
 ) -> bytes:
     """A graph that gives these arrays whatever the picture; as the last row of a raw one it gives 0.
 
     `arithmetic`: behind a convolution the values are computed (as decoded heads are); else they are laid out only.
-    `shown`: the shapes that the file says, when not the true ones.
+    `declared`: the shapes that the file says, when not the true ones.
     """
     g = Graph()
     dtype = np.float16 if half else np.float32
@@ -113,7 +113,7 @@ def planted(
             g.node("Transpose", g.node("Concat", rest, last, axis=2), out=name, perm=[0, 2, 1])
     dims: Dict[str, Sequence[Any]] = {name: values.shape for name, values in outputs.items()}
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
-    return g.save(shown or dims, dtype=kind, **saved)
+    return g.save(declared or dims, dtype=kind, **saved)
 
 
 def finder(family: str, hw: Tuple[int, int], **saved: Any) -> bytes:
@@ -167,10 +167,10 @@ def external(data: bytes, location: str) -> Tuple[bytes, bytes]:
     """The same file with its largest constant kept in another one: (file, other file)."""
     proto = onnx.load_model(io.BytesIO(data))
     tensor = max(proto.graph.initializer, key=lambda t: len(t.raw_data))
-    kept = tensor.raw_data
+    content = tensor.raw_data
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", str(len(kept)))):
+    for key, value in (("location", location), ("offset", "0"), ("length", str(len(content)))):
         entry = tensor.external_data.add()
         entry.key, entry.value = key, value
-    return proto.SerializeToString(), kept
+    return proto.SerializeToString(), content

@@ -20,17 +20,17 @@ Take = Callable[[str, Tuple[int, ...]], np.ndarray]
 
 def sections_of(text: str) -> List[Tuple[str, Options]]:
     """A cfg text as darknet's read_cfg sees it; the first of two equal keys counts."""
-    found: List[Tuple[str, Options]] = []
+    sections: List[Tuple[str, Options]] = []
     for line in text.splitlines():
         line = "".join(line.split())
         if not line or line[0] in "#;":
             continue
         if line[0] == "[":
-            found.append((line[1:-1], {}))
+            sections.append((line[1:-1], {}))
         else:
             key, value = line.split("=", 1)
-            found[-1][1].setdefault(key, value)
-    return found
+            sections[-1][1].setdefault(key, value)
+    return sections
 
 
 def file_weights(data: bytes) -> Take:
@@ -332,14 +332,14 @@ def nms(
 ) -> List[int]:
     """Greedy: take the best that is left (the earlier of two equals), drop what overlaps it too much, again."""
     left = list(range(len(scores)))
-    kept: List[int] = []
+    remaining: List[int] = []
     while left:
         best = max(left, key=lambda i: (scores[i], -i))
-        kept.append(best)
+        remaining.append(best)
         left = [
             i
             for i in left
             if i != best
             and not (ids[i] == ids[best] and overlap(boxes[best], boxes[i], beta, (input_hw[1], input_hw[0])) > iou)
         ]
-    return kept[:limit]
+    return remaining[:limit]

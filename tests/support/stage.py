@@ -49,14 +49,14 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Play]:
 
     def begin(version: str, fails: str = "", chip: str = "8.6") -> Stage:
         forget()
-        said = {
+        options = {
             "EDGECSP_DOUBLE": version,
             "EDGECSP_DOUBLE_FAILS": fails,
             "EDGECSP_DOUBLE_CHIP": chip,
             "EDGECSP_DOUBLE_LOG": str(tmp_path / "steps"),
             "EDGECSP_HOME": str(tmp_path / "home"),
         }
-        for name, value in said.items():
+        for name, value in options.items():
             monkeypatch.setenv(name, value)
         return Stage(tmp_path / "steps", tmp_path / "home")
 

@@ -82,17 +82,17 @@ def test_a_wrong_label_stops_with_its_file_and_line(kind: str, part: str, tmp_pa
         for old in (root / "labels/val").glob("1.*"):
             old.unlink()
         file.rename(root / "labels/val" / file.name)
-    with pytest.raises(SourceError, match=spoiled.FATAL[kind].said.replace("labels/train", "labels/.*")):
+    with pytest.raises(SourceError, match=spoiled.FATAL[kind].message.replace("labels/train", "labels/.*")):
         train(MODEL, root, settings=QUICK, weights="none", out=tmp_path / "run", workers=0)
     assert not (tmp_path / "run").exists()
 
 
 def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
     made = {
-        "turned.jpg": media.jpeg(spoiled.picture(0), 6),
-        "deep.png": cv2.imencode(".png", spoiled.picture(1).astype(np.uint16) * 200)[1].tobytes(),
-        "cut.jpg": media.jpeg(spoiled.picture(2))[:-2],
-        "alpha.png": cv2.imencode(".png", np.dstack((spoiled.picture(3), spoiled.GREY)))[1].tobytes(),
+        "turned.jpg": media.jpeg(spoiled.synthetic_image(0), 6),
+        "deep.png": cv2.imencode(".png", spoiled.synthetic_image(1).astype(np.uint16) * 200)[1].tobytes(),
+        "cut.jpg": media.jpeg(spoiled.synthetic_image(2))[:-2],
+        "alpha.png": cv2.imencode(".png", np.dstack((spoiled.synthetic_image(3), spoiled.GREY)))[1].tobytes(),
     }
     for name, data in made.items():
         (tmp_path / name).write_bytes(data)
@@ -112,7 +112,7 @@ def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
 
 
 def test_difficult_and_flat_boxes_are_not_learned(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), spoiled.picture(0))
+    cv2.imwrite(str(tmp_path / "a.png"), spoiled.synthetic_image(0))
     rows = [(0, 8, 8, 16, 16), (0, 8, 8, 0, 16), (0, 200, 8, 5, 5), (0, 90, 8, 40, 16), (0, 4, 4, 8, 8)]
     boxes = accuracy.Boxes.from_rows(rows)
     boxes.crowd[4] = True

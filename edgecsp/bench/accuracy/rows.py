@@ -91,13 +91,13 @@ def list_cases(
             raise UnknownName("precision", name, backends.PRECISIONS)
     cases = []
     for model in models:
-        for wanted in precisions or (precision.detect_precision(model),):
+        for requested in precisions or (precision.detect_precision(model),):
             for name in _resolve_engines(engines, device):
-                engine, place, _ = backends.choose(name, device, wanted)
+                engine, place, _ = backends.choose(name, device, requested)
                 if not backends.is_real(engine):
                     raise UsageError(f"engine {engine} is a dummy and finds nothing; use another")
                 backends.require(engine, place)
-                cases.append(EngineOption(model, engine, place, wanted))
+                cases.append(EngineOption(model, engine, place, requested))
     return [case for i, case in enumerate(cases) if case not in cases[:i]]
 
 

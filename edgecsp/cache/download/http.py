@@ -123,8 +123,10 @@ def _check_scheme(url: str, whence: str = "") -> None:
 def _status_error(url: str, error: urllib.error.HTTPError) -> Exception:
     detail = "".join(c for c in f"{error.code} {error.reason}"[:80] if c.isprintable()).strip()
     if error.code in (408, 425, 429) or error.code >= 500:
-        asked = error.headers.get("Retry-After") or ""
-        return DownloadCut(f"the server answered {detail}", float(asked) if re.fullmatch(r"\d{1,6}", asked) else 0.0)
+        retry_after = error.headers.get("Retry-After") or ""
+        return DownloadCut(
+            f"the server answered {detail}", float(retry_after) if re.fullmatch(r"\d{1,6}", retry_after) else 0.0
+        )
     if error.code in (404, 410):
         return SourceError(f"there is no file at {url} any more (the server answered {detail})")
     if 300 <= error.code < 400:

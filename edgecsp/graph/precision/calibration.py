@@ -206,8 +206,8 @@ class _Histogram:
         """Lowest and highest value to represent."""
         limit = math.inf
         if method == "percentile":
-            wanted = self.counts.sum() * (PERCENTILE / 100)
-            limit = (int(np.searchsorted(self.counts.cumsum(), wanted)) + 1) * self.top / BINS
+            target = self.counts.sum() * (PERCENTILE / 100)
+            limit = (int(np.searchsorted(self.counts.cumsum(), target)) + 1) * self.top / BINS
         elif method == "entropy":
             limit = _least_loss(self.counts) * self.top / BINS
         return max(self.low, -limit), min(self.high, limit)
