@@ -9,7 +9,7 @@ machines of their own). Meanwhile, at a steady rate and from the same address:
     pause      the longest that `/v2/health/live` took, each time on a new connection and without the token
     memory     the highest resident set, beyond that before the attack
     refused    of one small image after the other those not answered with 200, by the header's token and by a form's
-    stream     frames a second over those of the undisturbed time
+    stream     frames per second over those of the undisturbed time
 
 In brackets is the pause of the undisturbed time: it is what other programs on the machine add. An attack that is over
 one of the bounds (100 ms, 64 MiB, 0, 0.9) is tried again; the exit status is 1 when it is over in all rounds. Linux.

@@ -158,7 +158,7 @@ def index(frames: int) -> None:
 # -- what follows ---------------------------------------------------------------------------------------------------
 
 # What is not measured here; the table says so.
-HOURS, RATE = 40_000, 30  # of the archive, frames a second
+HOURS, RATE = 40_000, 30  # of the archive, frames per second
 CAMERA = 500_000 / RATE  # bytes of a frame: 4 Mbit/s
 SOURCE = 1.25e9  # bytes a second: a link of 10 Gbit/s
 REQUEST_S = 0.02  # until a store has answered
@@ -199,7 +199,7 @@ def project(figures: Path, nodes: int, cores: int) -> None:
     fps, frames = nodes * cores / frame_s, HOURS * 3600 * RATE
     parts = frames / job.SEGMENT
     print(
-        f"{nodes} nodes of {cores} cores at {1 / frame_s:.0f} frames a second and core: {fps:,.0f} frames a second. "
+        f"{nodes} nodes of {cores} cores at {1 / frame_s:.0f} frames per second and core: {fps:,.0f} in all. "
         f"{HOURS:,} hours of video are {parts / 1e6:.1f} million parts, done in {frames / fps / 3600:.1f} hours.\n"
     )
     print("| what there is one of | measured | asked | has | share |\n|---|---|---|---|---|")

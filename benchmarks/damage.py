@@ -1,12 +1,12 @@
-"""Which damage to videos is told: films of every codec and container that this FFmpeg writes, cut, holed and flipped.
+"""Which damage to videos is told: videos of every codec and container that this FFmpeg writes, cut, holed and flipped.
 
     python -m benchmarks.damage [--only hevc,webm] [--json]
 
-Each film is made (60 frames), damaged in three ways and read as `edgecsp run` reads it: cut after 55 % of its bytes;
+Each video is made (60 frames), damaged in three ways and read as `edgecsp run` reads it: cut after 55 % of its bytes;
 a hole of zeros from 45 to 55 %; bytes flipped in every third packet. Damage is seen in the pixels: a damaged frame is
-like no frame of the undamaged film. The columns: codec, container, damage, frames damaged, frames lost, what edgecsp
+like no frame of the undamaged video. The columns: codec, container, damage, frames damaged, frames lost, what edgecsp
 tells. Exit code 1: a row where frames are damaged or lost and nothing is told, other than those that docs/damage.md
-names, or an undamaged film of which something is told.
+names, or an undamaged video of which something is told.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgecsp.media import sources
 FRAMES = 60
 LAVC = av.library_versions["libavcodec"][0]
 RATE = 25
-LIKE_DB = 30.0  # frames of the film differ by 20 dB more
+LIKE_DB = 30.0  # frames of the video differ by 20 dB more
 KINDS = ("whole", "cut", "hole", "flipped")
 
 # Containers by extension, with what their muxer wants; an index in front, or a cut mp4 would be refused as a whole.
@@ -83,7 +83,7 @@ SILENT: Tuple[Tuple[str, str, str], ...] = (
 
 @dataclass
 class Row:
-    """One film: how many of its frames are damaged and lost, and what is told of it."""
+    """One video: how many of its frames are damaged and lost, and what is told of it."""
 
     codec: str
     container: str
@@ -129,7 +129,7 @@ def main() -> int:
             count += 1
             wrong += row.is_wrong
             print(json.dumps(row.to_dict()) if args.json else format_row(row), flush=True)
-    print(f"{count} films, {wrong} wrong", file=sys.stderr)
+    print(f"{count} videos, {wrong} wrong", file=sys.stderr)
     return int(wrong > 0 or not count)
 
 
@@ -186,13 +186,13 @@ def encoders() -> List[str]:
 
 
 def scene(index: int, width: int, height: int) -> Any:
-    """A frame that is like no other of the film."""
+    """A frame that is like no other of the video."""
     blocks = np.random.default_rng(5).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     return np.ascontiguousarray(np.roll(blocks.repeat(8, 0).repeat(8, 1), index * 3, 1))
 
 
 def write(path: Path, codec: str, flip: bool = False) -> bool:
-    """A film; whether this FFmpeg can. With `flip`, five bytes of every third packet are inverted."""
+    """A video; whether this FFmpeg can. With `flip`, five bytes of every third packet are inverted."""
     wants, rng = WANTS.get(codec, {}), random.Random(1)
     width, height = wants.get("size", (176, 144))
     try:
@@ -245,7 +245,7 @@ def flipped(path: Path) -> bytes:
 
 
 def read(path: Path) -> Tuple[Optional[List[Any]], Dict[str, int]]:
-    """A film's frames, small, and what edgecsp tells of it; None where it says that it cannot be read."""
+    """A video's frames, small, and what edgecsp tells of it; None where it says that it cannot be read."""
     source = sources.Video(str(path))
     try:
         frames = [frame.image[::4, ::4].astype(np.float32) for frame in source]

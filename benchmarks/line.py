@@ -2,7 +2,7 @@
 
     python -m benchmarks.line [--engine NAME] [--threads 2] [--rounds 120] [--before FOLDER] [--json FILE]
 
-The model in the box, and YOLOv3-tiny and YOLO-Fastest when their weights are among the test data. The three steps
+The bundled model, and YOLOv3-tiny and YOLO-Fastest when their weights are among the test data. The three steps
 alternate, so that each finds the caches as the others leave them; each figure is the median of CPU time, which other
 programs disturb less than they do the clock. The CPU time of `infer` is all threads'. Before and after it there is
 one thread alone, whose time is taken: an engine's threads spin for a while after they are done, and OpenCV is told to

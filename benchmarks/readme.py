@@ -36,7 +36,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
 
 
 def bench(report: Dict[str, Any]) -> str:
-    """A row a model, a column an engine and precision: frames a second, and how many times YOLOv3-tiny's that is."""
+    """A row a model, a column an engine and precision: frames per second, and how many times YOLOv3-tiny's that is."""
     rows, machine, settings = report["rows"], report["machine"], report["settings"]
     ways = list(dict.fromkeys((row["engine"], row["precision"]) for row in rows))
     papers = next((row["paper"]["on"] for row in rows if row["paper"] and "Xeon" not in str(row["paper"]["on"])), None)

@@ -13,7 +13,7 @@ threads', from the kernel), which does not depend on who else computes: on a mac
 would be the second. The slowest hundredth of the answers is held against what the queue makes of it: one caller's
 latency, times callers a place in the engine.
 
-`--viewers 10` measures another thing: a film is watched (`codes.mp4`, at its own rate), and one and so many look at
+`--viewers 10` measures another thing: a video is watched (`codes.mp4`, at its own rate), and one and so many look at
 its MJPEG and ask for the page's state once a second; CPU of the server with all of them over that with one.
 """
 
@@ -95,8 +95,8 @@ def _load(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def _answer(detector: pipeline.Detector, data: bytes) -> bytes:
-    image = decode(data, "picture").image
-    return json.dumps(to_dict(Frame(image, Stream("picture")), detector(image)), allow_nan=False).encode()
+    image = decode(data, "image").image
+    return json.dumps(to_dict(Frame(image, Stream("image")), detector(image)), allow_nan=False).encode()
 
 
 def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, seconds: float) -> Dict[str, float]:
@@ -106,7 +106,7 @@ def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, se
 
     def work(mine: int) -> None:
         while time.monotonic() < end:
-            detector(decode(taken[(counts[mine] + mine) % len(taken)], "picture").image)
+            detector(decode(taken[(counts[mine] + mine) % len(taken)], "image").image)
             counts[mine] += 1
 
     workers = [threading.Thread(target=work, args=(at,)) for at in range(threads)]

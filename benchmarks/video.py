@@ -5,7 +5,7 @@
 First, what a frame costs: CPU milliseconds of each stage, alone on one thread. Then, in turns: `run` with its threads,
 and the straight line in as many processes at once as there are cores, one thread each, which never wait for each other
 and so keep all cores busy. Both compete alike with whatever else the machine does, so their ratio holds on a busy
-machine too; the frames a second do not. `--out` draws and encodes as well.
+machine too; the frames per second do not. `--out` draws and encodes as well.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _annotate(writer: Mp4, frame: Any, result: Any) -> Any:
 
 
 def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tuple[float, float, List[Any]]:
-    """`run` on some videos -> frames a second, CPU seconds a frame, and the source of each frame as it was written."""
+    """`run` on some videos -> frames per second, CPU seconds a frame, and the source of each frame as written."""
     opened = sources.open_all([str(path) for path in paths])
     summary, order = pipeline.RunSummary(), []
     with _detector(args, at_once=scheduler.choose_concurrency(opened)) as detector:
@@ -140,7 +140,7 @@ class _Crowd:
         ]
 
     def fps(self) -> float:
-        """Frames a second of all of them together; of each, from its own start to its end."""
+        """Frames per second of all of them together; of each, from its own start to its end."""
         for process in self._all:
             assert process.stdin is not None
             process.stdin.write("go\n")
@@ -155,7 +155,7 @@ class _Crowd:
 
 
 def _serve(args: argparse.Namespace) -> None:
-    """Wait for a line, run the straight line once, print its frames a second; again, until there are no more."""
+    """Wait for a line, run the straight line once, print its frames per second; again, until there are no more."""
     import cv2
 
     cv2.setNumThreads(1)

@@ -4,7 +4,7 @@
     python -m calib.shards DIR                   write a labelled data set of scenes, in parallel
     edgecsp train cspdensenetb-ref-prn --data DIR/data.yaml ...    train on it (calib/README.md has the whole recipe)
 
-`scenes` and `shards` need numpy, opencv-python and zxing-cpp alone; scikit-image, when there, lends its pictures.
+`scenes` and `shards` need numpy, opencv-python and zxing-cpp alone; scikit-image, when there, lends its images.
 """
 
 CLASSES = ("qr", "datamatrix", "aztec", "pdf417", "barcode", "marker")

@@ -43,7 +43,7 @@ def parts(network: Network) -> Iterator[Tuple[str, np.ndarray]]:
 
 
 def furthest(model: Model, network: Network, images: np.ndarray) -> float:
-    """The largest difference of any raw value between ONNX and torch, over pictures (N, 3, s, s) float32."""
+    """The largest difference of any raw value between ONNX and torch, over images (N, 3, s, s) float32."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.onnx, providers=["CPUExecutionProvider"])

@@ -1,8 +1,8 @@
 """How good a model for codes is on scenes that training never saw: `python -m calib.test [MODEL] [--lookalikes]`.
 
-The scenes are pictures of 640 px with their own aspect ratios, and go through edgecsp as a user's would. AP is
+The scenes are images of 640 px with their own aspect ratios, and go through edgecsp as a user's would. AP is
 COCO's; recall and false alarms are at the score that `edgecsp run` keeps. `--lookalikes` takes scenes of Data Matrix
-and of what is mistaken for codes, and says what Data Matrix was taken for. `--save FOLDER` also writes the pictures
+and of what is mistaken for codes, and says what Data Matrix was taken for. `--save FOLDER` also writes the images
 and instances.json for other tools.
 
 A symbol too small or too faint to tell what it is counts neither way (COCO's iscrowd, VOC's "difficult"): the training
@@ -33,7 +33,7 @@ from . import CLASSES, LOOKALIKE_SEEDS, TEST_SEEDS
 from .scenes import scene
 
 SIDE, LOW, CONF, SAME = 640, 0.001, 0.25, 0.5
-SHORTEST, FAINTEST = 0.025, 12.0  # of the picture's longer side; grey levels (RMS)
+SHORTEST, FAINTEST = 0.025, 12.0  # of the image's longer side; grey levels (RMS)
 RECALL = 0.91  # at which false alarms of different models are compared
 MATRIX = CLASSES.index("datamatrix")
 
@@ -81,7 +81,7 @@ def measure(
 
 
 def figures(predictions: accuracy.Predictions) -> Dict[str, Any]:
-    """AP, AP50 and recall over legible symbols, false alarms in empty pictures, AP50 over all symbols.
+    """AP, AP50 and recall over legible symbols, false alarms in empty images, AP50 over all symbols.
 
     `false_alarms_at_recall` is at the highest score that finds `RECALL` of the symbols, None where no score does.
     `datamatrix` says what legible Data Matrix symbols were taken for, in shares.
@@ -114,7 +114,7 @@ def _hit_scores(predictions: accuracy.Predictions) -> np.ndarray:
 
 
 def false_alarms(predictions: accuracy.Predictions, conf: float) -> float:
-    """Detections of a score of `conf` or more, a picture without any symbol."""
+    """Detections of a score of `conf` or more, an image without any symbol."""
     empty = [
         detections for image, detections in zip(predictions.images, predictions.detections) if not len(image.boxes)
     ]
@@ -135,7 +135,7 @@ def taken_for(predictions: accuracy.Predictions, class_id: int) -> Dict[str, flo
 
 
 def coco(predictions: accuracy.Predictions) -> Dict[str, Any]:
-    """COCO's annotations; picture i is called `i`.png in five digits."""
+    """COCO's annotations; image i is called `i`.png in five digits."""
     rows: List[Dict[str, Any]] = []
     for image in predictions.images:
         boxes = image.boxes
@@ -191,7 +191,7 @@ def main() -> None:
     p.add_argument("--lookalikes", action="store_true", help="scenes of Data Matrix and of what is mistaken for codes")
     p.add_argument("--engine", default="ort")
     p.add_argument("--imgsz", type=int)
-    p.add_argument("--save", type=Path, metavar="FOLDER", help="also write the pictures and their annotations")
+    p.add_argument("--save", type=Path, metavar="FOLDER", help="also write the images and their annotations")
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
     if a.save:

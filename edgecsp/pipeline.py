@@ -88,7 +88,7 @@ class Detector:
         return self.finish(self.infer(batch), geometry, settings)  # type: ignore[return-value]
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
-        """Picture -> network input, as the session takes it (`preprocess.pixels` or `prepare`), and the way back."""
+        """Image -> network input, as the session takes it (`preprocess.pixels` or `prepare`), and the way back."""
         return self._prepare(image, self.model.input)
 
     def infer(self, batch: Array) -> List[Array]:

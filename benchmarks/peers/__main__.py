@@ -1,15 +1,15 @@
-"""edgecsp beside other people's ways from a picture to its boxes: `make bench-peers`, or
+"""edgecsp beside other people's ways from an image to its boxes: `make bench-peers`, or
 
     python -m benchmarks.peers [--models NAME,NAME] [--threads N] [--rounds 20] [--seconds 0.5] [--json FILE]
     python -m benchmarks.peers --model-only     edgecsp bench's worker beside benchmark_app and plain onnxruntime
 
-The same file and the same eight pictures of 1280x720 for all, in fp32 where a row says nothing else, score 0.25, NMS
+The same file and the same eight images of 1280x720 for all, in fp32 where a row says nothing else, score 0.25, NMS
 0.45. Each peer is a process of its own, all are open at once, rounds go from one to the next, and no process has more
 CPUs than threads. "same" is the share of boxes that edgecsp on onnxruntime finds, too (same class, IoU 0.9, score
 within 0.02). "times" is how many times as long as edgecsp's first engine a peer takes: the median of the rounds'
 ratios, by the clock and in CPU time. darknet resizes in its own way, which moves its scores.
 
-`codes` is the model in the box; darknet and OpenCV 4 get it as darknet's files (`darknet.writing`), and its images are
+`codes` is the bundled model; darknet and OpenCV 4 get it as darknet's files (`darknet.writing`), and its images are
 frames of codes.mp4. A peer that reads no darknet network gets a YOLOv8n, of the size whose BFLOPs are nearest, which is
 made to find as many boxes; its row says so.
 
@@ -38,7 +38,7 @@ JUDGE = "edgecsp ort"  # whose boxes the others are held against
 
 
 def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float) -> List[Dict[str, Any]]:
-    """Every peer's rows: milliseconds of each call, CPU milliseconds of each round, boxes of each picture."""
+    """Every peer's rows: milliseconds of each call, CPU milliseconds of each round, boxes of each image."""
     rows: List[Dict[str, Any]] = []
     with opened(able, subject) as running:
         for process in running:
@@ -112,7 +112,7 @@ def agreement(some: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]]) ->
 
 
 def _clipped(images: Sequence[Sequence[Any]]) -> List[List[Any]]:
-    """Boxes within the picture: some leave that to whoever draws them."""
+    """Boxes within the image: some leave that to whoever draws them."""
     ends = HW[::-1] * 2
     return [[[*box[:2], *(min(max(v, 0), end) for v, end in zip(box[2:], ends))] for box in boxes] for boxes in images]
 

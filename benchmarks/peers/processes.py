@@ -22,7 +22,7 @@ DARKNET = Path("/usr/lib/darknet/libdarknet.so")
 
 @dataclass(frozen=True)
 class Peer:
-    """A way from a picture to its boxes. `lacks` says why it cannot run here; "" when it can."""
+    """A way from an image to its boxes. `lacks` says why it cannot run here; "" when it can."""
 
     name: str
     python: str

@@ -1,8 +1,8 @@
 """The loop that every peer's script shares. It imports the standard library alone, for it runs in all of them.
 
-A script is started with one argument, a JSON object: {"files": {...}, "pictures": FILE.npy, "threads", "conf", "iou"}.
-It answers {"ready": ..., "boxes": [...]}, then each line "N" on stdin with N timed calls over the pictures in turn:
-{"ms": [...], "cpu_ms": mean CPU milliseconds of this process a call}. A picture is (720, 1280, 3) uint8 BGR.
+A script is started with one argument, a JSON object: {"files": {...}, "images": FILE.npy, "threads", "conf", "iou"}.
+It answers {"ready": ..., "boxes": [...]}, then each line "N" on stdin with N timed calls over the images in turn:
+{"ms": [...], "cpu_ms": mean CPU milliseconds of this process a call}. An image is (720, 1280, 3) uint8 BGR.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-Box = Tuple[int, float, float, float, float, float]  # class, score, x1, y1, x2, y2 in the picture's pixels
+Box = Tuple[int, float, float, float, float, float]  # class, score, x1, y1, x2, y2 in the image's pixels
 
 
 def read_request() -> Dict[str, Any]:

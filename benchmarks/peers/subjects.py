@@ -1,4 +1,4 @@
-"""What edgecsp and its peers are timed with: models, each in the files that everybody reads, and eight pictures.
+"""What edgecsp and its peers are timed with: models, each in the files that everybody reads, and eight images.
 
 Peers that read no darknet network get a YOLOv8n of as many BFLOPs in its place (`yolov8n`).
 """
@@ -53,8 +53,8 @@ class Subject:
 
 
 def frames(folder: Path, name: str = "") -> Path:
-    """The pictures, as cameras give them: a file of (8, 720, 1280, 3) uint8 BGR; for codes such with codes."""
-    target = folder / f"pictures{'-codes' if name == 'codes' else ''}.npy"
+    """The images, as cameras give them: a file of (8, 720, 1280, 3) uint8 BGR; for codes such with codes."""
+    target = folder / f"images{'-codes' if name == 'codes' else ''}.npy"
     if not target.is_file():
         images = (
             _codes_shown() if name == "codes" else (cv2.imread(str(path)) for path in (image_paths() * COUNT)[:COUNT])
@@ -64,7 +64,7 @@ def frames(folder: Path, name: str = "") -> Path:
 
 
 def _codes_shown() -> List[Array]:
-    """Some frames of the film, as far apart as they can be."""
+    """Some frames of the video, as far apart as they can be."""
     with av.open(str(DEMO_VIDEO)) as container:
         every = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
     return [every[i] for i in np.linspace(0, len(every) - 1, COUNT).astype(int)]
@@ -100,7 +100,7 @@ def _subject(
     images: Path,
     **more: Any,
 ) -> Subject:
-    request = {**more, "files": files, "hw": list(hw), "bflops": bflops, "pictures": str(images), "kind": kind}
+    request = {**more, "files": files, "hw": list(hw), "bflops": bflops, "images": str(images), "kind": kind}
     return Subject(name, kind, f"{hw[1]}x{hw[0]}, {bflops:.2f} BFLOPs, {weights} weights", request)
 
 
@@ -130,7 +130,7 @@ def _darknet(name: str, folder: Path, alone: bool) -> Subject:
 
 
 def _codes(name: str, folder: Path, alone: bool) -> Subject:
-    """The model in the box, and the same as darknet's files; its int8 ranges are those of `calib`."""
+    """The bundled model, and the same as darknet's files; its int8 ranges are those of `calib`."""
     entry, model = zoo.get(name), store.resolve(name)
     cfg, weights = folder / f"{name}.cfg", folder / f"{name}.weights"
     assert entry.bundled is not None
@@ -145,7 +145,7 @@ def _codes(name: str, folder: Path, alone: bool) -> Subject:
 def _onnx(
     model: Model, folder: Path, name: str, ranges: Union[precision.Ranges, Iterator[Array], None]
 ) -> Dict[str, str]:
-    """A model's file in fp32 and, with its ranges or pictures enough to measure them on, in int8."""
+    """A model's file in fp32 and, with its ranges or images enough to measure them on, in int8."""
     models = {"onnx": model}
     try:
         if ranges is not None:
@@ -159,7 +159,7 @@ def _onnx(
 
 
 def _count_boxes(subject: Subject, images: Path) -> int:
-    """How many boxes edgecsp finds in the pictures."""
+    """How many boxes edgecsp finds in the images."""
     with edgecsp.load(subject.request["files"]["onnx"], "ort", conf=CONF, iou=IOU) as detector:
         return sum(len(detector(image)) for image in np.load(images))
 

@@ -1,6 +1,6 @@
 """darknet itself, by way of its C interface: Debian's package of pjreddie's darknet, one thread, no SIMD of its own.
 
-It takes pictures as floats, so that turning bytes into floats is not in its time; its resize is.
+It takes images as floats, so that turning bytes into floats is not in its time; its resize is.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ lib.set_batch_network(network, 1)
 
 
 def detect(pixels: Any) -> List[Box]:
-    """A picture's boxes, stretched to the network's size: `network_predict_image` would letterbox."""
+    """An image's boxes, stretched to the network's size: `network_predict_image` would letterbox."""
     _, height, width = pixels.shape
     image = Image(width, height, 3, pixels.ctypes.data_as(POINTER(c_float)))
     rows, columns = request["hw"]
@@ -67,6 +67,6 @@ def detect(pixels: Any) -> List[Box]:
 
 
 inputs = [
-    np.ascontiguousarray(each[:, :, ::-1].transpose(2, 0, 1), np.float32) / 255 for each in np.load(request["pictures"])
+    np.ascontiguousarray(each[:, :, ::-1].transpose(2, 0, 1), np.float32) / 255 for each in np.load(request["images"])
 ]
 serve(detect, lambda result: result, inputs, "2018-09 (Debian)")

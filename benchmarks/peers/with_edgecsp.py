@@ -1,4 +1,4 @@
-"""edgecsp's own Detector, as a peer among the others: one of its engines, a picture in, its boxes out."""
+"""edgecsp's own Detector, as a peer among the others: one of its engines, an image in, its boxes out."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ def boxes(detections: Any) -> List[Box]:
     return [(c, s, *box) for c, s, box in zip(detections.class_ids, detections.scores, detections.xyxy)]
 
 
-serve(detector, boxes, np.load(request["pictures"]), edgecsp.__version__)
+serve(detector, boxes, np.load(request["images"]), edgecsp.__version__)

@@ -29,4 +29,4 @@ def boxes(result: Any) -> List[Box]:
     return [(c, s, *box) for c, s, box in zip(result.labels, result.scores, result.bboxes)]
 
 
-serve(model, boxes, np.load(request["pictures"]), openvino.__version__.split("-")[0])
+serve(model, boxes, np.load(request["images"]), openvino.__version__.split("-")[0])

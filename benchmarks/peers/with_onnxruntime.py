@@ -72,8 +72,5 @@ def boxes(rows: Rows) -> List[Box]:
 
 
 serve(
-    {"darknet": darknet, "yolov8": yolov8}[request["kind"]],
-    boxes,
-    np.load(request["pictures"]),
-    onnxruntime.__version__,
+    {"darknet": darknet, "yolov8": yolov8}[request["kind"]], boxes, np.load(request["images"]), onnxruntime.__version__
 )

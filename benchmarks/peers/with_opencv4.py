@@ -21,6 +21,6 @@ def boxes(result: tuple[object, ...]) -> list[Box]:
 serve(
     lambda image: model.detect(image, request["conf"], request["iou"]),
     boxes,
-    np.load(request["pictures"]),
+    np.load(request["images"]),
     cv2.__version__,
 )

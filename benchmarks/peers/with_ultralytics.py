@@ -1,9 +1,9 @@
 """ultralytics' predictor on an ONNX that ultralytics exported. Licensed AGPL-3.0: it stays in its own environment.
 
-    with_ultralytics.py --make FILE.onnx PICTURES.npy HEIGHT WIDTH BOXES CONF IOU      export yolov8n first
+    with_ultralytics.py --make FILE.onnx IMAGES.npy HEIGHT WIDTH BOXES CONF IOU      export yolov8n first
 
 No weights of theirs are at hand, so they are random, seeded, and the bias of the classes is moved until BOXES boxes
-are found in the pictures: what stands behind the network then has as much work as behind the one it is compared with.
+are found in the images: what stands behind the network then has as much work as behind the one it is compared with.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def make(target: str, images: Any, hw: Tuple[int, int], count: int, conf: float,
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = None  # the plain mean of what it sees
     with torch.no_grad():
-        for _ in range(2):  # the batch-norms get to know pictures, those behind others once these do
+        for _ in range(2):  # the batch-norms get to know images, those behind others once these do
             network(batch)
         network.eval()
         rows = network(batch)[0].double()
@@ -48,7 +48,7 @@ def make(target: str, images: Any, hw: Tuple[int, int], count: int, conf: float,
 
 
 def shifted(xywh: Any, logits: Any, target: int, conf: float, iou: float) -> float:
-    """What to add to every class's logit so that about `wanted` boxes stay; (P, 4, N) and (P, C, N), P pictures."""
+    """What to add to every class's logit so that about `wanted` boxes stay; (P, 4, N) and (P, C, N), P images."""
     import cv2
 
     corners = xywh.transpose(0, 2, 1).copy()
@@ -84,4 +84,4 @@ else:
         version += ", its own NMS"
     model = ultralytics.YOLO(request["files"]["onnx"], task="detect")
     how = {"conf": request["conf"], "iou": request["iou"], "imgsz": request["hw"], "verbose": False, "device": "cpu"}
-    serve(lambda frame: model.predict(frame, **how), boxes, list(np.load(request["pictures"])), version)
+    serve(lambda frame: model.predict(frame, **how), boxes, list(np.load(request["images"])), version)

@@ -1,4 +1,4 @@
-"""What is behind and around the codes: procedural surfaces, pictures that scikit-image ships, look-alikes.
+"""What is behind and around the codes: procedural surfaces, images that scikit-image ships, look-alikes.
 
 Each is made once a process, from its number alone, and then cropped, turned and coloured anew for every scene.
 """
@@ -18,7 +18,7 @@ from .dice import Dice
 from .patterns import N
 
 SURFACES, LOOKALIKES = 300, 324
-# Public domain or CC0 by scikit-image's own list; faces (lfw) and pictures of unclear terms are left out.
+# Public domain or CC0 by scikit-image's own list; faces (lfw) and images of unclear terms are left out.
 _PHOTOS = (
     "astronaut.png brick.png camera.png cell.png chelsea.png clock_motion.png coffee.png coins.png grass.png "
     "gravel.png hubble_deep_field.jpg ihc.png moon.png retina.jpg rocket.jpg text.png"
@@ -144,7 +144,7 @@ def pile(d: Dice) -> np.ndarray:
 
 
 def packaging(d: Dice) -> np.ndarray:
-    """Product packaging: bold colours, bands, big letters, a picture."""
+    """Product packaging: bold colours, bands, big letters, an image."""
     canvas = np.full((N, N, 3), d.colour(), np.uint8)
     for _ in range(d.randint(1, 6)):
         y, h = d.randint(0, N), d.randint(10, 160)
@@ -157,7 +157,7 @@ def packaging(d: Dice) -> np.ndarray:
 
 
 def photo(d: Dice) -> np.ndarray:
-    """A crop of a picture that scikit-image ships; clouds where it is not installed."""
+    """A crop of an image that scikit-image ships; clouds where it is not installed."""
     full = _photo(d.choice(PHOTOS))
     if full is None:
         return clouds(d)
@@ -198,7 +198,7 @@ def lookalike(index: int) -> np.ndarray:
 
 
 def view(d: Dice, image: np.ndarray, hw: Sequence[int]) -> np.ndarray:
-    """Some part of a bank picture, turned, mirrored and coloured, (h, w, 3) uint8."""
+    """Some part of a bank image, turned, mirrored and coloured, (h, w, 3) uint8."""
     part = int(image.shape[0] * d.uniform(0.35, 1))
     x, y = d.randint(0, image.shape[1] - part), d.randint(0, image.shape[0] - part)
     patch = cv2.resize(image[y : y + part, x : x + part], (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)

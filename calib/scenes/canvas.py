@@ -1,4 +1,4 @@
-"""A picture in the making: cards laid into it, things in front of them, and the boxes that can still be seen."""
+"""An image in the making: cards laid into it, things in front of them, and the boxes that can still be seen."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .paper import Sheet
 from .warp import Frame, Points
 
 VISIBLE, INSIDE = 0.6, 0.5  # shares of a symbol that must not be covered, and not be cut off by the border
-SMALLEST = 0.025  # of the picture's side: a symbol whose longer side is below this is no more than a smudge
-LARGEST_SHEET = 720  # px: beyond it a sheet is drawn coarser; most of it lies outside of the picture
+SMALLEST = 0.025  # of the image's side: a symbol whose longer side is below this is no more than a smudge
+LARGEST_SHEET = 720  # px: beyond it a sheet is drawn coarser; most of it lies outside of the image
 
 
 @dataclass
 class Layer:
-    """Something laid over all before it: its outline in the picture, and the symbols on it."""
+    """Something laid over all before it: its outline in the image, and the symbols on it."""
 
     outline: Points
     symbols: List[Tuple[int, Points]]
 
 
 class Scene:
-    """A picture in the making: pixels, and layers from the lowest to the topmost."""
+    """An image in the making: pixels, and layers from the lowest to the topmost."""
 
     def __init__(self, d: Dice, frame: Frame) -> None:
         self.d, self.frame = d, frame
@@ -86,7 +86,7 @@ class Scene:
         )
 
     def _blend(self, pixels: np.ndarray, alpha: np.ndarray, matrix: np.ndarray) -> None:
-        """Warp a sheet onto the picture, in the part of it that it reaches."""
+        """Warp a sheet onto the image, in the part of it that it reaches."""
         h, w = alpha.shape
         corners = warp.apply(matrix, warp.around(0, 0, w, h, 1))
         x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, self.image.shape[1::-1])
@@ -136,7 +136,7 @@ class Scene:
         self.image = cv2.blendLinear(solid, self.image, weight, 1 - weight)
 
     def boxes(self) -> Tuple[np.ndarray, np.ndarray]:
-        """Boxes (N, 4) float32 and class ids (N,) int64 of what can be seen, clipped to the picture."""
+        """Boxes (N, 4) float32 and class ids (N,) int64 of what can be seen, clipped to the image."""
         h, w = self.frame.hw
         boxes, ids = [], []
         for i, layer in enumerate(self.layers):
@@ -153,7 +153,7 @@ class Scene:
         return np.array(boxes, np.float32).reshape(-1, 4), np.array(ids, np.int64)
 
     def _visible(self, points: Points, above: List[Points]) -> bool:
-        """Whether enough of a symbol is inside the picture, and enough of that not covered."""
+        """Whether enough of a symbol is inside the image, and enough of that not covered."""
         h, w = self.frame.hw
         low = np.floor(points.min(0)) - 1
         span = np.ceil(points.max(0)) + 1 - low

@@ -1,4 +1,4 @@
-"""What is in a picture: one card, several, a scan, or no code at all."""
+"""What is in an image: one card, several, a scan, or no code at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .warp import Frame
 
 
 def one(s: Scene) -> None:
-    """One card: what a person with a phone takes a picture of. From far away to closer than fits."""
+    """One card: what a person with a phone photographs. From far away to closer than fits."""
     d = s.d
     share = d.pick([(d.uniform(0.3, 0.98), 0.56), (d.log(0.04, 0.35), 0.2), (d.uniform(0.85, 1.5), 0.24)])
     card = plates.design(d, cards.any_class(d))
@@ -30,9 +30,9 @@ def one(s: Scene) -> None:
 
 
 def _cut_out(s: Scene, card: Card) -> None:
-    """A picture that somebody cropped round the card: as wide and as high as that is.
+    """An image that somebody cropped round the card: as wide and as high as that is.
 
-    Only where the picture is stretched anyway; one that keeps its aspect ratio has its size already.
+    Only where the image is stretched anyway; one that keeps its aspect ratio has its size already.
     """
     if s.frame.hw[0] == s.frame.hw[1]:
         s.frame = Frame(s.frame.hw, min(6.0, max(0.2, card.w / card.h * s.d.log(0.7, 1.4))))
@@ -80,7 +80,7 @@ def _maxicode(d: Dice) -> Card:
 
 
 def scan(s: Scene) -> None:
-    """Renderings and scans: a symbol flat on white that all but fills the picture."""
+    """Renderings and scans: a symbol flat on white that all but fills the image."""
     d = s.d
     s.image[:] = d.choice((255, 255, d.randint(200, 255)))
     card = cards.bare(d, symbol(d, cards.any_class(d)))

@@ -1,4 +1,4 @@
-"""Scenes of what is hard: Data Matrix beside what it is taken for, and pictures full of what is no code.
+"""Scenes of what is hard: Data Matrix beside what it is taken for, and images full of what is no code.
 
 Of these scenes 29 % show one Data Matrix, 16 % several codes of which half are Data Matrix, 15 % a code amid hard
 negatives, 40 % no code. Data Matrix is drawn with few modules, as a rectangle, light on dark, at any angle more often
@@ -120,7 +120,7 @@ def _kinds(first: int) -> Sequence[Tuple[Kind, float]]:
         s.put(card, share, centre_of(d, share), _view(d, card))
 
     def without(s: Scene) -> None:
-        """No code: the bank fills the picture, or cards of it lie in it."""
+        """No code: the bank fills the image, or cards of it lie in it."""
         d = s.d
         full = d.chance(0.6)
         if full:

@@ -1,4 +1,4 @@
-"""What gets mistaken for codes: stripes, grids, text, keyboards and the like, as pictures without any code."""
+"""What gets mistaken for codes: stripes, grids, text, keyboards and the like, as images without any code."""
 
 from __future__ import annotations
 
@@ -190,12 +190,12 @@ KINDS: List[Callable[[Dice], Ink]] = [
 
 
 def render(d: Dice) -> np.ndarray:
-    """One look-alike as an (N, N, 3) uint8 picture in two colours."""
+    """One look-alike as an (N, N, 3) uint8 image in two colours."""
     return colour(d, d.choice(KINDS)(d))
 
 
 def colour(d: Dice, ink: Ink) -> np.ndarray:
-    """An ink (N, N) as an (N, N, 3) uint8 picture in two colours, now and then on its side or out of focus."""
+    """An ink (N, N) as an (N, N, 3) uint8 image in two colours, now and then on its side or out of focus."""
     if d.chance(0.3):
         ink = np.ascontiguousarray(ink.T)
     if d.chance(0.3):

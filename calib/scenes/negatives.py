@@ -1,4 +1,4 @@
-"""Hard negatives: print and things that a detector of codes fires at, as pictures without any code.
+"""Hard negatives: print and things that a detector of codes fires at, as images without any code.
 
 What `lookalikes` has in general is here by what false alarms were seen on: text, tables, tiles and windows, blinds and
 railings, boards, plots with axes, and cells without a finder pattern. The bank is in two halves, of which training
@@ -17,7 +17,7 @@ from . import lookalikes, patterns, text
 from .dice import Dice
 from .patterns import Ink, N, blank
 
-BANK = 240  # pictures of each half
+BANK = 240  # images of each half
 
 
 def form(d: Dice) -> Ink:
@@ -157,7 +157,7 @@ def cells(d: Dice) -> Ink:
 
 
 def pins(d: Dice) -> Ink:
-    """Rows of pins, holes or teeth beside a block: connectors, combs, perforated strips, film, zips."""
+    """Rows of pins, holes or teeth beside a block: connectors, combs, perforated strips, zips."""
     ink = blank()
     for _ in range(d.randint(1, 6)):
         step, n, depth = d.randint(5, 20), d.randint(6, 30), d.randint(4, 40)
@@ -180,6 +180,6 @@ KINDS: Sequence[Tuple[Callable[[Dice], Ink], float]] = (
 
 @functools.lru_cache(maxsize=None)
 def render(index: int) -> np.ndarray:
-    """Picture `index` of the bank: (N, N, 3) uint8; those from BANK on are held out."""
+    """Image `index` of the bank: (N, N, 3) uint8; those from BANK on are held out."""
     d = Dice(f"negative {index}")
     return lookalikes.colour(d, d.pick(KINDS)(d))

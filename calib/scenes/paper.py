@@ -34,7 +34,7 @@ class Sheet:
         return tuple(round(v * self.scale) for v in values)
 
     def fill(self, image: np.ndarray) -> None:
-        """The whole sheet from a picture (h, w, 3)."""
+        """The whole sheet from an image (h, w, 3)."""
         self.pixels = cv2.resize(image, self.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
 
     def rect(self, x: float, y: float, w: float, h: float, colour: Colour, line: float = 0) -> None:

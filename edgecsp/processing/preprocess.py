@@ -1,4 +1,4 @@
-"""Picture -> network input, and the geometry that takes boxes back. The only copy of either."""
+"""Image -> network input, and the geometry that takes boxes back. The only copy of either."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def _convolution(layer: Layer) -> nn.Sequential:
 
 
 class Network(nn.Module):
-    """Runs a `Net`'s layers: (N, c, h, w) pictures of any size that fits the strides -> the raw heads, in order."""
+    """Runs a `Net`'s layers: (N, c, h, w) images of any size that fits the strides -> the raw heads, in order."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()

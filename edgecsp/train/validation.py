@@ -23,8 +23,9 @@ _MOST = 300  # boxes an image: COCO counts 100 of each class
 def validate(
     network: Network, predictions: Predictions, spec: Input, device: str, progress: Progress = NO_PROGRESS
 ) -> Score:
-    """The score of `network` on the images of `found.data`; `found` is filled. Images that cannot be read are left out;
-    `progress` counts them, `BATCH` at a time.
+    """Score `network` on the images of `predictions.data`, and fill `predictions`.
+
+    Images that cannot be read are left out; `progress` counts them, `BATCH` at a time.
 
     `spec` says how an image becomes the network's input. The score is what `edgecsp val` gives for the exported
     model, as far as bfloat16 allows.
@@ -41,7 +42,7 @@ def validate(
 def detect(
     network: Network, rows: Sequence[Tuple[LabelledImage, Array]], spec: Input, device: str, predictions: Predictions
 ) -> None:
-    """Add the boxes of some images, (picture, image) each, to `found`."""
+    """Add the boxes of some images, (labelled image, pixels) each, to `predictions`."""
     if not rows:
         return
     heads = [head for _, head in network.net.heads]

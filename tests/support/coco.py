@@ -1,4 +1,4 @@
-"""AP50 of detections on the 64 COCO pictures."""
+"""AP50 of detections on the 64 COCO images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgecsp.types import Detections
 
 
 def ap50(detections: Mapping[str, Detections], data: Path) -> float:
-    """`found` by picture's file name, of a model of COCO's 80 classes in their order."""
+    """`found` by image's file name, of a model of COCO's 80 classes in their order."""
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
     predictions = accuracy.Predictions(accuracy.read(data / "data" / "coco64"))
     for image in predictions.data.images:

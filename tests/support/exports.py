@@ -1,7 +1,7 @@
 """Small ONNX files that end as other exporters' do: the layout of each family, and values we chose in it.
 
 Nothing here imports edgecsp. `planted` gives a file whose outputs are known exactly; `finder` one that looks at
-the picture and puts a box on every red cell.
+the image and puts a box on every red cell.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def planted(
     declared: Optional[Dict[str, Sequence[Any]]] = None,
     **saved: Any,
 ) -> bytes:
-    """A graph that gives these arrays whatever the picture; as the last row of a raw one it gives 0.
+    """A graph that gives these arrays whatever the image; as the last row of a raw one it gives 0.
 
     `arithmetic`: behind a convolution the values are computed (as decoded heads are); else they are laid out only.
     `declared`: the shapes that the file says, when not the true ones.
@@ -119,7 +119,7 @@ def planted(
 def finder(family: str, hw: Tuple[int, int], **saved: Any) -> bytes:
     """A network of one class that sees red: at every cell whose middle pixel is red it puts a box of 2 x 2 cells.
 
-    "yolox" as YOLOX gives it, raw, of a BGR picture of 0..255; "yolov8" decoded, of an RGB picture of 0..1.
+    "yolox" as YOLOX gives it, raw, of a BGR image of 0..255; "yolov8" decoded, of an RGB image of 0..1.
     """
     raw = family == "yolox"
     top, red, others = (255.0, 2, (0, 1)) if raw else (1.0, 0, (1, 2))
@@ -149,7 +149,7 @@ def finder(family: str, hw: Tuple[int, int], **saved: Any) -> bytes:
 
 
 def free_size(classes: int, **saved: Any) -> bytes:
-    """A YOLOv8-like graph of dynamic axes: its number of cells follows from the picture."""
+    """A YOLOv8-like graph of dynamic axes: its number of cells follows from the image."""
     g = Graph()
     levels = []
     for stride in (8, 16, 32):

@@ -1,4 +1,4 @@
-"""One small data set in every layout: three pictures, one of them empty."""
+"""One small data set in every layout: three images, one of them empty."""
 
 from __future__ import annotations
 

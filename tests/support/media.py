@@ -1,4 +1,4 @@
-"""Real pictures and videos, made on the fly and by other means than the code under test."""
+"""Real images and videos, made on the fly and by other means than the code under test."""
 
 from __future__ import annotations
 

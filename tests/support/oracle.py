@@ -125,7 +125,7 @@ def convolve(
 
 
 def pool(x: np.ndarray, size: int, stride: Tuple[int, int], padding: int, average: bool) -> np.ndarray:
-    """darknet's loops: windows start at -padding / 2, places outside the map are passed over."""
+    """darknet's loops: windows start at -padding / 2, places outside the map are skipped."""
     c, h, w = x.shape
     out_h, out_w = (h + padding - size) // stride[0] + 1, (w + padding - size) // stride[1] + 1
     out = np.zeros((c, out_h, out_w))
@@ -228,7 +228,7 @@ class Darknet:
 
 
 def darknet(cfg: str, image: np.ndarray, take: Take) -> List[np.ndarray]:
-    """Raw heads (C, H, W) of a cfg on one (C, H, W) picture; a classifier's last map when there is no [yolo]."""
+    """Raw heads (C, H, W) of a cfg on one (C, H, W) image; a classifier's last map when there is no [yolo]."""
     (_, *rest) = sections_of(cfg)
     net = Darknet(image, take)
     for kind, options in rest:

@@ -119,7 +119,7 @@ def multipart(**fields: Any) -> Tuple[bytes, Dict[str, str]]:
 
 
 class Camera:
-    """Publishes a picture and what is in it to a view, so many times a second."""
+    """Publishes an image and what is in it to a view, so many times a second."""
 
     def __init__(
         self, view: StreamState, pool: InferencePool, draw: Callable[[int], np.ndarray], fps: float = 20.0

@@ -36,7 +36,7 @@ def frame(index: int = 0, value: int = 200, hw: Any = (120, 160)) -> Frame:
 
 
 class Finds:
-    """A pool's `detect`: one box a picture, unless it is told to fail."""
+    """A pool's `detect`: one box an image, unless it is told to fail."""
 
     def __init__(self, count: int = 1) -> None:
         self.count = count
