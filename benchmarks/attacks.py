@@ -48,7 +48,7 @@ MOST_PAUSE_MS, MOST_MEMORY_MIB, MOST_REFUSED, LEAST_STREAM = 100.0, 64.0, 0, 0.9
 
 
 class Measurement(NamedTuple):
-    """What was measured in a span of time."""
+    """Figures of a span of time."""
 
     pause_ms: float
     memory_mib: float

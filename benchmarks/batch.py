@@ -99,7 +99,7 @@ def ratios(base: Sequence[float], other: Sequence[float]) -> List[float]:
 
 
 def report(ways: Dict[str, Way]) -> None:
-    """What each way takes, and how it stands to `run`."""
+    """Print what each way takes, and its ratio to `run`."""
     run = ways["run"]
     for name, way in ways.items():
         print(f"{name}")
@@ -118,14 +118,14 @@ def report(ways: Dict[str, Way]) -> None:
 
 
 def describe_break_even(ways: Dict[str, Way]) -> str:
-    """What `project` wants of it."""
+    """Describe the two costs that `project` needs."""
     cpu = {name: 1e6 * statistics.median(way.each(cpu_frame_s)) for name, way in ways.items()}
     keys = {"run": "run", "batch": "batch", "batch --ray local": "ray"}
     return dumps({"what": "overhead", **{f"{keys[name]}_cpu_us_a_frame": round(us) for name, us in cpu.items()}})
 
 
 def enough(run: Way, way: Way) -> str:
-    """From how many frames on the start no longer matters."""
+    """Describe from how many frames on the start no longer matters."""
     (s_run, f_run), (s_way, f_way) = (
         (statistics.median(each.each(start_s)), statistics.median(each.each(frame_s))) for each in (run, way)
     )

@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 
 def record(part: Dict[str, Any]) -> Dict[str, Any]:
-    """What a worker says of a part (its JSON) that went well."""
+    """The record of a part (its JSON) that went well, as a worker writes it."""
     name = part["name"]
     short = {**part, "sources": [item["source"] for item in part["items"]]}
     del short["items"]

@@ -47,7 +47,7 @@ class Threads(threading.Thread):
             self.look()
 
     def look(self) -> Dict[str, float]:
-        """What each name has taken until now."""
+        """CPU seconds of each name until now."""
         names = {thread.native_id: thread.name for thread in threading.enumerate()}
         for folder in Path("/proc/self/task").iterdir():
             try:
@@ -68,7 +68,7 @@ class Threads(threading.Thread):
 
 
 class Moment(NamedTuple):
-    """What was spent until a moment: when, after how many parts, CPU seconds by kind of process and by thread."""
+    """The cost until a moment: when, after how many parts, CPU seconds by kind of process and by thread."""
 
     at: float
     parts: int
@@ -135,7 +135,7 @@ def memory(effort: Effort) -> Dict[str, Tuple[int, int]]:
 
 
 def kind(command: str) -> str:
-    """What a process is, by its command line."""
+    """Kind of a process, by its command line."""
     for name in KINDS:
         if re.search(rf"{re.escape(name)}(\0|$| )", command):
             return name

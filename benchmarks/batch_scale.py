@@ -1,4 +1,4 @@
-"""What `edgecsp batch` asks of the machines when there are many: each cost alone, and what follows from them.
+"""Costs of `edgecsp batch` on many machines: each alone, and what follows from them.
 
 See `python -m benchmarks.batch --help` for the commands, and docs/batch-scale.md for what they said.
 """
@@ -60,7 +60,7 @@ class Instant:
             yield json.loads(json.dumps(record))
 
     def process(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
-        """As if done."""
+        """Return a record as if the part were done."""
         for part in parts:
             yield json.loads(json.dumps(record(json.loads(json.dumps(part.to_dict())))))
 
@@ -128,7 +128,7 @@ def disk(parts: int, bytes: int) -> None:
 
 
 def index(frames: int) -> None:
-    """What reading packets and decoding take, of videos as large as cameras make them."""
+    """Measure reading packets and decoding, of videos as large as cameras make them."""
     from edgecsp.batch.segment import Segment
 
     from .images import texture_video
@@ -167,7 +167,7 @@ HEAD = 16e9  # bytes of the head's memory that the driver may have
 
 
 class Row(NamedTuple):
-    """What is asked of something, and what it can do: in the same unit."""
+    """A demand and the capacity for it, in the same unit."""
 
     what: str
     measured: str
@@ -176,7 +176,7 @@ class Row(NamedTuple):
     unit: str
 
     def cells(self) -> List[str]:
-        """As the table has it."""
+        """The row as the table has it."""
         share = self.needed / self.has
         return [self.what, self.measured, f"{_figure(self.needed)} {self.unit}", _figure(self.has), f"{share:.2f}"]
 

@@ -1,4 +1,4 @@
-"""Which damage to videos is told: videos of every codec and container that this FFmpeg writes, cut, holed and flipped.
+"""Damage to videos and the warnings of it: every codec and container that this FFmpeg writes, cut, holed and flipped.
 
     python -m benchmarks.damage [--only hevc,webm] [--json]
 
@@ -83,7 +83,7 @@ SILENT: Tuple[Tuple[str, str, str], ...] = (
 
 @dataclass
 class Row:
-    """One video: how many of its frames are damaged and lost, and what is told of it."""
+    """One video: how many of its frames are damaged and lost, and the warnings of them."""
 
     codec: str
     container: str
@@ -99,7 +99,7 @@ class Row:
 
     @property
     def is_silent(self) -> bool:
-        """Whether frames suffered and nothing is told."""
+        """Whether frames suffered without a warning."""
         return bool(self.damaged or self.lost) and not self.warnings
 
     @property

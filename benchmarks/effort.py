@@ -1,4 +1,4 @@
-"""What processes take that nobody waits for: Ray's workers, found by a mark in their environment."""
+"""CPU time of processes that nobody waits for: Ray's workers, found by a mark in their environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Effort(threading.Thread):
 
     @property
     def cpu_s(self) -> float:
-        """Of all."""
+        """CPU seconds of all."""
         return sum(seconds for _, seconds in self.by_process.values())
 
     def run(self) -> None:

@@ -28,7 +28,7 @@ def image_paths() -> List[Path]:
 
 
 def video(path: Path, paths: List[Path], *, hw: tuple[int, int] = (480, 640), fps: int = 12, hold: int = 6) -> Path:
-    """Each image fills the frame for `hold` frames, slowly zoomed, as H.264."""
+    """Write a video in H.264 in which each image fills the frame for `hold` frames, slowly zoomed."""
     height, width = hw
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -49,7 +49,7 @@ def video(path: Path, paths: List[Path], *, hw: tuple[int, int] = (480, 640), fp
 
 
 def texture_video(path: Path, frames: int, seed: int, hw: Tuple[int, int] = (480, 640)) -> None:
-    """A drifting texture in H.264 with B-frames, a keyframe a second."""
+    """Write a drifting texture in H.264 with B-frames, a keyframe a second."""
     height, width = hw
     texture = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 4, 3), np.uint8)
     texture = texture.repeat(8, 0).repeat(8, 1)

@@ -1,4 +1,4 @@
-"""What `edgecsp run` holds: its peak, and by how much it grows over a long video.
+"""Memory of `edgecsp run`: its peak, and by how much it grows over a long video.
 
     python -m benchmarks.memory VIDEO [--model NAME] [--engine NAME] [--out] [--frames N]
 

@@ -155,7 +155,7 @@ def _summarize(args: argparse.Namespace, rows: List[Dict[str, float]]) -> Dict[s
 def measure_requests(
     port: int, taken: Sequence[bytes], expected: Sequence[bytes], callers: int, seconds: float
 ) -> Dict[str, float]:
-    """So many callers in one thread, each asks again as soon as it is answered: counts, latencies, own CPU."""
+    """Let so many callers in one thread each ask again as soon as it is answered: counts, latencies, own CPU."""
     chooser, used = selectors.DefaultSelector(), time.process_time()
     requests = [
         b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
@@ -298,7 +298,7 @@ class Served:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Id of the process."""
         return self._process.pid
 
     def cpu_s(self) -> float:

@@ -1,4 +1,4 @@
-"""Where a video's time goes: milliseconds a frame for decode, preprocess, inference, decode+NMS, draw and encode.
+"""Time of a video by stage: milliseconds a frame for decode, preprocess, inference, decode+NMS, draw and encode.
 
     python -m benchmarks.stages [--model NAME.onnx] [--video FILE] [--threads N] [--rounds 3] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""How long a start takes: `edgecsp --help`, and `edgecsp run IMAGE --json -` with the bundled model.
+"""Time of a start: `edgecsp --help`, and `edgecsp run IMAGE --json -` with the bundled model.
 
     python -m benchmarks.start [--rounds 7] [--engine NAME ...] [--before FOLDER]
 

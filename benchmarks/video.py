@@ -1,4 +1,4 @@
-"""How near `edgecsp run` on a video comes to keeping every core busy with nothing but the work itself.
+"""Utilisation by `edgecsp run` on a video: how near it comes to keeping every core busy with the work itself.
 
     python -m benchmarks.video [--model NAME] [--engine NAME] [--video FILE] [--out] [--rounds 5]
 

@@ -1,4 +1,4 @@
-"""How long each model of the zoo takes to build, and how much memory; or what each costs beside its paper's row.
+"""Time and memory that each model of the zoo takes to build; or its cost beside its paper's row.
 
     python benchmarks/zoo_build.py [NAME ...]       seconds and peak memory, each in a process of its own
     python benchmarks/zoo_build.py --costs          the table of edgecsp/zoo/README.md

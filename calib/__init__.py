@@ -1,4 +1,4 @@
-"""What the bundled model `codes` is made from: scenes with codes in them, and data sets of scenes.
+"""Source of the bundled model `codes`: scenes with codes in them, and data sets of scenes.
 
     python -m calib.scenes --sheet sheet.png     look at what the generator makes
     python -m calib.shards DIR                   write a labelled data set of scenes, in parallel

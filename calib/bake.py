@@ -35,7 +35,7 @@ _TEXT: Dict[str, Any] = {"capture_output": True, "text": True, "check": False}
 
 
 def parts(network: Network) -> Iterator[Tuple[str, np.ndarray]]:
-    """Every array of a network with its part's name, in darknet's order."""
+    """Iterate over the arrays of a network with their parts' names, in darknet's order."""
     arrays = iter(network.floats())
     for module in network.convolutions.values():
         norm = ("scale", "mean", "variance") if len(module) == 2 else ()

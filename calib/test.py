@@ -1,4 +1,4 @@
-"""How good a model for codes is on scenes that training never saw: `python -m calib.test [MODEL] [--lookalikes]`.
+"""Accuracy of a model for codes on scenes that training never saw: `python -m calib.test [MODEL] [--lookalikes]`.
 
 The scenes are images of 640 px with their own aspect ratios, and go through edgecsp as a user's would. AP is
 COCO's; recall and false alarms are at the score that `edgecsp run` keeps. `--lookalikes` takes scenes of Data Matrix
@@ -122,7 +122,7 @@ def false_alarms(predictions: accuracy.Predictions, conf: float) -> float:
 
 
 def taken_for(predictions: accuracy.Predictions, class_id: int) -> Dict[str, float]:
-    """What legible symbols of a class are called by the best detection on each, in shares; "missed" without any."""
+    """Classes that the best detection on each legible symbol of a class has, in shares; "missed" without any."""
     counts = dict.fromkeys((*CLASSES, "missed"), 0)
     for image, detections in zip(predictions.images, predictions.detections):
         boxes, confident = image.boxes, detections[detections.scores >= CONF]

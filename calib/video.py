@@ -47,7 +47,7 @@ def table(d: Dice) -> Scene:
 
 
 def views(seconds: float) -> Iterator[np.ndarray]:
-    """From the table's pixels to each frame's: a slow figure of eight, nearer and further, leaning as it turns."""
+    """Iterate over the maps of the table's pixels to each frame's: a slow figure of eight, leaning as it turns."""
     (table_h, table_w), (h, w) = TABLE_HW, FRAME_HW
     for k in range(round(seconds * FPS)):
         t = 2 * math.pi * k / (seconds * FPS)

@@ -1,4 +1,4 @@
-"""Every error edgecsp raises on purpose, drawn as a tree.
+"""The errors that edgecsp raises on purpose, drawn as a tree.
 
     EdgecspError                exit code 1
     +-- UsageError                        2   a flag or an argument that cannot be meant

@@ -25,7 +25,7 @@ LETTERBOXES = ("darknet", "ultralytics", "yolox")
 
 @dataclass(frozen=True)
 class Stream:
-    """Where frames come from.
+    """The stream that frames come from.
 
     `name` is what results are filed under: a path, or a URL without its credentials. `kind` is "image"
     (one image), "video" (a file: every frame counts) or "live" (a camera or network stream: only the
@@ -61,7 +61,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How an image was laid into the network's input: network_xy = image_xy * scale_xy + offset_xy.
+    """The place of an image in the network's input: network_xy = image_xy * scale_xy + offset_xy.
 
     Kept from the forward step, never worked out a second time: the inverse is exact by construction.
     """
@@ -176,7 +176,7 @@ Result = Union[Detections, Classes]
 
 @dataclass(frozen=True)
 class Input:
-    """How an image becomes the network's input: (1, 3, height, width) float32.
+    """The network's input, (1, 3, height, width) float32, and how an image becomes it.
 
     `resize`: "darknet" and "stretch" ignore the aspect ratio, the one sampling from corner pixel to corner
     pixel as darknet does, the other from pixel centre to pixel centre as OpenCV does; "letterbox" keeps it

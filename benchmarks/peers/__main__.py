@@ -38,7 +38,7 @@ JUDGE = "edgecsp ort"  # whose boxes the others are held against
 
 
 def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float) -> List[Dict[str, Any]]:
-    """Every peer's rows: milliseconds of each call, CPU milliseconds of each round, boxes of each image."""
+    """Measure the peers' rows: milliseconds of each call, CPU milliseconds of each round, boxes of each image."""
     rows: List[Dict[str, Any]] = []
     with opened(able, subject) as running:
         for process in running:
@@ -124,7 +124,7 @@ def _iou(one: Sequence[float], two: Sequence[float]) -> float:
 
 
 def show(rows: Sequence[Dict[str, Any]], about: str) -> None:
-    """One model's table."""
+    """Print one model's table."""
     print(f"\n{rows[0]['model']}, {about}")
     print(f"  {'':62} {'ms':>8} {'IQR':>7} {'CPU ms':>8} {'times':>6} {'by CPU':>7} {'boxes':>6} {'same':>6}")
     for row in sorted((row for row in rows if row["ms"]), key=lambda row: row["times"]):

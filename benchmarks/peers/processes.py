@@ -88,7 +88,7 @@ class Process:
         self.version, self.boxes = ready.get("version", ""), ready.get("boxes", [])
 
     def round(self, calls: int) -> Dict[str, Any]:
-        """So many timed calls."""
+        """Time so many calls."""
         assert self._child.stdin is not None
         self._child.stdin.write(f"{calls}\n")
         self._child.stdin.flush()
@@ -152,5 +152,5 @@ def end(child: subprocess.Popen[str]) -> None:
 
 
 def seconds_each(ms: float, seconds: float) -> int:
-    """How many calls a round is: as long as asked for, three at least."""
+    """Number of calls of a round: as long as requested, three at least."""
     return max(3, min(1000, round(seconds * 1e3 / ms)))

@@ -19,7 +19,7 @@ Box = Tuple[int, float, float, float, float, float]  # class, score, x1, y1, x2,
 
 
 def read_request() -> Dict[str, Any]:
-    """What to do; and no more CPUs than threads, whatever a library takes by itself."""
+    """Read the request, and take no more CPUs than threads, whatever a library takes by itself."""
     request: Dict[str, Any] = json.loads(sys.argv[1])
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["threads"]])
@@ -32,7 +32,7 @@ def read_request() -> Dict[str, Any]:
 def serve(
     detect: Callable[[Any], Any], boxes: Callable[[Any], Sequence[Box]], inputs: Sequence[Any], version: str
 ) -> None:
-    """Detect in every input once, say what was found, then be timed. `detect` is timed, `boxes` reads its result."""
+    """Detect in every input once, answer with the boxes, then be timed. `detect` is timed, `boxes` reads its result."""
     detected = [[_plain(box) for box in boxes(detect(each))] for each in inputs]
     answer({"ready": True, "version": version, "boxes": detected})
     turn = itertools.cycle(inputs)
@@ -47,7 +47,7 @@ def serve(
 
 
 def answer(message: Dict[str, Any]) -> None:
-    """One answer."""
+    """Write one answer."""
     print(json.dumps(message), file=sys.stdout, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What edgecsp and its peers are timed with: models, each in the files that everybody reads, and eight images.
+"""Subjects that edgecsp and its peers are timed with: models, in the files that each peer reads, and eight images.
 
 Peers that read no darknet network get a YOLOv8n of as many BFLOPs in its place (`yolov8n`).
 """

@@ -56,7 +56,7 @@ def find_data(name: str) -> Path:
 
 
 def epochs_for(seconds: float, images: int, probe: Dict[str, float], every_epoch: bool) -> int:
-    """How many epochs fit into `seconds`, one at least, by the speed of a probe.
+    """Number of epochs that fit into `seconds`, one at least, by the speed of a probe.
 
     `probe` has "images_per_s" and "val_s", the seconds of one validation; `every_epoch` whether each epoch has one.
     """
@@ -127,7 +127,7 @@ def compare(
 
 
 def totals(rows: Sequence[Dict[str, Any]]) -> Dict[str, Dict[str, float]]:
-    """Each side's means over its seeds."""
+    """Means of each side over its seeds."""
     keys = ("images_per_s", "images_per_cpu_s", "epochs", "minutes", "cpu_s", "AP", "AP50", "own_AP", "own_AP50")
     by_name = {}
     for who in dict.fromkeys(row["who"] for row in rows):

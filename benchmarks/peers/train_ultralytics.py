@@ -39,7 +39,7 @@ def isolate(folder: Path, threads: int) -> None:
 
 
 def prepare(folder: Path) -> str:
-    """Once it can be imported: settings, font. Returns what must be said of its NMS."""
+    """Set what it reads from its settings folder, and its font; return a note on its NMS."""
     import matplotlib
     import ultralytics
     from ultralytics.utils import USER_CONFIG_DIR

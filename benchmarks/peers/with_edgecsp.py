@@ -20,7 +20,7 @@ detector = edgecsp.load(
 
 
 def boxes(detections: Any) -> List[Box]:
-    """As all say them."""
+    """Boxes in the form that all peers answer with."""
     return [(c, s, *box) for c, s, box in zip(detections.class_ids, detections.scores, detections.xyxy)]
 
 

@@ -25,7 +25,7 @@ model = DetectionModel.create_model(adapter, model_type="YOLOv8", configuration=
 
 
 def boxes(result: Any) -> List[Box]:
-    """As all say them."""
+    """Boxes in the form that all peers answer with."""
     return [(c, s, *box) for c, s, box in zip(result.labels, result.scores, result.bboxes)]
 
 

@@ -67,7 +67,7 @@ def suppress(classes: Any, scores: Any, xywh: Any) -> Rows:
 
 
 def boxes(rows: Rows) -> List[Box]:
-    """As all say them."""
+    """Boxes in the form that all peers answer with."""
     return [(c, s, *box) for c, s, box in zip(*rows)]
 
 

@@ -48,7 +48,7 @@ def make(target: str, images: Any, hw: Tuple[int, int], count: int, conf: float,
 
 
 def shifted(xywh: Any, logits: Any, target: int, conf: float, iou: float) -> float:
-    """What to add to every class's logit so that about `wanted` boxes stay; (P, 4, N) and (P, C, N), P images."""
+    """Offset of every class's logit at which about `target` boxes stay; (P, 4, N) and (P, C, N), P images."""
     import cv2
 
     corners = xywh.transpose(0, 2, 1).copy()
@@ -66,7 +66,7 @@ def shifted(xywh: Any, logits: Any, target: int, conf: float, iou: float) -> flo
 
 
 def boxes(results: Any) -> List[Box]:
-    """As all say them."""
+    """Boxes in the form that all peers answer with."""
     rows = results[0].boxes.data.cpu().numpy()
     return [(row[5], row[4], *row[:4]) for row in rows]
 

@@ -1,4 +1,4 @@
-"""What is behind and around the codes: procedural surfaces, images that scikit-image ships, look-alikes.
+"""Backgrounds of the codes: procedural surfaces, images that scikit-image ships, look-alikes.
 
 Each is made once a process, from its number alone, and then cropped, turned and coloured anew for every scene.
 """
@@ -198,7 +198,7 @@ def lookalike(index: int) -> np.ndarray:
 
 
 def view(d: Dice, image: np.ndarray, hw: Sequence[int]) -> np.ndarray:
-    """Some part of a bank image, turned, mirrored and coloured, (h, w, 3) uint8."""
+    """Take some part of a bank image, turned, mirrored and coloured, (h, w, 3) uint8."""
     part = int(image.shape[0] * d.uniform(0.35, 1))
     x, y = d.randint(0, image.shape[1] - part), d.randint(0, image.shape[0] - part)
     patch = cv2.resize(image[y : y + part, x : x + part], (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)

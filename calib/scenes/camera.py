@@ -1,4 +1,4 @@
-"""What light, lens, sensor and file format do to an image; everything is 8 bit and cheap."""
+"""Effects of light, lens, sensor and file format on an image; everything is 8 bit and cheap."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Card:
 
 @dataclass
 class Ink:
-    """What a print is made with: its colours, and how worn or dotted it may be."""
+    """The look of a print: its colours, and how worn or dotted it may be."""
 
     dark: Colour
     paper: Colour

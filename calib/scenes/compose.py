@@ -1,4 +1,4 @@
-"""What is in an image: one card, several, a scan, or no code at all."""
+"""Composition of an image: one card, several, a scan, or no code at all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _cut_out(s: Scene, card: Card) -> None:
 
 
 def centre_of(d: Dice, share: float) -> Tuple[float, float]:
-    """Where the middle goes so that the symbol is inside, or now and then cut off by a border."""
+    """Choose the middle so that the symbol is inside, or now and then cut off by a border."""
     room = max(0.0, 1 - share) / 2 + (0.12 if d.chance(0.15) else 0.0)
     return 0.5 + d.uniform(-room, room), 0.5 + d.uniform(-room, room)
 

@@ -1,4 +1,4 @@
-"""What gets mistaken for codes: stripes, grids, text, keyboards and the like, as images without any code."""
+"""Look-alikes of codes: stripes, grids, text, keyboards and the like, as images without any code."""
 
 from __future__ import annotations
 

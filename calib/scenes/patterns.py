@@ -12,7 +12,7 @@ Ink = np.ndarray  # (N, N) uint8, 255 where it is dark
 
 
 def blank() -> Ink:
-    """Nothing yet."""
+    """An empty ink."""
     return np.zeros((N, N), np.uint8)
 
 

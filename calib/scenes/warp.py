@@ -1,4 +1,4 @@
-"""From a flat sheet to its place in the image: bends, tilts, and where every printed box ends up."""
+"""Warps of a flat sheet to its place in the image: bends, tilts, and where every printed box ends up."""
 
 from __future__ import annotations
 

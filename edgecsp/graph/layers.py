@@ -88,7 +88,7 @@ class Net:
 
     @property
     def floats(self) -> int:
-        """Every float that a `.weights` file of this net stores (weights, biases, batch-norm vectors)."""
+        """Number of floats that a `.weights` file of this net stores (weights, biases, batch-norm vectors)."""
         return sum(layer.floats for layer in self.layers)
 
     @property
@@ -257,7 +257,7 @@ class Net:
         return self.act(self._add(op, [x, other], x[1:]), act)
 
     def scale(self, x: Tensor, factor: float) -> Tensor:
-        """Every value times a constant."""
+        """Multiply every value by a constant."""
         return x if factor == 1 else self._add("scale", [x], x[1:], factor=float(factor))
 
     def upsample(self, x: Tensor, factor: int) -> Tensor:

@@ -59,7 +59,7 @@ def has_pixels(spec: Input) -> bool:
 
 
 def factors(spec: Input) -> Array:
-    """What a byte of each of the model's channels is multiplied by: (3,) float32."""
+    """Factors that the bytes of the model's channels are multiplied by: (3,) float32."""
     return (spec.scale / np.array(spec.std)).astype(np.float32)
 
 

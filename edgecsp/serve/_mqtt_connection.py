@@ -40,7 +40,7 @@ class Broker:
 
 
 class ConnectionOwner(Protocol):
-    """What opens connections one after the other, and outlives them: the spool, and what to announce."""
+    """The owner of connections, which outlives them: it has the spool, and what to announce."""
 
     target: Broker
     spool: Spool

@@ -1,4 +1,4 @@
-"""What is done to labelled images before a network learns from them: mosaic, scale, shift, flip, colour.
+"""Augmentation of labelled images: mosaic, scale, shift, flip, colour.
 
 Every function takes and returns a `Sample` and its own random generator, so that sample k of a run is a function of
 the run's seed and k alone.
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Augment:
-    """How strong the augmentation is; each is off at 0.
+    """The strength of the augmentation; each is off at 0.
 
     `mosaic` and `flip` are probabilities, `scale` and `shift` shares of the side, `hue`, `saturation` and `value`
     shares of their range.

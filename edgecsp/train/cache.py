@@ -1,4 +1,4 @@
-"""Where decoded images wait between epochs: in memory, in a file that is mapped, or nowhere.
+"""A cache of decoded images between epochs: in memory, in a file that is mapped, or none.
 
     store = open_store("disk", count=200_000, side=400, folder=run_folder)
     kept = store.put(image)      # once an image, while the data set is read

@@ -142,7 +142,7 @@ class _Reading(LoggedProgress):
 
 
 def read_images(data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, stop: Event) -> Images:
-    """What to learn from, and the report of what it and the validation images hold.
+    """Read the images to learn from, and report what they and the validation images hold.
 
     The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box, `Stopped` once `stop`
     is set.

@@ -43,7 +43,7 @@ def _counts(path: Path) -> bool:
 
 
 def record(folder: Path) -> Dict[str, Any]:
-    """What a run that can go on was begun with. Raises `SourceError`."""
+    """Read what a run that can go on was begun with. Raises `SourceError`."""
     path = folder / "run.json"
     if not path.is_file() or not (folder / "last.pt").is_file():
         raise SourceError(f"{folder} is no run of edgecsp train that can go on: it lacks run.json or last.pt")

@@ -32,7 +32,7 @@ class Pace(NamedTuple):
 
 
 class Keeper(Protocol):
-    """What a run does between its steps. The first process does it alone."""
+    """The work of a run between its steps. The first process does it alone."""
 
     folder: Path
 
@@ -56,7 +56,7 @@ class Keeper(Protocol):
 
 
 def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event) -> Pace:
-    """All steps of `batches`, of `batch` images each; gives how fast they were.
+    """Do all steps of `batches`, of `batch` images each; return how fast they were.
 
     A validation that was due when the run was killed is made first. Raises `Stopped` when `stop` is set, `SourceError`
     for an image that vanished or a reader that died, `UsageError` for a loss that stays no number, `EngineFailed` for

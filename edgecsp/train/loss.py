@@ -47,7 +47,7 @@ class HeadPredictions(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """Which place of which image answers for which row of the targets; all (K,) int64."""
+    """Pairs of places and targets: which place of which image answers for which row; all (K,) int64."""
 
     image: Tensor
     place: Tensor
@@ -77,7 +77,7 @@ def predict(heads: Sequence[Yolo], outputs: Sequence[Tensor], side: Tuple[int, i
 
 
 def at_least_one(count: Tensor) -> Tensor:
-    """What the loss of a batch is divided by when one process computes all of it."""
+    """The divisor of a batch's loss when one process computes all of it."""
     return count.clamp(min=1)
 
 
@@ -137,7 +137,7 @@ class Loss:
 
 @torch.no_grad()
 def are_ignored(boxes: Tensor, regions: Tensor, share: float = 0.5) -> Tensor:
-    """Which of the boxes (N, P, 4) cx, cy, w, h lie in an ignored region with more than `share` of their area: (N, P).
+    """Mask (N, P) of the boxes (N, P, 4) cx, cy, w, h of which an ignored region has more than `share` of the area.
 
     `regions` (M, 6 or more) are rows as of the targets.
     """

@@ -75,7 +75,7 @@ class Network(nn.Module):
         return self
 
     def floats(self) -> Tuple[np.ndarray, ...]:
-        """Every array of a `.weights` file, in its order: bias, [scale, mean, variance], weights."""
+        """The arrays of a `.weights` file, in its order: bias, [scale, mean, variance], weights."""
         arrays = []
         for module in self.convolutions.values():
             conv = module[0]

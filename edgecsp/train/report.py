@@ -39,7 +39,7 @@ Row = Dict[str, Any]
 
 
 def details(predictions: Predictions, judged: Judged, score: Score, conf: float) -> Row:
-    """What the page shows of an epoch's validation, as JSON has it; `conf` is the confidence threshold of best F1."""
+    """Details of an epoch's validation for the page, in JSON's types; `conf` is the confidence threshold of best F1."""
     matrix = count_confusions(predictions, conf)
     return {
         "conf": conf,

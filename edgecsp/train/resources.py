@@ -1,4 +1,4 @@
-"""How many processes make batches, and how many images a batch has, where nobody says it."""
+"""Default number of processes that make batches, and of images in a batch."""
 
 from __future__ import annotations
 

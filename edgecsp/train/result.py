@@ -1,4 +1,4 @@
-"""What a run leaves: `best.onnx` and darknet's own files, compared with torch before they get their names."""
+"""The result of a run: `best.onnx` and darknet's own files, compared with torch before they get their names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAME = 1e-5  # the same floats on one engine, by way of darknet's files
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an engine's heads are from torch's, as a share of the heads' scale."""
+    """The largest difference between an engine's heads and torch's, as a share of the heads' scale."""
 
     engine: str
     difference: float

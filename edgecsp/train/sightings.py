@@ -1,4 +1,4 @@
-"""What a detector finds on many images, computed once on the fastest engine here and kept in a run's folder."""
+"""Detections on many images, computed once on the fastest engine here and stored in a run's folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAVE_EVERY_S = 60.0
 
 
 class Sighting(NamedTuple):
-    """What is on an image of `hw` pixels: `xyxy` (N, 4) float32, `scores` (N,), `class_ids` (N,) of the detector."""
+    """Detections on an image of `hw` pixels: `xyxy` (N, 4) float32, `scores` (N,), `class_ids` (N,) of the detector."""
 
     hw: Tuple[int, int]
     xyxy: Array

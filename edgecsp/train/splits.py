@@ -1,4 +1,4 @@
-"""Which images a run learns from and which it is judged by, and a digest of both."""
+"""The split of the images into those to learn from and those to validate on, and a digest of both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import NoSplit, UsageError
 def split(
     data: Union[str, Path, Data], val: Optional[Data], classes: Sequence[str], single: bool, share: float, seed: int
 ) -> Tuple[Data, Data]:
-    """What to learn from and what to judge by; without a split "val", `share` of the images. Raises `UsageError`."""
+    """Split data for learning and validation: without a "val", `share` of the images. Raises `UsageError`."""
     learn = data if isinstance(data, Data) else read(data, split="train")
     if val is None and not isinstance(data, Data):
         try:
@@ -54,7 +54,7 @@ def as_one(data: Data) -> Data:
 
 
 def digest(*parts: Data) -> str:
-    """What the data is: every image's name, its boxes, and how sure those are."""
+    """Digest of the data: every image's name, its boxes, and how sure those are."""
     sha = hashlib.sha256()
     for data in parts:
         sha.update(repr(data.names).encode())

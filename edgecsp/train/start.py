@@ -33,7 +33,7 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Start:
-    """What training begins with: tensors by the network's names; none for fresh weights.
+    """Initial weights: tensors by the network's names; none for fresh weights.
 
     `net` is the network that they are of, and `labels` the classes of its heads; None and () where that is not known.
     """
@@ -44,7 +44,7 @@ class Start:
     labels: Tuple[str, ...] = ()
 
     def shared(self, labels: Sequence[str]) -> Dict[int, int]:
-        """Which of its classes each of `labels` is, by their places; those that it lacks are left out."""
+        """Map places of `labels` to the places of its own classes; those that it lacks are left out."""
         own = {normalize(label): place for place, label in enumerate(self.labels)}
         return {place: own[normalize(label)] for place, label in enumerate(labels) if normalize(label) in own}
 
@@ -81,7 +81,7 @@ class Start:
 
 
 def find(requested: Optional[str], entry: Optional[zoo.Entry]) -> Start:
-    """What a model of `entry` begins with; only a .weights file and the default need one.
+    """Find the initial weights of a model of `entry`; only a .weights file and the default need one.
 
     `wanted`: "none", a run's folder or its .pt file, a darknet .weights file of the same model (its heads may have
     other classes), a zoo model whose weights come with the package, or None for the weights that the record names.

@@ -32,7 +32,7 @@ SAME = 0.5  # from this IoU on a teacher's box is the labelled one of its class
 
 @dataclass(frozen=True)
 class Teaching:
-    """Which detectors teach (see `open_model`), and the unlabelled images that they label: folders, lists, globs."""
+    """The detectors that teach (see `open_model`), and the unlabelled images that they label: folders, lists, globs."""
 
     models: Tuple[str, ...] = ()
     unlabelled: Tuple[str, ...] = ()
@@ -45,13 +45,13 @@ class Teaching:
         return bool(self.models)
 
     def to_dict(self) -> Dict[str, List[str]]:
-        """As the record of a run keeps it."""
+        """The teaching as the record of a run has it."""
         return {"teacher": list(self.models), "unlabelled": list(self.unlabelled)}
 
     def apply(
         self, learn: Data, judge: Data, classes: Sequence[str], floor: float, folder: Path, stop: Event
     ) -> Tuple[Data, Data]:
-        """What to learn from, with what the teachers add, and what to judge by, of the same classes: see `teach`."""
+        """Add what the teachers find to the data to learn from; both parts then have the same classes: see `teach`."""
         models = [open_model(spec) for spec in self.models]
         learn, judge, lacking = widen(learn, judge, classes, models)
         known = [row.path for data in (learn, judge) for row in data.images]
@@ -156,7 +156,7 @@ def teach(
 
 
 def class_map(model: Model, data: Data) -> Array:
-    """For each class of a teacher the class of the data of its name, -1 for none. Raises `UsageError` for no common."""
+    """Map the classes of a teacher to those of the data by name, -1 for none. Raises `UsageError` if none is common."""
     numbers = {normalize(name): i for i, name in enumerate(data.names)}
     ids = np.array([numbers.get(normalize(label), -1) for label in model.labels], np.int64)
     if (ids < 0).all():

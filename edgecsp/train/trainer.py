@@ -86,7 +86,7 @@ class Trainer:
         return len(taken)
 
     def learn(self, images: Tensor, targets: Tensor) -> Terms:
-        """One optimiser step on a batch of `data.batches`; the loss of all processes' batches, without a gradient.
+        """Take one optimiser step on a batch of `data.batches`; return the loss over all processes, without a gradient.
 
         A step whose loss or gradient is no number changes nothing and is counted in `skipped`. Raises `Diverged`
         after `MOST_SKIPPED` of them in a row.

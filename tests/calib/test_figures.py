@@ -1,4 +1,4 @@
-"""How test scenes are judged, and the film: boxes that lie on what they name."""
+"""How test scenes are judged, and the video: boxes that lie on what they name."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_data_matrix_is_what_the_best_box_on_it_says():
     ]
     assert figures(scenes)["datamatrix"] == {"qr": 0.25, "datamatrix": 0.25, "pdf417": 0.25, "missed": 0.25}
     assert figures(EACH[:1])["datamatrix"] == {}
-    assert "Data Matrix is found as:  qr 0.250" in test.shown(figures(scenes))
+    assert "Data Matrix is found as:  qr 0.250" in test.format_figures(figures(scenes))
 
 
 def test_legible():

@@ -46,7 +46,7 @@ class Page:
             self.events.append(self._next())
 
     def value(self, script: str) -> Any:
-        """What an expression of JavaScript gives."""
+        """Evaluate an expression of JavaScript."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
@@ -56,7 +56,7 @@ class Page:
         return [event["params"] for event in self.events if event["method"] == method]
 
     def complaints(self) -> List[str]:
-        """What stands in the console, and what went wrong unseen."""
+        """Messages of the console, and exceptions that nobody caught."""
         self.value("new Promise(done => setTimeout(done, 50))")  # what is on its way arrives
         logged = [event["entry"]["text"] for event in self.received("Log.entryAdded")]
         spoken = [str(event["args"]) for event in self.received("Runtime.consoleAPICalled")]

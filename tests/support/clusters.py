@@ -23,7 +23,7 @@ STORE = 100_000_000  # bytes a node keeps for objects: what crosses is small
 
 
 class Cluster(NamedTuple):
-    """Where it is spoken to, and what kills its last node, all at once."""
+    """A cluster: its address, and what kills its last node, all at once."""
 
     address: str
     kill: Callable[[], None]

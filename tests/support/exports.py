@@ -33,7 +33,7 @@ def cells(hw: Tuple[int, int] = HW, strides: Sequence[int] = (8, 16, 32)) -> int
 
 
 def cell_of(row: int, hw: Tuple[int, int], strides: Sequence[int] = (8, 16, 32)) -> Tuple[int, int, int]:
-    """Which (column, row, stride) a place in the concatenated grids is."""
+    """The (column, row, stride) of a place in the concatenated grids."""
     for stride in strides:
         width, height = hw[1] // stride, hw[0] // stride
         if row < width * height:

@@ -1,4 +1,4 @@
-"""Which names of TensorRT's and pycuda's the adapter touches, read from its source, for a given version.
+"""Names of TensorRT and pycuda that the adapter touches, read from its source, for a given version.
 
 The adapter annotates every object of theirs that has a name, so the walk knows what `builder.create_network` is:
 it follows annotations, takes of each `if hasattr(...)` the branch that the version takes, and notes each attribute.

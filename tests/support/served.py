@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What runs."""
+    """A running server."""
 
     server: serve.Server
     pool: InferencePool

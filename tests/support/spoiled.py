@@ -39,7 +39,7 @@ def synthetic_image(seed: int) -> Any:
 
 
 class Kind(NamedTuple):
-    """How a good data set is spoiled, what is said of it, and whether it cannot be used so."""
+    """A way to spoil a good data set, the message about it, and whether the data cannot be used so."""
 
     spoil: Callable[[Path], Any]
     message: str

@@ -16,13 +16,13 @@ MODULES = ("tensorrt", "pycuda", "pycuda.driver", "rehearsal")
 
 
 class Stage:
-    """Where a version is played: its steps, and what is left over."""
+    """The stage on which a version is played: its steps, and what is left over."""
 
     def __init__(self, log: Path, home: Path) -> None:
         self.log, self.home = log, home
 
     def steps(self) -> List[str]:
-        """What was done since the last look, children's steps among them."""
+        """Steps since the last look, children's among them."""
         done = self.log.read_text().splitlines() if self.log.exists() else []
         self.log.unlink() if self.log.exists() else None
         return done

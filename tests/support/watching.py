@@ -1,4 +1,4 @@
-"""What the tests of `serve` share: waiting for something to come true, counting threads and handles, detectors."""
+"""Shared parts of the tests of `serve`: counting threads and handles, detectors, a camera."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def handles() -> int:
 
 
 def detections(count: int, labels: Any = LABELS, box: Any = (10, 20, 60, 70)) -> Detections:
-    """So many boxes in one place, of the classes in turns."""
+    """Make so many boxes in one place, of the classes in turns."""
     ids = np.arange(count, dtype=np.int32) % len(labels)
     return Detections(np.array([box] * count, np.float32).reshape(-1, 4), np.full(count, 0.9, np.float32), ids, labels)
 

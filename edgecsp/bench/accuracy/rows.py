@@ -27,7 +27,7 @@ class EngineOption(NamedTuple):
 
 @dataclass
 class AccuracyRow:
-    """What came of one way. `why` says why it was not measured, and then the rest is None or 0.
+    """The accuracy of one case. `why` says why it was not measured, and then the rest is None or 0.
 
     `pictures` and `detections` are counts, `problems` what was survived (as `Predictions.problems`). `found` may be put
     to None once it is no longer needed: it is as large as the data.
@@ -82,7 +82,7 @@ def list_cases(
     device: str = "auto",
     precisions: Optional[Sequence[str]] = None,
 ) -> List[EngineOption]:
-    """Every way that is asked for. `engines`: names, "auto", or "all" for what runs here; `precisions`: each graph's.
+    """List the requested cases. `engines`: names, "auto", or "all" for what runs here; `precisions`: each graph's.
 
     Raises `UnknownName`, `UsageError`, and `EngineUnavailable` for an engine that was named and does not run here.
     """

@@ -115,7 +115,7 @@ def measure_ranges(
 
 
 class RangeMeter:
-    """What was seen of a graph's values so far: `note` every image in its order, `add` those that ranges are of."""
+    """The values of a graph so far: `note` every image in its order, `add` those that ranges are of."""
 
     def __init__(self, model: Model, threads: int) -> None:
         self._session, self._names = _open_observed(model, threads)
