@@ -231,7 +231,7 @@ class Yolo:
         if self.classes < 1 or self.stride < 1 or not self.anchors_wh or self.scale_xy <= 0:
             raise BadModel(f"head {self.name!r} needs classes, a stride, anchors and a scale_xy above 0")
         if not all(0 < side <= 1e6 for anchor in self.anchors_wh for side in anchor):
-            raise BadModel(f"head {self.name!r} has an anchor that is no size: {self.anchors_wh[:9]}")
+            raise BadModel(f"head {self.name!r} has an anchor of an invalid size: {self.anchors_wh[:9]}")
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class DiskStore:
         if most + _SPARE_BYTES > free:
             raise OutputError(
                 f"--cache disk: the images take up to {_size(most)} and {_size(_SPARE_BYTES)} must stay free, "
-                f"but {path.parent} has {_size(free)}; take --cache none, or a --name on another disk"
+                f"but {path.parent} has {_size(free)}; use --cache none, or a --name on another disk"
             )
         try:
             self._file: Any = open(path, "wb")  # noqa: SIM115 - open as long as the images are being read
@@ -98,7 +98,7 @@ class DiskStore:
                 with open(self.path, "rb") as file:
                     self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except (OSError, ValueError) as error:
-                raise OutputError(f"--cache disk: cannot read {self.path}: {error}; go on with --resume") from error
+                raise OutputError(f"--cache disk: cannot read {self.path}: {error}; continue with --resume") from error
         pixels: Array = np.frombuffer(self._map, np.uint8, int(np.prod(shape)), offset)
         image: Array = pixels.reshape(shape).copy()
         return image
@@ -138,7 +138,7 @@ def check(choice: Optional[str]) -> None:
 def open_store(
     choice: Optional[str], count: int, side: int, folder: Path, process: int = 0, processes: int = 1
 ) -> Optional[Store]:
-    """A store for `count` images of at most `side` x `side`, or None where they are to be read anew each time.
+    """A store for `count` images of at most `side` x `side`, or None where they are to be read again each time.
 
     `wanted` is "ram", "disk", "none", or None: in memory where they fit. Raises `UsageError` where "ram" does not fit,
     `OutputError` where "disk" does not. Of several training `processes` on this machine each keeps its own.

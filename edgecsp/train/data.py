@@ -45,7 +45,7 @@ _Read = Tuple[inspection.ImageInspection, Optional[Sample]]
 class Images:
     """The images of a data set that can be read, at no more than `SPARE` times the input's side.
 
-    `store` keeps them; without one they are read anew each time. `looks` are what was seen of each file, of those that
+    `store` keeps them; without one they are read again each time. `inspections` are those of each file, of those that
     cannot be read as well.
     """
 
@@ -77,7 +77,7 @@ class Images:
         return len(self._rows)
 
     def get(self, index: int) -> Sample:
-        """Image `index` with its boxes in pixels. Raises `SourceError` when it has vanished since it was looked at."""
+        """Image `index` with its boxes in pixels. Raises `SourceError` when it has vanished since it was inspected."""
         if self._store is not None:
             cached = self._cached[index]
             return cached._replace(image=self._store.get(cached.image))
@@ -157,11 +157,11 @@ def read_images(data: Data, judge: Data, side: int, cache: Optional[str], folder
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
     empty = sum(not len(sizes) for sizes in images.sizes)
     LOG.info(
-        "learns from %d images with %d boxes, %s%s",
+        "training on %d images with %d boxes, %s%s",
         len(images),
         boxes,
-        store.name if store is not None else "read anew",
-        f"; {empty} without a box teach the background" if empty else "",
+        store.name if store is not None else "read again each epoch",
+        f"; {empty} without a box are background" if empty else "",
     )
     return images
 

@@ -154,5 +154,5 @@ class TrainedWeights:
         """The next float32 values, of a shape. Raises `BadWeights` for one that is not a number."""
         values: Array = next(self._left)
         if not np.isfinite(values).all():
-            raise BadWeights(f"{at}: training left values that are no numbers; take a lower --lr")
+            raise BadWeights(f"{at}: training left values that are not finite; use a lower --lr")
         return values.reshape(shape)

@@ -138,7 +138,7 @@ def _cards(record: Row, judged: Sequence[Row], learned: Sequence[Row], details: 
     if learned:
         last = learned[-1]
         note = f"waited {last['waited']:.0%} of the time for images" if "waited" in last else ""
-        cards.append((f"{last['images_per_s']:.0f}", "images a second while training", note))
+        cards.append((f"{last['images_per_s']:.0f}", "images per second while training", note))
     return "".join(
         tag("li", tag("b", escape(figure)), tag("span", escape(about)), tag("small", escape(note)))
         for figure, about, note in cards
@@ -159,13 +159,13 @@ def _loss(learned: Sequence[Row]) -> str:
     rates = [Curve("learning rate", [(row["epoch"], row["lr"]) for row in learned], "c0")]
     top = max(row["lr"] for row in learned) * 1.05 or 1.0
     rate = charts.lines("Learning rate by epoch", rates, epochs, Axis("", (0, top)), wide=False)
-    speeds = [Curve("images a second", [(row["epoch"], row["images_per_s"]) for row in learned], "c2")]
+    speeds = [Curve("images per second", [(row["epoch"], row["images_per_s"]) for row in learned], "c2")]
     most = max(row["images_per_s"] for row in learned) * 1.1 or 1.0
-    speed = charts.lines("Images a second by epoch", speeds, epochs, Axis("", (0, most)), wide=False)
+    speed = charts.lines("Images per second by epoch", speeds, epochs, Axis("", (0, most)), wide=False)
     return (
         _legend(series)
         + tag("div", loss, class_="scroll")
-        + _pair([("Learning rate", rate), ("Images a second, since the start", speed)])
+        + _pair([("Learning rate", rate), ("Images per second, since the start", speed)])
     )
 
 

@@ -183,7 +183,7 @@ def pick_device(requested: str) -> str:
     if name != "cpu" and not name.startswith("cuda"):
         raise UsageError(f"device {requested!r}: auto, cpu, cuda, or a GPU's number")
     if name != "cpu" and not torch.cuda.is_available():
-        raise UsageError(f"--device {requested}: torch {torch.__version__} sees no CUDA device here; take --device cpu")
+        raise UsageError(f"--device {requested}: torch {torch.__version__} sees no CUDA device here; use --device cpu")
     return name
 
 
@@ -267,13 +267,13 @@ class _Run:
         """Go on from `last.pt`."""
         record = folders.record(self.folder)
         if record["data"]["digest"] != digest(self._learn, self._judge):
-            raise UsageError(f"the data is not what {self.folder} was begun with; begin a new run from its weights")
+            raise UsageError(f"the data is not what {self.folder} was started with; start a new run from its weights")
         state = distributed.from_first(lambda: checkpoint.read(self.folder / "last.pt"))
         self.trainer.load_state(state)
         self._log, self._best = json.loads(state["log"]), json.loads(state["best"])
         if self._best and not distributed.rank():
             self._details = json.loads(checkpoint.read(self.folder / "best.pt").get("details", "{}"))
-        LOG.info("goes on after step %d of %d", self.trainer.step, self.trainer.steps)
+        LOG.info("continues after step %d of %d", self.trainer.step, self.trainer.steps)
 
     def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
         """All steps that are left, then the export."""
@@ -302,7 +302,7 @@ class _Run:
         patience = self.trainer.settings.patience
         enough = bool(patience and self._best and self.trainer.step // self.each - self._best["epoch"] >= patience)
         if enough:
-            LOG.info("no better AP for %d epochs: the run ends", patience)
+            LOG.info("no better AP for %d epochs: stopping", patience)
         return enough
 
     def log_step(self, terms: Sequence[float], pace: loop.Pace) -> None:

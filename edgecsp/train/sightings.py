@@ -62,7 +62,7 @@ def _compute(model: Model, paths: List[str], conf: float, cached: _Cached, stop:
         done, now = done + 1, time.monotonic()
         if now - logged > _LOG_EVERY_S:
             rate = done / (now - begun)
-            LOG.info("teacher %s: %d of %d images, %.0f a second", model.name, done, len(paths), rate)
+            LOG.info("teacher %s: %d of %d images, %.0f per second", model.name, done, len(paths), rate)
             logged = now
         if now - saved > _SAVE_EVERY_S:
             cached.save()
@@ -71,7 +71,7 @@ def _compute(model: Model, paths: List[str], conf: float, cached: _Cached, stop:
     summary = pipeline.RunSummary()
     with pipeline.load(model, at_once=cpu.threads(), conf=conf) as detector:
         on = f"{detector.chosen.engine} on {detector.chosen.device}" if detector.chosen else "an engine"
-        LOG.info("teacher %s looks at %d images with %s", model.name, len(paths), on)
+        LOG.info("teacher %s detects on %d images with %s", model.name, len(paths), on)
         try:
             pipeline.run(detector, [sources.ImageFiles(paths, forgive=True)], take, summary, tick=tick, stop=stop)
         finally:
@@ -79,7 +79,7 @@ def _compute(model: Model, paths: List[str], conf: float, cached: _Cached, stop:
     for text in summary.problems:
         LOG.warning("%s", text)
     if stop.is_set():
-        raise Stopped(f"stopped after the teacher had looked at {done} of {len(paths)} images; training had not begun")
+        raise Stopped(f"stopped after the teacher had seen {done} of {len(paths)} images; training had not begun")
     LOG.info("teacher %s: %d images in %.0f s", model.name, done, time.monotonic() - begun)
 
 

@@ -129,13 +129,15 @@ def _heads(net: Net) -> Dict[int, Yolo]:
 def _of_run(path: Path) -> Start:
     folder, file = (path, path / "best.pt") if path.is_dir() else (path.parent, path)
     if not file.is_file():
-        raise SourceError(f"{path} holds no {file.name}: it is no run of edgecsp train, or it has not saved one yet")
+        raise SourceError(f"{path} holds no {file.name}: it is not a run of edgecsp train, or it has not saved one yet")
     try:
         state = dict(torch.load(file, map_location="cpu", weights_only=True)["average"])
     except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, ImportError) as error:
-        raise BadWeights(f"{file} is no checkpoint of edgecsp train: {' '.join(str(error).split())[:200]}") from error
+        raise BadWeights(
+            f"{file} is not a checkpoint of edgecsp train: {' '.join(str(error).split())[:200]}"
+        ) from error
     except Exception as error:
-        raise BadWeights(f"{file} is no checkpoint of edgecsp train: {type(error).__name__}") from error
+        raise BadWeights(f"{file} is not a checkpoint of edgecsp train: {type(error).__name__}") from error
     try:
         layout = Layout.from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["layout"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -155,7 +157,7 @@ def _of_darknet(path: Path, entry: zoo.Entry) -> Start:
             net = entry.net(classes=classes + 1)
             state = Network(net).load(WeightsFile(path, net)).state_dict()
             return Start(path.name, state, net, _labels_beside(path, classes + 1))
-    raise UsageError(f"{path} ({size} bytes) is not of {entry.name}, with whatever number of classes")
+    raise UsageError(f"{path} ({size} bytes) is not of {entry.name}, with any number of classes")
 
 
 def _labels_beside(path: Path, classes: int) -> Tuple[str, ...]:

@@ -39,7 +39,7 @@ class Teaching:
 
     def __post_init__(self) -> None:
         if self.unlabelled and not self.models:
-            raise UsageError(f"--unlabelled {self.unlabelled[0]}: who labels these images? Add --teacher MODEL")
+            raise UsageError(f"--unlabelled {self.unlabelled[0]}: these images need labels; add --teacher MODEL")
 
     def __bool__(self) -> bool:
         return bool(self.models)
@@ -73,7 +73,7 @@ def open_model(spec: str) -> Model:
     else:
         model = store.resolve(spec)
     if model.task != "detect":
-        raise UsageError(f"--teacher {spec}: it is a classifier; a teacher's boxes are asked for")
+        raise UsageError(f"--teacher {spec}: it is a classifier; a teacher must give boxes")
     return model
 
 
@@ -151,7 +151,7 @@ def teach(
         rows = [_taught(row, sightings.get(row.path), only, floor, counts) for row in rows]
         fresh = [_taught(row, sightings[row.path], ids, floor, counts) for row in fresh if row.path in sightings]
     _warn(learn, knows, lacking, bool(fresh))
-    LOG.info("teachers label %d boxes, and %d that they are not sure of are ignored", *counts)
+    LOG.info("teachers label %d boxes, and %d uncertain ones are ignored", *counts)
     return replace(learn, images=(*rows, *fresh))
 
 
