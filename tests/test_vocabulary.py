@@ -31,8 +31,8 @@ NOT_WRITTEN = re.compile(
 )
 # Routes, options, keys and values of files do not change with the words; "leading pictures" is the codecs' own term.
 KEYS = re.compile(
-    r"/picture\.jpg|--same-picture|\bsame_picture\b|[\"']pictures?[\"']|`pictures`|leading pictures"
-    r"|\"drawn pictures\"|\} pictures\"|\"in the box\""
+    r"/picture\.jpg|--same-picture|\bsame_picture\b|[\"'`]pictures?[\"'`]|leading pictures"
+    r"|\"drawn pictures\"|\} pictures\"|\"in the box\"|not \"(?:picture|film)\""
 )
 # The package's own top level and each of its packages, and what stands beside it.
 PLACES = {
@@ -99,6 +99,47 @@ def test_texts_are_in_the_words_of_the_field(place: str) -> None:
         for path in files
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         if NOT_WRITTEN.search(KEYS.sub("", line))
+    ] == []
+
+
+DOCUMENTS = [
+    path
+    for pattern in ("*.md", "docs/*.md", "docs/decisions/*.md", "edgecsp/**/*.md", "calib/*.md", "docker/*.md")
+    for path in sorted(REPO.glob(pattern))
+    if path.name not in ("glossary.md", "CHANGELOG.md")
+]
+
+
+def test_documents_say_image_and_video() -> None:
+    assert len(DOCUMENTS) > 60
+    assert [
+        f"{path.relative_to(REPO)}, line {number}: {line.strip()}"
+        for path in DOCUMENTS
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if NOT_WRITTEN.search(KEYS.sub("", line))
+    ] == []
+
+
+# "What a run did" has to be read twice; "Counts of a run" is what somebody looks for. Predicates begin with Whether.
+NOT_FIRST = {"What", "How", "Where", "Which", "Whoever", "Of", "As", "So"}
+
+
+def docstrings(tree: ast.Module) -> Iterator[Tuple[str, int]]:
+    """The docstrings of a module and of its public classes, functions and methods, with their lines."""
+    for node in ast.walk(tree):
+        is_documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if is_documented and not getattr(node, "name", "").startswith("_"):
+            yield ast.get_docstring(node) or "", getattr(node, "lineno", 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_docstrings_begin_with_a_verb_or_a_noun(place: str) -> None:
+    assert [
+        f"{path.relative_to(REPO)}, line {line}: {text.splitlines()[0]}"
+        for path in PLACES[place]
+        if path.suffix == ".py"
+        for text, line in docstrings(ast.parse(path.read_text("utf-8")))
+        if text.split(" ")[0] in NOT_FIRST
     ] == []
 
 

@@ -106,8 +106,8 @@ def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
         for name in made
     ))  # fmt: skip
     images = Images(data, 64)
-    assert [seen.hw for seen in images.looks] == [(96, 64), (64, 96), (64, 96), (64, 96)]
-    assert images.looks[2].warnings == ("the end marker is missing, the image data is complete",)
+    assert [seen.hw for seen in images.inspections] == [(96, 64), (64, 96), (64, 96), (64, 96)]
+    assert images.inspections[2].warnings == ("the end marker is missing, the image data is complete",)
     assert images.get(0).image.shape == (80, 53, 3)  # 1.25 x 64, upright
 
 
@@ -133,14 +133,14 @@ def test_images_come_in_their_order_whoever_is_fastest(tmp_path: Path) -> None:
     (tmp_path / "3.png").write_bytes(b"")
     images = Images(accuracy.Data("", "", ("a",), (1,), tuple(pictures)), 32)
     assert [int(images.get(k).image[0, 0, 0]) for k in range(len(images))] == [i for i in range(70) if i != 3]
-    assert [seen.path for seen in images.looks] == [each.path for each in pictures]
+    assert [seen.path for seen in images.inspections] == [each.path for each in pictures]
 
 
 def test_the_report_says_what_val_shares_with_train(tmp_path: Path) -> None:
     root = spoiled.good(tmp_path / "data")
     spoiled.copied(root)
     learn, judge = split(root, None, (), False, 0.1, 0)
-    seen = Images(learn, 64).looks
+    seen = Images(learn, 64).inspections
     report = accuracy.check.check({"train": learn, "val": judge}, {"train": seen}, whole=False)
     assert [each.kind for each in report.problems] == ["duplicate in two parts"]
     assert seen[0].digest == inspection.inspect_image(seen[0].path, decode_fully=False).digest
