@@ -82,7 +82,7 @@ class OutputError(EdgecspError):
 
 
 class ReaderGone(OutputError):
-    """Whoever read our output has stopped (`| head`): end quietly, as after SIGPIPE."""
+    """The reader of our output has stopped (`| head`): end quietly, as after SIGPIPE."""
 
     exit_code = 141
     silent = True
