@@ -1,1 +1,1 @@
-"""What is measured and how. Run from the project's root: python -m benchmarks.NAME."""
+"""Benchmarks. Run one from the project's root: python -m benchmarks.NAME."""

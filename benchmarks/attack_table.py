@@ -66,11 +66,11 @@ class Target:
         fields += [f"Content-Length: {len(body)}"] if body else []
         fields += [f"Content-Type: {kind}"] if kind else []
         answer = b""
-        with contextlib.suppress(OSError), contextlib.closing(self.connect()) as held:
+        with contextlib.suppress(OSError), contextlib.closing(self.connect()) as connection:
             with contextlib.suppress(ConnectionError):
-                held.sendall(self.head(method, path, fields, key))
-                held.sendall(body)
-            answer = held.recv(1 << 16)
+                connection.sendall(self.head(method, path, fields, key))
+                connection.sendall(body)
+            answer = connection.recv(1 << 16)
         self.count(answer)
 
     def count(self, answer: bytes) -> None:
@@ -83,16 +83,16 @@ class Target:
         """Open so many connections, evenly over a part of the time, send the same on each, and hold them to the end."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, count + 100)), hard))
-        held: List[socket.socket] = []
+        connections: List[socket.socket] = []
         began, span = time.monotonic(), self.left_s * begin
         with contextlib.suppress(OSError):
-            while len(held) < count and self.left_s:
-                time.sleep(max(0.0, began + span * len(held) / count - time.monotonic()))
-                held.append(self.connect())
+            while len(connections) < count and self.left_s:
+                time.sleep(max(0.0, began + span * len(connections) / count - time.monotonic()))
+                connections.append(self.connect())
                 with contextlib.suppress(ConnectionError):
-                    held[-1].sendall(sent)
+                    connections[-1].sendall(sent)
         time.sleep(self.left_s)
-        for each in held:
+        for each in connections:
             each.setblocking(False)
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 self.count(each.recv(1 << 16))
@@ -205,10 +205,10 @@ def _uploads(to: Target) -> None:
     """Nearly all of 32 MiB, and nothing more."""
     size = 32 << 20
     fields = [f"Content-Type: {FORM}", f"Content-Length: {size}"]
-    with contextlib.suppress(OSError), contextlib.closing(to.connect()) as held:
-        held.sendall(to.head("POST", VISION, fields) + b"--x\r\n" + part("image", b""))
-        held.sendall(_zeros(size - 200))
-        to.count(held.recv(1 << 16))
+    with contextlib.suppress(OSError), contextlib.closing(to.connect()) as connection:
+        connection.sendall(to.head("POST", VISION, fields) + b"--x\r\n" + part("image", b""))
+        connection.sendall(_zeros(size - 200))
+        to.count(connection.recv(1 << 16))
         return
     to.count(b"")
 

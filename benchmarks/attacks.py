@@ -9,7 +9,7 @@ machines of their own). Meanwhile, at a steady rate and from the same address:
     pause      the longest that `/v2/health/live` took, each time on a new connection and without the token
     memory     the highest resident set, beyond that before the attack
     refused    of one small image after the other those not answered with 200, by the header's token and by a form's
-    stream     frames a second over those of the undisturbed time
+    stream     frames per second over those of the undisturbed time
 
 In brackets is the pause of the undisturbed time: it is what other programs on the machine add. An attack that is over
 one of the bounds (100 ms, 64 MiB, 0, 0.9) is tried again; the exit status is 1 when it is over in all rounds. Linux.
@@ -47,8 +47,8 @@ LOG_BYTES = 10_000  # of what the server prints: more is shown
 MOST_PAUSE_MS, MOST_MEMORY_MIB, MOST_REFUSED, LEAST_STREAM = 100.0, 64.0, 0, 0.9
 
 
-class Seen(NamedTuple):
-    """What was measured in a span of time."""
+class Measurement(NamedTuple):
+    """Figures of a span of time."""
 
     pause_ms: float
     memory_mib: float
@@ -114,8 +114,8 @@ def _row(args: argparse.Namespace, name: str) -> Dict[str, Any]:
         attacker.stdout.readline()  # it is ready
 
         def begin() -> Dict[str, int]:
-            said, _ = attacker.communicate("go\n", timeout=args.seconds * 4 + 60)
-            return dict(json.loads(said))
+            output, _ = attacker.communicate("go\n", timeout=args.seconds * 4 + 60)
+            return dict(json.loads(output))
 
         during = _measured(server, images, args.seconds, begin)
         written = log.seek(0, os.SEEK_END)
@@ -163,7 +163,7 @@ class _Images:
         bearer = {"Authorization": f"Bearer {TOKEN}", "Content-Type": JPEG}
         first = form(part("api_key", TOKEN.encode()), part("image", image))
         self._port = port
-        self._asked = (
+        self._requests = (
             ("/v1/detect", image, bearer), ("/v1/vision/detection", first, {"Content-Type": FORM}),
         )  # fmt: skip
         self._number = 0
@@ -171,7 +171,7 @@ class _Images:
     def send(self) -> int:
         """An image; the status of its answer, 0 when there was none."""
         self._number += 1
-        path, body, headers = self._asked[self._number % 2]
+        path, body, headers = self._requests[self._number % 2]
         return _status(self._port, "POST", path, body, headers)
 
 
@@ -211,7 +211,7 @@ def _warm(server: Served, images: _Images) -> None:
     time.sleep(0.5)
 
 
-def _measured(server: Served, images: _Images, seconds: float, disturb: Callable[[], Dict[str, int]]) -> Seen:
+def _measured(server: Served, images: _Images, seconds: float, disturb: Callable[[], Dict[str, int]]) -> Measurement:
     stop = threading.Event()
     pauses: List[float] = [0.0]
     statuses: List[int] = []
@@ -234,7 +234,7 @@ def _measured(server: Served, images: _Images, seconds: float, disturb: Callable
     threads = [threading.Thread(target=work) for work in (watch, ask)]
     for thread in threads:
         thread.start()
-    said = disturb()
+    answers = disturb()
     time.sleep(max(0.0, began + seconds - time.monotonic()))
     stop.set()
     for thread in threads:
@@ -243,7 +243,7 @@ def _measured(server: Served, images: _Images, seconds: float, disturb: Callable
     fps = max(0, _frames(server.port) - frames) / (time.monotonic() - began)
     added = (proc.peak(folder) - memory) / 2**20
     wrong = sum(status != 200 for status in statuses)
-    return Seen(max(pauses) * 1e3, added, wrong, len(statuses), fps, said)
+    return Measurement(max(pauses) * 1e3, added, wrong, len(statuses), fps, answers)
 
 
 if __name__ == "__main__":

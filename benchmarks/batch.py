@@ -25,90 +25,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
-from fractions import Fraction
 from json import dumps
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
-import numpy as np
+from . import batch_ray
+from . import batch_scale as scale
+from .effort import MARK, Effort
+from .images import texture_video
 
-from . import proc
-
-WANTED = 0.85
-MARK = "EDGECSP_BENCHMARK"
-LOOK_S = 0.2
-
-
-def video(path: Path, frames: int, seed: int, hw: Tuple[int, int] = (480, 640)) -> None:
-    """A drifting texture in H.264 with B-frames, a keyframe a second."""
-    import av
-
-    height, width = hw
-    texture = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 4, 3), np.uint8)
-    texture = texture.repeat(8, 0).repeat(8, 1)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast", "g": "30", "bf": "2"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for index in range(frames):
-            at = (2 * index) % width
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(texture[:, at : at + width]), format="bgr24")
-            frame.pts, frame.time_base = index, Fraction(1, 30)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-class Effort(threading.Thread):
-    """CPU seconds of every process whose environment has a mark, by process; `with` it, then `by_process`.
-
-    Ray's workers are nobody's children when their raylet is gone, so the kernel's own sum does not have them.
-    """
-
-    def __init__(self, mark: str, every_s: float = LOOK_S) -> None:
-        super().__init__(daemon=True)
-        self._every_s = every_s
-        self._mark, self._over = f"{MARK}={mark}".encode(), threading.Event()
-        self._known: Dict[str, bool] = {}  # a process and its begin -> whether it is ours
-        self.by_process: Dict[str, Tuple[str, float]] = {}
-
-    @property
-    def cpu_s(self) -> float:
-        """Of all."""
-        return sum(seconds for _, seconds in self.by_process.values())
-
-    def run(self) -> None:
-        """Look until it is over."""
-        while not self._over.wait(self._every_s):
-            self.look()
-
-    def look(self) -> None:
-        """Read what each has taken until now."""
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                self._read(folder)
-
-    def _read(self, folder: Path) -> None:
-        try:
-            spent = proc.stat(folder)
-            key = f"{folder.name} {spent.begun}"
-            if key not in self._known:
-                self._known[key] = self._mark in (folder / "environ").read_bytes().split(b"\0")
-            if not self._known[key]:
-                return
-            command = (folder / "cmdline").read_text("utf-8", "replace")  # each time: Ray's processes change theirs
-        except OSError:  # it has ended, or is not ours to read
-            return
-        self.by_process[key] = (command or self.by_process.get(key, ("", 0))[0], spent.cpu_s)
-
-    def __enter__(self) -> Effort:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.join()
+TARGET = 0.85
 
 
 class Sample(NamedTuple):
@@ -128,10 +56,10 @@ def timed(words: Sequence[str], env: Dict[str, str], cwd: Path) -> Sample:
         command = [sys.executable, "-m", "edgecsp", *words]
         done = subprocess.run(command, capture_output=True, text=True, env={**env, MARK: mark}, cwd=cwd)
         seconds = time.monotonic() - begun
-    found = re.search(r"(\d+) frames.*? in ([\d.]+) s", done.stderr)
-    if done.returncode or found is None:
+    match = re.search(r"(\d+) frames.*? in ([\d.]+) s", done.stderr)
+    if done.returncode or match is None:
         raise SystemExit(f"{' '.join(words)}: {done.returncode}\n{done.stderr}")
-    return Sample(int(found[1]), seconds, float(found[2]), effort.cpu_s)
+    return Sample(int(match[1]), seconds, float(match[2]), effort.cpu_s)
 
 
 class Way(NamedTuple):
@@ -170,10 +98,10 @@ def ratios(base: Sequence[float], other: Sequence[float]) -> List[float]:
     return [a / b for a, b in zip(base, other)]
 
 
-def report(found: Dict[str, Way]) -> None:
-    """What each way takes, and how it stands to `run`."""
-    run = found["run"]
-    for name, way in found.items():
+def report(ways: Dict[str, Way]) -> None:
+    """Print what each way takes, and its ratio to `run`."""
+    run = ways["run"]
+    for name, way in ways.items():
         print(f"{name}")
         total = way.each(lambda long, short: long.frames / long.seconds)
         print(f"  fps, begun and ended, {way.long[0].frames} frames   {middle(total, 1)}")
@@ -189,39 +117,39 @@ def report(found: Dict[str, Way]) -> None:
         print(f"  {enough(run, way)}")
 
 
-def told(found: Dict[str, Way]) -> str:
-    """What `project` wants of it."""
-    cpu = {name: 1e6 * statistics.median(way.each(cpu_frame_s)) for name, way in found.items()}
+def describe_break_even(ways: Dict[str, Way]) -> str:
+    """Describe the two costs that `project` needs."""
+    cpu = {name: 1e6 * statistics.median(way.each(cpu_frame_s)) for name, way in ways.items()}
     keys = {"run": "run", "batch": "batch", "batch --ray local": "ray"}
     return dumps({"what": "overhead", **{f"{keys[name]}_cpu_us_a_frame": round(us) for name, us in cpu.items()}})
 
 
 def enough(run: Way, way: Way) -> str:
-    """From how many frames on the start no longer matters."""
+    """Describe from how many frames on the start no longer matters."""
     (s_run, f_run), (s_way, f_way) = (
         (statistics.median(each.each(start_s)), statistics.median(each.each(frame_s))) for each in (run, way)
     )
-    gain = f_run - WANTED * f_way
+    gain = f_run - TARGET * f_way
     if gain <= 0:
-        return f"never {WANTED} of run's fps: a frame takes {f_way / f_run:.2f} of run's time"
-    frames = max(0.0, (WANTED * s_way - s_run) / gain)
-    return f"{WANTED} of run's fps, start included, from {frames:.0f} frames on ({frames * f_way:.0f} s of work)"
+        return f"never {TARGET} of run's fps: a frame takes {f_way / f_run:.2f} of run's time"
+    frames = max(0.0, (TARGET * s_way - s_run) / gain)
+    return f"{TARGET} of run's fps, start included, from {frames:.0f} frames on ({frames * f_way:.0f} s of work)"
 
 
 def measured(rounds: int, videos: int, frames: int, engine: str) -> Dict[str, Way]:
     """All rounds."""
-    found = {name: Way([], []) for name in ("run", "batch", "batch --ray local")}
+    ways = {name: Way([], []) for name in ("run", "batch", "batch --ray local")}
     with tempfile.TemporaryDirectory(prefix="rb") as name:
         folder = Path(name)
         for corpus, count in (("long", frames), ("short", max(1, frames // 10))):
             (folder / corpus).mkdir()
             for number in range(videos):
-                video(folder / corpus / f"v{number}.mp4", count, number)
+                texture_video(folder / corpus / f"v{number}.mp4", count, number)
         env = {**os.environ, "RAY_TMPDIR": name, "EDGECSP_HOME": str(folder / "home")}
-        order = list(found)
+        order = list(ways)
         for number in range(rounds):
             for way in order[number % len(order) :] + order[: number % len(order)]:
-                for corpus, samples in found[way]._asdict().items():
+                for corpus, samples in ways[way]._asdict().items():
                     out = f"{way}-{corpus}-{number}".replace(" ", "")
                     words = {
                         "run": ["run", corpus, "--json", f"{out}.jsonl"],
@@ -230,24 +158,21 @@ def measured(rounds: int, videos: int, frames: int, engine: str) -> Dict[str, Wa
                     }[way]
                     samples.append(timed([*words, "-e", engine], env, folder))
                     print(f"round {number + 1}: {way}, {corpus}: {samples[-1]}", file=sys.stderr)
-    return found
+    return ways
 
 
 def main() -> None:
     """Parse, measure, print."""
-    from . import batch_ray
-    from . import batch_scale as scale
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True)
 
     def command(name: str, act: Callable[..., None], **options: Any) -> None:
-        made = commands.add_parser(name)
+        subcommand = commands.add_parser(name)
         for option, value in options.items():
             several = {"nargs": "+"} if isinstance(value, list) else {}
             kind = type(value[0] if isinstance(value, list) else value)
-            made.add_argument(f"--{option}", type=kind, default=value, **several)  # type: ignore[arg-type]
-        made.set_defaults(act=act)
+            subcommand.add_argument(f"--{option}", type=kind, default=value, **several)  # type: ignore[arg-type]
+        subcommand.set_defaults(act=act)
 
     command("overhead", overhead, rounds=5, videos=6, frames=900, engine="ort", json="")
     command("plan", scale.plan, counts=[10_000, 100_000, 1_000_000])
@@ -256,22 +181,22 @@ def main() -> None:
     command("scheduler", batch_ray.scheduler, nodes=2, cpus=1, actors=2, agents=0, seconds=[0.0], parts=2000, until=0)
     command("project", scale.project, nodes=64, cores=16)
     commands.choices["project"].add_argument("figures", type=Path)
-    said = vars(parser.parse_args())
-    said.pop("what")
-    said.pop("act")(**said)
+    arguments = vars(parser.parse_args())
+    arguments.pop("what")
+    arguments.pop("act")(**arguments)
 
 
 def overhead(rounds: int, videos: int, frames: int, engine: str, json: str) -> None:
     """Measure, print, keep."""
-    found = measured(rounds, videos, frames, engine)
-    report(found)
-    print(told(found))
+    ways = measured(rounds, videos, frames, engine)
+    report(ways)
+    print(describe_break_even(ways))
     if json:
-        kept = {
+        results = {
             name: {corpus: [s._asdict() for s in samples] for corpus, samples in way._asdict().items()}
-            for name, way in found.items()
+            for name, way in ways.items()
         }
-        Path(json).write_text(dumps(kept, indent=1))
+        Path(json).write_text(dumps(results, indent=1))
 
 
 if __name__ == "__main__":

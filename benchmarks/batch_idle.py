@@ -8,13 +8,13 @@ from typing import Any, Dict
 
 
 def record(part: Dict[str, Any]) -> Dict[str, Any]:
-    """What a worker says of a part (its JSON) that went well."""
+    """The record of a part (its JSON) that went well, as a worker writes it."""
     name = part["name"]
-    said = {**part, "sources": [item["source"] for item in part["items"]]}
-    del said["items"]
+    short = {**part, "sources": [item["source"] for item in part["items"]]}
+    del short["items"]
     return {
-        "name": name, "frames": part["frames"] or 0, "found": {"person": 911, "car": 112}, "failures": [], "part": said,
-        "input": [[1 << 30, 1 << 60]], "files": {f"rows/{name[:2]}/{name}.parquet": "0" * 64},
+        "name": name, "frames": part["frames"] or 0, "found": {"person": 911, "car": 112}, "failures": [],
+        "part": short, "input": [[1 << 30, 1 << 60]], "files": {f"rows/{name[:2]}/{name}.parquet": "0" * 64},
     }  # fmt: skip
 
 

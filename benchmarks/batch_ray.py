@@ -25,9 +25,9 @@ from edgecsp.batch import _ray
 from edgecsp.batch.shards import Shard
 
 from . import proc
-from .batch import MARK, Effort
 from .batch_idle import Idle
 from .batch_scale import made_up_parts, print_figures
+from .effort import MARK, Effort
 
 MIB = 1 << 20
 KINDS = ("gcs_server", "raylet", "DashboardAgent", "RuntimeEnvAgent", "log_monitor", "dashboard.py")
@@ -47,7 +47,7 @@ class Threads(threading.Thread):
             self.look()
 
     def look(self) -> Dict[str, float]:
-        """What each name has taken until now."""
+        """CPU seconds of each name until now."""
         names = {thread.native_id: thread.name for thread in threading.enumerate()}
         for folder in Path("/proc/self/task").iterdir():
             try:
@@ -56,10 +56,10 @@ class Threads(threading.Thread):
                 continue
             name = names.get(int(folder.name)) or spent.name
             self._spent[folder.name, re.split(r"[-(]", name)[0]] = spent.cpu_s
-        found: Dict[str, float] = {}
+        seconds_by_name: Dict[str, float] = {}
         for (_, name), seconds in list(self._spent.items()):
-            found[name] = found.get(name, 0.0) + seconds
-        return found
+            seconds_by_name[name] = seconds_by_name.get(name, 0.0) + seconds
+        return seconds_by_name
 
     def stop(self) -> None:
         """Look no more."""
@@ -68,7 +68,7 @@ class Threads(threading.Thread):
 
 
 class Moment(NamedTuple):
-    """What was spent until a moment: when, after how many parts, CPU seconds by kind of process and by thread."""
+    """The cost until a moment: when, after how many parts, CPU seconds by kind of process and by thread."""
 
     at: float
     parts: int
@@ -88,9 +88,9 @@ def no_agents() -> Iterator[None]:
 
     def alone(command: List[str], kind: str, *args: Any, **more: Any) -> Any:
         if kind == "raylet":
-            said = dict(word[2:].partition("=")[::2] for word in command if word.startswith("--"))
+            options = dict(word[2:].partition("=")[::2] for word in command if word.startswith("--"))
             for port in ports:
-                raylet.persist_port(said["session_dir"], said["node_id"], port, 1)
+                raylet.persist_port(options["session_dir"], options["node_id"], port, 1)
             command = [re.sub("(_agent_command)=.*", r"\1=sleep 86400", word) for word in command]
         return begin(command, kind, *args, **more)
 
@@ -108,34 +108,34 @@ def cluster(nodes: int, cpus: int, agents: int) -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "object_store_memory": 512 * MIB, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args=head)
+    simulated = Cluster(initialize_head=True, head_node_args=head)
     try:
         with nullcontext() if agents else no_agents():
             for _ in range(nodes):
-                made.add_node(num_cpus=cpus, object_store_memory=80 * MIB, wait=False)
-        made.wait_for_nodes(timeout=900)
-        yield made.address
+                simulated.add_node(num_cpus=cpus, object_store_memory=80 * MIB, wait=False)
+        simulated.wait_for_nodes(timeout=900)
+        yield simulated.address
     finally:
         ray.shutdown()  # what was broken off half-way has it connect once more
-        made.shutdown()
+        simulated.shutdown()
 
 
 def memory(effort: Effort) -> Dict[str, Tuple[int, int]]:
     """Its processes, by kind: how many, and MiB that are theirs alone or their share (PSS)."""
-    found: Dict[str, Tuple[int, float]] = {}
+    totals: Dict[str, Tuple[int, float]] = {}
     for key, (command, _) in list(effort.by_process.items()):
         try:
             rollup = Path("/proc", key.split()[0], "smaps_rollup").read_text()
         except OSError:  # it has ended
             continue
         kib = int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:")))
-        count, mib = found.get(kind(command), (0, 0.0))
-        found[kind(command)] = count + 1, mib + kib / 1024
-    return {name: (count, round(mib)) for name, (count, mib) in sorted(found.items())}
+        count, mib = totals.get(kind(command), (0, 0.0))
+        totals[kind(command)] = count + 1, mib + kib / 1024
+    return {name: (count, round(mib)) for name, (count, mib) in sorted(totals.items())}
 
 
 def kind(command: str) -> str:
-    """What a process is, by its command line."""
+    """Kind of a process, by its command line."""
     for name in KINDS:
         if re.search(rf"{re.escape(name)}(\0|$| )", command):
             return name
@@ -160,8 +160,8 @@ def scheduler(
             "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal",
             "RAY_enable_worker_prestart": "0",
         }  # fmt: skip
-        given = (nodes, cpus, actors, agents, list(seconds), parts, until, mark)
-        code = f"from benchmarks import batch_ray; batch_ray._in_a_cluster{given}"
+        arguments = (nodes, cpus, actors, agents, list(seconds), parts, until, mark)
+        code = f"from benchmarks import batch_ray; batch_ray._in_a_cluster{arguments}"
         subprocess.run([sys.executable, "-c", code], check=True, env=env)
 
 
@@ -170,23 +170,23 @@ def _in_a_cluster(
 ) -> None:
     from edgecsp import batch
 
-    given = made_up_parts(count)
+    shards = made_up_parts(count)
     _ray._Actor = Idle  # type: ignore[misc,assignment]
     begun = time.monotonic()
     with Effort(mark, every_s=1.0) as effort, cluster(nodes, cpus, agents) as address:
         print_figures(what="cluster", nodes=nodes, up_s=time.monotonic() - begun, mib=memory(effort))
         with batch.executor(address, workers=actors) as crew:
             for each in seconds:
-                _load(crew, given, each, until or count, effort, {"nodes": nodes, "actors": actors, "part_s": each})
+                _load(crew, shards, each, until or count, effort, {"nodes": nodes, "actors": actors, "part_s": each})
 
 
-def _load(crew: Any, given: List[Shard], part_s: float, until: int, effort: Effort, said: Dict[str, Any]) -> None:
+def _load(crew: Any, shards: List[Shard], part_s: float, until: int, effort: Effort, figures: Dict[str, Any]) -> None:
     before, begun, ended = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic(), 0.0
     threads = Threads()
     threads.start()
     moments: List[Moment] = []
-    seen: Set[str] = set()
-    with closing(crew.do(part_s, given)) as records:
+    finished: Set[str] = set()
+    with closing(crew.do(part_s, shards)) as records:
 
         def moment(parts: int) -> Moment:
             effort.look()
@@ -198,15 +198,15 @@ def _load(crew: Any, given: List[Shard], part_s: float, until: int, effort: Effo
         moments.append(moment(0))
         for number, said_of in enumerate(records, 1):
             # In the second half actors have started and the list is with Ray; the last parts find workers without any.
-            if number in (1, until // 2, until - min(len(given) // 10, until // 4)):
+            if number in (1, until // 2, until - min(len(shards) // 10, until // 4)):
                 moments.append(moment(number))
             if number == until // 2:
-                held = memory(effort)
+                mib = memory(effort)
             ended = time.monotonic()
-            seen.add(said_of["name"])
+            finished.add(said_of["name"])
             if number == until:
                 break
-    assert len(seen) == until  # each once
+    assert len(finished) == until  # each once
     threads.stop()
     first, half, last = moments[-3:]
     passed = last.parts - half.parts
@@ -217,9 +217,9 @@ def _load(crew: Any, given: List[Shard], part_s: float, until: int, effort: Effo
         return dict(sorted(((n, us) for n, us in each.items() if us), key=lambda pair: -pair[1])[:9])
 
     print_figures(
-        what="scheduler" if until == len(given) else "list", **said, parts=len(given), first_s=first.at - begun,
+        what="scheduler" if until == len(shards) else "list", **figures, parts=len(shards), first_s=first.at - begun,
         whole_s=ended - begun,
-        parts_a_s=passed / (last.at - half.at), wanted_a_s=said["actors"] / part_s if part_s else None,
-        driver_bytes_a_part=1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / len(given),
-        cpu_us_a_part=a_part("processes"), driver_threads_us_a_part=a_part("threads"), mib=held,
+        parts_a_s=passed / (last.at - half.at), wanted_a_s=figures["actors"] / part_s if part_s else None,
+        driver_bytes_a_part=1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / len(shards),
+        cpu_us_a_part=a_part("processes"), driver_threads_us_a_part=a_part("threads"), mib=mib,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What `edgecsp batch` asks of the machines when there are many: each cost alone, and what follows from them.
+"""Costs of `edgecsp batch` on many machines: each alone, and what follows from them.
 
 See `python -m benchmarks.batch --help` for the commands, and docs/batch-scale.md for what they said.
 """
@@ -26,9 +26,9 @@ PIECES = 10  # parts of a video, where videos are made up
 MIB = 1 << 20
 
 
-def print_figures(**said: Any) -> None:
+def print_figures(**figures: Any) -> None:
     """A line of figures."""
-    print(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in said.items()}), flush=True)
+    print(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in figures.items()}), flush=True)
 
 
 def made_up(count: int) -> List[Item]:
@@ -40,10 +40,10 @@ def made_up(count: int) -> List[Item]:
 def made_up_parts(count: int) -> List[Shard]:
     """Their parts."""
     places = [SplitPoint(number * 54_000, number * job.SEGMENT) for number in range(1, PIECES)]
-    found: List[Shard] = []
+    shards: List[Shard] = []
     for item in made_up(count + PIECES - 1):
-        found += split_video(item, places, PIECES * job.SEGMENT, job.SEGMENT)
-    return found[:count]
+        shards += split_video(item, places, PIECES * job.SEGMENT, job.SEGMENT)
+    return shards[:count]
 
 
 # -- the driver without Ray: lists, records, the manifest ------------------------------------------------------------
@@ -56,11 +56,11 @@ class Instant:
         """PIECES parts each."""
         places = [[number * 54_000, number * job.SEGMENT] for number in range(1, PIECES)]
         for item in items:
-            said = {"source": item.source, "frames": PIECES * job.SEGMENT, "cuts": places, "why": ""}
-            yield json.loads(json.dumps(said))
+            record = {"source": item.source, "frames": PIECES * job.SEGMENT, "cuts": places, "why": ""}
+            yield json.loads(json.dumps(record))
 
     def process(self, task: work.Task, parts: Sequence[Shard]) -> Iterator[Record]:
-        """As if done."""
+        """Return a record as if the part were done."""
         for part in parts:
             yield json.loads(json.dumps(record(json.loads(json.dumps(part.to_dict())))))
 
@@ -88,9 +88,9 @@ def _plan(count: int) -> None:
         ended = time.process_time()
         assert done.parts == count and not done.failures
         size = sum(path.stat().st_size for path in Path(out).glob("*.*"))
-    kept = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     print_figures(
-        what="plan", parts=count, cpu_us_a_part=1e6 * (ended - begun) / count, bytes_a_part=kept / count,
+        what="plan", parts=count, cpu_us_a_part=1e6 * (ended - begun) / count, bytes_a_part=grown / count,
         manifest_bytes_a_part=size / count,
     )  # fmt: skip
 
@@ -128,15 +128,15 @@ def disk(parts: int, bytes: int) -> None:
 
 
 def index(frames: int) -> None:
-    """What reading packets and decoding take, of videos as large as cameras make them."""
+    """Measure reading packets and decoding, of videos as large as cameras make them."""
     from edgecsp.batch.segment import Segment
 
-    from .batch import video
+    from .images import texture_video
 
     with tempfile.TemporaryDirectory(prefix="rb") as name:
         for hw in ((480, 640), (1080, 1920)):
             path = Path(name) / f"{hw[0]}.mp4"
-            video(path, frames, 0, hw)
+            texture_video(path, frames, 0, hw)
             item = Item(str(path), str(path), VIDEO)
             taken: Dict[str, List[float]] = {"index": [], "decode": []}
             for _ in range(3):
@@ -158,27 +158,27 @@ def index(frames: int) -> None:
 # -- what follows ---------------------------------------------------------------------------------------------------
 
 # What is not measured here; the table says so.
-HOURS, RATE = 40_000, 30  # of the archive, frames a second
+HOURS, RATE = 40_000, 30  # of the archive, frames per second
 CAMERA = 500_000 / RATE  # bytes of a frame: 4 Mbit/s
 SOURCE = 1.25e9  # bytes a second: a link of 10 Gbit/s
-ASKED_S = 0.02  # until a store has answered
+REQUEST_S = 0.02  # until a store has answered
 STORE = 3500  # files a second under one prefix, as S3 promises
 HEAD = 16e9  # bytes of the head's memory that the driver may have
 
 
 class Row(NamedTuple):
-    """What is asked of something, and what it can do: in the same unit."""
+    """A demand and the capacity for it, in the same unit."""
 
     what: str
     measured: str
-    asked: float
+    needed: float
     has: float
     unit: str
 
     def cells(self) -> List[str]:
-        """As the table has it."""
-        share = self.asked / self.has
-        return [self.what, self.measured, f"{_figure(self.asked)} {self.unit}", _figure(self.has), f"{share:.2f}"]
+        """The row as the table has it."""
+        share = self.needed / self.has
+        return [self.what, self.measured, f"{_figure(self.needed)} {self.unit}", _figure(self.has), f"{share:.2f}"]
 
 
 def _figure(value: float) -> str:
@@ -188,29 +188,29 @@ def _figure(value: float) -> str:
 def project(figures: Path, nodes: int, cores: int) -> None:
     """A table of what so many nodes ask of each thing there is one of, from what the other commands printed."""
     lines = [json.loads(line) for line in figures.read_text("utf-8").splitlines() if line.startswith("{")]
-    found: Dict[str, Dict[str, Any]] = {}
+    latest: Dict[str, Dict[str, Any]] = {}
     for line in lines:
-        found[line["what"]] = line  # the last of each
+        latest[line["what"]] = line  # the last of each
     short, long = sorted((line for line in lines if line["what"] == "list"), key=lambda line: int(line["parts"]))[:2]
     more = long["parts"] - short["parts"]
     ray_bytes = (long["driver_bytes_a_part"] * long["parts"] - short["driver_bytes_a_part"] * short["parts"]) / more
-    found["list"] = {"bytes": ray_bytes, "seconds": (long["first_s"] - short["first_s"]) / more}
-    frame_s = found["overhead"]["ray_cpu_us_a_frame"] / 1e6
+    latest["list"] = {"bytes": ray_bytes, "seconds": (long["first_s"] - short["first_s"]) / more}
+    frame_s = latest["overhead"]["ray_cpu_us_a_frame"] / 1e6
     fps, frames = nodes * cores / frame_s, HOURS * 3600 * RATE
     parts = frames / job.SEGMENT
     print(
-        f"{nodes} nodes of {cores} cores at {1 / frame_s:.0f} frames a second and core: {fps:,.0f} frames a second. "
+        f"{nodes} nodes of {cores} cores at {1 / frame_s:.0f} frames per second and core: {fps:,.0f} in all. "
         f"{HOURS:,} hours of video are {parts / 1e6:.1f} million parts, done in {frames / fps / 3600:.1f} hours.\n"
     )
     print("| what there is one of | measured | asked | has | share |\n|---|---|---|---|---|")
-    for row in sorted(_rows(found, fps, parts, nodes, cores), key=lambda row: -row.asked / row.has):
+    for row in sorted(_rows(latest, fps, parts, nodes, cores), key=lambda row: -row.needed / row.has):
         print("| " + " | ".join(row.cells()) + " |")
 
 
-def _rows(found: Dict[str, Dict[str, Any]], fps: float, parts: float, nodes: int, cores: int) -> Iterator[Row]:
-    driver_s = found["scheduler"]["cpu_us_a_part"]["driver"] / 1e6
-    index_s = found["index"]["index_cpu_us_a_frame"] / 1e6
-    own, ray = found["plan"]["bytes_a_part"], found["list"]["bytes"]
+def _rows(lines: Dict[str, Dict[str, Any]], fps: float, parts: float, nodes: int, cores: int) -> Iterator[Row]:
+    driver_s = lines["scheduler"]["cpu_us_a_part"]["driver"] / 1e6
+    index_s = lines["index"]["index_cpu_us_a_frame"] / 1e6
+    own, ray = lines["plan"]["bytes_a_part"], lines["list"]["bytes"]
     blocks = min(parts, max(_ray.MANY, _ray.BLOCKS * nodes * cores))
     hours, read = parts * job.SEGMENT / fps / 3600, parts * job.SEGMENT * CAMERA
     for what, size in (("pieces of videos", job.SEGMENT), ("groups of images", job.GROUP)):
@@ -219,15 +219,15 @@ def _rows(found: Dict[str, Dict[str, Any]], fps: float, parts: float, nodes: int
     yield Row("driver: the archive's blocks", measured, blocks / hours / 3600, 1 / driver_s, "a second")
     measured = f"{own / 1e3:.1f} kB a part, {ray / 1e3:.1f} a block"
     yield Row("driver: memory", measured, (parts * own + blocks * ray) / 1e9, HEAD / 1e9, "GB")
-    listed = found["list"]["seconds"]
+    listed = lines["list"]["seconds"]
     yield Row("driver: before the first part", f"{1e3 * listed:.1f} ms a block", blocks * listed / 3600, hours, "h")
     yield Row("source: detecting", "", fps * CAMERA / 1e6, SOURCE / 1e6, "MB a second")
     yield Row("source: indexing first", "every byte once more", read / SOURCE / 3600, hours, "h")
     yield Row("cores: indexing first", f"{1e6 * index_s:.0f} us a frame", fps * index_s, nodes * cores, "cores")
     yield Row("link of a machine", "", fps / nodes * CAMERA / 1e6, SOURCE / 1e6, "MB a second")
-    believe = found["disk"]["believe_us"] / 1e6
+    believe = lines["disk"]["believe_us"] / 1e6
     yield Row("given again, on a disk", f"{1e6 * believe:.0f} us a part", parts * believe / 3600, hours, "h")
-    asked = 3 * ASKED_S / job.LEDGER_READS
-    yield Row("given again, on a store", "3 requests a part, 32 at once", parts * asked / 3600, hours, "h")
-    made = 3 * fps / job.SEGMENT
-    yield Row("rows: files made", "3 a part", made, STORE, "a second")
+    requests_s = 3 * REQUEST_S / job.LEDGER_READS
+    yield Row("given again, on a store", "3 requests a part, 32 at once", parts * requests_s / 3600, hours, "h")
+    files = 3 * fps / job.SEGMENT
+    yield Row("rows: files made", "3 a part", files, STORE, "a second")

@@ -1,12 +1,12 @@
-"""Which damage to videos is told: films of every codec and container that this FFmpeg writes, cut, holed and flipped.
+"""Damage to videos and the warnings of it: every codec and container that this FFmpeg writes, cut, holed and flipped.
 
     python -m benchmarks.damage [--only hevc,webm] [--json]
 
-Each film is made (60 frames), damaged in three ways and read as `edgecsp run` reads it: cut after 55 % of its bytes;
+Each video is made (60 frames), damaged in three ways and read as `edgecsp run` reads it: cut after 55 % of its bytes;
 a hole of zeros from 45 to 55 %; bytes flipped in every third packet. Damage is seen in the pixels: a damaged frame is
-like no frame of the undamaged film. The columns: codec, container, damage, frames damaged, frames lost, what edgecsp
+like no frame of the undamaged video. The columns: codec, container, damage, frames damaged, frames lost, what edgecsp
 tells. Exit code 1: a row where frames are damaged or lost and nothing is told, other than those that docs/damage.md
-names, or an undamaged film of which something is told.
+names, or an undamaged video of which something is told.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgecsp.media import sources
 FRAMES = 60
 LAVC = av.library_versions["libavcodec"][0]
 RATE = 25
-LIKE_DB = 30.0  # frames of the film differ by 20 dB more
+LIKE_DB = 30.0  # frames of the video differ by 20 dB more
 KINDS = ("whole", "cut", "hole", "flipped")
 
 # Containers by extension, with what their muxer wants; an index in front, or a cut mp4 would be refused as a whole.
@@ -83,19 +83,24 @@ SILENT: Tuple[Tuple[str, str, str], ...] = (
 
 @dataclass
 class Row:
-    """One film: how many of its frames are damaged and lost, and what is told of it."""
+    """One video: how many of its frames are damaged and lost, and the warnings of them."""
 
     codec: str
     container: str
     kind: str
     damaged: int = 0
     lost: int = 0
-    told: Dict[str, int] = field(default_factory=dict)
+    warnings: Dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The row as JSON has it: warnings are `told` there."""
+        fields = asdict(self)
+        return {**{name: fields[name] for name in fields if name != "warnings"}, "told": fields["warnings"]}
 
     @property
     def is_silent(self) -> bool:
-        """Whether frames suffered and nothing is told."""
-        return bool(self.damaged or self.lost) and not self.told
+        """Whether frames suffered without a warning."""
+        return bool(self.damaged or self.lost) and not self.warnings
 
     @property
     def is_documented(self) -> bool:
@@ -108,7 +113,7 @@ class Row:
     @property
     def is_wrong(self) -> bool:
         """Whether this row must not be."""
-        return bool(self.told) if self.kind == "whole" else self.is_silent and not self.is_documented
+        return bool(self.warnings) if self.kind == "whole" else self.is_silent and not self.is_documented
 
 
 def main() -> int:
@@ -123,16 +128,16 @@ def main() -> int:
         for row in rows(Path(scratch), only):
             count += 1
             wrong += row.is_wrong
-            print(json.dumps(asdict(row)) if args.json else shown(row), flush=True)
-    print(f"{count} films, {wrong} wrong", file=sys.stderr)
+            print(json.dumps(row.to_dict()) if args.json else format_row(row), flush=True)
+    print(f"{count} videos, {wrong} wrong", file=sys.stderr)
     return int(wrong > 0 or not count)
 
 
-def shown(row: Row) -> str:
+def format_row(row: Row) -> str:
     """A line for people."""
-    told = "; ".join(f"{text} ({times})" for text, times in row.told.items()) or "-"
+    warnings = "; ".join(f"{text} ({times})" for text, times in row.warnings.items()) or "-"
     mark = "WRONG" if row.is_wrong else "known" if row.is_silent else ""
-    return f"{row.codec:12} {row.container:6} {row.kind:8} {row.damaged:3} {row.lost:3}  {mark:6} {told}"
+    return f"{row.codec:12} {row.container:6} {row.kind:8} {row.damaged:3} {row.lost:3}  {mark:6} {warnings}"
 
 
 def rows(scratch: Path, only: Any = ()) -> Iterator[Row]:
@@ -147,11 +152,11 @@ def _rows(scratch: Path, codec: str, container: str) -> Iterator[Row]:
     path = scratch / f"whole.{container}"
     if codec not in RAW.get(container, (codec,)) or not write(path, codec):
         return
-    whole, told = read(path)
+    whole, warnings = read(path)
     if whole is None or len(whole) < FRAMES - 1:
         return  # this FFmpeg writes it and cannot read it
     for kind in KINDS:
-        hurt, told = path, told
+        hurt, warnings = path, warnings
         if kind != "whole":
             hurt = scratch / f"{kind}.{container}"
             if kind == "flipped":
@@ -159,12 +164,12 @@ def _rows(scratch: Path, codec: str, container: str) -> Iterator[Row]:
                     hurt.write_bytes(flipped(path))
             else:
                 hurt.write_bytes(damaged(path.read_bytes(), kind))
-            frames, told = read(hurt)
+            frames, warnings = read(hurt)
             like = len({nearest(image, whole) for image in frames or ()} - {None})
             lost = max(0, len(whole) - len(frames or []))
-            yield Row(codec, container, kind, max(0, len(whole) - like - lost), lost, told)
+            yield Row(codec, container, kind, max(0, len(whole) - like - lost), lost, warnings)
         else:
-            yield Row(codec, container, kind, told=told)
+            yield Row(codec, container, kind, warnings=warnings)
 
 
 def encoders() -> List[str]:
@@ -181,13 +186,13 @@ def encoders() -> List[str]:
 
 
 def scene(index: int, width: int, height: int) -> Any:
-    """A frame that is like no other of the film."""
+    """A frame that is like no other of the video."""
     blocks = np.random.default_rng(5).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     return np.ascontiguousarray(np.roll(blocks.repeat(8, 0).repeat(8, 1), index * 3, 1))
 
 
 def write(path: Path, codec: str, flip: bool = False) -> bool:
-    """A film; whether this FFmpeg can. With `flip`, five bytes of every third packet are inverted."""
+    """A video; whether this FFmpeg can. With `flip`, five bytes of every third packet are inverted."""
     wants, rng = WANTS.get(codec, {}), random.Random(1)
     width, height = wants.get("size", (176, 144))
     try:
@@ -231,16 +236,16 @@ def flipped(path: Path) -> bytes:
     data, at, rng = bytearray(path.read_bytes()), 0, random.Random(1)
     with av.open(str(path)) as container:
         for number, packet in enumerate(container.demux(video=0), 1):
-            found = data.find(bytes(packet), at) if packet.size else -1
-            if found >= 0:
-                at = found + packet.size
+            place = data.find(bytes(packet), at) if packet.size else -1
+            if place >= 0:
+                at = place + packet.size
                 for _ in range(5 * (number % 3 == 0)):
-                    data[rng.randrange(found + packet.size // 3, at)] ^= 0xFF
+                    data[rng.randrange(place + packet.size // 3, at)] ^= 0xFF
     return bytes(data)
 
 
 def read(path: Path) -> Tuple[Optional[List[Any]], Dict[str, int]]:
-    """A film's frames, small, and what edgecsp tells of it; None where it says that it cannot be read."""
+    """A video's frames, small, and what edgecsp tells of it; None where it says that it cannot be read."""
     source = sources.Video(str(path))
     try:
         frames = [frame.image[::4, ::4].astype(np.float32) for frame in source]

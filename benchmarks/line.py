@@ -2,7 +2,7 @@
 
     python -m benchmarks.line [--engine NAME] [--threads 2] [--rounds 120] [--before FOLDER] [--json FILE]
 
-The model in the box, and YOLOv3-tiny and YOLO-Fastest when their weights are among the test data. The three steps
+The bundled model, and YOLOv3-tiny and YOLO-Fastest when their weights are among the test data. The three steps
 alternate, so that each finds the caches as the others leave them; each figure is the median of CPU time, which other
 programs disturb less than they do the clock. The CPU time of `infer` is all threads'. Before and after it there is
 one thread alone, whose time is taken: an engine's threads spin for a while after they are done, and OpenCV is told to
@@ -28,7 +28,7 @@ import numpy as np
 from edgecsp import pipeline
 from edgecsp.importers import darknet
 
-from .pictures import DATA, pictures
+from .images import DATA, image_paths
 
 HERE = Path(__file__).resolve().parents[1]
 STEPS = ("prepare", "infer", "finish")
@@ -50,15 +50,15 @@ def main() -> None:
         print(json.dumps(dict(_measured(args))))
         return
     roots = {"now": HERE, **({"before": args.before.resolve()} if args.before else {})}
-    found: Dict[str, List[Dict[str, Any]]] = {name: [] for name in roots}
+    runs_by_root: Dict[str, List[Dict[str, Any]]] = {name: [] for name in roots}
     for _ in range(args.turns if args.before else 1):
         for name, root in roots.items():
-            found[name].append(_child(root, args))
-    said = {name: _middle(runs) for name, runs in found.items()}
-    for name in reversed(list(said)):
-        _show(name, said[name], args.threads)
+            runs_by_root[name].append(_child(root, args))
+    report = {name: _middle(runs) for name, runs in runs_by_root.items()}
+    for name in reversed(list(report)):
+        _show(name, report[name], args.threads)
     if args.json:
-        args.json.write_text(json.dumps(said, indent=1))
+        args.json.write_text(json.dumps(report, indent=1))
 
 
 def _child(root: Path, args: argparse.Namespace) -> Dict[str, Any]:
@@ -86,22 +86,22 @@ def _models() -> Iterator[Tuple[str, Any]]:
 
 def _measured(args: argparse.Namespace) -> Iterator[Tuple[str, Dict[str, Any]]]:
     cv2.setNumThreads(1)
-    shown = [cv2.resize(cv2.imread(str(path)), (1280, 720)) for path in pictures()[:24]]
+    frames = [cv2.resize(cv2.imread(str(path)), (1280, 720)) for path in image_paths()[:24]]
     for name, model in _models():
         with pipeline.load(model, args.engine, threads=args.threads) as detector:
-            yield name, {**_steps(detector, shown[0], args.rounds), "val": _val(detector, shown)}
+            yield name, {**_steps(detector, frames[0], args.rounds), "val": _val(detector, frames)}
 
 
 def _steps(detector: pipeline.Detector, image: Any, rounds: int) -> Dict[str, Any]:
     """CPU microseconds of the three steps, in turns."""
     taken: Dict[str, List[float]] = {step: [] for step in STEPS}
 
-    def timed(step: str, work: Callable[..., Any], *given: Any) -> Any:
+    def timed(step: str, work: Callable[..., Any], *arguments: Any) -> Any:
         clock = time.process_time_ns if step == "infer" else time.thread_time_ns
         begun = clock()
-        made = work(*given)
+        result = work(*arguments)
         taken[step].append((clock() - begun) / 1e3)
-        return made
+        return result
 
     for _ in range(rounds + 5):
         batch, geometry = timed("prepare", detector.prepare, image)
@@ -110,11 +110,11 @@ def _steps(detector: pipeline.Detector, image: Any, rounds: int) -> Dict[str, An
     return {**median, **{f"{step}, least": float(np.percentile(values[5:], 10)) for step, values in taken.items()}}
 
 
-def _val(detector: pipeline.Detector, shown: List[Any]) -> float:
+def _val(detector: pipeline.Detector, images: List[Any]) -> float:
     """CPU microseconds of `finish` at the threshold of a validation, on the image that has most to it."""
     low = pipeline.Detector(detector.model, detector.session, pipeline.Settings(conf=VAL_CONF))
     worst = 0.0
-    for image in shown:
+    for image in images:
         batch, geometry = detector.prepare(image)
         outputs = detector.infer(batch)
         taken = []
@@ -132,11 +132,11 @@ def _middle(runs: List[Dict[str, Any]]) -> Dict[str, Dict[str, float]]:
     }
 
 
-def _show(when: str, said: Dict[str, Dict[str, float]], threads: int) -> None:
+def _show(when: str, figures: Dict[str, Dict[str, float]], threads: int) -> None:
     print(f"{when}: CPU microseconds an image of 1280x720, median (lowest tenth)")
     columns = ("model", *STEPS, "not inference", "of the clock", "at conf 0.001")
     print(f"  {columns[0]:20}" + "".join(f"{name:>17}" for name in columns[1:]))
-    for name, row in said.items():
+    for name, row in figures.items():
         cells = [f"{row[step]:.0f} ({row[f'{step}, least']:.0f})" for step in STEPS]
         shares = [(row["prepare" + which] + row["finish" + which]) / row["infer" + which] for which in ("", ", least")]
         cells += [f"{shares[0] * times:.1%} ({shares[1] * times:.1%})" for times in (1, threads)]

@@ -1,4 +1,4 @@
-"""What `edgecsp run` holds: its peak, and by how much it grows over a long video.
+"""Memory of `edgecsp run`: its peak, and by how much it grows over a long video.
 
     python -m benchmarks.memory VIDEO [--model NAME] [--engine NAME] [--out] [--frames N]
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="stop after so many")
     args = parser.parse_args()
     return_large()
-    opened, summary, held = sources.open_all([args.video]), pipeline.RunSummary(), []
+    opened, summary, sizes = sources.open_all([args.video]), pipeline.RunSummary(), []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "x.mp4" if args.out else None
         places = scheduler.choose_concurrency(opened)
@@ -39,10 +39,10 @@ def main() -> None:
         ) as sink:
             pipeline.run(
                 detector, opened, sink.write, summary,
-                ended=sink.end_stream, tick=lambda: held.append(resident()), max_frames=args.frames,
+                ended=sink.end_stream, tick=lambda: sizes.append(resident()), max_frames=args.frames,
             )  # fmt: skip
     print(
-        f"{summary.frames} frames: peak {(memory.peak() or 0) / 1e6:.0f} MB, grows {growth(held) / 1e6:.2f} MB / 1000"
+        f"{summary.frames} frames: peak {(memory.peak() or 0) / 1e6:.0f} MB, grows {growth(sizes) / 1e6:.2f} MB / 1000"
     )
 
 
@@ -51,9 +51,9 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def growth(held: List[int]) -> float:
+def growth(samples: List[int]) -> float:
     """Bytes by which it grows in 1000 frames, given the bytes after each."""
-    rest = np.array(held[len(held) // 10 :], float)
+    rest = np.array(samples[len(samples) // 10 :], float)
     return float(np.polyfit(np.arange(len(rest)), rest, 1)[0]) * 1000
 
 

@@ -1,4 +1,4 @@
-"""What Linux says of a process or a thread in /proc."""
+"""Figures of a process or a thread from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Stat(NamedTuple):
 
 
 def stat(folder: Path) -> Stat:
-    """Of a folder like /proc/1 (see proc(5)). Raises `OSError` when it has ended."""
+    """Read a folder like /proc/1 (see proc(5)). Raises `OSError` when it has ended."""
     text = (folder / "stat").read_text("utf-8", "replace")
     words = text[text.rindex(")") + 1 :].split()  # a name may hold anything
     return Stat(text[text.index("(") + 1 : text.rindex(")")], (int(words[11]) + int(words[12])) / TICK, int(words[19]))

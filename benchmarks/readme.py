@@ -26,23 +26,23 @@ MARKED = re.compile(r"^<!-- (bench|peers) (\S+\.json) -->\n(.*?)^<!-- end -->$",
 def filled(text: str, results: Path = RESULTS) -> str:
     """A README with its tables as the files in `results` say."""
 
-    def table(found: re.Match[str]) -> str:
-        kind, name = found.group(1), found.group(2)
-        said = json.loads((results / name).read_text("utf-8"))
-        made = {"bench": bench, "peers": peers}[kind](said)
-        return f"<!-- {kind} {name} -->\n{made}<!-- end -->"
+    def table(match: re.Match[str]) -> str:
+        kind, name = match.group(1), match.group(2)
+        report = json.loads((results / name).read_text("utf-8"))
+        text = {"bench": bench, "peers": peers}[kind](report)
+        return f"<!-- {kind} {name} -->\n{text}<!-- end -->"
 
     return MARKED.sub(table, text)
 
 
-def bench(said: Dict[str, Any]) -> str:
-    """A row a model, a column an engine and precision: frames a second, and how many times YOLOv3-tiny's that is."""
-    rows, machine, settings = said["rows"], said["machine"], said["settings"]
+def bench(report: Dict[str, Any]) -> str:
+    """A row a model, a column an engine and precision: frames per second, and how many times YOLOv3-tiny's that is."""
+    rows, machine, settings = report["rows"], report["machine"], report["settings"]
     ways = list(dict.fromkeys((row["engine"], row["precision"]) for row in rows))
     papers = next((row["paper"]["on"] for row in rows if row["paper"] and "Xeon" not in str(row["paper"]["on"])), None)
     heads = ["model", "BFLOPs", f"paper fps ({papers})", *(f"{engine} {kind} fps" for engine, kind in ways)]
     heads += ["times YOLOv3-tiny: paper", *(f"{engine} {kind}" for engine, kind in ways)]
-    lines = [_about(said), "", *_begun(heads)]
+    lines = [_about(report), "", *_begun(heads)]
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = {(row["engine"], row["precision"]): row for row in rows if row["model"] == model}
         first = next(iter(mine.values()))
@@ -53,7 +53,7 @@ def bench(said: Dict[str, Any]) -> str:
         lines.append(_line(cells))
     notes = [f"\\* unstable: {_causes(rows)}."] if any(row["unstable"] for row in rows) else []
     notes += ["† on a Xeon E5-2682 v4."] if any("Xeon" in str((row["paper"] or {}).get("on")) for row in rows) else []
-    notes += _reasons(rows) + _ranks(said)
+    notes += _reasons(rows) + _ranks(report)
     peak = ", ".join(f"{kind} {value:.0f}" for kind, value in machine["peak_gflops"].items() if value)
     best = max((row["of_peak"] or 0 for row in rows), default=0)
     notes.append(f"Measured matrix-product peak, GFLOP/s: {peak}; a network reaches {best:.0%} of it at most.")
@@ -61,12 +61,12 @@ def bench(said: Dict[str, Any]) -> str:
     return "\n".join([*lines, "", " ".join(notes), ""])
 
 
-def peers(said: Dict[str, Any]) -> str:
+def peers(report: Dict[str, Any]) -> str:
     """A row a peer, best first, a table a model."""
-    machine, lines = said["machine"], []
-    lines += [f"{machine['name']}, {said['threads']} threads, score {said['conf']}, NMS {said['iou']}.", ""]
-    for model in dict.fromkeys(row["model"] for row in said["rows"]):
-        rows = [row for row in said["rows"] if row["model"] == model]
+    machine, lines = report["machine"], []
+    lines += [f"{machine['name']}, {report['threads']} threads, score {report['conf']}, NMS {report['iou']}.", ""]
+    for model in dict.fromkeys(row["model"] for row in report["rows"]):
+        rows = [row for row in report["rows"] if row["model"] == model]
         name = f"{model} ({rows[0]['about']}), 1280x720 in, boxes out"
         lines += _begun([name, "version", "ms", "CPU ms", "times", "same boxes"])
         for row in sorted((row for row in rows if row["ms"]), key=lambda row: row["times"]):
@@ -77,15 +77,15 @@ def peers(said: Dict[str, Any]) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _about(said: Dict[str, Any]) -> str:
-    machine, settings = said["machine"], said["settings"]
+def _about(report: Dict[str, Any]) -> str:
+    machine, settings = report["machine"], report["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     weights = (
-        "random weights" if all(row["weights"] == "random" for row in said["rows"]) else "the weights that are here"
+        "random weights" if all(row["weights"] == "random" for row in report["rows"]) else "the weights that are here"
     )
     return (
         f"{machine['name']} ({', '.join(machine['isa'])}), {settings['threads']} threads, {versions}; {weights}, "
-        f"{settings['scenario']} stream, {said['started'][:10]}."
+        f"{settings['scenario']} stream, {report['started'][:10]}."
     )
 
 
@@ -117,13 +117,13 @@ def _reasons(rows: Sequence[Dict[str, Any]]) -> List[str]:
     return list(reasons)
 
 
-def _ranks(said: Dict[str, Any]) -> List[str]:
-    found = [
+def _ranks(report: Dict[str, Any]) -> List[str]:
+    ranks = [
         f"{each['engine']} {each['precision']} {each['spearman']:.2f}"
-        for each in said["rank"]
+        for each in report["rank"]
         if each["spearman"] is not None
     ]
-    return [f"Rank correlation with the paper's speeds: {', '.join(found)}."] if found else []
+    return [f"Rank correlation with the paper's speeds: {', '.join(ranks)}."] if ranks else []
 
 
 def _begun(heads: Sequence[str]) -> List[str]:

@@ -13,7 +13,7 @@ threads', from the kernel), which does not depend on who else computes: on a mac
 would be the second. The slowest hundredth of the answers is held against what the queue makes of it: one caller's
 latency, times callers a place in the engine.
 
-`--viewers 10` measures another thing: a film is watched (`codes.mp4`, at its own rate), and one and so many look at
+`--viewers 10` measures another thing: a video is watched (`codes.mp4`, at its own rate), and one and so many look at
 its MJPEG and ask for the page's state once a second; CPU of the server with all of them over that with one.
 """
 
@@ -42,7 +42,7 @@ from edgecsp.system import cpu
 from edgecsp.types import Frame, Stream
 
 from . import proc
-from .pictures import pictures
+from .images import image_paths
 
 HERE = Path(__file__).resolve().parent
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -61,9 +61,9 @@ def main() -> None:
     parser.add_argument("--viewers", type=int, default=0)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    said = _viewers(args) if args.viewers else _load(args)
+    report = _viewers(args) if args.viewers else _load(args)
     if args.json:
-        args.json.write_text(json.dumps(said, indent=1) + "\n")
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 # -- load ----------------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def main() -> None:
 
 def _load(args: argparse.Namespace) -> Dict[str, Any]:
     taken = [
-        cv2.imencode(".jpg", cv2.resize(cv2.imread(str(each)), (640, 480)))[1].tobytes() for each in pictures()[:16]
+        cv2.imencode(".jpg", cv2.resize(cv2.imread(str(each)), (640, 480)))[1].tobytes() for each in image_paths()[:16]
     ]
     cv2.setNumThreads(1)  # as the server's own: images go side by side
     detector = pipeline.load(
@@ -84,19 +84,19 @@ def _load(args: argparse.Namespace) -> Dict[str, Any]:
             row = _alone(detector, taken, args.threads, args.seconds)
             for name, callers in (("waits", 1), ("load", args.callers)):
                 cpu_s = server.cpu_s()
-                found = asked(server.port, taken, expected, callers, args.seconds)
-                row.update({f"{name}_{key}": value for key, value in found.items()})
-                row[f"{name}_cpu_ms"] = (server.cpu_s() - cpu_s) * 1e3 / max(1, found["count"])
+                figures = measure_requests(server.port, taken, expected, callers, args.seconds)
+                row.update({f"{name}_{key}": value for key, value in figures.items()})
+                row[f"{name}_cpu_ms"] = (server.cpu_s() - cpu_s) * 1e3 / max(1, figures["count"])
             row["rss_mib"] = server.rss() / 2**20
             if turn:
                 rows.append(row)
     detector.close()
-    return _told(args, rows)
+    return _summarize(args, rows)
 
 
 def _answer(detector: pipeline.Detector, data: bytes) -> bytes:
-    image = decode(data, "picture").image
-    return json.dumps(to_dict(Frame(image, Stream("picture")), detector(image)), allow_nan=False).encode()
+    image = decode(data, "image").image
+    return json.dumps(to_dict(Frame(image, Stream("image")), detector(image)), allow_nan=False).encode()
 
 
 def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, seconds: float) -> Dict[str, float]:
@@ -106,7 +106,7 @@ def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, se
 
     def work(mine: int) -> None:
         while time.monotonic() < end:
-            detector(decode(taken[(counts[mine] + mine) % len(taken)], "picture").image)
+            detector(decode(taken[(counts[mine] + mine) % len(taken)], "image").image)
             counts[mine] += 1
 
     workers = [threading.Thread(target=work, args=(at,)) for at in range(threads)]
@@ -118,8 +118,8 @@ def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, se
     return {"alone_fps": sum(counts) / spent, "alone_cpu_ms": (time.process_time() - used) * 1e3 / sum(counts)}
 
 
-def _told(args: argparse.Namespace, rows: List[Dict[str, float]]) -> Dict[str, Any]:
-    def shown(name: str, values: Sequence[float], form: str = ".3f") -> float:
+def _summarize(args: argparse.Namespace, rows: List[Dict[str, float]]) -> Dict[str, Any]:
+    def show(name: str, values: Sequence[float], form: str = ".3f") -> float:
         middle = float(np.median(values))
         print(f"  {name:44s}{middle:10{form}}  [{min(values):{form}} .. {max(values):{form}}]")
         return middle
@@ -131,31 +131,31 @@ def _told(args: argparse.Namespace, rows: List[Dict[str, float]]) -> Dict[str, A
         f"{args.model} on {args.engine}, {args.threads} threads, {args.callers} callers: medians of {len(rows)} rounds"
     )
     share = args.callers / min(8, args.threads)
-    said = {
-        "alone_fps": shown("the session alone, images a second", of("alone_fps"), ".1f"),
-        "load_fps": shown("the server, images a second", of("load_fps"), ".1f"),
-        "clock": shown("server over session, by the clock", [r["load_fps"] / r["alone_fps"] for r in rows]),
-        "alone_cpu_ms": shown("the session alone, CPU ms an image", of("alone_cpu_ms"), ".2f"),
-        "load_cpu_ms": shown("the server, CPU ms an image", of("load_cpu_ms"), ".2f"),
-        "cpu": shown("session over server, by CPU an image", [r["alone_cpu_ms"] / r["load_cpu_ms"] for r in rows]),
-        "callers_cpu_ms": shown("the callers, CPU ms an image", of("load_own_cpu_ms"), ".2f"),
-        "waits_ms": shown("one caller, median latency, ms", of("waits_p50_ms"), ".1f"),
-        "p99_ms": shown(f"{args.callers} callers, slowest hundredth, ms", of("load_p99_ms"), ".1f"),
-        "p99_share": shown(
+    report = {
+        "alone_fps": show("the session alone, images a second", of("alone_fps"), ".1f"),
+        "load_fps": show("the server, images a second", of("load_fps"), ".1f"),
+        "clock": show("server over session, by the clock", [r["load_fps"] / r["alone_fps"] for r in rows]),
+        "alone_cpu_ms": show("the session alone, CPU ms an image", of("alone_cpu_ms"), ".2f"),
+        "load_cpu_ms": show("the server, CPU ms an image", of("load_cpu_ms"), ".2f"),
+        "cpu": show("session over server, by CPU an image", [r["alone_cpu_ms"] / r["load_cpu_ms"] for r in rows]),
+        "callers_cpu_ms": show("the callers, CPU ms an image", of("load_own_cpu_ms"), ".2f"),
+        "waits_ms": show("one caller, median latency, ms", of("waits_p50_ms"), ".1f"),
+        "p99_ms": show(f"{args.callers} callers, slowest hundredth, ms", of("load_p99_ms"), ".1f"),
+        "p99_share": show(
             "that over one caller's x callers a place", [r["load_p99_ms"] / r["waits_p50_ms"] / share for r in rows]
         ),
         "wrong": sum(of("load_wrong") + of("waits_wrong")),
         "rss_mib": of("rss_mib"),
     }
-    print(f"  wrong or refused answers: {said['wrong']:.0f} of {sum(of('load_count') + of('waits_count')):.0f}")
+    print(f"  wrong or refused answers: {report['wrong']:.0f} of {sum(of('load_count') + of('waits_count')):.0f}")
     print(f"  memory after each round, MiB: {', '.join(f'{each:.0f}' for each in of('rss_mib'))}")
-    return {**said, "rows": rows}
+    return {**report, "rows": rows}
 
 
-def asked(
+def measure_requests(
     port: int, taken: Sequence[bytes], expected: Sequence[bytes], callers: int, seconds: float
 ) -> Dict[str, float]:
-    """So many callers in one thread, each asks again as soon as it is answered: counts, latencies, own CPU."""
+    """Let so many callers in one thread each ask again as soon as it is answered: counts, latencies, own CPU."""
     chooser, used = selectors.DefaultSelector(), time.process_time()
     requests = [
         b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
@@ -166,18 +166,18 @@ def asked(
     began = time.monotonic()
     end, number, wrong, latencies = began + seconds, 0, 0, []
     for _ in range(callers):
-        held = socket.create_connection(("127.0.0.1", port))
-        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A whole request: one caller's sending does not keep the others waiting.
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        chooser.register(held, selectors.EVENT_READ, [number, time.monotonic(), b""])
-        held.sendall(requests[number % len(taken)])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        chooser.register(connection, selectors.EVENT_READ, [number, time.monotonic(), b""])
+        connection.sendall(requests[number % len(taken)])
         number += 1
     while chooser.get_map():
         for key, _ in chooser.select():
             assert isinstance(key.fileobj, socket.socket)
-            held, state = key.fileobj, key.data
-            piece = held.recv(1 << 16)
+            connection, state = key.fileobj, key.data
+            piece = connection.recv(1 << 16)
             state[2] = state[2] + piece if state[2] else piece
             whole = _whole(state[2]) if piece else (0, b"")
             if whole is None:
@@ -186,11 +186,11 @@ def asked(
             latencies.append(now - state[1])
             wrong += whole != (200, expected[state[0] % len(taken)])
             if now > end or not piece:
-                chooser.unregister(held)
-                held.close()
+                chooser.unregister(connection)
+                connection.close()
                 continue
             state[:] = [number, now, b""]
-            held.sendall(requests[number % len(taken)])
+            connection.sendall(requests[number % len(taken)])
             number += 1
     spent = time.monotonic() - began
     p50, p99 = np.percentile(latencies, (50, 99)) * 1e3
@@ -235,9 +235,9 @@ def _watched(server: Served, count: int, seconds: float) -> float:
     """CPU seconds a second of the server while so many look."""
     chooser = selectors.DefaultSelector()
     for _ in range(count):
-        held = socket.create_connection(("127.0.0.1", server.port))
-        held.sendall(b"GET /api/streams/cam1/video HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        chooser.register(held, selectors.EVENT_READ)
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(b"GET /api/streams/cam1/video HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        chooser.register(connection, selectors.EVENT_READ)
     began, used, bytes_seen, asked_at = time.monotonic(), server.cpu_s(), 0, time.monotonic()
     while time.monotonic() - began < seconds:
         for key, _ in chooser.select(0.05) if count else ():
@@ -247,9 +247,9 @@ def _watched(server: Served, count: int, seconds: float) -> float:
         if count and time.monotonic() - asked_at > 1:
             asked_at += 1
             for _ in range(count):
-                with socket.create_connection(("127.0.0.1", server.port)) as held:
-                    held.sendall(b"GET /api/state HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                    while held.recv(1 << 16):
+                with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                    connection.sendall(b"GET /api/state HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    while connection.recv(1 << 16):
                         pass
     spent = (server.cpu_s() - used) / (time.monotonic() - began)
     assert not count or bytes_seen > count * 1000, "they saw nothing"
@@ -298,7 +298,7 @@ class Served:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Id of the process."""
         return self._process.pid
 
     def cpu_s(self) -> float:

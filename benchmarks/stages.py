@@ -1,4 +1,4 @@
-"""Where a video's time goes: milliseconds a frame for decode, preprocess, inference, decode+NMS, draw and encode.
+"""Time of a video by stage: milliseconds a frame for decode, preprocess, inference, decode+NMS, draw and encode.
 
     python -m benchmarks.stages [--model NAME.onnx] [--video FILE] [--threads N] [--rounds 3] [--json FILE]
 
@@ -24,7 +24,7 @@ from edgecsp.importers import darknet
 from edgecsp.media import draw, sinks, sources
 from edgecsp.media.sinks.mp4 import Mp4
 
-from .pictures import DATA, pictures, video
+from .images import DATA, image_paths, video
 
 STAGES = ("decode", "preprocess", "inference", "decode+NMS", "draw", "encode")
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        source = args.video or video(Path(scratch) / "in.mp4", pictures())
+        source = args.video or video(Path(scratch) / "in.mp4", image_paths())
         detector = pipeline.load(args.model or _default_model(), args.engine, threads=args.threads)
         samples: Dict[str, List[float]] = {stage: [] for stage in STAGES}
         whole: List[float] = []
@@ -65,11 +65,11 @@ def _stages(detector: pipeline.Detector, path: Path, target: Path) -> Dict[str, 
     """Seconds of each stage for each frame."""
     taken: Dict[str, List[float]] = {stage: [] for stage in STAGES}
 
-    def timed(stage: str, work: Callable[..., Any], *given: Any) -> Any:
+    def timed(stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
         begun = time.perf_counter()
-        made = work(*given)
+        result = work(*arguments)
         taken[stage].append(time.perf_counter() - begun)
-        return made
+        return result
 
     with sources.open(str(path)) as source:
         frames, writer = iter(source), None
@@ -82,8 +82,8 @@ def _stages(detector: pipeline.Detector, path: Path, target: Path) -> Dict[str, 
             batch, geometry = timed("preprocess", detector.prepare, frame.image)
             outputs = timed("inference", detector.infer, batch)
             result = timed("decode+NMS", detector.finish, outputs, geometry)
-            painted = timed("draw", draw.annotate, frame.image, result)
-            timed("encode", writer.write, painted, frame.pts_s)
+            annotated = timed("draw", draw.annotate, frame.image, result)
+            timed("encode", writer.write, annotated, frame.pts_s)
     if writer:
         writer.close()
     return taken
@@ -112,8 +112,8 @@ def _show(
     print(f"  {'sum':12} {total:8.2f}   one thread, {1e3 / total:.1f} fps")
     print(f"  {'pipeline':12} {overlapped:8.2f}   as edgecsp run does it, {1e3 / overlapped:.1f} fps")
     if target:
-        said = {stage: [v * 1e3 for v in values] for stage, values in samples.items()}
-        target.write_text(json.dumps({"model": detector.model.name, "ms": said, "pipeline_ms": overlapped}))
+        report = {stage: [v * 1e3 for v in values] for stage, values in samples.items()}
+        target.write_text(json.dumps({"model": detector.model.name, "ms": report, "pipeline_ms": overlapped}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long a start takes: `edgecsp --help`, and `edgecsp run PICTURE --json -` with the model in the box.
+"""Time of a start: `edgecsp --help`, and `edgecsp run IMAGE --json -` with the bundled model.
 
     python -m benchmarks.start [--rounds 7] [--engine NAME ...] [--before FOLDER]
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from edgecsp import backends
 
-from .pictures import pictures
+from .images import image_paths
 
 HERE = Path(__file__).resolve().parents[1]
 Took = Tuple[float, float]
@@ -38,7 +38,7 @@ def main() -> None:
     args = parser.parse_args()
     able = [name for name in backends.names() if backends.is_real(name) and backends.why_not(name) is None]
     roots = {"now": HERE, **({"before": args.before.resolve()} if args.before else {})}
-    run = ["run", str(pictures()[0]), "--json", "-", "--quiet", "--engine"]
+    run = ["run", str(image_paths()[0]), "--json", "-", "--quiet", "--engine"]
     rows = {"--help": ["--help"], **{f"run, {name}": [*run, name] for name in args.engine or ["auto", *able]}}
     taken: Dict[Tuple[str, str], List[Took]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -50,8 +50,8 @@ def main() -> None:
                         taken.setdefault((row, when), []).append(took)
     print(f"{'':18} {'':7} {'CPU s':>16} {'clock s':>16}   median (least) of {args.rounds}")
     for (row, when), each in taken.items():
-        shown = [f"{np.median(column):7.3f} ({min(column):.3f})" for column in zip(*each)]
-        print(f"{row:18} {when:7} {shown[0]:>16} {shown[1]:>16}")
+        cells = [f"{np.median(column):7.3f} ({min(column):.3f})" for column in zip(*each)]
+        print(f"{row:18} {when:7} {cells[0]:>16} {cells[1]:>16}")
 
 
 def _process(root: Path, words: List[str], folder: Path) -> Took:

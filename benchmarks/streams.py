@@ -1,4 +1,4 @@
-"""Eight videos at once against one: frames a second in all, CPU a frame, and how evenly the eight get on.
+"""Eight videos at once against one: frames per second in all, CPU a frame, and how evenly the eight get on.
 
     python -m benchmarks.streams [--model NAME] [--engine NAME] [--video FILE] [--streams 8] [--out] [--rounds 3]
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from edgecsp import pipeline
 
-from .pictures import pictures, video
+from .images import image_paths, video
 from .video import overlapped
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch, count = Path(folder), args.streams
-        taken = (pictures() * 99)[: max(1, args.frames // 5)]
+        taken = (image_paths() * 99)[: max(1, args.frames // 5)]
         short = video(scratch / "short.mp4", taken, hw=(720, 1280), fps=30, hold=5)
         long = video(scratch / "long.mp4", taken * count, hw=(720, 1280), fps=30, hold=5)
         ratios, costs, shares = [], [], []
@@ -46,7 +46,7 @@ def main() -> None:
                 costs.append(many[1] / one[1])
                 shares += _shares(many[2], count)
     print(f"{args.model} on {args.engine}: {count} videos at once over one, medians of {args.rounds} rounds")
-    print(f"  frames a second {np.median(ratios):.3f}  [{min(ratios):.3f} .. {max(ratios):.3f}]")
+    print(f"  frames per second {np.median(ratios):.3f}  [{min(ratios):.3f} .. {max(ratios):.3f}]")
     print(f"  CPU a frame     {np.median(costs):.3f}  [{min(costs):.3f} .. {max(costs):.3f}]")
     print(f"  each stream's share of an even one: {min(shares):.3f} .. {max(shares):.3f}")
 

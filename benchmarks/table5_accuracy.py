@@ -59,12 +59,12 @@ def read_report(path: Path | None, settings: Dict[str, Any], data: Dict[str, Any
     return {**report, "rows": earlier["rows"]}
 
 
-def train_row(name: str, settings: Dict[str, Any], data: Path, held: accuracy.Data, folder: Path) -> Dict[str, Any]:
+def train_row(name: str, settings: Dict[str, Any], data: Path, val: accuracy.Data, folder: Path) -> Dict[str, Any]:
     """Train a row and judge it."""
     side = settings["imgsz"] or zoo.get(name).size
     request = {**settings, "model": name, "imgsz": side, "data": str(data), "folder": str(folder / name), "amp": "fp32"}
     answer = peers.run_worker(peers.OURS, sys.executable, request, folder / f"{name}.log")
-    judged = peers.judge(answer["onnx"], held)
+    judged = peers.judge(answer["onnx"], val)
     figures = {key: round(answer[key], 2) for key in ("images_per_s", "minutes", "cpu_s")}
     cost = zoo.get(name).cost((side, side)).bflops
     return {"model": name, "imgsz": side, "bflops": round(cost, 2), **figures, **judged}
@@ -118,11 +118,11 @@ def main() -> int:
         report = read_report(args.json, settings, {"name": Path(args.data).name, **counts})
         print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads; {args.epochs} epochs of {args.data}")
         with tempfile.TemporaryDirectory() as scratch:
-            data, held = lay(learn, val, Path(scratch) / "data", args.batch)
+            data, val_data = lay(learn, val, Path(scratch) / "data", args.batch)
             for name in names:
                 if any(row["model"] == name for row in report["rows"]):
                     continue
-                row = train_row(name, settings, data, held, Path(scratch))
+                row = train_row(name, settings, data, val_data, Path(scratch))
                 print(f"{name}: {row['minutes']:.1f} minutes, AP50 {row['AP50']:.3f}", file=sys.stderr, flush=True)
                 report["rows"].append(row)
                 if args.json:

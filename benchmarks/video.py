@@ -1,11 +1,11 @@
-"""How near `edgecsp run` on a video comes to keeping every core busy with nothing but the work itself.
+"""Utilisation by `edgecsp run` on a video: how near it comes to keeping every core busy with the work itself.
 
     python -m benchmarks.video [--model NAME] [--engine NAME] [--video FILE] [--out] [--rounds 5]
 
 First, what a frame costs: CPU milliseconds of each stage, alone on one thread. Then, in turns: `run` with its threads,
 and the straight line in as many processes at once as there are cores, one thread each, which never wait for each other
 and so keep all cores busy. Both compete alike with whatever else the machine does, so their ratio holds on a busy
-machine too; the frames a second do not. `--out` draws and encodes as well.
+machine too; the frames per second do not. `--out` draws and encodes as well.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.media.sinks.rows import to_dict
 from edgecsp.system import cpu
 
-from .pictures import pictures, video
+from .images import image_paths, video
 
 Line = Dict[str, float]
 
@@ -39,7 +39,7 @@ def main() -> None:
         _serve(args)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        args.video = args.video or video(Path(scratch) / "in.mp4", pictures(), hw=(720, 1280), fps=30, hold=15)
+        args.video = args.video or video(Path(scratch) / "in.mp4", image_paths(), hw=(720, 1280), fps=30, hold=15)
         stages = [line(args, Path(scratch)) for _ in range(2)][-1]
         crowd = _Crowd(args)
         rounds = []
@@ -67,11 +67,11 @@ def line(args: argparse.Namespace, scratch: Path) -> Line:
     spent: Line = {}
     writer, frames = None, 0
 
-    def timed(stage: str, work: Any, *given: Any) -> Any:
+    def timed(stage: str, work: Any, *arguments: Any) -> Any:
         begun = time.process_time()
-        made = work(*given)
+        result = work(*arguments)
         spent[stage] = spent.get(stage, 0.0) + time.process_time() - begun
-        return made
+        return result
 
     with _detector(args, threads=1) as detector, sources.open(str(args.video)) as source:
         detector(np.zeros((720, 1280, 3), np.uint8))
@@ -88,7 +88,7 @@ def line(args: argparse.Namespace, scratch: Path) -> Line:
             timed("json", _json, frame, result)
             if args.out:
                 writer = writer or Mp4(scratch / "line.mp4", frame.hw, frame.stream.fps)
-                canvas = timed("draw", _painted, writer, frame, result)
+                canvas = timed("draw", _annotate, writer, frame, result)
                 timed("encode", writer.write, canvas, frame.pts_s)
         if writer:
             timed("encode", writer.close)
@@ -99,12 +99,12 @@ def _json(frame: Any, result: Any) -> str:
     return json.dumps(to_dict(frame, result)) + "\n"
 
 
-def _painted(writer: Mp4, frame: Any, result: Any) -> Any:
+def _annotate(writer: Mp4, frame: Any, result: Any) -> Any:
     return draw.annotate(writer.canvas(frame.image), result, copy=False)
 
 
 def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tuple[float, float, List[Any]]:
-    """`run` on some videos -> frames a second, CPU seconds a frame, and the source of each frame as it was written."""
+    """`run` on some videos -> frames per second, CPU seconds a frame, and the source of each frame as written."""
     opened = sources.open_all([str(path) for path in paths])
     summary, order = pipeline.RunSummary(), []
     with _detector(args, at_once=scheduler.choose_concurrency(opened)) as detector:
@@ -140,7 +140,7 @@ class _Crowd:
         ]
 
     def fps(self) -> float:
-        """Frames a second of all of them together; of each, from its own start to its end."""
+        """Frames per second of all of them together; of each, from its own start to its end."""
         for process in self._all:
             assert process.stdin is not None
             process.stdin.write("go\n")
@@ -155,7 +155,7 @@ class _Crowd:
 
 
 def _serve(args: argparse.Namespace) -> None:
-    """Wait for a line, run the straight line once, print its frames a second; again, until there are no more."""
+    """Wait for a line, run the straight line once, print its frames per second; again, until there are no more."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -169,7 +169,7 @@ def _serve(args: argparse.Namespace) -> None:
                     rows.write(_json(frame, result))
                     if args.out:
                         writer = writer or Mp4(Path(scratch) / "x.mp4", frame.hw, frame.stream.fps)
-                        writer.write(_painted(writer, frame, result), frame.pts_s)
+                        writer.write(_annotate(writer, frame, result), frame.pts_s)
                     frames += 1
             if writer:
                 writer.close()

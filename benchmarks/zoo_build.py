@@ -1,4 +1,4 @@
-"""How long each model of the zoo takes to build, and how much memory; or what each costs beside its paper's row.
+"""Time and memory that each model of the zoo takes to build; or its cost beside its paper's row.
 
     python benchmarks/zoo_build.py [NAME ...]       seconds and peak memory, each in a process of its own
     python benchmarks/zoo_build.py --costs          the table of edgecsp/zoo/README.md
@@ -52,12 +52,12 @@ def builds(names: List[str]) -> int:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.zoo_build", "--one", name], check=True, stdout=subprocess.PIPE
         )
-        found = json.loads(done.stdout)
-        times = found["grown"] / found["weights"]
-        late = found["seconds"] >= SECONDS or times >= TIMES
+        figures = json.loads(done.stdout)
+        times = figures["grown"] / figures["weights"]
+        late = figures["seconds"] >= SECONDS or times >= TIMES
         missed += late
         print(
-            f"{name:26} {found['seconds']:8.2f} {found['grown'] / 1e6:8.1f} {found['weights'] / 1e6:11.1f} "
+            f"{name:26} {figures['seconds']:8.2f} {figures['grown'] / 1e6:8.1f} {figures['weights'] / 1e6:11.1f} "
             f"{times:6.2f}{'  MISSED' if late else ''}"
         )
     return missed
@@ -94,16 +94,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--costs", action="store_true", help="print the table of costs")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    said = parser.parse_args()
-    if said.costs:
+    arguments = parser.parse_args()
+    if arguments.costs:
         costs()
         return 0
-    if said.one:
-        print(json.dumps(measure(said.names[0])))
+    if arguments.one:
+        print(json.dumps(measure(arguments.names[0])))
         return 0
     from edgecsp import zoo
 
-    return 1 if builds(said.names or list(zoo.names())) else 0
+    return 1 if builds(arguments.names or list(zoo.names())) else 0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the bundled model `codes` is made from: scenes with codes in them, and data sets of scenes.
+"""Source of the bundled model `codes`: scenes with codes in them, and data sets of scenes.
 
     python -m calib.scenes --sheet sheet.png     look at what the generator makes
     python -m calib.shards DIR                   write a labelled data set of scenes, in parallel
     edgecsp train cspdensenetb-ref-prn --data DIR/data.yaml ...    train on it (calib/README.md has the whole recipe)
 
-`scenes` and `shards` need numpy, opencv-python and zxing-cpp alone; scikit-image, when there, lends its pictures.
+`scenes` and `shards` need numpy, opencv-python and zxing-cpp alone; scikit-image, when there, lends its images.
 """
 
 CLASSES = ("qr", "datamatrix", "aztec", "pdf417", "barcode", "marker")

@@ -35,22 +35,22 @@ _TEXT: Dict[str, Any] = {"capture_output": True, "text": True, "check": False}
 
 
 def parts(network: Network) -> Iterator[Tuple[str, np.ndarray]]:
-    """Every array of a network with its part's name, in darknet's order."""
+    """Iterate over the arrays of a network with their parts' names, in darknet's order."""
     arrays = iter(network.floats())
     for module in network.convolutions.values():
         norm = ("scale", "mean", "variance") if len(module) == 2 else ()
         yield from ((part, next(arrays)) for part in ("bias", *norm, "weights"))
 
 
-def furthest(model: Model, network: Network, pictures: np.ndarray) -> float:
-    """The largest difference of any raw value between ONNX and torch, over pictures (N, 3, s, s) float32."""
+def furthest(model: Model, network: Network, images: np.ndarray) -> float:
+    """The largest difference of any raw value between ONNX and torch, over images (N, 3, s, s) float32."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
     name, worst = session.get_inputs()[0].name, 0.0
     network.eval()
     with torch.no_grad():
-        for x in pictures:
+        for x in images:
             mine = network(torch.from_numpy(x[None]))
             for a, b in zip(mine, session.run(None, {name: x[None]})):
                 worst = max(worst, float(np.abs(a.numpy() - b).max()))
@@ -76,8 +76,8 @@ def read_run(run: Path) -> Tuple[Dict[str, Any], Layout, Network]:
     try:
         began = json.loads((run / "run.json").read_text())
         layout = Layout.from_dict(began["layout"])
-        held = torch.load(run / "best.pt", map_location="cpu", weights_only=True)
-        average, best = held["average"], json.loads(held["best"])
+        state = torch.load(run / "best.pt", map_location="cpu", weights_only=True)
+        average, best = state["average"], json.loads(state["best"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(
             f"{run} is no run of edgecsp train with a best epoch ({type(error).__name__}: {error}); "
@@ -116,7 +116,7 @@ def from_run(run: Path, out: Path, count: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / out.name
         model = packed(network, layout, record, path)
-        worst = furthest(model, network, _pictures(4, layout.side))
+        worst = furthest(model, network, _images(4, layout.side))
         if not worst <= CLOSE:
             raise BuildFailed(f"the packed heads differ from the trained net's by {worst:.2g}; {CLOSE:g} is allowed")
         packed(network, layout, {**record, "test": {"scenes": count, **test.measure(model, count)}}, path)
@@ -125,17 +125,17 @@ def from_run(run: Path, out: Path, count: int) -> None:
     print(f"{out}: epoch {began['best']['epoch']}, heads within {worst:.1g} of the trained net's", file=sys.stderr)
 
 
-def _pictures(count: int, side: int) -> np.ndarray:
+def _images(count: int, side: int) -> np.ndarray:
     from .scenes import scene
 
-    made = [scene(TEST_SEEDS + i, side)[0][:, :, ::-1].transpose(2, 0, 1) for i in range(count)]
-    return np.ascontiguousarray(made, np.float32) / 255
+    images = [scene(TEST_SEEDS + i, side)[0][:, :, ::-1].transpose(2, 0, 1) for i in range(count)]
+    return np.ascontiguousarray(images, np.float32) / 255
 
 
 def _commit() -> str:
     """The commit that the recipe was at, with a mark when files differed from it; "" outside a checkout."""
-    told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, **_TEXT)
-    return told.stdout.strip() if told.returncode == 0 else ""
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, **_TEXT)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""int8 ranges of the model in the box, from scenes instead of pictures.
+"""int8 ranges of the bundled model, from scenes instead of images.
 
     python -m calib.ranges ranges.json --seeds 0:400
     edgecsp quantize codes --calib ranges.json

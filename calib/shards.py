@@ -52,14 +52,14 @@ def plan(folder: Path, scenes: int, hard: int, val: int, side: int = 320, per_sh
     on, half of them hard.
     """
     half = (VAL_SEEDS + TEST_SEEDS) // 2
-    wanted = (
+    parts = (
         ("train", 0, HARD_SEEDS, scenes, "--scenes", per_shard),
         ("train", HARD_SEEDS, VAL_SEEDS, hard, "--hard", per_shard),
         ("val", VAL_SEEDS, half, val // 2, "--val", 2 * per_shard),
         ("val", half, TEST_SEEDS, val // 2, "--val", 2 * per_shard),
     )
     todo = []
-    for split, first, end, count, option, step in wanted:
+    for split, first, end, count, option, step in parts:
         if count < 0 or count % per_shard or first + count > end:
             most = (end - first) // per_shard * step
             raise UsageError(f"{option} is a multiple of {step}, from 0 to {most:,}")

@@ -1,8 +1,8 @@
-"""How good a model for codes is on scenes that training never saw: `python -m calib.test [MODEL] [--lookalikes]`.
+"""Accuracy of a model for codes on scenes that training never saw: `python -m calib.test [MODEL] [--lookalikes]`.
 
-The scenes are pictures of 640 px with their own aspect ratios, and go through edgecsp as a user's would. AP is
+The scenes are images of 640 px with their own aspect ratios, and go through edgecsp as a user's would. AP is
 COCO's; recall and false alarms are at the score that `edgecsp run` keeps. `--lookalikes` takes scenes of Data Matrix
-and of what is mistaken for codes, and says what Data Matrix was taken for. `--save FOLDER` also writes the pictures
+and of what is mistaken for codes, and says what Data Matrix was taken for. `--save FOLDER` also writes the images
 and instances.json for other tools.
 
 A symbol too small or too faint to tell what it is counts neither way (COCO's iscrowd, VOC's "difficult"): the training
@@ -33,7 +33,7 @@ from . import CLASSES, LOOKALIKE_SEEDS, TEST_SEEDS
 from .scenes import scene
 
 SIDE, LOW, CONF, SAME = 640, 0.001, 0.25, 0.5
-SHORTEST, FAINTEST = 0.025, 12.0  # of the picture's longer side; grey levels (RMS)
+SHORTEST, FAINTEST = 0.025, 12.0  # of the image's longer side; grey levels (RMS)
 RECALL = 0.91  # at which false alarms of different models are compared
 MATRIX = CLASSES.index("datamatrix")
 
@@ -63,7 +63,7 @@ def measure(
     model: str | Model, count: int, save: Path | None = None, first: int = TEST_SEEDS, **options: Any
 ) -> Dict[str, Any]:
     """The figures of a model over `count` scenes of the seeds from `first` on; `options` go to `edgecsp.load`."""
-    held = empty_data()
+    predictions = empty_data()
     with edgecsp.load(model, conf=LOW, **options) as detector:
         if tuple(detector.model.labels) != tuple(CLASSES):
             raise EdgecspError(f"{detector.model.name} finds {', '.join(detector.model.labels[:6])} ...: not codes")
@@ -71,76 +71,78 @@ def measure(
             image, boxes, ids = scene(first + i, SIDE, natural=True)
             if save is not None:
                 cv2.imwrite(str(save / f"{i:05d}.png"), image)
-            found = detector(image)
-            assert isinstance(found, edgecsp.Detections)
-            held.add(labelled(image, boxes, ids, i), found)
+            detections = detector(image)
+            assert isinstance(detections, edgecsp.Detections)
+            predictions.add(labelled(image, boxes, ids, i), detections)
             _progress(i + 1, count)
     if save is not None:
-        (save / "instances.json").write_text(json.dumps(coco(held)))
-    return figures(held)
+        (save / "instances.json").write_text(json.dumps(coco(predictions)))
+    return figures(predictions)
 
 
-def figures(held: accuracy.Predictions) -> Dict[str, Any]:
-    """AP, AP50 and recall over legible symbols, false alarms in empty pictures, AP50 over all symbols.
+def figures(predictions: accuracy.Predictions) -> Dict[str, Any]:
+    """AP, AP50 and recall over legible symbols, false alarms in empty images, AP50 over all symbols.
 
     `false_alarms_at_recall` is at the highest score that finds `RECALL` of the symbols, None where no score does.
     `datamatrix` says what legible Data Matrix symbols were taken for, in shares.
     """
-    hits = _hit_scores(held)
-    objects = sum(int((~row.boxes.crowd).sum()) for row in held.images)
-    wanted = math.ceil(RECALL * objects)
-    at = hits[wanted - 1] if 0 < wanted <= len(hits) else None
+    hits = _hit_scores(predictions)
+    objects = sum(int((~row.boxes.crowd).sum()) for row in predictions.images)
+    needed = math.ceil(RECALL * objects)
+    at = hits[needed - 1] if 0 < needed <= len(hits) else None
     return {
-        **averages(held),
+        **averages(predictions),
         "recall": float((hits >= CONF).sum()) / max(1, objects),
-        "false_alarms": false_alarms(held, CONF),
-        "false_alarms_at_recall": None if at is None else false_alarms(held, float(at)),
-        "all_ap50": averages(_all_counted(held))["ap50"],
-        "symbols": sum(len(row.boxes) for row in held.images),
+        "false_alarms": false_alarms(predictions, CONF),
+        "false_alarms_at_recall": None if at is None else false_alarms(predictions, float(at)),
+        "all_ap50": averages(_all_counted(predictions))["ap50"],
+        "symbols": sum(len(row.boxes) for row in predictions.images),
         "legible": objects,
-        "datamatrix": taken_for(held, MATRIX),
+        "datamatrix": taken_for(predictions, MATRIX),
     }
 
 
-def _hit_scores(held: accuracy.Predictions) -> np.ndarray:
+def _hit_scores(predictions: accuracy.Predictions) -> np.ndarray:
     """The scores of the detections that are right, the highest first."""
     scores = []
-    for picture, found in zip(held.images, held.detections):
-        on = match_boxes(picture.boxes, found, SAME).of_detections
+    for image, detections in zip(predictions.images, predictions.detections):
+        on = match_boxes(image.boxes, detections, SAME).of_detections
         right = on >= 0
-        right[right] = picture.boxes.class_ids[on[right]] == found.class_ids[right]
-        scores.append(found.scores[right])
+        right[right] = image.boxes.class_ids[on[right]] == detections.class_ids[right]
+        scores.append(detections.scores[right])
     return np.sort(np.concatenate(scores or [np.zeros(0)]))[::-1]
 
 
-def false_alarms(held: accuracy.Predictions, conf: float) -> float:
-    """Detections of a score of `conf` or more, a picture without any symbol."""
-    empty = [found for picture, found in zip(held.images, held.detections) if not len(picture.boxes)]
-    return float(np.mean([(found.scores >= conf).sum() for found in empty])) if empty else 0.0
+def false_alarms(predictions: accuracy.Predictions, conf: float) -> float:
+    """Detections of a score of `conf` or more, an image without any symbol."""
+    empty = [
+        detections for image, detections in zip(predictions.images, predictions.detections) if not len(image.boxes)
+    ]
+    return float(np.mean([(detections.scores >= conf).sum() for detections in empty])) if empty else 0.0
 
 
-def taken_for(held: accuracy.Predictions, class_id: int) -> Dict[str, float]:
-    """What legible symbols of a class are called by the best detection on each, in shares; "missed" without any."""
+def taken_for(predictions: accuracy.Predictions, class_id: int) -> Dict[str, float]:
+    """Classes that the best detection on each legible symbol of a class has, in shares; "missed" without any."""
     counts = dict.fromkeys((*CLASSES, "missed"), 0)
-    for picture, found in zip(held.images, held.detections):
-        boxes, shown = picture.boxes, found[found.scores >= CONF]
+    for image, detections in zip(predictions.images, predictions.detections):
+        boxes, confident = image.boxes, detections[detections.scores >= CONF]
         rows = boxes.xyxy[(boxes.class_ids == class_id) & ~boxes.crowd]
-        for on in overlap(rows, shown.xyxy.astype(np.float64)) >= SAME:
-            best = int(np.argmax(np.where(on, shown.scores, -1.0))) if on.any() else -1
-            counts[CLASSES[int(shown.class_ids[best])] if best >= 0 else "missed"] += 1
+        for on in overlap(rows, confident.xyxy.astype(np.float64)) >= SAME:
+            best = int(np.argmax(np.where(on, confident.scores, -1.0))) if on.any() else -1
+            counts[CLASSES[int(confident.class_ids[best])] if best >= 0 else "missed"] += 1
     total = sum(counts.values())
     return {name: round(n / total, 4) for name, n in counts.items() if n} if total else {}
 
 
-def coco(held: accuracy.Predictions) -> Dict[str, Any]:
-    """COCO's annotations; picture i is called `i`.png in five digits."""
+def coco(predictions: accuracy.Predictions) -> Dict[str, Any]:
+    """COCO's annotations; image i is called `i`.png in five digits."""
     rows: List[Dict[str, Any]] = []
-    for picture in held.images:
-        boxes = picture.boxes
+    for image in predictions.images:
+        boxes = image.boxes
         for class_id, box, area, crowd in zip(boxes.class_ids, boxes.xywh.tolist(), boxes.areas, boxes.crowd):
-            row = {"id": len(rows) + 1, "image_id": picture.image_id, "category_id": int(class_id) + 1, "bbox": box}
+            row = {"id": len(rows) + 1, "image_id": image.image_id, "category_id": int(class_id) + 1, "bbox": box}
             rows.append({**row, "area": float(area), "iscrowd": int(crowd)})
-    sizes = [(row.image_id, row.path, *(row.hw or (0, 0))) for row in held.images]
+    sizes = [(row.image_id, row.path, *(row.hw or (0, 0))) for row in predictions.images]
     return {
         "images": [{"id": i, "file_name": path, "height": h, "width": w} for i, path, h, w in sizes],
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
@@ -148,17 +150,17 @@ def coco(held: accuracy.Predictions) -> Dict[str, Any]:
     }
 
 
-def averages(held: accuracy.Predictions) -> Dict[str, Any]:
+def averages(predictions: accuracy.Predictions) -> Dict[str, Any]:
     """AP, AP50 and the AP50 of each class."""
-    scored = accuracy.score(held)
+    scored = accuracy.score(predictions)
     each = {row.name: _number(row.ap50) for row in scored.classes}
     return {"ap": _number(scored.averages["AP"]), "ap50": _number(scored.averages["AP50"]), "ap50_by_class": each}
 
 
-def _all_counted(held: accuracy.Predictions) -> accuracy.Predictions:
+def _all_counted(predictions: accuracy.Predictions) -> accuracy.Predictions:
     """The same with nothing left out of account."""
-    rows = (replace(row, boxes=replace(row.boxes, crowd=np.zeros_like(row.boxes.crowd))) for row in held.images)
-    return replace(held, images=list(rows))
+    rows = (replace(row, boxes=replace(row.boxes, crowd=np.zeros_like(row.boxes.crowd))) for row in predictions.images)
+    return replace(predictions, images=list(rows))
 
 
 def _number(average: float | None) -> float:
@@ -170,7 +172,7 @@ def _progress(done: int, count: int) -> None:
         print(f"\r{done:,} of {count:,} scenes", end="\n" if done == count else "", file=sys.stderr, flush=True)
 
 
-def shown(measured: Dict[str, Any]) -> str:
+def format_figures(measured: Dict[str, Any]) -> str:
     """The figures as lines of text."""
     lines = []
     each, taken = measured["ap50_by_class"], measured["datamatrix"]
@@ -189,7 +191,7 @@ def main() -> None:
     p.add_argument("--lookalikes", action="store_true", help="scenes of Data Matrix and of what is mistaken for codes")
     p.add_argument("--engine", default="ort")
     p.add_argument("--imgsz", type=int)
-    p.add_argument("--save", type=Path, metavar="FOLDER", help="also write the pictures and their annotations")
+    p.add_argument("--save", type=Path, metavar="FOLDER", help="also write the images and their annotations")
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
     if a.save:
@@ -199,7 +201,7 @@ def main() -> None:
         measured = measure(a.model, a.count, a.save, first, engine=a.engine, imgsz=a.imgsz)
     except EdgecspError as error:
         p.error(str(error))
-    print(json.dumps(measured, indent=1) if a.json else shown(measured))
+    print(json.dumps(measured, indent=1) if a.json else format_figures(measured))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Every error edgecsp raises on purpose, drawn as a tree.
+"""The errors that edgecsp raises on purpose, drawn as a tree.
 
     EdgecspError                exit code 1
     +-- UsageError                        2   a flag or an argument that cannot be meant
     |   +-- UnknownName                   2   no engine, model, class or option of that name
-    +-- SourceError                       3   a picture, video, camera or URL that cannot be read
+    +-- SourceError                       3   an image, video, camera or URL that cannot be read
     |   +-- NoSplit                       3   a data set has no such part (train, val, test)
     +-- BadModel                          3   a cfg or an ONNX graph that is not a model we can run
     |   +-- BadWeights                    3   a weights file that does not fit its cfg
@@ -56,7 +56,7 @@ class UnknownName(UsageError):
 
 
 class SourceError(EdgecspError):
-    """A picture, video, camera or URL that cannot be read."""
+    """An image, video, camera or URL that cannot be read."""
 
     exit_code = 3
 
@@ -82,7 +82,7 @@ class OutputError(EdgecspError):
 
 
 class ReaderGone(OutputError):
-    """Whoever read our output has stopped (`| head`): end quietly, as after SIGPIPE."""
+    """The reader of our output has stopped (`| head`): end quietly, as after SIGPIPE."""
 
     exit_code = 141
     silent = True

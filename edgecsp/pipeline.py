@@ -88,7 +88,7 @@ class Detector:
         return self.finish(self.infer(batch), geometry, settings)  # type: ignore[return-value]
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
-        """Picture -> network input, as the session takes it (`preprocess.pixels` or `prepare`), and the way back."""
+        """Image -> network input, as the session takes it (`preprocess.pixels` or `prepare`), and the way back."""
         return self._prepare(image, self.model.input)
 
     def infer(self, batch: Array) -> List[Array]:
@@ -119,10 +119,10 @@ class Detector:
         read = decode.boxes if model.second is None else two_stage.boxes
         candidates = read(model.heads, outputs, model.input.hw, conf)
         if settings.class_ids is not None:
-            wanted = np.isin(candidates.class_ids, np.array(settings.class_ids, np.int32))
-            candidates = decode.Candidates(*(column[wanted] for column in candidates))
+            selected = np.isin(candidates.class_ids, np.array(settings.class_ids, np.int32))
+            candidates = decode.Candidates(*(column[selected] for column in candidates))
         rows, scores = self._suppress(candidates, conf, settings)
-        return Detections(geometry.to_picture(candidates.xyxy[rows]), scores, candidates.class_ids[rows], model.labels)
+        return Detections(geometry.to_image(candidates.xyxy[rows]), scores, candidates.class_ids[rows], model.labels)
 
     def _suppress(self, candidates: decode.Candidates, conf: float, settings: Settings) -> Tuple[Array, Array]:
         """Row numbers of the boxes that stay, best first, and their scores."""
@@ -145,7 +145,7 @@ class Detector:
         return rows, candidates.scores[rows]
 
     def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Detections]]:
-        """Every frame of some sources with what is in it. Files lose no frame, live sources keep the newest.
+        """Iterate over the frames of sources with their results. Files lose no frame, live sources keep the newest.
 
         Of several videos and live sources the frames come in turns (`frame.stream` says whose one is); the error of
         a source ends all.
@@ -160,7 +160,7 @@ class Detector:
     def results(
         self, opened: Sequence[sources.Source], stop: Optional[threading.Event] = None
     ) -> Generator[Union[scheduler.FrameResult, scheduler.SourceEnd], None, None]:
-        """Every frame of opened sources with what is in it, and each source's end: see `scheduler.results`."""
+        """Iterate over the frames of opened sources with their results, and over ends: see `scheduler.results`."""
         places = backends.at_once(self.session)
         return scheduler.results(opened, lambda frame: self(frame.image), concurrency=places, stop=stop)
 
@@ -255,12 +255,12 @@ def read_image(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
 
 @dataclass
 class RunSummary:
-    """What a run did: frames, those of each source, seconds on the wall, detections by label, survived problems."""
+    """Counts of a run: frames, those of each source, seconds on the wall, detections by label, survived problems."""
 
     frames: int = 0
     by_source: Counter[sources.Source] = field(default_factory=Counter)
     seconds: float = 0.0
-    found: Counter[str] = field(default_factory=Counter)
+    label_counts: Counter[str] = field(default_factory=Counter)
     problems: Dict[str, int] = field(default_factory=dict)
     failed: List[str] = field(default_factory=list)
 
@@ -268,7 +268,7 @@ class RunSummary:
         """Count one frame."""
         self.frames += 1
         self.by_source[source] += 1
-        self.found.update(result.counted())
+        self.label_counts.update(result.counted())
 
 
 def run(
@@ -282,7 +282,7 @@ def run(
     stop: Optional[threading.Event] = None,
     max_frames: Optional[int] = None,
 ) -> None:
-    """Every frame of the opened sources through the detector into `write`; `summary` is kept up to date.
+    """Detect on every frame of the opened sources and `write` the results; `summary` is kept up to date.
 
     Videos and live streams go side by side, images one source after the other (see `flow`). A source that breaks
     is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has

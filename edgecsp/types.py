@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from .errors import BadModel, UnknownName
+from .system.deprecation import RenamedAttribute
 
 Array = np.ndarray
 RESIZES = ("darknet", "stretch", "letterbox", "crop")
@@ -24,7 +25,7 @@ LETTERBOXES = ("darknet", "ultralytics", "yolox")
 
 @dataclass(frozen=True)
 class Stream:
-    """Where frames come from.
+    """The stream that frames come from.
 
     `name` is what results are filed under: a path, or a URL without its credentials. `kind` is "image"
     (one image), "video" (a file: every frame counts) or "live" (a camera or network stream: only the
@@ -60,20 +61,22 @@ class Frame:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How an image was laid into the network's input: network_xy = picture_xy * scale_xy + offset_xy.
+    """The place of an image in the network's input: network_xy = image_xy * scale_xy + offset_xy.
 
     Kept from the forward step, never worked out a second time: the inverse is exact by construction.
     """
 
     scale_xy: Tuple[float, float]
     offset_xy: Tuple[float, float]
-    picture_hw: Tuple[int, int]
+    image_hw: Tuple[int, int]
+    picture_hw = RenamedAttribute("image_hw", remove_in="0.3")
+    to_picture = RenamedAttribute("to_image", remove_in="0.3")
 
-    def to_picture(self, xyxy: Array) -> Array:
+    def to_image(self, xyxy: Array) -> Array:
         """Boxes (N, 4) in network pixels -> (N, 4) float32 image pixels, clipped to the image."""
         scale = np.array(self.scale_xy * 2, np.float32)
         offset = np.array(self.offset_xy * 2, np.float32)
-        height, width = self.picture_hw
+        height, width = self.image_hw
         boxes: Array = (np.asarray(xyxy, np.float32) - offset) / scale
         limit = np.array((width, height, width, height), np.float32)
         clipped: Array = np.clip(boxes, np.float32(0), limit)
@@ -173,7 +176,7 @@ Result = Union[Detections, Classes]
 
 @dataclass(frozen=True)
 class Input:
-    """How an image becomes the network's input: (1, 3, height, width) float32.
+    """The network's input, (1, 3, height, width) float32, and how an image becomes it.
 
     `resize`: "darknet" and "stretch" ignore the aspect ratio, the one sampling from corner pixel to corner
     pixel as darknet does, the other from pixel centre to pixel centre as OpenCV does; "letterbox" keeps it
@@ -228,7 +231,7 @@ class Yolo:
         if self.classes < 1 or self.stride < 1 or not self.anchors_wh or self.scale_xy <= 0:
             raise BadModel(f"head {self.name!r} needs classes, a stride, anchors and a scale_xy above 0")
         if not all(0 < side <= 1e6 for anchor in self.anchors_wh for side in anchor):
-            raise BadModel(f"head {self.name!r} has an anchor that is no size: {self.anchors_wh[:9]}")
+            raise BadModel(f"head {self.name!r} has an anchor of an invalid size: {self.anchors_wh[:9]}")
 
 
 @dataclass(frozen=True)
@@ -376,11 +379,11 @@ class Model:
         """Whether its boxes come without duplicates, so that suppression is left out."""
         return all(head.nms_free for head in self.heads)
 
-    def class_ids(self, wanted: Sequence[str]) -> List[int]:
+    def class_ids(self, names: Sequence[str]) -> List[int]:
         """Class ids for names or numbers; raises `UnknownName` for what the model does not know."""
         ids = []
         by_name = {label.lower(): i for i, label in reversed(list(enumerate(self.labels)))}
-        for word in wanted:
+        for word in names:
             key = word.strip().lower()
             if key in by_name:
                 ids.append(by_name[key])

@@ -1,15 +1,15 @@
-"""edgecsp beside other people's ways from a picture to its boxes: `make bench-peers`, or
+"""edgecsp beside other people's ways from an image to its boxes: `make bench-peers`, or
 
     python -m benchmarks.peers [--models NAME,NAME] [--threads N] [--rounds 20] [--seconds 0.5] [--json FILE]
     python -m benchmarks.peers --model-only     edgecsp bench's worker beside benchmark_app and plain onnxruntime
 
-The same file and the same eight pictures of 1280x720 for all, in fp32 where a row says nothing else, score 0.25, NMS
+The same file and the same eight images of 1280x720 for all, in fp32 where a row says nothing else, score 0.25, NMS
 0.45. Each peer is a process of its own, all are open at once, rounds go from one to the next, and no process has more
 CPUs than threads. "same" is the share of boxes that edgecsp on onnxruntime finds, too (same class, IoU 0.9, score
 within 0.02). "times" is how many times as long as edgecsp's first engine a peer takes: the median of the rounds'
 ratios, by the clock and in CPU time. darknet resizes in its own way, which moves its scores.
 
-`codes` is the model in the box; darknet and OpenCV 4 get it as darknet's files (`darknet.writing`), and its images are
+`codes` is the bundled model; darknet and OpenCV 4 get it as darknet's files (`darknet.writing`), and its images are
 frames of codes.mp4. A peer that reads no darknet network gets a YOLOv8n, of the size whose BFLOPs are nearest, which is
 made to find as many boxes; its row says so.
 
@@ -38,7 +38,7 @@ JUDGE = "edgecsp ort"  # whose boxes the others are held against
 
 
 def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float) -> List[Dict[str, Any]]:
-    """Every peer's rows: milliseconds of each call, CPU milliseconds of each round, boxes of each picture."""
+    """Measure the peers' rows: milliseconds of each call, CPU milliseconds of each round, boxes of each image."""
     rows: List[Dict[str, Any]] = []
     with opened(able, subject) as running:
         for process in running:
@@ -49,12 +49,12 @@ def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float)
             pairs = [(process, row) for process, row in zip(running, rows) if not process.reason]
             first = turn % max(1, len(pairs))  # who goes before it must not be the same one every time
             for process, row in pairs[first:] + pairs[:first]:
-                said = process.round(3 if not turn else seconds_each(row["calls"], seconds))
-                row["calls"] = float(np.median(said["ms"]))
+                answer = process.round(3 if not turn else seconds_each(row["calls"], seconds))
+                row["calls"] = float(np.median(answer["ms"]))
                 if turn:
-                    row["ms"] += said["ms"]
-                    row["rounds"].append(len(said["ms"]))
-                    row["cpu_ms"].append(said["cpu_ms"])
+                    row["ms"] += answer["ms"]
+                    row["rounds"].append(len(answer["ms"]))
+                    row["cpu_ms"].append(answer["cpu_ms"])
     return rows
 
 
@@ -90,8 +90,8 @@ def figures(rows: List[Dict[str, Any]]) -> None:
         row["times"] = float(np.median([a / b for a, b in zip(medians(row), medians(base))]))
         row["cpu_times"] = float(np.median([a / b for a, b in zip(row["cpu_ms"], base["cpu_ms"])]))
         row["found"] = sum(map(len, row["boxes"]))
-        held = judge is not None and row["reads"] == judge["reads"]
-        row["same"] = agreement(_clipped(row["boxes"]), _clipped(judge["boxes"])) if judge and held else None
+        comparable = judge is not None and row["reads"] == judge["reads"]
+        row["same"] = agreement(_clipped(row["boxes"]), _clipped(judge["boxes"])) if judge and comparable else None
     for row in rows:
         row.pop("boxes"), row.pop("calls", None)
 
@@ -111,12 +111,10 @@ def agreement(some: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]]) ->
     return 2 * both / whole if whole else 1.0
 
 
-def _clipped(pictures: Sequence[Sequence[Any]]) -> List[List[Any]]:
-    """Boxes within the picture: some leave that to whoever draws them."""
+def _clipped(images: Sequence[Sequence[Any]]) -> List[List[Any]]:
+    """Boxes within the image: some leave that to whoever draws them."""
     ends = HW[::-1] * 2
-    return [
-        [[*box[:2], *(min(max(v, 0), end) for v, end in zip(box[2:], ends))] for box in boxes] for boxes in pictures
-    ]
+    return [[[*box[:2], *(min(max(v, 0), end) for v, end in zip(box[2:], ends))] for box in boxes] for boxes in images]
 
 
 def _iou(one: Sequence[float], two: Sequence[float]) -> float:
@@ -126,7 +124,7 @@ def _iou(one: Sequence[float], two: Sequence[float]) -> float:
 
 
 def show(rows: Sequence[Dict[str, Any]], about: str) -> None:
-    """One model's table."""
+    """Print one model's table."""
     print(f"\n{rows[0]['model']}, {about}")
     print(f"  {'':62} {'ms':>8} {'IQR':>7} {'CPU ms':>8} {'times':>6} {'by CPU':>7} {'boxes':>6} {'same':>6}")
     for row in sorted((row for row in rows if row["ms"]), key=lambda row: row["times"]):
@@ -157,21 +155,21 @@ def main() -> int:
     args = parser.parse_args()
     print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads, {args.rounds} rounds of {args.seconds:g} s")
     able = peers(args.venvs, args.threads)
-    said: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.describe()), "threads": args.threads}
+    report: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.describe()), "threads": args.threads}
     with tempfile.TemporaryDirectory() as scratch:
-        wanted = list(subjects(args.models.split(","), Path(scratch), able, alone=args.model_only))
+        chosen = list(subjects(args.models.split(","), Path(scratch), able, alone=args.model_only))
         if args.model_only:
-            said["model_only"] = alone.measured(wanted, able, args.threads, args.rounds, args.seconds)
+            report["model_only"] = alone.measured(chosen, able, args.threads, args.rounds, args.seconds)
         else:
-            said.update(conf=CONF, iou=IOU, rows=[])
-            for subject in wanted:
+            report.update(conf=CONF, iou=IOU, rows=[])
+            for subject in chosen:
                 rows = measure(subject, able, args.rounds, args.seconds)
                 figures(rows)
                 show(rows, subject.about)
-                said["rows"] += rows
+                report["rows"] += rows
     if args.json:
-        args.json.write_text(json.dumps(said))
-    return 8 if any(not row["within"] for row in said.get("model_only", ())) else 0
+        args.json.write_text(json.dumps(report))
+    return 8 if any(not row["within"] for row in report.get("model_only", ())) else 0
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ SCRIPTS = {"plain onnxruntime": "alone_onnxruntime.py", "OpenCV 4": "alone_openc
 
 
 def measured(
-    wanted: Sequence[Subject], able: Sequence[Peer], threads: int, rounds: int, seconds: float
+    chosen: Sequence[Subject], able: Sequence[Peer], threads: int, rounds: int, seconds: float
 ) -> List[Dict[str, Any]]:
     """A row for each model and pair: both sides' round medians, and the median of their ratios."""
     rows = []
-    for subject in wanted:
+    for subject in chosen:
         for engine, other, whose, must in PAIRS:
             python = _python(able, whose)
             if not python:
@@ -100,11 +100,11 @@ class _Plain:
         self._child: Any = None
         self._script, self._ms = script, 0.0
 
-    def turn(self, python: str, asked: Dict[str, Any], threads: int, seconds: float) -> float:
+    def turn(self, python: str, request: Dict[str, Any], threads: int, seconds: float) -> float:
         """The median of a round."""
         if self._child is None:
-            given = [asked["files"]["onnx"], str(threads), *map(str, asked["hw"])]
-            self._child = start([python, str(HERE / self._script), *given], subprocess.DEVNULL)
+            arguments = [request["files"]["onnx"], str(threads), *map(str, request["hw"])]
+            self._child = start([python, str(HERE / self._script), *arguments], subprocess.DEVNULL)
             self._ms = self._calls(20)
         self._ms = self._calls(seconds_each(self._ms, seconds))
         return self._ms
@@ -125,16 +125,16 @@ class _Plain:
             end(self._child)
 
 
-def _benchmark_app(python: str, asked: Dict[str, Any], threads: int, seconds: float) -> float:
+def _benchmark_app(python: str, request: Dict[str, Any], threads: int, seconds: float) -> float:
     """What benchmark_app reports as its median latency, in ms; fp32 and unpinned, as edgecsp's session is."""
     command = [
-        str(Path(python).with_name("benchmark_app")), "-m", asked["files"]["onnx"], "-d", "CPU", "-api", "sync",
+        str(Path(python).with_name("benchmark_app")), "-m", request["files"]["onnx"], "-d", "CPU", "-api", "sync",
         "-hint", "none", "-nthreads", str(threads), "-nstreams", "1", "-infer_precision", "f32", "-pin", "NO",
         "-t", str(max(1, round(seconds))),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
-    found = re.search(r"Median:\s*([\d.]+) ms", done.stdout)
-    if done.returncode or not found:
+    match = re.search(r"Median:\s*([\d.]+) ms", done.stdout)
+    if done.returncode or not match:
         raise SystemExit(f"benchmark_app said no median: {(done.stdout + done.stderr).strip()[-300:]}")
-    return float(found.group(1))
+    return float(match.group(1))

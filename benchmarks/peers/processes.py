@@ -22,7 +22,7 @@ DARKNET = Path("/usr/lib/darknet/libdarknet.so")
 
 @dataclass(frozen=True)
 class Peer:
-    """A way from a picture to its boxes. `lacks` says why it cannot run here; "" when it can."""
+    """A way from an image to its boxes. `lacks` says why it cannot run here; "" when it can."""
 
     name: str
     python: str
@@ -35,7 +35,7 @@ class Peer:
 def peers(prefix: str, threads: int) -> List[Peer]:
     """All of them, edgecsp's engines first. `prefix` is what the environments' folders begin with."""
     both, theirs = ("darknet", "yolov8"), os.environ.get("EDGECSP_OPENCV4_PYTHON")
-    found = []
+    every = []
     for name, engine, kinds, file in (
         ("openvino", "openvino", both, "onnx"),
         ("openvino int8", "openvino", ("darknet",), "int8"),
@@ -44,10 +44,10 @@ def peers(prefix: str, threads: int) -> List[Peer]:
     ):
         lacks = backends.why_not(engine) or ""
         own = (("engine", engine), ("threads", threads), ("file", file))
-        found.append(Peer(f"edgecsp {name}", sys.executable, "with_edgecsp.py", kinds, own, lacks))
+        every.append(Peer(f"edgecsp {name}", sys.executable, "with_edgecsp.py", kinds, own, lacks))
     opencv4 = theirs or str(REPO / ".venv-opencv4" / "bin" / "python")
     more: Tuple[Tuple[str, Any], ...] = (("threads", threads),)
-    found.append(_there(Peer("OpenCV DetectionModel", opencv4, "with_opencv4.py", ("darknet",), more)))
+    every.append(_there(Peer("OpenCV DetectionModel", opencv4, "with_opencv4.py", ("darknet",), more)))
     for name, folder, kinds in (
         ("OpenVINO Model API", "openvino", ("yolov8",)),
         ("plain onnxruntime", "onnxruntime", both),
@@ -55,12 +55,12 @@ def peers(prefix: str, threads: int) -> List[Peer]:
     ):
         python = str(Path(prefix + folder).resolve() / "bin" / "python")
         script = {"openvino": "with_model_api.py"}.get(folder, f"with_{folder}.py")
-        found.append(_there(Peer(name, python, script, kinds, more)))
+        every.append(_there(Peer(name, python, script, kinds, more)))
     lacks = "" if DARKNET.is_file() else f"{DARKNET} is not there; on Debian: apt-get install darknet"
     library = (("library", str(DARKNET)), ("threads", 1))
     python = str(Path(prefix + "onnxruntime").resolve() / "bin" / "python")
-    found.append(_there(Peer("darknet, 1 thread", python, "with_darknet.py", ("darknet",), library, lacks)))
-    return found
+    every.append(_there(Peer("darknet, 1 thread", python, "with_darknet.py", ("darknet",), library, lacks)))
+    return every
 
 
 def _there(peer: Peer) -> Peer:
@@ -79,40 +79,40 @@ class Process:
         file = dict(peer.more).get("file", "onnx")
         if file not in subject.request["files"]:
             self.reason = self.reason or f"there is no {file} file of {subject.name}"
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         if self.reason:
             return
         request = {**subject.request, **dict(peer.more), "conf": CONF, "iou": IOU}
-        self._child = start([peer.python, str(HERE / peer.script), json.dumps(request)], self._said)
+        self._child = start([peer.python, str(HERE / peer.script), json.dumps(request)], self._errors)
         ready = self._answer()
         self.version, self.boxes = ready.get("version", ""), ready.get("boxes", [])
 
     def round(self, calls: int) -> Dict[str, Any]:
-        """So many timed calls."""
+        """Time so many calls."""
         assert self._child.stdin is not None
         self._child.stdin.write(f"{calls}\n")
         self._child.stdin.flush()
-        said = self._answer()
-        if not said:
+        answer = self._answer()
+        if not answer:
             raise SystemExit(f"{self.peer.name}: {self.reason}")
-        return said
+        return answer
 
     def close(self) -> None:
         """End it."""
         if hasattr(self, "_child"):
             end(self._child)
-        self._said.close()
+        self._errors.close()
 
     def _answer(self) -> Dict[str, Any]:
         assert self._child.stdout is not None
         for line in self._child.stdout:
             if line.startswith("{"):
-                said: Dict[str, Any] = json.loads(line)
-                return said
+                answer: Dict[str, Any] = json.loads(line)
+                return answer
         code = self._child.wait()
-        self._said.seek(0)
-        last = self._said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-        self.reason = f"ended with code {code}: {''.join(last) or 'it said nothing'}"
+        self._errors.seek(0)
+        last = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        self.reason = f"ended with code {code}: {''.join(last) or 'it answer nothing'}"
         return {}
 
 
@@ -131,14 +131,14 @@ def opened(able: Sequence[Peer], subject: Subject) -> Iterator[List[Process]]:
             process.close()
 
 
-def start(command: Sequence[str], said: Any) -> subprocess.Popen[str]:
+def start(command: Sequence[str], errors: Any) -> subprocess.Popen[str]:
     """A child whose errors are kept in the file `said`; edgecsp's own find the checkout."""
     env = {**os.environ, "PYTHONPATH": str(REPO)} if command[0] == sys.executable else {**os.environ, "PYTHONPATH": ""}
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=said,
+        stderr=errors,
         text=True,
         cwd=tempfile.gettempdir(),
         env=env,
@@ -152,5 +152,5 @@ def end(child: subprocess.Popen[str]) -> None:
 
 
 def seconds_each(ms: float, seconds: float) -> int:
-    """How many calls a round is: as long as asked for, three at least."""
+    """Number of calls of a round: as long as requested, three at least."""
     return max(3, min(1000, round(seconds * 1e3 / ms)))

@@ -1,4 +1,4 @@
-"""What edgecsp and its peers are timed with: models, each in the files that everybody reads, and eight pictures.
+"""Subjects that edgecsp and its peers are timed with: models, in the files that each peer reads, and eight images.
 
 Peers that read no darknet network get a YOLOv8n of as many BFLOPs in its place (`yolov8n`).
 """
@@ -24,13 +24,13 @@ from edgecsp.types import Array, Model
 from edgecsp.zoo import store
 from edgecsp.zoo._packed import PackedWeights
 
-from ..pictures import DATA, pictures
+from ..images import DATA, image_paths
 from . import yolov8n
 
 CONF, IOU = 0.25, 0.45
 HW, COUNT = (720, 1280), 8
 REPO = Path(__file__).resolve().parents[2]
-FILM = REPO / "benchmarks" / "codes.mp4"
+DEMO_VIDEO = REPO / "benchmarks" / "codes.mp4"
 BUSY = 20 * COUNT  # boxes that the YOLOv8n of its own table is made to find
 
 
@@ -53,18 +53,20 @@ class Subject:
 
 
 def frames(folder: Path, name: str = "") -> Path:
-    """The pictures, as cameras give them: a file of (8, 720, 1280, 3) uint8 BGR; for codes such with codes."""
-    target = folder / f"pictures{'-codes' if name == 'codes' else ''}.npy"
+    """The images, as cameras give them: a file of (8, 720, 1280, 3) uint8 BGR; for codes such with codes."""
+    target = folder / f"images{'-codes' if name == 'codes' else ''}.npy"
     if not target.is_file():
-        images = _codes_shown() if name == "codes" else (cv2.imread(str(path)) for path in (pictures() * COUNT)[:COUNT])
+        images = (
+            _codes_shown() if name == "codes" else (cv2.imread(str(path)) for path in (image_paths() * COUNT)[:COUNT])
+        )
         np.save(target, np.stack([cv2.resize(image, HW[::-1], interpolation=cv2.INTER_AREA) for image in images]))
     return target
 
 
 def _codes_shown() -> List[Array]:
-    """Some frames of the film, as far apart as they can be."""
-    with av.open(str(FILM)) as film:
-        every = [frame.to_ndarray(format="bgr24") for frame in film.decode(video=0)]
+    """Some frames of the video, as far apart as they can be."""
+    with av.open(str(DEMO_VIDEO)) as container:
+        every = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
     return [every[i] for i in np.linspace(0, len(every) - 1, COUNT).astype(int)]
 
 
@@ -72,20 +74,20 @@ def subjects(names: Sequence[str], folder: Path, able: Sequence[Any], alone: boo
     """The models that can be had here; what is left out is said. `alone`: in fp32, and none in their place."""
     ultralytics = next((peer for peer in able if peer.name == "ultralytics"), None)
     for name in names:
-        shown = frames(folder, name)
+        images = frames(folder, name)
         if name == "yolov8n":
-            made = _yolov8n(folder, shown, ultralytics, (640, 640), BUSY)
+            subject = _yolov8n(folder, images, ultralytics, (640, 640), BUSY)
         elif name == "codes" or (DATA / "weights" / f"{name}.weights").is_file():
-            made = (_codes if name == "codes" else _darknet)(name, folder, alone)
+            subject = (_codes if name == "codes" else _darknet)(name, folder, alone)
             if not alone:
-                other_hw = yolov8n.nearest(made.request["bflops"])
-                other = _yolov8n(folder, shown, ultralytics, other_hw, _found(made, shown))
-                made = replace(made, others=(other,) if other else ())
+                other_hw = yolov8n.nearest(subject.request["bflops"])
+                other = _yolov8n(folder, images, ultralytics, other_hw, _count_boxes(subject, images))
+                subject = replace(subject, others=(other,) if other else ())
         else:
             print(f"{name}: no weights at {DATA / 'weights'}, left out (EDGECSP_TEST_DATA names another folder)")
             continue
-        if made:
-            yield made
+        if subject:
+            yield subject
 
 
 def _subject(
@@ -95,10 +97,10 @@ def _subject(
     hw: Tuple[int, int],
     bflops: float,
     weights: str,
-    shown: Path,
+    images: Path,
     **more: Any,
 ) -> Subject:
-    request = {**more, "files": files, "hw": list(hw), "bflops": bflops, "pictures": str(shown), "kind": kind}
+    request = {**more, "files": files, "hw": list(hw), "bflops": bflops, "images": str(images), "kind": kind}
     return Subject(name, kind, f"{hw[1]}x{hw[0]}, {bflops:.2f} BFLOPs, {weights} weights", request)
 
 
@@ -109,7 +111,7 @@ def _darknet(name: str, folder: Path, alone: bool) -> Subject:
     imported = darknet.load(cfg, weights, resize="stretch")
 
     def batches() -> Iterator[Array]:
-        for path in pictures():
+        for path in image_paths():
             image = cv2.imread(str(path))
             assert image is not None, f"{path} cannot be read"
             for each in (image, np.ascontiguousarray(image[:, ::-1])):
@@ -128,7 +130,7 @@ def _darknet(name: str, folder: Path, alone: bool) -> Subject:
 
 
 def _codes(name: str, folder: Path, alone: bool) -> Subject:
-    """The model in the box, and the same as darknet's files; its int8 ranges are those of `calib`."""
+    """The bundled model, and the same as darknet's files; its int8 ranges are those of `calib`."""
     entry, model = zoo.get(name), store.resolve(name)
     cfg, weights = folder / f"{name}.cfg", folder / f"{name}.weights"
     assert entry.bundled is not None
@@ -143,31 +145,31 @@ def _codes(name: str, folder: Path, alone: bool) -> Subject:
 def _onnx(
     model: Model, folder: Path, name: str, ranges: Union[precision.Ranges, Iterator[Array], None]
 ) -> Dict[str, str]:
-    """A model's file in fp32 and, with its ranges or pictures enough to measure them on, in int8."""
-    made = {"onnx": model}
+    """A model's file in fp32 and, with its ranges or images enough to measure them on, in int8."""
+    models = {"onnx": model}
     try:
         if ranges is not None:
             known = ranges if isinstance(ranges, precision.Ranges) else precision.measure_ranges(model, ranges)
-            made["int8"] = precision.with_ranges(model, known)
+            models["int8"] = precision.with_ranges(model, known)
     except CalibrationError as error:
         print(f"{name} in int8 is left out: {error}")
-    for kind, each in made.items():
+    for kind, each in models.items():
         onnx_model.save(each, folder / f"{name}-{kind}.onnx")
-    return {kind: str(folder / f"{name}-{kind}.onnx") for kind in made}
+    return {kind: str(folder / f"{name}-{kind}.onnx") for kind in models}
 
 
-def _found(subject: Subject, shown: Path) -> int:
-    """How many boxes edgecsp finds in the pictures."""
+def _count_boxes(subject: Subject, images: Path) -> int:
+    """How many boxes edgecsp finds in the images."""
     with edgecsp.load(subject.request["files"]["onnx"], "ort", conf=CONF, iou=IOU) as detector:
-        return sum(len(detector(picture)) for picture in np.load(shown))
+        return sum(len(detector(image)) for image in np.load(images))
 
 
-def _yolov8n(folder: Path, shown: Path, peer: Any, hw: Tuple[int, int], boxes: int) -> Optional[Subject]:
+def _yolov8n(folder: Path, images: Path, peer: Any, hw: Tuple[int, int], boxes: int) -> Optional[Subject]:
     """An export by ultralytics itself."""
     target = folder / f"yolov8n-{hw[1]}x{hw[0]}-{boxes}.onnx"
     lacks = "no ultralytics among the peers" if peer is None else peer.lacks
     if lacks:
         print(f"yolov8n: {lacks}; left out")
         return None
-    bflops = yolov8n.exported(peer, target, shown, hw, boxes, (CONF, IOU))
-    return _subject("yolov8n", "yolov8", {"onnx": str(target)}, hw, bflops, "random", shown)
+    bflops = yolov8n.exported(peer, target, images, hw, boxes, (CONF, IOU))
+    return _subject("yolov8n", "yolov8", {"onnx": str(target)}, hw, bflops, "random", images)

@@ -35,7 +35,7 @@ from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError, UsageError
 from edgecsp.system import cpu
 
-from ..pictures import DATA
+from ..images import DATA
 from .processes import HERE, start
 from .training_data import lay
 
@@ -56,7 +56,7 @@ def find_data(name: str) -> Path:
 
 
 def epochs_for(seconds: float, images: int, probe: Dict[str, float], every_epoch: bool) -> int:
-    """How many epochs fit into `seconds`, one at least, by the speed of a probe.
+    """Number of epochs that fit into `seconds`, one at least, by the speed of a probe.
 
     `probe` has "images_per_s" and "val_s", the seconds of one validation; `every_epoch` whether each epoch has one.
     """
@@ -73,14 +73,14 @@ def epochs_for(seconds: float, images: int, probe: Dict[str, float], every_epoch
 def run_worker(who: str, python: str, request: Dict[str, Any], log: Path) -> Dict[str, Any]:
     """Train in a process of its own. Its answer, with the CPU seconds that it and its children used."""
     spent = _children_s()
-    with log.open("wb") as said:
-        child = start([python, str(HERE / SCRIPTS[who]), json.dumps(request)], said)
+    with log.open("wb") as output:
+        child = start([python, str(HERE / SCRIPTS[who]), json.dumps(request)], output)
         out, _ = child.communicate()
-        said.write(out.encode())
+        output.write(out.encode())
     answers = [line for line in out.splitlines() if line.startswith('{"')]
     if child.returncode or not answers:
         last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
-        raise SystemExit(f"{who} ended with code {child.returncode}: {''.join(last) or 'it said nothing'} ({log})")
+        raise SystemExit(f"{who} ended with code {child.returncode}: {''.join(last) or 'it output nothing'} ({log})")
     answer: Dict[str, Any] = json.loads(answers[-1])
     return {**answer, "cpu_s": _children_s() - spent}
 
@@ -101,7 +101,7 @@ def judge(onnx: str, data: accuracy.Data) -> Dict[str, float]:
 
 
 def compare(
-    args: argparse.Namespace, pythons: Dict[str, str], folder: Path, data: Path, images: int, held: accuracy.Data
+    args: argparse.Namespace, pythons: Dict[str, str], folder: Path, data: Path, images: int, val: accuracy.Data
 ) -> List[Dict[str, Any]]:
     """A row a seed and side, ultralytics first."""
     rows: List[Dict[str, Any]] = []
@@ -119,7 +119,7 @@ def compare(
             place = folder / f"{who}-{seed}"
             request = {**common, "data": str(data), "folder": str(place), "epochs": epochs, "seed": seed}
             answer = run_worker(who, pythons[who], request, folder / f"{who}-{seed}.log")
-            row = {"who": who, "seed": seed, "epochs": epochs, **answer, **judge(answer["onnx"], held)}
+            row = {"who": who, "seed": seed, "epochs": epochs, **answer, **judge(answer["onnx"], val)}
             row["images_per_cpu_s"] = epochs * images / row["cpu_s"]
             _say(f"{who}, seed {seed}: {row['minutes']:.1f} minutes, AP50 {row['AP50']:.3f}")
             rows.append(row)
@@ -127,13 +127,13 @@ def compare(
 
 
 def totals(rows: Sequence[Dict[str, Any]]) -> Dict[str, Dict[str, float]]:
-    """Each side's means over its seeds."""
+    """Means of each side over its seeds."""
     keys = ("images_per_s", "images_per_cpu_s", "epochs", "minutes", "cpu_s", "AP", "AP50", "own_AP", "own_AP50")
-    found = {}
+    by_name = {}
     for who in dict.fromkeys(row["who"] for row in rows):
         mine = [row for row in rows if row["who"] == who]
-        found[who] = {key: float(np.mean([row[key] for row in mine])) for key in keys}
-    return found
+        by_name[who] = {key: float(np.mean([row[key] for row in mine])) for key in keys}
+    return by_name
 
 
 def ratio(sides: Dict[str, Dict[str, float]]) -> Dict[str, float]:
@@ -171,16 +171,16 @@ def _say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
+def _folder(folder: Path | None) -> Iterator[Path]:
     """Where the runs go: a folder to keep, which must be new, or one that vanishes."""
-    if kept is None:
+    if folder is None:
         with tempfile.TemporaryDirectory() as scratch:
             yield Path(scratch)
         return
-    if kept.exists() and any(kept.iterdir()):
-        raise UsageError(f"{kept} is not empty; --keep takes a new folder")
-    kept.mkdir(parents=True, exist_ok=True)
-    yield kept.resolve()
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; --keep takes a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder.resolve()
 
 
 def parsed() -> Tuple[argparse.Namespace, argparse.ArgumentParser]:
@@ -224,22 +224,22 @@ def main() -> int:
             flush=True,
         )
         with _folder(args.keep) as folder:
-            data, held = lay(train, val, folder / "data", PROBE_BATCHES * args.batch)
+            data, val_data = lay(train, val, folder / "data", PROBE_BATCHES * args.batch)
             pythons = {OURS: sys.executable, THEIRS: theirs}
-            rows = compare(args, pythons, folder, data, len(train.images), held)
+            rows = compare(args, pythons, folder, data, len(train.images), val_data)
     except EdgecspError as error:
         parser.error(str(error))
     show(rows, args.minutes)
     if args.json:
         sides = totals(rows)
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
-        said: Dict[str, Any] = {
+        report: Dict[str, Any] = {
             "schema": "edgecsp-peers-train/1",
             "machine": dict(cpu.describe()),
             "settings": settings,
         }
-        said.update(train_images=len(train.images), val_images=len(val.images), rows=rows, means=sides)
-        args.json.write_text(json.dumps({**said, "ratio": ratio(sides)}, indent=1) + "\n")
+        report.update(train_images=len(train.images), val_images=len(val.images), rows=rows, means=sides)
+        args.json.write_text(json.dumps({**report, "ratio": ratio(sides)}, indent=1) + "\n")
     return 0
 
 

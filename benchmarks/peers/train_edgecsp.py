@@ -7,19 +7,19 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List
 
-from serve import answer, asked
+from serve import answer, read_request
 
 SETTINGS = ("epochs", "batch", "imgsz", "seed", "assigner")
 
 
-def learn(said: Dict[str, Any]) -> Dict[str, Any]:
+def learn(request: Dict[str, Any]) -> Dict[str, Any]:
     """Train; the answer."""
     import torch
 
     import edgecsp
     from edgecsp.train import TrainSettings, train
 
-    torch.set_num_threads(said["threads"])
+    torch.set_num_threads(request["threads"])
     steps_ended = begun = time.perf_counter()
     validations: List[float] = []
 
@@ -36,17 +36,17 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
     logger.addHandler(Epochs())
     logger.setLevel(logging.INFO)
     run = train(
-        said["model"],
-        said["data"],
-        settings=TrainSettings(**{key: said[key] for key in SETTINGS if key in said}),
+        request["model"],
+        request["data"],
+        settings=TrainSettings(**{key: request[key] for key in SETTINGS if key in request}),
         weights="none",
-        out=Path(said["folder"]),
+        out=Path(request["folder"]),
         device="cpu",
-        workers=said["workers"],
+        workers=request["workers"],
         watch=watch,
     )
     return {
-        "name": f"edgecsp {edgecsp.__version__}, {said['model']}",
+        "name": f"edgecsp {edgecsp.__version__}, {request['model']}",
         "images_per_s": run.images_per_s,
         "val_s": sum(validations) / max(1, len(validations)),
         "minutes": (time.perf_counter() - begun) / 60,
@@ -57,4 +57,4 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    answer(learn(asked()))
+    answer(learn(read_request()))

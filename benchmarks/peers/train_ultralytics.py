@@ -15,7 +15,7 @@ import types
 from pathlib import Path
 from typing import Any, Dict, List
 
-from serve import answer, asked
+from serve import answer, read_request
 
 OFF = ("sync", "clearml", "comet", "dvc", "mlflow", "neptune", "raytune", "tensorboard", "wandb", "hub", "vscode_msg")
 
@@ -39,7 +39,7 @@ def isolate(folder: Path, threads: int) -> None:
 
 
 def prepare(folder: Path) -> str:
-    """Once it can be imported: settings, font. Returns what must be said of its NMS."""
+    """Set what it reads from its settings folder, and its font; return a note on its NMS."""
     import matplotlib
     import ultralytics
     from ultralytics.utils import USER_CONFIG_DIR
@@ -92,23 +92,23 @@ class Watch:
         self._ended = 0.0
 
 
-def learn(said: Dict[str, Any]) -> Dict[str, Any]:
+def learn(request: Dict[str, Any]) -> Dict[str, Any]:
     """Train, then export the best epoch; the answer."""
-    folder = Path(said["folder"])
-    isolate(folder, said["threads"])
+    folder = Path(request["folder"])
+    isolate(folder, request["threads"])
     import ultralytics
 
     nms = prepare(folder)
-    watch, begun = Watch(said["threads"]), time.perf_counter()
+    watch, begun = Watch(request["threads"]), time.perf_counter()
     model = ultralytics.YOLO("yolo11n.yaml")
     for name in ("on_train_start", "on_train_epoch_start", "on_train_epoch_end", "on_fit_epoch_end"):
         model.add_callback(name, getattr(watch, name))
     figures = model.train(
-        data=said["data"],
-        epochs=said["epochs"],
-        imgsz=said["imgsz"],
-        batch=said["batch"],
-        seed=said["seed"],
+        data=request["data"],
+        epochs=request["epochs"],
+        imgsz=request["imgsz"],
+        batch=request["batch"],
+        seed=request["seed"],
         device="cpu",
         pretrained=False,
         cache="ram",
@@ -116,13 +116,13 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
         patience=0,
         project=str(folder),
         name="run",
-        amp="bf16" if said["amp"] == "bf16" else True,
+        amp="bf16" if request["amp"] == "bf16" else True,
     )
     minutes = (time.perf_counter() - begun) / 60
     best = ultralytics.YOLO(str(model.trainer.best))
-    exported = best.export(format="onnx", imgsz=said["imgsz"], opset=13, simplify=False)
+    exported = best.export(format="onnx", imgsz=request["imgsz"], opset=13, simplify=False)
     return {
-        "name": f"ultralytics {ultralytics.__version__}, yolo11n{', bf16' if said['amp'] == 'bf16' else ''}{nms}",
+        "name": f"ultralytics {ultralytics.__version__}, yolo11n{', bf16' if request['amp'] == 'bf16' else ''}{nms}",
         "images_per_s": watch.images / watch.steps_s,
         "val_s": sum(watch.validations) / max(1, len(watch.validations)),
         "minutes": minutes,
@@ -133,4 +133,4 @@ def learn(said: Dict[str, Any]) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    answer(learn(asked()))
+    answer(learn(read_request()))

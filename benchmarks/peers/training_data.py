@@ -20,9 +20,9 @@ def lay(train: Data, val: Data, folder: Path, probe: int) -> Tuple[Path, Data]:
     Beside it probe.yaml has the first `probe` images to learn from. Images that cannot be read are left out.
     """
     for split, data in (("train", train), ("val", val)):
-        shown = _copy(data, folder, split)
+        copied = _copy(data, folder, split)
         if split == "train":
-            _list(folder / "probe.txt", shown[:probe])
+            _list(folder / "probe.txt", copied[:probe])
     names = ", ".join(repr(name) for name in train.names)
     for name, learn in (("data.yaml", "images/train"), ("probe.yaml", "probe.txt")):
         text = f"path: {folder.resolve()}\ntrain: {learn}\nval: images/val\nnc: {len(train.names)}\nnames: [{names}]\n"

@@ -1,23 +1,27 @@
-"""edgecsp's own Detector, as a peer among the others: one of its engines, a picture in, its boxes out."""
+"""edgecsp's own Detector, as a peer among the others: one of its engines, an image in, its boxes out."""
 
 from __future__ import annotations
 
 from typing import Any, List
 
 import numpy as np
-from serve import Box, asked, serve
+from serve import Box, read_request, serve
 
 import edgecsp
 
-said = asked()
+request = read_request()
 detector = edgecsp.load(
-    said["files"][said["file"]], engine=said["engine"], threads=said["threads"], conf=said["conf"], iou=said["iou"]
+    request["files"][request["file"]],
+    engine=request["engine"],
+    threads=request["threads"],
+    conf=request["conf"],
+    iou=request["iou"],
 )
 
 
-def boxes(found: Any) -> List[Box]:
-    """As all say them."""
-    return [(c, s, *box) for c, s, box in zip(found.class_ids, found.scores, found.xyxy)]
+def boxes(detections: Any) -> List[Box]:
+    """Boxes in the form that all peers answer with."""
+    return [(c, s, *box) for c, s, box in zip(detections.class_ids, detections.scores, detections.xyxy)]
 
 
-serve(detector, boxes, np.load(said["pictures"]), edgecsp.__version__)
+serve(detector, boxes, np.load(request["images"]), edgecsp.__version__)

@@ -12,21 +12,21 @@ import numpy as np
 import openvino
 from model_api.adapters import OpenvinoAdapter
 from model_api.models import DetectionModel
-from serve import Box, asked, serve
+from serve import Box, read_request, serve
 
-said = asked()
+request = read_request()
 core = openvino.Core()
 # fp32 as edgecsp's: where the CPU has bf16 OpenVINO would compute in that, and pin its threads.
 core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False})
-core.set_property("CPU", {"INFERENCE_NUM_THREADS": said["threads"], "NUM_STREAMS": 1})
-adapter = OpenvinoAdapter(core, said["files"]["onnx"], device="CPU", max_num_requests=1)
-how = {"confidence_threshold": said["conf"], "iou_threshold": said["iou"]}
+core.set_property("CPU", {"INFERENCE_NUM_THREADS": request["threads"], "NUM_STREAMS": 1})
+adapter = OpenvinoAdapter(core, request["files"]["onnx"], device="CPU", max_num_requests=1)
+how = {"confidence_threshold": request["conf"], "iou_threshold": request["iou"]}
 model = DetectionModel.create_model(adapter, model_type="YOLOv8", configuration=how, preload=True)
 
 
-def boxes(found: Any) -> List[Box]:
-    """As all say them."""
-    return [(c, s, *box) for c, s, box in zip(found.labels, found.scores, found.bboxes)]
+def boxes(result: Any) -> List[Box]:
+    """Boxes in the form that all peers answer with."""
+    return [(c, s, *box) for c, s, box in zip(result.labels, result.scores, result.bboxes)]
 
 
-serve(model, boxes, np.load(said["pictures"]), openvino.__version__.split("-")[0])
+serve(model, boxes, np.load(request["images"]), openvino.__version__.split("-")[0])

@@ -20,9 +20,9 @@ def nearest(bflops: float) -> Tuple[int, int]:
     return min(sizes, key=lambda hw: abs(AT_640 * hw[0] * hw[1] / 640**2 - bflops))
 
 
-def exported(peer: Any, target: Path, shown: Path, hw: Tuple[int, int], boxes: int, how: Tuple[float, float]) -> float:
+def exported(peer: Any, target: Path, images: Path, hw: Tuple[int, int], boxes: int, how: Tuple[float, float]) -> float:
     """Let ultralytics export it to `target` so that it finds about so many boxes; returns its BFLOPs."""
-    words = [str(target), str(shown), *map(str, hw), str(boxes), *map(str, how)]
+    words = [str(target), str(images), *map(str, hw), str(boxes), *map(str, how)]
     command = [peer.python, str(Path(__file__).with_name(peer.script)), "--make", *words]
     folder = target.parent
     env = {**os.environ, "YOLO_CONFIG_DIR": str(folder), "PYTHONPATH": ""}

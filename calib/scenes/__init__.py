@@ -2,7 +2,7 @@
 
 What a scene is made of, from the inside out: `symbols` (module bitmaps), `prints` (their ink), `paper`, `cards`
 and `plates` (what they are printed on), `warp` (bends and tilts), `backgrounds`, `lookalikes`, `negatives` and
-`patterns`, `picture` (what lies where, and the boxes), `compose` and `hard` (what is in it), `camera` (light, lens,
+`patterns`, `canvas` (what lies where, and the boxes), `compose` and `hard` (what is in it), `camera` (light, lens,
 sensor, JPEG).
 """
 
@@ -33,9 +33,9 @@ _ASPECTS = (
 def scene(seed: int, side: int = 320, natural: bool = False) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One scene: (H, W, 3) uint8 BGR, boxes (N, 4) float32 xyxy in pixels, class ids (N,) int64.
 
-    Every scene has an aspect ratio of its own. The picture is `side` x `side`, stretched as the network's input
+    Every scene has an aspect ratio of its own. The image is `side` x `side`, stretched as the network's input
     is (the pixels are drawn there, nothing is resized), or with `natural` its longer side is `side`.
-    A box is the symbol's own, without quiet zone or human-readable line, clipped to the picture. Symbols of
+    A box is the symbol's own, without quiet zone or human-readable line, clipped to the image. Symbols of
     which less than half is inside, or less than 60 % uncovered, have none. Which seeds are what: `calib.HARD_SEEDS`.
     """
     d = Dice(seed)

@@ -35,11 +35,11 @@ def bench(seed: int, count: int, side: int) -> str:
     for i in range(count):
         scene(seed + i, side)
     begin = time.perf_counter()
-    found = [scene(seed + count + i, side)[2] for i in range(count)]
+    ids_by_scene = [scene(seed + count + i, side)[2] for i in range(count)]
     each = (time.perf_counter() - begin) / count * 1e3
-    ids = np.concatenate(found)
+    ids = np.concatenate(ids_by_scene)
     classes = ", ".join(f"{name} {n}" for name, n in zip(CLASSES, np.bincount(ids, minlength=len(CLASSES))))
-    empty = sum(not len(f) for f in found) / count
+    empty = sum(not len(f) for f in ids_by_scene) / count
     return f"{each:.1f} ms a scene of {side} px; {len(ids) / count:.2f} codes each, {empty:.0%} without; {classes}"
 
 

@@ -1,4 +1,4 @@
-"""What is behind and around the codes: procedural surfaces, pictures that scikit-image ships, look-alikes.
+"""Backgrounds of the codes: procedural surfaces, images that scikit-image ships, look-alikes.
 
 Each is made once a process, from its number alone, and then cropped, turned and coloured anew for every scene.
 """
@@ -18,7 +18,7 @@ from .dice import Dice
 from .patterns import N
 
 SURFACES, LOOKALIKES = 300, 324
-# Public domain or CC0 by scikit-image's own list; faces (lfw) and pictures of unclear terms are left out.
+# Public domain or CC0 by scikit-image's own list; faces (lfw) and images of unclear terms are left out.
 _PHOTOS = (
     "astronaut.png brick.png camera.png cell.png chelsea.png clock_motion.png coffee.png coins.png grass.png "
     "gravel.png hubble_deep_field.jpg ihc.png moon.png retina.jpg rocket.jpg text.png"
@@ -144,7 +144,7 @@ def pile(d: Dice) -> np.ndarray:
 
 
 def packaging(d: Dice) -> np.ndarray:
-    """Product packaging: bold colours, bands, big letters, a picture."""
+    """Product packaging: bold colours, bands, big letters, an image."""
     canvas = np.full((N, N, 3), d.colour(), np.uint8)
     for _ in range(d.randint(1, 6)):
         y, h = d.randint(0, N), d.randint(10, 160)
@@ -157,7 +157,7 @@ def packaging(d: Dice) -> np.ndarray:
 
 
 def photo(d: Dice) -> np.ndarray:
-    """A crop of a picture that scikit-image ships; clouds where it is not installed."""
+    """A crop of an image that scikit-image ships; clouds where it is not installed."""
     full = _photo(d.choice(PHOTOS))
     if full is None:
         return clouds(d)
@@ -168,8 +168,8 @@ def photo(d: Dice) -> np.ndarray:
 
 @functools.lru_cache(maxsize=None)
 def _photo(name: str) -> np.ndarray | None:
-    found = importlib.util.find_spec("skimage")
-    return cv2.imread(str(Path(found.origin).parent / "data" / name)) if found and found.origin else None
+    spec = importlib.util.find_spec("skimage")
+    return cv2.imread(str(Path(spec.origin).parent / "data" / name)) if spec and spec.origin else None
 
 
 KINDS: List[Callable[[Dice], np.ndarray]] = [
@@ -194,25 +194,25 @@ def of_kind(d: Dice, *kinds: Callable[[Dice], np.ndarray]) -> np.ndarray:
 @functools.lru_cache(maxsize=None)
 def lookalike(index: int) -> np.ndarray:
     """Look-alike `index` of the bank: (N, N, 3) uint8."""
-    return lookalikes.picture(Dice(f"lookalike {index}"))
+    return lookalikes.render(Dice(f"lookalike {index}"))
 
 
-def view(d: Dice, picture: np.ndarray, hw: Sequence[int]) -> np.ndarray:
-    """Some part of a bank picture, turned, mirrored and coloured, (h, w, 3) uint8."""
-    part = int(picture.shape[0] * d.uniform(0.35, 1))
-    x, y = d.randint(0, picture.shape[1] - part), d.randint(0, picture.shape[0] - part)
-    made = cv2.resize(picture[y : y + part, x : x + part], (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)
+def view(d: Dice, image: np.ndarray, hw: Sequence[int]) -> np.ndarray:
+    """Take some part of a bank image, turned, mirrored and coloured, (h, w, 3) uint8."""
+    part = int(image.shape[0] * d.uniform(0.35, 1))
+    x, y = d.randint(0, image.shape[1] - part), d.randint(0, image.shape[0] - part)
+    patch = cv2.resize(image[y : y + part, x : x + part], (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)
     turn = d.randrange(8)
     if turn & 1:
-        made = made[:, ::-1]
+        patch = patch[:, ::-1]
     if turn & 2:
-        made = made[::-1]
+        patch = patch[::-1]
     if turn & 4 and hw[0] == hw[1]:
-        made = made.transpose(1, 0, 2)
+        patch = patch.transpose(1, 0, 2)
     if d.chance(0.3):  # a change of lamp, or of paint
-        made = made[:, :, d.shuffled((0, 1, 2))]
-    made = np.ascontiguousarray(made)
-    return cv2.convertScaleAbs(made, alpha=d.uniform(0.4, 1.2), beta=d.uniform(-10, 60)) if d.chance(0.5) else made
+        patch = patch[:, :, d.shuffled((0, 1, 2))]
+    patch = np.ascontiguousarray(patch)
+    return cv2.convertScaleAbs(patch, alpha=d.uniform(0.4, 1.2), beta=d.uniform(-10, 60)) if d.chance(0.5) else patch
 
 
 def any_surface(d: Dice, hw: Sequence[int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What light, lens, sensor and file format do to a picture; everything is 8 bit and cheap."""
+"""Effects of light, lens, sensor and file format on an image; everything is 8 bit and cheap."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def tones(d: Dice, image: np.ndarray) -> np.ndarray:
     for _ in range(3):
         cast = d.uniform(0.85, 1.12) if d.chance(0.6) else 1.0
         columns.append(np.clip((low + (high - low) * x**gamma) * cast, 0, 1))
-    if d.chance(0.08):  # grey pictures: scanners, old webcams, night mode
+    if d.chance(0.08):  # grey images: scanners, old webcams, night mode
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
         columns = [columns[0]] * 3
     return cv2.LUT(image, (np.stack(columns, 1) * 255).astype(np.uint8).reshape(256, 1, 3))
 
 
 def blur(d: Dice, image: np.ndarray) -> np.ndarray:
-    """Out of focus, or moved while the shutter was open; strength goes with the picture's side."""
+    """Out of focus, or moved while the shutter was open; strength goes with the image's side."""
     side = math.sqrt(image.shape[0] * image.shape[1])
     kind = d.random()
     if kind < 0.45:
@@ -95,12 +95,12 @@ def blur(d: Dice, image: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _noise() -> np.ndarray:
-    """Gaussian noise of deviation 32, int16, larger than any picture: a scene takes a part of it."""
+    """Gaussian noise of deviation 32, int16, larger than any image: a scene takes a part of it."""
     return (np.random.default_rng(7).standard_normal((1024, 1024, 3)) * 32).astype(np.int16)
 
 
 def noise(d: Dice, image: np.ndarray, sigma: float) -> np.ndarray:
-    """Sensor noise; coarse-grained when the picture was scaled up, of one colour or of three."""
+    """Sensor noise; coarse-grained when the image was scaled up, of one colour or of three."""
     h, w = image.shape[:2]
     bank = _noise()
     coarse = max(d.choice((1, 1, 2, 3)), math.ceil(max(h, w) / 1000))
@@ -139,7 +139,7 @@ def jpeg(d: Dice, image: np.ndarray) -> np.ndarray:
 
 
 def taken(d: Dice, image: np.ndarray, clean: bool = False) -> np.ndarray:
-    """The whole way from the scene to the file; `clean` pictures (scans, renderings) skip most of it."""
+    """The whole way from the scene to the file; `clean` images (scans, renderings) skip most of it."""
     if clean:
         return jpeg(d, image) if d.chance(0.4) else image
     steps = (

@@ -22,7 +22,7 @@ WEIGHTS = ((QR, 0.18), (DATAMATRIX, 0.17), (AZTEC, 0.11), (PDF417, 0.16), (BARCO
 
 @dataclass
 class Card:
-    """A flat thing of `w` x `h` units; `main` is the box that decides its size in the picture."""
+    """A flat thing of `w` x `h` units; `main` is the box that decides its size in the image."""
 
     w: float
     h: float
@@ -40,7 +40,7 @@ class Card:
 
 @dataclass
 class Ink:
-    """What a print is made with: its colours, and how worn or dotted it may be."""
+    """The look of a print: its colours, and how worn or dotted it may be."""
 
     dark: Colour
     paper: Colour
@@ -171,7 +171,7 @@ def receipt(d: Dice, s: Symbol) -> Card:
 
 
 def page(d: Dice, s: Symbol) -> Card:
-    """A poster or page: headline, text, pictures, a symbol in a corner."""
+    """A poster or page: headline, text, images, a symbol in a corner."""
     ink, (w, h) = inks(d), sized(d, s)
     left, right, above, below = (d.log(0.1, 3) for _ in range(4))
     box, total = (left, above, w, h), (left + w + right, above + h + below)

@@ -1,4 +1,4 @@
-"""What is in a picture: one card, several, a scan, or no code at all."""
+"""Composition of an image: one card, several, a scan, or no code at all."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import Callable, Mapping, Sequence, Tuple
 import numpy as np
 
 from . import backgrounds, camera, cards, plates, warp
+from .canvas import Scene
 from .cards import Card
 from .dice import Dice
 from .paper import Sheet
-from .picture import Scene
 from .prints import resized, stamp
 from .symbols import maxicode, symbol
 from .warp import Frame
 
 
 def one(s: Scene) -> None:
-    """One card: what a person with a phone takes a picture of. From far away to closer than fits."""
+    """One card: what a person with a phone photographs. From far away to closer than fits."""
     d = s.d
-    wanted = d.pick([(d.uniform(0.3, 0.98), 0.56), (d.log(0.04, 0.35), 0.2), (d.uniform(0.85, 1.5), 0.24)])
+    share = d.pick([(d.uniform(0.3, 0.98), 0.56), (d.log(0.04, 0.35), 0.2), (d.uniform(0.85, 1.5), 0.24)])
     card = plates.design(d, cards.any_class(d))
     if card.many:  # its symbols are a fraction of it, and must not become specks
-        wanted = max(wanted, d.uniform(0.5, 1.1))
+        share = max(share, d.uniform(0.5, 1.1))
     if d.chance(0.1):
         _cut_out(s, card)
-    s.put(card, wanted, centre_of(d, wanted))
+    s.put(card, share, centre_of(d, share))
 
 
 def _cut_out(s: Scene, card: Card) -> None:
-    """A picture that somebody cropped round the card: as wide and as high as that is.
+    """An image that somebody cropped round the card: as wide and as high as that is.
 
-    Only where the picture is stretched anyway; one that keeps its aspect ratio has its size already.
+    Only where the image is stretched anyway; one that keeps its aspect ratio has its size already.
     """
     if s.frame.hw[0] == s.frame.hw[1]:
         s.frame = Frame(s.frame.hw, min(6.0, max(0.2, card.w / card.h * s.d.log(0.7, 1.4))))
 
 
-def centre_of(d: Dice, wanted: float) -> Tuple[float, float]:
-    """Where the middle goes so that the symbol is inside, or now and then cut off by a border."""
-    room = max(0.0, 1 - wanted) / 2 + (0.12 if d.chance(0.15) else 0.0)
+def centre_of(d: Dice, share: float) -> Tuple[float, float]:
+    """Choose the middle so that the symbol is inside, or now and then cut off by a border."""
+    room = max(0.0, 1 - share) / 2 + (0.12 if d.chance(0.15) else 0.0)
     return 0.5 + d.uniform(-room, room), 0.5 + d.uniform(-room, room)
 
 
@@ -54,8 +54,8 @@ def several(s: Scene) -> None:
         centre = ((i % columns + d.uniform(0.4, 0.6)) / columns, (i // columns + d.uniform(0.4, 0.6)) / rows)
         card = plates.lookalike(d) if d.chance(0.2) else plates.design(d, cards.any_class(d), single=True)
         fill = min(card.main[2] / card.w, card.main[3] / card.h)
-        wanted = min(d.uniform(0.5, 0.95), 1.3 * max(fill, 0.25)) / max(columns, rows)
-        s.put(card, wanted, centre)
+        share = min(d.uniform(0.5, 0.95), 1.3 * max(fill, 0.25)) / max(columns, rows)
+        s.put(card, share, centre)
 
 
 def without(s: Scene) -> None:
@@ -80,7 +80,7 @@ def _maxicode(d: Dice) -> Card:
 
 
 def scan(s: Scene) -> None:
-    """Renderings and scans: a symbol flat on white that all but fills the picture."""
+    """Renderings and scans: a symbol flat on white that all but fills the image."""
     d = s.d
     s.image[:] = d.choice((255, 255, d.randint(200, 255)))
     card = cards.bare(d, symbol(d, cards.any_class(d)))

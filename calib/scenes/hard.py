@@ -1,4 +1,4 @@
-"""Scenes of what is hard: Data Matrix beside what it is taken for, and pictures full of what is no code.
+"""Scenes of what is hard: Data Matrix beside what it is taken for, and images full of what is no code.
 
 Of these scenes 29 % show one Data Matrix, 16 % several codes of which half are Data Matrix, 15 % a code amid hard
 negatives, 40 % no code. Data Matrix is drawn with few modules, as a rectangle, light on dark, at any angle more often
@@ -13,11 +13,11 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 import numpy as np
 
 from . import backgrounds, cards, negatives, plates, warp
+from .canvas import Scene
 from .cards import Card
 from .compose import Kind, centre_of
 from .dice import Dice
 from .paper import Sheet
-from .picture import Scene
 from .symbols import ALNUM, AZTEC, BARCODE, DATAMATRIX, MARKER, PDF417, QR, Symbol, symbol, write
 
 INVERTED = 0.25  # of the cards; `cards.inks` prints some light on dark as well
@@ -73,11 +73,11 @@ def _view(d: Dice, card: Card) -> np.ndarray:
 def matrix(s: Scene) -> None:
     """One Data Matrix, from a speck to more than fits."""
     d = s.d
-    wanted = d.pick([(d.uniform(0.2, 0.9), 0.5), (d.log(0.05, 0.3), 0.35), (d.uniform(0.85, 1.3), 0.15)])
+    share = d.pick([(d.uniform(0.2, 0.9), 0.5), (d.log(0.05, 0.3), 0.35), (d.uniform(0.85, 1.3), 0.15)])
     card = _card(d, datamatrix(d), single=d.chance(0.8))
     if card.many:
-        wanted = max(wanted, d.uniform(0.5, 1.1))
-    s.put(card, wanted, centre_of(d, wanted), _view(d, card))
+        share = max(share, d.uniform(0.5, 1.1))
+    s.put(card, share, centre_of(d, share), _view(d, card))
 
 
 def scenes(held_out: bool) -> Sequence[Tuple[Kind, float]]:
@@ -87,7 +87,7 @@ def scenes(held_out: bool) -> Sequence[Tuple[Kind, float]]:
 
 def _kinds(first: int) -> Sequence[Tuple[Kind, float]]:
     def negative(d: Dice) -> np.ndarray:
-        return negatives.picture(first + d.randrange(negatives.BANK))
+        return negatives.render(first + d.randrange(negatives.BANK))
 
     def lure(d: Dice) -> Card:
         w = d.log(0.5, 2)
@@ -116,11 +116,11 @@ def _kinds(first: int) -> Sequence[Tuple[Kind, float]]:
         for _ in range(d.randint(0, 2)):
             s.put(lure(d), d.log(0.1, 0.8), (d.random(), d.random()))
         card = _card(d, datamatrix(d) if d.chance(0.6) else symbol(d, cards.any_class(d)), True)
-        wanted = d.log(0.08, 0.7)
-        s.put(card, wanted, centre_of(d, wanted), _view(d, card))
+        share = d.log(0.08, 0.7)
+        s.put(card, share, centre_of(d, share), _view(d, card))
 
     def without(s: Scene) -> None:
-        """No code: the bank fills the picture, or cards of it lie in it."""
+        """No code: the bank fills the image, or cards of it lie in it."""
         d = s.d
         full = d.chance(0.6)
         if full:

@@ -1,4 +1,4 @@
-"""What gets mistaken for codes: stripes, grids, text, keyboards and the like, as pictures without any code."""
+"""Look-alikes of codes: stripes, grids, text, keyboards and the like, as images without any code."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def prose(d: Dice) -> Ink:
         while y + size < N:
             x, end = column * wide + 4, (column + 1) * wide - 6
             while x < end - size and not d.chance(0.07):
-                made = text.fitted(d, end - x, size)
-                ink[int(y) : int(y) + size, x : x + made.shape[1]] = made
-                x += made.shape[1] + size // 2
+                word = text.fitted(d, end - x, size)
+                ink[int(y) : int(y) + size, x : x + word.shape[1]] = word
+                x += word.shape[1] + size // 2
             y += size * gap
     return ink
 
@@ -91,8 +91,8 @@ def headline(d: Dice) -> Ink:
     ink, y = blank(), 0
     while y < N - 50:
         size = d.randint(40, 150)
-        made = text.fitted(d, N, size)[: N - y]
-        ink[y : y + made.shape[0], : made.shape[1]] = made
+        word = text.fitted(d, N, size)[: N - y]
+        ink[y : y + word.shape[0], : word.shape[1]] = word
         y += int(size * 1.1)
     return ink
 
@@ -107,8 +107,8 @@ def table(d: Dice) -> Ink:
         ink[:, min(x, N - 1)] = 200
         for y in range(0, N - rows, rows):
             if not d.chance(0.15):
-                made = text.fitted(d, max(4, min(end, N) - x - 8), max(5, rows - 8))
-                ink[y + 4 : y + 4 + made.shape[0], x + 4 : x + 4 + made.shape[1]] = made[:, : max(0, N - x - 4)]
+                word = text.fitted(d, max(4, min(end, N) - x - 8), max(5, rows - 8))
+                ink[y + 4 : y + 4 + word.shape[0], x + 4 : x + 4 + word.shape[1]] = word[:, : max(0, N - x - 4)]
     return ink
 
 
@@ -141,9 +141,9 @@ def shelf(d: Dice) -> Ink:
             top = y + d.randint(0, high // 4)
             ink[top : y + high, x : x + w - 1] = d.randint(20, 230)
             if w > 16 and d.chance(0.7) and y + high - top > 40:
-                made = text.fitted(d, y + high - top - 10, w - 8).T[:, ::-1] // 2
-                part = ink[top + 5 : top + 5 + made.shape[0], x + 4 : x + 4 + made.shape[1]]
-                title = made[: part.shape[0], : part.shape[1]]
+                word = text.fitted(d, y + high - top - 10, w - 8).T[:, ::-1] // 2
+                part = ink[top + 5 : top + 5 + word.shape[0], x + 4 : x + 4 + word.shape[1]]
+                title = word[: part.shape[0], : part.shape[1]]
                 part[title > 60] = 255 - title[title > 60]
             x += w
         y += high
@@ -163,8 +163,8 @@ def shapes(d: Dice) -> Ink:
         elif kind == 2:
             cv2.arrowedLine(ink, (x - r, y), (x + r, y), (255,), r // 4 + 1, cv2.LINE_AA)
         else:
-            made = text.fitted(d, max(8, N - x), max(8, r))[: max(0, N - y), : max(0, N - x)]
-            ink[y : y + made.shape[0], x : x + made.shape[1]] = made
+            word = text.fitted(d, max(8, N - x), max(8, r))[: max(0, N - y), : max(0, N - x)]
+            ink[y : y + word.shape[0], x : x + word.shape[1]] = word
     return ink
 
 
@@ -189,13 +189,13 @@ KINDS: List[Callable[[Dice], Ink]] = [
 ]  # fmt: skip
 
 
-def picture(d: Dice) -> np.ndarray:
-    """One look-alike as an (N, N, 3) uint8 picture in two colours."""
+def render(d: Dice) -> np.ndarray:
+    """One look-alike as an (N, N, 3) uint8 image in two colours."""
     return colour(d, d.choice(KINDS)(d))
 
 
 def colour(d: Dice, ink: Ink) -> np.ndarray:
-    """An ink (N, N) as an (N, N, 3) uint8 picture in two colours, now and then on its side or out of focus."""
+    """An ink (N, N) as an (N, N, 3) uint8 image in two colours, now and then on its side or out of focus."""
     if d.chance(0.3):
         ink = np.ascontiguousarray(ink.T)
     if d.chance(0.3):

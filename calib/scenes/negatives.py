@@ -1,4 +1,4 @@
-"""Hard negatives: print and things that a detector of codes fires at, as pictures without any code.
+"""Hard negatives: print and things that a detector of codes fires at, as images without any code.
 
 What `lookalikes` has in general is here by what false alarms were seen on: text, tables, tiles and windows, blinds and
 railings, boards, plots with axes, and cells without a finder pattern. The bank is in two halves, of which training
@@ -17,7 +17,7 @@ from . import lookalikes, patterns, text
 from .dice import Dice
 from .patterns import Ink, N, blank
 
-BANK = 240  # pictures of each half
+BANK = 240  # images of each half
 
 
 def form(d: Dice) -> Ink:
@@ -25,9 +25,9 @@ def form(d: Dice) -> Ink:
     ink, y = blank(), 6
     while y < N - 20:
         size, x = d.randint(9, 18), d.randint(4, 20)
-        made = text.fitted(d, d.randint(40, 150), size)[: N - y]
-        ink[y : y + made.shape[0], x : x + made.shape[1]] = made
-        x += made.shape[1] + 8
+        word = text.fitted(d, d.randint(40, 150), size)[: N - y]
+        ink[y : y + word.shape[0], x : x + word.shape[1]] = word
+        x += word.shape[1] + 8
         kind = d.randrange(3)
         if kind == 0:
             cv2.rectangle(ink, (x, y), (d.randint(min(x + 40, N), N), y + size + 4), (220,), 1)
@@ -148,16 +148,16 @@ def cells(d: Dice) -> Ink:
     dark[0, ::2], dark[-1, 1::2] = 0, 0  # no edge is whole: a whole one would be a finder
     dark[::2, 0], dark[1::2, -1] = 0, 0
     ink = blank()
-    made = np.repeat(np.repeat(dark, max(2, side), 0), max(2, side), 1)
-    y, x = d.randint(0, N - made.shape[0]), d.randint(0, N - made.shape[1])
-    ink[y : y + made.shape[0], x : x + made.shape[1]] = made
+    grid = np.repeat(np.repeat(dark, max(2, side), 0), max(2, side), 1)
+    y, x = d.randint(0, N - grid.shape[0]), d.randint(0, N - grid.shape[1])
+    ink[y : y + grid.shape[0], x : x + grid.shape[1]] = grid
     if d.chance(0.5):
-        cv2.rectangle(ink, (x - 8, y - 8), (x + made.shape[1] + 8, y + made.shape[0] + 8), (200,), 1)
+        cv2.rectangle(ink, (x - 8, y - 8), (x + grid.shape[1] + 8, y + grid.shape[0] + 8), (200,), 1)
     return ink
 
 
 def pins(d: Dice) -> Ink:
-    """Rows of pins, holes or teeth beside a block: connectors, combs, perforated strips, film, zips."""
+    """Rows of pins, holes or teeth beside a block: connectors, combs, perforated strips, zips."""
     ink = blank()
     for _ in range(d.randint(1, 6)):
         step, n, depth = d.randint(5, 20), d.randint(6, 30), d.randint(4, 40)
@@ -179,7 +179,7 @@ KINDS: Sequence[Tuple[Callable[[Dice], Ink], float]] = (
 
 
 @functools.lru_cache(maxsize=None)
-def picture(index: int) -> np.ndarray:
-    """Picture `index` of the bank: (N, N, 3) uint8; those from BANK on are held out."""
+def render(index: int) -> np.ndarray:
+    """Image `index` of the bank: (N, N, 3) uint8; those from BANK on are held out."""
     d = Dice(f"negative {index}")
     return lookalikes.colour(d, d.pick(KINDS)(d))

@@ -33,9 +33,9 @@ class Sheet:
         """Units -> whole pixels."""
         return tuple(round(v * self.scale) for v in values)
 
-    def fill(self, picture: np.ndarray) -> None:
-        """The whole sheet from a picture (h, w, 3)."""
-        self.pixels = cv2.resize(picture, self.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    def fill(self, image: np.ndarray) -> None:
+        """The whole sheet from an image (h, w, 3)."""
+        self.pixels = cv2.resize(image, self.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
 
     def rect(self, x: float, y: float, w: float, h: float, colour: Colour, line: float = 0) -> None:
         """A filled box, or with `line` its outline."""
@@ -48,10 +48,10 @@ class Sheet:
         wide, high = self.px(w, h)
         if wide < 2 or high < 2:
             return 0
-        made = text.fitted(self.dice, wide, high) if ink is None else text.scaled(ink, wide, high)
+        word = text.fitted(self.dice, wide, high) if ink is None else text.scaled(ink, wide, high)
         left, top = self.px(x, y)
-        stamp(self.pixels, left, top, made, colour)
-        return made.shape[1] / self.scale
+        stamp(self.pixels, left, top, word, colour)
+        return word.shape[1] / self.scale
 
     def paragraph(self, x: float, y: float, w: float, h: float, size: float, colour: Colour) -> None:
         """Lines of text `size` high that fill a box."""
@@ -75,7 +75,7 @@ class Sheet:
         """The human-readable line of a 1-D code, spread or in the middle."""
         if not s.text:
             return
-        word = text.drawn(s.text[:32], self.dice.choice((0, 0, 3, 4)))
+        word = text.draw(s.text[:32], self.dice.choice((0, 0, 3, 4)))
         width = min(w, word.shape[1] * size / text.HEIGHT)
         if self.dice.chance(0.4) and width > 0:  # spread over the whole width, as EAN does
             word = cv2.resize(word, (max(1, int(text.HEIGHT * w / size)), text.HEIGHT))

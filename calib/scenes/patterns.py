@@ -12,7 +12,7 @@ Ink = np.ndarray  # (N, N) uint8, 255 where it is dark
 
 
 def blank() -> Ink:
-    """Nothing yet."""
+    """An empty ink."""
     return np.zeros((N, N), np.uint8)
 
 
@@ -98,7 +98,7 @@ def bricks(d: Dice) -> Ink:
 
 
 def halftone(d: Dice) -> Ink:
-    """Dots whose size follows a soft picture."""
+    """Dots whose size follows a soft image."""
     period = d.randint(5, 16)
     y, x = np.indices((N, N), np.float32)
     field = cv2.resize(d.arrays().random((5, 5), np.float32), (N, N), interpolation=cv2.INTER_CUBIC)
@@ -120,7 +120,7 @@ def maze(d: Dice) -> Ink:
 
 
 def noise_blocks(d: Dice) -> Ink:
-    """Random squares of many greys, without any finder: pixelated pictures."""
+    """Random squares of many greys, without any finder: pixelated images."""
     side = d.randint(6, 48)
     cells = d.arrays().integers(0, 256, (N // side + 1, N // side + 1)).astype(np.uint8)
     cells = cv2.GaussianBlur(cells, (0, 0), d.uniform(0.5, 2))

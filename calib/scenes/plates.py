@@ -88,8 +88,8 @@ def board(d: Dice, s: Symbol) -> Card:
                 if chess and (x + y) % 2:
                     sheet.rect(0.2 + x, 0.2 + y, 1, 1, (20, 20, 20))
                 else:
-                    made = symbol(d, MARKER)
-                    sheet.symbol(made, 0.2 + x + inset, 0.2 + y + inset, 1 - 2 * inset, 1 - 2 * inset, (20, 20, 20))
+                    marker = symbol(d, MARKER)
+                    sheet.symbol(marker, 0.2 + x + inset, 0.2 + y + inset, 1 - 2 * inset, 1 - 2 * inset, (20, 20, 20))
 
     return Card(*total, (0, 0, *total), draw, d.tint(235, 15))
 

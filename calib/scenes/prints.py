@@ -1,4 +1,4 @@
-"""How a symbol gets onto its surface: the ink of a print, at the resolution it will be seen at."""
+"""Prints of a symbol on its surface: the ink, at the resolution it will be seen at."""
 
 from __future__ import annotations
 

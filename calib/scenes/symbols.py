@@ -157,8 +157,8 @@ def _measured(dice: Dice, class_id: int, name: str, ink: np.ndarray, text: str) 
     elif class_id == BARCODE and name not in STACKED:
         low = 0.12 if dice.chance(0.25) else 0.9
         aspect = dice.log(low, 12) if dice.chance(0.5) else dice.uniform(1.2, 3.5)
-    shown = text if class_id == BARCODE and dice.chance(0.8) else ""
-    return Symbol(class_id, name, np.ascontiguousarray(ink), aspect, shown.replace("\x1d", ""))
+    label = text if class_id == BARCODE and dice.chance(0.8) else ""
+    return Symbol(class_id, name, np.ascontiguousarray(ink), aspect, label.replace("\x1d", ""))
 
 
 def _marker(dice: Dice) -> Symbol:
@@ -168,8 +168,8 @@ def _marker(dice: Dice) -> Symbol:
     words = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, name))
     border = 2 if dice.chance(0.1) else 1
     side = words.markerSize + 2 * border
-    picture = cv2.aruco.generateImageMarker(words, dice.randrange(len(words.bytesList)), side, borderBits=border)
-    return Symbol(MARKER, name, 255 - picture, 1.0)
+    ink = cv2.aruco.generateImageMarker(words, dice.randrange(len(words.bytesList)), side, borderBits=border)
+    return Symbol(MARKER, name, 255 - ink, 1.0)
 
 
 def maxicode(dice: Dice) -> np.ndarray:

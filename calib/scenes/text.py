@@ -23,7 +23,7 @@ def _face(name: str) -> cv2.FontFace | None:
     return cv2.FontFace(name) if hasattr(cv2, "FontFace") else None
 
 
-def drawn(text: str, face: int, weight: int = 400) -> np.ndarray:
+def draw(text: str, face: int, weight: int = 400) -> np.ndarray:
     """A line of text as (HEIGHT, w) uint8 ink, cropped left and right; `face` 0-2 TrueType, above that Hershey."""
     canvas = np.zeros((HEIGHT + 12, 24 * len(text) + 40), np.uint8)
     font = _face(("sans", "serif", "italic")[face]) if face < 3 else None
@@ -42,7 +42,7 @@ def line(index: int) -> np.ndarray:
     dice = Dice(f"line {index}")
     if dice.chance(0.13):
         return _glyphs(dice, dice.randint(3, 16))
-    return drawn(words(dice), dice.choice((0, 0, 0, 1, 1, 2, 3, 4, 5)), dice.choice((300, 400, 400, 600, 800)))
+    return draw(words(dice), dice.choice((0, 0, 0, 1, 1, 2, 3, 4, 5)), dice.choice((300, 400, 400, 600, 800)))
 
 
 def words(dice: Dice) -> str:
@@ -54,8 +54,8 @@ def words(dice: Dice) -> str:
         return f"{dice.letters(string.ascii_uppercase, dice.randint(1, 4))}-{dice.randint(10, 999999)}"
     if kind == 2:
         return f"{dice.choice(('EUR', '$', 'Total', 'kg', 'No.'))} {dice.randint(0, 999)}.{dice.randint(0, 99):02d}"
-    made = ["".join(dice.choices(_SYLLABLES, k=dice.randint(1, 3))) for _ in range(dice.randint(1, 7))]
-    return " ".join(made).upper() if kind == 3 else " ".join(made).capitalize()
+    spelled = ["".join(dice.choices(_SYLLABLES, k=dice.randint(1, 3))) for _ in range(dice.randint(1, 7))]
+    return " ".join(spelled).upper() if kind == 3 else " ".join(spelled).capitalize()
 
 
 def _glyphs(dice: Dice, n: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From a flat sheet to its place in the picture: bends, tilts, and where every printed box ends up."""
+"""Warps of a flat sheet to its place in the image: bends, tilts, and where every printed box ends up."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Points = np.ndarray  # (N, 2) float32 x, y
 
 @dataclass(frozen=True)
 class Frame:
-    """The picture: `hw` pixels of a scene that is `aspect` times as wide as high.
+    """The image: `hw` pixels of a scene that is `aspect` times as wide as high.
 
-    `size` is (w, h) of the scene in square pixels of the same area; `stretch` takes those to the picture's.
+    `size` is (w, h) of the scene in square pixels of the same area; `stretch` takes those to the image's.
     """
 
     hw: Tuple[int, int]
@@ -32,13 +32,13 @@ class Frame:
 
     @property
     def stretch(self) -> Tuple[float, float]:
-        """Picture pixels a square pixel, across and down."""
+        """Image pixels a square pixel, across and down."""
         return self.hw[1] / self.size[0], self.hw[0] / self.size[1]
 
 
 @dataclass(frozen=True)
 class Bend:
-    """A sheet that is not flat: a warped picture of the same size, its light, and where points go."""
+    """A sheet that is not flat: a warped image of the same size, its light, and where points go."""
 
     pixels: np.ndarray
     alpha: np.ndarray
@@ -85,14 +85,14 @@ def apply(matrix: np.ndarray, points: Points) -> Points:
     return cv2.perspectiveTransform(points.reshape(1, -1, 2).astype(np.float64), matrix)[0].astype(np.float32)
 
 
-def placed(view: np.ndarray, main: Points, frame: Frame, wanted: float, centre: Tuple[float, float]) -> np.ndarray:
+def placed(view: np.ndarray, main: Points, frame: Frame, share: float, centre: Tuple[float, float]) -> np.ndarray:
     """`view`, scaled and moved: the box round `main` (in units) takes the share `wanted` of the frame's longer
     fit, with its middle at `centre` (0..1 of the frame).
     """
-    seen = apply(view, main)
-    low, high = seen.min(0), seen.max(0)
+    projected = apply(view, main)
+    low, high = projected.min(0), projected.max(0)
     w, h = frame.size
-    scale = wanted / max((high[0] - low[0]) / w, (high[1] - low[1]) / h)
+    scale = share / max((high[0] - low[0]) / w, (high[1] - low[1]) / h)
     middle = (low + high) / 2
     move = np.array(
         [[scale, 0, centre[0] * w - scale * middle[0]], [0, scale, centre[1] * h - scale * middle[1]], [0, 0, 1]]
@@ -131,7 +131,7 @@ def cylinder(d: Dice, pixels: np.ndarray, alpha: np.ndarray) -> Bend:
 
 
 def crumple(d: Dice, pixels: np.ndarray, alpha: np.ndarray) -> Bend:
-    """Paper or film that was crushed or waves: a smooth shift of every point, lit from one side."""
+    """Paper or foil that was crushed or waves: a smooth shift of every point, lit from one side."""
     h, w = alpha.shape
     cells = (d.randint(3, 7), d.randint(3, 7))
     field = d.arrays().normal(0, d.log(0.004, 0.022) * max(h, w), (2, *cells)).astype(np.float32)

@@ -58,8 +58,8 @@ def build_task(
     `EdgecspError`.
     """
     resolved = pipeline.resolve_model(model, weights, imgsz)
-    wanted = pipeline.class_ids(resolved, classes)
-    detector_settings = pipeline.Settings(conf, iou, wanted, max_det, agnostic, plain_nms)
+    class_ids = pipeline.class_ids(resolved, classes)
+    detector_settings = pipeline.Settings(conf, iou, class_ids, max_det, agnostic, plain_nms)
     chosen = tuning.choose(
         resolved, engine, device=device, precision=precision, at_once=scheduler.default_concurrency(cpu.threads())
     )
@@ -71,7 +71,7 @@ def build_task(
     settings = {
         "model": resolved.name, "sha256": sha256(chosen.model.onnx), "engine": chosen.engine,
         "device": chosen.device, "precision": chosen.precision, "resize": resize, "conf": conf, "iou": iou,
-        "class_ids": None if wanted is None else list(wanted), "max_det": max_det, "agnostic_nms": agnostic,
+        "class_ids": None if class_ids is None else list(class_ids), "max_det": max_det, "agnostic_nms": agnostic,
         "plain_nms": plain_nms, "jsonl": jsonl,
     }  # fmt: skip
     return task, settings

@@ -139,11 +139,11 @@ def _plan(
     return plan
 
 
-def _read_records(ask: Callable[[Any], Optional[Record]], given: Sequence[Any]) -> Iterator[Optional[Record]]:
+def _read_records(ask: Callable[[Any], Optional[Record]], keys: Sequence[Any]) -> Iterator[Optional[Record]]:
     """Read the ledger's records concurrently: an answer from a store takes 20 ms."""
     with ThreadPoolExecutor(LEDGER_READS) as pool:
-        for at in range(0, len(given), 4096):  # each that waits takes a kilobyte
-            yield from pool.map(ask, given[at : at + 4096])
+        for at in range(0, len(keys), 4096):  # each that waits takes a kilobyte
+            yield from pool.map(ask, keys[at : at + 4096])
 
 
 def _process_shards(

@@ -25,7 +25,7 @@ class Item:
 
 @dataclass(frozen=True)
 class SplitPoint:
-    """Where a video can be split: at the keyframe with this presentation time (ticks), its `frame`-th frame."""
+    """A place where a video can be split: the keyframe with this presentation time (ticks), its `frame`-th frame."""
 
     pts: int
     frame: int

@@ -163,9 +163,9 @@ class Folder:
             return sorted(path.relative_to(self._root).as_posix() for path in paths)
         from pyarrow import fs as systems
 
-        wanted = systems.FileSelector(f"{self._root}/{under}", allow_not_found=True, recursive=True)
+        selector = systems.FileSelector(f"{self._root}/{under}", allow_not_found=True, recursive=True)
         strip = len(self._root.rstrip("/")) + 1
-        return sorted(info.path[strip:] for info in self._store.get_file_info(wanted) if info.is_file)
+        return sorted(info.path[strip:] for info in self._store.get_file_info(selector) if info.is_file)
 
     def remove(self, name: str) -> None:
         """Remove a file if it exists."""

@@ -14,13 +14,13 @@ from .storage import Folder
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """`settings` of the rows, counts of `items`, `frames` and `parts`, detections by label (`found`), `failures`."""
+    """`settings` of the rows, counts of `items`, `frames`, `parts` and of detections by label, `failures`."""
 
     settings: Dict[str, Any]
     items: int
     frames: int
     parts: int
-    found: Dict[str, int]
+    label_counts: Dict[str, int]
     failures: List[Dict[str, Any]]
 
 

@@ -22,7 +22,7 @@ EngineDevice = Tuple[str, str]  # an engine and one of its devices
 
 
 class _Checked(NoProgress):
-    """Shows nothing, but asks after each picture whether to stop: `check` raises what ends the work."""
+    """Shows nothing, but asks after each image whether to stop: `check` raises what ends the work."""
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check

@@ -26,7 +26,7 @@ class Contender(NamedTuple):
 
 @dataclass(frozen=True)
 class Tuning:
-    """What to try; None means everything available.
+    """The candidates to try; None means everything available.
 
     `seconds` is the time for speed, half of it for each of the two contests; int8's ranges and AP are measured before.
     `max_ap_drop` is how much of COCO's AP (0..1) a precision other than the graph's may cost.

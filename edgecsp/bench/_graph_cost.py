@@ -36,12 +36,12 @@ def _cost(node: Any, shapes: Dict[str, List[int]]) -> Optional[int]:
     """Operations of a node that multiplies by weights; None for other nodes and unknown shapes."""
     if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
         return None
-    taken, weights, given = (shapes.get(name) for name in (node.input[0], node.input[1], node.output[0]))
-    if not (taken and weights and given):
+    taken, weights, output = (shapes.get(name) for name in (node.input[0], node.input[1], node.output[0]))
+    if not (taken and weights and output):
         return None
     if node.op_type == "Conv":
-        return 2 * math.prod(given) * math.prod(weights[1:])
+        return 2 * math.prod(output) * math.prod(weights[1:])
     if node.op_type == "ConvTranspose":
         return 2 * math.prod(taken) * math.prod(weights[1:])
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return 2 * math.prod(given) * (taken[0] if transposed else taken[-1])
+    return 2 * math.prod(output) * (taken[0] if transposed else taken[-1])

@@ -26,7 +26,7 @@ COLUMNS = (
     Column("p99", "ms", lambda row: row["p99_ms"]),
     Column("p99.9", "ms", lambda row: row["p999_ms"]),
     Column("IQR", "quartile range over the median", lambda row: _ratio(row, "iqr_ms", "median_ms"), "{:.1%}".format),
-    Column("fps", "frames a second", lambda row: row["fps"]),
+    Column("fps", "frames per second", lambda row: row["fps"]),
     Column("CPU ms", "CPU time of all threads per call", lambda row: _median(row.get("cpu_ms"))),
     Column("GFLOP/s", "the model's operations per second", lambda row: row.get("gflops")),
     Column("of peak", "share of the measured matrix product's", lambda row: row.get("of_peak"), "{:.0%}".format),

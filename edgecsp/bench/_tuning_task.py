@@ -45,7 +45,7 @@ class SyntheticSource(sources.Source):
 
 
 def backlog_size(at_once: int) -> int:
-    """How many images the scheduler has finished or started when nobody reads its results."""
+    """Number of images that the scheduler has finished or started when nobody reads its results."""
     return scheduler.workers(at_once) + scheduler.READY
 
 

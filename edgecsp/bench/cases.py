@@ -92,13 +92,13 @@ def list_cases(
         own = precision.detect_precision(each.model)
         for name, why in engines.items():
             offered = backends.module(name).PRECISIONS
-            for wanted in settings.precisions or (own,):
+            for requested in settings.precisions or (own,):
                 reason = f"engine {name!r} {why}" if why else None
-                if reason is None and wanted not in offered:
+                if reason is None and requested not in offered:
                     reason = f"engine {name!r} computes in {', '.join(offered)}"
-                if reason is None and own != "fp32" and wanted != own:
+                if reason is None and own != "fp32" and requested != own:
                     reason = f"it is a graph in {own}, and rounding cannot be undone"
-                rows.append(BenchmarkCase(each, name, device, wanted, reason, wanted == "int8" != own))
+                rows.append(BenchmarkCase(each, name, device, requested, reason, requested == "int8" != own))
     return rows
 
 

@@ -15,7 +15,7 @@ _COMPARE: Dict[str, Callable[[float, float], bool]] = {
 
 
 class Metric(NamedTuple):
-    """How to read a figure from a row, and the factors of its units; messages use the first unit."""
+    """A figure of a row: how to read it, and the factors of its units; messages use the first unit."""
 
     read: Callable[[Mapping[str, Any]], Optional[float]]
     units: Mapping[str, float] = {"": 1.0}

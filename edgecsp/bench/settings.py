@@ -19,7 +19,7 @@ JETSON = "jetson"
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """How to measure; None means the default of this machine or of the model.
+    """Settings of a measurement; None means the default of this machine or of the model.
 
     `device` is one of an engine's, or "jetson": a CUDA device on a Jetson, compared with the paper's mGPU column.
     `batch` is the graph's batch size (1; 8 offline and in a query of eight), `duration_s` how long each row is
@@ -79,12 +79,12 @@ class BenchSettings:
 
     @property
     def calls_per_sample(self) -> int:
-        """How many calls of the graph make one sample."""
+        """Number of calls of the graph that make one sample."""
         return QUERY // self.batch_size if self.scenario == "multi" else 1
 
     @property
     def thread_count(self) -> int:
-        """How many threads the engines use."""
+        """Number of threads that the engines use."""
         return self.threads or cpu.threads()
 
     @property

@@ -20,7 +20,7 @@ from ..types import Array, Detections, Geometry, Model, Result
 
 STRICT, LOOSE = 0.99, 0.5  # IoU at which a box is the same one, and at which it is of the same object
 WARM = 2
-DRAWN = 4
+SYNTHETIC_IMAGES = 4
 
 
 @dataclass
@@ -68,10 +68,10 @@ def measure_rows(
     `others` are the same network in other precisions (`edgecsp quantize` makes int8). `engines`: None for all.
     Raises `UsageError` when `model` is not fp32 or another has other heads.
     """
-    given = precision.detect_precision(model)
-    if given != "fp32":
+    own = precision.detect_precision(model)
+    if own != "fp32":
         raise UsageError(
-            f"{model.name} is a graph in {given}, and the measure is fp32; type: edgecsp verify FP32.onnx THIS.onnx"
+            f"{model.name} is a graph in {own}, and the measure is fp32; type: edgecsp verify FP32.onnx THIS.onnx"
         )
     for other in others:
         if other.heads != model.heads or other.input.hw != model.input.hw:
@@ -80,13 +80,13 @@ def measure_rows(
         backends.module(name)
     with pipeline.load(model, "ort", device="cpu", threads=threads, precision="fp32", pixels=False) as reference:
         references = [_reference(reference, image) for image in images]
-    for engine, device, wanted, graph in _list_cases(model, others, engines):
-        row = VerifyRow(engine, device, wanted, graph.name)
+    for engine, device, requested, graph in _list_cases(model, others, engines):
+        row = VerifyRow(engine, device, requested, graph.name)
         row.why = backends.why_not(engine, device) or ""
         if not row.why:
             try:
                 with pipeline.load(
-                    graph, engine, device=device, threads=threads, precision=wanted, pixels=False
+                    graph, engine, device=device, threads=threads, precision=requested, pixels=False
                 ) as detector:
                     _compare(row, detector, references)
             except (BuildFailed, EngineUnavailable) as error:
@@ -159,7 +159,7 @@ def count_matches(expected: Result, actual: Result, iou: float) -> int:
     return again
 
 
-def synthetic_images(count: int = DRAWN) -> List[Array]:
+def synthetic_images(count: int = SYNTHETIC_IMAGES) -> List[Array]:
     """Make images of coloured noise at several scales, (480, 640, 3) uint8; deterministic."""
     import cv2
 

@@ -267,7 +267,7 @@ def shorten(name: str, most_bytes: int) -> str:
 def locked(
     path: Path, waiting: str, *, mode: int = 0o777, hint: str = "Set EDGECSP_HOME to a folder of yours"
 ) -> Iterator[None]:
-    """One process at a time in the block: it holds the lock file `path`, whose folder is made with `mode`.
+    """Let one process at a time into the block: it holds the lock file `path`, whose folder is made with `mode`.
 
     `waiting` is logged before the wait for another process. Raises `OutputError`, with the hint, when the place cannot
     be written.

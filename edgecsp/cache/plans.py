@@ -135,7 +135,7 @@ def drop(facts: Mapping[str, Any]) -> None:
 
 
 def locked(place: Path) -> ContextManager[None]:
-    """One process at a time may make the file `place`; the next one waits for it."""
+    """Let one process at a time make the file `place`; the next one waits for it."""
     waiting = f"another process is making {place.name}; waiting for it"
     return files.locked(place.with_suffix(".lock"), waiting, mode=0o700)
 

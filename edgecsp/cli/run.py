@@ -159,8 +159,8 @@ def _short(name: str) -> str:
 
 
 def _report(summary: RunSummary, paths: Sequence[Path]) -> None:
-    counts = ", ".join(f"{count} {label}" for label, count in summary.found.most_common(8)) or "nothing"
-    more = len(summary.found) - 8
+    counts = ", ".join(f"{count} {label}" for label, count in summary.label_counts.most_common(8)) or "nothing"
+    more = len(summary.label_counts) - 8
     frames = f"{summary.frames} frame" + ("s" if summary.frames != 1 else "")
     fps = summary.frames / summary.seconds if summary.seconds else 0.0
     inform(

@@ -69,17 +69,13 @@ def fold_batch_norm(layer: Layer, weights: Weights, at: str) -> Tuple[Array, Arr
     return kernel, bias
 
 
-def to_onnx(net: Net, weights: Weights, name: str) -> Any:
-    """An `onnx.ModelProto` of the tape: input `images` (1, c, h, w), outputs the heads in order."""
-    import onnx
-
-    return onnx.load_model_from_string(to_bytes(net, weights, name))
-
-
 def to_bytes(
     net: Net, weights: Weights, name: str, props: Optional[Mapping[str, str]] = None, *, batch: int = 1
 ) -> bytes:
-    """The same as a serialised file, with `props` as its metadata; holds the weights in memory once."""
+    """Serialise a network as an ONNX file with `props` as its metadata; the weights are in memory once.
+
+    Its input is `images` (batch, c, h, w), its outputs are the heads, in order.
+    """
     from onnx import TensorProto, helper
 
     writer = _Writer(net)

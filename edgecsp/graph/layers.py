@@ -88,7 +88,7 @@ class Net:
 
     @property
     def floats(self) -> int:
-        """Every float that a `.weights` file of this net stores (weights, biases, batch-norm vectors)."""
+        """Number of floats that a `.weights` file of this net stores (weights, biases, batch-norm vectors)."""
         return sum(layer.floats for layer in self.layers)
 
     @property
@@ -257,7 +257,7 @@ class Net:
         return self.act(self._add(op, [x, other], x[1:]), act)
 
     def scale(self, x: Tensor, factor: float) -> Tensor:
-        """Every value times a constant."""
+        """Multiply every value by a constant."""
         return x if factor == 1 else self._add("scale", [x], x[1:], factor=float(factor))
 
     def upsample(self, x: Tensor, factor: int) -> Tensor:
@@ -279,11 +279,11 @@ class Net:
         mask: Sequence[int] = (),
     ) -> None:
         """`x` is a raw YOLO head: A * (5 + classes) channels. `mask` says which of the cfg's anchors these are."""
-        wanted = len(anchors_wh) * (5 + classes)
-        if x.c != wanted:
+        needed = len(anchors_wh) * (5 + classes)
+        if x.c != needed:
             raise BadModel(
-                f"a YOLO head of {len(anchors_wh)} anchors and {classes} classes needs {wanted} channels; "
-                f"the layer before it has {x.c} (filters={wanted} in that [convolutional])"
+                f"a YOLO head of {len(anchors_wh)} anchors and {classes} classes needs {needed} channels; "
+                f"the layer before it has {x.c} (filters={needed} in that [convolutional])"
             )
         head = Yolo(
             f"head{len(self.heads)}",

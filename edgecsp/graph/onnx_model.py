@@ -120,9 +120,9 @@ def _check_graph(graph: Any, model: Model, filename: str) -> None:
     missing = [head.name for head in model.heads if head.name not in dims]
     if missing or len(graph.input) != 1:
         raise BadModel(f"{filename}: its metadata names one input and the outputs {missing}; the graph has {[*dims]}")
-    wanted = {h.name: [0, len(h.anchors_wh) * (5 + h.classes)] for h in model.heads if isinstance(h, Yolo)}
-    wanted[graph.input[0].name] = [0, model.input.channels, *model.input.hw]
-    for name, shape in wanted.items():
+    expected = {h.name: [0, len(h.anchors_wh) * (5 + h.classes)] for h in model.heads if isinstance(h, Yolo)}
+    expected[graph.input[0].name] = [0, model.input.channels, *model.input.hw]
+    for name, shape in expected.items():
         if len(dims[name]) < len(shape) or any(has and want and has != want for has, want in zip(dims[name], shape)):
             raise BadModel(
                 f"{filename}: its metadata speaks of {name} as {shape}, 0 being any; the graph says {dims[name]}"
@@ -162,19 +162,19 @@ def _resize(proto: Any, model: Model, hw: Tuple[int, int]) -> None:
     from onnx.shape_inference import InferenceError
 
     was = model.input.hw
-    wanted = f"{model.name} cannot take images of {hw[1]}x{hw[0]}"
+    problem = f"{model.name} cannot take images of {hw[1]}x{hw[0]}"
     try:
         before, after = _maps(proto, was), _maps(proto, hw)
     except (ValueError, LookupError, InferenceError) as error:
         raise BadModel(f"{model.name}: its graph is damaged ({' '.join(str(error).split())})") from error
     if model.task != "detect":
-        raise UsageError(f"{wanted}: its size is fixed")
+        raise UsageError(f"{problem}: its size is fixed")
     sides = [side for name in before for side in zip(before[name], after.get(name, (0, 0)), was, hw)]
     if not all(a * new == b * old and ((a and old % a == 0) or a % old == 0) for a, b, old, new in sides):
         grids = [before.get(head.name, ()) for head in model.heads]
         step = max((max(1, side // g) for grid in grids for side, g in zip(was, grid) if g), default=1)
         fit = f"its layers are cut for {was[1]}x{was[0]}" if all(side % step == 0 for side in hw) else ""
-        raise UsageError(f"{wanted}: {fit or f'both sides must be multiples of {step}'}")
+        raise UsageError(f"{problem}: {fit or f'both sides must be multiples of {step}'}")
     for value in (proto.graph.input[0], *proto.graph.output):
         for dim, side in zip(value.type.tensor_type.shape.dim[2:], after.get(value.name, (1, 1))):
             dim.dim_value = side
@@ -250,11 +250,11 @@ def _from_json(content: Any) -> Model:
         version = content.get("version") if isinstance(content, dict) else content
         raise BadModel(f"version {version!r}, this edgecsp reads version {VERSION}; upgrade edgecsp")
     heads: List[Head] = []
-    for given in content["heads"]:
-        kind = given.get("kind") if isinstance(given, dict) else given
+    for described in content["heads"]:
+        kind = described.get("kind") if isinstance(described, dict) else described
         if kind not in HEADS:
             raise BadModel(f"head kind {kind!r}, known are {', '.join(HEADS)}; upgrade edgecsp")
-        heads.append(_build(HEADS[kind], given))
+        heads.append(_build(HEADS[kind], described))
     plain = ("name", "labels", "conf", "iou", "nms_beta", "origin")
     hints = get_type_hints(Model)
     return Model(

@@ -40,10 +40,10 @@ def fields(data: Union[bytes, memoryview]) -> Iterator[Tuple[int, Union[int, mem
         at += size
 
 
-def parts(data: Union[bytes, memoryview], wanted: int) -> Iterator[memoryview]:
+def parts(data: Union[bytes, memoryview], field: int) -> Iterator[memoryview]:
     """The values of one field that are no ints. Raises `BadModel`."""
     for number, value in fields(data):
-        if number == wanted and isinstance(value, memoryview):
+        if number == field and isinstance(value, memoryview):
             yield value
 
 

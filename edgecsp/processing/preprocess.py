@@ -1,4 +1,4 @@
-"""Picture -> network input, and the geometry that takes boxes back. The only copy of either."""
+"""Image -> network input, and the geometry that takes boxes back. The only copy of either."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def has_pixels(spec: Input) -> bool:
 
 
 def factors(spec: Input) -> Array:
-    """What a byte of each of the model's channels is multiplied by: (3,) float32."""
+    """Factors that the bytes of the model's channels are multiplied by: (3,) float32."""
     return (spec.scale / np.array(spec.std)).astype(np.float32)
 
 
@@ -175,14 +175,14 @@ def _blend(first: Array, second: Array, share: Array) -> None:
 
 
 @lru_cache(maxsize=32)
-def _sample_positions(length: int, wanted: int, exact_end: bool = False) -> Tuple[Array, np.float32]:
+def _sample_positions(length: int, target: int, exact_end: bool = False) -> Tuple[Array, np.float32]:
     """Where each of `wanted` places lies in `length` pixels, in float32 as darknet does it, and the last one's share.
 
     darknet sets the last column to the last pixel (`exact_end`). The last row it computes as any other, but leaves out
     the second tap. Where rounding puts it at 478.99997 instead of 479, the row is pixel row 478 times 0.00003: black.
     """
-    scale = np.float32(length - 1) / np.float32(max(1, wanted - 1))
-    at: Array = np.arange(wanted, dtype=np.float32) * scale
+    scale = np.float32(length - 1) / np.float32(max(1, target - 1))
+    at: Array = np.arange(target, dtype=np.float32) * scale
     end = np.float32(length - 1) if exact_end else np.floor(at[-1])
     last = np.float32(1) - (at[-1] - end)
     at[-1] = end

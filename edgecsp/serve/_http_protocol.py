@@ -129,11 +129,11 @@ def protocol(limits: Limits, *, needs_key: bool) -> Type[asyncio.Protocol]:
         def _feed(self, data: Any) -> None:
             try:
                 self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as asked:
+            except httptools.HttpParserUpgrade as upgrade:
                 # The parser stops at a request to upgrade the protocol and leaves its body. No upgrade is supported:
                 # the request is answered as any other (RFC 9110, 7.8), after parsing it again without Upgrade.
                 self._feed(self._without_upgrade())
-                self._feed(data[asked.args[0] :])
+                self._feed(data[upgrade.args[0] :])
 
         def _without_upgrade(self) -> bytes:
             version = self.parser.get_http_version().encode()

@@ -8,12 +8,11 @@ import ssl
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Dict, Optional
+from dataclasses import dataclass, field
+from typing import Any, Deque, Dict, Optional, Protocol
 
 from . import homeassistant
-
-if TYPE_CHECKING:
-    from .mqtt import Mqtt
+from .spool import Spool
 
 WINDOW = 20  # messages in flight
 KEEPALIVE_S = 30
@@ -21,10 +20,48 @@ TIMEOUT_S = 10.0
 FAREWELL_S = 1.0
 
 
+@dataclass(frozen=True)
+class Broker:
+    """Address, credentials and topic prefix of a broker. `discovery` is Home Assistant's prefix, "" for none."""
+
+    host: str
+    port: int
+    tls: bool
+    prefix: str
+    username: Optional[str] = None
+    password: Optional[str] = field(default=None, repr=False)
+    ca: Optional[str] = None
+    discovery: str = homeassistant.PREFIX
+
+    @property
+    def name(self) -> str:
+        """URL without credentials."""
+        return f"mqtt{'s' * self.tls}://{self.host}:{self.port}/{self.prefix}"
+
+
+class ConnectionOwner(Protocol):
+    """The owner of connections, which outlives them: it has the spool, and what to announce."""
+
+    target: Broker
+    spool: Spool
+    wake: threading.Event
+    stop: threading.Event
+    sent: int
+
+    def on_connected(self) -> None:
+        """Record a successful connection."""
+
+    def resend_retained(self) -> None:
+        """Send all retained messages again."""
+
+    def take_retained(self) -> Dict[str, bytes]:
+        """Take the retained messages that changed, by topic, in the order to be sent."""
+
+
 class MqttConnection:
     """One connection to the broker, from connect to disconnect."""
 
-    def __init__(self, owner: Mqtt) -> None:
+    def __init__(self, owner: ConnectionOwner) -> None:
         self._owner, self._target = owner, owner.target
         self._wake, self._stop = owner.wake, owner.stop
         self._acknowledged: Deque[int] = deque()

@@ -15,7 +15,6 @@ import logging
 import socket
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Set
 from urllib.parse import unquote
@@ -24,6 +23,7 @@ from ..errors import EngineUnavailable, OutputError, UsageError
 from ..zoo import store
 from . import homeassistant, unexpected
 from ._mqtt_connection import FAREWELL_S, TIMEOUT_S, MqttConnection
+from ._mqtt_connection import Broker as Broker
 from .address import redact_source, split
 from .event_throttle import EVERY_S, EventThrottle, counts
 from .events import LIMIT, Bus, Event, now
@@ -34,25 +34,6 @@ from .spool import Spool
 LOG = logging.getLogger(__name__)
 STEADY_S = 10.0
 EXAMPLE = "mqtt://user:password@host:1883/prefix, or mqtts:// for TLS"
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Address, credentials and topic prefix of a broker. `discovery` is Home Assistant's prefix, "" for none."""
-
-    host: str
-    port: int
-    tls: bool
-    prefix: str
-    username: Optional[str] = None
-    password: Optional[str] = field(default=None, repr=False)
-    ca: Optional[str] = None
-    discovery: str = homeassistant.PREFIX
-
-    @property
-    def name(self) -> str:
-        """URL without credentials."""
-        return f"mqtt{'s' * self.tls}://{self.host}:{self.port}/{self.prefix}"
 
 
 def broker(

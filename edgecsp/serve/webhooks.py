@@ -75,11 +75,11 @@ def hook(url: str, *, secret: Optional[str] = None, streams: Sequence[str] = ())
 
 def names(hooks: Sequence[Hook]) -> List[str]:
     """Unique names of several hooks: the server, with a number from its second hook on."""
-    seen: Dict[str, int] = {}
+    counts: Dict[str, int] = {}
     unique_names = []
     for each in hooks:
-        seen[each.name] = seen.get(each.name, 0) + 1
-        unique_names.append(each.name + (f" #{seen[each.name]}" if seen[each.name] > 1 else ""))
+        counts[each.name] = counts.get(each.name, 0) + 1
+        unique_names.append(each.name + (f" #{counts[each.name]}" if counts[each.name] > 1 else ""))
     return unique_names
 
 

@@ -45,7 +45,7 @@ def affinity() -> FrozenSet[int]:
 
 
 def physical(cpus: Collection[int], root: Path = ROOT) -> int:
-    """How many cores some logical CPUs are: SMT siblings share one. Source: sysfs-devices-system-cpu."""
+    """Number of cores of some logical CPUs: SMT siblings share one. Source: sysfs-devices-system-cpu."""
     cores = set()
     for cpu in cpus:
         topology = root / "sys" / "devices" / "system" / "cpu" / f"cpu{cpu}" / "topology"
@@ -72,7 +72,7 @@ def quota(root: Path = ROOT) -> Optional[float]:
 
 
 def throttle_count(root: Path = ROOT) -> Optional[int]:
-    """How often the quota stopped the control groups above this process; None where none counts that.
+    """Number of times that the quota stopped the control groups above this process; None where none counts that.
 
     Source: cgroup-v2 and -v1 `cpu.stat`, `nr_throttled`.
     """
@@ -86,7 +86,7 @@ def throttle_count(root: Path = ROOT) -> Optional[int]:
 
 
 def overheat_count(root: Path = ROOT) -> Optional[int]:
-    """How often the cores slowed down for heat since the start; None where they do not count it (x86 of Intel does).
+    """Number of times that the cores slowed down for heat since the start; None where it is not counted (Intel does).
 
     Source: sysfs-devices-system-cpu, `thermal_throttle`.
     """
@@ -97,7 +97,7 @@ def overheat_count(root: Path = ROOT) -> Optional[int]:
 
 
 def governor(root: Path = ROOT) -> Optional[str]:
-    """What decides the clocks of the CPUs ("performance", "schedutil"); None where the kernel leaves them alone."""
+    """The governor of the CPUs' clocks ("performance", "schedutil"); None where the kernel leaves them alone."""
     return _text(root / "sys" / "devices" / "system" / "cpu" / "cpu0" / "cpufreq" / "scaling_governor")
 
 

@@ -57,6 +57,21 @@ class MovedModules:
         module.__dict__.update({"__getattr__": lambda name: getattr(target, name), "__doc__": target.__doc__})
 
 
+class RenamedAttribute:
+    """The old name of a class's attribute or method: `old = RenamedAttribute("new", remove_in="0.3")`."""
+
+    def __init__(self, new: str, *, remove_in: str) -> None:
+        self._new, self._remove_in = new, remove_in
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner, self._old = owner.__name__, name
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Warn, and give what has the new name."""
+        warn_deprecated(f"{self._owner}.{self._old}", f"{self._owner}.{self._new}", remove_in=self._remove_in)
+        return getattr(owner if instance is None else instance, self._new)
+
+
 def warn_deprecated(old: str, new: str, *, remove_in: str, stacklevel: int = 3) -> None:
     """Warn that `old` will go and name what replaces it; the warning points `stacklevel` calls up."""
     import warnings

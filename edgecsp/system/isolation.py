@@ -29,7 +29,7 @@ CHILD = "import sys; from edgecsp.system import isolation as isolated; isolated.
 
 
 def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "") -> Dict[str, Any]:
-    """What `target`, "module:function", answers to `request`, both JSON, in a child process.
+    """Call `target`, "module:function", with `request` in a child process and return its answer, both JSON.
 
     `doing` begins the sentence about a child that died, `hint` ends it. The child's stderr is ours, and what it logs
     is logged here, by the loggers of the same names. Raises the `EdgecspError` that the function raised, or
@@ -101,7 +101,7 @@ def _log_to(send: Callable[[List[Any]], None], level: int) -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """In a child: leave Ctrl-C and a closed terminal to the parent, and die with it however it dies."""
+    """Leave Ctrl-C and a closed terminal to the parent, and die with it however it dies; for a child."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -33,7 +33,7 @@ class Board:
     root: Path = ROOT
 
     def describe(self) -> Dict[str, Any]:
-        """What it is and how it stands now, as JSON."""
+        """Describe the board and its state, as JSON."""
         return {
             "model": (_text(self.root / "proc" / "device-tree" / "model") or "").strip("\0"),
             "l4t": self.l4t(),
@@ -77,7 +77,7 @@ class Board:
         return clocks
 
     def temperatures_c(self) -> Dict[str, float]:
-        """By thermal zone. The PMIC's is left out: it is a constant."""
+        """Temperatures by thermal zone. The PMIC's is left out: it is a constant."""
         temperatures = {}
         for zone in sorted((self.root / "sys" / "class" / "thermal").glob("thermal_zone*")):
             name, value = _text(zone / "type"), _number(zone / "temp")
@@ -100,7 +100,7 @@ class Board:
         return rails
 
     def watts(self) -> Optional[float]:
-        """What the whole board takes now: the rail that all hang on, else the sum of those that do not hang on one."""
+        """Power of the whole board: the rail that all hang on, else the sum of those that do not hang on one."""
         rails = self.rails_w()
         for name in WHOLE:
             if name in rails:

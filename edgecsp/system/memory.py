@@ -1,4 +1,4 @@
-"""How much memory a process may still take here, before the kernel kills it."""
+"""Memory that a process may still take here before the kernel kills it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Memory:
 
 
 def free(root: Path = ROOT) -> Optional[Memory]:
-    """What is free now, the container's limit counted; None where the kernel does not say. Source: proc(5)."""
+    """Free memory, the container's limit counted; None where the kernel does not say. Source: proc(5)."""
     fields = _fields(root / "proc" / "meminfo")
     if "MemAvailable" not in fields:
         return None
@@ -49,7 +49,7 @@ def peak(root: Path = ROOT) -> Optional[int]:
 
 
 def kernel_kills(root: Path = ROOT) -> Optional[int]:
-    """How many processes the kernel has killed for want of memory since it started; None before Linux 4.13."""
+    """Number of processes that the kernel has killed for want of memory since it started; None before Linux 4.13."""
     return _fields(root / "proc" / "vmstat").get("oom_kill")
 
 

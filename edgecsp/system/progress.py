@@ -1,4 +1,4 @@
-"""How far work is: the one interface between code that works through many items and a bar that shows it."""
+"""Progress: the one interface between code that works through many items and a bar that shows it."""
 
 from __future__ import annotations
 

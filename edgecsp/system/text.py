@@ -27,7 +27,7 @@ def _escape(match: Match[str]) -> str:
 
 
 def printable(text: object) -> str:
-    """One line that a terminal shows as it is: control characters and line ends are written as escapes."""
+    """Make a text one line that a terminal shows as it is: control characters and line ends become escapes."""
     return _UNSAFE.sub(_escape, str(text))
 
 

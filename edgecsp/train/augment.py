@@ -1,4 +1,4 @@
-"""What is done to labelled images before a network learns from them: mosaic, scale, shift, flip, colour.
+"""Augmentation of labelled images: mosaic, scale, shift, flip, colour.
 
 Every function takes and returns a `Sample` and its own random generator, so that sample k of a run is a function of
 the run's seed and k alone.
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Augment:
-    """How strong the augmentation is; each is off at 0.
+    """The strength of the augmentation; each is off at 0.
 
     `mosaic` and `flip` are probabilities, `scale` and `shift` shares of the side, `hue`, `saturation` and `value`
     shares of their range.
@@ -57,15 +57,15 @@ def sample(
     """Image `index` of `count`, augmented, at `side` x `side`; `get` reads one at its own size."""
     if how.mosaic and rng.random() < how.mosaic:
         others = [index, *(int(i) for i in rng.integers(0, count, 3))]
-        made = _mosaic([get(i) for i in others], side, how, rng)
+        augmented = _mosaic([get(i) for i in others], side, how, rng)
     else:
-        made = _single(get(index), side, how, rng)
+        augmented = _single(get(index), side, how, rng)
     if how.flip and rng.random() < how.flip:
-        boxes = made.boxes[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32) + np.array(
+        boxes = augmented.boxes[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32) + np.array(
             [side, 0, side, 0], np.float32
         )
-        made = made._replace(image=np.ascontiguousarray(made.image[:, ::-1]), boxes=boxes)
-    return made._replace(image=_colour(made.image, how, rng))
+        augmented = augmented._replace(image=np.ascontiguousarray(augmented.image[:, ::-1]), boxes=boxes)
+    return augmented._replace(image=_colour(augmented.image, how, rng))
 
 
 def stretch(one: Sample, side: int) -> Sample:
@@ -151,8 +151,8 @@ def _visible(before: Array, after: Array, ignored: Array) -> Array:
     """Boxes of which enough is left to tell what they are; of ignored regions any part counts."""
     old, new = (b[:, 2:] - b[:, :2] for b in (before, after))
     share = new.prod(1) / np.maximum(old.prod(1), 1e-9)
-    kept: Array = (new.min(1) >= 2) & ((share >= 0.25) | ignored)
-    return kept
+    visible: Array = (new.min(1) >= 2) & ((share >= 0.25) | ignored)
+    return visible
 
 
 def _colour(image: Array, how: Augment, rng: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""Where decoded images wait between epochs: in memory, in a file that is mapped, or nowhere.
+"""A cache of decoded images between epochs: in memory, in a file that is mapped, or none.
 
     store = open_store("disk", count=200_000, side=400, folder=run_folder)
     kept = store.put(image)      # once an image, while the data set is read
@@ -42,9 +42,9 @@ class MemoryStore:
     def seal(self) -> None:
         """All images are there."""
 
-    def get(self, kept: Any) -> Array:
+    def get(self, token: Any) -> Array:
         """The image, (h, w, 3) uint8."""
-        image: Array = kept
+        image: Array = token
         return image
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class DiskStore:
         if most + _SPARE_BYTES > free:
             raise OutputError(
                 f"--cache disk: the images take up to {_size(most)} and {_size(_SPARE_BYTES)} must stay free, "
-                f"but {path.parent} has {_size(free)}; take --cache none, or a --name on another disk"
+                f"but {path.parent} has {_size(free)}; use --cache none, or a --name on another disk"
             )
         try:
             self._file: Any = open(path, "wb")  # noqa: SIM115 - open as long as the images are being read
@@ -90,15 +90,15 @@ class DiskStore:
         except OSError as error:
             raise self._failure(error) from error
 
-    def get(self, kept: Any) -> Array:
+    def get(self, token: Any) -> Array:
         """A copy of the image, (h, w, 3) uint8."""
-        offset, shape = kept
+        offset, shape = token
         if self._map is None:
             try:
                 with open(self.path, "rb") as file:
                     self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except (OSError, ValueError) as error:
-                raise OutputError(f"--cache disk: cannot read {self.path}: {error}; go on with --resume") from error
+                raise OutputError(f"--cache disk: cannot read {self.path}: {error}; continue with --resume") from error
         pixels: Array = np.frombuffer(self._map, np.uint8, int(np.prod(shape)), offset)
         image: Array = pixels.reshape(shape).copy()
         return image
@@ -129,32 +129,32 @@ def _unlink(path: Path, process: int) -> None:
 Store = Union[MemoryStore, DiskStore]
 
 
-def check(wanted: Optional[str]) -> None:
+def check(choice: Optional[str]) -> None:
     """Raises `UsageError` for a cache that there is not."""
-    if wanted not in (None, *CHOICES):
-        raise UsageError(f"--cache {wanted}: {', '.join(CHOICES)}")
+    if choice not in (None, *CHOICES):
+        raise UsageError(f"--cache {choice}: {', '.join(CHOICES)}")
 
 
 def open_store(
-    wanted: Optional[str], count: int, side: int, folder: Path, process: int = 0, processes: int = 1
+    choice: Optional[str], count: int, side: int, folder: Path, process: int = 0, processes: int = 1
 ) -> Optional[Store]:
-    """A store for `count` images of at most `side` x `side`, or None where they are to be read anew each time.
+    """A store for `count` images of at most `side` x `side`, or None where they are to be read again each time.
 
     `wanted` is "ram", "disk", "none", or None: in memory where they fit. Raises `UsageError` where "ram" does not fit,
     `OutputError` where "disk" does not. Of several training `processes` on this machine each keeps its own.
     """
-    check(wanted)
+    check(choice)
     most = count * side * side * 3
     free = memory.free()
-    if wanted == "disk":
+    if choice == "disk":
         return DiskStore(folder / (FILE if processes == 1 else f"{FILE}.{process}"), most)
     most *= processes
-    if wanted == "ram" and free is not None and most > free.available * 0.9:
+    if choice == "ram" and free is not None and most > free.available * 0.9:
         raise UsageError(
             f"--cache ram: the images take up to {_size(most)}, and {_size(free.available)} of memory is free; "
             "take --cache disk or --cache none"
         )
-    if wanted == "ram" or (wanted is None and (free is None or most < free.available * _SHARE)):
+    if choice == "ram" or (choice is None and (free is None or most < free.available * _SHARE)):
         return MemoryStore()
     return None
 

@@ -31,32 +31,32 @@ class Axis(NamedTuple):
 
 
 def lines(
-    title: str, drawn: Sequence[Curve], x: Axis, y: Axis, *, guide: Optional[float] = None, wide: bool = True
+    title: str, series: Sequence[Curve], x: Axis, y: Axis, *, guide: Optional[float] = None, wide: bool = True
 ) -> str:
     """Lines over common axes, with a dashed line up from `guide`; "" where no line has a point."""
-    drawn = [each._replace(points=_thinned(each.points)) for each in drawn if each.points]
-    if not drawn:
+    series = [each._replace(points=_thinned(each.points)) for each in series if each.points]
+    if not series:
         return ""
     width, height = (760.0, 300.0) if wide else (372.0, 270.0)
     left, right, top, bottom = 52.0, width - 14, 12.0, height - 46
-    across = _scale(x, [point[0] for each in drawn for point in each.points], left, right)
-    up = _scale(y, [point[1] for each in drawn for point in each.points], bottom, top)
+    across = _scale(x, [point[0] for each in series for point in each.points], left, right)
+    up = _scale(y, [point[1] for each in series for point in each.points], bottom, top)
     parts = _grid(across, up, x.name, y.name)
     if guide is not None:
         parts.append(svg.line(across(guide), top, across(guide), bottom, "base"))
-    for each in drawn:
+    for each in series:
         places = [(across(a), up(b)) for a, b in each.points]
         path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in places)
-        told = svg.tag("title", escape(each.name))
-        parts.append(svg.tag("path", told, d=path, class_=f"line {each.look}"))
+        title_tag = svg.tag("title", escape(each.name))
+        parts.append(svg.tag("path", title_tag, d=path, class_=f"line {each.look}"))
         if len(places) <= 40 and each.look != "rest" and not all(p[0] == q[0] for p, q in zip(places, places[1:])):
             parts += [_dot(each, point, place) for point, place in zip(each.points, places)]
     return svg.drawing(width, height, title, parts, "lines")
 
 
-def swatches(drawn: Sequence[Curve]) -> str:
+def swatches(series: Sequence[Curve]) -> str:
     """The legend of some lines: list items, each name once."""
-    once = {each.name: each for each in drawn if each.points}
+    once = {each.name: each for each in series if each.points}
     return "".join(
         svg.tag("li", svg.tag("svg", _sample(each.look), viewBox="0 0 16 16", aria_hidden="true"), escape(each.name))
         for each in once.values()
@@ -86,11 +86,11 @@ def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     shares = table / np.maximum(table.sum(1, keepdims=True), 1)
     for i, j in zip(*(places.tolist() for places in np.nonzero(table))):
         value, share = int(table[i, j]), float(shares[i, j])
-        told = svg.tag("title", escape(_cell(labels, i, j, value, share, count)))
+        title_tag = svg.tag("title", escape(_cell(labels, i, j, value, share, count)))
         look = "right" if i == j else "wrong"
         place = {"x": left + cell * j + 0.5, "y": head + cell * i + 0.5, "width": cell - 1, "height": cell - 1}
         opacity = f"{0.08 + 0.92 * share:.2f}"
-        parts.append(svg.tag("rect", told, class_=f"cell {look}", fill_opacity=opacity, **place))
+        parts.append(svg.tag("rect", title_tag, class_=f"cell {look}", fill_opacity=opacity, **place))
         if cell >= 26:
             over = "on" if share > 0.55 else "off"
             x, y = left + cell * (j + 0.5), head + cell * (i + 0.5) + 4
@@ -107,8 +107,8 @@ def _cell(labels: Sequence[str], i: int, j: int, value: int, share: float, count
 
 
 def _dot(each: Curve, point: Point, place: Point) -> str:
-    told = svg.tag("title", escape(f"{each.name}: {svg.short(point[1])} at {svg.plain(round(point[0], 3))}"))
-    return svg.tag("circle", told, cx=place[0], cy=place[1], r=2.6, class_=f"dot {each.look}")
+    title_tag = svg.tag("title", escape(f"{each.name}: {svg.short(point[1])} at {svg.plain(round(point[0], 3))}"))
+    return svg.tag("circle", title_tag, cx=place[0], cy=place[1], r=2.6, class_=f"dot {each.look}")
 
 
 def _sample(look: str) -> str:

@@ -24,7 +24,7 @@ def write(path: Path, state: Mapping[str, Any]) -> None:
 def read(path: Path, device: str = "cpu") -> Dict[str, Any]:
     """A dictionary that `write` saved. Raises `BadWeights` when it is damaged."""
     try:
-        held: Dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: Dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch, zipfile and pickle each have errors of their own
         raise BadWeights(f"{path} is damaged: {' '.join(str(error).split())[:160]}") from error
-    return held
+    return state

@@ -26,11 +26,11 @@ class Judged(NamedTuple):
     objects: Array
 
 
-def judge(found: Predictions) -> Judged:
+def judge(predictions: Predictions) -> Judged:
     """Match detections with boxes of their class at an IoU of 0.5, image by image."""
     scores, right, ids = [np.zeros(0, np.float32)], [np.zeros(0, bool)], [np.zeros(0, np.int64)]
-    objects = np.zeros(len(found.data.names), np.int64)
-    for image, detections in zip(found.images, found.detections):
+    objects = np.zeros(len(predictions.data.names), np.int64)
+    for image, detections in zip(predictions.images, predictions.detections):
         boxes = image.boxes
         able = detections[detections.scores >= LEAST]
         of = match_boxes(boxes, able).of_detections

@@ -45,19 +45,19 @@ _Read = Tuple[inspection.ImageInspection, Optional[Sample]]
 class Images:
     """The images of a data set that can be read, at no more than `SPARE` times the input's side.
 
-    `store` keeps them; without one they are read anew each time. `looks` are what was seen of each file, of those that
+    `store` keeps them; without one they are read again each time. `inspections` are those of each file, of those that
     cannot be read as well.
     """
 
     def __init__(self, data: Data, side: int, store: Optional[Store] = None, progress: Progress = NO_PROGRESS) -> None:
         self._store = store
         self._side, self._rows = int(side * SPARE), []
-        self._kept: List[Sample] = []
-        self.looks: List[inspection.ImageInspection] = []
+        self._cached: List[Sample] = []
+        self.inspections: List[inspection.ImageInspection] = []
         self.sizes: List[Array] = []  # (N, 2) each: widths and heights of its boxes in shares of the sides
         with ThreadPoolExecutor(cpu.threads()) as pool:
-            for row, (seen, sample) in zip(data.images, _ahead(pool, self._read, data.images)):
-                self.looks.append(seen)
+            for row, (inspected, sample) in zip(data.images, _ahead(pool, self._read, data.images)):
+                self.inspections.append(inspected)
                 progress.advance()
                 if sample is None:
                     continue
@@ -66,24 +66,24 @@ class Images:
                 boxes = sample.boxes[sample.confidence > 0]  # no ignored regions
                 self.sizes.append((boxes[:, 2:] - boxes[:, :2]) / np.array((w, h), np.float32))
                 if store is not None:
-                    self._kept.append(sample._replace(image=store.put(sample.image)))
+                    self._cached.append(sample._replace(image=store.put(sample.image)))
         if store is not None:
             store.seal()
         if not self._rows:
-            first = next((seen.problem for seen in self.looks), "")
+            first = next((inspected.problem for inspected in self.inspections), "")
             raise SourceError(f"none of the {len(data.images)} images of {data.name} can be read; the first: {first}")
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def get(self, index: int) -> Sample:
-        """Image `index` with its boxes in pixels. Raises `SourceError` when it has vanished since it was looked at."""
+        """Image `index` with its boxes in pixels. Raises `SourceError` when it has vanished since it was inspected."""
         if self._store is not None:
-            kept = self._kept[index]
-            return kept._replace(image=self._store.get(kept.image))
-        seen, sample = self._read(self._rows[index])
+            cached = self._cached[index]
+            return cached._replace(image=self._store.get(cached.image))
+        inspected, sample = self._read(self._rows[index])
         if sample is None:
-            raise SourceError(f"an image could be read when training began, and cannot any more: {seen.problem}")
+            raise SourceError(f"an image could be read when training began, and cannot any more: {inspected.problem}")
         return sample
 
     def close(self) -> None:
@@ -92,9 +92,9 @@ class Images:
             self._store.close()
 
     def _read(self, row: LabelledImage) -> _Read:
-        seen, image = inspection.read_image(row.path)
+        inspected, image = inspection.read_image(row.path)
         if image is None:
-            return seen, None
+            return inspected, None
         h, w = image.shape[:2]
         boxes = row.with_size((h, w)).boxes
         factor = min(1.0, self._side / max(h, w))
@@ -105,7 +105,7 @@ class Images:
         corners = np.clip(boxes.xyxy, 0, (w, h, w, h))
         real = (corners[:, 2:] > corners[:, :2]).all(1)
         sure = _confidence(boxes)[real]
-        return seen, Sample(image, (corners * scale)[real].astype(np.float32), boxes.class_ids[real], sure)
+        return inspected, Sample(image, (corners * scale)[real].astype(np.float32), boxes.class_ids[real], sure)
 
 
 def _ahead(
@@ -142,7 +142,7 @@ class _Reading(LoggedProgress):
 
 
 def read_images(data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, stop: Event) -> Images:
-    """What to learn from, and the report of what it and the validation images hold.
+    """Read the images to learn from, and report what they and the validation images hold.
 
     The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box, `Stopped` once `stop`
     is set.
@@ -150,18 +150,18 @@ def read_images(data: Data, judge: Data, side: int, cache: Optional[str], folder
     store = open_store(cache, len(data.images), int(side * SPARE), folder, distributed.rank(), distributed.local_size())
     images = Images(data, side, store, _Reading("read", len(data.images), stop))
     if not distributed.rank():
-        for line in check.check({"train": data, "val": judge}, {"train": images.looks}, whole=False).lines():
+        for line in check.check({"train": data, "val": judge}, {"train": images.inspections}, whole=False).lines():
             LOG.info("%s", line)
     boxes = sum(map(len, images.sizes))
     if not boxes:
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")
     empty = sum(not len(sizes) for sizes in images.sizes)
     LOG.info(
-        "learns from %d images with %d boxes, %s%s",
+        "training on %d images with %d boxes, %s%s",
         len(images),
         boxes,
-        store.name if store is not None else "read anew",
-        f"; {empty} without a box teach the background" if empty else "",
+        store.name if store is not None else "read again each epoch",
+        f"; {empty} without a box are background" if empty else "",
     )
     return images
 
@@ -188,24 +188,29 @@ class Samples(Dataset):
         epoch, place = divmod(k, count)
         index = int(np.random.default_rng((self._seed, epoch)).permutation(count)[place])
         how = self._how if mosaic else self._how.without_mosaic()
-        made = sample(self._images.get, index, count, side, how, np.random.default_rng((self._seed, 1, k)))
-        return torch.from_numpy(made.image[:, :, ::-1].transpose(2, 0, 1).copy()), torch.from_numpy(_rows(made))
+        augmented = sample(self._images.get, index, count, side, how, np.random.default_rng((self._seed, 1, k)))
+        return torch.from_numpy(augmented.image[:, :, ::-1].transpose(2, 0, 1).copy()), torch.from_numpy(
+            _rows(augmented)
+        )
 
 
-def _rows(made: Sample) -> Array:
-    centre, size = (made.boxes[:, :2] + made.boxes[:, 2:]) / 2, made.boxes[:, 2:] - made.boxes[:, :2]
-    return np.concatenate((made.ids[:, None], centre, size, made.confidence[:, None]), 1).astype(np.float32)
+def _rows(augmented: Sample) -> Array:
+    centre, size = (
+        (augmented.boxes[:, :2] + augmented.boxes[:, 2:]) / 2,
+        augmented.boxes[:, 2:] - augmented.boxes[:, :2],
+    )
+    return np.concatenate((augmented.ids[:, None], centre, size, augmented.confidence[:, None]), 1).astype(np.float32)
 
 
 def join(samples: Sequence[Union[Tuple[Tensor, Tensor], str]]) -> Union[Tuple[Tensor, Tensor], str]:
     """A batch: images (B, 3, s, s) uint8, targets (M, 7) with the image's number in front. Or why there is none."""
-    made: List[Tuple[Tensor, Tensor]] = []
+    pairs: List[Tuple[Tensor, Tensor]] = []
     for each in samples:
         if isinstance(each, str):
             return each
-        made.append(each)
-    rows = [torch.cat((t.new_full((len(t), 1), i), t), 1) for i, (_, t) in enumerate(made)]
-    return torch.stack([x for x, _ in made]), torch.cat(rows)
+        pairs.append(each)
+    rows = [torch.cat((t.new_full((len(t), 1), i), t), 1) for i, (_, t) in enumerate(pairs)]
+    return torch.stack([x for x, _ in pairs]), torch.cat(rows)
 
 
 class Steps:
@@ -248,7 +253,7 @@ def batches(samples: Samples, steps: Steps, workers: int) -> Iterator[Tuple[Tens
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
     )
-    for made in loader:
-        if isinstance(made, str):
-            raise SourceError(made)
-        yield made
+    for batch in loader:
+        if isinstance(batch, str):
+            raise SourceError(batch)
+        yield batch

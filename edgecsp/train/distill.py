@@ -47,8 +47,8 @@ class Distillation:
         theirs = _yolo(self.network)
         kinds = [[(head.stride, len(head.anchors_wh)) for head in heads] for heads in (own, theirs)]
         if sorted(kinds[0]) != sorted(kinds[1]):
-            shown = [", ".join(f"{count} at stride {stride}" for stride, count in kind) for kind in kinds]
-            raise UsageError(f"{name} has other heads than {layout.name}: anchors {shown[1]}, and here {shown[0]}")
+            layouts = [", ".join(f"{count} at stride {stride}" for stride, count in kind) for kind in kinds]
+            raise UsageError(f"{name} has other heads than {layout.name}: anchors {layouts[1]}, and here {layouts[0]}")
         self._order = [kinds[1].index(kind) for kind in kinds[0]]
         self._theirs = [theirs[place] for place in self._order]
         self._classes = torch.tensor([known[place] for place in range(len(layout.labels))], device=device)
@@ -72,12 +72,14 @@ class Distillation:
             theirs = predict(self._theirs, taught, side)
             present, named = self._scores(theirs)
             count = norm(present.sum())
-            seen = present > FAINT
-        sure = present[seen]
+            compared = present > FAINT
+        sure = present[compared]
         terms = (
-            ((1 - ciou(ours.boxes[seen], theirs.boxes[seen])) * sure).sum(),
+            ((1 - ciou(ours.boxes[compared], theirs.boxes[compared])) * sure).sum(),
             F.binary_cross_entropy_with_logits(ours.raw[..., 4], present, reduction="sum"),
-            F.binary_cross_entropy_with_logits(ours.raw[..., 5:][seen], named[seen], sure[:, None], reduction="sum"),
+            F.binary_cross_entropy_with_logits(
+                ours.raw[..., 5:][compared], named[compared], sure[:, None], reduction="sum"
+            ),
         )
         return Terms(*(term * weight / count for term, weight in zip(terms, self.weights)))
 

@@ -31,17 +31,17 @@ class _Elsewhere(EdgecspError):
 
 
 def size() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     return distributed.get_world_size() if _is_on() else 1
 
 
 def rank() -> int:
-    """Which of them this one is, from 0."""
+    """Index of this process among them, from 0."""
     return distributed.get_rank() if _is_on() else 0
 
 
 def local_size() -> int:
-    """How many of them are on this machine."""
+    """Number of them on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _is_on() else 1
 
 
@@ -94,26 +94,26 @@ def first_logs() -> Iterator[None]:
 
 
 def from_first(make: Callable[[], _T]) -> _T:
-    """What `make` gives on the first process, for all; it is not called on the others.
+    """Give all processes what `make` returns on the first one; it is not called on the others.
 
     An `EdgecspError` is raised as it is on the first process, and silently on the others.
     """
     if size() == 1:
         return make()
-    held: List[Tuple[Optional[_T], Optional[int]]] = [(None, None)]
+    message: List[Tuple[Optional[_T], Optional[int]]] = [(None, None)]
     failed: Optional[EdgecspError] = None
     if not rank():
         try:
-            held = [(make(), None)]
+            message = [(make(), None)]
         except EdgecspError as error:
-            failed, held = error, [(None, error.exit_code)]
-    distributed.broadcast_object_list(held)
+            failed, message = error, [(None, error.exit_code)]
+    distributed.broadcast_object_list(message)
     if failed is not None:
         raise failed
-    made, code = held[0]
+    result, code = message[0]
     if code is not None:
         raise silently(code)
-    return made  # type: ignore[return-value]
+    return result  # type: ignore[return-value]
 
 
 def silently(code: int) -> EdgecspError:
@@ -138,7 +138,7 @@ def any_of(flag: bool) -> bool:
 
 
 def share_of(count: Tensor) -> Tensor:
-    """What a process divides its part of a loss by, so that the mean of the processes' is the loss of the whole batch.
+    """The divisor of a process's part of a loss, so that the mean of the processes' is the loss of the whole batch.
 
     `count` is this process's; see `loss.Loss`.
     """

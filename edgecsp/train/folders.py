@@ -23,7 +23,7 @@ def new(out: Union[str, Path, None]) -> Path:
         folder = Path(out)
         if folder.exists() and (not folder.is_dir() or any(_counts(each) for each in folder.iterdir())):
             raise UsageError(
-                f"{folder} is there and is not empty; take another --name, or go on with --resume {folder}"
+                f"{folder} exists and is not empty; use another --name, or continue with --resume {folder}"
             )
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -43,10 +43,10 @@ def _counts(path: Path) -> bool:
 
 
 def record(folder: Path) -> Dict[str, Any]:
-    """What a run that can go on was begun with. Raises `SourceError`."""
+    """Read what a run that can go on was begun with. Raises `SourceError`."""
     path = folder / "run.json"
     if not path.is_file() or not (folder / "last.pt").is_file():
-        raise SourceError(f"{folder} is no run of edgecsp train that can go on: it lacks run.json or last.pt")
+        raise SourceError(f"{folder} is not a run of edgecsp train that can be resumed: it lacks run.json or last.pt")
     try:
         record: Dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
@@ -66,8 +66,10 @@ def check_same(folder: Path, record: Dict[str, Any], settings: TrainSettings, mo
     if record.get("processes", 1) != distributed.size():
         changed["processes"] = (record.get("processes", 1), distributed.size())
     if changed:
-        shown = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
-        raise UsageError(f"{folder} was begun with {shown}; give the same, or begin a new run with --weights {folder}")
+        changes = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
+        raise UsageError(
+            f"{folder} was started with {changes}; give the same, or start a new run with --weights {folder}"
+        )
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -26,8 +26,8 @@ def entry(name: str, text: str) -> zoo.Entry:
     Raises `BadModel` for a cfg that cannot be read, `UsageError` for one that cannot be trained: each with its line.
     """
     sections = cfg.parse(text, f"{name}.cfg")
-    made, resize = layers.build(sections)
-    net = made.net
+    built, resize = layers.build(sections)
+    net = built.net
     _check(sections, net, resize)
     heads = [head for _, head in net.heads if isinstance(head, Yolo)]
 
@@ -83,10 +83,10 @@ def _check_head(conv: cfg.Section, yolo: cfg.Section) -> None:
             "new_coords=1: the heads of Scaled-YOLOv4 cannot be trained here; take it out, "
             "and write activation=linear in the [convolutional] in front",
         )
-    wanted = "a [convolutional] with size=1, activation=linear and no batch_normalize"
+    required = "a [convolutional] with size=1, activation=linear and no batch_normalize"
     if layers.kind_of(conv) != "convolutional":
-        raise _wrong(yolo, "", f"follows a [{conv.kind}]: training needs {wanted} there")
-    found = [
+        raise _wrong(yolo, "", f"follows a [{conv.kind}]: training needs {required} there")
+    unfit = [
         f"{key}={value}"
         for key, value, fits in (
             ("size", conv.text("size", "1"), conv.integer("size", 1) == 1),
@@ -97,8 +97,8 @@ def _check_head(conv: cfg.Section, yolo: cfg.Section) -> None:
         )
         if not fits
     ]
-    if found:
-        raise _wrong(conv, "", f"with {', '.join(found)} is read by a [yolo]: training needs {wanted} there")
+    if unfit:
+        raise _wrong(conv, "", f"with {', '.join(unfit)} is read by a [yolo]: training needs {required} there")
 
 
 def _wrong(section: cfg.Section, key: str, message: str) -> UsageError:

@@ -24,7 +24,7 @@ LOG_EVERY = 20  # steps
 
 
 class Pace(NamedTuple):
-    """Images a second, the share of the time that waited for images, and the seconds that are left."""
+    """Images per second, the share of the time that waited for images, and the seconds that are left."""
 
     images_per_s: float
     waited: float
@@ -32,7 +32,7 @@ class Pace(NamedTuple):
 
 
 class Keeper(Protocol):
-    """What a run does between its steps. The first process does it alone."""
+    """The work of a run between its steps. The first process does it alone."""
 
     folder: Path
 
@@ -56,14 +56,14 @@ class Keeper(Protocol):
 
 
 def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event) -> Pace:
-    """All steps of `batches`, of `batch` images each; gives how fast they were.
+    """Do all steps of `batches`, of `batch` images each; return how fast they were.
 
     A validation that was due when the run was killed is made first. Raises `Stopped` when `stop` is set, `SourceError`
-    for an image that vanished or a reader that died, `UsageError` for a loss that stays no number, `EngineFailed` for
-    want of memory or of another process, `OutputError`; all say how to go on, from a `last.pt` that is whole.
+    for an image that vanished or a reader that died, `UsageError` for a loss that is never finite, `EngineFailed` for
+    lack of memory or a lost process, `OutputError`; all say how to continue, from a `last.pt` that is whole.
     """
     clock = _Clock(trainer, batch)
-    seen: List[Tensor] = []
+    pending: List[Tensor] = []
     saved, skipped, first = time.monotonic(), trainer.skipped, not distributed.rank()
     with _sentences(trainer, keeper):
         if distributed.from_first(lambda: keeper.is_due() and not keeper.has_validated()):
@@ -74,16 +74,16 @@ def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Ke
             clock.has_waited()
             terms = torch.stack(trainer.learn(images, targets))
             if trainer.skipped == skipped:
-                seen.append(terms)
+                pending.append(terms)
             else:
                 skipped = trainer.skipped
-                text = "step %d is skipped: its loss or gradient is no number (%d so far)"
+                text = "step %d is skipped: its loss or gradient is not finite (%d so far)"
                 LOG.warning(text, trainer.step, skipped)
             due = keeper.is_due()
-            if seen and (len(seen) >= LOG_EVERY or due):
+            if pending and (len(pending) >= LOG_EVERY or due):
                 if first:
-                    keeper.log_step(torch.stack(seen).mean(0).tolist(), clock.pace())
-                seen.clear()
+                    keeper.log_step(torch.stack(pending).mean(0).tolist(), clock.pace())
+                pending.clear()
             if due or time.monotonic() - saved > SAVE_EVERY_S:
                 _save(trainer, keeper)
                 saved = time.monotonic()
@@ -103,7 +103,9 @@ def _check(stop: Event, trainer: Trainer, keeper: Keeper) -> None:
         _save(trainer, keeper)
         if distributed.rank():
             raise distributed.silently(Stopped.exit_code)
-        raise Stopped(f"stopped after step {trainer.step} of {trainer.steps}; to go on, add --resume {keeper.folder}")
+        raise Stopped(
+            f"stopped after step {trainer.step} of {trainer.steps}; to continue, add --resume {keeper.folder}"
+        )
 
 
 def _validate(trainer: Trainer, keeper: Keeper, clock: _Clock) -> None:
@@ -111,7 +113,7 @@ def _validate(trainer: Trainer, keeper: Keeper, clock: _Clock) -> None:
 
     def validate() -> None:
         if not trainer.is_finite():
-            raise Diverged(f"step {trainer.step}: the weights are no numbers; take a lower --lr")
+            raise Diverged(f"step {trainer.step}: the weights are not finite; use a lower --lr")
         keeper.validate()
 
     begun = time.monotonic()
@@ -120,7 +122,7 @@ def _validate(trainer: Trainer, keeper: Keeper, clock: _Clock) -> None:
 
 
 def _save(trainer: Trainer, keeper: Keeper) -> None:
-    """Unless something is no number any more: the last good state stays then."""
+    """Unless something is not finite any more: the last good state stays then."""
     if not distributed.rank() and trainer.is_finite():
         keeper.save()
 
@@ -133,7 +135,7 @@ def _saved_on_failure(
         yield from batches
     except SourceError as error:
         _save(trainer, keeper)
-        raise SourceError(f"{error}; put it back, and go on with --resume {keeper.folder}") from error
+        raise SourceError(f"{error}; restore it, and continue with --resume {keeper.folder}") from error
 
 
 @contextmanager
@@ -147,22 +149,22 @@ def _sentences(trainer: Trainer, keeper: Keeper) -> Iterator[None]:
         good = [str(path) for path in (keeper.folder / "last.pt", keeper.folder / "best.pt") if path.is_file()]
         raise UsageError(f"{error}. The last good weights are in {' and '.join(good)}") from error
     except (RuntimeError, MemoryError, EOFError, ConnectionError) as error:
-        said = " ".join(str(error).split())[:300]
-        go_on = f"add --resume {keeper.folder} to go on from what was saved last"
+        message = " ".join(str(error).split())[:300]
+        go_on = f"add --resume {keeper.folder} to continue from the last checkpoint"
         # EOFError, ConnectionError: it had announced a batch that nobody holds any more.
-        if "DataLoader worker" in said or isinstance(error, (EOFError, ConnectionError)):
+        if "DataLoader worker" in message or isinstance(error, (EOFError, ConnectionError)):
             _leave_readers_alone()
             raise SourceError(
-                f"a process that reads images died at step {trainer.step + 1} ({said.split('. ')[0]}), most often for "
-                f"want of memory; take fewer --workers, and {go_on}"
+                f"a process that reads images died at step {trainer.step + 1} ({message.split('. ')[0]}), most often "
+                f"for lack of memory; use fewer --workers, and {go_on}"
             ) from error
-        if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "allocate memory" in said:
+        if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "allocate memory" in message:
             raise EngineFailed(
-                f"step {trainer.step + 1} needs more memory than {trainer.device} has; begin a run with a smaller "
+                f"step {trainer.step + 1} needs more memory than {trainer.device} has; start a run with a smaller "
                 "--batch or --imgsz"
             ) from error
         if distributed.is_lost(error):
-            raise EngineFailed(f"another process of this run has gone at step {trainer.step + 1}; {go_on}") from error
+            raise EngineFailed(f"another process of this run ended at step {trainer.step + 1}; {go_on}") from error
         raise
 
 
@@ -173,19 +175,19 @@ def _leave_readers_alone() -> None:
 
 
 class _Clock:
-    """Images a second and how much of the time waits for images; validations do not count."""
+    """Images per second and how much of the time waits for images; validations do not count."""
 
     def __init__(self, trainer: Trainer, batch: int) -> None:
         self._trainer, self._batch = trainer, batch
         self._begun, self._first = time.monotonic(), trainer.step
-        self._asked, self._waited = self._begun, 0.0
+        self._requested_at, self._waited = self._begun, 0.0
         self.pause = 0.0
 
     def asks(self) -> None:
-        self._asked = time.monotonic()
+        self._requested_at = time.monotonic()
 
     def has_waited(self) -> None:
-        self._waited += time.monotonic() - self._asked
+        self._waited += time.monotonic() - self._requested_at
 
     def _took(self) -> float:
         return max(1e-9, time.monotonic() - self._begun - self.pause)

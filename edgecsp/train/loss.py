@@ -47,7 +47,7 @@ class HeadPredictions(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """Which place of which image answers for which row of the targets; all (K,) int64."""
+    """Pairs of places and targets: which place of which image answers for which row; all (K,) int64."""
 
     image: Tensor
     place: Tensor
@@ -77,7 +77,7 @@ def predict(heads: Sequence[Yolo], outputs: Sequence[Tensor], side: Tuple[int, i
 
 
 def at_least_one(count: Tensor) -> Tensor:
-    """What the loss of a batch is divided by when one process computes all of it."""
+    """The divisor of a batch's loss when one process computes all of it."""
     return count.clamp(min=1)
 
 
@@ -109,25 +109,27 @@ class Loss:
         A seventh column is the label's confidence: what answers for it counts as much, and 0 is an ignored region.
         `norm` makes of the sum of those confidences what the loss is divided by.
         """
-        found = predict(self.heads, outputs, side)
+        predictions = predict(self.heads, outputs, side)
         sure = targets[:, 6] if targets.shape[1] > 6 else torch.ones_like(targets[:, 0])
         ignored, targets, sure = targets[sure <= 0], targets[sure > 0], sure[sure > 0]
-        match = assign_dynamic(found, targets) if self.assigner == "dynamic" else assign_shape(found, targets)
+        match = (
+            assign_dynamic(predictions, targets) if self.assigner == "dynamic" else assign_shape(predictions, targets)
+        )
         weight = sure[match.target]
         count = norm(weight.sum())
-        rows = found.raw[match.image, match.place]
-        wanted = targets[match.target]
-        boxes = found.boxes[match.image, match.place]
-        overlap = ciou(boxes, wanted[:, 2:6])
-        present = torch.zeros_like(found.raw[..., 4])
+        rows = predictions.raw[match.image, match.place]
+        matched = targets[match.target]
+        boxes = predictions.boxes[match.image, match.place]
+        overlap = ciou(boxes, matched[:, 2:6])
+        present = torch.zeros_like(predictions.raw[..., 4])
         present[match.image, match.place] = 1.0
-        counts = (~are_ignored(found.boxes, ignored)).to(present)
+        counts = (~are_ignored(predictions.boxes, ignored)).to(present)
         counts[match.image, match.place] = weight
-        classes = found.raw.shape[2] - 5
-        named = F.one_hot(wanted[:, 1].long(), classes).to(rows) * (1 - self.smooth) + self.smooth / classes
+        classes = predictions.raw.shape[2] - 5
+        named = F.one_hot(matched[:, 1].long(), classes).to(rows) * (1 - self.smooth) + self.smooth / classes
         terms = (
             ((1 - overlap) * weight).sum(),
-            F.binary_cross_entropy_with_logits(found.raw[..., 4], present, counts, reduction="sum"),
+            F.binary_cross_entropy_with_logits(predictions.raw[..., 4], present, counts, reduction="sum"),
             F.binary_cross_entropy_with_logits(rows[:, 5:], named, weight[:, None], reduction="sum"),
         )
         return Terms(*(term * weight / count for term, weight in zip(terms, self.weights)))
@@ -135,40 +137,42 @@ class Loss:
 
 @torch.no_grad()
 def are_ignored(boxes: Tensor, regions: Tensor, share: float = 0.5) -> Tensor:
-    """Which of the boxes (N, P, 4) cx, cy, w, h lie in an ignored region with more than `share` of their area: (N, P).
+    """Mask (N, P) of the boxes (N, P, 4) cx, cy, w, h of which an ignored region has more than `share` of the area.
 
     `regions` (M, 6 or more) are rows as of the targets.
     """
-    found = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+    ignored_rows = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
     for image in regions[:, 0].unique().long().tolist():
         mine = regions[regions[:, 0] == image, 2:6]
         own = boxes[image, :, None]
-        found[image] = (_common(own, mine) > share * own[..., 2:].prod(-1)).any(1)
-    return found
+        ignored_rows[image] = (_common(own, mine) > share * own[..., 2:].prod(-1)).any(1)
+    return ignored_rows
 
 
 @torch.no_grad()
-def assign_dynamic(found: HeadPredictions, targets: Tensor, radius: float = 0.95, shape: float = 4.0) -> Assignment:
+def assign_dynamic(
+    predictions: HeadPredictions, targets: Tensor, radius: float = 0.95, shape: float = 4.0
+) -> Assignment:
     """SimOTA over anchors: candidates are places near a box's middle whose anchor is within `shape` times its sides.
 
     `radius` is in strides: a head with `scale_xy` 2 reaches a stride from its cell's middle, and only asymptotically.
     A place answers for one box at most, the one that it costs least.
     """
     with one_thread(targets.device):
-        return _assign_dynamic(found, targets, radius, shape)
+        return _assign_dynamic(predictions, targets, radius, shape)
 
 
-def _assign_dynamic(found: HeadPredictions, targets: Tensor, radius: float, shape: float) -> Assignment:
+def _assign_dynamic(predictions: HeadPredictions, targets: Tensor, radius: float, shape: float) -> Assignment:
     device = targets.device
     images, places, chosen = [], [], []
-    centres, anchors = found.centres.T.contiguous(), found.anchors.T.contiguous()
-    for image in range(found.raw.shape[0]):
+    centres, anchors = predictions.centres.T.contiguous(), predictions.anchors.T.contiguous()
+    for image in range(predictions.raw.shape[0]):
         mine = (targets[:, 0] == image).nonzero()[:, 0]
         if not len(mine):
             continue
         boxes = targets[mine, 2:6]
         x, y, w, h = (column[:, None] for column in boxes.T)
-        near = torch.maximum((x - centres[0]).abs_(), (y - centres[1]).abs_()).div_(found.strides) < radius
+        near = torch.maximum((x - centres[0]).abs_(), (y - centres[1]).abs_()).div_(predictions.strides) < radius
         ratios = w / anchors[0], h / anchors[1]
         # Side by side in place of a reduction over two values, which torch does far more slowly.
         fits = torch.maximum(*(torch.maximum(ratio, 1 / ratio) for ratio in ratios)) < shape
@@ -177,8 +181,8 @@ def _assign_dynamic(found: HeadPredictions, targets: Tensor, radius: float, shap
         inside = able.any(0).nonzero()[:, 0]
         if not len(inside):
             continue
-        overlap = iou(boxes[:, None], found.boxes[image, inside])
-        rows = found.raw[image, inside]
+        overlap = iou(boxes[:, None], predictions.boxes[image, inside])
+        rows = predictions.raw[image, inside]
         named = targets[mine, 1].long()
         score = (rows[:, 5:].sigmoid() * rows[:, 4:5].sigmoid()).sqrt().clamp(1e-6, 1 - 1e-6)
         absent = torch.log1p(-score)
@@ -206,12 +210,12 @@ def _assign_dynamic(found: HeadPredictions, targets: Tensor, radius: float, shap
 
 
 @torch.no_grad()
-def assign_shape(found: HeadPredictions, targets: Tensor, also: float = 0.35) -> Assignment:
+def assign_shape(predictions: HeadPredictions, targets: Tensor, also: float = 0.35) -> Assignment:
     """darknet's: the anchor of the best shape, and those of an IoU of shapes above `also`, in the middle's cell."""
     wh = targets[:, 4:6]
-    common = torch.minimum(wh[:, None], found.anchors).prod(2)
-    fit = common / (wh.prod(1)[:, None] + found.anchors.prod(1) - common)
-    here = (targets[:, None, 2:4] - found.centres).abs() <= found.strides[:, None] / 2 * (1 + 1e-6)
+    common = torch.minimum(wh[:, None], predictions.anchors).prod(2)
+    fit = common / (wh.prod(1)[:, None] + predictions.anchors.prod(1) - common)
+    here = (targets[:, None, 2:4] - predictions.centres).abs() <= predictions.strides[:, None] / 2 * (1 + 1e-6)
     fit = torch.where(here.all(2), fit, torch.full_like(fit, -1.0))
     if not len(targets):
         nothing = torch.zeros(0, dtype=torch.long, device=targets.device)

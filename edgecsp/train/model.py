@@ -25,7 +25,7 @@ REACH = 2.0
 
 @dataclass(frozen=True)
 class Layout:
-    """What a run trains: the model's name, the input's side, labels, anchors and which of them each head has.
+    """The model of a run: its name, the input's side, labels, anchors and which of them each head has.
 
     `cfg` is the text of the darknet cfg that the layers are of, "" for the zoo's.
     """
@@ -68,13 +68,13 @@ class Layout:
         return writing.text(self.net(), self.anchors, " ".join(comment.split()))
 
     def origin(self) -> Dict[str, str]:
-        """Where the layers are from."""
+        """Origin of the layers."""
         if not self.cfg:
             return {"zoo": self.name}
         return {"cfg": f"{self.name}.cfg", "cfg_sha256": hashlib.sha256(self.cfg.encode()).hexdigest()}
 
     def differs_from(self, model: str) -> str:
-        """What `model`, as a user types it, is other than this layout's; "" when it is the same."""
+        """Describe how `model`, as a user types it, differs from this layout's; "" when it is the same."""
         if not (self.cfg and from_cfg.is_cfg(model)):
             return model if self.cfg or model != self.name else ""
         path = Path(model)
@@ -84,7 +84,7 @@ class Layout:
         return f"{model} with other lines" if path.is_file() and cfg.read_text(path) != self.cfg else ""
 
     def to_dict(self) -> Dict[str, Any]:
-        """As JSON keeps it."""
+        """The layout as JSON has it."""
         record = {
             "model": self.name,
             "imgsz": self.side,
@@ -135,7 +135,7 @@ def cfg_text(model: str) -> str:
 
 
 def masks_of(entry: zoo.Entry) -> Tuple[Tuple[int, ...], ...]:
-    """Which anchors each head has: the model's own, unless it shares an anchor between heads (yolov3-tiny)."""
+    """The anchors of each head: the model's own, unless it shares an anchor between heads (yolov3-tiny)."""
     used: List[int] = [i for mask in entry.masks for i in mask]
     if len(set(used)) == len(used):
         return entry.masks
@@ -154,5 +154,5 @@ class TrainedWeights:
         """The next float32 values, of a shape. Raises `BadWeights` for one that is not a number."""
         values: Array = next(self._left)
         if not np.isfinite(values).all():
-            raise BadWeights(f"{at}: training left values that are no numbers; take a lower --lr")
+            raise BadWeights(f"{at}: training left values that are not finite; use a lower --lr")
         return values.reshape(shape)

@@ -30,7 +30,7 @@ def _convolution(layer: Layer) -> nn.Sequential:
 
 
 class Network(nn.Module):
-    """Runs a `Net`'s layers: (N, c, h, w) pictures of any size that fits the strides -> the raw heads, in order."""
+    """Runs a `Net`'s layers: (N, c, h, w) images of any size that fits the strides -> the raw heads, in order."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
@@ -39,12 +39,12 @@ class Network(nn.Module):
             {str(i): _convolution(layer) for i, layer in enumerate(net.layers) if layer.op == "conv"}
         )
         self._last: Dict[int, List[int]] = {}  # after which layer a map is no longer needed
-        kept = {x.layer for x, _ in net.heads}
+        head_layers = {x.layer for x, _ in net.heads}
         consumers = [source for layer in net.layers for source in layer.inputs]
         self._alone = {source for source in consumers if consumers.count(source) == 1}
         last = {source: i for i, layer in enumerate(net.layers) for source in layer.inputs}
         for source, i in last.items():
-            if source not in kept and source >= 0:
+            if source not in head_layers and source >= 0:
                 self._last.setdefault(i, []).append(source)
 
     def forward(self, x: Tensor) -> List[Tensor]:
@@ -75,7 +75,7 @@ class Network(nn.Module):
         return self
 
     def floats(self) -> Tuple[np.ndarray, ...]:
-        """Every array of a `.weights` file, in its order: bias, [scale, mean, variance], weights."""
+        """The arrays of a `.weights` file, in its order: bias, [scale, mean, variance], weights."""
         arrays = []
         for module in self.convolutions.values():
             conv = module[0]

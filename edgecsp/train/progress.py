@@ -1,4 +1,4 @@
-"""Where a run is, for people: a state for a bar, lines for a log."""
+"""Progress of a run, for people: a state for a bar, lines for a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERY_S = 30.0
 
 @dataclass
 class TrainingProgress:
-    """Where a run is: `epoch` of `epochs`, `step` of `steps`, the last loss, images a second, the best AP50 so far.
+    """Progress of a run: `epoch` of `epochs`, `step` of `steps`, the last loss, images per second, the best AP50.
 
     `waited` is the share of the time in which no image was ready, `left_s` how long the rest takes.
     """
@@ -47,7 +47,7 @@ def duration(seconds: float) -> str:
 
 
 def waiting(share: float) -> str:
-    """How much of the time of training no image was ready, and what helps if that is much."""
+    """Say how much of the training time no image was ready, and what helps if that is much."""
     advice = "; more --workers or --cache ram (or disk) would help" if share > 0.1 else ""
     return f"waited {share:.0%} of the time for images{advice}"
 

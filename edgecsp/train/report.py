@@ -38,9 +38,9 @@ _NO_TERMS = {"step", "epoch", "lr", "loss", "images_per_s", "waited", "AP", "AP5
 Row = Dict[str, Any]
 
 
-def details(found: Predictions, judged: Judged, score: Score, conf: float) -> Row:
-    """What the page shows of an epoch's validation, as JSON has it; `conf` is the confidence threshold of best F1."""
-    matrix = count_confusions(found, conf)
+def details(predictions: Predictions, judged: Judged, score: Score, conf: float) -> Row:
+    """Details of an epoch's validation for the page, in JSON's types; `conf` is the confidence threshold of best F1."""
+    matrix = count_confusions(predictions, conf)
     return {
         "conf": conf,
         "classes": [
@@ -50,7 +50,7 @@ def details(found: Predictions, judged: Judged, score: Score, conf: float) -> Ro
         "curves": curves(judged),
         "confusion": matrix.matrix.tolist(),
         "mistakes": matrix.mistakes()[:10],
-        "worst": [made for each in find_worst(found, conf, WORST) for made in _image(each, found.data.names)],
+        "worst": [row for each in find_worst(predictions, conf, WORST) for row in _image(each, predictions.data.names)],
     }
 
 
@@ -133,15 +133,15 @@ def _cards(record: Row, judged: Sequence[Row], learned: Sequence[Row], details: 
     whole = (details.get("curves") or {}).get("all")
     if whole:
         precision, recall = at(whole, details["conf"])
-        told = f"precision {_figure(precision)}, recall {_figure(recall)}"
-        cards.append((short(details["conf"]), "confidence threshold of the best F1", told))
+        note = f"precision {_figure(precision)}, recall {_figure(recall)}"
+        cards.append((short(details["conf"]), "confidence threshold of the best F1", note))
     if learned:
         last = learned[-1]
-        told = f"waited {last['waited']:.0%} of the time for images" if "waited" in last else ""
-        cards.append((f"{last['images_per_s']:.0f}", "images a second while training", told))
+        note = f"waited {last['waited']:.0%} of the time for images" if "waited" in last else ""
+        cards.append((f"{last['images_per_s']:.0f}", "images per second while training", note))
     return "".join(
-        tag("li", tag("b", escape(figure)), tag("span", escape(about)), tag("small", escape(told)))
-        for figure, about, told in cards
+        tag("li", tag("b", escape(figure)), tag("span", escape(about)), tag("small", escape(note)))
+        for figure, about, note in cards
     )
 
 
@@ -149,63 +149,63 @@ def _loss(learned: Sequence[Row]) -> str:
     if not learned:
         return _none("No step has been logged yet.")
     terms = [key for key in learned[-1] if key not in _NO_TERMS]
-    drawn = [Curve("sum", [(row["epoch"], row["loss"]) for row in learned], "mean")]
-    drawn += [
+    series = [Curve("sum", [(row["epoch"], row["loss"]) for row in learned], "mean")]
+    series += [
         Curve(term, [(row["epoch"], row[term]) for row in learned if term in row], f"c{i % COLOURED}")
         for i, term in enumerate(terms)
     ]
     epochs = Axis("epoch", (0, max(1.0, math.ceil(learned[-1]["epoch"]))))
-    loss = charts.lines("Loss by epoch", drawn, epochs, Axis("loss", log=True))
+    loss = charts.lines("Loss by epoch", series, epochs, Axis("loss", log=True))
     rates = [Curve("learning rate", [(row["epoch"], row["lr"]) for row in learned], "c0")]
     top = max(row["lr"] for row in learned) * 1.05 or 1.0
     rate = charts.lines("Learning rate by epoch", rates, epochs, Axis("", (0, top)), wide=False)
-    speeds = [Curve("images a second", [(row["epoch"], row["images_per_s"]) for row in learned], "c2")]
+    speeds = [Curve("images per second", [(row["epoch"], row["images_per_s"]) for row in learned], "c2")]
     most = max(row["images_per_s"] for row in learned) * 1.1 or 1.0
-    speed = charts.lines("Images a second by epoch", speeds, epochs, Axis("", (0, most)), wide=False)
+    speed = charts.lines("Images per second by epoch", speeds, epochs, Axis("", (0, most)), wide=False)
     return (
-        _legend(drawn)
+        _legend(series)
         + tag("div", loss, class_="scroll")
-        + _pair([("Learning rate", rate), ("Images a second, since the start", speed)])
+        + _pair([("Learning rate", rate), ("Images per second, since the start", speed)])
     )
 
 
 def _average_precision(judged: Sequence[Row]) -> str:
-    drawn = [
+    series = [
         Curve(name, [(row["epoch"], row[name]) for row in judged if row[name] is not None], look)
         for name, look in (("AP50", "c0"), ("AP", "c1"))
     ]
-    if not any(each.points for each in drawn):
+    if not any(each.points for each in series):
         return _none("No validation has found a box yet, or the validation images have none.")
     best = best_of(judged)
     epochs = Axis("epoch", (0, max(row["epoch"] for row in judged) * 1.02))
-    chart = charts.lines("AP50 and AP by epoch", drawn, epochs, Axis("", (0, 1)), guide=best["epoch"])
-    return _legend(drawn) + tag("div", chart, class_="scroll")
+    chart = charts.lines("AP50 and AP by epoch", series, epochs, Axis("", (0, 1)), guide=best["epoch"])
+    return _legend(series) + tag("div", chart, class_="scroll")
 
 
 def _curves(details: Row) -> str:
     whole = (details.get("curves") or {}).get("all")
     if not whole:
         return _none("The validation images have no box.")
-    looks = _looks(details)
+    styled = _style_classes(details)
     grid = GRID.tolist()
-    made = []
+    plots = []
     for title, key, x, y in (
         ("Precision against recall", "pr", "recall", "precision"),
         ("F1 against confidence", "f1", "confidence", "F1"),
         ("Precision against confidence", "precision", "confidence", "precision"),
         ("Recall against confidence", "recall", "confidence", "recall"),
     ):
-        drawn = [Curve(name, _points(grid, curve[key]), look) for name, curve, look in looks]
-        drawn.append(Curve("all boxes", _points(grid, whole[key]), "mean"))
+        series = [Curve(name, _points(grid, curve[key]), look) for name, curve, look in styled]
+        series.append(Curve("all boxes", _points(grid, whole[key]), "mean"))
         guide = None if key == "pr" else details["conf"]
         axes = Axis(x, (0.0, 1.0)), Axis(y, (0.0, 1.0))
-        made.append((title, charts.lines(f"{title} by class", drawn, *axes, guide=guide, wide=False)))
-    coloured = [Curve(name, [(0, 0)], look) for name, _, look in looks if look != "rest"]
-    rest = [Curve("other classes", [(0, 0)], "rest")] if any(look == "rest" for *_, look in looks) else []
-    return _legend([*coloured, *rest, Curve("all boxes", [(0, 0)], "mean")]) + _pair(made)
+        plots.append((title, charts.lines(f"{title} by class", series, *axes, guide=guide, wide=False)))
+    coloured = [Curve(name, [(0, 0)], look) for name, _, look in styled if look != "rest"]
+    rest = [Curve("other classes", [(0, 0)], "rest")] if any(look == "rest" for *_, look in styled) else []
+    return _legend([*coloured, *rest, Curve("all boxes", [(0, 0)], "mean")]) + _pair(plots)
 
 
-def _looks(details: Row) -> List[Any]:
+def _style_classes(details: Row) -> List[Any]:
     """(name, curve, look) of each class with boxes; of more than `COLOURED` the weakest have colours, drawn last."""
     able = [
         (row["name"], curve, row["AP50"] or 0.0)
@@ -213,8 +213,10 @@ def _looks(details: Row) -> List[Any]:
         if curve
     ]
     weakest = sorted(range(len(able)), key=lambda i: able[i][2])[:COLOURED]
-    looks = [(i in weakest, *able[i][:2], f"c{weakest.index(i)}" if i in weakest else "rest") for i in range(len(able))]
-    return [each[1:] for each in sorted(looks, key=lambda each: each[0])]
+    styled = [
+        (i in weakest, *able[i][:2], f"c{weakest.index(i)}" if i in weakest else "rest") for i in range(len(able))
+    ]
+    return [each[1:] for each in sorted(styled, key=lambda each: each[0])]
 
 
 def _points(grid: Sequence[float], values: Sequence[Any]) -> List[Any]:
@@ -266,14 +268,14 @@ def _image(bad: ImageMistakes, names: Sequence[str]) -> List[Row]:
         image = cv2.resize(image, (_WIDE, max(1, round(height * _WIDE / width))), interpolation=cv2.INTER_AREA)
     done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
     caption = f"{bad.missed} missed, {bad.confused} of another class, {bad.false} where nothing is"
-    made = {
+    row = {
         "file": Path(bad.image.path).name,
         "caption": caption,
         "width": image.shape[1],
         "height": image.shape[0],
         "jpeg": base64.b64encode(data.tobytes()).decode(),
     }
-    return [made] if done else []
+    return [row] if done else []
 
 
 def _classes(record: Row, details: Row) -> str:
@@ -311,12 +313,12 @@ def _facts(facts: Row) -> str:
     )
 
 
-def _pair(made: Sequence[Any]) -> str:
-    return tag("div", *(tag("figure", tag("figcaption", title), chart) for title, chart in made), class_="pair")
+def _pair(plots: Sequence[Any]) -> str:
+    return tag("div", *(tag("figure", tag("figcaption", title), chart) for title, chart in plots), class_="pair")
 
 
-def _legend(drawn: Sequence[Curve]) -> str:
-    return tag("ul", charts.swatches(drawn), class_="legend")
+def _legend(series: Sequence[Curve]) -> str:
+    return tag("ul", charts.swatches(series), class_="legend")
 
 
 def _none(text: str) -> str:

@@ -1,4 +1,4 @@
-"""How many processes make batches, and how many images a batch has, where nobody says it."""
+"""Default number of processes that make batches, and of images in a batch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _COPIES = 2.3
 _MOST_WORKERS = 16
 
 
-def pick_workers(wanted: Union[int, str], device: str, cores: Optional[int] = None) -> int:
+def pick_workers(requested: Union[int, str], device: str, cores: Optional[int] = None) -> int:
     """Processes that make batches.
 
     "auto": on the CPU, which the network needs, one for four cores; for a GPU one for each core but one. Of several
     training processes on this machine (`torchrun`) each has its part of the cores. Raises `UsageError`.
     """
-    if wanted != AUTO:
-        return whole("workers", wanted, 0)
+    if requested != AUTO:
+        return whole("workers", requested, 0)
     cores = cores or len(cpu.affinity())
     cores = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     if device == "cpu":
@@ -51,10 +51,10 @@ def pick_batch(net: Net, images: int, device: str, free: Optional[int] = None) -
     return some[0] if some else min(fits[0], max(1, images // STEPS))
 
 
-def batch_of(asked: int, record: Dict[str, Any]) -> int:
+def batch_of(requested: int, record: Dict[str, Any]) -> int:
     """The batch of a run that goes on: the record's where it was picked, or cut to the number of images."""
     had: int = record["settings"]["batch"]
-    return had if asked == 0 or had < asked >= record["data"]["train_images"] else asked
+    return had if requested == 0 or had < requested >= record["data"]["train_images"] else requested
 
 
 def whole(name: str, value: Union[int, str], least: int) -> int:

@@ -1,4 +1,4 @@
-"""What a run leaves: `best.onnx` and darknet's own files, compared with torch before they get their names."""
+"""The result of a run: `best.onnx` and darknet's own files, compared with torch before they get their names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAME = 1e-5  # the same floats on one engine, by way of darknet's files
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an engine's heads are from torch's, as a share of the heads' scale."""
+    """The largest difference between an engine's heads and torch's, as a share of the heads' scale."""
 
     engine: str
     difference: float
@@ -48,18 +48,20 @@ def save(model: Model, network: Network, cfg: str, images: List[Array], folder: 
         contents.update(zip(pair, (cfg.encode(), floats.getvalue())))
     with files.atomic_group(contents) as parts:
         written = importers.parse(parts[onnx].path.read_bytes())
-        found = tuple(Agreement(name, compare(written, network, images, name)) for name in engines())
-        wrong = [each for each in found if not each.difference <= CLOSE]
+        agreements = tuple(Agreement(name, compare(written, network, images, name)) for name in engines())
+        wrong = [each for each in agreements if not each.difference <= CLOSE]
         if wrong:
-            shown = ", ".join(f"{each.engine} by {each.difference:.2g}" for each in wrong)
-            raise BuildFailed(f"the exported heads differ from torch's ({shown} of their scale; {CLOSE:g} is allowed)")
+            differences = ", ".join(f"{each.engine} by {each.difference:.2g}" for each in wrong)
+            raise BuildFailed(
+                f"the exported heads differ from torch's ({differences} of their scale; {CLOSE:g} is allowed)"
+            )
         if cfg:
             off = difference(written, darknet.load(*(parts[each].path for each in pair)).model, images)
             if not off <= SAME:
                 LOG.warning("no best.cfg: read back, its heads differ from best.onnx's by %.2g of their scale", off)
                 for each in pair:
                     parts[each].drop()
-    return found
+    return agreements
 
 
 def engines() -> List[str]:

@@ -39,7 +39,7 @@ from .progress import LoggedProgress, TrainingProgress, duration
 from .settings import TrainSettings
 from .splits import as_one, digest, split
 from .teacher import Teaching
-from .trainer import Trainer, use_kept_memory
+from .trainer import Trainer, keep_freed_memory
 from .validation import validate
 
 LOG = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def train(
     `OutputError`; what was saved before stays.
     """
     require()
-    use_kept_memory()
+    keep_freed_memory()
     stop = stop or Event()
     caches.check(cache)
     resources.pick_workers(workers, "cpu")
@@ -112,10 +112,10 @@ def train(
             watch = lambda progress: None  # noqa: E731
 
         def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data]:
-            held = folders.record(Path(resume)) if resume is not None else None
-            if held is not None:
-                same = replace(settings, batch=resources.batch_of(settings.batch, held))
-                folders.check_same(Path(resume or "."), held, same, model, teaching)
+            existing = folders.record(Path(resume)) if resume is not None else None
+            if existing is not None:
+                same = replace(settings, batch=resources.batch_of(settings.batch, existing))
+                folders.check_same(Path(resume or "."), existing, same, model, teaching)
             else:
                 trainable(model, settings.imgsz)  # before data is read and a folder made
             learn, judge = split(
@@ -125,7 +125,7 @@ def train(
             if teaching:
                 learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, stop)
                 learn, judge = (as_one(learn), as_one(judge)) if single_class else (learn, judge)
-            return folder, held, learn, judge
+            return folder, existing, learn, judge
 
         folder, record, learn, judge = distributed.from_first(prepare)
         read = partial(read_images, learn, judge, cache=cache, folder=folder, stop=stop)
@@ -175,15 +175,15 @@ def _steps(settings: TrainSettings, images: int) -> Tuple[TrainSettings, int]:
     return settings, max(1, images // (settings.batch * several))
 
 
-def pick_device(wanted: str) -> str:
+def pick_device(requested: str) -> str:
     """ "auto", "cpu", "cuda" or "cuda:1" as torch has it. Raises `UsageError`."""
-    if wanted == "auto":
+    if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    name = f"cuda:{wanted}" if wanted.isdecimal() else wanted
+    name = f"cuda:{requested}" if requested.isdecimal() else requested
     if name != "cpu" and not name.startswith("cuda"):
-        raise UsageError(f"device {wanted!r}: auto, cpu, cuda, or a GPU's number")
+        raise UsageError(f"device {requested!r}: auto, cpu, cuda, or a GPU's number")
     if name != "cpu" and not torch.cuda.is_available():
-        raise UsageError(f"--device {wanted}: torch {torch.__version__} sees no CUDA device here; take --device cpu")
+        raise UsageError(f"--device {requested}: torch {torch.__version__} sees no CUDA device here; use --device cpu")
     return name
 
 
@@ -193,8 +193,8 @@ def _begin(trainer: Trainer, begin: start.Start, layout: Layout, *, advise: bool
         return f"begins with {begin.name}"
     shared = begin.shared(layout.labels)
     taken = trainer.begin_with(begin.fit(trainer.network, layout.labels))
-    wanted = trainer.settings.freeze_bn
-    trainer.freezes_statistics = bool(shared) if wanted is None else wanted
+    requested = trainer.settings.freeze_bn
+    trainer.freezes_statistics = bool(shared) if requested is None else requested
     advice = " (same backbone; --weights none begins anew)" if advise else ""
     heads = f", its heads for {len(shared)} of {len(layout.labels)} classes" if shared else ""
     heads += ", with its batch-norms' statistics" if trainer.freezes_statistics else ""
@@ -267,13 +267,13 @@ class _Run:
         """Go on from `last.pt`."""
         record = folders.record(self.folder)
         if record["data"]["digest"] != digest(self._learn, self._judge):
-            raise UsageError(f"the data is not what {self.folder} was begun with; begin a new run from its weights")
-        held = distributed.from_first(lambda: checkpoint.read(self.folder / "last.pt"))
-        self.trainer.load_state(held)
-        self._log, self._best = json.loads(held["log"]), json.loads(held["best"])
+            raise UsageError(f"the data is not what {self.folder} was started with; start a new run from its weights")
+        state = distributed.from_first(lambda: checkpoint.read(self.folder / "last.pt"))
+        self.trainer.load_state(state)
+        self._log, self._best = json.loads(state["log"]), json.loads(state["best"])
         if self._best and not distributed.rank():
             self._details = json.loads(checkpoint.read(self.folder / "best.pt").get("details", "{}"))
-        LOG.info("goes on after step %d of %d", self.trainer.step, self.trainer.steps)
+        LOG.info("continues after step %d of %d", self.trainer.step, self.trainer.steps)
 
     def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
         """All steps that are left, then the export."""
@@ -302,7 +302,7 @@ class _Run:
         patience = self.trainer.settings.patience
         enough = bool(patience and self._best and self.trainer.step // self.each - self._best["epoch"] >= patience)
         if enough:
-            LOG.info("no better AP for %d epochs: the run ends", patience)
+            LOG.info("no better AP for %d epochs: stopping", patience)
         return enough
 
     def log_step(self, terms: Sequence[float], pace: loop.Pace) -> None:
@@ -321,22 +321,22 @@ class _Run:
 
     def validate(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
-        found = Predictions(self._judge)
+        predictions = Predictions(self._judge)
         progress = LoggedProgress("validated", len(self._judge.images))
-        score = validate(self.trainer.average, found, self._spec, self.trainer.device, progress)
+        score = validate(self.trainer.average, predictions, self._spec, self.trainer.device, progress)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
         epoch = self.trainer.step // self.each
         self._log.append({"step": self.trainer.step, "epoch": epoch, "AP": ap, "AP50": ap50})
         at = self._last
-        told = f", {at.images_per_s:.1f} images/s, {duration(at.left_s)} left" if at else ""
+        speed = f", {at.images_per_s:.1f} images/s, {duration(at.left_s)} left" if at else ""
         loss = f"loss {at.loss:.3f}, " if at else ""
-        figures = f"{loss}AP {_shown(ap)}, AP50 {_shown(ap50)}{told}"
+        figures = f"{loss}AP {_format_figure(ap)}, AP50 {_format_figure(ap50)}{speed}"
         LOG.info("epoch %d of %d: %s", epoch, self.trainer.settings.epochs, figures)
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
-            judged = judge(found)
+            judged = judge(predictions)
             conf, f1 = best_threshold(judged)
             self._best = {"epoch": epoch, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
-            self._details = report.details(found, judged, score, conf)
+            self._details = report.details(predictions, judged, score, conf)
             texts = {"best": json.dumps(self._best), "details": json.dumps(self._details)}
             checkpoint.write(self.folder / "best.pt", {"average": self.trainer.average.state_dict(), **texts})
         self._report(finished=False)
@@ -346,23 +346,23 @@ class _Run:
 
     def save(self) -> None:
         """Write `last.pt` and the log."""
-        held = {**self.trainer.state(), "log": json.dumps(self._log), "best": json.dumps(self._best)}
-        checkpoint.write(self.folder / "last.pt", held)
+        state = {**self.trainer.state(), "log": json.dumps(self._log), "best": json.dumps(self._best)}
+        checkpoint.write(self.folder / "last.pt", state)
         with files.atomic(self.folder / "log.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
 
     def _finish(self, pace: loop.Pace) -> TrainRun:
-        held = checkpoint.read(self.folder / "best.pt")
+        state = checkpoint.read(self.folder / "best.pt")
         network = type(self.trainer.average)(self.layout.net())
-        network.load_state_dict(held["average"])
+        network.load_state_dict(state["average"])
         best = self._best
         record = folders.record(self.folder)
         origin = {
             "weights": "trained by edgecsp",
             "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}",
             "data": record["data"]["digest"],
-            "AP": _shown(best["AP"]),
-            "AP50": _shown(best["AP50"]),
+            "AP": _format_figure(best["AP"]),
+            "AP50": _format_figure(best["AP50"]),
             "settings": json.dumps(record["settings"]),
             "versions": json.dumps(record["versions"]),
         }
@@ -393,5 +393,5 @@ def _sides(layout: Layout, multi_scale: bool) -> Tuple[int, ...]:
     return tuple(max(stride, round(layout.side * share / stride) * stride) for share in (0.8, 0.9, 1.0, 1.0, 1.1))
 
 
-def _shown(value: Optional[float]) -> str:
+def _format_figure(value: Optional[float]) -> str:
     return "-" if value is None else f"{value:.3f}"

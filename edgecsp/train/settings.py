@@ -1,4 +1,4 @@
-"""What a training run is asked for."""
+"""Settings of a training run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import UsageError
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a run learns. A resumed run must be given the same, but for `epochs` of a run that has ended.
+    """Settings of a run. A resumed run must be given the same, but for `epochs` of a run that has ended.
 
     `imgsz` is the side of the network's input in pixels (None: the model's), `epochs` passes over the images, `batch`
     images a step (0: what the memory is enough for), `lr` the highest learning rate, `warmup` steps until it is

@@ -1,4 +1,4 @@
-"""Which images a run learns from and which it is judged by, and a digest of both."""
+"""The split of the images into those to learn from and those to validate on, and a digest of both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import NoSplit, UsageError
 def split(
     data: Union[str, Path, Data], val: Optional[Data], classes: Sequence[str], single: bool, share: float, seed: int
 ) -> Tuple[Data, Data]:
-    """What to learn from and what to judge by; without a split "val", `share` of the images. Raises `UsageError`."""
+    """Split data for learning and validation: without a "val", `share` of the images. Raises `UsageError`."""
     learn = data if isinstance(data, Data) else read(data, split="train")
     if val is None and not isinstance(data, Data):
         try:
@@ -30,10 +30,10 @@ def split(
         if not 0 < share < 1:
             raise UsageError(f"val_split {share:g}: above 0 and below 1, for {learn.name} has no validation images")
         count = len(learn.images)
-        held = max(1, round(count * share))
-        if held >= count:
+        val_count = max(1, round(count * share))
+        if val_count >= count:
             raise UsageError(f"{learn.name} has {count} image(s); training needs one to learn from and one to judge by")
-        chosen = set(np.random.default_rng((seed, 3)).permutation(count)[:held].tolist())
+        chosen = set(np.random.default_rng((seed, 3)).permutation(count)[:val_count].tolist())
         val = replace(learn, images=tuple(row for i, row in enumerate(learn.images) if i in chosen))
         learn = replace(learn, images=tuple(row for i, row in enumerate(learn.images) if i not in chosen))
     if classes:
@@ -54,15 +54,15 @@ def as_one(data: Data) -> Data:
 
 
 def digest(*parts: Data) -> str:
-    """What the data is: every image's name, its boxes, and how sure those are."""
-    made = hashlib.sha256()
+    """Digest of the data: every image's name, its boxes, and how sure those are."""
+    sha = hashlib.sha256()
     for data in parts:
-        made.update(repr(data.names).encode())
+        sha.update(repr(data.names).encode())
         for row in data.images:
-            made.update(os.fsencode(Path(row.path).name))
-            made.update(row.boxes.xywh.tobytes() + row.boxes.class_ids.tobytes())
+            sha.update(os.fsencode(Path(row.path).name))
+            sha.update(row.boxes.xywh.tobytes() + row.boxes.class_ids.tobytes())
             if row.boxes.crowd.any():
-                made.update(row.boxes.crowd.tobytes())
+                sha.update(row.boxes.crowd.tobytes())
             if row.boxes.scores is not None:
-                made.update(row.boxes.scores.tobytes())
-    return made.hexdigest()[:16]
+                sha.update(row.boxes.scores.tobytes())
+    return sha.hexdigest()[:16]

@@ -33,7 +33,7 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Start:
-    """What training begins with: tensors by the network's names; none for fresh weights.
+    """Initial weights: tensors by the network's names; none for fresh weights.
 
     `net` is the network that they are of, and `labels` the classes of its heads; None and () where that is not known.
     """
@@ -44,7 +44,7 @@ class Start:
     labels: Tuple[str, ...] = ()
 
     def shared(self, labels: Sequence[str]) -> Dict[int, int]:
-        """Which of its classes each of `labels` is, by their places; those that it lacks are left out."""
+        """Map places of `labels` to the places of its own classes; those that it lacks are left out."""
         own = {normalize(label): place for place, label in enumerate(self.labels)}
         return {place: own[normalize(label)] for place, label in enumerate(labels) if normalize(label) in own}
 
@@ -80,43 +80,43 @@ class Start:
         return state
 
 
-def find(wanted: Optional[str], entry: Optional[zoo.Entry]) -> Start:
-    """What a model of `entry` begins with; only a .weights file and the default need one.
+def find(requested: Optional[str], entry: Optional[zoo.Entry]) -> Start:
+    """Find the initial weights of a model of `entry`; only a .weights file and the default need one.
 
     `wanted`: "none", a run's folder or its .pt file, a darknet .weights file of the same model (its heads may have
     other classes), a zoo model whose weights come with the package, or None for the weights that the record names.
     Raises `SourceError`, `BadWeights`, `UsageError`.
     """
-    wanted = wanted or (entry and entry.start) or NONE
-    if wanted == NONE:
+    requested = requested or (entry and entry.start) or NONE
+    if requested == NONE:
         return Start("fresh weights")
-    path = Path(wanted)
+    path = Path(requested)
     if path.is_dir() or path.suffix == ".pt":
         return _of_run(path)
     if path.suffix == ".weights" and entry is not None:
         return _of_darknet(path, entry)
-    if wanted in zoo.names():
-        net = zoo.net(wanted)
-        state = Network(net).load(zoo.bundled_weights(wanted)).state_dict()
-        return Start(f"the weights of {wanted}", state, net, zoo.get(wanted).labels)
+    if requested in zoo.names():
+        net = zoo.net(requested)
+        state = Network(net).load(zoo.bundled_weights(requested)).state_dict()
+        return Start(f"the weights of {requested}", state, net, zoo.get(requested).labels)
     raise SourceError(
-        f"there are no weights at {wanted}{suggest_similar(path)}; --weights takes a run's folder, a .weights file, "
+        f"there are no weights at {requested}{suggest_similar(path)}; --weights takes a run's folder, a .weights file, "
         "the name of a model with weights (edgecsp models list), or none"
     )
 
 
-def find_teacher(wanted: str) -> Start:
+def find_teacher(requested: str) -> Start:
     """A trained network with YOLO heads: X.cfg with X.weights beside it, a run (its folder, best.onnx or best.pt), or a
     zoo model whose weights come with the package. Raises `SourceError`, `BadModel`, `BadWeights`, `UsageError`.
     """
-    path = Path(wanted)
-    if from_cfg.is_cfg(wanted):
-        return _of_darknet(path.with_suffix(".weights"), from_cfg.entry(path.stem, cfg_text(wanted)))
+    path = Path(requested)
+    if from_cfg.is_cfg(requested):
+        return _of_darknet(path.with_suffix(".weights"), from_cfg.entry(path.stem, cfg_text(requested)))
     if path.suffix == ".onnx":
         path = path.parent
-    if not (path.is_dir() or path.suffix == ".pt" or wanted in zoo.names()):
+    if not (path.is_dir() or path.suffix == ".pt" or requested in zoo.names()):
         raise SourceError(
-            f"--distill {wanted}: give X.cfg with X.weights beside it, the folder of "
+            f"--distill {requested}: give X.cfg with X.weights beside it, the folder of "
             "a run of edgecsp train, or a zoo model with weights (edgecsp models list)"
         )
     return find(str(path), None)
@@ -129,13 +129,15 @@ def _heads(net: Net) -> Dict[int, Yolo]:
 def _of_run(path: Path) -> Start:
     folder, file = (path, path / "best.pt") if path.is_dir() else (path.parent, path)
     if not file.is_file():
-        raise SourceError(f"{path} holds no {file.name}: it is no run of edgecsp train, or it has not saved one yet")
+        raise SourceError(f"{path} holds no {file.name}: it is not a run of edgecsp train, or it has not saved one yet")
     try:
         state = dict(torch.load(file, map_location="cpu", weights_only=True)["average"])
     except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, ImportError) as error:
-        raise BadWeights(f"{file} is no checkpoint of edgecsp train: {' '.join(str(error).split())[:200]}") from error
+        raise BadWeights(
+            f"{file} is not a checkpoint of edgecsp train: {' '.join(str(error).split())[:200]}"
+        ) from error
     except Exception as error:
-        raise BadWeights(f"{file} is no checkpoint of edgecsp train: {type(error).__name__}") from error
+        raise BadWeights(f"{file} is not a checkpoint of edgecsp train: {type(error).__name__}") from error
     try:
         layout = Layout.from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["layout"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -155,7 +157,7 @@ def _of_darknet(path: Path, entry: zoo.Entry) -> Start:
             net = entry.net(classes=classes + 1)
             state = Network(net).load(WeightsFile(path, net)).state_dict()
             return Start(path.name, state, net, _labels_beside(path, classes + 1))
-    raise UsageError(f"{path} ({size} bytes) is not of {entry.name}, with whatever number of classes")
+    raise UsageError(f"{path} ({size} bytes) is not of {entry.name}, with any number of classes")
 
 
 def _labels_beside(path: Path, classes: int) -> Tuple[str, ...]:

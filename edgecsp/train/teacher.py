@@ -32,26 +32,26 @@ SAME = 0.5  # from this IoU on a teacher's box is the labelled one of its class
 
 @dataclass(frozen=True)
 class Teaching:
-    """Which detectors teach (see `open_model`), and the unlabelled images that they label: folders, lists, globs."""
+    """The detectors that teach (see `open_model`), and the unlabelled images that they label: folders, lists, globs."""
 
     models: Tuple[str, ...] = ()
     unlabelled: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.unlabelled and not self.models:
-            raise UsageError(f"--unlabelled {self.unlabelled[0]}: who labels these images? Add --teacher MODEL")
+            raise UsageError(f"--unlabelled {self.unlabelled[0]}: these images need labels; add --teacher MODEL")
 
     def __bool__(self) -> bool:
         return bool(self.models)
 
     def to_dict(self) -> Dict[str, List[str]]:
-        """As the record of a run keeps it."""
+        """The teaching as the record of a run has it."""
         return {"teacher": list(self.models), "unlabelled": list(self.unlabelled)}
 
     def apply(
         self, learn: Data, judge: Data, classes: Sequence[str], floor: float, folder: Path, stop: Event
     ) -> Tuple[Data, Data]:
-        """What to learn from, with what the teachers add, and what to judge by, of the same classes: see `teach`."""
+        """Add what the teachers find to the data to learn from; both parts then have the same classes: see `teach`."""
         models = [open_model(spec) for spec in self.models]
         learn, judge, lacking = widen(learn, judge, classes, models)
         known = [row.path for data in (learn, judge) for row in data.images]
@@ -73,15 +73,15 @@ def open_model(spec: str) -> Model:
     else:
         model = store.resolve(spec)
     if model.task != "detect":
-        raise UsageError(f"--teacher {spec}: it is a classifier; a teacher's boxes are asked for")
+        raise UsageError(f"--teacher {spec}: it is a classifier; a teacher must give boxes")
     return model
 
 
-def unlabelled_images(wanted: Sequence[str], known: Sequence[str]) -> List[str]:
+def unlabelled_images(sources: Sequence[str], known: Sequence[str]) -> List[str]:
     """The images of folders, lists and globs, but for those of `known` paths. Raises `SourceError`."""
-    seen = {os.path.realpath(path) for path in known}
-    found: List[str] = []
-    for each in wanted:
+    known_files = {os.path.realpath(path) for path in known}
+    added: List[str] = []
+    for each in sources:
         if Path(each).exists():
             files = list(list_images(Path(each)).files)
         else:
@@ -89,10 +89,10 @@ def unlabelled_images(wanted: Sequence[str], known: Sequence[str]) -> List[str]:
         if not files:
             raise SourceError(f"--unlabelled {each}: no image is there; it takes a folder, a list (.txt) or a glob")
         for file in files:
-            if os.path.realpath(file) not in seen:
-                seen.add(os.path.realpath(file))
-                found.append(file)
-    return found
+            if os.path.realpath(file) not in known_files:
+                known_files.add(os.path.realpath(file))
+                added.append(file)
+    return added
 
 
 def widen(learn: Data, judge: Data, classes: Sequence[str], models: Sequence[Model]) -> Tuple[Data, Data, List[int]]:
@@ -145,18 +145,18 @@ def teach(
     for model in models:
         ids = class_map(model, learn)
         knows |= set(ids[ids >= 0].tolist())
-        asked = [row.path for row in (*(rows if lacking else ()), *fresh)]
-        found = look(model, asked, floor / 3, folder, stop)
+        paths = [row.path for row in (*(rows if lacking else ()), *fresh)]
+        sightings = look(model, paths, floor / 3, folder, stop)
         only = np.array([i if i in lacking else -1 for i in ids])
-        rows = [_taught(row, found.get(row.path), only, floor, counts) for row in rows]
-        fresh = [_taught(row, found[row.path], ids, floor, counts) for row in fresh if row.path in found]
+        rows = [_taught(row, sightings.get(row.path), only, floor, counts) for row in rows]
+        fresh = [_taught(row, sightings[row.path], ids, floor, counts) for row in fresh if row.path in sightings]
     _warn(learn, knows, lacking, bool(fresh))
-    LOG.info("teachers label %d boxes, and %d that they are not sure of are ignored", *counts)
+    LOG.info("teachers label %d boxes, and %d uncertain ones are ignored", *counts)
     return replace(learn, images=(*rows, *fresh))
 
 
 def class_map(model: Model, data: Data) -> Array:
-    """For each class of a teacher the class of the data of its name, -1 for none. Raises `UsageError` for no common."""
+    """Map the classes of a teacher to those of the data by name, -1 for none. Raises `UsageError` if none is common."""
     numbers = {normalize(name): i for i, name in enumerate(data.names)}
     ids = np.array([numbers.get(normalize(label), -1) for label in model.labels], np.int64)
     if (ids < 0).all():
@@ -174,16 +174,18 @@ def _warn(data: Data, knows: Set[int], lacking: Sequence[int], fresh: bool) -> N
         LOG.warning("no teacher knows %s: unlabelled images count as holding none", ", ".join(unknown))
 
 
-def _taught(row: LabelledImage, seen: Optional[Sighting], ids: Array, floor: float, counts: List[int]) -> LabelledImage:
+def _taught(
+    row: LabelledImage, sighting: Optional[Sighting], ids: Array, floor: float, counts: List[int]
+) -> LabelledImage:
     """An image with a teacher's boxes beside its own; `ids` are the data's classes by the teacher's, -1 for none."""
-    if seen is None:
+    if sighting is None:
         return row
-    classes = ids[seen.class_ids]
-    own = row.with_size(seen.hw)
-    new = (classes >= 0) & ~_is_labelled(own.boxes, seen.xyxy, classes)
+    classes = ids[sighting.class_ids]
+    own = row.with_size(sighting.hw)
+    new = (classes >= 0) & ~_is_labelled(own.boxes, sighting.xyxy, classes)
     if not new.any():
         return row
-    xyxy, scores = seen.xyxy[new], seen.scores[new]
+    xyxy, scores = sighting.xyxy[new], sighting.scores[new]
     sure = scores >= floor
     counts[0] += int(sure.sum())
     counts[1] += int((~sure).sum())

@@ -20,10 +20,10 @@ from .network import Network
 from .settings import TrainSettings
 
 CLIP = 10.0  # the largest norm of a step's gradient
-MOST_SKIPPED = 10  # steps in a row whose loss is no number, after which a run has diverged
+MOST_SKIPPED = 10  # steps in a row whose loss is not finite, after which a run has diverged
 
 
-def use_kept_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory: a step that maps and faults in every tensor anew takes 1.6 times as long."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -42,7 +42,7 @@ def has_bfloat16(device: str) -> bool:
 
 
 class Diverged(UsageError):
-    """The loss, or the network, is no number any more."""
+    """The loss, or the network, is not finite any more."""
 
 
 class Trainer:
@@ -51,7 +51,7 @@ class Trainer:
     `frozen` names tensors that stay as they are for the first `freeze_steps`, the statistics of batch-norms too; the
     heads' own layers always learn. With `freezes_statistics` the statistics stay throughout: those of augmented batches
     are others, and layers that fit the old ones would have to learn anew. `skipped` counts the steps whose loss or
-    gradient was no number.
+    gradient was not finite.
     """
 
     def __init__(self, layout: Layout, settings: TrainSettings, steps: int, device: str = "cpu") -> None:
@@ -86,9 +86,9 @@ class Trainer:
         return len(taken)
 
     def learn(self, images: Tensor, targets: Tensor) -> Terms:
-        """One optimiser step on a batch of `data.batches`; the loss of all processes' batches, without a gradient.
+        """Take one optimiser step on a batch of `data.batches`; return the loss over all processes, without a gradient.
 
-        A step whose loss or gradient is no number changes nothing and is counted in `skipped`. Raises `Diverged`
+        A step whose loss or gradient is not finite changes nothing and is counted in `skipped`. Raises `Diverged`
         after `MOST_SKIPPED` of them in a row.
         """
         for group in self.optimiser.param_groups:
@@ -127,7 +127,7 @@ class Trainer:
                     module.eval()
 
     def _descend(self, loss: Tensor) -> bool:
-        """Let the optimiser take a step, unless the gradient is no number; whether it did."""
+        """Let the optimiser take a step, unless the gradient is not finite; whether it did."""
         loss.backward()
         if self.step < self.freeze_steps:
             for name, parameter in self.network.named_parameters():
@@ -147,8 +147,8 @@ class Trainer:
         if self._skipped_in_a_row >= MOST_SKIPPED:
             what = "loss" if not bool(torch.isfinite(terms.total)) else "gradient"
             raise Diverged(
-                f"step {self.step + 1}: the {what} has been no number for {MOST_SKIPPED} steps, at a learning rate of "
-                f"{self.rate():.2g}; take a lower --lr than {self.settings.lr:g}"
+                f"step {self.step + 1}: the {what} has not been finite for {MOST_SKIPPED} steps, at a learning rate of "
+                f"{self.rate():.2g}; use a lower --lr than {self.settings.lr:g}"
             )
         theirs = dict(self.average.named_buffers())
         for name, buffer in self.network.named_buffers():
@@ -157,8 +157,8 @@ class Trainer:
 
     def is_finite(self) -> bool:
         """Whether the network and its average are numbers throughout."""
-        held = (*self.network.state_dict().values(), *self.average.state_dict().values())
-        return all(bool(torch.isfinite(value).all()) for value in held if value.is_floating_point())
+        tensors = (*self.network.state_dict().values(), *self.average.state_dict().values())
+        return all(bool(torch.isfinite(value).all()) for value in tensors if value.is_floating_point())
 
     def rate(self) -> float:
         """The learning rate of the next step: a linear warm-up, then half a cosine down to a hundredth."""

@@ -20,37 +20,43 @@ BATCH = 16
 _MOST = 300  # boxes an image: COCO counts 100 of each class
 
 
-def validate(network: Network, found: Predictions, spec: Input, device: str, progress: Progress = NO_PROGRESS) -> Score:
-    """The score of `network` on the images of `found.data`; `found` is filled. Images that cannot be read are left out;
-    `progress` counts them, `BATCH` at a time.
+def validate(
+    network: Network, predictions: Predictions, spec: Input, device: str, progress: Progress = NO_PROGRESS
+) -> Score:
+    """Score `network` on the images of `predictions.data`, and fill `predictions`.
+
+    Images that cannot be read are left out; `progress` counts them, `BATCH` at a time.
 
     `spec` says how an image becomes the network's input. The score is what `edgecsp val` gives for the exported
     model, as far as bfloat16 allows.
     """
     network.eval()
-    for begin in range(0, len(found.data.images), BATCH):
-        rows = [(row, read_image(row.path)) for row in found.data.images[begin : begin + BATCH]]
-        detect(network, [(row, image) for row, image in rows if image is not None], spec, device, found)
+    for begin in range(0, len(predictions.data.images), BATCH):
+        rows = [(row, read_image(row.path)) for row in predictions.data.images[begin : begin + BATCH]]
+        detect(network, [(row, image) for row, image in rows if image is not None], spec, device, predictions)
         progress.advance(BATCH)
-    return score(found)
+    return score(predictions)
 
 
 @torch.no_grad()
 def detect(
-    network: Network, rows: Sequence[Tuple[LabelledImage, Array]], spec: Input, device: str, found: Predictions
+    network: Network, rows: Sequence[Tuple[LabelledImage, Array]], spec: Input, device: str, predictions: Predictions
 ) -> None:
-    """Add the boxes of some images, (picture, image) each, to `found`."""
+    """Add the boxes of some images, (labelled image, pixels) each, to `predictions`."""
     if not rows:
         return
     heads = [head for _, head in network.net.heads]
-    made = [preprocess.prepare(image, spec) for _, image in rows]
-    x = torch.from_numpy(np.concatenate([batch for batch, _ in made])).to(device, memory_format=torch.channels_last)
+    prepared = [preprocess.prepare(image, spec) for _, image in rows]
+    x = torch.from_numpy(np.concatenate([batch for batch, _ in prepared])).to(device, memory_format=torch.channels_last)
     with torch.autocast(device.split(":")[0], torch.bfloat16):
         outputs = network(x)
     arrays = [out.float().cpu().contiguous().numpy() for out in outputs]
-    for i, ((row, image), (_, geometry)) in enumerate(zip(rows, made)):
+    for i, ((row, image), (_, geometry)) in enumerate(zip(rows, prepared)):
         candidates = decode.boxes(heads, [out[i : i + 1] for out in arrays], spec.hw, CONF)
-        kept = nms.keep(candidates, 0.45, max_det=_MOST, input_hw=spec.hw)
-        boxes = geometry.to_picture(candidates.xyxy[kept])
+        remaining = nms.keep(candidates, 0.45, max_det=_MOST, input_hw=spec.hw)
+        boxes = geometry.to_image(candidates.xyxy[remaining])
         sized = row.with_size((image.shape[0], image.shape[1]))
-        found.add(sized, Detections(boxes, candidates.scores[kept], candidates.class_ids[kept], found.data.names))
+        predictions.add(
+            sized,
+            Detections(boxes, candidates.scores[remaining], candidates.class_ids[remaining], predictions.data.names),
+        )

@@ -150,7 +150,7 @@ def source_digest(name: str) -> str:
 
 
 def record(name: str) -> Dict[str, Any]:
-    """How weights that come with the package were made, and what they measured. Raises as `shipped` does."""
+    """Record of weights that the package has: how they were made, what they measured. Raises as `shipped` does."""
     return record_of(_packed_file(name))
 
 

@@ -12,7 +12,7 @@ Wh = Tuple[float, float]
 
 
 class Output(Protocol):
-    """What a `build` calls with the map that a head is to read; `classes` is how many."""
+    """The function that a `build` calls with the map that a head is to read; `classes` is how many."""
 
     classes: int
 

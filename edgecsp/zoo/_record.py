@@ -1,4 +1,4 @@
-"""What the zoo knows of a model besides its layers: the published numbers, where it comes from, its weights."""
+"""The record of a model besides its layers: the published numbers, where it comes from, its weights."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Trained:
 
     @classmethod
     def of_packed(cls, record: Mapping[str, Any]) -> Trained:
-        """Of the record in a packed file (`_packed`)."""
+        """Read it from the record in a packed file (`_packed`)."""
         on = f"{record['test']['scenes']:,} unseen scenes"
         data = f"synthetic scenes: {record['scenes']}"
         return cls(data, float(record["test"]["ap50"]), on, str(record.get("command", "see calib/README.md")))
@@ -150,7 +150,7 @@ class Entry:
 
     @property
     def classes(self) -> int:
-        """How many classes it was published with: its own labels', COCO's 80 or ImageNet's 1000."""
+        """Number of classes that it was published with: its own labels', COCO's 80 or ImageNet's 1000."""
         if self.labels:
             return len(self.labels)
         return 80 if self.task == "detect" else 1000
@@ -203,11 +203,11 @@ class Entry:
         return Detect(net, classes, anchors, masks, scale_xy or self.scale_xy, self.new_coords)
 
     def input(self, net: Net) -> Input:
-        """How an image becomes the input of this model's `net`."""
+        """The input of this model's `net`, and how an image becomes it."""
         return Input((net.input.h, net.input.w), self.resize, "rgb", self.scale, self.mean, self.std)
 
     def cost(self, hw: Optional[Tuple[int, int]] = None) -> Cost:
-        """What the published model costs at `hw`, by the paper's rules, all its proposals judged."""
+        """Cost of the published model at `hw`, by the paper's rules, all its proposals judged."""
         first = self.net(hw)
         bflops, weights, floats = first.bflops, first.weights, first.floats
         if self.second is not None:
@@ -219,5 +219,5 @@ class Entry:
         return Cost(bflops, weights, floats)
 
     def origin(self) -> Dict[str, str]:
-        """What an exported model says of itself."""
+        """Origin that an exported model states."""
         return {"zoo": self.name, "provenance": self.provenance}

@@ -74,7 +74,7 @@ def test_it_shows_its_plots_without_a_network(place: Path, tmp_path: Path, width
         assert page.value("getComputedStyle(document.body).backgroundColor") == (
             "rgb(20, 23, 27)" if dark else "rgb(251, 250, 248)"
         )
-        asked = [said["request"]["url"] for said in page.seen("Network.requestWillBeSent")]
+        asked = [said["request"]["url"] for said in page.received("Network.requestWillBeSent")]
         assert asked == [place.as_uri()], "it loads nothing"
         assert page.complaints() == []
 

@@ -73,7 +73,7 @@ def test_the_shipped_weights_survive_a_trip_through_torch(tmp_path):
 
 
 def test_what_is_no_run_of_codes_is_refused(run, tmp_path, monkeypatch):
-    with pytest.raises(SourceError, match="is no run of edgecsp train with a best epoch"):
+    with pytest.raises(SourceError, match="is not a run of edgecsp train with a best epoch"):
         bake.read_run(tmp_path)
     record = json.loads((run / "run.json").read_text())
     (tmp_path / "best.pt").write_bytes((run / "best.pt").read_bytes())

@@ -1,4 +1,4 @@
-"""How test scenes are judged, and the film: boxes that lie on what they name."""
+"""How test scenes are judged, and the video: boxes that lie on what they name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("zxingcpp", reason="zxing-cpp writes the symbols (extra calib)")
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 
-from calib import CLASSES, LOOKALIKE_SEEDS, TEST_SEEDS, film, test
+from calib import CLASSES, LOOKALIKE_SEEDS, TEST_SEEDS, test, video
 from edgecsp import zoo
 from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError
@@ -101,7 +101,7 @@ def test_data_matrix_is_what_the_best_box_on_it_says():
     ]
     assert figures(scenes)["datamatrix"] == {"qr": 0.25, "datamatrix": 0.25, "pdf417": 0.25, "missed": 0.25}
     assert figures(EACH[:1])["datamatrix"] == {}
-    assert "Data Matrix is found as:  qr 0.250" in test.shown(figures(scenes))
+    assert "Data Matrix is found as:  qr 0.250" in test.format_figures(figures(scenes))
 
 
 def test_legible():
@@ -144,7 +144,7 @@ def test_a_model_of_other_classes_is_refused(tmp_path):
 
 
 def test_the_films_boxes_lie_on_codes(tmp_path):
-    count = film.film(tmp_path / "x.mp4", seconds=0.5)
+    count = video.write_video(tmp_path / "x.mp4", seconds=0.5)
     rows = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert len(rows) == 10 and sum(len(row["detections"]) for row in rows) == count > 0
     with av.open(str(tmp_path / "x.mp4")) as container:

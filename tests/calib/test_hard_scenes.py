@@ -85,7 +85,7 @@ def test_every_kind_of_negative_can_be_drawn_and_none_can_be_read():
 def test_what_tests_show_is_another_half_of_the_bank(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        negatives, "picture", lambda i: asked.append(i) or np.zeros((negatives.N, negatives.N, 3), np.uint8)
+        negatives, "render", lambda i: asked.append(i) or np.zeros((negatives.N, negatives.N, 3), np.uint8)
     )
     for first, held_out in ((HARD_SEEDS, False), (LOOKALIKE_SEEDS, True), (TEST_SEEDS - 500, True)):
         asked.clear()

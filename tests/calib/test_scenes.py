@@ -22,10 +22,10 @@ import zxingcpp
 from calib import CLASSES
 from calib.scenes import prints, scene, symbols, warp
 from calib.scenes.__main__ import bench, sheet
+from calib.scenes.canvas import Scene
 from calib.scenes.cards import Card, any_class
 from calib.scenes.compose import without
 from calib.scenes.dice import Dice
-from calib.scenes.picture import Scene
 from calib.scenes.warp import Frame
 
 DIGEST = """

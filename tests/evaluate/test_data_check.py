@@ -91,7 +91,7 @@ def test_a_look_gives_the_size_that_decoding_gives(orientation: int, whole: bool
     from support import media
 
     path = tmp_path / "a.jpg"
-    path.write_bytes(media.jpeg(spoiled.picture(0), orientation))
+    path.write_bytes(media.jpeg(spoiled.synthetic_image(0), orientation))
     seen, image = inspection.read_image(str(path))
     assert image is not None and seen.hw == image.shape[:2] == ((64, 96) if orientation < 5 else (96, 64))
     again = inspection.inspect_image(str(path), whole)

@@ -183,7 +183,7 @@ def test_only_some_classes(tmp_path: Path) -> None:
 
 def test_a_stem_that_two_pictures_have(tmp_path: Path) -> None:
     for name in ("x", "y"):
-        labelled.pictures(tmp_path / "images" / name)
+        labelled.write_images(tmp_path / "images" / name)
         labelled.labels(tmp_path / "labels" / name)
     ids = [each.image_id for each in accuracy.read(tmp_path, labels=labelled.NAMES).images]
     assert len(set(ids)) == 6

@@ -39,25 +39,25 @@ def labels(folder: Path, database: str = "Unknown", difficult: int = 0) -> None:
 
 
 def kit(root: Path) -> Path:
-    labelled.pictures(root / "VOC2012" / "JPEGImages")
+    labelled.write_images(root / "VOC2012" / "JPEGImages")
     labels(root / "VOC2012" / "Annotations", "The VOC2012 Database")
     return root
 
 
 def beside(root: Path) -> Path:
-    labelled.pictures(root)
+    labelled.write_images(root)
     labels(root)
     return root
 
 
 def annotations(root: Path) -> Path:
-    labelled.pictures(root / "images" / "all")
+    labelled.write_images(root / "images" / "all")
     labels(root / "annotations" / "all")
     return root
 
 
 def labels_folder(root: Path) -> Path:
-    labelled.pictures(root)
+    labelled.write_images(root)
     labels(root / "labels")
     return root
 
@@ -139,7 +139,7 @@ def test_the_parts_of_darknets_data_file(tmp_path: Path) -> None:
 
 def test_labelimgs_classes_lie_beside_its_labels(tmp_path: Path) -> None:
     for part in ("train", "val"):
-        labelled.pictures(tmp_path / "images" / part)
+        labelled.write_images(tmp_path / "images" / part)
         labelled.labels(tmp_path / "labels" / part)
         (tmp_path / "labels" / part / "classes.txt").write_text("\n".join(labelled.NAMES))
     assert accuracy.read(tmp_path, split="train").names == labelled.NAMES

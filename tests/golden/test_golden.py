@@ -69,7 +69,7 @@ class Real:
     def detections(self, seen: Seen, conf: float, beta: float) -> Detections:
         found = self.candidates(seen, conf)
         rows = nms.keep(found, 0.45, beta=beta, input_hw=self.model.input.hw)
-        boxes = seen.geometry.to_picture(found.xyxy[rows])
+        boxes = seen.geometry.to_image(found.xyxy[rows])
         return Detections(boxes, found.scores[rows], found.class_ids[rows], self.model.labels)
 
 

@@ -28,10 +28,10 @@ def test_boxes_come_back_within_a_thousandth_of_a_pixel(hw: tuple, net_hw: tuple
     assert batch.shape == (1, 3, *net_hw) and batch.dtype == np.float32
     assert batch.min() >= 0 and batch.max() <= 1
     boxes = np.sort(np.random.default_rng(seed).random((8, 2, 2)), 1).reshape(8, 4) * [hw[1], hw[0], hw[1], hw[0]]
-    assert np.abs(geometry.to_picture(geometry.to_network(boxes)) - boxes).max() < 1e-3
-    outside = geometry.to_picture(np.array([[-1e4, -1e4, 1e4, 1e4]]))
+    assert np.abs(geometry.to_image(geometry.to_network(boxes)) - boxes).max() < 1e-3
+    outside = geometry.to_image(np.array([[-1e4, -1e4, 1e4, 1e4]]))
     assert outside.tolist() == [[0, 0, hw[1], hw[0]]]
-    assert geometry.to_picture(np.zeros((0, 4))).shape == (0, 4)
+    assert geometry.to_image(np.zeros((0, 4))).shape == (0, 4)
 
 
 @examples(60)

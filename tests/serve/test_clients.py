@@ -19,7 +19,7 @@ from edgecsp.serve.metrics import Metrics
 from support import served
 from support.tiny import Tiny
 from support.waiting import eventually
-from support.watching import found, frame
+from support.watching import detections, frame
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_a_frigate_client_gets_the_20_best(tiny: Tiny, monkeypatch: Any) -> None
 
     scores = np.linspace(0.41, 0.99, 33).astype(np.float32)
     np.random.default_rng(3).shuffle(scores)
-    many = replace(found(33), scores=scores)
+    many = replace(detections(33), scores=scores)
     monkeypatch.setattr(InferenceContext, "detect", lambda self, picture, settings: many)
     with served.served(tiny.model) as site:
         body, headers = served.multipart(image=served.encoded(frame().image))

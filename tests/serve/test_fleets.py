@@ -17,7 +17,7 @@ from edgecsp.serve.spool import MOST, MOST_BYTES, Spool
 from edgecsp.system.jetson import Board
 from support.repository import REPO
 from support.waiting import eventually
-from support.watching import found, frame
+from support.watching import detections, frame
 
 PAGE = (REPO / "docs" / "fleets.md").read_text("utf-8")
 URL = "mqtts://broker.example/site-7/box-3"
@@ -69,7 +69,7 @@ def test_its_topics_are_those_that_are_sent(tmp_path: Path) -> None:
     sender = mqtt.Mqtt(mqtt.broker("mqtt://127.0.0.1:1/site-7/box-3"), [view], bus, spool=spool)
     retained = sender.take_retained()
     sender.start()
-    bus.publish(events.detections("door", frame(), found(1)))
+    bus.publish(events.detections("door", frame(), detections(1)))
     (message,) = eventually(lambda: spool.after(0, 1))
     sender.close()
     said = b"".join(retained.values()).decode()

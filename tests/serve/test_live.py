@@ -19,7 +19,7 @@ from edgecsp.serve.address import redact_source, short_name
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Classes
 from support.waiting import eventually
-from support.watching import LABELS, found, frame
+from support.watching import LABELS, detections, frame
 
 
 def decoded(data: bytes) -> Any:
@@ -29,8 +29,8 @@ def decoded(data: bytes) -> Any:
 def test_the_latest_shot_is_what_is_seen() -> None:
     view = StreamState("clip.mp4", "cam1")
     assert (view.state, view.latest(), view.fps, view.latency_ms) == ("connecting", None, 0.0, None)
-    first = view.publish(frame(0), found(1), 12.0)
-    second = view.publish(frame(1), found(2), 14.0)
+    first = view.publish(frame(0), detections(1), 12.0)
+    second = view.publish(frame(1), detections(2), 14.0)
     assert view.latest() is second
     assert second.number > first.number
     assert (view.state, view.reason, view.frames) == ("live", "", 2)
@@ -47,7 +47,7 @@ def test_waiting_ends_with_the_next_shot() -> None:
     got: List[Any] = []
     thread = threading.Thread(target=lambda: got.append(view.wait(view.number, 10)))
     thread.start()
-    shot = view.publish(frame(), found(0), 1.0)
+    shot = view.publish(frame(), detections(0), 1.0)
     thread.join(5)
     assert got == [shot]
 
@@ -56,22 +56,22 @@ def test_whoever_subscribes_hears_of_shots_and_states() -> None:
     view, heard, states = StreamState("clip.mp4", "cam1"), [], []
     view.on_state_change = lambda state, reason: states.append((state, reason))
     view.subscribe(heard.append)
-    view.publish(frame(), found(0), 1.0)
-    view.publish(frame(), found(0), 1.0)
+    view.publish(frame(), detections(0), 1.0)
+    view.publish(frame(), detections(0), 1.0)
     assert view.set_state("no signal", "pulled out")
     assert not view.set_state("no signal", "pulled out"), "said once"
-    view.publish(frame(), found(0), 1.0)
+    view.publish(frame(), detections(0), 1.0)
     assert heard == [1, 2, 3, 4] == list(range(1, view.number + 1))
     assert states == [("live", ""), ("no signal", "pulled out"), ("live", "")]
     view.unsubscribe(heard.append)
-    view.publish(frame(), found(0), 1.0)
+    view.publish(frame(), detections(0), 1.0)
     assert len(heard) == 4
 
 
 def test_a_picture_is_encoded_once_however_many_look() -> None:
     view, encodings = StreamState("clip.mp4", "cam1"), []
     view.observe = lambda stage, seconds: encodings.append(stage)
-    view.publish(frame(hw=(720, 1280)), found(1), 1.0)
+    view.publish(frame(hw=(720, 1280)), detections(1), 1.0)
     got: List[Any] = []
     threads = [threading.Thread(target=lambda: got.append(view.jpeg())) for _ in range(10)]
     for thread in threads:
@@ -82,14 +82,14 @@ def test_a_picture_is_encoded_once_however_many_look() -> None:
     assert len({data for _, data in got}) == 1
     assert encodings == ["encode"]
     number = got[0][0]
-    view.publish(frame(), found(1), 1.0)
+    view.publish(frame(), detections(1), 1.0)
     assert view.jpeg()[0] > number
     assert encodings == ["encode"] * 2
 
 
 def test_the_picture_has_the_boxes_and_no_signal_has_no_picture() -> None:
     view = StreamState("clip.mp4", "cam1", title="Front door")
-    view.publish(frame(value=200, hw=(720, 1280)), found(1, box=(100, 100, 600, 500)), 1.0)
+    view.publish(frame(value=200, hw=(720, 1280)), detections(1, box=(100, 100, 600, 500)), 1.0)
     image = decoded(view.jpeg()[1])
     assert image.shape == (720, 1280, 3)
     line = image[490:510, 300:400].reshape(-1, 3).astype(int)  # the lower edge of the box
@@ -101,14 +101,14 @@ def test_the_picture_has_the_boxes_and_no_signal_has_no_picture() -> None:
     assert np.median(card) < 60, "no old picture"
     assert card.max() > 120, "words"
     assert view.latest() is None
-    view.publish(frame(value=200), found(0), 1.0)
+    view.publish(frame(value=200), detections(0), 1.0)
     assert np.median(decoded(view.jpeg()[1])) == pytest.approx(200, abs=8)
 
 
 @pytest.mark.parametrize("hw", [(1, 1), (3000, 20), (64, 4000), (480, 640)])
 def test_a_card_for_any_size_of_picture(hw: Any) -> None:
     view = StreamState("clip.mp4", "cam1", title="ä camera with a name that is longer than any picture is wide" * 4)
-    view.publish(frame(hw=hw), found(1), 1.0)
+    view.publish(frame(hw=hw), detections(1), 1.0)
     assert decoded(view.jpeg()[1]).size
     view.set_state("failed", "a reason that goes on and on " * 9)
     assert decoded(view.jpeg()[1]).size
@@ -116,7 +116,7 @@ def test_a_card_for_any_size_of_picture(hw: Any) -> None:
 
 def test_large_pictures_are_made_smaller_and_their_boxes_with_them() -> None:
     view = StreamState("clip.mp4", "cam1")
-    view.publish(frame(hw=(2160, 3840), value=0), found(1, box=(1920, 1080, 3000, 2000)), 1.0)
+    view.publish(frame(hw=(2160, 3840), value=0), detections(1, box=(1920, 1080, 3000, 2000)), 1.0)
     image = decoded(view.jpeg()[1])
     assert image.shape == (720, 1280, 3)
     rows, columns = np.nonzero(image.max(2) > 60)
@@ -128,10 +128,10 @@ def test_large_pictures_are_made_smaller_and_their_boxes_with_them() -> None:
 def test_counts_are_means_by_ten_seconds() -> None:
     now = [1000.0]
     view = StreamState("clip.mp4", "cam1", clock=lambda: now[0])
-    view.publish(frame(), found(1), 1.0)
-    view.publish(frame(), found(3), 1.0)
+    view.publish(frame(), detections(1), 1.0)
+    view.publish(frame(), detections(3), 1.0)
     now[0] = 1025.0
-    view.publish(frame(), found(0), 1.0)
+    view.publish(frame(), detections(0), 1.0)
     counts = view.counts(1)
     assert counts["step_s"] == 10
     assert counts["frames"] == [0, 0, 0, 2, 0, 1]
@@ -141,7 +141,7 @@ def test_counts_are_means_by_ten_seconds() -> None:
     assert len(view.counts(10_000)["frames"]) == 360, "an hour at most"
     for _ in range(2000):
         now[0] += 10
-        view.publish(frame(), found(1), 1.0)
+        view.publish(frame(), detections(1), 1.0)
     assert len(view._buckets) == 360, "and no more is kept"
 
 
@@ -150,7 +150,7 @@ def test_rates_are_those_of_the_last_seconds() -> None:
     view = StreamState("clip.mp4", "cam1", clock=lambda: now[0])
     for _ in range(100):
         now[0] += 0.1
-        view.publish(frame(), found(1), 5.0)
+        view.publish(frame(), detections(1), 5.0)
     assert view.fps == pytest.approx(10.0)
     now[0] += 10
     assert (view.fps, view.latency_ms) == (0.0, None)
@@ -197,7 +197,7 @@ def test_a_name_is_fit_for_a_path() -> None:
 
 def test_what_is_described_is_json() -> None:
     view = StreamState("clip.mp4", "cam1", settings=Settings(conf=0.4, class_ids=(1,)))
-    view.publish(frame(), found(1), 1.25)
+    view.publish(frame(), detections(1), 1.25)
     said = json.loads(json.dumps(view.to_dict(), allow_nan=False))
     assert said["state"] == "live"
     assert (said["conf"], said["iou"], said["class_ids"]) == (0.4, None, [1])
@@ -210,7 +210,7 @@ def test_what_is_described_is_json() -> None:
 def test_events_are_the_rows_of_run_with_a_number_and_a_name() -> None:
     bus = events.Bus()
     with bus.subscribe() as heard:
-        bus.publish(events.detections("cam1", frame(7), found(2)))
+        bus.publish(events.detections("cam1", frame(7), detections(2)))
         bus.publish(events.state("cam1", "no signal", "gone"))
         first, second = heard.take(), heard.take()
     assert first is not None

@@ -34,7 +34,7 @@ def test_32_callers_get_their_own_answers_and_memory_is_flat(tiny: Tiny) -> None
     with served.served(tiny.model, threads=2, at_once=2) as site:
         sizes, count = [], 0
         for _ in range(3):
-            said = bench.asked(site.port, taken, expected, 32, 1.5)
+            said = bench.measure_requests(site.port, taken, expected, 32, 1.5)
             assert said["wrong"] == 0
             count += int(said["count"])
             sizes.append(resident_bytes())
@@ -47,9 +47,9 @@ def test_what_the_server_adds_to_a_picture(tiny: Tiny) -> None:
     taken = [served.encoded(image, ".jpg") for image in drawn(8)]
     # Untrained, it finds a hundred things in noise: none is kept, and the server's own work is what remains.
     with served.served(tiny.model, open_detector=lambda: pipeline.load(tiny.model, "ort", threads=1, conf=1.0)) as site:
-        bench.asked(site.port, taken, [b""] * 8, 4, 0.5)
+        bench.measure_requests(site.port, taken, [b""] * 8, 4, 0.5)
         used = time.process_time()
-        said = bench.asked(site.port, taken, [b""] * 8, 4, 2.0)
+        said = bench.measure_requests(site.port, taken, [b""] * 8, 4, 2.0)
         assert (time.process_time() - used) / said["count"] < 0.004
 
 

@@ -16,7 +16,7 @@ from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import Spool
 from edgecsp.system.jetson import Board
-from support.watching import found, frame
+from support.watching import detections, frame
 
 parser = pytest.importorskip("prometheus_client.parser")
 
@@ -44,8 +44,8 @@ def read(metrics: Metrics) -> Dict[Tuple[str, Tuple[Tuple[str, str], ...]], floa
 @pytest.fixture
 def views() -> Any:
     shown, dead = StreamState(URL, "door"), StreamState("0", "yard")
-    shown.publish(frame(0), found(3), 20.0)
-    shown.publish(frame(1), found(1), 40.0)
+    shown.publish(frame(0), detections(3), 20.0)
+    shown.publish(frame(1), detections(1), 40.0)
     shown.dropped, shown.reconnects = 7, 1
     dead.set_state("no signal", "unplugged")
     return shown, dead

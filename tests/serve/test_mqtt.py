@@ -30,7 +30,7 @@ from edgecsp.serve.spool import Spool
 from support.ports import free_port
 from support.repository import REPO
 from support.waiting import eventually
-from support.watching import LABELS, found, frame, threads
+from support.watching import LABELS, detections, frame, threads
 
 client = pytest.importorskip("paho.mqtt.client")
 
@@ -146,7 +146,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 def happens(bus: events.Bus, first: int, last: int) -> None:
     for index in range(first, last):
-        bus.publish(events.detections("door", frame(index), found(index % 3 + 1)))
+        bus.publish(events.detections("door", frame(index), detections(index % 3 + 1)))
 
 
 def test_what_a_broker_is_told(broker: Mosquitto, tmp_path: Path, log_lines: List[str]) -> None:
@@ -158,7 +158,7 @@ def test_what_a_broker_is_told(broker: Mosquitto, tmp_path: Path, log_lines: Lis
         mqtt.broker(broker.url()), [view], bus, labels=LABELS, every_s=0.0, spool=Spool(tmp_path / "x.db")
     )
     sender.start()
-    view.publish(frame(0), found(1), 10.0)
+    view.publish(frame(0), detections(1), 10.0)
     bus.publish(events.state("door", "live", ""))
     happens(bus, 1, 4)
     eventually(lambda: len(listener.frames()) == 4)
@@ -252,7 +252,7 @@ sys.path[:0] = {sys.path!r}
 from edgecsp.serve import events, mqtt
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.spool import Spool
-from support.watching import found, frame
+from support.watching import detections, frame
 bus = events.Bus()
 spool = Spool({str(tmp_path / "x.db")!r})
 sender = mqtt.Mqtt(mqtt.broker({broker.url()!r}), [StreamState("0", "door")], bus, every_s=0.0, spool=spool)
@@ -261,7 +261,7 @@ while not sender.connected:
     time.sleep(0.01)
 print("there", flush=True)
 for index in range(int(sys.stdin.readline())):
-    bus.publish(events.detections("door", frame(index), found(index % 3 + 1)))
+    bus.publish(events.detections("door", frame(index), detections(index % 3 + 1)))
 while len(sender.spool) < 20:
     time.sleep(0.01)
 print("done", flush=True)
@@ -365,7 +365,7 @@ def test_only_what_changes_is_told_and_not_too_often() -> None:
         got = []
         for index, count in enumerate((1, 1, 2, 2, 3, 3, 3, 1)):  # 5 a second
             now[0] = index * 0.2
-            bus.publish(events.detections("door", frame(index), found(count)))
+            bus.publish(events.detections("door", frame(index), detections(count)))
             event = heard.take()
             assert event is not None
             got += [(said["frame"], now[0]) for said in (*notices._accept(event), *notices._due())]
@@ -373,9 +373,9 @@ def test_only_what_changes_is_told_and_not_too_often() -> None:
         assert got == [(0, 0.0), (5, 1.0)]
         now[0] = 5.0
         assert [said["frame"] for said in notices._due()] == [7]
-        bus.publish(events.detections("door", frame(8), found(1)))
+        bus.publish(events.detections("door", frame(8), detections(1)))
         bus.publish(events.state("door", "no signal", ""))
-        bus.publish(events.detections("door", frame(9), found(1)))
+        bus.publish(events.detections("door", frame(9), detections(1)))
     kinds = [(said["type"], said.get("frame")) for said in notices]
     assert kinds == [("state", None), ("detections", 9)], "after an interruption all is new"
 

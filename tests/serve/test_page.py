@@ -89,7 +89,7 @@ def test_streams_are_shown(site: served.Site, tmp_path: Path, width: int, dark: 
         assert page.value("document.documentElement.scrollWidth") <= width
         time.sleep(1.0)
         keep(page, f"page-{width}-{'dark' if dark else 'light'}")
-        asked = {said["request"]["url"].split("/")[2] for said in page.seen("Network.requestWillBeSent")}
+        asked = {said["request"]["url"].split("/")[2] for said in page.received("Network.requestWillBeSent")}
         assert asked == {f"127.0.0.1:{site.port}"}, "nothing comes from elsewhere"
         assert page.complaints() == []
 

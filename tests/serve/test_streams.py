@@ -113,7 +113,7 @@ def test_settings_take_effect_on_the_next_frame() -> None:
         view.settings = Settings(conf=0.9)
         camera.give()
         eventually(lambda: view.frames == 2)
-    assert [settings.conf for settings in finds.seen] == [None, 0.9]
+    assert [settings.conf for settings in finds.settings] == [None, 0.9]
 
 
 def test_a_dead_camera_leaves_the_rest_alone(film: Path) -> None:

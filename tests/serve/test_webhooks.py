@@ -17,7 +17,7 @@ from edgecsp.serve import events, webhooks
 from edgecsp.serve.retry import Backoff
 from edgecsp.serve.webhooks import Webhooks, hook
 from support.waiting import eventually
-from support.watching import found, frame, threads
+from support.watching import detections, frame, threads
 
 QUICK: Dict[str, Any] = {"every_s": 0.0, "backoff": lambda: Backoff(0.01, 0.05)}
 
@@ -74,7 +74,7 @@ def site() -> Iterator[Site]:
 
 
 def happens(bus: events.Bus, index: int, count: int, stream: str = "cam1") -> None:
-    bus.publish(events.detections(stream, frame(index), found(count)))
+    bus.publish(events.detections(stream, frame(index), detections(count)))
 
 
 def test_a_post_has_the_event_its_number_and_a_signature(site: Site) -> None:

@@ -1,1 +1,1 @@
-"""What tests share: data and media that they make, servers that they start, oracles, doubles and child programs."""
+"""Shared parts of the tests: data and media that they make, servers that they start, oracles, doubles, children."""

@@ -60,7 +60,7 @@ def stub(folder: Path) -> Path:
 
 
 def why_not() -> Optional[str]:
-    """What this machine lacks for looking at bindings at all."""
+    """The reason why this machine cannot look at bindings at all."""
     if sys.platform != "linux":
         return "the stub of TensorRT's libraries is made for Linux"
     return None if shutil.which("cc") else "no C compiler (cc) to make the stub of TensorRT's libraries with"
@@ -76,18 +76,18 @@ def install(version: str, folder: Path) -> Optional[str]:
 
 
 def look(folder: Path, libraries: Path) -> Surface:
-    """Every name of the bindings in a folder."""
+    """Read the names of the bindings in a folder."""
     out = folder / "surface.json"
     env = {**os.environ, "LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": str(folder)}
     subprocess.run([sys.executable, "-c", _LOOK, str(out)], check=True, env=env, timeout=120)
-    found: Surface = json.loads(out.read_text())
-    return found
+    surface: Surface = json.loads(out.read_text())
+    return surface
 
 
 def table() -> Dict[str, Surface]:
-    """What was seen of each version, of the names that the adapter mentions; for 8.2, and for pycuda, what was read."""
-    seen: Dict[str, Surface] = json.loads(TABLE.read_text())["names"]
-    return seen
+    """Names of each version, of those that the adapter mentions; for 8.2, and for pycuda, what was read."""
+    names: Dict[str, Surface] = json.loads(TABLE.read_text())["names"]
+    return names
 
 
 def has(surface: Surface) -> Callable[[Name], bool]:
@@ -103,7 +103,7 @@ def has(surface: Surface) -> Callable[[Name], bool]:
 
 
 def walked(surface: Surface) -> Walk:
-    """What the adapter touches when it runs on a version."""
+    """Names that the adapter touches when it runs on a version."""
     walk = Walk(has(surface))
     walk.modules(ADAPTER)
     return walk
@@ -111,10 +111,10 @@ def walked(surface: Surface) -> Walk:
 
 def mentioned(surface: Surface) -> Surface:
     """A version's names, of those that the adapter mentions for any version."""
-    names = {name for seen in table().values() for walk in [walked(seen)] for name in walk.needed | walk.probed}
-    kept: Surface = {}
+    names = {name for known in table().values() for walk in [walked(known)] for name in walk.needed | walk.probed}
+    used: Surface = {}
     for kind, attribute in sorted(names):
         root, _, cls = kind.partition(".")
         if root == "trt" and has(surface)((kind, attribute)) and not attribute.startswith("__"):
-            kept.setdefault(cls, []).append(attribute)
-    return kept
+            used.setdefault(cls, []).append(attribute)
+    return used

@@ -29,10 +29,10 @@ class Page:
     def call(self, method: str, **params: Any) -> Dict[str, Any]:
         """Ask, and wait for the answer."""
         self._number += 1
-        said = {"id": self._number, "method": method, "params": params}
+        message = {"id": self._number, "method": method, "params": params}
         if self.session:
-            said["sessionId"] = self.session
-        os.write(self._out, json.dumps(said).encode() + b"\0")
+            message["sessionId"] = self.session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
@@ -46,21 +46,21 @@ class Page:
             self.events.append(self._next())
 
     def value(self, script: str) -> Any:
-        """What an expression of JavaScript gives."""
-        said = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in said, said["exceptionDetails"]
-        return said["result"].get("value")
+        """Evaluate an expression of JavaScript."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
 
-    def seen(self, method: str) -> List[Dict[str, Any]]:
+    def received(self, method: str) -> List[Dict[str, Any]]:
         """The events of a kind."""
         return [event["params"] for event in self.events if event["method"] == method]
 
     def complaints(self) -> List[str]:
-        """What stands in the console, and what went wrong unseen."""
+        """Messages of the console, and exceptions that nobody caught."""
         self.value("new Promise(done => setTimeout(done, 50))")  # what is on its way arrives
-        logged = [said["entry"]["text"] for said in self.seen("Log.entryAdded")]
-        spoken = [str(said["args"]) for said in self.seen("Runtime.consoleAPICalled")]
-        thrown = [str(said["exceptionDetails"]) for said in self.seen("Runtime.exceptionThrown")]
+        logged = [event["entry"]["text"] for event in self.received("Log.entryAdded")]
+        spoken = [str(event["args"]) for event in self.received("Runtime.consoleAPICalled")]
+        thrown = [str(event["exceptionDetails"]) for event in self.received("Runtime.exceptionThrown")]
         return logged + spoken + thrown
 
     def _next(self) -> Dict[str, Any]:
@@ -68,9 +68,9 @@ class Page:
         while b"\0" not in self._rest:
             if not select.select([self._back], [], [], max(0.0, end - time.monotonic()))[0]:
                 raise AssertionError(f"chromium told nothing within {WITHIN_S:.0f} s")
-            found = os.read(self._back, 1 << 16)
-            assert found, "chromium has gone"
-            self._rest += found
+            data = os.read(self._back, 1 << 16)
+            assert data, "chromium has gone"
+            self._rest += data
         line, _, self._rest = self._rest.partition(b"\0")
         return json.loads(line)
 
@@ -108,8 +108,8 @@ def opened(place: Union[Path, str], profile: Path, width: int = 1200, dark: bool
         page.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
-        said = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        page.call("Emulation.setEmulatedMedia", features=said)
+        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        page.call("Emulation.setEmulatedMedia", features=features)
         page.call("Page.navigate", url=place.as_uri() if isinstance(place, Path) else place)
         page.until("Page.loadEventFired")
         yield page

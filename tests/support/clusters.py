@@ -23,7 +23,7 @@ STORE = 100_000_000  # bytes a node keeps for objects: what crosses is small
 
 
 class Cluster(NamedTuple):
-    """Where it is spoken to, and what kills its last node, all at once."""
+    """A cluster: its address, and what kills its last node, all at once."""
 
     address: str
     kill: Callable[[], None]
@@ -55,8 +55,8 @@ def simulated(env: Dict[str, str], *cpus: int) -> Iterator[Cluster]:
     )
     try:
         assert process.stdout is not None
-        said = json.loads(process.stdout.readline())
-        yield Cluster(said["address"], lambda: os.kill(said["raylet"], signal.SIGKILL))
+        answer = json.loads(process.stdout.readline())
+        yield Cluster(answer["address"], lambda: os.kill(answer["raylet"], signal.SIGKILL))
     finally:
         try:
             process.communicate("", timeout=20)  # Ray's own end, which leaves nothing behind
@@ -67,12 +67,12 @@ def simulated(env: Dict[str, str], *cpus: int) -> Iterator[Cluster]:
 def actors(env: Dict[str, str]) -> List[int]:
     """The pids of the processes that hold a session, of the clusters with this environment."""
     ours = f"RAY_TMPDIR={env['RAY_TMPDIR']}".encode()
-    found = []
+    pids = []
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
             if b"MapWorker" in (place / "cmdline").read_bytes() and ours in (place / "environ").read_bytes():
-                found.append(int(place.name))
-    return found
+                pids.append(int(place.name))
+    return pids
 
 
 def _node(words: List[str], env: Dict[str, str]) -> subprocess.Popen[bytes]:
@@ -112,13 +112,13 @@ print(ray.cluster_resources().get("CPU", 0))
 def main(cpus: List[int]) -> None:
     from ray import cluster_utils
 
-    given = [{"num_cpus": count, "object_store_memory": STORE} for count in cpus]
-    made = cluster_utils.Cluster(initialize_head=True, head_node_args={**given[0], "include_dashboard": False})
-    last = [made.add_node(**more) for more in given[1:]][-1]
+    nodes = [{"num_cpus": count, "object_store_memory": STORE} for count in cpus]
+    simulated = cluster_utils.Cluster(initialize_head=True, head_node_args={**nodes[0], "include_dashboard": False})
+    last = [simulated.add_node(**more) for more in nodes[1:]][-1]
     raylet = last.all_processes["raylet"][0].process.pid
-    print(json.dumps({"address": made.address, "raylet": raylet}), flush=True)
+    print(json.dumps({"address": simulated.address, "raylet": raylet}), flush=True)
     sys.stdin.read()
-    made.shutdown()
+    simulated.shutdown()
 
 
 if __name__ == "__main__":

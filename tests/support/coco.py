@@ -1,4 +1,4 @@
-"""AP50 of detections on the 64 COCO pictures."""
+"""AP50 of detections on the 64 COCO images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edgecsp.bench import accuracy
 from edgecsp.types import Detections
 
 
-def ap50(found: Mapping[str, Detections], data: Path) -> float:
-    """`found` by picture's file name, of a model of COCO's 80 classes in their order."""
+def ap50(detections: Mapping[str, Detections], data: Path) -> float:
+    """`found` by image's file name, of a model of COCO's 80 classes in their order."""
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
-    held = accuracy.Predictions(accuracy.read(data / "data" / "coco64"))
-    for picture in held.data.images:
-        held.add(picture, found[Path(picture.path).name])
-    average = accuracy.score(held).averages["AP50"]
+    predictions = accuracy.Predictions(accuracy.read(data / "data" / "coco64"))
+    for image in predictions.data.images:
+        predictions.add(image, detections[Path(image.path).name])
+    average = accuracy.score(predictions).averages["AP50"]
     assert average is not None
     return average

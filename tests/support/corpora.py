@@ -36,12 +36,12 @@ def lines(out: Path) -> List[str]:
     return [line for name in names for line in (out / name).read_text().splitlines()]
 
 
-def by_source(said: List[str]) -> Dict[str, List[str]]:
+def by_source(lines: List[str]) -> Dict[str, List[str]]:
     """JSON lines, each source's in their order."""
-    found: Dict[str, List[str]] = {}
-    for line in said:
-        found.setdefault(json.loads(line)["source"], []).append(line)
-    return found
+    groups: Dict[str, List[str]] = {}
+    for line in lines:
+        groups.setdefault(json.loads(line)["source"], []).append(line)
+    return groups
 
 
 def failures(out: Path) -> List[Dict[str, Any]]:

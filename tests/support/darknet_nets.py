@@ -51,10 +51,10 @@ class Draw:
         self.classes = 0
 
     def add(self, kind: str, **options: object) -> None:
-        said: Dict[str, str] = {key: str(value) for key, value in options.items()}
-        self.text.append(f"[{kind}]\n" + "".join(f"{key}={value}\n" for key, value in said.items()))
+        values: Dict[str, str] = {key: str(value) for key, value in options.items()}
+        self.text.append(f"[{kind}]\n" + "".join(f"{key}={value}\n" for key, value in values.items()))
         self.kinds.append(kind)
-        self.net.step(kind, said)
+        self.net.step(kind, values)
 
     @property
     def shape(self) -> Tuple[int, int, int]:
@@ -207,24 +207,24 @@ STEPS = [
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    made = Draw(draw)
+    drawing = Draw(draw)
     for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=9)):
-        getattr(made, step)()
-    made.yolo()
+        getattr(drawing, step)()
+    drawing.yolo()
     if draw(st.booleans()):
-        made.add("route", layers=made.one_of(*made.earlier()))
-        getattr(made, draw(st.sampled_from(STEPS)))()
-        made.yolo()
+        drawing.add("route", layers=drawing.one_of(*drawing.earlier()))
+        getattr(drawing, draw(st.sampled_from(STEPS)))()
+        drawing.yolo()
     elif draw(st.integers(0, 5)) == 0:
         # A classifier: no [yolo], the last map is 1x1.
-        made.text, made.kinds = made.text[:-1], made.kinds[:-1]
-        made.net.outputs.pop()
-        made.net.heads.clear()
-        made.yolos.clear()
-        made.add("avgpool")
-        made.add("softmax")
-    heads = made.net.heads or [made.net.x]
-    return Case("\n".join(made.text), made.recorder.data, made.image[None], heads, tuple(made.kinds))
+        drawing.text, drawing.kinds = drawing.text[:-1], drawing.kinds[:-1]
+        drawing.net.outputs.pop()
+        drawing.net.heads.clear()
+        drawing.yolos.clear()
+        drawing.add("avgpool")
+        drawing.add("softmax")
+    heads = drawing.net.heads or [drawing.net.x]
+    return Case("\n".join(drawing.text), drawing.recorder.data, drawing.image[None], heads, tuple(drawing.kinds))
 
 
 def run(model: Model, batch: np.ndarray) -> List[np.ndarray]:
@@ -232,7 +232,7 @@ def run(model: Model, batch: np.ndarray) -> List[np.ndarray]:
     return session.run(None, {"images": batch})
 
 
-def assert_close(got: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
-    assert got.shape == wanted.shape
-    scale = max(1.0, float(np.abs(wanted).max()))
-    assert np.abs(got - wanted).max() <= tolerance * scale
+def assert_close(got: np.ndarray, expected: np.ndarray, tolerance: float = 1e-4) -> None:
+    assert got.shape == expected.shape
+    scale = max(1.0, float(np.abs(expected).max()))
+    assert np.abs(got - expected).max() <= tolerance * scale

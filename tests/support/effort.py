@@ -1,4 +1,4 @@
-"""How many examples hypothesis tries: what fits CI, times EDGECSP_EFFORT when you go hunting."""
+"""Number of examples that hypothesis tries: what fits CI, times EDGECSP_EFFORT when you go hunting."""
 
 from __future__ import annotations
 

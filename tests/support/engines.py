@@ -1,4 +1,4 @@
-"""Which engines a test can run on."""
+"""Engines that a test can run on."""
 
 from __future__ import annotations
 

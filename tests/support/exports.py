@@ -1,7 +1,7 @@
 """Small ONNX files that end as other exporters' do: the layout of each family, and values we chose in it.
 
 Nothing here imports edgecsp. `planted` gives a file whose outputs are known exactly; `finder` one that looks at
-the picture and puts a box on every red cell.
+the image and puts a box on every red cell.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def cells(hw: Tuple[int, int] = HW, strides: Sequence[int] = (8, 16, 32)) -> int
 
 
 def cell_of(row: int, hw: Tuple[int, int], strides: Sequence[int] = (8, 16, 32)) -> Tuple[int, int, int]:
-    """Which (column, row, stride) a place in the concatenated grids is."""
+    """The (column, row, stride) of a place in the concatenated grids."""
     for stride in strides:
         width, height = hw[1] // stride, hw[0] // stride
         if row < width * height:
@@ -87,13 +87,13 @@ def planted(
     arithmetic: bool = True,
     exp: bool = False,
     half: bool = False,
-    shown: Optional[Dict[str, Sequence[Any]]] = None,
+    declared: Optional[Dict[str, Sequence[Any]]] = None,
     **saved: Any,
 ) -> bytes:
-    """A graph that gives these arrays whatever the picture; as the last row of a raw one it gives 0.
+    """A graph that gives these arrays whatever the image; as the last row of a raw one it gives 0.
 
     `arithmetic`: behind a convolution the values are computed (as decoded heads are); else they are laid out only.
-    `shown`: the shapes that the file says, when not the true ones.
+    `declared`: the shapes that the file says, when not the true ones.
     """
     g = Graph()
     dtype = np.float16 if half else np.float32
@@ -113,13 +113,13 @@ def planted(
             g.node("Transpose", g.node("Concat", rest, last, axis=2), out=name, perm=[0, 2, 1])
     dims: Dict[str, Sequence[Any]] = {name: values.shape for name, values in outputs.items()}
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
-    return g.save(shown or dims, dtype=kind, **saved)
+    return g.save(declared or dims, dtype=kind, **saved)
 
 
 def finder(family: str, hw: Tuple[int, int], **saved: Any) -> bytes:
     """A network of one class that sees red: at every cell whose middle pixel is red it puts a box of 2 x 2 cells.
 
-    "yolox" as YOLOX gives it, raw, of a BGR picture of 0..255; "yolov8" decoded, of an RGB picture of 0..1.
+    "yolox" as YOLOX gives it, raw, of a BGR image of 0..255; "yolov8" decoded, of an RGB image of 0..1.
     """
     raw = family == "yolox"
     top, red, others = (255.0, 2, (0, 1)) if raw else (1.0, 0, (1, 2))
@@ -149,7 +149,7 @@ def finder(family: str, hw: Tuple[int, int], **saved: Any) -> bytes:
 
 
 def free_size(classes: int, **saved: Any) -> bytes:
-    """A YOLOv8-like graph of dynamic axes: its number of cells follows from the picture."""
+    """A YOLOv8-like graph of dynamic axes: its number of cells follows from the image."""
     g = Graph()
     levels = []
     for stride in (8, 16, 32):
@@ -167,10 +167,10 @@ def external(data: bytes, location: str) -> Tuple[bytes, bytes]:
     """The same file with its largest constant kept in another one: (file, other file)."""
     proto = onnx.load_model(io.BytesIO(data))
     tensor = max(proto.graph.initializer, key=lambda t: len(t.raw_data))
-    kept = tensor.raw_data
+    content = tensor.raw_data
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", str(len(kept)))):
+    for key, value in (("location", location), ("offset", "0"), ("length", str(len(content)))):
         entry = tensor.external_data.add()
         entry.key, entry.value = key, value
-    return proto.SerializeToString(), kept
+    return proto.SerializeToString(), content

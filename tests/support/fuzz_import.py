@@ -260,8 +260,8 @@ def judge(model: Model, flops: float) -> str:
         return "built"
     batch = np.zeros((1, model.input.channels, *model.input.hw), np.float32)
     outputs = session.run(None, {"images": batch})
-    for head, out, said in zip(model.heads, outputs, proto.graph.output):
-        assert list(out.shape) == [d.dim_value for d in said.type.tensor_type.shape.dim]
+    for head, out, declared in zip(model.heads, outputs, proto.graph.output):
+        assert list(out.shape) == [d.dim_value for d in declared.type.tensor_type.shape.dim]
         assert out.shape[1] == (len(head.anchors_wh) * (5 + head.classes) if isinstance(head, Yolo) else head.classes)
     try:
         if model.task == "detect":

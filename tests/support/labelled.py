@@ -1,4 +1,4 @@
-"""One small data set in every layout: three pictures, one of them empty."""
+"""One small data set in every layout: three images, one of them empty."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOXES: Dict[str, List[Tuple[int, int, int, int, int]]] = {
 }
 
 
-def pictures(folder: Path) -> List[Path]:
+def write_images(folder: Path) -> List[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for i, (name, (height, width)) in enumerate(SIZES.items()):
         cv2.imwrite(str(folder / f"{name}.png"), media.scene(i, width, height))
@@ -52,13 +52,13 @@ def coco_annotations(names: Sequence[str] = NAMES) -> Dict[str, Any]:
 
 
 def coco(root: Path, names: Sequence[str] = NAMES) -> Path:
-    pictures(root / "images")
+    write_images(root / "images")
     (root / "instances.json").write_text(json.dumps(coco_annotations(names)))
     return root
 
 
 def yolo(root: Path, names: Sequence[str] = NAMES) -> Path:
-    pictures(root / "valid" / "images")
+    write_images(root / "valid" / "images")
     labels(root / "valid" / "labels")
     text = f"train: ../train/images\nval: ../valid/images\nnc: {len(names)}\nnames: [{', '.join(names)}]\n"
     (root / "data.yaml").write_text(text)
@@ -66,7 +66,7 @@ def yolo(root: Path, names: Sequence[str] = NAMES) -> Path:
 
 
 def ultralytics(root: Path) -> Path:
-    pictures(root / "images" / "val")
+    write_images(root / "images" / "val")
     labels(root / "labels" / "val")
     names = "".join(f"  {i}: {name}\n" for i, name in enumerate(NAMES))
     (root / "set.yaml").write_text(f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}")
@@ -74,7 +74,7 @@ def ultralytics(root: Path) -> Path:
 
 
 def darknet(root: Path) -> Path:
-    files = pictures(root / "data" / "obj")
+    files = write_images(root / "data" / "obj")
     labels(root / "data" / "obj")
     (root / "data" / "valid.txt").write_text("".join(f"data/obj/{file.name}\n" for file in files))
     (root / "data" / "obj.names").write_text("red\ngreen\ndark blue\n")
@@ -85,14 +85,14 @@ def darknet(root: Path) -> Path:
 
 
 def beside(root: Path) -> Path:
-    pictures(root)
+    write_images(root)
     labels(root, empty=False)
     (root / "classes.txt").write_text("red\ngreen\ndark blue\n")
     return root
 
 
 def two_folders(root: Path) -> Path:
-    pictures(root / "images")
+    write_images(root / "images")
     labels(root / "labels")
     return root
 

@@ -1,4 +1,4 @@
-"""Real pictures and videos, made on the fly and by other means than the code under test."""
+"""Real images and videos, made on the fly and by other means than the code under test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def scene(index: int, width: int = 160, height: int = 120) -> Any:
 
 
 def noise(seed: int, width: int = 160, height: int = 120) -> Any:
-    """Something that takes bytes to encode."""
+    """Noise, which takes bytes to encode."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 

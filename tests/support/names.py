@@ -1,4 +1,4 @@
-"""Which names of TensorRT's and pycuda's the adapter touches, read from its source, for a given version.
+"""Names of TensorRT and pycuda that the adapter touches, read from its source, for a given version.
 
 The adapter annotates every object of theirs that has a name, so the walk knows what `builder.create_network` is:
 it follows annotations, takes of each `if hasattr(...)` the branch that the version takes, and notes each attribute.
@@ -187,8 +187,8 @@ def _annotated(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ROOTS.values():
         return f"{node.value.id}.{node.attr}"
     if isinstance(node, ast.Subscript):
-        found = [_annotated(each) for each in ast.walk(node.slice) if isinstance(each, ast.Attribute)]
-        found = [each for each in found if each]
-        if found:
-            return found[0] if getattr(node.value, "id", "") == "Optional" else "*" + found[0]
+        names = [_annotated(each) for each in ast.walk(node.slice) if isinstance(each, ast.Attribute)]
+        names = [each for each in names if each]
+        if names:
+            return names[0] if getattr(node.value, "id", "") == "Optional" else "*" + names[0]
     return ""

@@ -8,9 +8,9 @@ import sys
 import cv2
 import numpy as np
 
-cfg, weights, given, out, *layers = sys.argv[1:]
+cfg, weights, blob, out, *layers = sys.argv[1:]
 net = cv2.dnn.readNetFromDarknet(cfg, weights)  # type: ignore[attr-defined]
-net.setInput(np.load(given))
+net.setInput(np.load(blob))
 known = net.getLayerNames()
 # OpenCV gives the activation of layer N a layer of its own, numbered N + 1.
 activated = {layer: f"logistic_{int(layer) + 1}" for layer in layers}

@@ -15,13 +15,13 @@ from edgecsp.types import Input, Model, Raw
 
 assert cv2.__version__.startswith("4."), cv2.__version__
 for path in sorted(Path(sys.argv[1]).glob("*.onnx")):
-    with np.load(path.with_suffix(".npz")) as kept:
-        batch, *names = kept.files
+    with np.load(path.with_suffix(".npz")) as saved:
+        batch, *names = saved.files
         heads = tuple(Raw(name, classes=1) for name in names)
-        graph = Input(kept[batch].shape[2:], channels=kept[batch].shape[1])
+        graph = Input(saved[batch].shape[2:], channels=saved[batch].shape[1])
         session = Session(Model(path.stem, graph, heads, ("thing",), onnx=path.read_bytes()), "cpu", 2, "fp32")
-        outputs = session.run(kept[batch])
-        session.run(np.zeros_like(kept[batch]))  # which leaves the first arrays alone
-        assert [out.shape for out in outputs] == [kept[name].shape for name in names]
-        print(path.stem, max(np.abs(a - kept[n]).max() / np.abs(kept[n]).max() for a, n in zip(outputs, names)))
+        outputs = session.run(saved[batch])
+        session.run(np.zeros_like(saved[batch]))  # which leaves the first arrays alone
+        assert [out.shape for out in outputs] == [saved[name].shape for name in names]
+        print(path.stem, max(np.abs(a - saved[n]).max() / np.abs(saved[n]).max() for a, n in zip(outputs, names)))
         session.close()

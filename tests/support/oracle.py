@@ -20,17 +20,17 @@ Take = Callable[[str, Tuple[int, ...]], np.ndarray]
 
 def sections_of(text: str) -> List[Tuple[str, Options]]:
     """A cfg text as darknet's read_cfg sees it; the first of two equal keys counts."""
-    found: List[Tuple[str, Options]] = []
+    sections: List[Tuple[str, Options]] = []
     for line in text.splitlines():
         line = "".join(line.split())
         if not line or line[0] in "#;":
             continue
         if line[0] == "[":
-            found.append((line[1:-1], {}))
+            sections.append((line[1:-1], {}))
         else:
             key, value = line.split("=", 1)
-            found[-1][1].setdefault(key, value)
-    return found
+            sections[-1][1].setdefault(key, value)
+    return sections
 
 
 def file_weights(data: bytes) -> Take:
@@ -125,7 +125,7 @@ def convolve(
 
 
 def pool(x: np.ndarray, size: int, stride: Tuple[int, int], padding: int, average: bool) -> np.ndarray:
-    """darknet's loops: windows start at -padding / 2, places outside the map are passed over."""
+    """darknet's loops: windows start at -padding / 2, places outside the map are skipped."""
     c, h, w = x.shape
     out_h, out_w = (h + padding - size) // stride[0] + 1, (w + padding - size) // stride[1] + 1
     out = np.zeros((c, out_h, out_w))
@@ -228,7 +228,7 @@ class Darknet:
 
 
 def darknet(cfg: str, image: np.ndarray, take: Take) -> List[np.ndarray]:
-    """Raw heads (C, H, W) of a cfg on one (C, H, W) picture; a classifier's last map when there is no [yolo]."""
+    """Raw heads (C, H, W) of a cfg on one (C, H, W) image; a classifier's last map when there is no [yolo]."""
     (_, *rest) = sections_of(cfg)
     net = Darknet(image, take)
     for kind, options in rest:
@@ -332,14 +332,14 @@ def nms(
 ) -> List[int]:
     """Greedy: take the best that is left (the earlier of two equals), drop what overlaps it too much, again."""
     left = list(range(len(scores)))
-    kept: List[int] = []
+    remaining: List[int] = []
     while left:
         best = max(left, key=lambda i: (scores[i], -i))
-        kept.append(best)
+        remaining.append(best)
         left = [
             i
             for i in left
             if i != best
             and not (ids[i] == ids[best] and overlap(boxes[best], boxes[i], beta, (input_hw[1], input_hw[0])) > iou)
         ]
-    return kept[:limit]
+    return remaining[:limit]

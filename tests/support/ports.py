@@ -15,7 +15,7 @@ def free_port() -> int:
 
 
 def await_port(port: int, server: subprocess.Popen[Any]) -> None:
-    """Until somebody answers there, a minute at most."""
+    """Wait until somebody answers there, a minute at most."""
     late = time.monotonic() + 60
     while time.monotonic() < late:
         assert server.poll() is None, f"{server.args!r} has ended"

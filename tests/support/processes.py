@@ -1,4 +1,4 @@
-"""What this process costs."""
+"""Resources of this process."""
 
 from __future__ import annotations
 

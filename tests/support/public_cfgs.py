@@ -320,17 +320,17 @@ def yolov4_tiny() -> Cfg:
         cfg.conv(filters)
         cfg.route("-6,-1")
         cfg.maxpool(2, 2)
-    said: dict[str, Any] = {"scale_x_y": 1.05, "nms_kind": "greedynms", "beta_nms": 0.6}
+    options: dict[str, Any] = {"scale_x_y": 1.05, "nms_kind": "greedynms", "beta_nms": 0.6}
     cfg.conv(512, 3)
     cfg.conv(256)
     cfg.conv(512, 3)
-    cfg.yolo("3,4,5", A6, **said)
+    cfg.yolo("3,4,5", A6, **options)
     cfg.route("-4")
     cfg.conv(128)
     cfg.upsample()
     cfg.route("-1, 23")
     cfg.conv(256, 3)
-    cfg.yolo("1,2,3", A6, **said)
+    cfg.yolo("1,2,3", A6, **options)
     return cfg
 
 

@@ -1,4 +1,4 @@
-"""Where the repository and its tests are, and the environment of a child process that runs them."""
+"""Paths of the repository and its tests, and the environment of a child process that runs them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A real RTSP server with a login, for the tests of RTSP; run by the system's Python, which has GStreamer.
 
-Prints its port, then serves a moving test picture at 30 frames a second until it is killed.
+Prints its port, then serves a moving test image at 30 frames per second until it is killed.
 """
 
 import sys

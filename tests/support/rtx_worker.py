@@ -14,9 +14,9 @@ import sys
 import types
 from pathlib import Path
 
-found = importlib.util.find_spec("onnxruntime_ep_nv_tensorrt_rtx")
-assert found is not None and found.submodule_search_locations is not None
-folder = Path(next(iter(found.submodule_search_locations)))
+spec = importlib.util.find_spec("onnxruntime_ep_nv_tensorrt_rtx")
+assert spec is not None and spec.submodule_search_locations is not None
+folder = Path(next(iter(spec.submodule_search_locations)))
 for pattern in ("libcudart.so*", "libtensorrt_rtx.so*", "libtensorrt_onnxparser_rtx.so*"):
     for library in folder.glob(pattern):
         ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
@@ -43,10 +43,10 @@ from edgecsp.errors import EdgecspError  # noqa: E402
 
 print(json.dumps({"version": rtx.__version__, "strongly_typed": _trt_build.strongly_typed()}), flush=True)
 for line in sys.stdin:
-    asked = json.loads(line)
+    request = json.loads(line)
     try:
-        graph = Path(asked["onnx"]).read_bytes()
-        plan = _trt_build.build(graph, asked["name"], asked["options"], asked["timing"])
+        graph = Path(request["onnx"]).read_bytes()
+        plan = _trt_build.build(graph, request["name"], request["options"], request["timing"])
         print(json.dumps({"size": len(plan)}), flush=True)
     except EdgecspError as error:
         print(json.dumps({"error": str(error)}), flush=True)

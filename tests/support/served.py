@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What runs."""
+    """A running server."""
 
     server: serve.Server
     pool: InferencePool
@@ -58,19 +58,19 @@ class Site(NamedTuple):
 
     def raw(self, data: bytes, timeout_s: float = 10.0) -> Tuple[socket.socket, bytes]:
         """Send bytes as they are; the socket, and what came within the time up to the end of a header."""
-        held = socket.create_connection(("127.0.0.1", self.port), timeout_s)
-        held.sendall(data)
-        return held, read_header(held) if data.endswith(b"\r\n\r\n") else b""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout_s)
+        connection.sendall(data)
+        return connection, read_header(connection) if data.endswith(b"\r\n\r\n") else b""
 
 
-def read_header(held: socket.socket) -> bytes:
-    found = b""
-    while b"\r\n\r\n" not in found:
-        piece = held.recv(1 << 16)
+def read_header(connection: socket.socket) -> bytes:
+    header = b""
+    while b"\r\n\r\n" not in header:
+        piece = connection.recv(1 << 16)
         if not piece:
             break
-        found += piece
-    return found
+        header += piece
+    return header
 
 
 @contextmanager
@@ -89,13 +89,13 @@ def served(
     opened = open_detector or (lambda: pipeline.load(model, engine, threads=threads, at_once=at_once))
     pool = InferencePool(opened, queue=queue, hung_s=hung_s)
     bus = Bus()
-    held = serve.bind("127.0.0.1", 0)
+    listener = serve.bind("127.0.0.1", 0)
     facts = {"engine": engine, "device": "cpu", "precision": "fp32", "threads": threads}
     metrics = Metrics(pool, views, bus, facts={key: str(value) for key, value in facts.items()})
-    server = serve.Server(pool, views, bus, metrics, listener=held, facts=facts, **options)
+    server = serve.Server(pool, views, bus, metrics, listener=listener, facts=facts, **options)
     try:
         with server:
-            yield Site(server, pool, views, bus, held.getsockname()[1])
+            yield Site(server, pool, views, bus, listener.getsockname()[1])
     finally:
         pool.close()
 
@@ -119,7 +119,7 @@ def multipart(**fields: Any) -> Tuple[bytes, Dict[str, str]]:
 
 
 class Camera:
-    """Publishes a picture and what is in it to a view, so many times a second."""
+    """Publishes an image and what is in it to a view, so many times a second."""
 
     def __init__(
         self, view: StreamState, pool: InferencePool, draw: Callable[[int], np.ndarray], fps: float = 20.0

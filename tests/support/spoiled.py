@@ -23,13 +23,13 @@ def good(root: Path, train: int = 4, val: int = 2) -> Path:
         (root / "images" / part).mkdir(parents=True)
         (root / "labels" / part).mkdir(parents=True)
         for i in range(count):
-            (root / "images" / part / f"{i}.jpg").write_bytes(media.jpeg(picture(first + i)))
+            (root / "images" / part / f"{i}.jpg").write_bytes(media.jpeg(synthetic_image(first + i)))
             (root / "labels" / part / f"{i}.txt").write_text(ROWS)
     (root / "classes.txt").write_text("\n".join(NAMES) + "\n")
     return root
 
 
-def picture(seed: int) -> Any:
+def synthetic_image(seed: int) -> Any:
     """A square and a disc on coarse noise: (64, 96, 3)."""
     coarse = np.random.default_rng(seed).integers(60, 200, (4, 6, 3), np.uint8)
     image = cv2.resize(coarse, (96, 64), interpolation=cv2.INTER_CUBIC)
@@ -39,10 +39,10 @@ def picture(seed: int) -> Any:
 
 
 class Kind(NamedTuple):
-    """How a good data set is spoiled, what is said of it, and whether it cannot be used so."""
+    """A way to spoil a good data set, the message about it, and whether the data cannot be used so."""
 
     spoil: Callable[[Path], Any]
-    said: str
+    message: str
     fatal: bool = False
 
 
@@ -55,13 +55,13 @@ def image(content: Any, name: str = "images/train/1.jpg") -> Callable[[Path], An
     return lambda root: (root / name).write_bytes(content() if callable(content) else content)
 
 
-def png(made: Any) -> Callable[[], bytes]:
-    return lambda: images.encoded(".png", made)
+def png(array: Any) -> Callable[[], bytes]:
+    return lambda: images.encoded(".png", array)
 
 
 def huge() -> bytes:
     """A PNG whose header says 60000 x 60000."""
-    data = bytearray(images.encoded(".png", picture(1)))
+    data = bytearray(images.encoded(".png", synthetic_image(1)))
     data[16:24] = (60000).to_bytes(4, "big") * 2
     return bytes(data)
 
@@ -72,7 +72,7 @@ def truncated() -> bytes:
 
 
 def without_end() -> bytes:
-    return media.jpeg(picture(1))[:-2]
+    return media.jpeg(synthetic_image(1))[:-2]
 
 
 def linked(root: Path) -> None:
@@ -94,7 +94,7 @@ def copied(root: Path) -> None:
 
 
 def encoded_again(root: Path) -> None:
-    data = cv2.imencode(".jpg", cv2.resize(picture(1), (120, 80)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
+    data = cv2.imencode(".jpg", cv2.resize(synthetic_image(1), (120, 80)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
     (root / "images/val/1.jpg").write_bytes(data)
 
 
@@ -113,7 +113,7 @@ def yaml(content: str) -> Callable[[Path], Any]:
 
 def unlabelled_test(root: Path) -> None:
     (root / "images/test").mkdir()
-    (root / "images/test/0.jpg").write_bytes(media.jpeg(picture(500)))
+    (root / "images/test/0.jpg").write_bytes(media.jpeg(synthetic_image(500)))
     parts = "".join(f"{part}: images/{part}\n" for part in ("train", "val", "test"))
     (root / "data.yaml").write_text(f"{parts}names: [square, disc]\n")
 
@@ -141,7 +141,7 @@ def coco(change: Callable[[Dict[str, Any]], Any]) -> Callable[[Path], Any]:
     def spoil(root: Path) -> None:
         shutil.rmtree(str(root / "images/val"))
         names: List[str] = sorted(os.listdir(root / "images/train"))
-        said: Dict[str, Any] = {
+        annotations: Dict[str, Any] = {
             "images": [{"id": i, "file_name": f"train/{name}"} for i, name in enumerate(names)],
             "categories": [{"id": i, "name": name} for i, name in enumerate(NAMES)],
             "annotations": [
@@ -149,18 +149,18 @@ def coco(change: Callable[[Dict[str, Any]], Any]) -> Callable[[Path], Any]:
                 for i in range(len(names))
             ],
         }
-        change(said)
-        (root / "instances.json").write_text(json.dumps(said))
+        change(annotations)
+        (root / "instances.json").write_text(json.dumps(annotations))
 
     return spoil
 
 
 def annotation(**values: Any) -> Callable[[Path], Any]:
-    return coco(lambda said: said["annotations"][1].update(values))
+    return coco(lambda annotations: annotations["annotations"][1].update(values))
 
 
 CLEAN = "no problem found"
-GREY = picture(7)[:, :, 0]
+GREY = synthetic_image(7)[:, :, 0]
 
 # What goes on: a warning, or nothing at all.
 SURVIVED: Dict[str, Kind] = {
@@ -181,13 +181,13 @@ SURVIVED: Dict[str, Kind] = {
     "zero bytes": Kind(image(b""), r"1 images cannot be read: .*train/1\.jpg is empty \(0 bytes\)"),
     "text named jpg": Kind(image(b"not an image\n"), r"1 images cannot be read: .*1\.jpg .*is text \('not an image"),
     "page named jpg": Kind(image(b"<html>404</html>"), r"train/1\.jpg .*is HTML or XML text"),
-    "PNG named jpg": Kind(image(png(picture(1))), CLEAN),
-    "PNG of 16 bits": Kind(image(png(picture(1).astype(np.uint16) * 257)), CLEAN),
+    "PNG named jpg": Kind(image(png(synthetic_image(1))), CLEAN),
+    "PNG of 16 bits": Kind(image(png(synthetic_image(1).astype(np.uint16) * 257)), CLEAN),
     "grey image": Kind(image(png(GREY)), CLEAN),
-    "image with alpha": Kind(image(png(np.dstack((picture(1), GREY)))), CLEAN),
+    "image with alpha": Kind(image(png(np.dstack((synthetic_image(1), GREY)))), CLEAN),
     "huge header": Kind(image(huge), r"train/1\.jpg is 60000x60000, 3600 megapixels; the limit is"),
     "truncated PNG": Kind(image(lambda: images.encoded(".png", media.noise(1))[:200]), r"train/1\.jpg"),
-    "turned by EXIF": Kind(image(lambda: media.jpeg(picture(1), 6)), CLEAN),
+    "turned by EXIF": Kind(image(lambda: media.jpeg(synthetic_image(1), 6)), CLEAN),
     "FIFO": Kind(lambda root: os.mkfifo(root / "images/train/x.jpg"), r"x\.jpg \(not a regular file\)"),
     "link to itself": Kind(linked, r"1 of the names below .*x\.jpg \(a broken link\)"),
     "folders in a loop": Kind(linked_folder, CLEAN),
@@ -251,6 +251,8 @@ FATAL: Dict[str, Kind] = {
     "COCO category a list": Kind(annotation(category_id=[1]), r"annotations\[1\] has category_id \[1\]", True),
     "COCO unknown image": Kind(annotation(image_id=77), r"annotations\[1\] is on image 77", True),
     "COCO image id twice": Kind(
-        coco(lambda said: said["images"][2].update(id=0)), r"first images\[2\]: 0, the id of images\[0\]", True
+        coco(lambda annotations: annotations["images"][2].update(id=0)),
+        r"first images\[2\]: 0, the id of images\[0\]",
+        True,
     ),
 }

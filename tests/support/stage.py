@@ -16,13 +16,13 @@ MODULES = ("tensorrt", "pycuda", "pycuda.driver", "rehearsal")
 
 
 class Stage:
-    """Where a version is played: its steps, and what is left over."""
+    """The stage on which a version is played: its steps, and what is left over."""
 
     def __init__(self, log: Path, home: Path) -> None:
         self.log, self.home = log, home
 
     def steps(self) -> List[str]:
-        """What was done since the last look, children's steps among them."""
+        """Steps since the last look, children's among them."""
         done = self.log.read_text().splitlines() if self.log.exists() else []
         self.log.unlink() if self.log.exists() else None
         return done
@@ -49,14 +49,14 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Play]:
 
     def begin(version: str, fails: str = "", chip: str = "8.6") -> Stage:
         forget()
-        said = {
+        options = {
             "EDGECSP_DOUBLE": version,
             "EDGECSP_DOUBLE_FAILS": fails,
             "EDGECSP_DOUBLE_CHIP": chip,
             "EDGECSP_DOUBLE_LOG": str(tmp_path / "steps"),
             "EDGECSP_HOME": str(tmp_path / "home"),
         }
-        for name, value in said.items():
+        for name, value in options.items():
             monkeypatch.setenv(name, value)
         return Stage(tmp_path / "steps", tmp_path / "home")
 

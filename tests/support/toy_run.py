@@ -17,7 +17,7 @@ SAVE_ALWAYS = "from edgecsp.train import loop\nloop.SAVE_EVERY_S = 0\n"
 
 
 def command(code: str, *words: object) -> List[str]:
-    """What to start."""
+    """The command to start."""
     return [sys.executable, __file__, code, "--", "train", "toy", *map(str, words)]
 
 

@@ -54,8 +54,8 @@ def main() -> None:
 
     split = sys.argv.index("--")
     digest = dict(word.split("=") for word in sys.argv[2:split])
-    given = entries(PublicWeights(sys.argv[1], licence="a toy's", **digest))  # type: ignore[arg-type]
-    zoo._entries = lambda: given  # type: ignore[assignment]
+    toy_entries = entries(PublicWeights(sys.argv[1], licence="a toy's", **digest))  # type: ignore[arg-type]
+    zoo._entries = lambda: toy_entries  # type: ignore[assignment]
     del sys.argv[1 : split + 1]
     cli.main()
 

@@ -1,4 +1,4 @@
-"""What the tests of `serve` share: waiting for something to come true, counting threads and handles, detectors."""
+"""Shared parts of the tests of `serve`: counting threads and handles, detectors, a camera."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def handles() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def found(count: int, labels: Any = LABELS, box: Any = (10, 20, 60, 70)) -> Detections:
-    """So many boxes in one place, of the classes in turns."""
+def detections(count: int, labels: Any = LABELS, box: Any = (10, 20, 60, 70)) -> Detections:
+    """Make so many boxes in one place, of the classes in turns."""
     ids = np.arange(count, dtype=np.int32) % len(labels)
     return Detections(np.array([box] * count, np.float32).reshape(-1, 4), np.full(count, 0.9, np.float32), ids, labels)
 
 
 def frame(index: int = 0, value: int = 200, hw: Any = (120, 160)) -> Frame:
     image = np.full((*hw, 3), value, np.uint8)
-    return Frame(image, Stream("film", "live", 30.0), index, index / 30)
+    return Frame(image, Stream("video", "live", 30.0), index, index / 30)
 
 
 class Finds:
-    """A pool's `detect`: one box a picture, unless it is told to fail."""
+    """A pool's `detect`: one box an image, unless it is told to fail."""
 
     def __init__(self, count: int = 1) -> None:
         self.count = count
         self.error: Optional[Exception] = None
-        self.seen: List[Settings] = []
+        self.settings: List[Settings] = []
 
     def detect(self, image: Array, settings: Settings) -> Detections:
-        self.seen.append(settings)
+        self.settings.append(settings)
         if self.error is not None:
             raise self.error
-        return found(self.count)
+        return detections(self.count)
 
 
 class Camera(Source):
@@ -57,25 +57,25 @@ class Camera(Source):
 
     def __init__(self, name: str = "camera") -> None:
         super().__init__(name)
-        self.told = threading.Condition()
+        self.changed = threading.Condition()
         self.waiting = 0
         self.broken: Optional[EdgecspError] = None
 
     def give(self, count: int = 1) -> None:
-        with self.told:
+        with self.changed:
             self.waiting += count
-            self.told.notify_all()
+            self.changed.notify_all()
 
     def breaks(self, error: EdgecspError) -> None:
-        with self.told:
+        with self.changed:
             self.broken = error
-            self.told.notify_all()
+            self.changed.notify_all()
 
     def __iter__(self) -> Any:
         index = 0
         while not self.closed:
-            with self.told:
-                self.told.wait_for(lambda: self.waiting or self.broken or self.closed, 0.05)
+            with self.changed:
+                self.changed.wait_for(lambda: self.waiting or self.broken or self.closed, 0.05)
                 if self.broken:
                     raise self.broken
                 if not self.waiting:

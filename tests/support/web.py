@@ -40,7 +40,7 @@ class Site:
         return self.url + path
 
     @property
-    def asked(self) -> List[Optional[str]]:
+    def requested_ranges(self) -> List[Optional[str]]:
         """The ranges that were asked for, None for the whole file."""
         return [headers.get("Range") for headers in self.requests]
 
@@ -90,10 +90,10 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def first(self) -> Optional[int]:
-        asked, version = self.headers.get("Range"), self.headers.get("If-Range")
-        if not (asked and self.site.ranges) or (version and version != self.site.etag):
+        requested, version = self.headers.get("Range"), self.headers.get("If-Range")
+        if not (requested and self.site.ranges) or (version and version != self.site.etag):
             return None
-        return int(asked[len("bytes=") : -1])
+        return int(requested[len("bytes=") : -1])
 
 
 class Server(ThreadingHTTPServer):
@@ -130,11 +130,11 @@ def make_certificate(folder: Path) -> Path:
     """A certificate for localhost that signs itself; beside it, its key."""
     if not shutil.which("openssl"):
         pytest.skip("no openssl command to make a certificate with")
-    made = folder / "localhost.pem"
+    pem = folder / "localhost.pem"
     names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3",
-         "-subj", "/CN=localhost", "-addext", names, "-keyout", str(made.with_suffix(".key")), "-out", str(made)],
+         "-subj", "/CN=localhost", "-addext", names, "-keyout", str(pem.with_suffix(".key")), "-out", str(pem)],
         check=True, capture_output=True,
     )  # fmt: skip
-    return made
+    return pem

@@ -82,17 +82,17 @@ def test_a_wrong_label_stops_with_its_file_and_line(kind: str, part: str, tmp_pa
         for old in (root / "labels/val").glob("1.*"):
             old.unlink()
         file.rename(root / "labels/val" / file.name)
-    with pytest.raises(SourceError, match=spoiled.FATAL[kind].said.replace("labels/train", "labels/.*")):
+    with pytest.raises(SourceError, match=spoiled.FATAL[kind].message.replace("labels/train", "labels/.*")):
         train(MODEL, root, settings=QUICK, weights="none", out=tmp_path / "run", workers=0)
     assert not (tmp_path / "run").exists()
 
 
 def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
     made = {
-        "turned.jpg": media.jpeg(spoiled.picture(0), 6),
-        "deep.png": cv2.imencode(".png", spoiled.picture(1).astype(np.uint16) * 200)[1].tobytes(),
-        "cut.jpg": media.jpeg(spoiled.picture(2))[:-2],
-        "alpha.png": cv2.imencode(".png", np.dstack((spoiled.picture(3), spoiled.GREY)))[1].tobytes(),
+        "turned.jpg": media.jpeg(spoiled.synthetic_image(0), 6),
+        "deep.png": cv2.imencode(".png", spoiled.synthetic_image(1).astype(np.uint16) * 200)[1].tobytes(),
+        "cut.jpg": media.jpeg(spoiled.synthetic_image(2))[:-2],
+        "alpha.png": cv2.imencode(".png", np.dstack((spoiled.synthetic_image(3), spoiled.GREY)))[1].tobytes(),
     }
     for name, data in made.items():
         (tmp_path / name).write_bytes(data)
@@ -106,13 +106,13 @@ def test_training_sees_the_pixels_that_val_sees(tmp_path: Path) -> None:
         for name in made
     ))  # fmt: skip
     images = Images(data, 64)
-    assert [seen.hw for seen in images.looks] == [(96, 64), (64, 96), (64, 96), (64, 96)]
-    assert images.looks[2].warnings == ("the end marker is missing, the image data is complete",)
+    assert [seen.hw for seen in images.inspections] == [(96, 64), (64, 96), (64, 96), (64, 96)]
+    assert images.inspections[2].warnings == ("the end marker is missing, the image data is complete",)
     assert images.get(0).image.shape == (80, 53, 3)  # 1.25 x 64, upright
 
 
 def test_difficult_and_flat_boxes_are_not_learned(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), spoiled.picture(0))
+    cv2.imwrite(str(tmp_path / "a.png"), spoiled.synthetic_image(0))
     rows = [(0, 8, 8, 16, 16), (0, 8, 8, 0, 16), (0, 200, 8, 5, 5), (0, 90, 8, 40, 16), (0, 4, 4, 8, 8)]
     boxes = accuracy.Boxes.from_rows(rows)
     boxes.crowd[4] = True
@@ -133,14 +133,14 @@ def test_images_come_in_their_order_whoever_is_fastest(tmp_path: Path) -> None:
     (tmp_path / "3.png").write_bytes(b"")
     images = Images(accuracy.Data("", "", ("a",), (1,), tuple(pictures)), 32)
     assert [int(images.get(k).image[0, 0, 0]) for k in range(len(images))] == [i for i in range(70) if i != 3]
-    assert [seen.path for seen in images.looks] == [each.path for each in pictures]
+    assert [seen.path for seen in images.inspections] == [each.path for each in pictures]
 
 
 def test_the_report_says_what_val_shares_with_train(tmp_path: Path) -> None:
     root = spoiled.good(tmp_path / "data")
     spoiled.copied(root)
     learn, judge = split(root, None, (), False, 0.1, 0)
-    seen = Images(learn, 64).looks
+    seen = Images(learn, 64).inspections
     report = accuracy.check.check({"train": learn, "val": judge}, {"train": seen}, whole=False)
     assert [each.kind for each in report.problems] == ["duplicate in two parts"]
     assert seen[0].digest == inspection.inspect_image(seen[0].path, decode_fully=False).digest

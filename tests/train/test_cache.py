@@ -73,9 +73,7 @@ def test_what_was_left_by_a_killed_run_is_begun_anew(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 << 30))
-    with pytest.raises(
-        OutputError, match=r"up to 3\.0 GB and 1\.1 GB must stay free, but .* has 2\.1 GB; take --cache"
-    ):
+    with pytest.raises(OutputError, match=r"up to 3\.0 GB and 1\.1 GB must stay free, but .* has 2\.1 GB; use --cache"):
         cache.open_store("disk", 1000, 1000, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -87,7 +85,7 @@ def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     assert isinstance(store, cache.DiskStore)
     store._file.close()
     store._file = Full()
-    with pytest.raises(OutputError, match="No space left on device; take --cache none"):
+    with pytest.raises(OutputError, match="No space left on device; use --cache none"):
         store.put(IMAGES[0])
     assert list(tmp_path.iterdir()) == []
 
@@ -97,7 +95,7 @@ def test_memory_is_taken_where_the_images_fit(tmp_path: Path, monkeypatch: pytes
     assert isinstance(cache.open_store(None, 300, 64, tmp_path), cache.MemoryStore)
     assert cache.open_store(None, 500, 64, tmp_path) is None, "more than a share of what is free"
     assert isinstance(cache.open_store("ram", 500, 64, tmp_path), cache.MemoryStore), "but asked for it fits"
-    with pytest.raises(UsageError, match=r"take up to 12\.3 MB, and 12\.3 MB of memory is free; take --cache disk"):
+    with pytest.raises(UsageError, match=r"take up to 12\.3 MB, and 12\.3 MB of memory is free; use --cache disk"):
         cache.open_store("ram", 1000, 64, tmp_path)
     assert cache.open_store("none", 1, 64, tmp_path) is None
     with pytest.raises(UsageError, match="--cache tape: ram, disk, none"):

@@ -186,9 +186,9 @@ def test_a_run_of_a_cfg_goes_on_without_the_file(model: Path, data: Path, monkey
         train(str(model), data, settings=QUICK, out=out, workers=0)
     assert json.loads((out / "run.json").read_text())["layout"]["cfg"] == CFG
     model.write_text(CFG.replace("filters=24", "filters=32"))
-    with pytest.raises(UsageError, match=r"begun with model mine \(now .*mine.cfg with other lines\)"):
+    with pytest.raises(UsageError, match=r"started with model mine \(now .*mine.cfg with other lines\)"):
         train(str(model), data, settings=QUICK, resume=out, workers=0)
-    with pytest.raises(UsageError, match=r"begun with model mine \(now yolov3-tiny\)"):
+    with pytest.raises(UsageError, match=r"started with model mine \(now yolov3-tiny\)"):
         train("yolov3-tiny", data, settings=QUICK, resume=out, workers=0)
     model.unlink()
     train(str(model), data, settings=QUICK, resume=out, workers=0)
@@ -214,7 +214,7 @@ def test_imgsz_replaces_the_cfgs_size(model: Path) -> None:
         trainable(str(model))
     entry = trainable(str(model), 64)
     assert [x[1:] for x, _ in entry.net((64, 64), 1, entry.anchors, entry.masks).heads] == [(18, 4, 4), (18, 8, 8)]
-    with pytest.raises(UsageError, match="mine cannot take pictures of 72x72: both sides must be multiples of 16"):
+    with pytest.raises(UsageError, match="mine cannot take images of 72x72: both sides must be multiples of 16"):
         entry.net((72, 72))
 
 
@@ -264,7 +264,7 @@ def test_weights_of_another_cfg_are_refused(model: Path, weights: Path) -> None:
 
     weights.write_bytes(weights.read_bytes()[:-400])
     entry = trainable(str(model))
-    with pytest.raises(UsageError, match="is not of mine, with whatever number of classes"):
+    with pytest.raises(UsageError, match="is not of mine, with any number of classes"):
         find(str(weights), entry)
     assert find(None, entry).name == "fresh weights" and not find(None, entry).state
 

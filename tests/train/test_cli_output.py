@@ -55,7 +55,7 @@ def test_a_log_has_a_line_a_validation_and_the_page_is_named(data: Path, tmp_pat
     done = run("--data", data, "--name", folder, *SMALL, "--cache", "disk", "--batch", "auto", "--json", tmp_path / "j")
     assert done.exit_code == 0, done.output
     lines = done.stderr.splitlines()
-    assert "learns from 6 images with 6 boxes, in a file on disk" in lines
+    assert "training on 6 images with 6 boxes, in a file on disk" in lines
     assert "--batch auto: 1" in lines
     epoch = r"epoch {} of 2: loss \d+\.\d+, AP [\d.]+, AP50 [\d.]+, \d+\.\d images/s, \d+ s left"
     assert [bool(re.fullmatch(epoch.format(i), line)) for line in lines for i in (1, 2)].count(True) == 2

@@ -133,5 +133,5 @@ def test_a_run_learns_from_another_whose_images_it_has_no_labels_of(tmp_path: Pa
         with torch.no_grad():
             apart.append(float(soft(network(images), soft.teach(images), (96, 96)).total))
     assert np.isfinite(apart).all() and apart[0] < apart[1]
-    with pytest.raises(UsageError, match="was begun with distill"):
+    with pytest.raises(UsageError, match="was started with distill"):
         train(MODEL, data, settings=replace(taught, distill=""), resume=run.folder, workers=0)

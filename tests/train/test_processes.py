@@ -79,7 +79,7 @@ def test_two_processes_learn_what_one_with_the_doubled_batch_does(
         torch.testing.assert_close(theirs["network"][key], value, rtol=0, atol=1e-4)
 
     other = start(EXACT, *base, "--batch", 4, "--resume", tmp_path / "of2")
-    assert other.returncode == 2 and "was begun with processes 2 (now 1)" in other.stderr
+    assert other.returncode == 2 and "was started with processes 2 (now 1)" in other.stderr
 
 
 def test_an_error_is_said_once(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_an_end_of_one_is_the_end_of_all(ends: str, tmp_path: Path) -> None:
     assert process.returncode
     lines = [line for line in said.splitlines() if line.startswith("edgecsp: ")]
     assert len(lines) == 1 and f"--resume {folder}" in lines[0], said[-3000:]
-    assert ("another process of this run has gone" in lines[0]) == (ends == "a process is killed")
+    assert ("another process of this run ended" in lines[0]) == (ends == "a process is killed")
     assert torch.load(folder / "last.pt", weights_only=True)["step"] > 0
 
 

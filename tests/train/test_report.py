@@ -211,6 +211,6 @@ def test_a_browser_shows_it_without_a_network(found: Predictions, tmp_path: Path
         assert shown.value("getComputedStyle(document.body).backgroundColor") == (
             "rgb(20, 23, 27)" if dark else "rgb(251, 250, 248)"
         )
-        asked = [said["request"]["url"] for said in shown.seen("Network.requestWillBeSent")]
+        asked = [said["request"]["url"] for said in shown.received("Network.requestWillBeSent")]
         assert [url for url in asked if not url.startswith("data:")] == [place.as_uri()], "it loads nothing"
         assert shown.complaints() == []

@@ -100,7 +100,7 @@ def test_a_loss_that_stays_no_number_ends_the_run(
 
     after(monkeypatch, 4, poison)
     settings = TrainSettings(epochs=8, batch=4, imgsz=64, lr=0.03)
-    with pytest.raises(UsageError, match=r"step \d+: .* no number.* lower --lr") as error:
+    with pytest.raises(UsageError, match=r"step \d+: .* not .*finite.* lower --lr") as error:
         train("toy", data, settings=settings, weights="none", out=tmp_path / "run", workers=0)
     assert str(tmp_path / "run" / "last.pt") in str(error.value) and "best.pt" in str(error.value)
     held = state(tmp_path / "run")
@@ -113,7 +113,7 @@ def test_a_loss_that_stays_no_number_ends_the_run(
 def test_ten_such_steps_say_the_rate() -> None:
     made = trainer(warmup=1, lr=0.5)
     spoilt = torch.full((2, 3, 64, 64), float("nan"))
-    with pytest.raises(UsageError, match=r"no number for 10 steps, at a learning rate of 0\..*than 0\.5"):
+    with pytest.raises(UsageError, match=r"not been finite for 10 steps, at a learning rate of 0\..*than 0\.5"):
         for _ in range(20):
             made.learn(spoilt, batch()[1])
     assert made.skipped == 10
@@ -159,7 +159,7 @@ def test_a_stop_saves_and_the_run_goes_on(
     stop, folder = Event(), tmp_path / "run"
     with monkeypatch.context() as patch:
         after(patch, 3, lambda _: stop.set())  # an epoch ends there: a validation is due
-        with pytest.raises(Stopped, match=rf"stopped after step 3 of 6; to go on, add --resume {folder}"):
+        with pytest.raises(Stopped, match=rf"stopped after step 3 of 6; to continue, add --resume {folder}"):
             train("toy", data, settings=TOY, weights="none", out=folder, workers=0, stop=stop)
     assert state(folder)["step"] == 3
     resume(data, folder)

@@ -78,7 +78,7 @@ def test_unlabelled_images_get_the_teachers_boxes(
     np.testing.assert_allclose(boxes.xywh, [[10, 20, 30, 40], [50, 50, 40, 40]])
     assert boxes.class_ids.tolist() == [1, 0] and boxes.crowd.tolist() == [False, True]
     np.testing.assert_allclose(boxes.scores, [0.9, 0.2])
-    assert "teachers label 1 boxes, and 1 that they are not sure of are ignored" in log_lines
+    assert "teachers label 1 boxes, and 1 uncertain ones are ignored" in log_lines
 
 
 def test_classes_that_the_data_lacks_are_added_to_labelled_images(
@@ -109,7 +109,7 @@ def test_no_common_class_prints_both_lists() -> None:
 
 
 def test_what_cannot_be_meant_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"who labels these images. Add --teacher"):
+    with pytest.raises(UsageError, match=r"these images need labels; add --teacher"):
         Teaching((), ("folder",))
     with pytest.raises(UsageError, match=r"has nothing to add: pets boxes all of its classes; give it .*--unlabelled"):
         teach(data([0, 1, 1, 5, 5]), [], [model("dog")], [], 0.3, tmp_path)
@@ -179,11 +179,11 @@ def test_a_taught_run_goes_on_without_looking_again(
     folder = tmp_path / "run"
     words: Any = {"settings": settings, "teacher": ["knows"], "unlabelled": [str(more)], "workers": 0}
     run = train("toy", path, weights="none", out=folder, **words)
-    assert run.onnx.is_file() and any(line.startswith("learns from 11 images with") for line in log_lines)
+    assert run.onnx.is_file() and any(line.startswith("training on 11 images with") for line in log_lines)
     record = json.loads((folder / "run.json").read_text())
     assert record["teacher"] == {"teacher": ["knows"], "unlabelled": [str(more)]}
     assert train("toy", path, resume=folder, **words).onnx.is_file() and len(asked) == 2
-    with pytest.raises(UsageError, match=r"begun with teacher knows \(now none\), unlabelled .*more \(now none\)"):
+    with pytest.raises(UsageError, match=r"started with teacher knows \(now none\), unlabelled .*more \(now none\)"):
         train("toy", path, settings=settings, resume=folder, workers=0)
     found[str(more / "more0.png")] = [[1, 5, 5, 60, 60, 0.7]]
     with pytest.raises(UsageError, match="the data is not what"):
@@ -201,8 +201,8 @@ def test_images_without_the_wanted_classes_are_background(tmp_path: Path, log_li
     learn = accuracy.read(path, split="train").select_classes(["disc"])
     empty = sum(not len(row.boxes) for row in learn.images)
     assert empty and len(Images(learn, 64)) == 8
-    assert any(f"learns from 8 images with {sum(learn.counts)} boxes" in line for line in log_lines)
-    assert any(f"{empty} without a box teach the background" in line for line in log_lines)
+    assert any(f"training on 8 images with {sum(learn.counts)} boxes" in line for line in log_lines)
+    assert any(f"{empty} without a box are background" in line for line in log_lines)
     assert run.onnx.is_file()
 
 

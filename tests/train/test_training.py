@@ -91,11 +91,11 @@ def test_a_killed_run_goes_on_to_the_same_weights(whole: Any, data: Path, tmp_pa
 
 
 def test_a_run_that_goes_on_must_be_asked_for_the_same(whole: Any, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"begun with lr 0.002 \(now 0.1\)"):
+    with pytest.raises(UsageError, match=r"started with lr 0.002 \(now 0.1\)"):
         train(MODEL, data, settings=TrainSettings(epochs=2, batch=4, imgsz=96, warmup=4, lr=0.1), resume=whole.folder)
-    with pytest.raises(SourceError, match="is no run of edgecsp train that can go on"):
+    with pytest.raises(SourceError, match="is not a run of edgecsp train that can be resumed"):
         train(MODEL, data, settings=QUICK, resume=tmp_path)
-    with pytest.raises(UsageError, match="is not empty; take another --name"):
+    with pytest.raises(UsageError, match="is not empty; use another --name"):
         train(MODEL, data, settings=QUICK, out=whole.folder)
 
 
@@ -115,10 +115,10 @@ def test_weights_of_another_number_of_classes_begin_a_run(tmp_path: Path, data: 
     first = next(key for key in start.state if key.endswith("weight"))
     torch.testing.assert_close(start.state[first], trained.state_dict()[first])
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(UsageError, match="is not of cspdensenetb-ref-prn, with whatever number of classes"):
+    with pytest.raises(UsageError, match="is not of cspdensenetb-ref-prn, with any number of classes"):
         find(str(path), entry)
     (tmp_path / "best.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(BadWeights, match="is no checkpoint of edgecsp train"):
+    with pytest.raises(BadWeights, match="is not a checkpoint of edgecsp train"):
         find(str(tmp_path), entry)
     with pytest.raises(SourceError, match="there are no weights at"):
         find("nothing.such", entry)

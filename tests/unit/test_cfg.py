@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgecsp.errors import BadModel, SourceError
-from edgecsp.importers.darknet.cfg import find_first, parse, read
+from edgecsp.importers.darknet.cfg import parse, read
 
 
 def section(text: str):
@@ -19,7 +19,6 @@ def test_sections_options_and_lines() -> None:
     assert [(s.kind, s.line) for s in found] == [("net", 3), ("convolutional", 7)]
     assert found[0].options == {"width": ("416", 4), "height": ("416", 6)}
     assert found[1].options == {"filters": ("3", 8)}
-    assert find_first(found, "convolutional") is found[1] and find_first(found, "yolo") is None
 
 
 def test_the_first_of_two_equal_keys_counts_as_in_darknet() -> None:

@@ -78,7 +78,7 @@ def test_frame_and_classes() -> None:
 
 def test_geometry_clips_to_the_picture_and_keeps_float32() -> None:
     geometry = Geometry((2.0, 4.0), (10.0, 20.0), (30, 50))
-    back = geometry.to_picture(np.array([[10, 20, 20, 60], [-1e9, -1e9, 1e9, 1e9]]))
+    back = geometry.to_image(np.array([[10, 20, 20, 60], [-1e9, -1e9, 1e9, 1e9]]))
     assert back.tolist() == [[0, 0, 5, 10], [0, 0, 50, 30]] and back.dtype == np.float32
     assert geometry.to_network(np.array([[1, 2, 3, 4]])).tolist() == [[12, 28, 16, 36]]
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from edgecsp.system.deprecation import deprecate
+from edgecsp.types import Geometry
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,14 @@ def test_a_deprecated_function_warns_where_it_is_called() -> None:
     with pytest.warns(DeprecationWarning, match="add is deprecated .* 9.9; use plus") as caught:
         assert add(1, b=2) == 3
     assert caught[0].filename == __file__
+
+
+def test_an_attribute_answers_to_its_old_name_with_a_warning() -> None:
+    geometry = Geometry((2.0, 2.0), (0.0, 0.0), (100, 200))
+    with pytest.warns(DeprecationWarning, match=r"Geometry\.picture_hw .* use Geometry\.image_hw") as caught:
+        assert geometry.picture_hw == (100, 200)
+    assert caught[0].filename == __file__
+    box = np.array([[2, 2, 20, 20]])
+    with pytest.warns(DeprecationWarning, match=r"Geometry\.to_picture .* use Geometry\.to_image"):
+        assert geometry.to_picture(box).tolist() == geometry.to_image(box).tolist() == [[1, 1, 10, 10]]
+    assert [field.name for field in fields(Geometry)] == ["scale_xy", "offset_xy", "image_hw"]

@@ -83,7 +83,7 @@ def test_a_cut_connection_is_taken_up_where_it_was_cut(site: web.Site, target: P
     site.cuts = [100_000, 50_000]
     download(site, target)
     assert target.read_bytes() == DATA and left(target) == ["x.weights"]
-    assert site.asked == [None, "bytes=100000-", "bytes=150000-"]
+    assert site.requested_ranges == [None, "bytes=100000-", "bytes=150000-"]
     assert site.requests[1]["If-Range"] == site.etag
     assert log_lines[0] == "the connection was cut after 100,000 of 300,000 bytes; trying again in 0.01 s"
 
@@ -94,7 +94,9 @@ def test_what_came_is_kept_when_it_gives_up_and_the_next_call_goes_on(site: web.
         download(site, target)
     assert left(target) == ["x.weights.part", "x.weights.part.tag"]
     download(site, target)
-    assert target.read_bytes() == DATA and site.asked[-1] == "bytes=100002-" and left(target) == ["x.weights"]
+    assert (
+        target.read_bytes() == DATA and site.requested_ranges[-1] == "bytes=100002-" and left(target) == ["x.weights"]
+    )
 
 
 def test_ctrl_c_keeps_what_came(site: web.Site, target: Path) -> None:
@@ -107,7 +109,7 @@ def test_ctrl_c_keeps_what_came(site: web.Site, target: Path) -> None:
     kept = target.with_name("x.weights.part").read_bytes()
     assert len(kept) > 100_000 and DATA.startswith(kept)
     download(site, target)
-    assert target.read_bytes() == DATA and site.asked[-1] == f"bytes={len(kept)}-"
+    assert target.read_bytes() == DATA and site.requested_ranges[-1] == f"bytes={len(kept)}-"
 
 
 def test_a_server_that_knows_no_ranges_begins_again(site: web.Site, target: Path) -> None:
@@ -136,10 +138,10 @@ def test_two_versions_are_never_joined(site: web.Site, target: Path) -> None:
 def test_without_a_tag_or_a_digest_it_begins_again(site: web.Site, target: Path) -> None:
     site.etag, site.cuts = None, [100_000]
     download(site, target, digest=None)
-    assert target.read_bytes() == DATA and site.asked == [None, None]
+    assert target.read_bytes() == DATA and site.requested_ranges == [None, None]
     site.cuts = [100_000]
     download(site, target)  # with a digest it need not
-    assert site.asked[-1] == "bytes=100000-"
+    assert site.requested_ranges[-1] == "bytes=100000-"
 
 
 def test_a_part_that_is_whole_or_too_long_is_no_trouble(site: web.Site, target: Path) -> None:

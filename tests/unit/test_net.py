@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from edgecsp.errors import BadModel, BadWeights
-from edgecsp.graph.export import RandomWeights, fold_batch_norm, to_onnx
+from edgecsp.graph.export import RandomWeights, fold_batch_norm, to_bytes
 from edgecsp.graph.layers import MAX_LAYERS, MAX_SIDE, Net
 
 
@@ -81,7 +81,7 @@ def test_messages_stay_short_however_many_maps() -> None:
 
 
 def run(net: Net, x: np.ndarray) -> list:
-    proto = to_onnx(net, RandomWeights(3), "t")
+    proto = onnx.load_model_from_string(to_bytes(net, RandomWeights(3), "t"))
     onnx.checker.check_model(proto, full_check=True)
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, {"images": x})
@@ -120,7 +120,7 @@ def test_random_weights_are_seeded_and_keep_activations_their_size() -> None:
     for _ in range(12):
         x = net.conv(x, 16, 3)
     net.yolo(net.conv(x, 6, 1, bn=False, act="linear"), classes=1, anchors_wh=[(1, 2)])
-    a, b = (to_onnx(net, RandomWeights(5), "t").SerializeToString() for _ in range(2))
+    a, b = (to_bytes(net, RandomWeights(5), "t") for _ in range(2))
     assert a == b
     (out,) = run(net, np.random.default_rng(0).random((1, 3, 32, 32), np.float32))
     assert 0.01 < np.abs(out).mean() < 100

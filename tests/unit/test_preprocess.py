@@ -106,7 +106,7 @@ def test_crop_keeps_the_middle() -> None:
     image[:, 20:40] = 255
     batch, geometry = prepare(image, Input((10, 10), "crop"))
     assert batch.min() == 1
-    assert geometry.to_picture(np.array([[0, 0, 10, 10]])).tolist() == [[20, 0, 40, 20]]
+    assert geometry.to_image(np.array([[0, 0, 10, 10]])).tolist() == [[20, 0, 40, 20]]
 
 
 def test_crop_of_a_very_long_picture_is_cheap() -> None:

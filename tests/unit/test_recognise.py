@@ -483,7 +483,7 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
 
 
 def test_a_lying_shape_is_found_out_at_the_first_picture(tmp_path: Path) -> None:
-    data = planted({"o": np.zeros((1, 90, cells()), np.float32)}, shown={"o": (1, 84, cells())})
+    data = planted({"o": np.zeros((1, 90, cells()), np.float32)}, declared={"o": (1, 84, cells())})
     with pytest.raises(EdgecspError, match=r"rows of 84|cannot build"), pipeline.load(
         written(tmp_path, data), "ort"
     ) as detector:

@@ -340,4 +340,4 @@ def test_ctrl_c_keeps_what_came_and_the_next_pull_goes_on(
     kept = part.stat().st_size
     site.pace_s = 0.0
     assert pull().sha256 == SHA256
-    assert site.asked == [None, f"bytes={kept}-"] and np.array_equal(store.list_installed(), ["toy"])
+    assert site.requested_ranges == [None, f"bytes={kept}-"] and np.array_equal(store.list_installed(), ["toy"])

@@ -18,7 +18,7 @@ BACKGROUND = "background"
 
 
 class Matches(NamedTuple):
-    """For each object the row of its detection, and for each detection the row of its object.
+    """Pairs of objects and detections: for each object the row of its detection, and the other way round.
 
     NOTHING where there is none; IGNORED for a crowd region, and for detections in one.
     """

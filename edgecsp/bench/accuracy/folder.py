@@ -61,8 +61,8 @@ def _parts(path: Path) -> Dict[str, Path]:
     sets, root = path / "ImageSets" / "Main", _root(path)
     lists = {split: [sets / f"{name}.txt" for name in names] for split, names in _SETS.items()}
     inner = {split: [root / name for name in names] for split, names in _SPLITS.items()}
-    for wanted, least in ((lists, 1), (inner, 2)):  # a folder `train` alone may hold trains
-        there = {split: [each for each in tried if each.exists()] for split, tried in wanted.items()}
+    for patterns, least in ((lists, 1), (inner, 2)):  # a folder `train` alone may hold trains
+        there = {split: [each for each in tried if each.exists()] for split, tried in patterns.items()}
         parts = {split: each[0] for split, each in there.items() if each}
         if len(parts) >= least:
             return parts

@@ -73,7 +73,7 @@ def read_yaml(path: Path, split: str, faults: Faults = None) -> Data:
     entries = content.get(split)
     if not entries:
         there = [each for each in SPLITS if content.get(each)]
-        raise NoSplit(f"{path} has no {split!r}; it has {', '.join(there) or 'no pictures'}: --split says which")
+        raise NoSplit(f"{path} has no {split!r}; it has {', '.join(there) or 'no images'}: --split says which")
     root = path.parent / str(content.get("path") or "")
     files: List[str] = []
     notes: Tuple[str, ...] = ()

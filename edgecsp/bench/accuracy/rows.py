@@ -27,7 +27,7 @@ class EngineOption(NamedTuple):
 
 @dataclass
 class AccuracyRow:
-    """What came of one way. `why` says why it was not measured, and then the rest is None or 0.
+    """The accuracy of one case. `why` says why it was not measured, and then the rest is None or 0.
 
     `pictures` and `detections` are counts, `problems` what was survived (as `Predictions.problems`). `found` may be put
     to None once it is no longer needed: it is as large as the data.
@@ -82,7 +82,7 @@ def list_cases(
     device: str = "auto",
     precisions: Optional[Sequence[str]] = None,
 ) -> List[EngineOption]:
-    """Every way that is asked for. `engines`: names, "auto", or "all" for what runs here; `precisions`: each graph's.
+    """List the requested cases. `engines`: names, "auto", or "all" for what runs here; `precisions`: each graph's.
 
     Raises `UnknownName`, `UsageError`, and `EngineUnavailable` for an engine that was named and does not run here.
     """
@@ -91,13 +91,13 @@ def list_cases(
             raise UnknownName("precision", name, backends.PRECISIONS)
     cases = []
     for model in models:
-        for wanted in precisions or (precision.detect_precision(model),):
+        for requested in precisions or (precision.detect_precision(model),):
             for name in _resolve_engines(engines, device):
-                engine, place, _ = backends.choose(name, device, wanted)
+                engine, place, _ = backends.choose(name, device, requested)
                 if not backends.is_real(engine):
                     raise UsageError(f"engine {engine} is a dummy and finds nothing; use another")
                 backends.require(engine, place)
-                cases.append(EngineOption(model, engine, place, wanted))
+                cases.append(EngineOption(model, engine, place, requested))
     return [case for i, case in enumerate(cases) if case not in cases[:i]]
 
 

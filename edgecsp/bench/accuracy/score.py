@@ -15,7 +15,6 @@ from .predictions import Predictions
 from .truth import LabelledImage
 
 AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR100", "ARS", "ARM", "ARL")
-MAX_DETECTIONS = 100  # boxes of a class in an image
 
 
 @dataclass(frozen=True)

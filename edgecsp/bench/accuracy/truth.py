@@ -88,13 +88,13 @@ class Data:
         ids = [each.boxes.class_ids[~each.boxes.crowd] for each in self.images]
         return [int(n) for n in np.bincount(np.concatenate(ids or [[]]).astype(int), minlength=len(self.names))]
 
-    def select_classes(self, wanted: Sequence[str]) -> Data:
+    def select_classes(self, names: Sequence[str]) -> Data:
         """Keep only some classes, in the data's order. Raises `UnknownName`."""
         known = {name.lower(): i for i, name in enumerate(self.names)}
-        for word in wanted:
+        for word in names:
             if word.lower() not in known:
                 raise UnknownName(f"class of {self.name}", word, self.names)
-        stay = sorted({known[word.lower()] for word in wanted})
+        stay = sorted({known[word.lower()] for word in names})
         number = np.full(len(self.names), -1)
         number[stay] = range(len(stay))
 

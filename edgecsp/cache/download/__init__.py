@@ -139,10 +139,10 @@ class _Download:
         """Raise `IntegrityError` unless the part is what it should be."""
         self._check_length(self.part.size)
         if self.digest:
-            kind, wanted = self.digest
+            kind, expected = self.digest
             actual = digest_of(self.part.path, kind)
-            if actual != wanted.lower():
-                raise self._wrong(f"is not the file it should be: {kind} {wanted} was expected, {actual} was found")
+            if actual != expected.lower():
+                raise self._wrong(f"is not the file it should be: {kind} {expected} was expected, {actual} was found")
 
     def _attempt(self) -> None:
         """One request; what comes is added to the part. Raises `web.Cut` when it ends too early."""
@@ -181,9 +181,9 @@ class _Download:
                     raise self._wrong(f"is larger than the {self.limit:,} bytes it may have")
                 file.write(block)
                 self.progress.update(completed=have, total=total)
-        wanted = self.size if total is None else total
-        if wanted is not None and have < wanted:
-            raise web.DownloadCut(f"the connection was cut after {have:,} of {wanted:,} bytes")
+        expected = self.size if total is None else total
+        if expected is not None and have < expected:
+            raise web.DownloadCut(f"the connection was cut after {have:,} of {expected:,} bytes")
 
     def _check_length(self, length: int) -> None:
         if self.size is not None and length != self.size:
@@ -191,11 +191,11 @@ class _Download:
         if length > self.limit:
             raise self._wrong(f"has {length:,} bytes, {self.limit:,} is the most it may have")
 
-    def _check_room(self, wanted: int) -> None:
+    def _check_room(self, needed: int) -> None:
         folder = self.part.path.parent
         free = shutil.disk_usage(folder).free
-        if free < wanted:
-            raise OutputError(f"{folder} has room for {free:,} bytes; {wanted:,} are still to come")
+        if free < needed:
+            raise OutputError(f"{folder} has room for {free:,} bytes; {needed:,} are still to come")
 
     def _wrong(self, text: str) -> IntegrityError:
         self.part.discard()

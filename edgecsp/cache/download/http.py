@@ -24,7 +24,7 @@ SLOWEST_BYTES_S = 1024
 
 @dataclass(frozen=True)
 class Patience:
-    """When to stop waiting.
+    """The limits of waiting.
 
     A connection that is silent, or slower than 1 KiB/s, for `timeout_s` is cut. After `tries` attempts that brought
     less than 1 MiB further it is given up; the wait before each doubles, from `backoff_s` to a minute.
@@ -36,7 +36,7 @@ class Patience:
 
 
 class DownloadCut(Exception):
-    """It ended too early: worth another try, from where it ended. `wait_s`: the server asks for so long."""
+    """A transfer that ended too early: worth another try from there. `wait_s`: the wait that the server asks for."""
 
     def __init__(self, text: str, wait_s: float = 0.0) -> None:
         super().__init__(text)
@@ -65,7 +65,7 @@ def get(url: str, headers: Dict[str, str], timeout_s: float) -> Any:
 
 
 def extent(response: Any) -> Tuple[Optional[int], Optional[int]]:
-    """Which byte of the file the body begins with (None: it is the whole file), and the file's length if told."""
+    """Offset at which the body begins (None: it is the whole file), and the file's length if the server gives it."""
     if response.code == 200:
         return None, response.length
     content_range = response.headers.get("Content-Range", "")
@@ -79,7 +79,7 @@ def extent(response: Any) -> Tuple[Optional[int], Optional[int]]:
 
 
 def tag(response: Any) -> str:
-    """What names this version of the file: a strong ETag, else its date, else nothing."""
+    """The name of this version of the file: a strong ETag, else its date, else nothing."""
     etag: str = response.headers.get("ETag", "")
     date: str = response.headers.get("Last-Modified", "")
     return etag if etag.startswith('"') else date
@@ -123,8 +123,10 @@ def _check_scheme(url: str, whence: str = "") -> None:
 def _status_error(url: str, error: urllib.error.HTTPError) -> Exception:
     detail = "".join(c for c in f"{error.code} {error.reason}"[:80] if c.isprintable()).strip()
     if error.code in (408, 425, 429) or error.code >= 500:
-        asked = error.headers.get("Retry-After") or ""
-        return DownloadCut(f"the server answered {detail}", float(asked) if re.fullmatch(r"\d{1,6}", asked) else 0.0)
+        retry_after = error.headers.get("Retry-After") or ""
+        return DownloadCut(
+            f"the server answered {detail}", float(retry_after) if re.fullmatch(r"\d{1,6}", retry_after) else 0.0
+        )
     if error.code in (404, 410):
         return SourceError(f"there is no file at {url} any more (the server answered {detail})")
     if 300 <= error.code < 400:

@@ -106,7 +106,7 @@ def lines(summary: BatchSummary, checked: bool) -> Iterator[Tuple[str, str]]:
         f"{summary.items}, of which {len({row['source'] for row in summary.failures})} failed completely or in part",
     )
     yield "frames", f"{summary.frames} in {summary.parts} parts" + ", all digests verified" * checked
-    counts = sorted(summary.found.items(), key=lambda pair: (-pair[1], pair[0]))
+    counts = sorted(summary.label_counts.items(), key=lambda pair: (-pair[1], pair[0]))
     yield "found", ", ".join(f"{count} {label}" for label, count in counts[:12]) or "nothing"
     for row in summary.failures[:FAILURES]:
         yield "failed", f"{row['source']} ({row['stage']}): {row['reason']}"

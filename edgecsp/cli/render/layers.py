@@ -19,7 +19,7 @@ RGB = int
 EIGHTHS = " ▏▎▍▌▋▊▉"
 # Okabe and Ito's colours, by the stride of a feature map.
 COLOURS = {1: 0x999999, 2: 0x332288, 4: 0x0072B2, 8: 0x009E73, 16: 0xE69F00, 32: 0xD55E00, 64: 0xAA3377}
-INK, MUTED, GRID, PAPER = 0x222222, 0x757575, 0xE4E4E4, 0xFFFFFF
+INK, MUTED, GRID = 0x222222, 0x757575, 0xE4E4E4
 WH = (1600, 800)
 FINE = 2  # supersampling, for smooth edges and text in every OpenCV
 

@@ -20,7 +20,7 @@ from .passes import quantize_biases, to_uint8_activations
 LOG = logging.getLogger(__name__)
 EVERY = 8  # of so many images one is held out
 MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in memory
-FOUND = 0.5  # IoU from which a box is the same object's
+MATCH_IOU = 0.5  # IoU from which a box is the same object's
 MAX_DET = 300
 
 _Reference = List[Tuple[Array, decode.Candidates, List[Array]]]  # an image, and fp32's boxes and heads of it
@@ -64,13 +64,13 @@ def _agreement(model: Model, small: Model, references: _Reference, threads: int)
     source, names = session.get_inputs()[0].name, [head.name for head in model.heads]
     shared = boxes = 0.0
     off: List[float] = []
-    for batch, wanted, heads in references:
+    for batch, expected, heads in references:
         got = session.run(names, {source: batch})
         again = _boxes(model, got)
-        shared += _shared_iou(wanted, again)
-        boxes += len(wanted.scores) + len(again.scores)
+        shared += _shared_iou(expected, again)
+        boxes += len(expected.scores) + len(again.scores)
         off += [float(np.abs(a - b).mean() / max(1e-12, float(np.abs(b).max()))) for a, b in zip(got, heads)]
-    box_count = sum(len(wanted.scores) for _, wanted, _ in references)
+    box_count = sum(len(expected.scores) for _, expected, _ in references)
     return 2 * shared / boxes if box_count else 1 - float(np.mean(off))
 
 
@@ -106,7 +106,7 @@ def _shared_iou(expected: decode.Candidates, actual: decode.Candidates) -> float
     shared[expected.class_ids[:, None] != actual.class_ids[None]] = 0
     total = 0.0
     for row in shared:  # best scores first, as they come
-        if row.size and row.max() >= FOUND:
+        if row.size and row.max() >= MATCH_IOU:
             total += float(row.max())
             shared[:, int(row.argmax())] = 0
     return total

@@ -115,7 +115,7 @@ def measure_ranges(
 
 
 class RangeMeter:
-    """What was seen of a graph's values so far: `note` every image in its order, `add` those that ranges are of."""
+    """The values of a graph so far: `note` every image in its order, `add` those that ranges are of."""
 
     def __init__(self, model: Model, threads: int) -> None:
         self._session, self._names = _open_observed(model, threads)
@@ -206,8 +206,8 @@ class _Histogram:
         """Lowest and highest value to represent."""
         limit = math.inf
         if method == "percentile":
-            wanted = self.counts.sum() * (PERCENTILE / 100)
-            limit = (int(np.searchsorted(self.counts.cumsum(), wanted)) + 1) * self.top / BINS
+            target = self.counts.sum() * (PERCENTILE / 100)
+            limit = (int(np.searchsorted(self.counts.cumsum(), target)) + 1) * self.top / BINS
         elif method == "entropy":
             limit = _least_loss(self.counts) * self.top / BINS
         return max(self.low, -limit), min(self.high, limit)

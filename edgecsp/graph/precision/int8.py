@@ -74,7 +74,7 @@ def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Mod
 
 
 def format_trials(tried: Dict[str, float]) -> str:
-    """How well each method did, best first, for people."""
+    """Format how well each method did, best first, for people."""
     return ", ".join(f"{name} {value:.3f}" for name, value in sorted(tried.items(), key=lambda each: -each[1]))
 
 

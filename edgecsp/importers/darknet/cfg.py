@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Type
+from typing import Dict, List, Tuple, Type
 
 from ...cache.files import suggest_similar
 from ...errors import BadModel, SourceError
@@ -130,8 +130,3 @@ def parse(text: str, file: str = "cfg") -> List[Section]:
 def shorten(text: str) -> str:
     """Shorten a text for an error message."""
     return text if len(text) <= 40 else text[:37] + "..."
-
-
-def find_first(sections: List[Section], kind: str) -> Optional[Section]:
-    """Return the first section of a kind, None when there is none."""
-    return next((section for section in sections if section.kind == kind), None)

@@ -291,10 +291,10 @@ def _from(build: Build, section: Section) -> Tensor:
 
 def _scale_channels(build: Build, section: Section) -> Tensor:
     gate, x = build.input_of(section), _from(build, section)
-    wanted = (1, x.h, x.w) if section.flag("scale_wh") else (x.c, 1, 1)
-    if gate[1:] != wanted:
+    expected = (1, x.h, x.w) if section.flag("scale_wh") else (x.c, 1, 1)
+    if gate[1:] != expected:
         raise section.error(
-            f"scales a map of {x.w}x{x.h}x{x.c} and needs one of {wanted[2]}x{wanted[1]}x{wanted[0]} before it; "
+            f"scales a map of {x.w}x{x.h}x{x.c} and needs one of {expected[2]}x{expected[1]}x{expected[0]} before it; "
             f"found {gate.w}x{gate.h}x{gate.c}"
         )
     return build.net.mul(x, gate, _activation(section, "linear"))

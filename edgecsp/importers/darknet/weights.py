@@ -61,13 +61,13 @@ class WeightsFile:
 
 
 def _check_length(path: Path, net: Net, start: int, size: int) -> None:
-    wanted = start + 4 * net.floats
-    if size == wanted:
+    expected = start + 4 * net.floats
+    if size == expected:
         return
-    counts = f"this cfg needs {wanted:,} bytes ({net.floats:,} floats), the file has {size:,}"
-    if size > wanted:
+    counts = f"this cfg needs {expected:,} bytes ({net.floats:,} floats), the file has {size:,}"
+    if size > expected:
         raise BadWeights(
-            f"{path} does not fit its cfg: {counts}; {size - wanted:,} bytes are left over after the last layer"
+            f"{path} does not fit its cfg: {counts}; {size - expected:,} bytes are left over after the last layer"
         )
     end = start
     for layer in net.layers:

@@ -123,7 +123,7 @@ class _Cfg:
         return matching[0] if matching else None
 
     def activation(self, index: int) -> Option:
-        """What is applied to a layer's output: darknet states it in the same section."""
+        """The activation of a layer's output: darknet states it in the same section."""
         act = self.only_reader(index, "act")
         return "activation", act.attrs["kind"] if act else "linear"
 

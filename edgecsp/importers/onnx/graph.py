@@ -64,8 +64,8 @@ def fix_input(proto: Any, filename: str, hw: Optional[Tuple[int, int]], metadata
         )
     if sides[0] not in (None, 1):
         raise BadModel(f"{filename} was exported for batches of {sides[0]}; export it again with batch=1 or dynamic")
-    wanted = hw or metadata_hw or (DEFAULT_SIDE, DEFAULT_SIDE)
-    fixed = tuple(was or side for was, side in zip(sides[2:], wanted))
+    target_hw = hw or metadata_hw or (DEFAULT_SIDE, DEFAULT_SIDE)
+    fixed = tuple(was or side for was, side in zip(sides[2:], target_hw))
     if hw is not None and fixed != hw:
         raise UsageError(
             f"{filename} was exported for images of {_format_sides(sides[:1:-1])} and cannot take {hw[1]}x{hw[0]}; "

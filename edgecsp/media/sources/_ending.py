@@ -16,7 +16,7 @@ def is_incomplete(path: str, container: str, end: int) -> bool:
     `container` is FFmpeg's name. False where it cannot be known: raw streams, MPEG programs, and files cut between two
     packets.
     """
-    look = _LOOKS.get(container)
+    look = _CHECKS.get(container)
     if look is None:
         return False
     try:
@@ -94,6 +94,6 @@ def _tail(file: BinaryIO, size: int) -> bytes:
     return file.read()
 
 
-_LOOKS: Dict[str, Callable[[BinaryIO, int, int], bool]] = {
+_CHECKS: Dict[str, Callable[[BinaryIO, int, int], bool]] = {
     "gif": _gif, "apng": _apng, "ogg": _ogg, "asf": _asf, "mpegts": _mpegts, "yuv4mpegpipe": _stopped,
 }  # fmt: skip

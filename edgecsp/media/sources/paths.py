@@ -27,7 +27,7 @@ def walk(folder: str) -> Iterator[Tuple[str, List[str]]]:
     Links are followed, and a folder is entered once however many links (or a loop of them) lead to it; its own path
     comes before a link's. Hidden and unreadable folders are skipped. "" is the current folder.
     """
-    seen: Set[Tuple[int, int]] = set()
+    visited: Set[Tuple[int, int]] = set()
     waiting: List[str] = [folder]
     links: List[str] = []
     while waiting or links:
@@ -37,9 +37,9 @@ def walk(folder: str) -> Iterator[Tuple[str, List[str]]]:
             names = sorted(os.listdir(here or "."), reverse=True)
         except OSError:
             continue
-        if (about.st_dev, about.st_ino) in seen:
+        if (about.st_dev, about.st_ino) in visited:
             continue
-        seen.add((about.st_dev, about.st_ino))
+        visited.add((about.st_dev, about.st_ino))
         inner = [name for name in names if os.path.isdir(os.path.join(here, name))]
         yield here, sorted(set(names).difference(inner))
         for path in (os.path.join(here, name) for name in inner if not name.startswith(".")):

@@ -20,7 +20,7 @@ RANDOM = "random"
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a pulled model.
+    """The record of a pulled model.
 
     `weights` is "public" or "own" (a file of the user's); `source` the URL or the file's name, `sha256` and `size`
     what was read from it, `check` what that was held against; `onnx_sha256` is of the model's own file.
@@ -48,27 +48,27 @@ def home() -> Path:
 
 
 def path(name: str) -> Path:
-    """Where a model's ONNX file is, or would be."""
+    """Path of a model's ONNX file, whether it is there or not."""
     return home() / "models" / f"{name}.onnx"
 
 
 def record_path(name: str) -> Path:
-    """Where a model's record is, or would be."""
+    """Path of a model's record, whether it is there or not."""
     return home() / "models" / f"{name}.json"
 
 
 def pin_path(name: str) -> Path:
-    """Where the first download's digest is, or would be."""
+    """Path of the first download's digest, whether it is there or not."""
     return home() / "pins" / f"{name}.json"
 
 
 def downloads() -> Path:
-    """Where files arrive."""
+    """Folder that downloads arrive in."""
     return home() / "downloads"
 
 
 def record(name: str) -> Optional[Record]:
-    """What is known of a pulled model, None when it is not here."""
+    """Read the record of a pulled model; None when it is not here."""
     content = read(record_path(name))
     whole = path(name).is_file() and content.keys() == {each.name for each in fields(Record)}
     return Record(**content) if whole else None
@@ -95,6 +95,6 @@ def write(place: Path, content: Mapping[str, Any]) -> None:
 
 
 def locked(name: str) -> ContextManager[None]:
-    """One process at a time may change what belongs to a name; the next one waits for it."""
+    """Let one process at a time change what belongs to a name; the next one waits for it."""
     waiting = f"another process is at work on {name}; waiting for it"
     return files.locked(downloads() / f"{name}.lock", waiting)

@@ -36,12 +36,12 @@ class _Directories:
     def __iter__(self) -> Iterator[Dict[int, _Tag]]:
         """Each directory's tags: type, count and where the values begin."""
         wide = self._wide
-        seen: Set[int] = set()
+        visited: Set[int] = set()
         at = self.number(8, 8) if wide else self.number(4, 4)
         place, entry, counted = (8, 20, 8) if wide else (4, 12, 2)
         left = ALL_ENTRIES
-        while 0 < at < len(self.data) - counted and at not in seen:
-            seen.add(at)
+        while 0 < at < len(self.data) - counted and at not in visited:
+            visited.add(at)
             count = self.number(at, counted)
             left -= count + 1
             if count > ENTRIES or left < 0:

@@ -1,7 +1,7 @@
-"""A short film of codes: a camera that moves over a table. `python -m calib.film codes.mp4`.
+"""A short video of codes: a camera that moves over a table. `python -m calib.video codes.mp4`.
 
 The table is one large scene of the generator's cards; every frame is a view of it, so the boxes of every frame are
-known: they are written beside the film, as `edgecsp run --json` writes what it finds.
+known: they are written beside the video, as `edgecsp run --json` writes what it finds.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 
 from . import CLASSES, TEST_SEEDS
 from .scenes import backgrounds, camera, cards, plates, warp
+from .scenes.canvas import Scene
 from .scenes.dice import Dice
-from .scenes.picture import Scene
 from .scenes.symbols import symbol
 from .scenes.warp import Frame, Points
 
 TABLE_HW, FRAME_HW, FPS = (1500, 2400), (480, 640), 20
 COLUMNS, ROWS = 5, 3
-LEAST_SEEN = 0.6  # the share of a symbol that must be in the frame for it to have a box
+LEAST_VISIBLE = 0.6  # the share of a symbol that must be in the frame for it to have a box
 
 
 def table(d: Dice) -> Scene:
@@ -47,7 +47,7 @@ def table(d: Dice) -> Scene:
 
 
 def views(seconds: float) -> Iterator[np.ndarray]:
-    """From the table's pixels to each frame's: a slow figure of eight, nearer and further, leaning as it turns."""
+    """Iterate over the maps of the table's pixels to each frame's: a slow figure of eight, leaning as it turns."""
     (table_h, table_w), (h, w) = TABLE_HW, FRAME_HW
     for k in range(round(seconds * FPS)):
         t = 2 * math.pi * k / (seconds * FPS)
@@ -61,37 +61,37 @@ def views(seconds: float) -> Iterator[np.ndarray]:
         yield np.array([[1, 0, w / 2], [0, 1, h / 2], [0, 0, 1]]) @ look @ to_middle
 
 
-def seen(points: Points, view: np.ndarray) -> List[float] | None:
+def visible_box(points: Points, view: np.ndarray) -> List[float] | None:
     """A symbol's box in a frame, x0, y0, x1, y1, or None when too little of it is in there."""
     h, w = FRAME_HW
     moved = warp.apply(view, points)
     low, high = moved.min(0), moved.max(0)
     x0, y0, x1, y1 = np.clip([*low, *high], 0, (w, h, w, h)).tolist()
-    if (x1 - x0) * (y1 - y0) < LEAST_SEEN * float(np.prod(high - low)):
+    if (x1 - x0) * (y1 - y0) < LEAST_VISIBLE * float(np.prod(high - low)):
         return None
     return [round(v, 2) for v in (x0, y0, x1, y1)]
 
 
-def film(path: Path, seconds: float = 12, seed: int = TEST_SEEDS + 10**6 + 3) -> int:
-    """Write the film and its boxes (`path` with .jsonl); how many boxes there are."""
+def write_video(path: Path, seconds: float = 12, seed: int = TEST_SEEDS + 10**6 + 3) -> int:
+    """Write the video and its boxes (`path` with .jsonl); how many boxes there are."""
     d = Dice(seed)
     laid = table(d)
     symbols: List[Tuple[int, Points]] = [each for layer in laid.layers for each in layer.symbols]
     image, boxes = laid.image, 0
-    with av.open(str(path), "w") as container, path.with_suffix(".jsonl").open("w") as told:
+    with av.open(str(path), "w") as container, path.with_suffix(".jsonl").open("w") as labels:
         stream = container.add_stream("libx264", rate=FPS)
         stream.height, stream.width, stream.pix_fmt = *FRAME_HW, "yuv420p"
         stream.options = {"crf": "27", "preset": "slow"}
         for k, view in enumerate(views(seconds)):
-            picture = cv2.warpPerspective(
+            warped = cv2.warpPerspective(
                 image, view, FRAME_HW[::-1], flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT
             )
-            frame = av.VideoFrame.from_ndarray(camera.noise(d, picture, 2.0), format="bgr24")
+            frame = av.VideoFrame.from_ndarray(camera.noise(d, warped, 2.0), format="bgr24")
             frame.pts, frame.time_base = k, Fraction(1, FPS)
             container.mux(stream.encode(frame))
-            found = [(class_id, seen(points, view)) for class_id, points in symbols]
-            rows = [{"class_id": c, "label": CLASSES[c], "xyxy": box} for c, box in found if box is not None]
-            told.write(json.dumps({"frame": k, "detections": rows}) + "\n")
+            boxes_by_class = [(class_id, visible_box(points, view)) for class_id, points in symbols]
+            rows = [{"class_id": c, "label": CLASSES[c], "xyxy": box} for c, box in boxes_by_class if box is not None]
+            labels.write(json.dumps({"frame": k, "detections": rows}) + "\n")
             boxes += len(rows)
         container.mux(stream.encode(None))
     return boxes
@@ -99,11 +99,11 @@ def film(path: Path, seconds: float = 12, seed: int = TEST_SEEDS + 10**6 + 3) ->
 
 def main() -> None:
     """Parse the command line and shoot."""
-    p = argparse.ArgumentParser(prog="python -m calib.film", description=__doc__.split("\n")[0])
-    p.add_argument("film", type=Path, help="an .mp4 to write; its boxes go beside it")
+    p = argparse.ArgumentParser(prog="python -m calib.video", description=__doc__.split("\n")[0])
+    p.add_argument("video", type=Path, help="an .mp4 to write; its boxes go beside it")
     p.add_argument("--seconds", type=float, default=12)
     a = p.parse_args()
-    print(f"{a.film}: {film(a.film, a.seconds)} boxes")
+    print(f"{a.video}: {write_video(a.video, a.seconds)} boxes")
 
 
 if __name__ == "__main__":

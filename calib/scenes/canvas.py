@@ -1,4 +1,4 @@
-"""A picture in the making: cards laid into it, things in front of them, and the boxes that can still be seen."""
+"""An image in the making: cards laid into it, things in front of them, and the boxes that can still be seen."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .paper import Sheet
 from .warp import Frame, Points
 
 VISIBLE, INSIDE = 0.6, 0.5  # shares of a symbol that must not be covered, and not be cut off by the border
-SMALLEST = 0.025  # of the picture's side: a symbol whose longer side is below this is no more than a smudge
-LARGEST_SHEET = 720  # px: beyond it a sheet is drawn coarser; most of it lies outside of the picture
+SMALLEST = 0.025  # of the image's side: a symbol whose longer side is below this is no more than a smudge
+LARGEST_SHEET = 720  # px: beyond it a sheet is drawn coarser; most of it lies outside of the image
 
 
 @dataclass
 class Layer:
-    """Something laid over all before it: its outline in the picture, and the symbols on it."""
+    """Something laid over all before it: its outline in the image, and the symbols on it."""
 
     outline: Points
     symbols: List[Tuple[int, Points]]
 
 
 class Scene:
-    """A picture in the making: pixels, and layers from the lowest to the topmost."""
+    """An image in the making: pixels, and layers from the lowest to the topmost."""
 
     def __init__(self, d: Dice, frame: Frame) -> None:
         self.d, self.frame = d, frame
@@ -37,14 +37,14 @@ class Scene:
         self.layers: List[Layer] = []
         self.screen = False
 
-    def put(self, card: Card, wanted: float, centre: Tuple[float, float], view: np.ndarray | None = None) -> None:
+    def put(self, card: Card, share: float, centre: Tuple[float, float], view: np.ndarray | None = None) -> None:
         """Lay a card so that its main symbol takes the share `wanted` of the frame, with its middle at `centre`."""
         d, (x, y, w, h) = self.d, card.main
         middle = np.array([x + w / 2, y + h / 2], np.float32)
         corners = warp.around(0, 0, card.w, card.h, 1) - middle
         if view is None:
             view = warp.pose(d, float(np.linalg.norm(corners, axis=1).max()))
-        matrix = warp.placed(view, warp.around(x, y, x + w, y + h, 4) - middle, self.frame, wanted, centre)
+        matrix = warp.placed(view, warp.around(x, y, x + w, y + h, 4) - middle, self.frame, share, centre)
         scale = self._resolution(matrix, max(card.w, card.h))
         sheet = Sheet(d, card.w, card.h, scale, card.paper)
         card.draw(sheet)
@@ -74,21 +74,23 @@ class Scene:
         if bent is not None:
             pixels, alpha = bent.pixels, bent.alpha
 
-        def seen(points: Points) -> Points:
+        def project(points: Points) -> Points:
             return warp.apply(matrix, points if bent is None else bent.forward(points))
 
         self._blend(pixels, alpha, matrix)
         # A torn or bent sheet covers a little less than its outline says; symbols below it are lost either way.
         self.layers.append(
-            Layer(seen(warp.around(0, 0, w, h)), [(p.class_id, seen(warp.around(*p.xyxy))) for p in sheet.printed])
+            Layer(
+                project(warp.around(0, 0, w, h)), [(p.class_id, project(warp.around(*p.xyxy))) for p in sheet.printed]
+            )
         )
 
     def _blend(self, pixels: np.ndarray, alpha: np.ndarray, matrix: np.ndarray) -> None:
-        """Warp a sheet onto the picture, in the part of it that it reaches."""
+        """Warp a sheet onto the image, in the part of it that it reaches."""
         h, w = alpha.shape
-        seen = warp.apply(matrix, warp.around(0, 0, w, h, 1))
-        x0, y0 = np.clip(np.floor(seen.min(0)).astype(int) - 1, 0, self.image.shape[1::-1])
-        x1, y1 = np.clip(np.ceil(seen.max(0)).astype(int) + 2, 0, self.image.shape[1::-1])
+        corners = warp.apply(matrix, warp.around(0, 0, w, h, 1))
+        x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, self.image.shape[1::-1])
+        x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 2, 0, self.image.shape[1::-1])
         if x1 - x0 < 1 or y1 - y0 < 1:
             return
         # +- half a pixel: warps go from pixel centre to pixel centre, boxes from corner to corner.
@@ -134,9 +136,9 @@ class Scene:
         self.image = cv2.blendLinear(solid, self.image, weight, 1 - weight)
 
     def boxes(self) -> Tuple[np.ndarray, np.ndarray]:
-        """Boxes (N, 4) float32 and class ids (N,) int64 of what can be seen, clipped to the picture."""
+        """Boxes (N, 4) float32 and class ids (N,) int64 of what can be seen, clipped to the image."""
         h, w = self.frame.hw
-        kept, ids = [], []
+        boxes, ids = [], []
         for i, layer in enumerate(self.layers):
             for class_id, points in layer.symbols:
                 low, high = points.min(0), points.max(0)
@@ -146,12 +148,12 @@ class Scene:
                 ).min() < 1.5:
                     continue
                 if self._visible(points, [above.outline for above in self.layers[i + 1 :]]):
-                    kept.append(clipped)
+                    boxes.append(clipped)
                     ids.append(class_id)
-        return np.array(kept, np.float32).reshape(-1, 4), np.array(ids, np.int64)
+        return np.array(boxes, np.float32).reshape(-1, 4), np.array(ids, np.int64)
 
     def _visible(self, points: Points, above: List[Points]) -> bool:
-        """Whether enough of a symbol is inside the picture, and enough of that not covered."""
+        """Whether enough of a symbol is inside the image, and enough of that not covered."""
         h, w = self.frame.hw
         low = np.floor(points.min(0)) - 1
         span = np.ceil(points.max(0)) + 1 - low
@@ -168,10 +170,10 @@ class Scene:
         inside = whole & raster(np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32))
         if inside.sum() < INSIDE * max(1, whole.sum()):
             return False
-        seen = inside.copy()
+        uncovered = inside.copy()
         for outline in above:
-            seen[raster(outline) > 0] = 0
-        return bool(seen.sum() >= VISIBLE * max(1, inside.sum()))
+            uncovered[raster(outline) > 0] = 0
+        return bool(uncovered.sum() >= VISIBLE * max(1, inside.sum()))
 
 
 def _skin(d: Dice) -> Tuple[int, int, int]:
