@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-from ..backends import recipes
+from .. import backends
 from ..pipeline import BUNDLED_MODEL
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
@@ -39,7 +39,7 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
         "engine": ConfigKey("text", "see: edgecsp engines", default="auto"),
         "device": ConfigKey("text", "cpu, cuda, or another device of the engine", default="auto"),
         "threads": ConfigKey("whole", "default: one per physical core", 1, 1024),
-        "precision": ConfigKey("text", "default: the graph's", choices=recipes.PRECISIONS),
+        "precision": ConfigKey("text", "default: the graph's", choices=backends.PRECISIONS),
         "imgsz": ConfigKey("sides", "network input size, [height, width]; default: the model's", 1, 99999),
         "conf": _CONF,
         "iou": _IOU,

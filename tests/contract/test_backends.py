@@ -14,6 +14,7 @@ import onnx
 import pytest
 
 from edgecsp import backends
+from edgecsp.backends import registry
 from edgecsp.errors import BadModel, BuildFailed, EngineUnavailable, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.processing import preprocess
@@ -37,7 +38,7 @@ def session(engine: str, tiny: Tiny) -> Iterator[backends.Session]:
 
 def wanted_of(engine: str, heads: tuple) -> tuple:
     """What the engine is to give where the oracle gives `heads`: null has their shapes, and no object in them."""
-    return heads if backends.is_real(engine) else tuple(np.full_like(head, -30) for head in heads)
+    return heads if not backends.info(engine).is_dummy else tuple(np.full_like(head, -30) for head in heads)
 
 
 def assert_close(got: list, wanted: tuple) -> None:
@@ -48,9 +49,9 @@ def assert_close(got: list, wanted: tuple) -> None:
 
 
 def test_says_what_it_is(engine: str) -> None:
-    module = backends.module(engine)
-    assert re.match(r"\w+: .+\.$", module.__doc__.splitlines()[0])
-    assert module.DEVICES and module.PRECISIONS and isinstance(module.EXTRA, str) and module.REQUIRES
+    info = backends.info(engine)
+    assert info.name == engine and re.match(r".+\.$", info.summary)
+    assert info.devices and info.precisions and isinstance(info.extra, str) and info.requires
 
 
 def test_gives_the_oracles_heads(engine: str, session: backends.Session, tiny: Tiny) -> None:
@@ -86,9 +87,9 @@ def test_a_pictures_bytes_give_what_its_planes_give(engine: str, tiny: Tiny, pic
     """Bit for bit, from a session that takes both; an engine that takes no bytes is given none."""
     for colour, std in (("rgb", (1.0, 1.0, 1.0)), ("bgr", (0.229, 0.3, 0.7))):
         spec = replace(tiny.model.input, resize=resize, colour=colour, std=std)
-        session = backends.open(replace(tiny.model, input=spec), engine, pixels=True)
-        takes = getattr(backends.module(engine), "PIXELS", False) and preprocess.has_pixels(spec)
-        assert backends.takes_pixels(session) == takes
+        session = backends.open(replace(tiny.model, input=spec), engine, accepts_uint8=True)
+        takes = backends.info(engine).accepts_uint8 and preprocess.has_pixels(spec)
+        assert session.accepts_uint8 == takes
         planes = session.run(preprocess.prepare(picture, spec)[0])
         if takes:
             laid = preprocess.pixels(picture, spec)[0]
@@ -135,7 +136,7 @@ def test_a_graph_it_cannot_build(engine: str, tiny: Tiny) -> None:
     with pytest.raises((BadModel, BuildFailed), match="tiny"):
         backends.open(replace(tiny.model, onnx=tiny.model.onnx[: len(tiny.model.onnx) // 2]), engine)
     proto = onnx.load_model_from_string(tiny.model.onnx)
-    if backends.is_real(engine):
+    if not backends.info(engine).is_dummy:
         proto.graph.node[0].op_type = "Abacus"
     else:
         del proto.graph.output[-1].type.tensor_type.shape.dim[:]
@@ -150,9 +151,9 @@ def test_threads(engine: str, tiny: Tiny) -> None:
 
 
 def test_a_package_that_is_missing(engine: str, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = backends.module(engine)
-    monkeypatch.setattr(module, "REQUIRES", ("nosuchpackage",))
-    extra = rf"edgecsp\[{module.EXTRA}\]" if module.EXTRA else "edgecsp"
+    session = registry.find(engine)
+    monkeypatch.setattr(session, "info", replace(session.info, requires=("nosuchpackage",)))
+    extra = rf"edgecsp\[{session.info.extra}\]" if session.info.extra else "edgecsp"
     with pytest.raises(EngineUnavailable, match=f"needs nosuchpackage, .*type: pip install '{extra}'"):
         backends.open(tiny.model, engine)
     assert backends.missing_packages(engine) == ["nosuchpackage"]
@@ -171,7 +172,7 @@ def test_unknown_engines_are_answered_with_the_nearest(tiny: Tiny) -> None:
 
 def here(monkeypatch: pytest.MonkeyPatch, **reasons: str) -> None:
     """A machine on which all engines run but those named, for the reasons given."""
-    monkeypatch.setattr(backends, "why_not", lambda name, device="auto": reasons.get(name))
+    monkeypatch.setattr(backends, "unavailable_reason", lambda name, device="auto": reasons.get(name))
 
 
 def test_auto_takes_the_first_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +203,7 @@ def test_auto_minds_the_device_and_the_precision(monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     with pytest.raises(EngineUnavailable, match=r"no installed engine runs on device 'abacus'; see: edgecsp doctor$"):
         backends.choose(device="abacus")
-    if backends.why_not("trt") and backends.why_not("ort", "cuda"):
+    if backends.unavailable_reason("trt") and backends.unavailable_reason("ort", "cuda"):
         with pytest.raises(EngineUnavailable, match=r"(?s)device 'cuda'.*\n  trt .*\n  ort "):
             backends.choose(device="cuda")
 
@@ -226,7 +227,7 @@ def relabelled(model: Model, found: str, monkeypatch: pytest.MonkeyPatch) -> Mod
 
 
 def test_fp32_is_offered_by_all_and_is_what_a_float_graph_is(engine: str, tiny: Tiny) -> None:
-    assert "fp32" in backends.module(engine).PRECISIONS
+    assert "fp32" in backends.info(engine).precisions
     session = backends.open(tiny.model, engine, precision="fp32")
     assert_close(session.run(tiny.batch), wanted_of(engine, tiny.heads))
     session.close()

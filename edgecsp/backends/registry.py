@@ -1,0 +1,156 @@
+"""The engines by name: the files of this folder, and those of other packages.
+
+A package adds an engine through an entry point whose name is the engine's and whose value is its `Session` class:
+
+    [project.entry-points."edgecsp.engines"]
+    toy = "edgecsp_toy:ToySession"
+
+Entry points are read only for a name that is not built in, and for lists of all engines: a start stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import lru_cache
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Type
+
+from ..errors import EngineUnavailable, UnknownName
+from ..types import Array, Model
+from .base import EngineInfo, Session, SessionOptions
+
+GROUP = "edgecsp.engines"
+REFERENCE = "ort"  # a base dependency with every operator: the engine that the others are compared with
+_NO_ENGINES = ("base", "recipes", "registry")  # modules of this folder that are not engines
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+class Distribution(NamedTuple):
+    """An installed package that brings an engine."""
+
+    name: str
+    version: str
+
+
+class _EntryPoint(NamedTuple):
+    distributions: Tuple[Distribution, ...]  # more than one: they claim the same name
+    value: Any  # an importlib.metadata.EntryPoint
+
+
+@lru_cache(maxsize=None)
+def built_in() -> Tuple[str, ...]:
+    """List the engines of edgecsp itself, installed or not."""
+    files = (
+        module.name for module in pkgutil.iter_modules(importlib.import_module(_PACKAGE).__path__) if not module.ispkg
+    )
+    return tuple(sorted(name for name in files if not name.startswith("_") and name not in _NO_ENGINES))
+
+
+@lru_cache(maxsize=None)
+def _entry_points() -> Dict[str, _EntryPoint]:
+    """Read the entry points of other packages; a package that is on the path twice counts once, as for imports."""
+    from importlib import metadata
+
+    points: Dict[str, _EntryPoint] = {}
+    for installed in metadata.distributions():
+        for point in installed.entry_points:
+            if point.group != GROUP or point.name in built_in():
+                continue
+            package = Distribution(installed.metadata["Name"], installed.version)
+            other = points.get(point.name)
+            if other is None:
+                points[point.name] = _EntryPoint((package,), point)
+            elif package.name not in [each.name for each in other.distributions]:
+                points[point.name] = other._replace(distributions=(*other.distributions, package))
+    return points
+
+
+def external() -> Tuple[str, ...]:
+    """List the engines that other packages add."""
+    return tuple(sorted(_entry_points()))
+
+
+def names() -> Tuple[str, ...]:
+    """List every engine, whether what it needs is installed or not."""
+    return tuple(sorted((*built_in(), *external())))
+
+
+def distribution(name: str) -> Optional[Distribution]:
+    """Return the package that adds an engine, None for a built-in one."""
+    return None if name in built_in() else _entry_points()[name].distributions[0]
+
+
+def find(name: str) -> Type[Session]:
+    """Find an engine's session class; its `info` is the engine's. Raises `UnknownName`.
+
+    Another package's engine that cannot be loaded is one whose `unavailable_reason` says why.
+    """
+    if name in built_in():
+        return _built_in_session(name)
+    if name not in _entry_points():
+        raise UnknownName("engine", name, (*names(), "auto"))
+    return _external_session(name)
+
+
+@lru_cache(maxsize=None)
+def _built_in_session(name: str) -> Type[Session]:
+    module = importlib.import_module(f"{_PACKAGE}.{name}")
+    (session,) = (each for each in vars(module).values() if _is_session(each) and each.__module__ == module.__name__)
+    return session  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=None)
+def _external_session(name: str) -> Type[Session]:
+    try:
+        return _load(name, _entry_points()[name])
+    except EngineUnavailable as error:
+        return _unloadable(name, str(error))
+
+
+def _load(name: str, point: _EntryPoint) -> Type[Session]:
+    """Import another package's engine and check it. Raises `EngineUnavailable`, worded to stand behind its name."""
+    if len(point.distributions) > 1:
+        packages = " and ".join(each.name for each in point.distributions)
+        raise EngineUnavailable(f"is added by several packages, {packages}; uninstall all but one")
+    package = " ".join(point.distributions[0])
+    try:
+        session = point.value.load()
+    except Exception as error:  # whatever a module raises while it is imported
+        message = " ".join(str(error).split())
+        raise EngineUnavailable(f"of {package} cannot be loaded ({type(error).__name__}: {message})") from error
+    place = f"{point.value.value} of {package}"
+    if not _is_session(session) or inspect.isabstract(session):
+        raise EngineUnavailable(
+            f"cannot be used: {place} is no class derived from {_PACKAGE}.Session with run and close"
+        )
+    info = getattr(session, "info", None)
+    if not isinstance(info, EngineInfo) or info.name != name:
+        raise EngineUnavailable(f"cannot be used: the info of {place} must be an EngineInfo named {name!r}")
+    return session  # type: ignore[no-any-return]
+
+
+def _is_session(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Session)
+
+
+def _unloadable(name: str, reason: str) -> Type[Session]:
+    """Stand in for an engine that cannot be loaded, so that lists of engines have it, with the reason."""
+
+    class UnloadableSession(Session):
+        info = EngineInfo(name, "cannot be loaded.", requires=(), devices=("cpu",))
+
+        @classmethod
+        def unavailable_reason(cls, device: str) -> Optional[str]:
+            return reason
+
+        def __init__(self, model: Model, options: SessionOptions) -> None:
+            raise EngineUnavailable(f"engine {name!r} {reason}")
+
+        def run(self, batch: Array) -> Any:
+            raise NotImplementedError
+
+        def close(self) -> None:
+            raise NotImplementedError
+
+    return UnloadableSession
