@@ -14,7 +14,7 @@ import importlib
 import inspect
 import pkgutil
 from functools import lru_cache
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
 
 from ..errors import EngineUnavailable, UnknownName
 from ..types import Array, Model
@@ -105,7 +105,8 @@ def _external_session(name: str) -> Type[Session]:
     try:
         return _load(name, _entry_points()[name])
     except EngineUnavailable as error:
-        return _unloadable(name, str(error))
+        info = EngineInfo(name, "cannot be loaded.", requires=(), devices=("cpu",))
+        return type("UnloadableSession", (UnloadableSession,), {"info": info, "reason": str(error)})
 
 
 def _load(name: str, point: _EntryPoint) -> Type[Session]:
@@ -134,23 +135,23 @@ def _is_session(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Session)
 
 
-def _unloadable(name: str, reason: str) -> Type[Session]:
-    """Stand in for an engine that cannot be loaded, so that lists of engines have it, with the reason."""
+class UnloadableSession(Session):
+    """Stands in for an engine that cannot be loaded, so that lists of engines have it, with the reason."""
 
-    class UnloadableSession(Session):
-        info = EngineInfo(name, "cannot be loaded.", requires=(), devices=("cpu",))
+    reason = ""
 
-        @classmethod
-        def unavailable_reason(cls, device: str) -> Optional[str]:
-            return reason
+    @classmethod
+    def unavailable_reason(cls, device: str) -> Optional[str]:
+        """Return why it cannot be loaded."""
+        return cls.reason
 
-        def __init__(self, model: Model, options: SessionOptions) -> None:
-            raise EngineUnavailable(f"engine {name!r} {reason}")
+    def __init__(self, model: Model, options: SessionOptions) -> None:
+        raise EngineUnavailable(f"engine {self.info.name!r} {self.reason}")
 
-        def run(self, batch: Array) -> Any:
-            raise NotImplementedError
+    def run(self, batch: Array) -> List[Array]:
+        """Is never called: there is no instance."""
+        raise NotImplementedError
 
-        def close(self) -> None:
-            raise NotImplementedError
-
-    return UnloadableSession
+    def close(self) -> None:
+        """Is never called: there is no instance."""
+        raise NotImplementedError
