@@ -28,10 +28,10 @@ from .types import Array, Model
 
 TOLERANCE = 1e-4  # of a head's largest value, in fp32
 
-__all__ = ["TOLERANCE", "EngineContract", "Sample", "make_sample"]
+__all__ = ["TOLERANCE", "EngineContract", "ContractSample", "make_sample"]
 
 
-class Sample(NamedTuple):
+class ContractSample(NamedTuple):
     """A model of (1, 3, 64, 64) with YOLO heads in logits, a batch for it, and the heads that the model computes."""
 
     model: Model
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     heads: Tuple[Array, ...]
 
 
-def make_sample() -> Sample:
+def make_sample() -> ContractSample:
     """Make a small network with two heads and random weights; its heads are those of the reference engine."""
     net = Net(3, 64, 64)
     x = net.conv(net.conv(net.input, 8, 3, stride=2), 16, 3, stride=2, act="mish")
@@ -56,7 +56,7 @@ def make_sample() -> Sample:
     session = backends.open(model, backends.REFERENCE, device="cpu", threads=1)
     heads = tuple(session.run(batch))
     session.close()
-    return Sample(model, batch, heads)
+    return ContractSample(model, batch, heads)
 
 
 class EngineContract:
@@ -73,7 +73,7 @@ class EngineContract:
         return self.engine
 
     @pytest.fixture(scope="session")
-    def sample(self) -> Sample:
+    def sample(self) -> ContractSample:
         """The model that the engine computes."""
         return make_sample()
 
@@ -89,7 +89,7 @@ class EngineContract:
             isinstance(backends.unavailable_reason(self.engine, each), (str, type(None))) for each in info.devices
         )
 
-    def test_heads_are_the_models(self, name: str, sample: Sample) -> None:
+    def test_heads_are_the_models(self, name: str, sample: ContractSample) -> None:
         """The heads in the model's order and shapes, float32, equal to the reference's within `TOLERANCE`."""
         session = backends.open(sample.model, name)
         _assert_close(session.run(sample.batch), _expected(name, sample.heads))
@@ -98,7 +98,7 @@ class EngineContract:
         _assert_close(session.run(sample.batch), _expected(name, sample.heads))
         session.close()
 
-    def test_twice_the_same_and_the_first_arrays_stay_the_callers(self, name: str, sample: Sample) -> None:
+    def test_twice_the_same_and_the_first_arrays_stay_the_callers(self, name: str, sample: ContractSample) -> None:
         """A later `run` does not write over an earlier one's arrays, and the caller may write into them."""
         session = backends.open(sample.model, name)
         first = session.run(sample.batch)
@@ -112,7 +112,7 @@ class EngineContract:
         _assert_close(session.run(sample.batch), _expected(name, sample.heads))
         session.close()
 
-    def test_the_batch_is_not_touched_and_may_be_a_view(self, name: str, sample: Sample) -> None:
+    def test_the_batch_is_not_touched_and_may_be_a_view(self, name: str, sample: ContractSample) -> None:
         """A batch that is not contiguous, and one that is read-only."""
         session = backends.open(sample.model, name)
         wide = np.zeros((1, 3, 64, 80), np.float32)
@@ -126,7 +126,7 @@ class EngineContract:
         session.close()
 
     @pytest.mark.parametrize("resize", ["darknet", "stretch", "letterbox", "crop"])
-    def test_bytes_of_an_image_give_what_its_planes_give(self, name: str, sample: Sample, resize: str) -> None:
+    def test_bytes_of_an_image_give_what_its_planes_give(self, name: str, sample: ContractSample, resize: str) -> None:
         """Bit for bit, from a session that takes both; an engine that takes no bytes is given none."""
         image = np.random.default_rng(5).integers(0, 256, (80, 100, 3), np.uint8)
         for colour, std in (("rgb", (1.0, 1.0, 1.0)), ("bgr", (0.229, 0.3, 0.7))):
@@ -144,7 +144,7 @@ class EngineContract:
                 assert all((a == b).all() for a, b in zip(session.run(wide[:, :, : laid.shape[2]]), planes))
             session.close()
 
-    def test_other_sizes_and_batches(self, name: str, sample: Sample) -> None:
+    def test_other_sizes_and_batches(self, name: str, sample: ContractSample) -> None:
         """A graph of batch 2, and one that is higher than wide."""
         pair = np.concatenate((sample.batch, np.zeros_like(sample.batch)))
         session = backends.open(onnx_model.reshape(sample.model, batch=2), name)
@@ -156,7 +156,7 @@ class EngineContract:
         sides = [(head.shape[1], head.shape[2] * 96 // 64, head.shape[3] * 32 // 64) for head in sample.heads]
         assert shapes == [(1, *side) for side in sides]
 
-    def test_two_sessions_do_not_meet(self, name: str, sample: Sample) -> None:
+    def test_two_sessions_do_not_meet(self, name: str, sample: ContractSample) -> None:
         """One is opened, used and closed while the other is open."""
         session = backends.open(sample.model, name)
         other = backends.open(onnx_model.reshape(sample.model, hw=(32, 32)), name)
@@ -165,7 +165,7 @@ class EngineContract:
         _assert_close(session.run(sample.batch), _expected(name, sample.heads))
         session.close()
 
-    def test_concurrency_is_what_was_requested_where_the_device_allows_it(self, name: str, sample: Sample) -> None:
+    def test_concurrency_is_that_of_its_devices(self, name: str, sample: ContractSample) -> None:
         """More than one on `concurrent_devices` alone."""
         info = backends.info(name)
         session = backends.open(sample.model, name, threads=2, concurrency=2)
@@ -173,7 +173,7 @@ class EngineContract:
         _assert_close(session.run(sample.batch), _expected(name, sample.heads))
         session.close()
 
-    def test_closed_means_closed(self, name: str, sample: Sample) -> None:
+    def test_closed_means_closed(self, name: str, sample: ContractSample) -> None:
         """`run` after `close` is an error, `close` after `close` is not."""
         session = backends.open(sample.model, name)
         session.run(sample.batch)
@@ -183,12 +183,12 @@ class EngineContract:
         assert not isinstance(caught.value, AssertionError)
         session.close()
 
-    def test_a_device_it_does_not_have(self, name: str, sample: Sample) -> None:
+    def test_a_device_it_does_not_have(self, name: str, sample: ContractSample) -> None:
         """The error names the devices that it has."""
         with pytest.raises(EngineUnavailable, match=f"engine '{name}' runs on .*; device 'abacus' was requested"):
             backends.open(sample.model, name, device="abacus")
 
-    def test_a_graph_it_cannot_build(self, name: str, sample: Sample) -> None:
+    def test_a_graph_it_cannot_build(self, name: str, sample: ContractSample) -> None:
         """A truncated graph and one with an unknown operator raise `BuildFailed`, which names the model."""
         model = sample.model
         with pytest.raises((BadModel, BuildFailed), match=model.name):
@@ -196,13 +196,15 @@ class EngineContract:
         with pytest.raises(BuildFailed, match=model.name):
             backends.open(_spoil(model, is_dummy=backends.info(name).is_dummy), name)
 
-    def test_threads(self, name: str, sample: Sample) -> None:
+    def test_threads(self, name: str, sample: ContractSample) -> None:
         """At least one."""
         with pytest.raises(UsageError, match="--threads 0: at least 1"):
             backends.open(sample.model, name, threads=0)
         backends.open(sample.model, name, threads=1).close()
 
-    def test_a_package_that_is_missing(self, name: str, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_package_that_is_missing(
+        self, name: str, sample: ContractSample, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The error says what to install."""
         session, package = registry.find(name), registry.distribution(name)
         monkeypatch.setattr(session, "info", replace(session.info, requires=("nosuchpackage",)))

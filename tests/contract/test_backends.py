@@ -12,7 +12,7 @@ from edgecsp import backends
 from edgecsp.errors import EngineUnavailable, UnknownName, UsageError
 from edgecsp.graph import precision
 from edgecsp.system import cpu
-from edgecsp.testing import EngineContract, Sample, make_sample
+from edgecsp.testing import ContractSample, EngineContract, make_sample
 from edgecsp.types import Model
 from support.engines import require_engine
 from support.tiny import Tiny
@@ -38,8 +38,8 @@ class TestEveryEngine(EngineContract):
         return require_engine(every)
 
     @pytest.fixture
-    def sample(self, tiny: Tiny) -> Sample:
-        return Sample(tiny.model, tiny.batch, tiny.heads)
+    def sample(self, tiny: Tiny) -> ContractSample:
+        return ContractSample(tiny.model, tiny.batch, tiny.heads)
 
 
 def test_the_shipped_sample_is_no_empty_test() -> None:
