@@ -14,9 +14,11 @@ import importlib
 import inspect
 import pkgutil
 from functools import lru_cache
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, List, Optional, Tuple, Type
 
 from ..errors import EngineUnavailable, UnknownName
+from ..system import entry_points
+from ..system.entry_points import EntryPoint, EntryPointError
 from ..types import Array, Model
 from .base import EngineInfo, Session, SessionOptions
 
@@ -24,18 +26,6 @@ GROUP = "edgecsp.engines"
 REFERENCE = "ort"  # a base dependency with every operator: the engine that the others are compared with
 _NO_ENGINES = ("base", "recipes", "registry")  # modules of this folder that are not engines
 _PACKAGE = __name__.rpartition(".")[0]
-
-
-class Distribution(NamedTuple):
-    """An installed package that brings an engine."""
-
-    name: str
-    version: str
-
-
-class _EntryPoint(NamedTuple):
-    distributions: Tuple[Distribution, ...]  # more than one: they claim the same name
-    value: Any  # an importlib.metadata.EntryPoint
 
 
 @lru_cache(maxsize=None)
@@ -47,28 +37,9 @@ def built_in() -> Tuple[str, ...]:
     return tuple(sorted(name for name in files if not name.startswith("_") and name not in _NO_ENGINES))
 
 
-@lru_cache(maxsize=None)
-def _entry_points() -> Dict[str, _EntryPoint]:
-    """Read the entry points of other packages; a package that is on the path twice counts once, as for imports."""
-    from importlib import metadata
-
-    points: Dict[str, _EntryPoint] = {}
-    for installed in metadata.distributions():
-        for point in installed.entry_points:
-            if point.group != GROUP or point.name in built_in():
-                continue
-            package = Distribution(installed.metadata["Name"], installed.version)
-            other = points.get(point.name)
-            if other is None:
-                points[point.name] = _EntryPoint((package,), point)
-            elif package.name not in [each.name for each in other.distributions]:
-                points[point.name] = other._replace(distributions=(*other.distributions, package))
-    return points
-
-
 def external() -> Tuple[str, ...]:
     """List the engines that other packages add."""
-    return tuple(sorted(_entry_points()))
+    return tuple(sorted(set(entry_points.read(GROUP)) - set(built_in())))
 
 
 def names() -> Tuple[str, ...]:
@@ -76,9 +47,9 @@ def names() -> Tuple[str, ...]:
     return tuple(sorted((*built_in(), *external())))
 
 
-def distribution(name: str) -> Optional[Distribution]:
+def distribution(name: str) -> Optional[entry_points.Distribution]:
     """Return the package that adds an engine, None for a built-in one."""
-    return None if name in built_in() else _entry_points()[name].distributions[0]
+    return None if name in built_in() else entry_points.read(GROUP)[name].distributions[0]
 
 
 def find(name: str) -> Type[Session]:
@@ -88,7 +59,7 @@ def find(name: str) -> Type[Session]:
     """
     if name in built_in():
         return _built_in_session(name)
-    if name not in _entry_points():
+    if name not in entry_points.read(GROUP):
         raise UnknownName("engine", name, (*names(), "auto"))
     return _external_session(name)
 
@@ -103,31 +74,20 @@ def _built_in_session(name: str) -> Type[Session]:
 @lru_cache(maxsize=None)
 def _external_session(name: str) -> Type[Session]:
     try:
-        return _load(name, _entry_points()[name])
-    except EngineUnavailable as error:
+        return _load(name, entry_points.read(GROUP)[name])
+    except EntryPointError as error:
         info = EngineInfo(name, "cannot be loaded.", requires=(), devices=("cpu",))
         return type("UnloadableSession", (UnloadableSession,), {"info": info, "reason": str(error)})
 
 
-def _load(name: str, point: _EntryPoint) -> Type[Session]:
-    """Import another package's engine and check it. Raises `EngineUnavailable`, worded to stand behind its name."""
-    if len(point.distributions) > 1:
-        packages = " and ".join(each.name for each in point.distributions)
-        raise EngineUnavailable(f"is added by several packages, {packages}; uninstall all but one")
-    package = " ".join(point.distributions[0])
-    try:
-        session = point.value.load()
-    except Exception as error:  # whatever a module raises while it is imported
-        message = " ".join(str(error).split())
-        raise EngineUnavailable(f"of {package} cannot be loaded ({type(error).__name__}: {message})") from error
-    place = f"{point.value.value} of {package}"
+def _load(name: str, point: EntryPoint) -> Type[Session]:
+    """Import another package's engine and check it. Raises `EntryPointError`."""
+    session, place = entry_points.load(point), entry_points.place(point)
     if not _is_session(session) or inspect.isabstract(session):
-        raise EngineUnavailable(
-            f"cannot be used: {place} is no class derived from {_PACKAGE}.Session with run and close"
-        )
+        raise EntryPointError(f"cannot be used: {place} is no class derived from {_PACKAGE}.Session with run and close")
     info = getattr(session, "info", None)
     if not isinstance(info, EngineInfo) or info.name != name:
-        raise EngineUnavailable(f"cannot be used: the info of {place} must be an EngineInfo named {name!r}")
+        raise EntryPointError(f"cannot be used: the info of {place} must be an EngineInfo named {name!r}")
     return session  # type: ignore[no-any-return]
 
 

@@ -12,6 +12,7 @@ import pytest
 from edgecsp import backends
 from edgecsp.backends import EngineInfo, registry
 from edgecsp.errors import EngineUnavailable, UnknownName
+from edgecsp.system import entry_points
 from support.repository import REPO
 from support.tiny import Tiny
 
@@ -26,8 +27,8 @@ Install = Callable[..., None]
 
 
 def forget() -> None:
-    for cached in (registry._entry_points, registry._external_session):
-        cached.cache_clear()
+    entry_points.read.cache_clear()
+    registry._external_session.cache_clear()
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def test_a_built_in_name_reads_no_entry_points() -> None:
-    code = "from edgecsp import backends; read = backends.registry._entry_points.cache_info\n"
+    code = "from edgecsp import backends; read = backends.registry.entry_points.read.cache_info\n"
     code += "backends.choose('ort'); backends.choose(); print(read().misses); backends.names(); print(read().misses)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, timeout=120)
     assert done.stdout.split() == ["0", "1"], done.stderr
