@@ -12,7 +12,7 @@ import pytest
 from edgecsp import backends
 from edgecsp.backends import EngineInfo, registry
 from edgecsp.errors import EngineUnavailable, UnknownName
-from edgecsp.system import entry_points
+from support import packages
 from support.repository import REPO
 from support.tiny import Tiny
 
@@ -26,28 +26,15 @@ class Toy(Session):
 Install = Callable[..., None]
 
 
-def forget() -> None:
-    entry_points.read.cache_clear()
-    registry._external_session.cache_clear()
-
-
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Install a package of one module that adds an engine."""
-    monkeypatch.syspath_prepend(str(tmp_path))
 
     def write(code: str, value: str = "Toy", name: str = "toy", package: str = "edgecsp-toy") -> None:
-        module = package.replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(code)
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        metadata = tmp_path / f"{module}-0.1.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
-        (metadata / "entry_points.txt").write_text(f"[edgecsp.engines]\n{name} = {module}:{value}\n")
-        forget()
+        packages.install(tmp_path, monkeypatch, code, {"edgecsp.engines": {name: value}}, package)
 
     yield write
-    forget()
+    packages.forget()
 
 
 def test_a_built_in_name_reads_no_entry_points() -> None:
