@@ -149,7 +149,7 @@ def test_the_site_file_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.
         (tmp_path / name).write_text("0123456789abcdef")
         (tmp_path / name).chmod(0o600)
     (tmp_path / "site.toml").write_text(text)
-    assert [view.name for view in site.load(tmp_path / "site.toml").watched] == ["door", "yard"]
+    assert [each.name for each in site.load(tmp_path / "site.toml").stream_configs] == ["door", "yard"]
 
 
 def test_yaml_of_the_documents_is_yaml() -> None:

@@ -251,12 +251,12 @@ def test_a_bar_that_nobody_watches_takes_every_call() -> None:
 
 
 def test_val_counts_its_images(tmp_path: Path) -> None:
-    from edgecsp.bench.accuracy import look
+    from edgecsp.bench.accuracy import inspection
 
     bar = RecordedProgress()
     for name in "abc":
         (tmp_path / name).write_bytes(b"no image")
-    look.look_all([str(tmp_path / name) for name in "abc"], progress=bar)
+    inspection.inspect_images([str(tmp_path / name) for name in "abc"], progress=bar)
     assert [completed for completed, _, _ in bar.steps] == [1, 2, 3]
 
 

@@ -110,7 +110,7 @@ def test_the_plot_is_a_picture_of_the_bars(tmp_path: Path) -> None:
     ys, xs = np.nonzero(orange[:700])  # above the legend
     tallest = 700 - ys.min()
     assert tallest == pytest.approx(550 * 0.4719 / 0.5, abs=2) and xs[ys.argmin()] > 1200
-    assert "ends in .png" in edgecsp("models", "show", EFM, "--plot", tmp_path / "efm.pdf", code=2).stderr
+    assert "must end in .png" in edgecsp("models", "show", EFM, "--plot", tmp_path / "efm.pdf", code=2).stderr
     (tmp_path / "file").write_text("")
     assert "cannot write" in edgecsp("models", "show", EFM, "--plot", tmp_path / "file" / "x.png", code=5).stderr
 

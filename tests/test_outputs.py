@@ -246,7 +246,7 @@ def test_names_of_copies_follow_the_order_of_the_sources(tmp_path: Path) -> None
             for name in order:
                 moving = frame(name, kind="video")
                 sink.write(moving, DOG)
-                sink.ended(moving.stream)
+                sink.end_stream(moving.stream)
         made = dict(zip(order, (path.name for path in sink.paths)))
         assert made == {"a/cam.avi": "cam.mp4", "b/cam.avi": "cam-2.mp4", "c/cam.mkv": "cam-3.mp4"}
 

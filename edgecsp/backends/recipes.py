@@ -152,10 +152,10 @@ def _convert(name: str, value: Any) -> Any:
     kinds = [type(each) for each in value] if isinstance(value, list) else []
     fit, wanted = {
         "bool": (type(value) is bool, "true or false"),
-        "int": (type(value) is int, "a whole number"),
-        "Optional[int]": (type(value) is int, "a whole number"),
-        "str": (type(value) is str, "a text"),
-        "Tuple[str, ...]": (isinstance(value, list) and set(kinds) <= {str}, "a list of texts"),
+        "int": (type(value) is int, "an integer"),
+        "Optional[int]": (type(value) is int, "an integer"),
+        "str": (type(value) is str, "a string"),
+        "Tuple[str, ...]": (isinstance(value, list) and set(kinds) <= {str}, "a list of strings"),
         "Optional[Tuple[int, int]]": (kinds == [int, int], "[height, width]"),
     }[kind]
     if not fit:

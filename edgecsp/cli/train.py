@@ -58,6 +58,10 @@ def command(
         0.1, "--val-split", help="share of validation images, if the data has no val split"
     ),
     no_flip: bool = typer.Option(False, "--no-flip", help="no horizontal flips, for text, arrows, left and right"),
+    mosaic: float = typer.Option(
+        0.8, "--mosaic", help="share of images made of four, 0 to 1; none in the last tenth of the run"
+    ),
+    scale: float = typer.Option(0.5, "--scale", help="images become up to this share larger or smaller, 0 to 1"),
     multi_scale: bool = typer.Option(False, "--multi-scale", help="batches of several sizes"),
     name: Optional[Path] = typer.Option(None, "--name", "-n", help="the run's folder [default: the next runs/train/N]"),
     resume: Optional[Path] = typer.Option(None, "--resume", help="resume the run in this folder"),
@@ -99,6 +103,8 @@ def command(
         patience=patience,
         seed=seed,
         flip=not no_flip,
+        mosaic=mosaic,
+        scale=scale,
         multi_scale=multi_scale,
         teacher_conf=teacher_conf,
         distill=distill,

@@ -27,7 +27,8 @@ _SECRET = re.compile(
     rf"((?:(?:^|[/?&;_])[\w-]{{0,32}}?(?:{_PARAMETER})|[?&;][\w-]{{0,32}}?code)=).*?(?=[&;#]|_\w+=|$)", re.IGNORECASE
 )
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\"'<>]+")
-_FIELD = re.compile(rf"(?<![\w-])({SECRET_NAME}=)(\"[^\"]*\"|'[^']*'|\S+)", re.IGNORECASE)
+# RAY_AUTH_MODE=token says how, not what.
+_FIELD = re.compile(rf"(?<![\w-])(?![\w-]*_MODE=)({SECRET_NAME}=)(\"[^\"]*\"|'[^']*'|\S+)", re.IGNORECASE)
 
 # Cameras, recorders and broadcasters whose URL's path is the key. In a store (s3://) it is a file's name.
 _KEYED_BY_PATH = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https")

@@ -15,7 +15,8 @@ class TrainSettings:
     `imgsz` is the side of the network's input in pixels (None: the model's), `epochs` passes over the images, `batch`
     images a step (0: what the memory is enough for), `lr` the highest learning rate, `warmup` steps until it is
     reached, `decay` AdamW's weight decay, `average` the decay of the exponential moving average, `assigner` "dynamic"
-    or "shape" (`loss`), `multi_scale` whether batches differ in size, `flip` whether images may be mirrored,
+    or "shape" (`loss`), `mosaic` the share of images that are made of four, `scale` by which share images become larger
+    or smaller at most, `multi_scale` whether batches differ in size, `flip` whether images may be mirrored,
     `freeze_bn` whether the statistics of batch-norms stay as the weights bring them (None: where their heads know a
     class of the data), `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the
     score from which a teacher's box is a label, `distill` the network whose heads are learned from, cell by cell ("":
@@ -51,7 +52,7 @@ class TrainSettings:
             raise UsageError(f"imgsz {self.imgsz}: from 32 to 4096 pixels, and a multiple of the model's stride")
         if not 0 < self.lr <= 1:
             raise UsageError(f"lr {self.lr:g}: above 0, at most 1")
-        for name in ("mosaic", "average", "smooth"):
+        for name in ("mosaic", "scale", "average", "smooth"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} {getattr(self, name):g}: a number from 0 to 1")
         if not 0 < self.teacher_conf < 1:

@@ -112,7 +112,7 @@ def test_killed_at_any_time_the_same_command_ends_with_the_same_bytes(
     assert not (out / "manifest.jsonl").exists()
     before = {path: path.stat().st_mtime_ns for path in out.glob("rows/*/*.parquet")}
     done = batch(corpus, "--out", out, *PIECES, "--json")
-    assert "done before" in done.stderr
+    assert "in an earlier run" in done.stderr
     assert json.loads(done.stdout) == json.loads(batch("--summary", whole_run, "--json").stdout)
     assert json.loads(done.stdout)["frames"] == manifest(out)[0]["frames"]
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())  # nothing was done twice
@@ -125,7 +125,7 @@ def test_a_file_that_was_changed_or_lost_is_made_again(corpus: Path, whole_run: 
     shutil.copytree(str(whole_run), str(out))
     one, other, *_ = sorted(out.glob("rows/*/*.parquet"))
     one.write_bytes(one.read_bytes()[:-1])
-    assert "is not as it was written" in batch("--summary", out, "--check", code=7).stderr
+    assert "has changed since it was written" in batch("--summary", out, "--check", code=7).stderr
     other.unlink()
     batch(corpus, "--out", out, *PIECES)
     assert tree(out) == tree(whole_run)
@@ -240,7 +240,7 @@ def test_a_changed_video_is_done_again(corpus: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["nowhere", "--out", "OUT"], 3, "there is no nowhere"),
+        (["nowhere", "--out", "OUT"], 3, "not found: nowhere"),
         (["CORPUS"], 2, "--out DIR"),
         (["CORPUS", "--out", "OUT", "--segment", "0"], 2, "--segment 0"),
         (["CORPUS", "--out", "OUT", "-e", "ortt"], 2, "Did you mean 'ort'"),

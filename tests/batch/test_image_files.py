@@ -40,4 +40,4 @@ def test_what_is_damaged_or_no_file_is_a_failure_and_not_the_end(tmp_path: Path)
     batch(folder, "--out", tmp_path / "out", "-e", "ort", code=4)
     said = {Path(row["source"]).name: row["reason"] for row in failures(tmp_path / "out")}
     assert sorted(said) == ["damaged.jpg", "p.jpg", "v.mp4"]
-    assert said["damaged.jpg"].startswith("damaged") and "no regular file" in said["p.jpg"] + said["v.mp4"]
+    assert said["damaged.jpg"].startswith("damaged") and "not a regular file" in said["p.jpg"] + said["v.mp4"]

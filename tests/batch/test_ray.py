@@ -189,6 +189,6 @@ def test_a_ray_of_its_own(job: Job, tmp_path: Path) -> None:
     assert len(list(out.glob("state/begun/*/*.json"))) <= 2  # what is to be done again: a part a worker
     before = {path: path.stat().st_mtime_ns for path in parts(out)}
     said = batch(*job.words, "--out", out, *local, env=job.env, code=PARTLY).stderr
-    assert "done before" in said and "Ray's dashboard: http://127.0.0.1:" in said
+    assert "in an earlier run" in said and "Ray's dashboard: http://127.0.0.1:" in said
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
     assert tree(out) == job.expected

@@ -120,7 +120,7 @@ def test_s3(bucket: Bucket, corpus: Path, local: List[Dict[str, Any]]) -> None:
         running.send_signal(signal.SIGKILL)
         running.communicate(timeout=30)
     assert running.returncode == -9 and "manifest.jsonl" not in bucket.tree("out")
-    assert "done before" in batch(*given).stderr
+    assert "in an earlier run" in batch(*given).stderr
     made = bucket.tree("out")
     entries = [json.loads(line) for line in made["manifest.jsonl"].splitlines()][1:]
     said = [line for part in entries for name in part["files"] if name.endswith(".jsonl") for line in

@@ -80,7 +80,7 @@ def test_a_plan(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_what_triton_cannot_serve(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match="two stages"):
+    with pytest.raises(BadModel, match="two-stage detector"):
         triton.save(store.resolve("snet49-thundernet", "random"), tmp_path)
     with pytest.raises(UsageError, match="letters, digits"):
         triton.save(tiny.model, tmp_path, name="../up")

@@ -389,7 +389,7 @@ def test_a_table_a_report_and_a_page(typed: Any, tiny_file: str, tmp_path: Path)
         typed("--compare", str(report), str(report), "--html", str(page))
     # A new measurement against an old one.
     code, out, _ = typed(tiny_file, "-e", "ort", *BRIEF, "--compare", str(report))
-    assert code == 0 and "the second is" in out and "1 row is in one of the two" in out
+    assert code == 0 and "the second is" in out and "1 row is in only one of the two" in out
 
 
 def test_json_on_stdout_is_alone_there(typed: Any, tiny_file: str) -> None:

@@ -276,7 +276,7 @@ def test_int8_is_taken_where_ap_allows_it(test_data: Path, monkeypatch: pytest.M
     found = tune.run(model, "fastest", tune.Tuning(max_ap_drop=0.2, **given), data=data, ranges=ranges)
     (verdict,) = found.report["verdicts"]
     assert verdict["refused"] is None and 0.02 < verdict["own"] - verdict["ap"] < 0.2
-    assert "AP is of 64 of the data's 64 pictures" in found.report["notes"]
+    assert "AP is of 64 of the data's 64 images" in found.report["notes"]
     assert {each.precision for each in found.choices.values()} == {"int8"}
     found.save()
     with pipeline.load(model, conf=0.4) as detector:
@@ -336,14 +336,14 @@ def test_tune_run_list_forget(typed: Any, tiny: Tiny, tmp_path: Path, picture: A
     (said,) = json.loads(typed("tune", "--list", "--json", "-")[1])["kept"]
     assert said["unfit"] is None and said["report"]["schema"] == tune.SCHEMA
     typed("tune", "--forget", model)
-    assert not place.exists() and "nothing is kept" in typed("tune", "--list")[2]
+    assert not place.exists() and "nothing is cached" in typed("tune", "--list")[2]
     assert "tuned" not in typed(*words)[2]
 
 
 def test_flags_that_do_not_go_together(typed: Any) -> None:
     with pytest.raises(UsageError, match=r"--max-ap-drop and --calib .* --data"):
         typed("tune", "--max-ap-drop", "0.1")
-    with pytest.raises(UsageError, match="whole numbers"):
+    with pytest.raises(UsageError, match="must be integers"):
         typed("tune", "--threads", "two")
     with pytest.raises(UsageError, match="--forget needs a model"):
         typed("tune", "--forget")

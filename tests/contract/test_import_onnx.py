@@ -58,14 +58,14 @@ def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path: Path) -> None:
         (3, ["import", "v10.onnx"], "edgecsp import v10.onnx --names FILE or --classes N"),
         (3, ["run", "x.jpg", "--model", "v10.onnx"], ""),
         (3, ["import", "seg.onnx"], "segmentation masks"),
-        (3, ["import", "text.onnx"], "no ONNX"),
+        (3, ["import", "text.onnx"], "is not an ONNX file"),
         (3, ["import", "none.onnx"], "no model file"),
-        (2, ["import", "v10.onnx", "v10.weights"], "leave v10.weights away"),
+        (2, ["import", "v10.onnx", "v10.weights"], "remove v10.weights"),
         (2, ["import", "v10.onnx", "--classes", "80", "-o", "v10.onnx"], "give -o another name"),
         (2, ["import", "v10.onnx", "--kind", "yolov99"], "no kind is called 'yolov99'"),
         (2, ["import", "v10.onnx", "--classes", "80", "--imgsz", "64"], "cannot take 64x64"),
         (2, ["import", "x.cfg"], "edgecsp import x.cfg MODEL.weights"),
-        (2, ["import", "x.cfg", "x.weights", "--kind", "yolox"], "--kind is for"),
+        (2, ["import", "x.cfg", "x.weights", "--kind", "yolox"], "--kind is only for"),
     ):
         ran = edgecsp(*words, cwd=tmp_path)
         assert ran.returncode == code and said in ran.stderr, (words, ran.stderr)

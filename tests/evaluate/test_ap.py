@@ -149,5 +149,5 @@ def test_classes_are_counted() -> None:
     every = [each.boxes for each in found.images]
     for i, name in enumerate(NAMES):
         own = [int(((boxes.class_ids == i) & ~boxes.crowd).sum()) for boxes in every]
-        assert classes[name].objects == sum(own) and classes[name].pictures == sum(n > 0 for n in own)
+        assert classes[name].objects == sum(own) and classes[name].images == sum(n > 0 for n in own)
     assert classes["nowhere"].ap is None and classes["nowhere"].objects == 0

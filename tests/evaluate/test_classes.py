@@ -33,7 +33,7 @@ def test_by_name_whatever_the_number_and_the_spelling() -> None:
 def test_what_cannot_be_told_is_an_error_that_names_it() -> None:
     held = data("qr", "plate", "face", "dot", objects="qr,plate,face")
     with pytest.raises(
-        UsageError, match=r"plate, face of here.yaml: no class of codes .* knows qr, aztec; rename"
+        UsageError, match=r"plate, face of here.yaml: codes has no class of that name. It knows qr, aztec; rename"
     ) as e:
         match_classes(("qr", "aztec"), held, "codes")
     assert "--classes 'qr'" in str(e.value) and "dot" not in str(e.value)

@@ -159,7 +159,7 @@ def test_pictures_that_cannot_be_read_or_have_another_size(home: Path, tmp_path:
     assert done.exit_code == 4 and "3.png: damaged" in done.output
     for i in range(4):
         (tmp_path / f"drawn/images/{i}.png").write_bytes(b"")
-    assert "none of 4 pictures can be read" in refused(3, *words)
+    assert "none of 4 images can be read" in refused(3, *words)
 
 
 def test_refuses_in_words(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_refuses_in_words(home: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "no model is called nobody" in refused(3, "nobody", *data)
     assert "no engine is called 'ortt'. Did you mean 'ort'" in refused(2, model, *data, "-e", "ortt")
     assert "no precision is called 'fp31'" in refused(2, model, *data, "--precision", "fp31")
-    assert "engine null computes nothing" in refused(2, model, *data, "-e", "null")
+    assert "engine null is a dummy" in refused(2, model, *data, "-e", "null")
     assert "edgecsp quantize MODEL" in refused(2, model, *data, "-e", "ort", "--precision", "int8")
     assert "--out FOLDER" in refused(2, model, *data, "--save-worst", 3)
     assert "conf 1.5: a number from 0 to 1" in refused(2, model, *data, "--conf", 1.5)

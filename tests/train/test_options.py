@@ -7,10 +7,12 @@ import inspect
 import pytest
 
 from edgecsp.cli import train
+from edgecsp.errors import UsageError
 
 KNOWN = (
     "--data", "--epochs", "--batch", "--imgsz", "--device", "--workers", "--lr", "--seed", "--freeze", "--patience",
     "--resume", "--name", "--classes", "--single-cls", "--cache", "--val-split", "--weights", "--quiet", "--json",
+    "--mosaic", "--scale", "--freeze-bn/--no-freeze-bn", "--distill", "--teacher",
 )  # fmt: skip
 OPTIONS = {
     name: option.default
@@ -30,6 +32,15 @@ def test_what_is_by_default_is_what_the_help_says() -> None:
     assert OPTIONS["--workers"].default == "auto" and "auto" in OPTIONS["--workers"].help
     assert OPTIONS["--batch"].default == "16" and "auto" in OPTIONS["--batch"].help
     assert OPTIONS["--cache"].default is None and "[default: ram if they fit]" in OPTIONS["--cache"].help
+
+
+@pytest.mark.parametrize("name", ["mosaic", "scale"])
+@pytest.mark.parametrize("value", [-0.1, 1.1])
+def test_shares_are_from_0_to_1(name: str, value: float) -> None:
+    from edgecsp.train import TrainSettings
+
+    with pytest.raises(UsageError, match=f"{name} {value}: a number from 0 to 1"):
+        TrainSettings(**{name: value})
 
 
 def test_auto_is_auto_from_python_as_well() -> None:

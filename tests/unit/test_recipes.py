@@ -41,21 +41,21 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("precision", r"kiosk\.toml is no TOML: "),
+        ("precision", r"kiosk\.toml is not TOML: "),
         ("bord = 'x'", r"no key is called 'bord'\. Did you mean 'board'\?"),
         ("[biuld]\nworkspace_mb = 1", r"no table is called 'biuld'\. Did you mean 'build'\?"),
         ("[build]\nworkspace = 1", r"in \[build\]: no key is called 'workspace'\. Did you mean 'workspace_mb'\?"),
         ("[build]\nprecision = 'fp61'", r"no precision is called 'fp61'\. Did you mean 'fp16'\?"),
-        ("[build]\nprecision = 16", r"precision = 16: a text is wanted"),
-        ("[build]\nworkspace_mb = 1.5", r"workspace_mb = 1\.5: a whole number is wanted"),
+        ("[build]\nprecision = 16", r"precision = 16: a string is expected"),
+        ("[build]\nworkspace_mb = 1.5", r"workspace_mb = 1\.5: an integer is expected"),
         ("[build]\nworkspace_mb = 0", r"a workspace of 0 MB: from 1 to"),
-        ("[build]\ntf32 = 1", r"tf32 = 1: true or false is wanted"),
-        ("compute_capability = '8.7'", r"compute_capability = '8\.7': a list of texts is wanted"),
+        ("[build]\ntf32 = 1", r"tf32 = 1: true or false is expected"),
+        ("compute_capability = '8.7'", r"compute_capability = '8\.7': a list of strings is expected"),
         ("compute_capability = ['sm_87']", r"strings like \"8\.7\""),
-        ("[profile]\nimgsz = 416", r"imgsz = 416: \[height, width\] is wanted"),
+        ("[profile]\nimgsz = 416", r"imgsz = 416: \[height, width\] is expected"),
         ("[profile]\nimgsz = [0, 416]", r"imgsz \[0, 416\]: \[height, width\] in pixels"),
         ("[profile]\nbatch = 0", r"a batch of 0: at least 1"),
-        ("[profile]\nbatch = true", r"batch = True: a whole number is wanted"),
+        ("[profile]\nbatch = true", r"batch = True: an integer is expected"),
         ("[dla]\ncore = 0", r"works in fp16 or int8"),
     ],
 )
@@ -74,7 +74,7 @@ def test_names_and_paths_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no recipe at .*kiosc\.toml; did you mean .*kiosk\.toml\?"):
         recipes.load(tmp_path / "kiosc.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="is no TOML"):
+    with pytest.raises(UsageError, match="is not TOML"):
         recipes.load(tmp_path / "binary.toml")
 
 

@@ -88,6 +88,11 @@ def test_names_stay(url: str) -> None:
     assert redact(url) == url
 
 
+def test_the_name_of_a_method_is_no_secret() -> None:
+    text = "start it with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN="
+    assert redact_text(f"{text}{SECRET}") == f"{text}***"
+
+
 def test_a_pipelines_fields() -> None:
     line = f"gst:rtspsrc location=rtsp://eve:{SECRET}@cam/live?sig={SECRET} user-pw={SECRET} sessionid='{SECRET}' ! x"
     assert SECRET not in address.redact_source(line)

@@ -189,8 +189,8 @@ def test_every_stream_has_its_file(tmp_path: Path) -> None:
             for frame in frames:
                 sink.write(frame, NOTHING)
         assert not sink.paths
-        sink.ended(films[0][0].stream)
-        sink.ended(films[0][0].stream)
+        sink.end_stream(films[0][0].stream)
+        sink.end_stream(films[0][0].stream)
         assert [path.name for path in sink.paths] == ["clip.mp4"]
         sink.write(still("x.png"), NOTHING)
     names = sorted(p.name for p in sink.paths)
@@ -482,7 +482,8 @@ def test_rows_on_stdout_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PIPED = """
-import sys, media, numpy as np
+import sys, numpy as np
+from support import media
 from edgecsp.media import sinks
 from edgecsp.types import *
 try:

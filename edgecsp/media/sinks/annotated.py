@@ -63,7 +63,7 @@ class AnnotatedSink(Sink):
             canvas = video.canvas(frame.image)
             video.write(draw.annotate(canvas, result, copy=False), frame.pts_s)
 
-    def ended(self, stream: Stream) -> None:
+    def end_stream(self, stream: Stream) -> None:
         """Finish its video."""
         _, video = self._videos.pop(id(stream), (stream, None))
         if video is not None:
