@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--engine", action="append", help="[default: auto and each engine that is here]")
     parser.add_argument("--before", type=Path, help="the root of another checkout")
     args = parser.parse_args()
-    able = [name for name in backends.names() if backends.is_real(name) and backends.why_not(name) is None]
+    able = [name for name in backends.names(with_dummies=False) if backends.unavailable_reason(name) is None]
     roots = {"now": HERE, **({"before": args.before.resolve()} if args.before else {})}
     run = ["run", str(image_paths()[0]), "--json", "-", "--quiet", "--engine"]
     rows = {"--help": ["--help"], **{f"run, {name}": [*run, name] for name in args.engine or ["auto", *able]}}

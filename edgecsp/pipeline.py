@@ -76,8 +76,8 @@ class Detector:
         self.settings = settings or Settings()
         self.chosen = chosen
         self.max_pixels = max_pixels
-        self._prepare = preprocess.pixels if backends.takes_pixels(session) else preprocess.prepare
-        self._places = threading.BoundedSemaphore(backends.at_once(session))
+        self._prepare = preprocess.pixels if session.accepts_uint8 else preprocess.prepare
+        self._places = threading.BoundedSemaphore(session.concurrency)
 
     def __call__(self, image: Any, settings: Optional[Settings] = None) -> Detections:
         """What is in an image: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`.
@@ -104,11 +104,9 @@ class Detector:
                     f"the engine failed on {self.model.name} ({type(error).__name__}: {message})"
                 ) from error
 
-    def ready(self, batch: Array) -> None:
-        """Have the session make itself ready for another kind of batch than `prepare`'s, which may take seconds."""
-        make = getattr(self.session, "ready", None)
-        if make is not None:
-            make(batch)
+    def warm_up(self, batch: Array) -> None:
+        """Have the session build what it needs for another kind of batch than `prepare`'s, which may take seconds."""
+        self.session.warm_up(batch)
 
     def finish(self, outputs: Sequence[Array], geometry: Geometry, settings: Optional[Settings] = None) -> Result:
         """Raw heads -> boxes in image pixels, best first."""
@@ -161,7 +159,7 @@ class Detector:
         self, opened: Sequence[sources.Source], stop: Optional[threading.Event] = None
     ) -> Generator[Union[scheduler.FrameResult, scheduler.SourceEnd], None, None]:
         """Iterate over the frames of opened sources with their results, and over ends: see `scheduler.results`."""
-        places = backends.at_once(self.session)
+        places = self.session.concurrency
         return scheduler.results(opened, lambda frame: self(frame.image), concurrency=places, stop=stop)
 
     def close(self) -> None:
@@ -213,13 +211,10 @@ def load(
     selection = tuning.choose(resolved, engine, device=device, threads=threads, precision=precision, at_once=at_once)
     resolved = selection.model
 
-    def opened(stage: Model, pixels: bool = False) -> backends.Session:
-        return backends.open(
-            stage, selection.engine, device=selection.device, threads=selection.threads, precision=selection.precision,
-            at_once=selection.at_once, pixels=pixels,
-        )  # fmt: skip
-
-    session = opened(resolved, pixels) if resolved.second is None else two_stage.open_stages(resolved, opened)
+    session = backends.open(
+        resolved, selection.engine, device=selection.device, threads=selection.threads, precision=selection.precision,
+        concurrency=selection.at_once, accepts_uint8=pixels,
+    )  # fmt: skip
     LOG.debug(
         "opened %s, input %dx%d, on %s: %s", resolved.name, *resolved.input.hw[::-1], selection.summary, selection.why
     )

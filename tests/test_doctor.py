@@ -22,7 +22,7 @@ BARE = """
 import sys
 from edgecsp import backends, cli
 found = backends.missing_packages
-backends.missing_packages = lambda name: ["gone"] if backends.is_real(name) else found(name)
+backends.missing_packages = lambda name: ["gone"] if not backends.info(name).is_dummy else found(name)
 sys.argv[1:] = {words!r}
 cli.main()
 """
@@ -46,7 +46,7 @@ def test_doctor_says_what_is_here_and_what_mends_the_rest() -> None:
     rows = {row["engine"]: row for row in said["engines"]}
     assert set(rows) == set(backends.names())
     for name, row in rows.items():
-        assert row["runs"] == any(backends.why_not(name, device) is None for device in row["devices"])
+        assert row["runs"] == any(backends.unavailable_reason(name, device) is None for device in row["devices"])
         assert all(device in row["devices"] and why for device, why in row["why_not"].items())
     assert said["auto"] == dict(backends.choose()._asdict())
     text = edgecsp("doctor").stdout

@@ -34,6 +34,8 @@ COVERED = {
     ("README.md", "bash"): "training run by tests/train/test_readme_train.py; the server does not end by itself",
     ("README.md", "toml"): "read below",
     ("README.md", "json"): "compared below",
+    ("CONTRIBUTING.md", "python"): "built and tested by tests/contract/test_engine_packages.py",
+    ("CONTRIBUTING.md", "toml"): "built by tests/contract/test_engine_packages.py",
     ("docs/logging.md", "python"): "run by tests/test_logging.py",
     ("docs/fleets.md", "toml"): "read by tests/serve/test_fleets.py",
     ("docs/fleets.md", "dockerfile"): "read by tests/serve/test_fleets.py",

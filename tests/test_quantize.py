@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from edgecsp import backends, importers
+from edgecsp.backends import opencv
 from edgecsp.bench import verify
 from edgecsp.cli import app
 from edgecsp.cli import verify as verify_command
@@ -126,7 +127,10 @@ def test_verify_holds_every_engine_against_the_reference(made: subprocess.Comple
     for (_, _, kind), row in rows.items():
         assert kind != "fp32" or (row["largest"] <= 1e-3 and row["strict"] == row["boxes"])
     assert {row["engine"] for row in said["rows"] if row["why"]} == {
-        name for name in backends.names() for device in backends.module(name).DEVICES if backends.why_not(name, device)
+        name
+        for name in backends.names()
+        for device in backends.info(name).devices
+        if backends.unavailable_reason(name, device)
     }
     shown = edgecsp(home, *words[:2], "--engine", "ort", "--threads", 1)
     assert "ort        cpu       fp32" in shown.stdout and "4 synthetic images (--images for real ones)" in shown.stderr
@@ -146,11 +150,10 @@ def test_verify_refuses_in_words(
 def test_an_engine_that_computes_another_network_fails_the_gate(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module = backends.module("opencv")
-    if backends.why_not("opencv"):
-        pytest.skip(f"engine opencv {backends.why_not('opencv')}")
-    right = module.Session.run
-    monkeypatch.setattr(module.Session, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
+    if backends.unavailable_reason("opencv"):
+        pytest.skip(f"engine opencv {backends.unavailable_reason('opencv')}")
+    right = opencv.OpenCvSession.run
+    monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
     asked: Dict[str, Any] = {
         "others": None,
         "images": None,
@@ -163,7 +166,7 @@ def test_an_engine_that_computes_another_network_fails_the_gate(
         verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert stop.value.exit_code == 8
     assert "opencv on cpu in fp32 is off by 0.01" in capsys.readouterr().err
-    monkeypatch.setattr(module.Session, "run", lambda self, batch: [out * np.nan for out in right(self, batch)])
+    monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * np.nan for out in right(self, batch)])
     with pytest.raises(typer.Exit):
         verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert "off by inf" in capsys.readouterr().err

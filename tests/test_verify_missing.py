@@ -17,13 +17,13 @@ from support.tiny import Tiny
 @pytest.fixture
 def missing(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A model's file; OpenVINO and trt are not installed, whatever is here."""
-    real = backends.why_not
+    real = backends.unavailable_reason
 
     def why_not(engine: str, device: str = "auto") -> Any:
         gone = engine in ("openvino", "trt")
         return f"needs {engine}, not installed here; type: pip install 'x'" if gone else real(engine, device)
 
-    monkeypatch.setattr(backends, "why_not", why_not)
+    monkeypatch.setattr(backends, "unavailable_reason", why_not)
     onnx_model.save(tiny.model, tmp_path / "tiny.onnx")
     return str(tmp_path / "tiny.onnx")
 

@@ -42,7 +42,7 @@ def peers(prefix: str, threads: int) -> List[Peer]:
         ("ort", "ort", both, "onnx"),
         ("opencv", "opencv", both, "onnx"),
     ):
-        lacks = backends.why_not(engine) or ""
+        lacks = backends.unavailable_reason(engine) or ""
         own = (("engine", engine), ("threads", threads), ("file", file))
         every.append(Peer(f"edgecsp {name}", sys.executable, "with_edgecsp.py", kinds, own, lacks))
     opencv4 = theirs or str(REPO / ".venv-opencv4" / "bin" / "python")

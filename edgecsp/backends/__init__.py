@@ -1,48 +1,32 @@
-"""The engines, one file each; `open` does the checks that all of them need.
+"""The engines: choose one, check that it runs here, open a model on it.
 
-A backend module has a docstring whose first line is shown to users, `REQUIRES` (import names), `EXTRA` (the
-pip extra that brings them, "" for the base), `DEVICES` (its own first), `PRECISIONS`, and a class `Session(model,
-device, threads, precision)` with `run` and `close`. It may have `usable(device)`: None, or what keeps it from running
-there and how to mend that, worded to stand behind the engine's name; `REAL = False` when its heads are not the
-model's; and `SHARED`, devices on which several threads may be in `run` at once: there `Session` takes a fifth word
-`at_once`, shares its threads out among so many images and keeps the number as `at_once`. With `PIXELS = True`,
-`Session` takes the keyword `pixels`: its `run` then takes (N, h, w, 3) uint8 of `preprocess.pixels`, too, and says so
-as `pixels`. Its heavy imports are inside. Adding an engine is adding its file.
+    session = backends.open(model, "openvino", threads=4)
+    heads = session.run(batch)
+
+`base` is the contract of an engine, `registry` finds them by name; adding one is adding its file to this folder, or
+an entry point to another package. What all engines need (packages, devices, precisions, the choice of "auto") is here.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import pkgutil
-from types import ModuleType
-from typing import Any, List, NamedTuple, Optional, Protocol, Tuple
+from dataclasses import replace
+from typing import List, NamedTuple, Optional, Tuple
 
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
 from ..processing import preprocess
 from ..system import cpu
-from ..types import Array, Model
+from ..types import Model
+from . import registry
+from ._two_stage import open_stages
+from .base import PRECISIONS, EngineInfo, Session, SessionOptions
+from .registry import REFERENCE
 
-PRECISIONS = ("fp32", "fp16", "int8")
-# What "auto" tries, in this order, and why it is the choice.
-_AUTO = {
-    "trt": "the first choice on a CUDA device",
-    "openvino": "the first choice on an x86 CPU",
-    "ort": "the one that runs everywhere",
-    "opencv": "the one that is always there",
-}
-
-
-class Session(Protocol):
-    """A model opened on an engine. For so many threads at once as `at_once` says of it, which is one for most."""
-
-    def run(self, batch: Array) -> List[Array]:
-        """(N, C, h, w) float32 -> one array a head, in the model's order; the arrays are the caller's to keep."""
-        ...
-
-    def close(self) -> None:
-        """Give everything back; `run` after it is an error."""
-        ...
+__all__ = [
+    "PRECISIONS", "REFERENCE", "AutoChoice", "EngineInfo", "Session", "SessionOptions", "choose", "info",
+    "missing_packages", "names", "open", "open_stages", "require", "unavailable_reason",
+]  # fmt: skip
 
 
 class AutoChoice(NamedTuple):
@@ -53,42 +37,33 @@ class AutoChoice(NamedTuple):
     why: str
 
 
-_NO_ENGINES = ("recipes",)  # modules of this folder that are not engines
+def names(*, with_dummies: bool = True) -> Tuple[str, ...]:
+    """List every engine that edgecsp or an installed package has a backend for, whether it runs here or not."""
+    return tuple(name for name in registry.names() if with_dummies or not info(name).is_dummy)
 
 
-def names() -> Tuple[str, ...]:
-    """List every engine that edgecsp has a backend for, installed or not."""
-    files = (module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
-    return tuple(sorted(name for name in files if not name.startswith("_") and name not in _NO_ENGINES))
-
-
-def module(engine: str) -> ModuleType:
-    """Import an engine's backend module. Raises `UnknownName`."""
-    if engine not in names():
-        raise UnknownName("engine", engine, (*names(), "auto"))
-    return importlib.import_module(f"{__name__}.{engine}")
-
-
-def is_real(engine: str) -> bool:
-    """Whether the engine computes the model; `null` does not."""
-    return getattr(module(engine), "REAL", True)
+def info(engine: str) -> EngineInfo:
+    """Describe an engine. Raises `UnknownName`."""
+    return registry.find(engine).info
 
 
 def missing_packages(engine: str) -> List[str]:
     """List packages that the engine needs and that are not installed."""
-    return [name for name in module(engine).REQUIRES if importlib.util.find_spec(name) is None]
+    return [name for name in info(engine).requires if importlib.util.find_spec(name) is None]
 
 
-def why_not(engine: str, device: str = "auto") -> Optional[str]:
+def unavailable_reason(engine: str, device: str = "auto") -> Optional[str]:
     """What keeps an engine from running on a device and the line that mends it, or None. Imports its packages."""
-    backend = module(engine)
-    install = f"pip install '{f'edgecsp[{backend.EXTRA}]' if backend.EXTRA else 'edgecsp'}'"
+    session, facts = registry.find(engine), info(engine)
+    package = registry.distribution(engine)
+    owner = package.name if package else "edgecsp"
+    install = f"pip install '{owner}[{facts.extra}]'" if facts.extra else f"pip install '{owner}'"
     lacking = missing_packages(engine)
     if lacking:
         return f"needs {', '.join(lacking)}, not installed here; type: {install}"
-    if device not in ("auto", *backend.DEVICES):
-        return f"runs on {', '.join(backend.DEVICES)}; device {device!r} was requested"
-    for name in backend.REQUIRES:
+    if device not in ("auto", *facts.devices):
+        return f"runs on {', '.join(facts.devices)}; device {device!r} was requested"
+    for name in facts.requires:
         try:
             importlib.import_module(name)
         except (ImportError, OSError) as error:  # a system library that is not there, a wheel for another machine
@@ -96,14 +71,12 @@ def why_not(engine: str, device: str = "auto") -> Optional[str]:
             return (
                 f"needs {name}, which is installed and cannot be loaded ({message}); type: {install} --force-reinstall"
             )
-    usable: Any = getattr(backend, "usable", None)
-    reason: Optional[str] = usable(_resolve_device(backend, device)) if usable else None
-    return reason
+    return session.unavailable_reason(_resolve_device(facts, device))
 
 
 def require(engine: str, device: str = "auto") -> None:
     """Raise `EngineUnavailable` unless the engine runs on the device."""
-    why = why_not(engine, device)
+    why = unavailable_reason(engine, device)
     if why:
         raise EngineUnavailable(f"engine {engine!r} {why}")
 
@@ -111,31 +84,37 @@ def require(engine: str, device: str = "auto") -> None:
 def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] = None) -> AutoChoice:
     """Resolve "auto" for an engine, a device or both; any other name stays as it is.
 
-    Raises `UnknownName`, or `EngineUnavailable` when nothing installed runs on the device.
+    Engines of other packages come after all built-in ones. Raises `UnknownName`, or `EngineUnavailable` when nothing
+    installed runs on the device.
     """
     if precision not in (None, *PRECISIONS):
         raise UnknownName("precision", str(precision), PRECISIONS)
     if engine != "auto":
-        return AutoChoice(engine, _resolve_device(module(engine), device), "requested")
-    passed: List[Tuple[str, str]] = []
-    for name, why in _AUTO.items():
-        backend = module(name)
-        if precision not in (None, *backend.PRECISIONS) or (name == "openvino" and not cpu.is_x86()):
-            continue
-        lacks = why_not(name, device)
-        if lacks is None:
-            chosen = _resolve_device(backend, device)
-            better = [f"{other} {reason}" for other, reason in passed if chosen in module(other).DEVICES]
-            return AutoChoice(name, chosen, "; ".join((why, *better)))
-        passed.append((name, lacks))
-    near = [f"\n  {other} {reason}" for other, reason in passed if device in module(other).DEVICES]
+        return AutoChoice(engine, _resolve_device(info(engine), device), "requested")
+    passed: List[Tuple[EngineInfo, str]] = []
+    for list_names in (registry.built_in, registry.external):  # the second reads files: only where the first is no use
+        for each in _by_rank(list_names()):
+            if precision not in (None, *each.precisions) or (each.auto_x86_only and not cpu.is_x86()):
+                continue
+            lacks = unavailable_reason(each.name, device)
+            if lacks is None:
+                chosen = _resolve_device(each, device)
+                better = [f"{other.name} {reason}" for other, reason in passed if chosen in other.devices]
+                return AutoChoice(each.name, chosen, "; ".join((each.auto_reason or "it runs here", *better)))
+            passed.append((each, lacks))
+    near = [f"\n  {other.name} {reason}" for other, reason in passed if device in other.devices]
     wanted = f"device {device!r}" + (f" in {precision}" if precision else "")
     raise EngineUnavailable(f"no installed engine runs on {wanted}; see: edgecsp doctor" + "".join(near))
 
 
-def _resolve_device(backend: ModuleType, device: str) -> str:
-    first: str = backend.DEVICES[0]
-    return first if device == "auto" else device
+def _by_rank(engines: Tuple[str, ...]) -> List[EngineInfo]:
+    """List the engines that "auto" may take, the first choice first."""
+    ranked = [(each.auto_rank, each.name, each) for each in map(info, engines) if each.auto_rank is not None]
+    return [each for *_, each in sorted(ranked, key=lambda entry: entry[:2])]
+
+
+def _resolve_device(facts: EngineInfo, device: str) -> str:
+    return facts.devices[0] if device == "auto" else device
 
 
 def open(
@@ -145,45 +124,42 @@ def open(
     device: str = "auto",
     threads: Optional[int] = None,
     precision: Optional[str] = None,
-    at_once: int = 1,
-    pixels: bool = False,
+    concurrency: int = 1,
+    accepts_uint8: bool = False,
 ) -> Session:
-    """Open a session of `model` on an engine.
+    """Open a session of `model` on an engine, of both its stages where it has two.
 
     `device`: "auto" for the engine's own; `threads`: None for one a core (see `cpu.threads`); `precision`: "fp32",
-    "fp16", "int8", or None for what the graph is. With `at_once` above 1 the engine, if it can, computes so many
-    images side by side, with fewer threads each: more of them a second, each one later. `pixels`: it will be given
-    an image's bytes, if it can scale them itself (`takes_pixels`). Raises `UnknownName`, `UsageError`,
-    `EngineUnavailable` (package, device or precision missing) or `BuildFailed`.
+    "fp16", "int8", or None for what the graph is. With `concurrency` above 1 the engine, if it can, computes so many
+    images side by side, with fewer threads each: more of them a second, each one later. `accepts_uint8`: the session
+    will be given an image's bytes, if its engine can scale them itself (`Session.accepts_uint8` says so). Raises
+    `UnknownName`, `UsageError`, `EngineUnavailable` (package, device or precision missing) or `BuildFailed`.
     """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
     engine, device, _ = choose(engine, device, precision)
     require(engine, device)
-    precision = _precision(model, engine, precision)
+    threads, is_concurrent = threads or cpu.threads(), device in info(engine).concurrent_devices
+    options = SessionOptions(
+        device, threads, concurrency=min(concurrency, threads) if is_concurrent else 1,
+        accepts_uint8=accepts_uint8 and info(engine).accepts_uint8 and preprocess.has_pixels(model.input),
+    )  # fmt: skip
+    if model.second is None:
+        return _open_stage(model, engine, precision, options)
+    options = replace(options, accepts_uint8=False)  # the second stage's input is no image
+    return open_stages(model, lambda stage: _open_stage(stage, engine, precision, options))
+
+
+def _open_stage(model: Model, engine: str, precision: Optional[str], options: SessionOptions) -> Session:
+    """Open one graph on an engine that runs here; `precision` as it was requested."""
+    precision = _precision(model, info(engine), precision)
     model = _convert_precision(model, precision)
     try:
-        threads = threads or cpu.threads()
-        backend, at_once = module(engine), min(at_once, threads)
-        shared = (at_once,) if at_once > 1 and device in getattr(backend, "SHARED", ()) else ()
-        scales = pixels and getattr(backend, "PIXELS", False) and preprocess.has_pixels(model.input)
-        more = {"pixels": True} if scales else {}
-        session: Session = backend.Session(model, device, threads, precision, *shared, **more)
+        return registry.find(engine)(model, replace(options, precision=precision))
     except BuildFailed as error:
-        if engine == "ort":
+        if engine == REFERENCE:
             raise
-        raise BuildFailed(f"{error}; another engine may take it: --engine ort") from error
-    return session
-
-
-def at_once(session: Any) -> int:
-    """How many threads may be in a session's `run` at the same time."""
-    return getattr(session, "at_once", 1)
-
-
-def takes_pixels(session: Any) -> bool:
-    """Whether a session's `run` takes what `preprocess.pixels` gives: (N, h, w, 3) uint8 in the model's colours."""
-    return getattr(session, "pixels", False)
+        raise BuildFailed(f"{error}; another engine may take it: --engine {REFERENCE}") from error
 
 
 def _convert_precision(model: Model, precision: str) -> Model:
@@ -193,16 +169,16 @@ def _convert_precision(model: Model, precision: str) -> Model:
     return precisions.to_fp32(model) if precision == "fp32" and precisions.detect_precision(model) == "fp16" else model
 
 
-def _precision(model: Model, engine: str, requested: Optional[str]) -> str:
+def _precision(model: Model, facts: EngineInfo, requested: Optional[str]) -> str:
     """Resolve the precision to compute in; raises when the engine or the graph does not support it."""
     from ..graph import precision
 
     current = precision.detect_precision(model)
     wanted = requested or current
-    if wanted not in module(engine).PRECISIONS:
-        able = [name for name in names() if wanted in module(name).PRECISIONS and is_real(name)]
+    if wanted not in facts.precisions:
+        able = [name for name in names(with_dummies=False) if wanted in info(name).precisions]
         raise EngineUnavailable(
-            f"engine {engine!r} computes in {', '.join(module(engine).PRECISIONS)}; {model.name} "
+            f"engine {facts.name!r} computes in {', '.join(facts.precisions)}; {model.name} "
             f"{'was requested in' if requested else 'is'} {wanted}; type: --engine {' or '.join(able)}"
         )
     # Whoever computes in fp16 rounds the weights itself; for fp32 see `_computing_in`.

@@ -8,19 +8,24 @@ import numpy as np
 
 from ..errors import BuildFailed
 from ..types import Array, Model, Yolo
-
-REQUIRES = ("onnx",)
-EXTRA = ""
-DEVICES = ("cpu",)
-PRECISIONS = ("fp32", "fp16", "int8")
-REAL = False
-SHARED = ("cpu",)
+from .base import EngineInfo, Session, SessionOptions
 
 
-class Session:
+class NullSession(Session):
     """Answers at once, with heads of the right shapes that hold no object."""
 
-    def __init__(self, model: Model, device: str, threads: int, precision: str, at_once: int = 1) -> None:
+    info = EngineInfo(
+        "null",
+        "a dummy that computes nothing and finds nothing, to time everything around the network.",
+        requires=("onnx",),
+        devices=("cpu",),
+        precisions=("fp32", "fp16", "int8"),
+        concurrent_devices=("cpu",),
+        is_dummy=True,
+    )
+
+    def __init__(self, model: Model, options: SessionOptions) -> None:
+        super().__init__(model, options)
         import onnx
         from google.protobuf.message import DecodeError
 
@@ -29,7 +34,6 @@ class Session:
         except DecodeError as error:
             raise BuildFailed(f"null cannot read {model.name}: its graph is no ONNX ({error})") from error
         shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in outputs}
-        self.at_once = at_once
         self._heads = []
         for head in model.heads:
             shape = shapes.get(head.name)

@@ -9,26 +9,33 @@ import numpy as np
 
 from ..errors import BuildFailed
 from ..types import Array, Model
-
-REQUIRES = ("cv2",)
-EXTRA = ""
-DEVICES = ("cpu",)
-# Of a quantized graph OpenCV 5.0 makes something else (yolov3-tiny's heads are off by twice their scale), and 4.14 what
-# is right but in no less time than fp32 takes.
-PRECISIONS = ("fp32",)
+from .base import EngineInfo, Session, SessionOptions
 
 
-class Session:
+class OpenCvSession(Session):
     """A network of cv2.dnn on the CPU.
 
     OpenCV has one number of threads for the whole process, resizing included. A session sets its own before it runs,
     and on closing gives back the number that it found.
     """
 
-    def __init__(self, model: Model, device: str, threads: int, precision: str) -> None:
+    info = EngineInfo(
+        "opencv",
+        "the DNN module of OpenCV 4 and 5, which is here anyway.",
+        requires=("cv2",),
+        devices=("cpu",),
+        # Of a quantized graph OpenCV 5.0 makes something else (yolov3-tiny's heads are off by twice their scale), and
+        # 4.14 what is right but in no less time than fp32 takes.
+        precisions=("fp32",),
+        auto_rank=40,
+        auto_reason="the one that is always there",
+    )
+
+    def __init__(self, model: Model, options: SessionOptions) -> None:
+        super().__init__(model, options)
         import cv2
 
-        self._cv2, self._threads, self._found_threads = cv2, threads, cv2.getNumThreads()
+        self._cv2, self._threads, self._found_threads = cv2, options.threads, cv2.getNumThreads()
         self._outputs = [head.name for head in model.heads]
         try:
             with _quiet(cv2):

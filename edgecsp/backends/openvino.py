@@ -16,44 +16,50 @@ from ..errors import BuildFailed
 from ..processing import preprocess
 from ..system import versions
 from ..types import Array, Input, Model
+from .base import EngineInfo, Session, SessionOptions
 
-REQUIRES = ("openvino",)
-EXTRA = "openvino"
-DEVICES = ("cpu",)
-PRECISIONS = ("fp32", "int8")
-SHARED = ("cpu",)
-PIXELS = True
 # What OpenVINO keeps of a graph is as large as the graph: of yolov4 260 MB, to save a third of two seconds.
 LARGE = 64 << 20
 
 
-class Session:
-    """An OpenVINO graph compiled for the CPU: one image as soon as it can be, or `at_once` of them side by side."""
+class OpenVinoSession(Session):
+    """An OpenVINO graph compiled for the CPU: for one image as early as possible, or for `concurrency` side by side."""
 
-    def __init__(
-        self, model: Model, device: str, threads: int, precision: str, at_once: int = 1, pixels: bool = False
-    ) -> None:
-        self.at_once = at_once
-        self.pixels = pixels
-        self._compile = partial(_Compiled, model, threads, precision, at_once)
+    info = EngineInfo(
+        "openvino",
+        "the first choice on an x86 CPU, in fp32 and in int8.",
+        requires=("openvino",),
+        extra="openvino",
+        devices=("cpu",),
+        precisions=("fp32", "int8"),
+        concurrent_devices=("cpu",),
+        accepts_uint8=True,
+        auto_rank=20,
+        auto_reason="the first choice on an x86 CPU",
+        auto_x86_only=True,
+    )
+
+    def __init__(self, model: Model, options: SessionOptions) -> None:
+        super().__init__(model, options)
+        self._compile = partial(_Compiled, model, options.threads, options.precision, options.concurrency)
         self._opening = threading.Lock()
-        self._compiled: Dict[bool, _Compiled] = {pixels: self._compile(pixels)}
+        self._compiled: Dict[bool, _Compiled] = {self.accepts_uint8: self._compile(self.accepts_uint8)}
 
     def run(self, batch: Array) -> List[Array]:
-        """(N, C, h, w) float32, or with `pixels` (N, h, w, 3) uint8, too -> one array a head."""
+        """(N, C, h, w) float32, or with `accepts_uint8` (N, h, w, 3) uint8, too -> one array a head."""
         return self._for(batch).run(batch)
 
-    def ready(self, batch: Array) -> None:
+    def warm_up(self, batch: Array) -> None:
         """Compile now what `run` needs for a batch of this kind, where it is not the kind it was opened for."""
         self._for(batch)
 
     def _for(self, batch: Array) -> _Compiled:
-        as_pixels = self.pixels and batch.dtype == np.uint8
-        compiled = self._compiled.get(as_pixels)
+        is_uint8 = self.accepts_uint8 and batch.dtype == np.uint8
+        compiled = self._compiled.get(is_uint8)
         if compiled is None:
             with self._opening:
-                compiled = self._compiled.get(as_pixels) or self._compile(as_pixels)
-                self._compiled[as_pixels] = compiled
+                compiled = self._compiled.get(is_uint8) or self._compile(is_uint8)
+                self._compiled[is_uint8] = compiled
         return compiled
 
     def close(self) -> None:
@@ -64,13 +70,13 @@ class Session:
 class _Compiled:
     """The graph for one kind of input, and the requests that it is asked by."""
 
-    def __init__(self, model: Model, threads: int, precision: str, at_once: int, pixels: bool) -> None:
+    def __init__(self, model: Model, threads: int, precision: str, concurrency: int, is_uint8: bool) -> None:
         import openvino as ov
 
         self._tensor = ov.Tensor
         wanted = {
-            "PERFORMANCE_HINT": "LATENCY" if at_once == 1 else "THROUGHPUT",
-            "NUM_STREAMS": at_once,
+            "PERFORMANCE_HINT": "LATENCY" if concurrency == 1 else "THROUGHPUT",
+            "NUM_STREAMS": concurrency,
             "INFERENCE_NUM_THREADS": threads,
             # Where the CPU has bf16 (AVX-512 BF16, AMX), OpenVINO takes it unasked, and moves heads by a hundredth.
             "INFERENCE_PRECISION_HINT": "f32",
@@ -80,19 +86,19 @@ class _Compiled:
             "ENABLE_HYPER_THREADING": True,
         }
         try:
-            spec = model.input if pixels else None
+            spec = model.input if is_uint8 else None
             compiled = _compile(ov.Core(), _graph(model, precision), wanted, spec)
         except Exception as error:
             message = " ".join(str(error).split())
             raise BuildFailed(f"OpenVINO {ov.__version__} cannot build {model.name}: {message}") from error
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()  # the last one's memory is still in the cache
-        for _ in range(at_once):
+        for _ in range(concurrency):
             request = compiled.create_infer_request()
             self._free.put((request, [request.get_tensor(head.name).data for head in model.heads]))
-        if at_once > 1:
+        if concurrency > 1:
             # Its bindings make themselves ready in the first call, and two first calls at once wait for each other for
             # ever: one holds Python's lock, the other what it wants.
-            self.run(np.zeros(compiled.input(0).shape, np.uint8 if pixels else np.float32))
+            self.run(np.zeros(compiled.input(0).shape, np.uint8 if is_uint8 else np.float32))
 
     def run(self, batch: Array) -> List[Array]:
         """Raises OpenVINO's own error when the batch is of another shape or type."""

@@ -10,12 +10,7 @@ from typing import Any, Dict, List, Optional
 
 from ..errors import BuildFailed, EngineUnavailable
 from ..types import Array, Model
-
-REQUIRES = ("onnxruntime",)
-EXTRA = ""
-DEVICES = ("cpu", "cuda", "tensorrt")
-PRECISIONS = ("fp32", "fp16", "int8")
-SHARED = ("cpu",)
+from .base import EngineInfo, Session, SessionOptions
 
 _PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
@@ -24,17 +19,6 @@ _PROVIDERS = {
 }
 # The two packages hold the same module: beside the CPU's, the GPU's is not seen.
 _INSTALL = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
-
-
-def usable(device: str) -> Optional[str]:
-    """None when the installed onnxruntime has the device's provider and the machine the device, else why not."""
-    import onnxruntime as ort
-
-    wanted, offered = _PROVIDERS[device][0], ort.get_available_providers()
-    if wanted not in offered:
-        lacks = wanted if "CUDAExecutionProvider" in offered else "CUDA or TensorRT provider"
-        return f"has no {lacks} in onnxruntime {ort.__version__}; on a machine with an NVIDIA GPU type: {_INSTALL}"
-    return None if device == "cpu" else _no_gpu()
 
 
 def _no_gpu() -> Optional[str]:
@@ -51,23 +35,46 @@ def _no_gpu() -> Optional[str]:
     return None
 
 
-class Session:
+class OrtSession(Session):
     """An onnxruntime session on one provider; what the provider cannot do, onnxruntime does on the CPU."""
 
-    def __init__(self, model: Model, device: str, threads: int, precision: str, at_once: int = 1) -> None:
+    info = EngineInfo(
+        "ort",
+        "runs everywhere, the reference the other engines are held against.",
+        requires=("onnxruntime",),
+        devices=("cpu", "cuda", "tensorrt"),
+        precisions=("fp32", "fp16", "int8"),
+        concurrent_devices=("cpu",),
+        auto_rank=30,
+        auto_reason="the one that runs everywhere",
+    )
+
+    @classmethod
+    def unavailable_reason(cls, device: str) -> Optional[str]:
+        """None when the installed onnxruntime has the device's provider and the machine the device, else why not."""
         import onnxruntime as ort
 
-        options = ort.SessionOptions()
+        wanted, offered = _PROVIDERS[device][0], ort.get_available_providers()
+        if wanted not in offered:
+            lacks = wanted if "CUDAExecutionProvider" in offered else "CUDA or TensorRT provider"
+            return f"has no {lacks} in onnxruntime {ort.__version__}; on a machine with an NVIDIA GPU type: {_INSTALL}"
+        return None if device == "cpu" else _no_gpu()
+
+    def __init__(self, model: Model, options: SessionOptions) -> None:
+        super().__init__(model, options)
+        import onnxruntime as ort
+
+        device, precision = options.device, options.precision
+        settings = ort.SessionOptions()
         # Of one thread it computes in the caller's own, and several callers may.
-        self.at_once = at_once
-        options.intra_op_num_threads = threads // at_once
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # its warnings speak of graph internals; stderr is for people
+        settings.intra_op_num_threads = options.threads // options.concurrency
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = 3  # its warnings speak of graph internals; stderr is for people
         providers = [(name, _options(name, precision)) for name in _PROVIDERS[device]]
         libraries = "" if device == "cpu" else _preload_cuda(ort)
         graph = _graph(model, device, precision)
         try:
-            self._session = ort.InferenceSession(graph, options, providers=providers, enable_fallback=0)
+            self._session = ort.InferenceSession(graph, settings, providers=providers, enable_fallback=0)
         except Exception as error:
             raise BuildFailed(f"onnxruntime {ort.__version__} cannot build {model.name}: {error}") from error
         # A provider whose libraries do not load is left out, with a line in a log that nobody reads.

@@ -18,8 +18,8 @@ from typing import Any, Dict, Optional, Tuple, Union
 from ..cache import files
 from ..errors import SourceError, UnknownName, UsageError
 from ..types import Model
+from .base import PRECISIONS
 
-PRECISIONS = ("fp32", "fp16", "int8")
 HERE = Path(__file__).resolve().parents[1]
 TABLES: Dict[str, Tuple[str, ...]] = {
     "": ("board", "compute_capability", "shared_memory", "tensorrt"),

@@ -11,25 +11,12 @@ from ..cache import plans
 from ..errors import BuildFailed, EngineUnavailable, UsageError
 from ..types import Array, Model
 from . import _trt_chip, _trt_log, _trt_plan
+from .base import EngineInfo, Session, SessionOptions
 from .recipes import Recipe
 
 if TYPE_CHECKING:
     import pycuda.driver as cuda
     import tensorrt as trt
-
-REQUIRES = ("tensorrt", "pycuda")
-EXTRA = "trt"
-DEVICES = ("cuda",)
-PRECISIONS = ("fp32", "fp16", "int8")
-
-
-def usable(device: str) -> Optional[str]:
-    """None when there is a CUDA device, else why there is none."""
-    try:
-        _trt_chip.chip()
-    except EngineUnavailable as error:
-        return f"finds no device: {error}"
-    return None
 
 
 @dataclass(frozen=True)
@@ -42,24 +29,38 @@ class _Tensor:
     dtype: Any
 
 
-class Session:
+class TrtSession(Session):
     """A plan on the first CUDA device, with pinned buffers; a new plan is built first, which takes minutes.
 
     `recipe` is what it is built by; when not given, the newest plan that fits is taken, else one is built by the
     shipped recipe for the device. `trust` takes a plan from the cache that was not made here. `plan` says which it is.
     """
 
+    info = EngineInfo(
+        "trt",
+        "NVIDIA GPUs and Jetsons, from plans that are built once and kept.",
+        requires=("tensorrt", "pycuda"),
+        extra="trt",
+        devices=("cuda",),
+        precisions=("fp32", "fp16", "int8"),
+        auto_rank=10,
+        auto_reason="the first choice on a CUDA device",
+    )
+
+    @classmethod
+    def unavailable_reason(cls, device: str) -> Optional[str]:
+        """None when there is a CUDA device, else why there is none."""
+        try:
+            _trt_chip.chip()
+        except EngineUnavailable as error:
+            return f"finds no device: {error}"
+        return None
+
     def __init__(
-        self,
-        model: Model,
-        device: str,
-        threads: int,
-        precision: str,
-        *,
-        recipe: Optional[Recipe] = None,
-        trust: bool = False,
+        self, model: Model, options: SessionOptions, *, recipe: Optional[Recipe] = None, trust: bool = False
     ) -> None:
-        chip = _trt_chip.chip()
+        super().__init__(model, options)
+        precision, chip = options.precision, _trt_chip.chip()
         recipe = replace(recipe, precision=precision) if recipe else _trt_plan.choose_recipe(model, precision, chip)
         self._facts = _trt_plan.plan_facts(model, recipe, chip)
         self.plan = plan = _trt_plan.obtain(model, recipe, chip, trust=trust)

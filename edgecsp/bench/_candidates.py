@@ -40,11 +40,11 @@ class Tuning:
     max_ap_drop: float = 0.01
 
     def __post_init__(self) -> None:
-        devices = sorted({device for name in backends.names() for device in backends.module(name).DEVICES})
+        devices = sorted({device for name in backends.names() for device in backends.info(name).devices})
         if self.device not in ("auto", *devices):
             raise UnknownName("device", self.device, ("auto", *devices))
         for name in self.engines or ():
-            if not backends.is_real(name):
+            if backends.info(name).is_dummy:
                 raise UsageError(f"engine {name} computes nothing, by design: it would be the fastest of all")
         for name in self.precisions or ():
             if name not in backends.PRECISIONS:
@@ -60,11 +60,11 @@ class Tuning:
 
 def find_engine_devices(tuning: Tuning) -> List[EngineDevice]:
     """List the requested (engine, device) pairs that are available. Raises `EngineUnavailable`."""
-    names = tuning.engines or tuple(name for name in backends.names() if backends.is_real(name))
+    names = tuning.engines or backends.names(with_dummies=False)
     available, reasons = [], []
     for name in names:
-        devices = backends.module(name).DEVICES if tuning.device == "auto" else (tuning.device,)
-        why = {device: backends.why_not(name, device) for device in devices}
+        devices = backends.info(name).devices if tuning.device == "auto" else (tuning.device,)
+        why = {device: backends.unavailable_reason(name, device) for device in devices}
         available += [(name, device) for device in devices if why[device] is None]
         reasons += [f"engine {name!r} {reason}" for reason in list(dict.fromkeys(why.values()))[:1] if reason]
         if tuning.engines and not any(place[0] == name for place in available):
@@ -99,7 +99,7 @@ def list_other_precisions(
         return {}
     others_by_engine = {}
     for engine, device in places:
-        names = [name for name in select_precisions(tuning, own, backends.module(engine).PRECISIONS) if name != own]
+        names = [name for name in select_precisions(tuning, own, backends.info(engine).precisions) if name != own]
         # A CPU computes fp16 by turning it into fp32 and back, unless that is asked for by name.
         others_by_engine[engine, device] = [
             name for name in names if name != "fp16" or device != "cpu" or name in others
@@ -144,7 +144,7 @@ def _thread_counts(kind: str, device: str, tuning: Tuning) -> List[int]:
 
 def _concurrencies(kind: str, engine: str, device: str, threads: int) -> List[int]:
     """List how many concurrent frames to try: one, half as many as there are threads, as many."""
-    if kind == "latency" or device not in getattr(backends.module(engine), "SHARED", ()):
+    if kind == "latency" or device not in backends.info(engine).concurrent_devices:
         return [1]
     most = scheduler.default_concurrency(threads)
     return sorted({1, max(1, most // 2), most})

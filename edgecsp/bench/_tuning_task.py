@@ -6,7 +6,7 @@ import itertools
 import os
 from typing import Any, Dict, Iterator
 
-from .. import backends, importers, pipeline
+from .. import importers, pipeline
 from ..media import scheduler, sources
 from ..types import Frame, Stream
 from . import verify
@@ -64,4 +64,4 @@ def _concurrent_task(detector: pipeline.Detector) -> WorkerTask:
 
 
 def _concurrency(detector: pipeline.Detector) -> int:
-    return backends.at_once(detector.session)
+    return detector.session.concurrency

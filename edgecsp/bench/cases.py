@@ -70,9 +70,9 @@ def find_engines(settings: BenchSettings) -> Dict[str, Optional[str]]:
     names = settings.engines or [
         name
         for name in backends.names()
-        if backends.is_real(name) and settings.engine_device in backends.module(name).DEVICES
+        if not backends.info(name).is_dummy and settings.engine_device in backends.info(name).devices
     ]
-    reasons = {name: backends.why_not(name, settings.engine_device) for name in names}
+    reasons = {name: backends.unavailable_reason(name, settings.engine_device) for name in names}
     for name, why in reasons.items():
         if settings.engines and why:
             raise EngineUnavailable(f"engine {name!r} {why}")
@@ -91,7 +91,7 @@ def list_cases(
     for each in subjects:
         own = precision.detect_precision(each.model)
         for name, why in engines.items():
-            offered = backends.module(name).PRECISIONS
+            offered = backends.info(name).precisions
             for requested in settings.precisions or (own,):
                 reason = f"engine {name!r} {why}" if why else None
                 if reason is None and requested not in offered:

@@ -31,7 +31,7 @@ def measure_peak(
         reached = [
             _measure_engine(engine, device, threads, precision, tick)
             for engine in engines
-            if precision in backends.module(engine).PRECISIONS
+            if precision in backends.info(engine).precisions
         ]
         peaks[precision] = max((each for each in reached if each is not None), default=None)
     return peaks

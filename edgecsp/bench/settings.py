@@ -43,7 +43,7 @@ class BenchSettings:
     hw: Optional[Tuple[int, int]] = None
 
     def __post_init__(self) -> None:
-        known = sorted({device for name in backends.names() for device in backends.module(name).DEVICES} | {JETSON})
+        known = sorted({device for name in backends.names() for device in backends.info(name).devices} | {JETSON})
         for kind, name, names in (
             ("device", self.device, known),
             ("scenario", self.scenario, tuple(SCENARIOS)),
@@ -53,7 +53,7 @@ class BenchSettings:
             if name not in names:
                 raise UnknownName(kind, name, names)
         for name in self.engines or ():
-            backends.module(name)
+            backends.info(name)
         for flag, value, least in (
             ("--batch", self.batch, 1),
             ("--threads", self.threads, 1),

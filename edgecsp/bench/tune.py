@@ -81,7 +81,7 @@ def run(
     offered = [
         Contender(engine, device, name)
         for engine, device in places
-        for name in _candidates.select_precisions(tuning, own, backends.module(engine).PRECISIONS)
+        for name in _candidates.select_precisions(tuning, own, backends.info(engine).precisions)
         if name == own or (engine, device, name) in passed
     ]
     if not offered:

@@ -77,12 +77,14 @@ def measure_rows(
         if other.heads != model.heads or other.input.hw != model.input.hw:
             raise UsageError(f"{other.name} has other heads or another input size than {model.name}")
     for name in engines or ():
-        backends.module(name)
-    with pipeline.load(model, "ort", device="cpu", threads=threads, precision="fp32", pixels=False) as reference:
+        backends.info(name)
+    with pipeline.load(
+        model, backends.REFERENCE, device="cpu", threads=threads, precision="fp32", pixels=False
+    ) as reference:
         references = [_reference(reference, image) for image in images]
     for engine, device, requested, graph in _list_cases(model, others, engines):
         row = VerifyRow(engine, device, requested, graph.name)
-        row.why = backends.why_not(engine, device) or ""
+        row.why = backends.unavailable_reason(engine, device) or ""
         if not row.why:
             try:
                 with pipeline.load(
@@ -98,15 +100,15 @@ def _list_cases(
     model: Model, others: Sequence[Model], engines: Optional[Sequence[str]]
 ) -> Iterator[Tuple[str, str, str, Model]]:
     """Yield engine, device, precision and the graph for it; onnxruntime on the CPU in fp32 first."""
-    names = engines or [name for name in backends.names() if backends.is_real(name)]
+    names = engines or list(backends.names(with_dummies=False))
     graphs = [(precision.detect_precision(other), other) for other in others]
-    cases = []
+    cases: List[Tuple[str, str, str, Model]] = []
     for name in names:
-        module = backends.module(name)
-        for device in module.DEVICES:
-            cases += [(name, device, each, model) for each in ("fp32", "fp16") if each in module.PRECISIONS]
-            cases += [(name, device, each, graph) for each, graph in graphs if each in module.PRECISIONS]
-    cases.sort(key=lambda case: (backends.PRECISIONS.index(case[2]), case[0] != "ort"))
+        info = backends.info(name)
+        for device in info.devices:
+            cases += [(name, device, each, model) for each in ("fp32", "fp16") if each in info.precisions]
+            cases += [(name, device, each, graph) for each, graph in graphs if each in info.precisions]
+    cases.sort(key=lambda case: (backends.PRECISIONS.index(case[2]), case[0] != backends.REFERENCE))
     yield from cases
 
 

@@ -1,7 +1,7 @@
 """The cache of plans: what an engine compiles ahead of time, built once, signed, and refused if not by this user.
 
-    plan = plans.get_or_build({"engine": "trt", "model": ..., "options": ...}, build)      # minutes to build
-    data = plans.get_or_rebuild({"engine": "openvino", "model": ..., "options": ...}, build)  # a moment, at every start
+    plan = plans.get_or_build({"engine": "...", "model": ..., "options": ...}, build)      # minutes to build
+    data = plans.get_or_rebuild({"engine": "...", "model": ..., "options": ...}, build)  # a moment, at every start
 
 A plan is code that an engine will run, so it carries a tag that only this user of this machine can make. Under
 `folder()` lie, for each plan,

@@ -96,19 +96,19 @@ def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
     return _build(model, replace(recipe, precision="fp32"), images, trust=trust, allow_fp32=False)
 
 
-def _open_plans(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[trt.Session]]:
+def _open_plans(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, List[trt.TrtSession]]:
     """Open the model on its plans, one per stage, built now or cached."""
     from .. import backends, pipeline
-    from ..processing import two_stage
 
     backends.require("trt")
     from ..backends import trt
 
-    sessions: List[trt.Session] = []
+    options = backends.SessionOptions("cuda", precision=recipe.precision)
+    sessions: List[trt.TrtSession] = []
 
-    def open_stage(stage: Model) -> trt.Session:
-        sessions.append(trt.Session(stage, "cuda", 1, recipe.precision, recipe=recipe, trust=trust))
+    def open_stage(stage: Model) -> trt.TrtSession:
+        sessions.append(trt.TrtSession(stage, options, recipe=recipe, trust=trust))
         return sessions[-1]
 
-    session = open_stage(model) if model.second is None else two_stage.open_stages(model, open_stage)
+    session = open_stage(model) if model.second is None else backends.open_stages(model, open_stage)
     return pipeline.Detector(model, session), sessions

@@ -58,6 +58,7 @@ def command(
     json: Optional[str] = typer.Option(None, "--json", help="JSON Lines, one object per frame; - for stdout"),
     csv: Optional[str] = typer.Option(None, "--csv", help="CSV, one row per box; - for stdout"),
     save_json: Optional[Path] = typer.Option(None, "--save-json", help="COCO result JSON, for pycocotools"),
+    sink: Optional[List[str]] = typer.Option(None, "--sink", help="NAME=TARGET: an output that another package adds"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in images, videos, cameras and streams."""
@@ -67,7 +68,9 @@ def command(
         _options.limit_opencv(max_pixels)  # before OpenCV is imported
     from .. import pipeline
     from ..media import scheduler, sinks, sources
+    from ..media.sinks import external
 
+    external_sinks = [external.parse(text) for text in sink or ()]
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     _signals.return_large()
@@ -85,17 +88,17 @@ def command(
         startup.print_default_model(detector, model)
     summary = pipeline.RunSummary()
     with detector, sinks.open(
-        out=out, json=json, csv=csv, coco=save_json, sources=opened, overwrite=overwrite
-    ) as sink, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
-        write: Callable[[Frame, Result], None] = sink.write
+        out=out, json=json, csv=csv, coco=save_json, external=external_sinks, sources=opened, overwrite=overwrite
+    ) as outputs, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
+        write: Callable[[Frame, Result], None] = outputs.write
         if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
-            write = _print_classes(sink.write)
+            write = _print_classes(outputs.write)
         pipeline.run(
-            detector, opened, write, summary, ended=sink.end_stream, tick=tick, stop=stop, max_frames=max_frames
+            detector, opened, write, summary, ended=outputs.end_stream, tick=tick, stop=stop, max_frames=max_frames
         )
     if not quiet:
-        _report(summary, sink.paths)
-        for note in sink.notes:
+        _report(summary, outputs.paths)
+        for note in outputs.notes:
             inform(note)
     for text in (*sources.format_problems(summary.problems), *summary.failed):
         warn(text)

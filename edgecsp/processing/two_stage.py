@@ -14,13 +14,11 @@ deltas, Soft-NMS (1704.04503); ThunderNet's own sampling keeps the largest of a 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import Callable, List, Protocol, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import BadModel
-from ..types import Array, Model, Raw
+from ..types import Array, Raw
 from . import nms
 from .decode import Candidates
 
@@ -29,65 +27,6 @@ BEFORE_NMS = 2000
 NMS_IOU = 0.7
 CLASS_STD = np.array((0.1, 0.1, 0.2, 0.2), np.float32)
 _LARGEST = math.log(1000 / 16)  # no delta makes a box more than 62.5 times its anchor
-
-
-class Stage(Protocol):
-    """One graph opened on an engine (`backends.TwoStageSession`)."""
-
-    def run(self, batch: Array) -> List[Array]:
-        """A batch -> one array a head."""
-        ...
-
-    def close(self) -> None:
-        """Free all resources."""
-        ...
-
-
-class TwoStageSession:
-    """Two stages as one session: an image goes in; proposals, class logits and class deltas come out.
-
-    `run` gives rois (N, R, 4) xyxy in network pixels, logits (N, R, classes + 1) with the background first,
-    and deltas (N, R, 4): what `boxes` reads.
-    """
-
-    def __init__(self, model: Model, first: Stage, second: Stage, count: int) -> None:
-        self._model, self._first, self._second, self._count = model, first, second, count
-        self.at_once: int = min(getattr(stage, "at_once", 1) for stage in (first, second))
-
-    def run(self, batch: Array) -> List[Array]:
-        """(N, 3, h, w) float32 -> [rois, logits, deltas]."""
-        heads, hw = self._model.heads, batch.shape[2:]
-        stride = heads[0].stride if isinstance(heads[0], Raw) else 1
-        features, *raw = self._first.run(batch)
-        outputs: List[List[Array]] = [[], [], []]
-        for i in range(len(batch)):
-            rois = proposals(heads, [out[i : i + 1] for out in raw], (hw[0], hw[1]), self._count)
-            samples = ps_roi_align(features[i], rois, stride)
-            logits, deltas = self._second.run(samples.reshape(self._count, -1, 1, 1))
-            for column, values in zip(outputs, (rois, logits, deltas)):
-                column.append(values.reshape(self._count, -1))
-        return [np.stack(column) for column in outputs]
-
-    def close(self) -> None:
-        """Close both stages."""
-        self._first.close()
-        self._second.close()
-
-
-def open_stages(model: Model, open_stage: Callable[[Model], Stage]) -> TwoStageSession:
-    """Open both stages of `model` with `open_stage`."""
-    if model.second is None:
-        raise BadModel(f"{model.name} has no second stage")
-    count = _batch(model.second)
-    return TwoStageSession(model, open_stage(replace(model, second=None)), open_stage(model.second), count)
-
-
-def _batch(second: Model) -> int:
-    """How many proposals the second graph takes at a time."""
-    import onnx
-
-    proto = onnx.load_model_from_string(second.onnx)
-    return int(proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value)
 
 
 # -- from the first graph to proposals ---------------------------------------------------------------------
@@ -184,7 +123,7 @@ def _samples(start: Array, stop: Array, stride: int, size: int) -> _Line:
 def boxes(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
     """All candidates of one image with a score > `conf`, as `decode.boxes` gives them for one stage.
 
-    `outputs` are what `TwoStageSession.run` gives for it; the heads are the first graph's and say nothing here.
+    `outputs` are what a two-stage session's `run` gives for it; the heads are the first graph's and say nothing here.
     """
     rois, logits, deltas = (out.reshape(-1, out.shape[-1]) for out in outputs)
     chances = np.exp(logits - logits.max(1, keepdims=True))

@@ -23,7 +23,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Callable, Deque, List, Optional
 
-from .. import backends
 from ..errors import EdgecspError, EngineFailed, ServerOverloaded, SessionHung
 from ..media import scheduler
 from ..pipeline import Detector, Settings
@@ -89,7 +88,7 @@ class InferencePool:
         self._detector: Optional[Detector] = open_detector()
         self._last_detector: Detector = self._detector
         self.model: Model = self._detector.model
-        self.places = backends.at_once(self._detector.session)
+        self.places = self._detector.session.concurrency
         self._workers: List[_Worker] = []
         with self._lock:
             # One more than in `media.scheduler`: a worker waiting for the GIL, which the event loop needs too, is idle.

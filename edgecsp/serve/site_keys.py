@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
-from ..backends import recipes
+from .. import backends
 from ..pipeline import BUNDLED_MODEL
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
@@ -15,7 +15,10 @@ LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
 
 @dataclass(frozen=True)
 class ConfigKey:
-    """Declaration of a key: type, bounds and description. `secret`: the value must not be in the file itself."""
+    """Declaration of a key: type, bounds and description. `secret`: the value must not be in the file itself.
+
+    `list_examples` lists values for editors to offer; others are valid too.
+    """
 
     kind: str
     description: str
@@ -26,6 +29,11 @@ class ConfigKey:
     default: Any = None
     is_required: bool = False
     secret: bool = False
+    list_examples: Optional[Callable[[], Tuple[str, ...]]] = None
+
+
+def _list_engines() -> Tuple[str, ...]:
+    return ("auto", *backends.names())
 
 
 _CONF = ConfigKey("number", "confidence threshold; default: the model's", 0, 1)
@@ -36,10 +44,10 @@ _EVERY = ConfigKey("number", "minimum seconds between two messages about a strea
 KEYS: Dict[str, Dict[str, ConfigKey]] = {
     "": {
         "model": ConfigKey("text", "a name (edgecsp models list), or an ONNX file", default=BUNDLED_MODEL),
-        "engine": ConfigKey("text", "see: edgecsp engines", default="auto"),
+        "engine": ConfigKey("text", "see: edgecsp engines", default="auto", list_examples=_list_engines),
         "device": ConfigKey("text", "cpu, cuda, or another device of the engine", default="auto"),
         "threads": ConfigKey("whole", "default: one per physical core", 1, 1024),
-        "precision": ConfigKey("text", "default: the graph's", choices=recipes.PRECISIONS),
+        "precision": ConfigKey("text", "default: the graph's", choices=backends.PRECISIONS),
         "imgsz": ConfigKey("sides", "network input size, [height, width]; default: the model's", 1, 99999),
         "conf": _CONF,
         "iou": _IOU,
@@ -172,6 +180,8 @@ def _key_schema(what: ConfigKey) -> Dict[str, Any]:
         result["pattern"] = pattern
     if what.choices:
         result["enum"] = list(what.choices)
+    if what.list_examples:
+        result["examples"] = list(what.list_examples())
     if what.default is not None:
         result["default"] = what.default
     return result

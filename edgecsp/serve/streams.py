@@ -13,9 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Protocol, Sequence, Tuple
 
-from ..errors import EdgecspError, SourceError, UsageError
+from ..errors import EdgecspError, UsageError
 from ..media import scheduler, sources
-from ..media.sources.network import SCHEMES
+from ..media.sources import schemes
 from ..pipeline import Settings
 from ..system import cpu
 from ..types import Array, Frame, Result
@@ -54,12 +54,10 @@ def check(uri: str) -> None:
         raise UsageError("standard input cannot be a stream; send images to /v1/detect instead")
     if uri.isdigit() or uri.startswith(("/dev/video", "gst:", "csi:")):
         return
-    scheme, separator, _ = uri.partition("://")
-    if not separator:
+    if "://" not in uri:
         sources.open(uri).close()
-    elif scheme.lower() not in SCHEMES:
-        known = ", ".join((*SCHEMES, "csi", "gst:PIPELINE"))
-        raise SourceError(f"{redact_source(uri)}: the scheme {scheme.lower()!r} is not supported; supported: {known}")
+    else:
+        schemes.require(uri)
 
 
 class Streams:

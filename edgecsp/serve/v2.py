@@ -95,7 +95,7 @@ async def infer(request: Any) -> Any:
             result = context.detect(lambda: detect.decode(request_.data, name, most).image, request_.settings)
             outputs = _columns(result)
         else:
-            context.detector.ready(request_.data)  # not watched like the engine call: a graph may be compiled
+            context.detector.warm_up(request_.data)  # not watched like the engine call: a graph may be compiled
             heads = context.infer(request_.data)
             outputs = {head.name: value for head, value in zip(app_state.model.heads, heads)}
         return tensors.encode_response(request_, outputs, app_state.model.name)

@@ -66,12 +66,12 @@ def save(model: Model, network: Network, cfg: str, images: List[Array], folder: 
 
 def engines() -> List[str]:
     """The engines that compute heads here on the CPU."""
-    return [name for name in backends.names() if backends.is_real(name) and backends.why_not(name, "cpu") is None]
+    return [name for name in backends.names(with_dummies=False) if backends.unavailable_reason(name, "cpu") is None]
 
 
 def difference(model: Model, other: Model, images: List[Array]) -> float:
     """The largest difference between two models' heads on onnxruntime, as a share of the heads' scale."""
-    sessions = [backends.open(each, "ort", device="cpu") for each in (model, other)]
+    sessions = [backends.open(each, backends.REFERENCE, device="cpu") for each in (model, other)]
     worst = 0.0
     try:
         for image in images:

@@ -5,7 +5,8 @@
         print(name, net.bflops, net.weights)
     model = zoo.model("csppeleenet-ref-efm-sam", export.RandomWeights())
 
-A module here that does not begin with "_" is a family; its `MODELS` are its entries. README.md in this folder
+A module here that does not begin with "_" is a family; its `MODELS` are its entries. Another package adds a family
+through an entry point of the group `edgecsp.models` that names such a list. README.md in this folder
 says which layers are published and which are reconstructed, and what the tables force.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import logging
 import pkgutil
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
@@ -24,15 +26,18 @@ from ..graph.export import RandomWeights
 from ..graph.export import Weights as Floats
 from ..graph.labels import COCO
 from ..graph.layers import Net
+from ..system import entry_points
 from ..types import Model
 from ._heads import Wh
 from ._packed import PackedWeights, record_of
 from ._record import Entry, PublicWeights, PublishedRow, Trained
 
 __all__ = [
-    "Entry", "PublicWeights", "PublishedRow", "Trained", "bundled_weights", "get", "load_bundled", "model", "names",
-    "net", "record", "source_digest",
+    "GROUP", "Entry", "PublicWeights", "PublishedRow", "Trained", "bundled_weights", "get", "has", "load_bundled",
+    "model", "names", "net", "record", "source_digest",
 ]  # fmt: skip
+LOG = logging.getLogger(__name__)
+GROUP = "edgecsp.models"
 
 
 @functools.lru_cache(maxsize=None)
@@ -47,16 +52,42 @@ def _entries() -> Mapping[str, Entry]:
     return entries
 
 
+@functools.lru_cache(maxsize=None)
+def _external_entries() -> Mapping[str, Entry]:
+    """Read the models of other packages; one that cannot be used is left out, with a warning."""
+    entries: Dict[str, Entry] = {}
+    for name, point in sorted(entry_points.read(GROUP).items()):
+        try:
+            models = list(entry_points.load(point))
+        except (entry_points.EntryPointError, TypeError) as error:
+            LOG.warning("entry point %r of %s is not used: %s", name, GROUP, error)
+            continue
+        for entry in models:
+            reason = "" if isinstance(entry, Entry) else f"{entry!r} is no zoo.Entry"
+            if not reason and entry.name in {**_entries(), **entries}:
+                reason = f"another model is called {entry.name}"
+            if reason:
+                LOG.warning("a model in %s is not used: %s", entry_points.place(point), reason)
+            else:
+                entries[entry.name] = entry
+    return entries
+
+
 def names() -> Tuple[str, ...]:
-    """The name of every model, family by family."""
-    return tuple(_entries())
+    """The name of every model, family by family, those of other packages last."""
+    return (*_entries(), *_external_entries())
+
+
+def has(name: str, *, built_in: bool = False) -> bool:
+    """Whether a model has this name, with `built_in` one of edgecsp's own; other packages are read only if none has."""
+    return name in _entries() or (not built_in and name in _external_entries())
 
 
 def get(name: str) -> Entry:
     """Return a model's record. Raises `UnknownName`."""
-    if name not in _entries():
+    if not has(name):
         raise UnknownName("model", name, names())
-    return _entries()[name]
+    return _entries().get(name) or _external_entries()[name]
 
 
 def net(

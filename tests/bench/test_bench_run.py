@@ -27,7 +27,7 @@ from support.progress import RecordedProgress
 from support.repository import REPO, TESTS
 from support.tiny import Tiny
 
-ENGINES = [name for name in backends.names() if backends.is_real(name) and backends.why_not(name, "cpu") is None]
+ENGINES = [name for name in backends.names(with_dummies=False) if backends.unavailable_reason(name, "cpu") is None]
 SHORT = {"duration_s": 0.2, "rounds": 2, "threads": 1}
 
 
@@ -351,7 +351,7 @@ def test_what_cannot_run_is_said_before(quick: None, tiny_file: str) -> None:
 
 
 def test_no_gpu_here(quick: None, tiny_file: str) -> None:
-    if any(backends.why_not(name, "cuda") is None for name in ("ort", "trt")):
+    if any(backends.unavailable_reason(name, "cuda") is None for name in ("ort", "trt")):
         pytest.skip("there is a GPU here")
     with pytest.raises(EngineUnavailable, match="no engine runs on device 'cuda' here; see: edgecsp doctor\n  "):
         bench.run([tiny_file], BenchSettings(device="cuda", **SHORT))

@@ -43,7 +43,7 @@ def test_a_hand_written_peer_finds_what_edgecsp_finds(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(backends.why_not("openvino")), reason="openvino is not installed")
+@pytest.mark.skipif(bool(backends.unavailable_reason("openvino")), reason="openvino is not installed")
 def test_the_model_in_the_box_is_a_subject_in_fp32_and_in_int8(tmp_path: Path) -> None:
     able = [peer for peer in processes.peers(str(tmp_path / "venv-"), 1) if peer.name.startswith("edgecsp o")]
     (subject,) = subjects.subjects(["codes"], tmp_path, able)

@@ -26,7 +26,7 @@ from support.tiny import Tiny
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
-SHARED = [name for name in ("ort", "openvino") if backends.why_not(name) is None]
+SHARED = [name for name in ("ort", "openvino") if backends.unavailable_reason(name) is None]
 
 
 # -- contests of known speed -----------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_stopping_ends_the_workers(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_cannot_be_meant(tiny: Tiny, given: Dict[str, Any], error: Any, told: str) -> None:
-    if given.get("engines") == ("trt",) and backends.why_not("trt") is None:
+    if given.get("engines") == ("trt",) and backends.unavailable_reason("trt") is None:
         pytest.skip("TensorRT runs here")
     with pytest.raises(error, match=told):
         tune.run(tiny.model, "tiny", tune.Tuning(**given))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
@@ -22,7 +23,7 @@ from support.coco import ap50
 from support.real_models import cfg_of
 from support.repository import REPO, child_environment
 
-ENGINES = [name for name in backends.names() if name != "ort" and backends.is_real(name)]
+ENGINES = [name for name in backends.names() if name != "ort" and not backends.info(name).is_dummy]
 OF_SCALE = 1e-3
 CLASSES = 80
 
@@ -59,7 +60,7 @@ def stages(name: str) -> List[Tuple[Model, Array, List[Array]]]:
     made = zoo.model(name, Weights(calm=name == "yolov4-csp"))
     small = onnx_model.reshape(made, hw=(96, 64)) if entry.task == "detect" else made
     found = []
-    for graph in filter(None, (small, made.second)):
+    for graph in filter(None, (replace(small, second=None), made.second)):
         rows = entry.rois if graph is made.second else 1
         batch = np.random.default_rng(1).random((rows, graph.input.channels, *graph.input.hw), np.float32)
         session = backends.open(graph, "ort")

@@ -19,7 +19,7 @@ from edgecsp.processing import preprocess
 from edgecsp.types import Array
 from support.repository import REPO
 
-ENGINES = [name for name in backends.names() if backends.is_real(name) and "int8" in backends.module(name).PRECISIONS]
+ENGINES = [name for name in backends.names(with_dummies=False) if "int8" in backends.info(name).precisions]
 COST = 0.010  # of AP50
 
 
@@ -70,7 +70,7 @@ def test_graphs_of_the_zoo_in_int8(name: str, monkeypatch: pytest.MonkeyPatch) -
     assert importers.parse(int8.onnx) == int8
     wanted = backends.open(model, "ort", device="cpu").run(batch)
     for engine in ENGINES:
-        if backends.why_not(engine):
+        if backends.unavailable_reason(engine):
             continue
         session = backends.open(int8, engine, precision="int8")
         for got, reference in zip(session.run(batch), wanted):

@@ -72,11 +72,11 @@ def ran(detector: pipeline.Detector, paths: Sequence[Path], target: Path, **more
 def test_many_threads_give_what_one_gives(
     engine: str, at_once: int, tiny: Tiny, clips: List[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = backends.open(tiny.model, engine, threads=2, at_once=at_once)
+    session = backends.open(tiny.model, engine, threads=2, concurrency=at_once)
     with pipeline.Detector(tiny.model, session, SETTINGS) as detector:
         wanted = straight(detector, clips)
         assert [len(lines) for lines in wanted.values()][::2] == [40, 25]
-        if backends.is_real(engine):
+        if not backends.info(engine).is_dummy:
             assert any('"xyxy"' in line for lines in wanted.values() for line in lines), "a test without boxes is none"
         prepare, chance = detector.prepare, random.Random(3)
 
@@ -100,8 +100,8 @@ sys.path[:0] = [{str(REPO)!r}]
 import numpy as np
 from edgecsp import backends; from edgecsp.importers import darknet
 model = darknet.load({str(tiny.cfg)!r}, {str(tiny.weights)!r}).model
-session = backends.open(model, {engine!r}, threads=2, at_once=2)
-count = backends.at_once(session)
+session = backends.open(model, {engine!r}, threads=2, concurrency=2)
+count = session.concurrency
 batch = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
 heads, together = [], threading.Barrier(count)
 
@@ -119,7 +119,7 @@ print(count)
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=REPO)
         assert done.returncode == 0, done.stderr
-        assert int(done.stdout) == (2 if "cpu" in getattr(backends.module(engine), "SHARED", ()) else 1)
+        assert int(done.stdout) == (2 if "cpu" in backends.info(engine).concurrent_devices else 1)
 
 
 @pytest.mark.parametrize("stage", ["prepare", "infer", "finish", "write"])
@@ -158,7 +158,9 @@ def test_no_stage_swallows_an_error(stage: str, tiny: Tiny, clips: List[Path], m
 def test_stopped_after_any_frame_the_file_is_a_beginning(
     after: int, tiny: Tiny, clips: List[Path], tmp_path: Path
 ) -> None:
-    with pipeline.Detector(tiny.model, backends.open(tiny.model, "ort", threads=2, at_once=2), SETTINGS) as detector:
+    with pipeline.Detector(
+        tiny.model, backends.open(tiny.model, "ort", threads=2, concurrency=2), SETTINGS
+    ) as detector:
         wanted = straight(detector, clips[:1])[str(clips[0])]
         stop, summary = threading.Event(), pipeline.RunSummary()
         opened = sources.open_all([str(clips[0])])

@@ -27,7 +27,7 @@ from support.real_models import cfg_of
 from support.tiny import Tiny
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
-ENGINES = [name for name in backends.names() if backends.is_real(name)]
+ENGINES = list(backends.names(with_dummies=False))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_what_a_model_finds_is_found_by_every_engine(home: Path, tmp_path: Path)
     said = json.loads(figures.read_text())
     assert said["schema"] == "edgecsp-val/1" and said["settings"]["conf"] == 0.001
     assert (said["data"]["pictures"], said["data"]["objects"]) == (4, 18)
-    here = [name for name in ENGINES if backends.why_not(name, "auto") is None]
+    here = [name for name in ENGINES if backends.unavailable_reason(name, "auto") is None]
     assert [row["engine"] for row in said["rows"]] == here
     for row in said["rows"]:
         assert row["precision"] == "fp32" and row["pictures"] == 4 and row["reason"] is None
@@ -179,7 +179,7 @@ def test_refuses_in_words(home: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     instances = home / "drawn/instances.json"
     assert "would replace the data" in refused(2, model, *data, "-e", "ort", "--json", instances)
     assert instances.is_file() and not list(tmp_path.iterdir())
-    if backends.why_not("trt"):
+    if backends.unavailable_reason("trt"):
         assert "engine 'trt' needs" in refused(6, model, *data, "-e", "ort,trt")
     onnx_model.save(zoo.model("peleenet", RandomWeights(0), (64, 64)), tmp_path / "c.onnx")
     assert "is a classifier; val measures boxes" in refused(2, tmp_path / "c.onnx", *data, "-e", "ort")
@@ -257,7 +257,7 @@ def test_coco64_on_every_engine(
 ) -> None:
     model = real(name, test_data, tmp_path)
     found = rows(model, test_data, tmp_path, "-e", "all")
-    assert len(found) == len([each for each in ENGINES if backends.why_not(each) is None]) >= 2
+    assert len(found) == len([each for each in ENGINES if backends.unavailable_reason(each) is None]) >= 2
     for row in found:
         assert row["AP50"] == pytest.approx(as_darknet, abs=0.002), row["engine"]
     words = ("-e", "ort", "--resize", "stretch", "--plain-nms", "--save-json", tmp_path / "found.json")

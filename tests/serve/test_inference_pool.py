@@ -9,7 +9,7 @@ from typing import Any, Callable, List
 import numpy as np
 import pytest
 
-from edgecsp import pipeline
+from edgecsp import backends, pipeline
 from edgecsp.errors import EngineFailed, ServerOverloaded, SessionHung
 from edgecsp.pipeline import Detector, Settings
 from edgecsp.serve.inference_pool import InferencePool
@@ -23,7 +23,7 @@ def opener(tiny: Tiny, **options: Any) -> Callable[[], Detector]:
     return lambda: pipeline.load(tiny.model, "ort", threads=1, **options)
 
 
-class Stuck:
+class Stuck(backends.Session):
     """A session that waits for a gate, or fails."""
 
     def __init__(self, inner: Any, gate: threading.Event, error: bool = False) -> None:

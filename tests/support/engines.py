@@ -9,7 +9,7 @@ from edgecsp import backends
 
 def require_engine(name: str) -> str:
     """Return the engine's name, or skip the test where it does not run."""
-    lacks = backends.why_not(name)
+    lacks = backends.unavailable_reason(name)
     if lacks:
         pytest.skip(f"engine {name} {lacks}")
     return name

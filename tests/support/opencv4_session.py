@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgecsp.backends.opencv import Session
+from edgecsp.backends import SessionOptions
+from edgecsp.backends.opencv import OpenCvSession
 from edgecsp.types import Input, Model, Raw
 
 assert cv2.__version__.startswith("4."), cv2.__version__
@@ -19,7 +20,8 @@ for path in sorted(Path(sys.argv[1]).glob("*.onnx")):
         batch, *names = saved.files
         heads = tuple(Raw(name, classes=1) for name in names)
         graph = Input(saved[batch].shape[2:], channels=saved[batch].shape[1])
-        session = Session(Model(path.stem, graph, heads, ("thing",), onnx=path.read_bytes()), "cpu", 2, "fp32")
+        model = Model(path.stem, graph, heads, ("thing",), onnx=path.read_bytes())
+        session = OpenCvSession(model, SessionOptions("cpu", 2, "fp32"))
         outputs = session.run(saved[batch])
         session.run(np.zeros_like(saved[batch]))  # which leaves the first arrays alone
         assert [out.shape for out in outputs] == [saved[name].shape for name in names]

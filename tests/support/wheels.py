@@ -32,18 +32,24 @@ def run(*command: Any, folder: Path, code: int = 0) -> subprocess.CompletedProce
     return done
 
 
-def build(folder: Path) -> Path:
-    """Build the wheel, once for all processes that share `folder`. Skip the test where hatchling cannot be had."""
+def build(folder: Path, project: Path = REPO) -> Path:
+    """Build a wheel, once for all processes that share `folder`. Skip the test where hatchling cannot be had."""
     folder.mkdir(exist_ok=True)
     with FileLock(str(folder / "lock")):
         if not list(folder.glob("*.whl")):
-            command = [*PIP, "wheel", "--no-deps", "-q", "-w", str(folder), str(REPO)]
+            command = [*PIP, "wheel", "--no-deps", "-q", "-w", str(folder), str(project)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=300)
             if done.returncode and "hatchling" in done.stderr:
                 pytest.skip("hatchling, which builds the wheel, cannot be had here")
             assert done.returncode == 0, done.stderr
     (path,) = folder.glob("*.whl")
     return path
+
+
+def install_into(wheel: Path, target: Path) -> Path:
+    """Install a wheel into a folder that PYTHONPATH may name."""
+    run(*PIP, "install", "-q", "--no-index", "--no-deps", "--target", target, wheel, folder=wheel.parent)
+    return target
 
 
 def install(wheel: Path, folder: Path) -> Installed:

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from edgecsp import backends
-from edgecsp.backends import _trt_chip, _trt_plan, recipes, trt
+from edgecsp.backends import SessionOptions, _trt_chip, _trt_plan, recipes, trt
 from edgecsp.cache import plans
 from edgecsp.errors import BuildFailed, EngineUnavailable, IntegrityError, UsageError
 from edgecsp.graph import onnx_model, precision
@@ -222,26 +222,26 @@ def test_a_recipe_for_another_board(play, tiny: Tiny) -> None:
     play("10.3.0")
     recipe = recipes.load("jetson-orin")
     with pytest.raises(EngineUnavailable, match=r"is for NVIDIA Jetson Orin .*8\.7.*\(8\.6\).*--recipe x86-cuda"):
-        trt.Session(tiny.model, "cuda", 1, "fp16", recipe=recipe)
+        trt.TrtSession(tiny.model, SessionOptions("cuda", 1, "fp16"), recipe=recipe)
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "11.4.0.106"])
 def test_the_dla(version: str, play, tiny: Tiny) -> None:
     played = play(version, chip="8.7")
     recipe = replace(recipes.load("jetson-orin"), dla_core=1)
-    trt.Session(tiny.model, "cuda", 1, "fp16", recipe=recipe).close()
+    trt.TrtSession(tiny.model, SessionOptions("cuda", 1, "fp16"), recipe=recipe).close()
     steps = played.steps()
     for step in ("config.default_device_type = DeviceType.DLA", "config.DLA_core = 1", "runtime.DLA_core = 1"):
         assert step in steps
     assert "set_flag BuilderFlag.GPU_FALLBACK" in steps
     with pytest.raises(BuildFailed, match=r"needs DLA core 2, and this device has 2"):
-        trt.Session(tiny.model, "cuda", 1, "fp16", recipe=replace(recipe, dla_core=2))
+        trt.TrtSession(tiny.model, SessionOptions("cuda", 1, "fp16"), recipe=replace(recipe, dla_core=2))
 
 
 def test_what_a_session_runs_is_what_was_built_last(play, tiny: Tiny) -> None:
     played = play("10.3.0")
     own = replace(recipes.load("x86-cuda"), workspace_mb=77)
-    trt.Session(tiny.model, "cuda", 1, "fp32", recipe=own).close()
+    trt.TrtSession(tiny.model, SessionOptions("cuda", 1, "fp32"), recipe=own).close()
     assert f"set_memory_pool_limit MemoryPoolType.WORKSPACE {77 << 20}" in played.steps()
     session = backends.open(tiny.model, "trt")
     assert not session.plan.is_new and "Builder" not in played.steps()
@@ -265,13 +265,17 @@ def test_timings_are_kept_from_build_to_build(play, tiny: Tiny) -> None:
 
 def test_where_there_is_no_gpu(play, tiny: Tiny) -> None:
     play("10.3.0", fails="count")
-    assert trt.usable("cuda") == "finds no device: CUDA sees no device here; see: nvidia-smi, and CUDA_VISIBLE_DEVICES"
+    unavailable_reason = trt.TrtSession.unavailable_reason
+    assert (
+        unavailable_reason("cuda")
+        == "finds no device: CUDA sees no device here; see: nvidia-smi, and CUDA_VISIBLE_DEVICES"
+    )
     with pytest.raises(EngineUnavailable, match="engine 'trt' finds no device"):
         backends.open(tiny.model, "trt")
     play("10.3.0", fails="init")
-    assert "no CUDA-capable device is detected" in str(trt.usable("cuda"))
+    assert "no CUDA-capable device is detected" in str(unavailable_reason("cuda"))
     play("10.3.0")
-    assert trt.usable("cuda") is None
+    assert unavailable_reason("cuda") is None
     assert _trt_chip.chip() == _trt_chip.Chip("Rehearsal GPU", "8.6", "driver 12020, pycuda 12.2.0")
 
 

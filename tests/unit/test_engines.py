@@ -16,7 +16,7 @@ import pytest
 
 from edgecsp import backends, zoo
 from edgecsp import types as core
-from edgecsp.backends import null, opencv, ort
+from edgecsp.backends import SessionOptions, null, opencv, ort
 from edgecsp.errors import BuildFailed, EngineUnavailable
 from edgecsp.graph import precision
 from edgecsp.graph.export import RandomWeights
@@ -67,7 +67,7 @@ def with_onnxruntime(monkeypatch: pytest.MonkeyPatch, *loads: str) -> Onnxruntim
 
 
 def test_cuda_without_the_gpu_package_names_it(tiny: Tiny) -> None:
-    if ort.usable("cuda") is None:
+    if ort.OrtSession.unavailable_reason("cuda") is None:
         pytest.skip("this machine has onnxruntime-gpu and a GPU")
     with pytest.raises(EngineUnavailable, match=r"engine 'ort' .*pip install 'onnxruntime-gpu\[cuda,cudnn\]'|driver"):
         backends.open(tiny.model, "ort", device="cuda")
@@ -79,18 +79,18 @@ def test_a_provider_that_does_not_load_is_no_quiet_cpu(
 ) -> None:
     with_onnxruntime(monkeypatch, "CPUExecutionProvider")
     with pytest.raises(EngineUnavailable, match=rf"asked for {device}.*got CPUExec.*libcublas.so\); type: pip"):
-        ort.Session(tiny.model, device, 1, "fp32")
+        ort.OrtSession(tiny.model, SessionOptions(device, 1, "fp32"))
     assert capsys.readouterr().out == "", "stdout is for data"
 
 
 def test_cuda_that_loads_runs_in_plain_fp32(tiny: Tiny, gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     double = with_onnxruntime(monkeypatch, *GPU)
-    assert backends.why_not("ort", "cuda") is None
-    session = ort.Session(tiny.model, "cuda", 1, "fp32")
+    assert backends.unavailable_reason("ort", "cuda") is None
+    session = ort.OrtSession(tiny.model, SessionOptions("cuda", 1, "fp32"))
     assert list(double.asked) == GPU[1:] and double.fallback == 0
     assert double.asked["CUDAExecutionProvider"] == {"use_tf32": "0"}
     assert len(session.run(tiny.batch)) == 2
-    ort.Session(tiny.model, "tensorrt", 1, "int8")
+    ort.OrtSession(tiny.model, SessionOptions("tensorrt", 1, "int8"))
     assert list(double.asked) == GPU
     assert double.asked[GPU[0]] == {"trt_fp16_enable": "False", "trt_int8_enable": "True"}
 
@@ -98,17 +98,17 @@ def test_cuda_that_loads_runs_in_plain_fp32(tiny: Tiny, gpu: None, monkeypatch: 
 def test_the_gpu_package_on_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     with_onnxruntime(monkeypatch, *GPU)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
-    assert "finds no NVIDIA driver" in str(backends.why_not("ort", "cuda"))
-    assert backends.why_not("ort", "cpu") is None
+    assert "finds no NVIDIA driver" in str(backends.unavailable_reason("ort", "cuda"))
+    assert backends.unavailable_reason("ort", "cpu") is None
     driver = SimpleNamespace(cuInit=lambda flags: 100, cuDeviceGetCount=None)  # 100: CUDA_ERROR_NO_DEVICE
     monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
-    assert "finds no CUDA device (the driver's answer: 100" in str(backends.why_not("ort", "cuda"))
+    assert "finds no CUDA device (the driver's answer: 100" in str(backends.unavailable_reason("ort", "cuda"))
 
 
 def test_a_package_that_does_not_load_is_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort, "REQUIRES", ("broken_on_purpose",))
+    monkeypatch.setattr(ort.OrtSession, "info", replace(ort.OrtSession.info, requires=("broken_on_purpose",)))
     monkeypatch.setattr(backends, "missing_packages", lambda name: [])
-    assert "needs broken_on_purpose, which is installed and cannot be loaded" in str(backends.why_not("ort"))
+    assert "needs broken_on_purpose, which is installed and cannot be loaded" in str(backends.unavailable_reason("ort"))
 
 
 def test_openvino_keeps_to_fp32_and_to_its_threads(tiny: Tiny) -> None:
@@ -140,7 +140,7 @@ def test_opencv_says_why_and_says_it_once(tiny: Tiny, capfd: pytest.CaptureFixtu
     proto = onnx.load_model_from_string(tiny.model.onnx)
     proto.graph.node[0].op_type = "Abacus"
     with pytest.raises(BuildFailed, match=r"OpenCV \d.* cannot build tiny: .*"):
-        opencv.Session(replace(tiny.model, onnx=proto.SerializeToString()), "cpu", 1, "fp32")
+        opencv.OpenCvSession(replace(tiny.model, onnx=proto.SerializeToString()), SessionOptions("cpu", 1, "fp32"))
     assert capfd.readouterr().err == ""
 
 
@@ -150,7 +150,10 @@ def test_a_sum_of_two_sizes_is_written_out_and_stays_the_same() -> None:
     assert [n.op_type for n in onnx.load_model_from_string(wide).graph.node].count("Expand") == 1
     onnx.checker.check_model(wide, full_check=True)
     batch = np.random.default_rng(0).random((1, 3, *first.input.hw), np.float32)
-    outputs = [ort.Session(replace(first, onnx=data), "cpu", 2, "fp32").run(batch) for data in (first.onnx, wide)]
+    outputs = [
+        ort.OrtSession(replace(first, onnx=data), SessionOptions("cpu", 2, "fp32")).run(batch)
+        for data in (first.onnx, wide)
+    ]
     assert all(np.abs(a - b).max() <= 1e-6 * np.abs(b).max() for a, b in zip(*outputs))
 
 
@@ -168,8 +171,8 @@ def int8(tiny: Tiny) -> core.Model:
 
 @pytest.mark.parametrize("engine", ["openvino", "ort"])
 def test_int8_runs_as_such_and_is_near(engine: str, tiny: Tiny, int8: core.Model) -> None:
-    if backends.why_not(engine):
-        pytest.skip(f"engine {engine} {backends.why_not(engine)}")
+    if backends.unavailable_reason(engine):
+        pytest.skip(f"engine {engine} {backends.unavailable_reason(engine)}")
     session: Any = backends.open(int8, engine)
     off = [np.abs(a - b).max() / np.abs(b).max() for a, b in zip(session.run(tiny.batch), tiny.heads)]
     assert 1e-4 < max(off) < 0.1, "rounded, and not by more than int8 rounds"
@@ -197,7 +200,9 @@ def test_null_finds_nothing_at_any_threshold(name: str) -> None:
     from edgecsp.processing import decode
 
     model = zoo.model(name, RandomWeights())
-    outputs = null.Session(model, "cpu", 1, "fp32").run(np.zeros((1, 3, *model.input.hw), np.float32))
+    outputs = null.NullSession(model, SessionOptions("cpu", 1, "fp32")).run(
+        np.zeros((1, 3, *model.input.hw), np.float32)
+    )
     if model.task == "classify":
         assert not np.any(outputs[0]) and outputs[0].shape[1] == 1000
     else:

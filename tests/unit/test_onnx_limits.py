@@ -305,7 +305,9 @@ def test_many_constants_count_together(tiny: Tiny) -> None:
 def test_whatever_an_engine_raises_is_a_sentence(tiny: Tiny) -> None:
     """A size that only shows while it runs."""
 
-    class Broken:
+    class Broken(backends.Session):
+        def __init__(self) -> None: ...
+
         def run(self, batch: Any) -> Any:
             raise RuntimeError("Failed to\nallocate memory")
 

@@ -349,7 +349,7 @@ def test_without_a_home_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_a_plan_is_of_this_edgecsp_alone(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The code that lays a picture into OpenVINO's graph decides what a plan is, as much as the graph does."""
-    if backends.why_not("openvino"):
+    if backends.unavailable_reason("openvino"):
         pytest.skip("no OpenVINO here")
     monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
     for version in ("1.0", "1.0", "2.0"):

@@ -274,11 +274,11 @@ def test_every_form_keeps_the_numbers(tiny: Tiny, int8: Model) -> None:
     assert len([name for name in whole if name.endswith("int32")]) == len(convs) - 2
 
 
-@pytest.mark.parametrize("engine", [name for name in backends.names() if backends.is_real(name)])
+@pytest.mark.parametrize("engine", list(backends.names(with_dummies=False)))
 def test_engines_compute_int8_as_it_is_written(engine: str, tiny: Tiny, int8: Model) -> None:
-    if "int8" not in backends.module(engine).PRECISIONS:
-        pytest.skip(f"engine {engine} computes in {', '.join(backends.module(engine).PRECISIONS)}")
-    lacks = backends.why_not(engine)
+    if "int8" not in backends.info(engine).precisions:
+        pytest.skip(f"engine {engine} computes in {', '.join(backends.info(engine).precisions)}")
+    lacks = backends.unavailable_reason(engine)
     if lacks:
         pytest.skip(f"engine {engine} {lacks}")
     session = backends.open(int8, engine, precision="int8", threads=1)

@@ -601,7 +601,7 @@ def test_it_runs_on_every_engine_that_is_here(tmp_path: Path) -> None:
     ran = 0
     for engine in backends.names():
         # OpenCV 5.0 cannot take the greatest value of a whole map, as the planted graphs do.
-        if not backends.why_not(engine) and engine not in ("null", "opencv"):
+        if not backends.unavailable_reason(engine) and engine not in ("null", "opencv"):
             ran += 1
             with pipeline.load(path, engine, conf=0.25) as detector:
                 assert_boxes(detector(np.zeros((*PICTURE, 3), np.uint8)), "ultralytics", NAMES)

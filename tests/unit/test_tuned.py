@@ -50,7 +50,7 @@ def test_each_kind_has_its_choice(kept: Path, tiny: Tiny) -> None:
 def test_load_opens_what_was_tuned(kept: Path, tiny: Tiny) -> None:
     with pipeline.load(tiny.model, at_once=4) as detector:
         assert type(detector.session).__module__ == "edgecsp.backends.ort"
-        assert backends.at_once(detector.session) == 2
+        assert detector.session.concurrency == 2
         assert detector.chosen is not None and "tuned here on" in detector.chosen.why
     with pipeline.load(tiny.model) as detector:
         assert type(detector.session).__module__ == "edgecsp.backends.opencv"
@@ -139,9 +139,11 @@ def test_a_damaged_file_is_a_sentence(kept: Path, tiny: Tiny, data: bytes) -> No
 
 
 def test_an_engine_that_is_gone(kept: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = backends.why_not
+    real = backends.unavailable_reason
     monkeypatch.setattr(
-        backends, "why_not", lambda name, device="auto": "is gone" if name == "opencv" else real(name, device)
+        backends,
+        "unavailable_reason",
+        lambda name, device="auto": "is gone" if name == "opencv" else real(name, device),
     )
     chosen = tuning.choose(tiny.model)
     assert chosen.engine == FIXED and "engine opencv is gone" in chosen.why

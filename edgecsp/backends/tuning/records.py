@@ -20,12 +20,13 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 from ... import backends
 from ...cache import files
-from ...errors import OutputError
+from ...errors import OutputError, UnknownName
 from ...graph import onnx_model
 from ...system import cpu
 from ...system import versions as installed
 from ...types import Model
 from ...zoo import store
+from .. import registry
 
 SCHEMA = "edgecsp-tuned/1"
 KINDS = ("latency", "throughput")
@@ -133,7 +134,7 @@ def select_choice(content: Mapping[str, Any], kind: str) -> Candidate:
             raise StaleTuning(
                 _stale_message(content, f"{name} was {then.get(name)} then and is {version or 'gone'} now")
             )
-    why = backends.why_not(one.engine, one.device)
+    why = backends.unavailable_reason(one.engine, one.device)
     if why:
         raise StaleTuning(_stale_message(content, f"engine {one.engine} {why}"))
     return one
@@ -148,10 +149,11 @@ def _candidate(fields: Any) -> Optional[Candidate]:
     typed = [type(value) for value in astuple(one)] == [str, str, str, int, int]
     if not typed or not 1 <= one.at_once <= one.threads:
         return None
-    if one.engine not in backends.names() or not backends.is_real(one.engine):
+    try:
+        info = backends.info(one.engine)
+    except UnknownName:
         return None
-    backend = backends.module(one.engine)
-    return one if one.device in backend.DEVICES and one.precision in backend.PRECISIONS else None
+    return one if not info.is_dummy and one.device in info.devices and one.precision in info.precisions else None
 
 
 def graph(model: Model, place: Path, content: Mapping[str, Any], one: Candidate) -> Model:
@@ -202,10 +204,11 @@ def describe_machine() -> Dict[str, Any]:
 
 
 def versions(engines: Sequence[str]) -> Dict[str, Optional[str]]:
-    """Return the versions of the packages that some engines use; None for one that is not installed."""
+    """Return the versions of the packages that some engines use or come from; None for one that is not installed."""
     here = installed.versions()
-    needed = {_PACKAGES.get(name, name) for engine in engines for name in backends.module(engine).REQUIRES}
-    return {name: here[name] for name in sorted(needed) if name in here}
+    needed = {_PACKAGES.get(name, name) for engine in engines for name in backends.info(engine).requires}
+    added_by = dict(filter(None, (registry.distribution(engine) for engine in engines)))
+    return {**{name: here[name] for name in sorted(needed) if name in here}, **added_by}
 
 
 def command(content: Mapping[str, Any]) -> str:

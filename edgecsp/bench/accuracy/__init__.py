@@ -1,7 +1,7 @@
 """Accuracy of a model's boxes on labelled images: COCO's AP, confusions, the images with the most mistakes.
 
 data = accuracy.read("coco64")                    # COCO, data.yaml, darknet's .data, a folder with text or XML labels
-with edgecsp.load("yolov4-tiny.onnx", engine="ort") as detector:
+with edgecsp.load("yolov4-tiny.onnx") as detector:
     predictions = accuracy.predict(detector, data)
 print(accuracy.score(predictions).averages["AP50"], accuracy.count_confusions(predictions, conf=0.25).mistakes()[:5])
 """

@@ -94,7 +94,7 @@ def list_cases(
         for requested in precisions or (precision.detect_precision(model),):
             for name in _resolve_engines(engines, device):
                 engine, place, _ = backends.choose(name, device, requested)
-                if not backends.is_real(engine):
+                if backends.info(engine).is_dummy:
                     raise UsageError(f"engine {engine} is a dummy and finds nothing; use another")
                 backends.require(engine, place)
                 cases.append(EngineOption(model, engine, place, requested))
@@ -104,8 +104,8 @@ def list_cases(
 def _resolve_engines(engines: Sequence[str], device: str) -> List[str]:
     if "all" not in engines:
         return list(engines)
-    real = [name for name in backends.names() if backends.is_real(name)]
-    here = [name for name in real if backends.why_not(name, device) is None]
+    real = list(backends.names(with_dummies=False))
+    here = [name for name in real if backends.unavailable_reason(name, device) is None]
     if not here:
         raise EngineUnavailable(f"no engine runs on device {device!r} here; see: edgecsp doctor")
     return here

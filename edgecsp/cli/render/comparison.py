@@ -11,7 +11,6 @@ from ... import backends, pipeline
 from ...bench import verify
 from ...errors import SourceError
 from ...media import sources
-from ...processing import two_stage
 from ...types import Array, Model
 
 MOST = 64  # images: more add nothing
@@ -61,13 +60,8 @@ def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence
 
     Raises `SourceError` when there are no images.
     """
-
-    def open_stage(stage: Model) -> backends.Session:
-        return backends.open(stage, "ort")
-
     result = ComparisonResult(is_synthetic=not images)
-    session = open_stage(model) if model.second is None else two_stage.open_stages(model, open_stage)
-    with pipeline.Detector(model, session) as reference:
+    with pipeline.Detector(model, backends.open(model, backends.REFERENCE)) as reference:
         for image in _read_images(images):
             single, geometry = reference.prepare(image)
             prepared = np.repeat(single, batch, axis=0)

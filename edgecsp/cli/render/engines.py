@@ -11,19 +11,19 @@ def engines() -> List[Dict[str, Any]]:
 
     rows = []
     for name in backends.names():
-        module, missing = backends.module(name), backends.missing_packages(name)
-        devices = {device: backends.why_not(name, device) for device in module.DEVICES}
+        info, missing = backends.info(name), backends.missing_packages(name)
+        devices = {device: backends.unavailable_reason(name, device) for device in info.devices}
         rows.append(
             {
                 "engine": name,
-                "about": (module.__doc__ or "").strip().split("\n")[0].partition(": ")[2],
-                "real": backends.is_real(name),
+                "about": info.summary,
+                "real": not info.is_dummy,
                 "installed": not missing,
                 "missing": missing,
                 "runs": None in devices.values(),
-                "devices": list(module.DEVICES),
+                "devices": list(info.devices),
                 "why_not": {device: why for device, why in devices.items() if why},
-                "precisions": list(module.PRECISIONS),
+                "precisions": list(info.precisions),
             }
         )
     return rows

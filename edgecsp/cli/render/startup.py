@@ -32,7 +32,7 @@ def warn_model_if_meaningless(engine: str, model: Model, name: str, *, timed: bo
     """Warn if detections are meaningless, for a model that is not open yet."""
     from ... import backends
 
-    if not backends.is_real(engine):
+    if backends.info(engine).is_dummy:
         rest = "; use it to time the rest of the pipeline" if timed else ""
         warn(f"engine {engine} is a dummy that computes nothing{rest}")
     if model.origin.get("weights") == "random":

@@ -1,4 +1,4 @@
-"""Sinks of results: annotated copies, JSON Lines, CSV, COCO result JSON. `open` creates them."""
+"""Sinks of results: annotated copies, JSON Lines, CSV, COCO result JSON, other packages' own. `open` creates them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import itertools
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 from ...cache import files
 from ...errors import OutputError, ReaderGone, UsageError
 from .annotated import AnnotatedSink
 from .base import All, Sink, Target
+from .external import open_external
 from .rows import CocoSink, CsvSink, JsonLinesSink
 
 __all__ = ["All", "AnnotatedSink", "CocoSink", "CsvSink", "JsonLinesSink", "ReaderGone", "Sink", "open"]
@@ -25,20 +26,23 @@ def open(
     json: Optional[Target] = None,
     csv: Optional[Target] = None,
     coco: Optional[Target] = None,
+    external: Sequence[Tuple[str, str]] = (),
     sources: Sequence[Any] = (),
     overwrite: bool = False,
 ) -> Sink:
     """Open all requested sinks as one; without any, annotated copies in a new folder runs/N.
 
     `out` is a folder or a .mp4, .jpg or .png file, the others a file or "-" for standard output (`coco` a file).
+    `external` are names and targets of sinks that other packages add (see `external`).
     `sources` are the inputs: their files are never overwritten. With `overwrite`, copies in a folder replace other
     existing files; without it they get a number. Raises `UsageError` and `OutputError` before anything is written.
     """
     inputs = [path for source in sources for path in source.paths]
-    _check_targets([target for target in (out, json, csv, coco) if target is not None], inputs)
+    targets = [target for target in (out, json, csv, coco, *(target for _, target in external)) if target is not None]
+    _check_targets(targets, inputs)
     if coco is not None and str(coco) == "-":
         raise UsageError("COCO results need a file; '-' is for JSON lines or CSV")
-    is_new_run = out is None and json is None and csv is None and coco is None
+    is_new_run = not targets
     if is_new_run:
         out = _next_run()
     opened: List[Sink] = []
@@ -54,6 +58,7 @@ def open(
             opened.append(CsvSink(csv))
         if coco is not None:
             opened.append(CocoSink(coco, inputs=inputs))
+        opened.extend(open_external(name, target) for name, target in external)
     except BaseException:
         All(opened).abort()
         raise

@@ -10,6 +10,7 @@
     gst:PIPELINE         frames of a GStreamer pipeline
     csi://0              a Jetson's own camera (live)
     -                    one image, piped to standard input
+    NAME://...           what another package adds as NAME (see `schemes`)
 
 Images and videos are told apart by the extension, else by the content.
 """
@@ -24,6 +25,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 from ...cache.files import suggest_similar
 from ...errors import SourceError, UsageError
+from . import schemes
 from .base import Chain, Source, format_problems, redact
 from .camera import Camera
 from .gstreamer import open_pipeline
@@ -131,12 +133,9 @@ def _elsewhere(
         return open_pipeline(uri, stride=stride, timeout_s=timeout_s)
     if "://" not in uri:
         return Camera(uri, stride=stride)
-    scheme = uri.partition("://")[0].lower()
+    scheme = schemes.require(uri)
     if scheme not in SCHEMES:
-        raise SourceError(
-            f"{redact(uri)}: the scheme {scheme!r} is not supported; "
-            f"supported: {', '.join((*SCHEMES, 'csi', 'gst:PIPELINE'))}"
-        )
+        return schemes.open_external(uri, scheme, stride=stride, timeout_s=timeout_s)
     return open_url(uri, stride=stride, timeout_s=timeout_s, options=options, max_pixels=max_pixels)
 
 

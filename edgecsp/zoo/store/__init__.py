@@ -48,9 +48,10 @@ def resolve(spec: Union[str, Path], weights: Optional[str] = None, *, hw: Option
         raise UsageError(
             f"weights {weights!r}: only {RANDOM!r} can be given. To use a file: edgecsp models pull NAME --from FILE"
         )
-    if text in zoo.names():
+    is_file = Path(text).is_file()
+    if zoo.has(text, built_in=is_file):  # a start with a file reads no entry points
         return random(text, hw=hw) if weights else onnx_model.reshape(load(text), hw=hw)
-    if Path(text).is_file():
+    if is_file:
         if weights:
             raise UsageError(f"{text} has weights of its own; random ones are for the zoo's (edgecsp models list)")
         return importers.load(text, hw=hw)
