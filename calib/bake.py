@@ -71,7 +71,7 @@ def packed(network: Network, layout: Layout, record: Mapping[str, Any], path: Pa
 def read_run(run: Path) -> Tuple[Dict[str, Any], Layout, Network]:
     """A run's record, its layout, and the average network of its best epoch.
 
-    Raises `SourceError` for what is no run of edgecsp train, `UsageError` for a run of another model or of other data.
+    Raises `SourceError` for what is not a run, `UsageError` for a run of another model or of other data.
     """
     try:
         began = json.loads((run / "run.json").read_text())
@@ -80,7 +80,7 @@ def read_run(run: Path) -> Tuple[Dict[str, Any], Layout, Network]:
         average, best = state["average"], json.loads(state["best"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(
-            f"{run} is no run of edgecsp train with a best epoch ({type(error).__name__}: {error}); "
+            f"{run} is not a run of edgecsp train with a best epoch ({type(error).__name__}: {error}); "
             "calib/README.md has the command"
         ) from None
     if layout.labels != CLASSES:

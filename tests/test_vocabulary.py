@@ -38,8 +38,6 @@ PLACES = {
     "edgecsp": sorted(PACKAGE.glob("*.py")),
     **{name: sorted((REPO / name).rglob("*")) for name in ("benchmarks", "calib", "tests/support")},
 }
-# Words that `backends` gives up with its new engine contract, and its texts.
-LATER = {"backends": {"given", "wanted"}}
 
 
 def identifiers(tree: ast.AST) -> Iterator[Tuple[str, int]]:
@@ -86,11 +84,11 @@ def test_words_of_the_private_dialect_are_no_identifiers(place: str) -> None:
         f"{path.relative_to(REPO)}, line {line}: {name}"
         for path in files
         for name, line in identifiers(ast.parse(path.read_text("utf-8")))
-        if name.strip("_").lower() in PRIVATE_WORDS - LATER.get(place, set())
+        if name.strip("_").lower() in PRIVATE_WORDS
     ] == []
 
 
-@pytest.mark.parametrize("place", sorted(PLACES.keys() - LATER.keys()))
+@pytest.mark.parametrize("place", PLACES)
 def test_texts_are_in_the_words_of_the_field(place: str) -> None:
     files = [path for path in PLACES[place] if path.suffix in (".py", ".html", ".js")]
     assert files
@@ -132,7 +130,7 @@ def docstrings(tree: ast.Module) -> Iterator[Tuple[str, int]]:
             yield ast.get_docstring(node) or "", getattr(node, "lineno", 1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("place", sorted(PLACES.keys() - LATER.keys()))
+@pytest.mark.parametrize("place", PLACES)
 def test_docstrings_begin_with_a_verb_or_a_noun(place: str) -> None:
     assert [
         f"{path.relative_to(REPO)}, line {line}: {text.splitlines()[0]}"

@@ -53,7 +53,7 @@ def missing_packages(engine: str) -> List[str]:
 
 
 def unavailable_reason(engine: str, device: str = "auto") -> Optional[str]:
-    """What keeps an engine from running on a device and the line that mends it, or None. Imports its packages."""
+    """Say why an engine cannot run on a device and what to type, or None if it can. Imports its packages."""
     session, facts = registry.find(engine), info(engine)
     package = registry.distribution(engine)
     owner = package.name if package else "edgecsp"
@@ -103,8 +103,8 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
                 return AutoChoice(each.name, chosen, "; ".join((each.auto_reason or "it runs here", *better)))
             passed.append((each, lacks))
     near = [f"\n  {other.name} {reason}" for other, reason in passed if device in other.devices]
-    wanted = f"device {device!r}" + (f" in {precision}" if precision else "")
-    raise EngineUnavailable(f"no installed engine runs on {wanted}; see: edgecsp doctor" + "".join(near))
+    target = f"device {device!r}" + (f" in {precision}" if precision else "")
+    raise EngineUnavailable(f"no installed engine runs on {target}; see: edgecsp doctor" + "".join(near))
 
 
 def _by_rank(engines: Tuple[str, ...]) -> List[EngineInfo]:
@@ -174,22 +174,22 @@ def _precision(model: Model, facts: EngineInfo, requested: Optional[str]) -> str
     from ..graph import precision
 
     current = precision.detect_precision(model)
-    wanted = requested or current
-    if wanted not in facts.precisions:
-        able = [name for name in names(with_dummies=False) if wanted in info(name).precisions]
+    target = requested or current
+    if target not in facts.precisions:
+        able = [name for name in names(with_dummies=False) if target in info(name).precisions]
         raise EngineUnavailable(
             f"engine {facts.name!r} computes in {', '.join(facts.precisions)}; {model.name} "
-            f"{'was requested in' if requested else 'is'} {wanted}; type: --engine {' or '.join(able)}"
+            f"{'was requested in' if requested else 'is'} {target}; type: --engine {' or '.join(able)}"
         )
     # Whoever computes in fp16 rounds the weights itself; for fp32 see `_computing_in`.
-    if wanted == current or {wanted, current} == {"fp16", "fp32"}:
-        return wanted
-    if wanted == "int8":
+    if target == current or {target, current} == {"fp16", "fp32"}:
+        return target
+    if target == "int8":
         raise UsageError(
             f"precision int8 was requested and {model.name} is a graph in {current}; quantize it first: "
             "edgecsp quantize MODEL --calib FOLDER"
         )
     raise UsageError(
-        f"precision {wanted} was requested and {model.name} is a graph in {current}: rounding cannot be undone; "
+        f"precision {target} was requested and {model.name} is a graph in {current}: rounding cannot be undone; "
         f"use the file that it was made from, or --precision {current}"
     )

@@ -15,7 +15,7 @@ from ..types import Model
 
 @dataclass(frozen=True)
 class Parser:
-    """What one TensorRT's ONNX parser supports: the newest opset, operators, constants, and modes of `Resize`."""
+    """Support of one TensorRT's ONNX parser: the newest opset, operators, constants, and modes of `Resize`."""
 
     opset: int
     operators: FrozenSet[str]

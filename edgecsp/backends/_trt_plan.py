@@ -23,17 +23,17 @@ LOG = logging.getLogger(__name__)
 OPTIONS = ("precision", "workspace_mb", "tf32", "dla_core", "gpu_fallback")  # of a recipe: what the plan depends on
 
 
-def choose_recipe(model: Model, wanted: str, chip: Chip) -> Recipe:
+def choose_recipe(model: Model, precision: str, chip: Chip) -> Recipe:
     """Choose a session's recipe: that of the newest plan, else the bundled one for the device.
 
     `edgecsp build` may have used a recipe file or another workspace; `edgecsp run` uses the plan that it built.
     """
-    recipe = replace(recipes.for_chip(chip.compute_capability), precision=wanted)
+    recipe = replace(recipes.for_chip(chip.compute_capability), precision=precision)
     here = plan_facts(model, recipe, chip)
     for plan in plans.list_facts("trt"):
         options = plan.get("options")
         same = {**plan, "options": None} == {**here, "options": None}
-        if same and isinstance(options, dict) and options.keys() == set(OPTIONS) and options["precision"] == wanted:
+        if same and isinstance(options, dict) and options.keys() == set(OPTIONS) and options["precision"] == precision:
             with suppress(TypeError, UsageError):  # somebody's edit, of which `plans.get_or_build` would say more
                 return replace(recipe, **options)
     return recipe
@@ -59,7 +59,7 @@ def check(model: Model, recipe: Recipe, chip: Optional[Chip] = None) -> None:
                 f"{name} (compute capability {target[0]}) has no int8 arithmetic; build the float model in fp16"
             )
         if carried != "int8":
-            raise UsageError(f"{model.name} is {carried}; make it int8 first: edgecsp quantize MODEL --calib PICTURES")
+            raise UsageError(f"{model.name} is {carried}; make it int8 first: edgecsp quantize MODEL --calib IMAGES")
     elif carried not in ("fp32", recipe.precision):
         raise UsageError(f"{model.name} is {carried} and cannot be built in {recipe.precision}")
     if recipe.tensorrt:
@@ -130,10 +130,10 @@ def preflight(recipe: Recipe, graph_bytes: int) -> None:
     and the workspace, where the GPU has no memory of its own.
     """
     free = memory.free()
-    wanted = 3 * graph_bytes + ((recipe.workspace_mb << 20) if recipe.shared_memory else 0)
-    if free is not None and wanted > free.available + free.swap:
+    needed = 3 * graph_bytes + ((recipe.workspace_mb << 20) if recipe.shared_memory else 0)
+    if free is not None and needed > free.available + free.swap:
         raise BuildFailed(
-            f"recipe {recipe.name} needs {wanted >> 20} MB at least, {recipe.workspace_mb} MB of it as workspace, and "
+            f"recipe {recipe.name} needs {needed >> 20} MB at least, {recipe.workspace_mb} MB of it as workspace, and "
             f"{free}: the kernel would kill the build half way. {_memory_hint(recipe)}"
         )
 

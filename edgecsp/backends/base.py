@@ -24,7 +24,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What an engine is and can do, known without importing what it needs.
+    """Facts of an engine, known without importing what it needs.
 
     `name` is what users type; `summary` is shown behind it, a sentence with its full stop. `requires` are import
     names, `extra` the pip extra of the engine's own package that brings them, "" for none. `devices` begin with the
@@ -64,7 +64,7 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How to open a session, resolved: nothing here is "auto", and all of it is what the engine's `info` allows.
+    """Options of a session, resolved: nothing here is "auto", and all of it is what the engine's `info` allows.
 
     `threads` are for all images together; `concurrency` is how many threads will be in `run` at once, above 1 on
     `concurrent_devices` alone. `accepts_uint8`: bytes will be given, which only `accepts_uint8` engines see as True.

@@ -98,11 +98,11 @@ def _expand_sums(data: bytes) -> bytes:
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*known.value_info, *known.output)}
     nodes = []
     for node in proto.graph.node:
-        wanted = shapes.get(node.output[0])
-        for i, name in enumerate(node.input if node.op_type == "Add" and wanted else ()):
-            if shapes.get(name, wanted) != wanted:
+        expected = shapes.get(node.output[0])
+        for i, name in enumerate(node.input if node.op_type == "Add" and expected else ()):
+            if shapes.get(name, expected) != expected:
                 wide = f"{node.output[0]}.wide{i}"
-                proto.graph.initializer.append(numpy_helper.from_array(np.array(wanted, np.int64), f"{wide}.shape"))
+                proto.graph.initializer.append(numpy_helper.from_array(np.array(expected, np.int64), f"{wide}.shape"))
                 nodes.append(helper.make_node("Expand", [name, f"{wide}.shape"], [wide], name=wide))
                 node.input[i] = wide
         nodes.append(node)

@@ -74,7 +74,7 @@ class _Compiled:
         import openvino as ov
 
         self._tensor = ov.Tensor
-        wanted = {
+        config = {
             "PERFORMANCE_HINT": "LATENCY" if concurrency == 1 else "THROUGHPUT",
             "NUM_STREAMS": concurrency,
             "INFERENCE_NUM_THREADS": threads,
@@ -87,7 +87,7 @@ class _Compiled:
         }
         try:
             spec = model.input if is_uint8 else None
-            compiled = _compile(ov.Core(), _graph(model, precision), wanted, spec)
+            compiled = _compile(ov.Core(), _graph(model, precision), config, spec)
         except Exception as error:
             message = " ".join(str(error).split())
             raise BuildFailed(f"OpenVINO {ov.__version__} cannot build {model.name}: {message}") from error
@@ -116,7 +116,7 @@ class _Compiled:
             self._free.put(free)
 
 
-def _compile(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Optional[Input]) -> Any:
+def _compile(core: Any, graph: bytes, config: Mapping[str, Any], pixels: Optional[Input]) -> Any:
     """The graph, compiled now or at an earlier start; for bytes of that input in front of it, or as it is."""
     import openvino as ov
 
@@ -125,27 +125,27 @@ def _compile(core: Any, graph: bytes, wanted: Mapping[str, Any], pixels: Optiona
         return graph_model if pixels is None else _add_preprocessing(graph_model, pixels)
 
     if len(graph) > LARGE:
-        return core.compile_model(read(), "CPU", wanted)
+        return core.compile_model(read(), "CPU", config)
     facts = {
         "engine": "openvino",
         "version": ov.get_version(),
         "edgecsp": versions.own(),  # `_scaled` lays the image in
         "device": [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")],
         "graph": hashlib.sha256(graph).hexdigest(),
-        "options": wanted,
+        "options": config,
         **({"pixels": preprocess.factors(pixels).tolist()} if pixels else {}),
     }
     compiled = None
 
     def build() -> bytes:
         nonlocal compiled
-        compiled = core.compile_model(read(), "CPU", wanted)
+        compiled = core.compile_model(read(), "CPU", config)
         exported = io.BytesIO()
         compiled.export_model(exported)  # what it gives back without a stream has changed from version to version
         return exported.getvalue()
 
     plan = plans.get_or_rebuild(facts, build)
-    return core.import_model(plan, "CPU", wanted) if compiled is None else compiled
+    return core.import_model(plan, "CPU", config) if compiled is None else compiled
 
 
 def _add_preprocessing(graph: Any, spec: Input) -> Any:

@@ -54,9 +54,9 @@ class OrtSession(Session):
         """None when the installed onnxruntime has the device's provider and the machine the device, else why not."""
         import onnxruntime as ort
 
-        wanted, offered = _PROVIDERS[device][0], ort.get_available_providers()
-        if wanted not in offered:
-            lacks = wanted if "CUDAExecutionProvider" in offered else "CUDA or TensorRT provider"
+        provider, offered = _PROVIDERS[device][0], ort.get_available_providers()
+        if provider not in offered:
+            lacks = provider if "CUDAExecutionProvider" in offered else "CUDA or TensorRT provider"
             return f"has no {lacks} in onnxruntime {ort.__version__}; on a machine with an NVIDIA GPU type: {_INSTALL}"
         return None if device == "cpu" else _no_gpu()
 

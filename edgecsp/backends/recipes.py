@@ -31,7 +31,7 @@ TABLES: Dict[str, Tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How plans are built for a board.
+    """The recipe of a board's plans.
 
     `compute_capability` are the chips it is for, all when empty; `shared_memory` says that the CPU's memory is the
     GPU's; `tensorrt` is the version whose parser a graph is checked against first, "" for none. `precision` is for
@@ -120,16 +120,16 @@ def _parse(place: Path, label: str) -> Recipe:
         raise SourceError(f"cannot read {place}: {error.strerror}") from error
     except ValueError as error:  # not UTF-8, or not TOML
         raise UsageError(f"recipe {label} is not TOML: {error}") from error
-    given: Dict[str, Any] = {}
+    values: Dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict):
             if key not in TABLES:
                 raise UsageError(f"recipe {label}: {_unknown('table', key, [table for table in TABLES if table])}")
-            given.update({_field(label, key, name): inner for name, inner in value.items()})
+            values.update({_field(label, key, name): inner for name, inner in value.items()})
         else:
-            given[_field(label, "", key)] = value
+            values[_field(label, "", key)] = value
     try:
-        return Recipe(name=place.stem, **{name: _convert(name, value) for name, value in given.items()})
+        return Recipe(name=place.stem, **{name: _convert(name, value) for name, value in values.items()})
     except UsageError as error:
         raise UsageError(f"recipe {label}: {error}") from error
 
@@ -150,7 +150,7 @@ def _convert(name: str, value: Any) -> Any:
     """Convert a TOML value to its field's type; lists become tuples."""
     kind = {each.name: str(each.type) for each in fields(Recipe)}[name]
     kinds = [type(each) for each in value] if isinstance(value, list) else []
-    fit, wanted = {
+    fit, expected = {
         "bool": (type(value) is bool, "true or false"),
         "int": (type(value) is int, "an integer"),
         "Optional[int]": (type(value) is int, "an integer"),
@@ -159,5 +159,5 @@ def _convert(name: str, value: Any) -> Any:
         "Optional[Tuple[int, int]]": (kinds == [int, int], "[height, width]"),
     }[kind]
     if not fit:
-        raise UsageError(f"{name} = {value!r}: {wanted} is expected")
+        raise UsageError(f"{name} = {value!r}: {expected} is expected")
     return tuple(value) if isinstance(value, list) else value

@@ -119,12 +119,12 @@ class TrtSession(Session):
         """(N, C, h, w) float32 -> one array a head."""
         import pycuda.driver as cuda
 
-        given = self._host[self._input]
-        if batch.shape != given.shape:  # numpy would stretch one image over the whole batch
-            raise UsageError(f"{self._name} was built for an input of {given.shape}; {batch.shape} was given")
-        np.copyto(given, batch)
+        host = self._host[self._input]
+        if batch.shape != host.shape:  # numpy would stretch one image over the whole batch
+            raise UsageError(f"{self._name} was built for an input of {host.shape}; {batch.shape} was given")
+        np.copyto(host, batch)
         with _trt_chip.current(self._cuda):
-            cuda.memcpy_htod_async(self._device[self._input], given, self._stream)
+            cuda.memcpy_htod_async(self._device[self._input], host, self._stream)
             if not self._execute():
                 raise _trt_log.build_error(f"TensorRT failed while it ran {self._name}")
             for name in self._heads:

@@ -91,7 +91,7 @@ def _load_tuned(
     content = records.read(place)
     one, day = records.select_choice(content, kind), content["date"][:10]
     requested = {"device": None if device == "auto" else device, "threads": threads, "precision": precision}
-    for name, wanted in requested.items():
-        if wanted not in (None, getattr(one, name)):
-            raise StaleTuning(f"not as tuned on {day}, with {name} {getattr(one, name)}: {wanted} was requested")
+    for name, value in requested.items():
+        if value not in (None, getattr(one, name)):
+            raise StaleTuning(f"not as tuned on {day}, with {name} {getattr(one, name)}: {value} was requested")
     return one, records.graph(model, place, content, one), f"tuned here on {day} ({records.command(content)})"
