@@ -144,7 +144,7 @@ def test_it_looks_once_and_keeps_what_it_saw(
     first = sightings.look(knows, [*paths, str(tmp_path / "broken.png")], 0.001, tmp_path)
     assert list(first) == paths and first[paths[0]].hw == (90, 120)
     assert any("broken.png" in line for line in log_lines)
-    assert any("looks at 4 images with" in line for line in log_lines)
+    assert any("detects on 4 images with" in line for line in log_lines)
     assert sum(len(each.scores) for each in first.values())
 
     def refuse(*_: Any, **__: Any) -> None:
