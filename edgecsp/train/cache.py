@@ -112,7 +112,7 @@ class DiskStore:
         self._remove()
         return OutputError(
             f"--cache disk: cannot write {self.path}: {error.strerror or error}; "
-            "take --cache none, or a --name on another disk"
+            "use --cache none, or a --name on another disk"
         )
 
     def __getstate__(self) -> Any:
@@ -152,7 +152,7 @@ def open_store(
     if choice == "ram" and free is not None and most > free.available * 0.9:
         raise UsageError(
             f"--cache ram: the images take up to {_size(most)}, and {_size(free.available)} of memory is free; "
-            "take --cache disk or --cache none"
+            "use --cache disk or --cache none"
         )
     if choice == "ram" or (choice is None and (free is None or most < free.available * _SHARE)):
         return MemoryStore()
