@@ -113,6 +113,7 @@ def test_the_schema_of_the_site_file_offers_it_to_editors(edgecsp: Edgecsp) -> N
     assert offered[0] == "auto" and {"toy", "ort"} < set(offered)
 
 
+@pytest.mark.slow  # minutes with the last onnx for Python 3.8, whose reference Resize visits each value by itself
 def test_the_engine_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Path) -> None:
     """CONTRIBUTING.md: its engine and its project are built and installed, its test class is run, as they stand."""
     engine, contract = blocks("python", "CONTRIBUTING.md")
