@@ -96,7 +96,8 @@ def _load(args: argparse.Namespace) -> Dict[str, Any]:
 
 def _answer(detector: pipeline.Detector, data: bytes) -> bytes:
     image = decode(data, "image").image
-    return json.dumps(to_dict(Frame(image, Stream("image")), detector(image)), allow_nan=False).encode()
+    # The name that the server gives an image without one.
+    return json.dumps(to_dict(Frame(image, Stream("picture")), detector(image)), allow_nan=False).encode()
 
 
 def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, seconds: float) -> Dict[str, float]:
