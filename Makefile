@@ -138,7 +138,8 @@ endif
 
 test-train: .venv-train/ready
 	@echo "Training: running the tests that need PyTorch"
-	COVERAGE_FILE=.coverage.train .venv-train/bin/python -m pytest -q $(SPREAD) $(COVER) tests/train tests/calib
+	COVERAGE_FILE=.coverage.train .venv-train/bin/python -m pytest -q $(SPREAD) $(COVER) tests/train tests/calib \
+		tests/bench/test_table5_accuracy.py tests/bench/test_peers_train.py
 
 check-image:
 	docker/check-build cpu
