@@ -23,8 +23,8 @@ from edgecsp.errors import BuildFailed, EdgecspError, SourceError, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.importers.darknet import weights as darknet_weights
 from edgecsp.train.model import Layout
-from edgecsp.train.network import Network
-from edgecsp.types import Model, Yolo
+from edgecsp.train.network import Network, yolo_heads
+from edgecsp.types import Model
 from edgecsp.zoo._packed import PackedWeights, pack
 
 from . import CLASSES, TEST_SEEDS, test
@@ -98,7 +98,7 @@ def from_run(run: Path, out: Path, count: int) -> None:
     began, layout, network = read_run(run)
     with files.atomic(run / "codes.weights") as file:
         darknet_weights.write(file, network.floats())
-    heads = [head for _, head in network.net.heads if isinstance(head, Yolo)]
+    heads = list(yolo_heads(network.net).values())
     record = {
         "model": layout.name,
         "imgsz": layout.side,

@@ -15,10 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import UsageError
-from ..types import Yolo
-from .loss import HeadPredictions, Terms, at_least_one, ciou, predict
+from .loss import WEIGHTS, HeadPredictions, Terms, at_least_one, ciou, predict
 from .model import Layout
-from .network import Network
+from .network import Network, yolo_heads
 from .start import Start
 
 FAINT = 0.01  # score of the teacher below which its box and classes are not compared
@@ -31,12 +30,12 @@ class Distillation:
     """
 
     def __init__(
-        self, teacher: Start, layout: Layout, device: str = "cpu", weights: Tuple[float, float, float] = (5.0, 1.0, 1.0)
+        self, teacher: Start, layout: Layout, device: str = "cpu", weights: Tuple[float, float, float] = WEIGHTS
     ) -> None:
-        own = _yolo(Network(layout.net()))
         name = f"--distill: {teacher.name}"
         if teacher.net is None or not teacher.labels:
             raise UsageError(f"{name} does not say which classes it knows; put X.names beside X.weights")
+        own, theirs = (list(yolo_heads(net).values()) for net in (layout.net(), teacher.net))
         known = teacher.shared(layout.labels)
         if lacking := [label for place, label in enumerate(layout.labels) if place not in known]:
             raise UsageError(f"{name} does not know {', '.join(lacking)}; it knows {', '.join(teacher.labels)}")
@@ -44,7 +43,6 @@ class Distillation:
         self.network.load_state_dict(dict(teacher.state))
         self.network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self.heads, self.weights = own, weights
-        theirs = _yolo(self.network)
         kinds = [[(head.stride, len(head.anchors_wh)) for head in heads] for heads in (own, theirs)]
         if sorted(kinds[0]) != sorted(kinds[1]):
             layouts = [", ".join(f"{count} at stride {stride}" for stride, count in kind) for kind in kinds]
@@ -88,7 +86,3 @@ class Distillation:
         scores = theirs.raw[..., 4:5].sigmoid() * theirs.raw[..., 5:].sigmoid()[..., self._classes]
         present = scores.amax(-1)
         return present, scores / present[..., None].clamp(min=1e-9)
-
-
-def _yolo(network: Network) -> List[Yolo]:
-    return [head for _, head in network.net.heads if isinstance(head, Yolo)]

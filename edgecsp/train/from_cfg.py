@@ -10,8 +10,7 @@ from .. import zoo
 from ..errors import UsageError
 from ..graph.layers import Net, Tensor
 from ..importers.darknet import cfg, layers
-from ..types import Yolo
-from .network import check
+from .network import check, yolo_heads
 
 
 def is_cfg(model: Union[str, Path]) -> bool:
@@ -29,7 +28,7 @@ def entry(name: str, text: str) -> zoo.Entry:
     built, resize = layers.build(sections)
     net = built.net
     _check(sections, net, resize)
-    heads = [head for _, head in net.heads if isinstance(head, Yolo)]
+    heads = list(yolo_heads(net).values())
 
     def build(net: Net, head: Callable[[Tensor], None]) -> None:
         layers.add_sections(net, sections[1:], head)
@@ -63,7 +62,7 @@ def sides(text: str) -> Tuple[int, int]:
 def _check(sections: List[cfg.Section], net: Net, resize: str) -> None:
     """Raise `UsageError` for what training would not do as darknet does."""
     file, first = sections[0].file, sections[0]
-    if not any(isinstance(head, Yolo) for _, head in net.heads):
+    if not yolo_heads(net):
         raise UsageError(f"{file} has no [yolo] and cannot be trained here; take a cfg that ends in [yolo] heads")
     if net.input.c != 3:
         raise _wrong(first, "channels", f"channels={net.input.c}: training reads colour images; write channels=3")

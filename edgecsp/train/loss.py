@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from ..types import Yolo
 from .threads import one_thread
 
+WEIGHTS = (5.0, 1.0, 1.0)  # of box, objectness and classes against each other
+
 
 class Terms(NamedTuple):
     """The loss of a batch, by what it punishes: scalars."""
@@ -93,7 +95,7 @@ class Loss:
         heads: Sequence[Yolo],
         assigner: str = "dynamic",
         smooth: float = 0.0,
-        weights: Tuple[float, float, float] = (5.0, 1.0, 1.0),
+        weights: Tuple[float, float, float] = WEIGHTS,
     ) -> None:
         self.heads, self.assigner, self.smooth, self.weights = heads, assigner, smooth, weights
 

@@ -101,6 +101,11 @@ class Network(nn.Module):
         return self
 
 
+def yolo_heads(net: Net) -> Dict[int, Yolo]:
+    """The YOLO heads by the layer that feeds them, in the order of the outputs."""
+    return {x.layer: head for x, head in net.heads if isinstance(head, Yolo)}
+
+
 def check(net: Net, name: str) -> None:
     """Raise `UsageError`, with the layer, for one that is not computed here as darknet does."""
     known = {"conv", "act", "maxpool", "avgpool", "concat", "slice", "add", "mul", "upsample", "global_avgpool"}

@@ -107,6 +107,7 @@ def train(
     caches.check(cache)
     resources.pick_workers(workers, "cpu")
     teaching = Teaching(tuple(teacher), tuple(unlabelled))
+    distilled = start.find_teacher(settings.distill) if settings.distill else None
     with distributed.processes(pick_device(device)) as place, distributed.first_logs():
         if distributed.rank():
             watch = lambda progress: None  # noqa: E731
@@ -139,9 +140,8 @@ def train(
             images = read(side)
             cfg = cfg_text(model)
             begin = distributed.from_first(lambda: start.find(weights, entry))
-            anchored = start.find_teacher(settings.distill) if settings.distill else begin
             layout = distributed.from_first(
-                lambda: replace(_layout(entry, side, images, learn.names, anchored), cfg=cfg)
+                lambda: replace(_layout(entry, side, images, learn.names, distilled or begin), cfg=cfg)
             )
         if settings.batch == 0:
             batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
@@ -150,8 +150,8 @@ def train(
         settings, each = _steps(settings, len(images))
         trainer = Trainer(layout, settings, settings.epochs * each, place)
         trainer.freeze_steps = settings.freeze * each
-        if settings.distill:
-            trainer.distillation = Distillation(start.find_teacher(settings.distill), layout, place)
+        if distilled:
+            trainer.distillation = Distillation(distilled, layout, place)
         run = _Run(folder, layout, trainer, each, learn, judge, watch)
         if record is not None:
             run.resume()

@@ -22,11 +22,10 @@ from ..graph.labels import COCO
 from ..graph.layers import Net
 from ..importers.darknet import read_names
 from ..importers.darknet.weights import WeightsFile
-from ..types import Yolo
 from . import from_cfg
 from .anchors import Anchors
 from .model import Layout, cfg_text
-from .network import Network
+from .network import Network, yolo_heads
 
 NONE = "none"
 
@@ -50,7 +49,7 @@ class Start:
 
     def anchors(self, labels: Sequence[str], masks: Sequence[Sequence[int]]) -> Anchors:
         """Its heads' anchors in the order of `masks`, if it knows one of `labels`; () otherwise."""
-        heads = _heads(self.net) if self.net is not None and self.shared(labels) else {}
+        heads = yolo_heads(self.net) if self.net is not None and self.shared(labels) else {}
         if [len(head.anchors_wh) for head in heads.values()] != [len(mask) for mask in masks]:
             return ()
         places = {place: wh for head, mask in zip(heads.values(), masks) for place, wh in zip(mask, head.anchors_wh)}
@@ -62,7 +61,7 @@ class Start:
         if self.net is None or not self.labels:
             return state
         pairs = list(self.shared(labels).items())
-        for (layer, old), (other, new) in zip(_heads(self.net).items(), _heads(network.net).items()):
+        for (layer, old), (other, new) in zip(yolo_heads(self.net).items(), yolo_heads(network.net).items()):
             count = len(old.anchors_wh)
             if layer != other or count != len(new.anchors_wh):
                 continue
@@ -120,10 +119,6 @@ def find_teacher(requested: str) -> Start:
             "a run of edgecsp train, or a zoo model with weights (edgecsp models list)"
         )
     return find(str(path), None)
-
-
-def _heads(net: Net) -> Dict[int, Yolo]:
-    return {x.layer: head for x, head in net.heads if isinstance(head, Yolo)}
 
 
 def _of_run(path: Path) -> Start:

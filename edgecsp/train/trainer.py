@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..system import cpu
-from ..types import Yolo
 from . import distributed
 from .distill import Distillation
 from .loss import Loss, Terms
 from .model import Layout
-from .network import Network
+from .network import Network, yolo_heads
 from .settings import TrainSettings
 
 CLIP = 10.0  # the largest norm of a step's gradient
@@ -61,7 +60,7 @@ class Trainer:
         self.network = Network(net).start().to(device, memory_format=torch.channels_last)
         self.average = Network(net).to(device, memory_format=torch.channels_last)
         self.average.load_state_dict(self.network.state_dict())
-        self.loss = Loss([head for _, head in net.heads if isinstance(head, Yolo)], settings.assigner, settings.smooth)
+        self.loss = Loss(list(yolo_heads(net).values()), settings.assigner, settings.smooth)
         self.optimiser = torch.optim.AdamW(_groups(self.network, settings.decay), settings.lr)
         self.distillation: Optional[Distillation] = None
         self.step = 0
