@@ -11,6 +11,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
@@ -61,9 +62,10 @@ def words(tiny: Tiny, picture: Path, tmp_path: Path) -> List[str]:
 
 
 def edgecsp(*given: object) -> Tuple[int, str, List[str]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "edgecsp", *map(str, given)], capture_output=True, text=True, timeout=120, cwd="/tmp"
-    )
+    # in an empty folder: errors name files that lie beside the one that is not there
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "edgecsp", *map(str, given)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
     return done.returncode, done.stdout, done.stderr.splitlines()
 
 
