@@ -21,7 +21,7 @@ from .backends import tuning
 from .errors import EdgecspError, EngineFailed, SourceError, UsageError
 from .graph import onnx_model
 from .media import scheduler, sources
-from .processing import decode, nms, preprocess, two_stage
+from .processing import preprocess
 from .types import Array, Detections, Frame, Geometry, Model, Result, Stream
 from .zoo import store
 
@@ -60,7 +60,7 @@ class Detector:
     Call it with an image; or use `prepare`, `infer` and `finish`, the three steps of the call. Close it, or
     use it as a context manager. Any thread may use it; those that the engine does not take at once wait for it.
     `chosen` is what `load` took and why. For type checkers a result is `Detections`, so that it can be iterated;
-    that of a classifier (`model.task` is "classify") is `Classes`, which isinstance tells.
+    that of a classifier (`model.result` says which) is `Classes`.
     """
 
     def __init__(
@@ -109,38 +109,8 @@ class Detector:
         self.session.warm_up(batch)
 
     def finish(self, outputs: Sequence[Array], geometry: Geometry, settings: Optional[Settings] = None) -> Result:
-        """Raw heads -> boxes in image pixels, best first."""
-        model, settings = self.model, settings or self.settings
-        if model.task == "classify":
-            return decode.decode_classes(model, outputs)
-        conf = model.conf if settings.conf is None else settings.conf
-        read = decode.boxes if model.second is None else two_stage.boxes
-        candidates = read(model.heads, outputs, model.input.hw, conf)
-        if settings.class_ids is not None:
-            selected = np.isin(candidates.class_ids, np.array(settings.class_ids, np.int32))
-            candidates = decode.Candidates(*(column[selected] for column in candidates))
-        rows, scores = self._suppress(candidates, conf, settings)
-        return Detections(geometry.to_image(candidates.xyxy[rows]), scores, candidates.class_ids[rows], model.labels)
-
-    def _suppress(self, candidates: decode.Candidates, conf: float, settings: Settings) -> Tuple[Array, Array]:
-        """Row numbers of the boxes that stay, best first, and their scores."""
-        model = self.model
-        iou = model.iou if settings.iou is None else settings.iou
-        if model.second is not None and not settings.plain_nms:
-            # Soft-NMS lowers scores instead of dropping boxes; what falls below the threshold goes.
-            return two_stage.soft_nms(candidates, iou, settings.max_det, floor=conf)
-        if model.nms_free:
-            rows = nms.best(candidates, settings.max_det)
-        else:
-            rows = nms.keep(
-                candidates,
-                iou,
-                max_det=settings.max_det,
-                agnostic=settings.agnostic,
-                beta=0.0 if settings.plain_nms else model.nms_beta,
-                input_hw=model.input.hw,
-            )
-        return rows, candidates.scores[rows]
+        """Raw heads -> boxes in image pixels, best first; how is the head's business, which is asked here alone."""
+        return self.model.heads[0].finish(self.model, outputs, geometry, settings or self.settings)
 
     def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Detections]]:
         """Iterate over the frames of sources with their results. Files lose no frame, live sources keep the newest.

@@ -1,7 +1,7 @@
 """The basic types: frozen, numpy only, no I/O.
 
 A `Frame` comes out of a source; `Geometry` remembers how it was put into the network's input;
-`Detections` is what a sink gets. `Model` describes a graph: its `Input` and its heads.
+`Detections` is what a sink gets. `Model` describes a graph: its `Input` and its heads (kinds: `processing/heads`).
 
 Coordinates: `xyxy` are floats in pixels of the image, x right, y down, (0, 0) the top-left corner
 of the top-left pixel, so a box over the whole image is (0, 0, width, height).
@@ -9,18 +9,23 @@ of the top-left pixel, so a box over the whole image is (0, 0, width, height).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
-from .errors import BadModel, UnknownName
-from .system.deprecation import RenamedAttribute
+from .errors import BadModel, UnknownName, UsageError
+from .system.deprecation import RenamedAttribute, moved_names
 
 Array = np.ndarray
 RESIZES = ("darknet", "stretch", "letterbox", "crop")
 LETTERBOXES = ("darknet", "ultralytics", "yolox")
+if not TYPE_CHECKING:  # for a type checker a module with __getattr__ has every name
+    __getattr__ = moved_names(__name__, "edgecsp.processing.heads", remove_in="0.3", modules={
+        "Yolo": "yolo", "AnchorFree": "anchor_free", "Decoded": "decoded", "EndToEnd": "end_to_end",
+        "Scores": "scores", "Raw": "two_stage",
+    })  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,69 @@ class Geometry:
         return boxes
 
 
+class Result:
+    """The result of one image, by column, highest score first; each task has a class of its own.
+
+    `scores` (N,) float32 in 0..1; `class_ids` (N,) int32; `labels` the model's names by class id. `task` is the name
+    of the task; `key` and `row_fields` are what `to_rows` is called and has in JSON; `has_boxes` says whether a
+    row is a box of the image, or speaks of the whole image.
+    """
+
+    task: ClassVar[str]
+    key: ClassVar[str]
+    row_fields: ClassVar[Tuple[str, ...]] = ("class_id", "label", "score")
+    has_boxes: ClassVar[bool]
+    scores: Array
+    class_ids: Array
+    labels: Tuple[str, ...]
+
+    @classmethod
+    def empty(cls, labels: Sequence[str] = ()) -> Result:
+        """No rows."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def label(self, class_id: int) -> str:
+        """The name of a class id."""
+        return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
+
+    def to_rows(self) -> List[Dict[str, Any]]:
+        """Convert to rows for JSON, of `row_fields` each: scores to five decimals, pixels to two."""
+        return [
+            {"class_id": int(i), "label": self.label(int(i)), "score": round(float(score), 5)}
+            for i, score in zip(self.class_ids, self.scores)
+        ]
+
+    def columns(self) -> Dict[str, Any]:
+        """Convert to columns by the names that tensors of an answer have."""
+        labels = [self.label(int(i)) for i in self.class_ids]
+        return {"scores": self.scores, "class_ids": self.class_ids, "labels": labels}
+
+    def counted(self) -> List[str]:
+        """The labels that the image counts for."""
+        return [self.label(int(i)) for i in self.regions()[1]]
+
+    def regions(self) -> Tuple[Array, Array]:
+        """Regions (N, 4) xyxy that the image counts for, and their class ids (N,): what two results are compared by."""
+        raise NotImplementedError
+
+    def scaled(self, scale: float) -> Result:
+        """The result of the image at another size, `scale` times as large."""
+        return self
+
+    def headline(self) -> str:
+        """One line for a terminal; "" for boxes, which are drawn."""
+        return ""
+
+    def require_boxes(self, problem: str = "a classifier's result has no boxes") -> Detections:
+        """Return it, for what needs boxes. Raises `UsageError` with `problem` where there are none."""
+        raise UsageError(problem)
+
+
 @dataclass(frozen=True)
-class Detections:
+class Detections(Result):
     """The detections of one image, by column, highest score first.
 
     `xyxy` (N, 4) float32 image pixels; `scores` (N,) float32 in 0..1; `class_ids` (N,) int32;
@@ -99,6 +165,10 @@ class Detections:
     get fewer rows; iterate for `Detection` rows.
     """
 
+    task = "detect"
+    key = "detections"
+    row_fields = (*Result.row_fields, "xyxy")
+    has_boxes = True
     xyxy: Array
     scores: Array
     class_ids: Array
@@ -116,9 +186,6 @@ class Detections:
         """No rows."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), tuple(labels))
 
-    def __len__(self) -> int:
-        return len(self.scores)
-
     def __getitem__(self, rows: Any) -> Detections:
         if isinstance(rows, (int, np.integer)):
             rows = [rows]
@@ -129,13 +196,26 @@ class Detections:
             x0, y0, x1, y1 = (float(v) for v in box)
             yield Detection((x0, y0, x1, y1), float(score), int(class_id), self.label(int(class_id)))
 
-    def label(self, class_id: int) -> str:
-        """The name of a class id."""
-        return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
+    def to_rows(self) -> List[Dict[str, Any]]:
+        """Convert to rows for JSON: {class_id, label, score, xyxy} each."""
+        xyxy = [[round(v, 2) for v in box] for box in self.xyxy.tolist()]
+        return [{**row, "xyxy": box} for row, box in zip(super().to_rows(), xyxy)]
 
-    def counted(self) -> List[str]:
-        """The labels that the image counts for: each box's."""
-        return [self.label(int(i)) for i in self.class_ids]
+    def columns(self) -> Dict[str, Any]:
+        """Convert to columns: boxes (N, 4), scores, class_ids, labels."""
+        return {"boxes": self.xyxy, **super().columns()}
+
+    def regions(self) -> Tuple[Array, Array]:
+        """Each box and its class id."""
+        return self.xyxy, self.class_ids
+
+    def scaled(self, scale: float) -> Detections:
+        """The detections of the image at another size."""
+        return replace(self, xyxy=self.xyxy * np.float32(scale))
+
+    def require_boxes(self, problem: str = "") -> Detections:
+        """Return it: it has boxes."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -149,29 +229,32 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Classes:
+class Classes(Result):
     """The result of a classifier for one image: the best classes, highest score first.
 
     `scores` (K,) float32 in 0..1; `class_ids` (K,) int32; `labels` the model's names by class id.
     """
 
+    task = "classify"
+    key = "classes"
+    has_boxes = False
     scores: Array
     class_ids: Array
     labels: Tuple[str, ...] = field(default=(), repr=False)
 
-    def __len__(self) -> int:
-        return len(self.scores)
+    @classmethod
+    def empty(cls, labels: Sequence[str] = ()) -> Classes:
+        """No rows."""
+        return cls(np.zeros(0, np.float32), np.zeros(0, np.int32), tuple(labels))
 
-    def label(self, class_id: int) -> str:
-        """The name of a class id."""
-        return self.labels[class_id] if class_id < len(self.labels) else f"class{class_id}"
+    def regions(self) -> Tuple[Array, Array]:
+        """The best class, and for its region the whole image as a unit square."""
+        best = self.class_ids[:1]
+        return np.array([(0, 0, 1, 1)] * len(best), np.float32).reshape(-1, 4), best
 
-    def counted(self) -> List[str]:
-        """The labels that the image counts for: the best one."""
-        return [self.label(int(i)) for i in self.class_ids[:1]]
-
-
-Result = Union[Detections, Classes]
+    def headline(self) -> str:
+        """The classes and their scores."""
+        return ", ".join(f"{self.label(int(i))} {score:.3f}" for i, score in zip(self.class_ids, self.scores))
 
 
 @dataclass(frozen=True)
@@ -208,129 +291,37 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Yolo:
-    """A darknet YOLO head: output `name`, (1, A * (5 + classes), H, W), anchor-major [x, y, w, h, obj, ...].
+class Head:
+    """One raw output of the network, `name`, of `classes` classes. A kind of head is a class in `processing/heads`.
 
-    `anchors_wh` are pixels of the network's input, `mask` their places in the cfg's list.
-    x = (col + s * sigmoid(tx) - (s - 1) / 2) * input_w / W with s = `scale_xy`, w = exp(tw) * anchor_w.
-    `stride` is input_w / W rounded, for people. With `new_coords` (Scaled-YOLOv4) the graph has applied the
-    sigmoid itself and w = (2 * tw)^2 * anchor_w. Source: YOLOv3 paper 2.1; darknet yolo_layer.c.
+    `kind` names it in files, where its fields are its metadata; `result` is the class of what it gives; `nms_free`
+    says that its boxes have no duplicates, `is_resizable` that the network may take images of another size.
     """
 
-    kind = "yolo"
-    nms_free = False
+    kind: ClassVar[str]
+    result: ClassVar[Type[Result]] = Detections
+    nms_free: ClassVar[bool] = False
+    is_resizable: ClassVar[bool] = True
     name: str
     classes: int
-    stride: int
-    anchors_wh: Tuple[Tuple[float, float], ...]
-    scale_xy: float = 1.0
-    new_coords: bool = False
-    mask: Tuple[int, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.classes < 1 or self.stride < 1 or not self.anchors_wh or self.scale_xy <= 0:
-            raise BadModel(f"head {self.name!r} needs classes, a stride, anchors and a scale_xy above 0")
-        if not all(0 < side <= 1e6 for anchor in self.anchors_wh for side in anchor):
-            raise BadModel(f"head {self.name!r} has an anchor of an invalid size: {self.anchors_wh[:9]}")
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        """The first sides of the output that it reads, 0 being any; () for an output of any shape."""
+        return ()
 
+    @property
+    def background(self) -> float:
+        """A value that holds no object wherever the output has it."""
+        return 0.0
 
-@dataclass(frozen=True)
-class AnchorFree:
-    """YOLOX's head: output `name`, (1, N, 5 + classes), rows [x, y, w, h, obj, class ...].
+    def detect(self, model: Model, outputs: Sequence[Array], options: Any) -> Any:
+        """Outputs of one image -> `Candidates` that were selected, best first; none where the result has no boxes."""
+        raise NotImplementedError
 
-    The rows are the cells of every stride in turn, row by row. x = (col + tx) * stride, w = exp(tw) * stride in
-    network pixels; the graph has applied the sigmoid to obj and the classes. With `multi_label` a row gives a box for
-    every class that passes, else for its best class alone. Source: YOLOX, `decode_outputs`.
-    """
-
-    kind = "anchor-free"
-    nms_free = False
-    name: str
-    classes: int
-    strides: Tuple[int, ...] = (8, 16, 32)
-    multi_label: bool = False
-
-
-def _check_layout(box: str) -> None:
-    if box not in ("xywh", "xyxy"):
-        raise UnknownName("box layout", box, ("xywh", "xyxy"))
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Boxes that the graph itself has decoded: output `name`, (1, N, 4 + classes), rows [box, class ...].
-
-    `box`: "xywh" (centre and size) or "xyxy", in network pixels, or in 0..1 of the input's sides with `relative`.
-    With `objectness` a row is [box, obj, class ...] and a score obj * class; with `channels_first` the output
-    is (1, 4 + classes, N). All scores are in 0..1. With `multi_label` a row gives a box for every class that passes,
-    else for its best class alone, as the predictors of YOLOv5 to v12, YOLOX and pytorch-YOLOv4 do.
-    """
-
-    kind = "decoded"
-    nms_free = False
-    name: str
-    classes: int
-    box: str = "xywh"
-    objectness: bool = False
-    channels_first: bool = False
-    relative: bool = False
-    multi_label: bool = False
-
-    def __post_init__(self) -> None:
-        _check_layout(self.box)
-
-
-@dataclass(frozen=True)
-class EndToEnd:
-    """Boxes that need no suppression: output `name`, (1, N, 6), rows [box, score, class].
-
-    `box` and `relative` are as of `Decoded`; rows that hold nothing have a score near 0. Source: YOLOv10's one-to-one
-    head (corners in network pixels); ultralytics' RT-DETR (centre and size, relative).
-    """
-
-    kind = "end-to-end"
-    nms_free = True
-    name: str
-    classes: int
-    box: str = "xyxy"
-    relative: bool = False
-
-    def __post_init__(self) -> None:
-        _check_layout(self.box)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A classifier's output `name`, (1, classes) or (1, classes, 1, 1).
-
-    `softmax` says that the values are logits and a softmax is still to be applied.
-    """
-
-    kind = "scores"
-    nms_free = True
-    name: str
-    classes: int
-    softmax: bool = False
-
-
-@dataclass(frozen=True)
-class Raw:
-    """An output `name` that a later step reads and that is no box yet: a detector's of two stages.
-
-    `stride` is input pixels per place of a map (0: not a map), `anchors_wh` the boxes tried at each place, in
-    input pixels.
-    """
-
-    kind = "raw"
-    nms_free = False
-    name: str
-    classes: int
-    stride: int = 0
-    anchors_wh: Tuple[Tuple[float, float], ...] = ()
-
-
-Head = Union[Yolo, AnchorFree, Decoded, EndToEnd, Scores, Raw]
-HEADS = {cls.kind: cls for cls in (Yolo, AnchorFree, Decoded, EndToEnd, Scores, Raw)}
+    def finish(self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: Any) -> Result:
+        """Outputs of one image -> its result. A model's first head is asked, for all of its heads."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -372,7 +363,22 @@ class Model:
     @property
     def task(self) -> str:
         """ "detect" or "classify"."""
-        return "classify" if isinstance(self.heads[0], Scores) else "detect"
+        return self.result.task
+
+    @property
+    def result(self) -> Type[Result]:
+        """The class of its results."""
+        return self.heads[0].result
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether its results are boxes."""
+        return self.result.has_boxes
+
+    def require_boxes(self, problem: str) -> None:
+        """Raise `UsageError` with `problem` where its results are no boxes."""
+        if not self.has_boxes:
+            raise UsageError(problem)
 
     @property
     def nms_free(self) -> bool:

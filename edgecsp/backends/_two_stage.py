@@ -1,4 +1,4 @@
-"""The two graphs of a ThunderNet as one session; the steps between them are `processing.two_stage`'s."""
+"""The two graphs of a ThunderNet as one session; the steps between them are `heads.two_stage`'s."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Callable, List
 import numpy as np
 
 from ..errors import BadModel
-from ..processing import two_stage
-from ..types import Array, Model, Raw
+from ..processing.heads import two_stage
+from ..types import Array, Model
 from .base import Session
 
 
@@ -28,7 +28,7 @@ class TwoStageSession(Session):
     def run(self, batch: Array) -> List[Array]:
         """(N, 3, h, w) float32 -> [rois, logits, deltas]."""
         heads, hw = self._model.heads, batch.shape[2:]
-        stride = heads[0].stride if isinstance(heads[0], Raw) else 1
+        stride = two_stage.find(heads, "features").stride
         features, *raw = self._first.run(batch)
         outputs: List[List[Array]] = [[], [], []]
         for i in range(len(batch)):

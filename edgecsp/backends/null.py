@@ -7,7 +7,7 @@ from typing import List
 import numpy as np
 
 from ..errors import BuildFailed
-from ..types import Array, Model, Yolo
+from ..types import Array, Model
 from .base import EngineInfo, Session, SessionOptions
 
 
@@ -41,9 +41,7 @@ class NullSession(Session):
                 raise BuildFailed(
                     f"null cannot tell the shape of {model.name}'s head {head.name}: the graph leaves it open"
                 )
-            # A logit of 0 is a chance of one half: a raw head of zeros would be full of objects.
-            logits = isinstance(head, Yolo) and not head.new_coords
-            self._heads.append((shape, np.float32(-30 if logits else 0)))
+            self._heads.append((shape, np.float32(head.background)))
 
     def run(self, batch: Array) -> List[Array]:
         """(N, C, h, w) float32 -> one array a head, none of which depends on it."""

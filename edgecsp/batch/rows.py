@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple, Type
 
 from ..media.sinks.rows import line
+from ..types import Result
 from . import storage
 
 Row = Dict[str, Any]
 PACK = 4096  # rows that wait as objects, which take far more than Arrow does
 
 
-def _schema(task: str) -> Any:
+def _schema(result: Type[Result]) -> Any:
     arrow = storage.arrow()
-    fields = [("class_id", arrow.int32()), ("label", arrow.string()), ("score", arrow.float64())]
-    if task == "detect":
-        fields.append(("xyxy", arrow.list_(arrow.float64())))
+    types = {
+        "class_id": arrow.int32(), "label": arrow.string(), "score": arrow.float64(),
+        "xyxy": arrow.list_(arrow.float64()),
+    }  # fmt: skip
+    fields = [(name, types[name]) for name in result.row_fields]
     return arrow.schema(
         [
             ("schema", arrow.string()),
@@ -25,7 +28,7 @@ def _schema(task: str) -> Any:
             ("pts_s", arrow.float64()),
             ("width", arrow.int32()),
             ("height", arrow.int32()),
-            ("detections" if task == "detect" else "classes", arrow.list_(arrow.struct(fields))),
+            (result.key, arrow.list_(arrow.struct(fields))),
         ]
     )
 
@@ -33,8 +36,8 @@ def _schema(task: str) -> Any:
 class Rows:
     """Collects the rows of one shard, packed: a long video may have a million."""
 
-    def __init__(self, task: str, *, jsonl: bool) -> None:
-        self._schema, self._jsonl = _schema(task), jsonl
+    def __init__(self, result: Type[Result], *, jsonl: bool) -> None:
+        self._schema, self._jsonl = _schema(result), jsonl
         self._waiting: List[Row] = []
         self._packed: List[Any] = []
         self._lines: List[bytes] = []

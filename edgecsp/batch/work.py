@@ -116,7 +116,7 @@ class Worker:
     def _detect(self, part: Shard, decoder_threads: int) -> Tuple[Source, rows.Rows, Counter[str]]:
         """Run the detector on a shard; returns its source, its rows and the count of each label."""
         source = open_source(part, decoder_threads)
-        collected = rows.Rows(self.detector().model.task, jsonl=self.task.jsonl)
+        collected = rows.Rows(self.detector().model.result, jsonl=self.task.jsonl)
         labels: Counter[str] = Counter()
         for item in self.detector().results([source]):
             if isinstance(item, scheduler.SourceEnd):

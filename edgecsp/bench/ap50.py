@@ -16,7 +16,7 @@ from .settings import BenchSettings
 
 def can_score(subject: BenchmarkModel) -> bool:
     """Whether a model is a detector with trained weights."""
-    return subject.weights != "random" and subject.model.task == "detect"
+    return subject.weights != "random" and subject.model.has_boxes
 
 
 def read_data(subjects: Sequence[BenchmarkModel], data: Path) -> Dict[str, Any]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import backends
 from ..errors import EdgecspError
-from ..types import Input, Model, Raw
+from ..processing.heads.two_stage import Raw
+from ..types import Input, Model
 from ._process import Process
 from ._worker import WorkerTask, inference_task
 

@@ -16,7 +16,7 @@ from .. import backends, pipeline
 from ..errors import BuildFailed, EngineUnavailable, UsageError
 from ..graph import precision
 from ..processing import nms
-from ..types import Array, Detections, Geometry, Model, Result
+from ..types import Array, Geometry, Model, Result
 
 STRICT, LOOSE = 0.99, 0.5  # IoU at which a box is the same one, and at which it is of the same object
 WARM = 2
@@ -133,15 +133,10 @@ def _compare(row: VerifyRow, detector: pipeline.Detector, references: Sequence[_
             row.largest = max(row.largest, float(np.nan_to_num(off, nan=np.inf, posinf=np.inf).max()))
             means.append(float(off.mean()))
         again = detector.finish(heads, reference.geometry)
-        row.boxes += count_boxes(reference.result)
+        row.boxes += len(reference.result.counted())
         row.strict += count_matches(reference.result, again, STRICT)
         row.loose += count_matches(reference.result, again, LOOSE)
     row.mean, row.ms = float(np.mean(means)), float(np.median(seconds)) * 1e3
-
-
-def count_boxes(result: Result) -> int:
-    """Count a result's boxes; a classifier's best class counts as one."""
-    return len(result) if isinstance(result, Detections) else min(1, len(result))
 
 
 def count_matches(expected: Result, actual: Result, iou: float) -> int:
@@ -149,10 +144,9 @@ def count_matches(expected: Result, actual: Result, iou: float) -> int:
 
     For classifiers: 1 when the best class is the same, else 0.
     """
-    if not isinstance(expected, Detections) or not isinstance(actual, Detections):
-        return int(len(expected) > 0 and bool((expected.class_ids[:1] == actual.class_ids[:1]).all()))
-    shared = nms.overlap(expected.xyxy, actual.xyxy)
-    shared[expected.class_ids[:, None] != actual.class_ids[None]] = 0
+    (regions, class_ids), (other_regions, other_ids) = expected.regions(), actual.regions()
+    shared = nms.overlap(regions, other_regions)
+    shared[class_ids[:, None] != other_ids[None]] = 0
     again = 0
     for row in shared:  # best scores first, as they come
         if row.size and row.max() >= iou:

@@ -91,8 +91,8 @@ def command(
         out=out, json=json, csv=csv, coco=save_json, external=external_sinks, sources=opened, overwrite=overwrite
     ) as outputs, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = outputs.write
-        if detector.model.task == "classify" and not quiet and "-" not in (json, csv):
-            write = _print_classes(outputs.write)
+        if not quiet and "-" not in (json, csv):
+            write = _print_headlines(outputs.write)
         pipeline.run(
             detector, opened, write, summary, ended=outputs.end_stream, tick=tick, stop=stop, max_frames=max_frames
         )
@@ -108,14 +108,14 @@ def command(
         raise typer.Exit(PARTLY_DONE)
 
 
-def _print_classes(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
-    """Wrap `write` to also print the classes of each image, for classifiers."""
+def _print_headlines(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
+    """Wrap `write` to also print the headline of each image's result, for results that have one."""
 
     def write_and_print(frame: Frame, result: Result) -> None:
         write(frame, result)
-        if frame.stream.kind == "image":
-            best = ", ".join(f"{result.label(int(i))} {score:.3f}" for i, score in zip(result.class_ids, result.scores))
-            print(f"{frame.stream.name}: {best}")
+        headline = result.headline()
+        if headline and frame.stream.kind == "image":
+            print(f"{frame.stream.name}: {headline}")
 
     return write_and_print
 

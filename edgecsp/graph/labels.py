@@ -1,5 +1,9 @@
 """Label lists that many models share."""
 
+from __future__ import annotations
+
+from typing import Tuple
+
 COCO = (
     "person",
     "bicycle",
@@ -83,6 +87,12 @@ COCO = (
     "toothbrush",
 )
 """COCO's 80 classes in darknet's order and spelling (coco.names)."""
+
+
+def default_labels(classes: int, *, has_boxes: bool) -> Tuple[str, ...]:
+    """Labels where none were given: COCO's for boxes of 80 classes, else class0, class1 ..."""
+    return COCO if has_boxes and classes == len(COCO) else tuple(f"class{i}" for i in range(classes))
+
 
 COCO_IDS = (
     *range(1, 12),

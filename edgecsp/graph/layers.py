@@ -18,7 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import BadModel
-from ..types import Head, Raw, Scores, Yolo
+from ..processing.heads.scores import Scores
+from ..processing.heads.two_stage import Raw
+from ..processing.heads.yolo import Yolo
+from ..types import Head
 
 # Bounds that no detector comes near and that keep a hostile cfg from asking for gigabytes.
 MAX_SIDE = 16384
@@ -294,19 +297,22 @@ class Net:
             bool(new_coords),
             tuple(mask),
         )
-        self.heads.append((self._output(x), head))
+        self.head(x, head)
 
     def scores(self, x: Tensor, *, softmax: bool = True) -> None:
         """`x` is a classifier's output, (classes, 1, 1); `softmax` if these are logits."""
         if (x.h, x.w) != (1, 1):
             raise BadModel(f"a classifier must end at 1x1; found {_format_shapes([x])}")
-        self.heads.append((self._output(x), Scores(f"head{len(self.heads)}", x.c, softmax)))
+        self.head(x, Scores(f"head{len(self.heads)}", x.c, softmax))
 
     def raw(
         self, x: Tensor, name: str, *, classes: int, stride: int = 0, anchors_wh: Sequence[Tuple[float, float]] = ()
     ) -> None:
         """`x` is an output that a later step reads, called `name`."""
-        head = Raw(name, classes, stride, tuple((float(w), float(h)) for w, h in anchors_wh))
+        self.head(x, Raw(name, classes, stride, tuple((float(w), float(h)) for w, h in anchors_wh)))
+
+    def head(self, x: Tensor, head: Head) -> None:
+        """`x` is an output that a head of any kind reads."""
         self.heads.append((self._output(x), head))
 
     def _output(self, x: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ from typing import Any, Dict, List, Optional, Tuple, Union, get_args, get_origin
 
 from ..cache import files
 from ..errors import BadModel, EdgecspError, UsageError
-from ..types import HEADS, Head, Input, Model, Yolo
+from ..processing import heads
+from ..types import Head, Input, Model
 from . import limits, wire
 from .export import Weights, field_head, to_bytes
 from .layers import MAX_SIDE, Net
@@ -35,9 +36,8 @@ def build(net: Net, weights: Weights, *, name: str, labels: Tuple[str, ...], bat
     """A tape and its weights -> a `Model` that carries its own ONNX. `described` are fields of `Model`."""
     if not net.heads:
         raise BadModel(f"{name} has no head: no [yolo] layer, and no classifier's 1x1 output at its end")
-    heads = tuple(head for _, head in net.heads)
     described.setdefault("input", Input((net.input.h, net.input.w), channels=net.input.c))
-    model = Model(name=name, heads=heads, labels=labels, **described)
+    model = Model(name=name, heads=tuple(head for _, head in net.heads), labels=labels, **described)
     return replace(model, onnx=to_bytes(net, weights, name, _props(model), batch=batch))
 
 
@@ -120,7 +120,7 @@ def _check_graph(graph: Any, model: Model, filename: str) -> None:
     missing = [head.name for head in model.heads if head.name not in dims]
     if missing or len(graph.input) != 1:
         raise BadModel(f"{filename}: its metadata names one input and the outputs {missing}; the graph has {[*dims]}")
-    expected = {h.name: [0, len(h.anchors_wh) * (5 + h.classes)] for h in model.heads if isinstance(h, Yolo)}
+    expected = {head.name: list(head.shape) for head in model.heads}
     expected[graph.input[0].name] = [0, model.input.channels, *model.input.hw]
     for name, shape in expected.items():
         if len(dims[name]) < len(shape) or any(has and want and has != want for has, want in zip(dims[name], shape)):
@@ -167,7 +167,7 @@ def _resize(proto: Any, model: Model, hw: Tuple[int, int]) -> None:
         before, after = _maps(proto, was), _maps(proto, hw)
     except (ValueError, LookupError, InferenceError) as error:
         raise BadModel(f"{model.name}: its graph is damaged ({' '.join(str(error).split())})") from error
-    if model.task != "detect":
+    if not all(head.is_resizable for head in model.heads):
         raise UsageError(f"{problem}: its size is fixed")
     sides = [side for name in before for side in zip(before[name], after.get(name, (0, 0)), was, hw)]
     if not all(a * new == b * old and ((a and old % a == 0) or a % old == 0) for a, b, old, new in sides):
@@ -241,25 +241,23 @@ def _to_json(model: Model) -> Dict[str, Any]:
     plain = {
         f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("onnx", "input", "heads", "second")
     }
-    heads: List[Dict[str, Any]] = [{"kind": head.kind, **asdict(head)} for head in model.heads]
-    return {"version": VERSION, **plain, "input": asdict(model.input), "heads": heads}
+    described: List[Dict[str, Any]] = [{"kind": head.kind, **asdict(head)} for head in model.heads]
+    return {"version": VERSION, **plain, "input": asdict(model.input), "heads": described}
 
 
 def _from_json(content: Any) -> Model:
     if not isinstance(content, dict) or content.get("version") != VERSION:
         version = content.get("version") if isinstance(content, dict) else content
         raise BadModel(f"version {version!r}, this edgecsp reads version {VERSION}; upgrade edgecsp")
-    heads: List[Head] = []
+    model_heads: List[Head] = []
     for described in content["heads"]:
         kind = described.get("kind") if isinstance(described, dict) else described
-        if kind not in HEADS:
-            raise BadModel(f"head kind {kind!r}, known are {', '.join(HEADS)}; upgrade edgecsp")
-        heads.append(_build(HEADS[kind], described))
+        model_heads.append(_build(heads.find(kind), described))
     plain = ("name", "labels", "conf", "iou", "nms_beta", "origin")
     hints = get_type_hints(Model)
     return Model(
         input=_build(Input, content["input"]),
-        heads=tuple(heads),
+        heads=tuple(model_heads),
         **{key: _convert(content[key], hints[key], key) for key in plain},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, singledispatch
 from typing import List, Sequence, Tuple
 
 import numpy as np
@@ -34,14 +34,18 @@ def annotate(image: Array, result: Result, *, copy: bool = True) -> Array:
     C-contiguous.
     """
     canvas = image.copy() if copy else image
-    if isinstance(result, Classes):
-        _paint_classes(canvas, result)
-    else:
-        _paint_boxes(canvas, result)
+    _paint(result, canvas)
     return canvas
 
 
-def _paint_boxes(canvas: Array, detections: Detections) -> None:
+@singledispatch
+def _paint(result: Result, canvas: Array) -> None:
+    """Draw a result on an image in place; a class of results registers its own way."""
+    raise NotImplementedError(f"{type(result).__name__} cannot be drawn")
+
+
+@_paint.register(Detections)
+def _paint_boxes(detections: Detections, canvas: Array) -> None:
     names = [detections.label(int(i)) for i in detections.class_ids]
     texts = [[f"{name} {score:.2f}", name] for name, score in zip(names, detections.scores)]
     boxes(canvas, detections.xyxy, texts, [colour(int(i)) for i in detections.class_ids])
@@ -97,7 +101,8 @@ def _paint_tag(canvas: Array, style: _Style, texts: Sequence[str], box: List[int
     _put(canvas, style, text, (x + style.pad, y + style.base), ink(fill))
 
 
-def _paint_classes(canvas: Array, classes: Classes) -> None:
+@_paint.register(Classes)
+def _paint_classes(classes: Classes, canvas: Array) -> None:
     """Draw the top 5 classes, best first, on a darkened corner at the top left."""
     style = _style(min(canvas.shape[:2]))
     height, width = canvas.shape[:2]

@@ -1,31 +1,112 @@
-"""Decode raw heads to candidate boxes, in the same numpy code for every engine."""
+"""Decode raw heads to boxes, in the same numpy code for every engine: what kinds of box heads share."""
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import BadModel
-from ..types import AnchorFree, Array, Classes, Decoded, EndToEnd, Head, Model, Scores, Yolo
+from ..errors import BadModel, UnknownName
+from ..types import Array, Detections, Geometry, Head, Model
+from . import nms
+from .nms import EMPTY, Candidates
+
+__all__ = [
+    "EMPTY", "BoxHead", "Candidates", "SelectionOptions", "boxes", "check_layout", "corners", "drop_invalid",
+    "in_pixels", "logit", "read_rows", "select", "sigmoid",
+]  # fmt: skip
 
 
-class Candidates(NamedTuple):
-    """Boxes before NMS: xyxy (N, 4) float32 in network pixels, scores (N,) float32, class_ids (N,) int32.
+class SelectionOptions(Protocol):
+    """Thresholds and filters that select boxes; None is the model's own value."""
 
-    As in darknet, a box stands once for every class whose score passes; of other families' heads without
-    `multi_label`, once for its best class.
-    """
+    @property
+    def conf(self) -> Optional[float]:
+        """Confidence threshold."""
 
-    xyxy: Array
-    scores: Array
-    class_ids: Array
+    @property
+    def iou(self) -> Optional[float]:
+        """IoU threshold of NMS."""
+
+    @property
+    def class_ids(self) -> Optional[Tuple[int, ...]]:
+        """The classes that stay, None for all."""
+
+    @property
+    def max_det(self) -> int:
+        """Maximum number of boxes."""
+
+    @property
+    def agnostic(self) -> bool:
+        """Whether boxes of different classes suppress each other."""
+
+    @property
+    def plain_nms(self) -> bool:
+        """Whether NMS goes by IoU alone whatever the model says."""
 
 
-EMPTY = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
+@dataclass(frozen=True)
+class BoxHead(Head):
+    """A head of boxes. A kind of it has `decode`, or `decode_alike` for several heads at once."""
+
+    def decode(self, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
+        """Decode all candidates of one image with a score > `conf`. Raises `BadModel` for another shape."""
+        raise NotImplementedError
+
+    @property
+    def group(self) -> Any:
+        """The key of heads that are decoded together: neighbours of an equal key."""
+        return id(self)
+
+    @classmethod
+    def decode_alike(
+        cls, heads: Sequence[Any], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float
+    ) -> Candidates:
+        """Decode heads of one group."""
+        (head,), (out,) = heads, outputs
+        decoded: Candidates = head.decode(out, input_hw, conf)
+        return decoded
+
+    def candidates(self, model: Model, outputs: Sequence[Array], conf: float) -> Candidates:
+        """Decode all candidates of one image with a score > `conf`, of all heads of the model."""
+        return boxes(model.heads, outputs, model.input.hw, conf)
+
+    def suppress(
+        self, model: Model, candidates: Candidates, conf: float, options: SelectionOptions
+    ) -> Tuple[Array, Array]:
+        """Row numbers of the boxes that stay, best first, and their scores."""
+        if model.nms_free:
+            stay = nms.best(candidates, options.max_det)
+        else:
+            stay = nms.keep(
+                candidates,
+                model.iou if options.iou is None else options.iou,
+                max_det=options.max_det,
+                agnostic=options.agnostic,
+                beta=0.0 if options.plain_nms else model.nms_beta,
+                input_hw=model.input.hw,
+            )
+        return stay, candidates.scores[stay]
+
+    def detect(self, model: Model, outputs: Sequence[Array], options: SelectionOptions) -> Candidates:
+        """Decode and select the boxes of one image, in network pixels, best first."""
+        conf = model.conf if options.conf is None else options.conf
+        candidates = self.candidates(model, outputs, conf)
+        if options.class_ids is not None:
+            selected = np.isin(candidates.class_ids, np.array(options.class_ids, np.int32))
+            candidates = Candidates(*(column[selected] for column in candidates))
+        stay, scores = self.suppress(model, candidates, conf, options)
+        return Candidates(candidates.xyxy[stay], scores, candidates.class_ids[stay])
+
+    def finish(
+        self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: SelectionOptions
+    ) -> Detections:
+        """Decode and select the boxes of one image, in image pixels, best first."""
+        selected = self.detect(model, outputs, options)
+        return Detections(geometry.to_image(selected.xyxy), selected.scores, selected.class_ids, model.labels)
 
 
 def boxes(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
@@ -33,116 +114,33 @@ def boxes(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, 
 
     `outputs` are the heads' arrays of one image, each of the shape its head says, in the heads' order.
     """
-    read = [head for head in heads if type(head) in _DECODERS]
+    read = [head for head in heads if isinstance(head, BoxHead)]
     if len(read) != len(outputs):
         raise BadModel(f"the graph gave {len(outputs)} outputs for {len(read)} box heads")
-    parts = [
-        _DECODERS[alike[0]]([head for head, _ in pairs], [out for _, out in pairs], input_hw, conf)
-        for alike, pairs in ((alike, list(pairs)) for alike, pairs in groupby(zip(read, outputs), _group_key))
-    ]
+    parts = []
+    for _, group in groupby(zip(read, outputs), lambda pair: pair[0].group):
+        alike, arrays = zip(*group)
+        parts.append(alike[0].decode_alike(alike, arrays, input_hw, conf))
     return parts[0] if len(parts) == 1 else Candidates(*(np.concatenate(columns) for columns in zip(*parts)))
 
 
-def _group_key(pair: Tuple[Head, Array]) -> Tuple[Any, ...]:
-    """The key of heads that are decoded together."""
-    head = pair[0]
-    return (Yolo, head.classes, head.new_coords) if isinstance(head, Yolo) else (type(head), id(head))
+# -- what decoders share -------------------------------------------------------------------------------------------
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is no box and is left out at the end
-def _yolo(heads: Sequence[Yolo], outputs: Sequence[Array], input_hw: Tuple[int, int], conf: float) -> Candidates:
-    # Most places hold nothing: one comparison of the raw objectness drops them before any arithmetic.
-    new_coords = heads[0].new_coords
-    floor = conf if new_coords else _logit(conf)
-    near = [_read_cells(head, out, input_hw, floor) for head, out in zip(heads, outputs)]
-    rows, places = (np.concatenate(each) for each in zip(*near))
-    # A score is objectness x class <= class, so the class alone must pass too.
-    row, class_id = np.nonzero(rows[:, 5:] > floor)
-    objectness, chance = rows[row, 4], rows[row, 5 + class_id]
-    scores = objectness * chance if new_coords else _sigmoid(objectness) * _sigmoid(chance)
-    keep = scores > np.float32(conf)
-    if not np.count_nonzero(keep):
-        return EMPTY
-    row = row[keep]
-    return _drop_invalid(_boxes(rows[row, :4], places[row], new_coords), scores[keep], class_id[keep])
+def check_layout(box: str) -> None:
+    """Raise `UnknownName` for a box layout that `in_pixels` does not know."""
+    if box not in ("xywh", "xyxy"):
+        raise UnknownName("box layout", box, ("xywh", "xyxy"))
 
 
-def _read_cells(head: Yolo, out: Array, input_hw: Tuple[int, int], floor: float) -> Tuple[Array, Array]:
-    """The rows [tx, ty, tw, th, objectness, classes] of the places whose objectness passes, and those `_places`."""
-    n = len(head.anchors_wh)
-    fields = 5 + head.classes
-    _, channels, height, width = out.shape
-    if channels != n * fields:
-        raise BadModel(
-            f"head {head.name} has {channels} channels; {n} anchors of {head.classes} classes make {n * fields}"
-        )
-    grid = out.reshape(n, fields, height * width)
-    anchor, place = np.nonzero(grid[:, 4] > floor)
-    return grid[anchor, :, place], _grid_cells(head, (height, width), input_hw)[anchor, place]
-
-
-@lru_cache(maxsize=64)
-def _grid_cells(head: Yolo, grid_hw: Tuple[int, int], input_hw: Tuple[int, int]) -> Array:
-    """What a box goes by at each anchor's places: (A, H * W, 8), [column, row, s, (s - 1) / 2, steps, anchor_wh]."""
-    (height, width), s = grid_hw, np.float32(head.scale_xy)
-    cells = np.empty((len(head.anchors_wh), height, width, 8), np.float32)
-    cells[..., 0], cells[..., 1] = np.arange(width), np.arange(height)[:, None]
-    cells[..., 2], cells[..., 3] = s, (s - 1) / 2
-    cells[..., 4], cells[..., 5] = input_hw[1] / width, input_hw[0] / height
-    cells[..., 6:] = np.array(head.anchors_wh, np.float32)[:, None, None]
-    cells.setflags(write=False)
-    return cells.reshape(len(head.anchors_wh), height * width, 8)
-
-
-def _boxes(raw: Array, place: Array, new_coords: bool) -> Array:
-    """Rows [tx, ty, tw, th] and their `_places` -> xyxy network pixels."""
-    shift = raw[:, :2] if new_coords else _sigmoid(raw[:, :2])
-    xy = (place[:, :2] + shift * place[:, 2:3] - place[:, 3:4]) * place[:, 4:6]
-    # exp past 60 times an anchor leaves float32; such a box covers the image many times over either way.
-    wh = (2 * raw[:, 2:]) ** 2 if new_coords else np.exp(np.minimum(raw[:, 2:], np.float32(60)))
-    return _corners(np.concatenate((xy, wh * place[:, 6:]), 1))
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def _anchor_free(head: AnchorFree, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
-    grids = [(input_hw[0] // stride, input_hw[1] // stride) for stride in head.strides]
-    ends = np.cumsum([height * width for height, width in grids])
-    rows = _rows(head, out, 5 + head.classes, places=int(ends[-1]))
-    row, class_id, scores = _select(rows[:, 5:], rows[:, 4], conf, head.multi_label)
-    level = np.searchsorted(ends, row, side="right")
-    place = row - (ends - [height * width for height, width in grids])[level]
-    widths, strides = np.array([width for _, width in grids])[level], np.array(head.strides, np.float32)[level]
-    cell = np.stack((place % widths, place // widths), 1).astype(np.float32)
-    raw = rows[row, :4]
-    # exp past 60 leaves the image many times over; see `_boxes`.
-    wh = np.exp(np.minimum(raw[:, 2:], np.float32(60)))
-    xywh = np.concatenate((raw[:, :2] + cell, wh), 1) * strides[:, None]
-    return _drop_invalid(_corners(xywh), scores, class_id)
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def _decode(head: Decoded, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
-    first = 5 if head.objectness else 4
-    rows = _rows(head, out.transpose(0, 2, 1) if head.channels_first else out, first + head.classes)
-    objectness = rows[:, 4] if head.objectness else None
-    row, class_id, scores = _select(rows[:, first:], objectness, conf, head.multi_label)
-    return _drop_invalid(_in_pixels(head, rows[row, :4], input_hw), scores, class_id)
-
-
-def _end_to_end(head: EndToEnd, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
-    rows = _rows(head, out, 6)
-    rows = rows[(rows[:, 4] > conf) & (rows[:, 5] > -0.5) & (rows[:, 5] < head.classes - 0.5)]
-    return _drop_invalid(_in_pixels(head, rows[:, :4], input_hw), rows[:, 4], np.rint(rows[:, 5]))
-
-
-def _in_pixels(head: Union[Decoded, EndToEnd], box: Array, input_hw: Tuple[int, int]) -> Array:
-    """Boxes as the head lays them out -> xyxy network pixels."""
-    if head.relative:
+def in_pixels(box: Array, layout: str, relative: bool, input_hw: Tuple[int, int]) -> Array:
+    """Boxes of a `layout`, "xywh" or "xyxy", in pixels or relative to the input's sides -> xyxy network pixels."""
+    if relative:
         box = box * np.array((input_hw[1], input_hw[0]) * 2, np.float32)
-    return _corners(box) if head.box == "xywh" else box
+    return corners(box) if layout == "xywh" else box
 
 
-def _rows(head: Head, out: Array, fields: int, places: Optional[int] = None) -> Array:
+def read_rows(head: Head, out: Array, fields: int, places: Optional[int] = None) -> Array:
     """Convert one image's (1, N, fields) to (N, fields), checked against the head."""
     if out.ndim != 3 or out.shape[0] != 1 or out.shape[2] != fields or (places is not None and out.shape[1] != places):
         shape = "x".join(str(side) for side in out.shape)
@@ -154,7 +152,7 @@ def _rows(head: Head, out: Array, fields: int, places: Optional[int] = None) -> 
     return rows
 
 
-def _select(classes: Array, objectness: Optional[Array], conf: float, multi_label: bool) -> Tuple[Array, Array, Array]:
+def select(classes: Array, objectness: Optional[Array], conf: float, multi_label: bool) -> Tuple[Array, Array, Array]:
     """Scores in 0..1 -> row numbers, class ids and scores of the pairs above `conf`, or of each row's best pair."""
     # Most rows hold nothing, and a score is no more than any factor of it.
     near = np.nonzero((classes.max(1) if objectness is None else objectness) > conf)[0]
@@ -169,52 +167,25 @@ def _select(classes: Array, objectness: Optional[Array], conf: float, multi_labe
     return near[passes], class_id[passes], best[passes]
 
 
-def _corners(xywh: Array) -> Array:
+def corners(xywh: Array) -> Array:
     """Convert centre and size to corners."""
     half = xywh[:, 2:] / 2
     return np.concatenate((xywh[:, :2] - half, xywh[:, :2] + half), 1)
 
 
-def _drop_invalid(xyxy: Array, scores: Array, class_ids: Array) -> Candidates:
+def drop_invalid(xyxy: Array, scores: Array, class_ids: Array) -> Candidates:
     """Drop invalid boxes: values that are not finite (fp16 overflow), or crossed corners."""
     real = np.isfinite(xyxy).all(1) & np.isfinite(scores) & (xyxy[:, 2:] >= xyxy[:, :2]).all(1)
     return Candidates(xyxy[real].astype(np.float32), scores[real].astype(np.float32), class_ids[real].astype(np.int32))
 
 
-def _decode_each(decoder: Callable[[Any, Array, Tuple[int, int], float], Candidates]) -> Callable[..., Candidates]:
-    """A decoder of one head as one of several that are alike."""
-    return lambda heads, outputs, *how: decoder(heads[0], outputs[0], *how)
-
-
-_DECODERS: Dict[type, Callable[[Any, Any, Tuple[int, int], float], Candidates]] = {
-    Yolo: _yolo,
-    AnchorFree: _decode_each(_anchor_free),
-    Decoded: _decode_each(_decode),
-    EndToEnd: _decode_each(_end_to_end),
-}
-
-
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Array) -> Array:
+    """The logistic function, without overflow."""
     bounded = np.minimum(np.maximum(x, np.float32(-80)), np.float32(80))
     y: Array = np.float32(1) / (np.float32(1) + np.exp(-bounded))
     return y
 
 
-def _logit(p: float) -> float:
+def logit(p: float) -> float:
+    """The inverse of `sigmoid`, infinite at 0 and 1."""
     return -math.inf if p <= 0 else math.inf if p >= 1 else math.log(p / (1 - p))
-
-
-def decode_classes(model: Model, outputs: Sequence[Array], top: int = 5) -> Classes:
-    """Decode a classifier's `top` classes for one image, highest score first."""
-    head = model.heads[0]
-    assert isinstance(head, Scores)
-    scores = outputs[0].reshape(-1).astype(np.float32)
-    if scores.size != head.classes:
-        raise BadModel(f"the classifier gave {scores.size} scores for {head.classes} classes")
-    if not np.isfinite(scores).all():
-        raise BadModel(f"{model.name} gave scores that are no numbers; its weights or its precision are at fault")
-    if head.softmax:
-        scores = np.exp(scores - scores.max())
-        scores /= scores.sum()
-    best = np.argsort(-scores, kind="stable")[:top]
-    return Classes(scores[best], best.astype(np.int32), model.labels)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
 from ..types import Array
-from .decode import Candidates
 
 # OpenCV's NMS holds every box against all that stay and does not end at `max_det`: where boxes are in heaps it is
 # faster than `_ours`, for 2000 that lie apart it takes 13 ms instead of 4.
 _FEW = 1000
 _AT_ONCE = 64  # how many of the best boxes are held against the rest in one go
+
+
+class Candidates(NamedTuple):
+    """Boxes before NMS: xyxy (N, 4) float32 in network pixels, scores (N,) float32, class_ids (N,) int32.
+
+    As in darknet, a box stands once for every class whose score passes; of other families' heads without
+    `multi_label`, once for its best class.
+    """
+
+    xyxy: Array
+    scores: Array
+    class_ids: Array
+
+
+EMPTY = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
 
 
 def keep(

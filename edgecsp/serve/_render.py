@@ -7,7 +7,7 @@ from typing import List, Tuple
 import numpy as np
 
 from ..media import draw
-from ..types import Array, Detections, Frame, Result
+from ..types import Array, Frame, Result
 
 SIDE_PX = 1280  # largest side on the page: a 4K frame takes 60 ms to encode, and no phone shows it
 QUALITY = 80
@@ -25,9 +25,7 @@ def render_frame(frame: Frame, result: Result) -> Array:
     small = cv2.resize(
         image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
     )
-    if isinstance(result, Detections):
-        result = Detections(result.xyxy * np.float32(scale), result.scores, result.class_ids, result.labels)
-    return draw.annotate(small, result, copy=False)
+    return draw.annotate(small, result.scaled(scale), copy=False)
 
 
 def render_message(hw: Tuple[int, int], lines: Tuple[str, ...]) -> Array:

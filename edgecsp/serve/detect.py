@@ -129,7 +129,7 @@ async def vision(request: Any) -> Any:
         upload = await receive_image(request)
         least = parse_fraction(upload.fields.get("min_confidence"), "min_confidence")
         request_settings = replace(app_state.settings, conf=LEAST_CONFIDENCE if least is None else least)
-        if app_state.model.task != "detect":
+        if not app_state.model.has_boxes:
             raise HTTPRequestError(400, f"{app_state.model.name} is a classifier and has no boxes; use /v1/detect")
 
         def work(context: InferenceContext) -> Any:

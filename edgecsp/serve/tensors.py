@@ -49,7 +49,8 @@ class Signature:
     """Inputs and outputs of a model: the graph's raw tensors (none for a two-stage detector), image and detections."""
 
     def __init__(self, model: Model) -> None:
-        self.detection_outputs = DETECTION_OUTPUTS if model.task == "detect" else DETECTION_OUTPUTS[1:]
+        columns = model.result.empty().columns()
+        self.detection_outputs = tuple(each for each in DETECTION_OUTPUTS if each.name in columns)
         self.raw: Optional[RequestTensor] = None
         self.heads: Tuple[RequestTensor, ...] = ()
         if model.second is None:

@@ -72,7 +72,7 @@ def config(model: Model, name: str, *, plan: bool = False, instances: int = 1) -
     # The graph's batch is part of its shape, so max_batch_size is 0 and dims are whole shapes.
     lines = [f"name: {_quote(name)}", f"platform: {_quote(platform)}", "max_batch_size: 0"]
     lines += [_block("input", tensor) for tensor in inputs]
-    lines += [_block("output", tensor, "labels.txt" if model.task == "classify" else "") for tensor in outputs]
+    lines += [_block("output", tensor, "" if model.has_boxes else "labels.txt") for tensor in outputs]
     lines.append(f"instance_group [\n  {{\n    count: {instances}\n    kind: {kind}\n  }}\n]")
     lines += [_parameter(key, value) for key, value in _facts(model)]
     return "\n".join(lines) + "\n"

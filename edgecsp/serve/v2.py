@@ -9,11 +9,10 @@ Sources: kserve/open-inference-protocol, inference_rest.md; Triton, extension_bi
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from .. import __version__
 from ..errors import HTTPRequestError
-from ..types import Detections
 from . import detect, tensors
 from .body import read
 from .inference_context import InferenceContext
@@ -93,7 +92,7 @@ async def infer(request: Any) -> Any:
         if request_.input_tensor.datatype == "BYTES":
             most, name = app_state.limits.pixels, request_.input_tensor.name
             result = context.detect(lambda: detect.decode(request_.data, name, most).image, request_.settings)
-            outputs = _columns(result)
+            outputs = result.columns()
         else:
             context.detector.warm_up(request_.data)  # not watched like the engine call: a graph may be compiled
             heads = context.infer(request_.data)
@@ -102,12 +101,3 @@ async def infer(request: Any) -> Any:
 
     answer, header = await app_state.ask(work)
     return app_state.respond_tensors(answer, header)
-
-
-def _columns(result: Any) -> Dict[str, Any]:
-    columns = {
-        "scores": result.scores,
-        "class_ids": result.class_ids,
-        "labels": [result.label(int(each)) for each in result.class_ids],
-    }
-    return {"boxes": result.xyxy, **columns} if isinstance(result, Detections) else columns

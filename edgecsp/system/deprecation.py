@@ -57,6 +57,21 @@ class MovedModules:
         module.__dict__.update({"__getattr__": lambda name: getattr(target, name), "__doc__": target.__doc__})
 
 
+def moved_names(module: str, package: str, modules: Mapping[str, str], *, remove_in: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a module whose names have moved: `modules` is name -> its module in `package`."""
+
+    def getattr_(name: str) -> Any:
+        import importlib
+
+        if name not in modules:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        home = f"{package}.{modules[name]}"
+        warn_deprecated(f"{module}.{name}", f"{home}.{name}", remove_in=remove_in)
+        return getattr(importlib.import_module(home), name)
+
+    return getattr_
+
+
 class RenamedAttribute:
     """The old name of a class's attribute or method: `old = RenamedAttribute("new", remove_in="0.3")`."""
 

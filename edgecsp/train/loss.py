@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..types import Yolo
+from ..processing.heads.yolo import Yolo
 from .threads import one_thread
 
 WEIGHTS = (5.0, 1.0, 1.0)  # of box, objectness and classes against each other

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..errors import UsageError
 from ..graph.export import BN_EPSILON, Weights
 from ..graph.layers import Layer, Net
-from ..types import Yolo
+from ..processing.heads.yolo import Yolo
 
 # Where the running mean of a batch-norm stands after n steps: 0.97^n of what it began with.
 _MOMENTUM = 0.03

@@ -54,8 +54,7 @@ def _compute(model: Model, paths: List[str], conf: float, cached: _Cached, stop:
     done = 0
 
     def take(frame: Frame, result: Result) -> None:
-        if isinstance(result, Detections):
-            cached.add(frame.stream.name, frame.hw, result)
+        cached.add(frame.stream.name, frame.hw, result.require_boxes())
 
     def tick() -> None:
         nonlocal logged, saved, done

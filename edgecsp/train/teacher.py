@@ -72,8 +72,7 @@ def open_model(spec: str) -> Model:
         model = darknet.load(cfg, weights, names).model
     else:
         model = store.resolve(spec)
-    if model.task != "detect":
-        raise UsageError(f"--teacher {spec}: it is a classifier; a teacher must give boxes")
+    model.require_boxes(f"--teacher {spec}: it is a classifier; a teacher must give boxes")
     return model
 
 

@@ -24,7 +24,7 @@ from ..errors import UnknownName, UsageError
 from ..graph import onnx_model
 from ..graph.export import RandomWeights
 from ..graph.export import Weights as Floats
-from ..graph.labels import COCO
+from ..graph.labels import default_labels
 from ..graph.layers import Net
 from ..system import entry_points
 from ..types import Model
@@ -128,7 +128,7 @@ def model(
     if labels is None and entry.labels:
         labels = entry.labels
     elif labels is None:
-        labels = COCO if entry.task == "detect" else [f"class{i}" for i in range(entry.classes)]
+        labels = default_labels(entry.classes, has_boxes=entry.result.has_boxes)
     if not labels:
         raise UsageError(f"{name} needs at least one label")
     labels = tuple(labels)

@@ -6,6 +6,7 @@ from typing import Protocol, Sequence, Tuple
 
 from ..errors import UsageError
 from ..graph.layers import Net, Tensor
+from ..types import Classes, Detections
 from ._blocks import Taps, alternate
 
 Wh = Tuple[float, float]
@@ -27,6 +28,9 @@ class Detect:
     `anchors` is the whole list in pixels of the input, `masks` which of them each head has, `scale_xy` one
     value a head. With `new_coords` (Scaled-YOLOv4) the sigmoid belongs to the graph.
     """
+
+    result = Detections
+    published_classes = 80  # COCO's
 
     def __init__(
         self,
@@ -60,6 +64,9 @@ class Detect:
 
 class Classify:
     """Ends a classifier: global average, then a 1x1 convolution with bias to logits."""
+
+    result = Classes
+    published_classes = 1000  # ImageNet's
 
     def __init__(self, net: Net, classes: int) -> None:
         self.classes = classes

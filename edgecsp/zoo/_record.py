@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 from ..errors import UsageError
 from ..graph.layers import Net
-from ..types import Input
+from ..types import Input, Result
 from ._heads import Classify, Detect, Output, Wh
 
 PUBLIC_DOMAIN = "darknet's: public domain; the weights carry no notice of their own"
@@ -146,14 +146,23 @@ class Entry:
     @property
     def task(self) -> str:
         """ "detect" or "classify"."""
-        return "detect" if self.anchors or self.second else "classify"
+        return self.result.task
+
+    @property
+    def result(self) -> Type[Result]:
+        """The class of its results."""
+        return self._end.result
+
+    @property
+    def _end(self) -> Type[Union[Classify, Detect]]:
+        return Detect if self.anchors or self.second else Classify
 
     @property
     def classes(self) -> int:
         """Number of classes that it was published with: its own labels', COCO's 80 or ImageNet's 1000."""
         if self.labels:
             return len(self.labels)
-        return 80 if self.task == "detect" else 1000
+        return self._end.published_classes
 
     @property
     def sizes(self) -> Tuple[int, ...]:
@@ -194,7 +203,7 @@ class Entry:
     ) -> Output:
         if not self.anchors and (anchors or masks):
             raise UsageError(f"{self.name} has no YOLO heads: anchors cannot be given")
-        if self.task == "classify":
+        if self._end is Classify:
             return Classify(net, classes)
         masks = self.masks if masks is None else masks
         anchors = self.anchors if anchors is None else anchors

@@ -17,7 +17,8 @@ from edgecsp.bench._rounds import CaseSamples
 from edgecsp.bench.cases import BenchmarkCase, BenchmarkModel
 from edgecsp.bench.interference import SystemNoise
 from edgecsp.errors import BadModel, SourceError, UnknownName, UsageError
-from edgecsp.types import Input, Model, Raw
+from edgecsp.processing.heads.two_stage import Raw
+from edgecsp.types import Input, Model
 
 MACHINE = {
     "name": "a machine", "threads": 2, "governor": "performance", "versions": {"onnxruntime": "1.0"},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edgecsp.processing import decode
-from edgecsp.types import Yolo
+from edgecsp.processing.heads.yolo import Yolo
 from support import oracle
 from support.effort import examples
 

@@ -29,7 +29,9 @@ from edgecsp.importers import darknet
 from edgecsp.importers.darknet.cfg import read
 from edgecsp.importers.darknet.layers import build
 from edgecsp.processing import decode
-from edgecsp.types import Model, Yolo
+from edgecsp.processing.heads.scores import Scores
+from edgecsp.processing.heads.yolo import Yolo
+from edgecsp.types import Model
 from support import oracle
 from support.tiny import TINY_CFG
 
@@ -264,10 +266,10 @@ def judge(model: Model, flops: float) -> str:
         assert list(out.shape) == [d.dim_value for d in declared.type.tensor_type.shape.dim]
         assert out.shape[1] == (len(head.anchors_wh) * (5 + head.classes) if isinstance(head, Yolo) else head.classes)
     try:
-        if model.task == "detect":
-            decode.boxes(model.heads, outputs, model.input.hw, 0.25)
+        if isinstance(model.heads[0], Scores):
+            model.heads[0].classify(model, outputs)
         else:
-            decode.decode_classes(model, outputs)
+            decode.boxes(model.heads, outputs, model.input.hw, 0.25)
     except BadModel:
         assert not all(np.isfinite(out).all() for out in outputs)
         return "ran to NaN"

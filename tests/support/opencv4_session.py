@@ -12,7 +12,8 @@ import numpy as np
 
 from edgecsp.backends import SessionOptions
 from edgecsp.backends.opencv import OpenCvSession
-from edgecsp.types import Input, Model, Raw
+from edgecsp.processing.heads.two_stage import Raw
+from edgecsp.types import Input, Model
 
 assert cv2.__version__.startswith("4."), cv2.__version__
 for path in sorted(Path(sys.argv[1]).glob("*.onnx")):

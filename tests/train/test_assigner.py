@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
 from edgecsp import zoo  # noqa: E402
+from edgecsp.processing.heads.yolo import Yolo  # noqa: E402
 from edgecsp.train import loss as losses  # noqa: E402
 from edgecsp.train.threads import one_thread  # noqa: E402
-from edgecsp.types import Yolo  # noqa: E402
 
 HEADS = tuple(
     head

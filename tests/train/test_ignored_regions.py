@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train
 
 from edgecsp import zoo  # noqa: E402
 from edgecsp.bench.accuracy import Boxes, Data, LabelledImage  # noqa: E402
+from edgecsp.processing.heads.yolo import Yolo  # noqa: E402
 from edgecsp.train.augment import Augment, Sample, sample  # noqa: E402
 from edgecsp.train.data import Images, Samples, Steps, batches  # noqa: E402
 from edgecsp.train.loss import Loss, are_ignored, predict  # noqa: E402
-from edgecsp.types import Yolo  # noqa: E402
 
 
 def heads() -> Tuple[Yolo, ...]:

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
+from edgecsp.processing.heads.yolo import Yolo  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
 from edgecsp.train.loss import Loss  # noqa: E402
 from edgecsp.train.trainer import CLIP, Trainer  # noqa: E402
-from edgecsp.types import Yolo  # noqa: E402
 from support import toy_zoo  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
 from support.toy_training import batch, trainer  # noqa: E402

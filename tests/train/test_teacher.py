@@ -17,11 +17,12 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train
 from edgecsp import pipeline  # noqa: E402
 from edgecsp.bench.accuracy import Boxes, Data, LabelledImage  # noqa: E402
 from edgecsp.errors import SourceError, Stopped, UnknownName, UsageError  # noqa: E402
+from edgecsp.processing.heads.yolo import Yolo  # noqa: E402
 from edgecsp.train import TrainSettings, sightings, teacher, train  # noqa: E402
 from edgecsp.train.data import Images  # noqa: E402
 from edgecsp.train.sightings import Sighting  # noqa: E402
 from edgecsp.train.teacher import Teaching, class_map, open_model, teach, unlabelled_images, widen  # noqa: E402
-from edgecsp.types import Input, Model, Yolo  # noqa: E402
+from edgecsp.types import Input, Model  # noqa: E402
 from support import toy_zoo  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
 

@@ -19,11 +19,11 @@ import edgecsp  # noqa: E402
 from edgecsp import zoo  # noqa: E402
 from edgecsp.bench import accuracy  # noqa: E402
 from edgecsp.errors import BadWeights, SourceError, UsageError  # noqa: E402
+from edgecsp.processing.heads.yolo import Yolo  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
 from edgecsp.train import loss as losses  # noqa: E402
 from edgecsp.train.augment import Augment, Sample, sample, stretch  # noqa: E402
 from edgecsp.train.model import trainable  # noqa: E402
-from edgecsp.types import Yolo  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
 
 MODEL = "cspdensenetb-ref-prn"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgecsp.errors import BadModel, UnknownName
-from edgecsp.types import Classes, Detection, Detections, Frame, Geometry, Input, Model, Stream, Yolo
+from edgecsp.processing.heads.yolo import Yolo
+from edgecsp.types import Classes, Detection, Detections, Frame, Geometry, Input, Model, Stream
 
 LABELS = ("person", "Traffic Light", "person")
 

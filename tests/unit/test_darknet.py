@@ -14,7 +14,8 @@ from edgecsp.errors import BadModel, BadWeights, SourceError
 from edgecsp.importers import darknet
 from edgecsp.importers.darknet.cfg import parse
 from edgecsp.importers.darknet.layers import _UNSUPPORTED, build
-from edgecsp.types import Scores, Yolo
+from edgecsp.processing.heads.scores import Scores
+from edgecsp.processing.heads.yolo import Yolo
 from support.tiny import Tiny
 
 NET = "[net]\nwidth=32\nheight=32\nchannels=3\n"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import List
 
 import numpy as np
 import pytest
 
 from edgecsp.errors import BadModel
 from edgecsp.processing import decode
-from edgecsp.types import Input, Model, Scores, Yolo
+from edgecsp.processing.heads.scores import Scores
+from edgecsp.processing.heads.yolo import Yolo
+from edgecsp.types import Classes, Input, Model
 
 HEAD = Yolo("head0", 2, 16, ((10.0, 20.0), (30.0, 40.0)))
 
@@ -89,18 +92,24 @@ def classifier(softmax: bool) -> Model:
     return Model("c", Input((8, 8)), (Scores("head0", 4, softmax),), ("a", "b", "c", "d"))
 
 
+def classify(model: Model, outputs: List[np.ndarray], top: int = 5) -> Classes:
+    (head,) = model.heads
+    assert isinstance(head, Scores)
+    return head.classify(model, outputs, top)
+
+
 def test_a_classifiers_best() -> None:
     logits = np.log(np.array([1, 4, 2, 3], np.float32)).reshape(1, 4, 1, 1)
-    best = decode.decode_classes(classifier(True), [logits], top=3)
+    best = classify(classifier(True), [logits], top=3)
     assert best.class_ids.tolist() == [1, 3, 2] and best.scores == pytest.approx([0.4, 0.3, 0.2])
     assert [best.label(i) for i in best.class_ids] == ["b", "d", "c"]
-    assert decode.decode_classes(classifier(True), [logits + 1e4]).scores.sum() == pytest.approx(1, rel=1e-3)
-    plain = decode.decode_classes(classifier(False), [np.array([[0.1, 0.2, 0.2, 0.5]], np.float32)])
+    assert classify(classifier(True), [logits + 1e4]).scores.sum() == pytest.approx(1, rel=1e-3)
+    plain = classify(classifier(False), [np.array([[0.1, 0.2, 0.2, 0.5]], np.float32)])
     assert plain.class_ids.tolist() == [3, 1, 2, 0]  # of two equals the first comes first
 
 
 def test_a_classifier_that_is_broken() -> None:
     with pytest.raises(BadModel, match="5 scores for 4 classes"):
-        decode.decode_classes(classifier(True), [np.zeros((1, 5), np.float32)])
+        classify(classifier(True), [np.zeros((1, 5), np.float32)])
     with pytest.raises(BadModel, match="no numbers"):
-        decode.decode_classes(classifier(True), [np.array([[1, np.nan, 0, 0]], np.float32)])
+        classify(classifier(True), [np.array([[1, np.nan, 0, 0]], np.float32)])

@@ -17,7 +17,8 @@ from edgecsp import backends, importers, pipeline
 from edgecsp.cli import app
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import _choose
-from edgecsp.types import Array, Decoded, Input, Model
+from edgecsp.processing.heads.decoded import Decoded
+from edgecsp.types import Array, Input, Model
 from support.exports import Graph
 from support.tiny import Tiny
 

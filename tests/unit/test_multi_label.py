@@ -15,7 +15,9 @@ from edgecsp import importers
 from edgecsp.graph import onnx_model
 from edgecsp.importers import onnx as recognise
 from edgecsp.processing import decode
-from edgecsp.types import AnchorFree, Decoded, Yolo
+from edgecsp.processing.heads.anchor_free import AnchorFree
+from edgecsp.processing.heads.decoded import Decoded
+from edgecsp.processing.heads.yolo import Yolo
 
 CELLS = 12 * 16 + 6 * 8 + 3 * 4  # of 96 x 128 at strides 8, 16 and 32
 

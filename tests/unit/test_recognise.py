@@ -18,7 +18,12 @@ from edgecsp.graph import onnx_model
 from edgecsp.graph.labels import COCO
 from edgecsp.importers import onnx as recognise
 from edgecsp.processing import preprocess
-from edgecsp.types import AnchorFree, Decoded, Detections, EndToEnd, Input, Scores, Yolo
+from edgecsp.processing.heads.anchor_free import AnchorFree
+from edgecsp.processing.heads.decoded import Decoded
+from edgecsp.processing.heads.end_to_end import EndToEnd
+from edgecsp.processing.heads.scores import Scores
+from edgecsp.processing.heads.yolo import Yolo
+from edgecsp.types import Detections, Input
 from support import exports
 from support.exports import COCO80, HW, ULTRALYTICS, cell_of, cells, finder, free_size, planted
 

@@ -99,7 +99,7 @@ def test_scores_first_are_another_family_and_get_no_hint(tmp_path: Path) -> None
 
 
 def test_a_layout_that_no_head_has(tmp_path: Path) -> None:
-    from edgecsp.types import EndToEnd
+    from edgecsp.processing.heads.end_to_end import EndToEnd
 
     with pytest.raises(UnknownName, match="box layout"):
         EndToEnd("o", 3, box="yxyx")

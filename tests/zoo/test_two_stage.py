@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from edgecsp.processing import two_stage
 from edgecsp.processing.decode import Candidates
-from edgecsp.types import Raw
+from edgecsp.processing.heads import two_stage
+from edgecsp.processing.heads.two_stage import Raw
 from edgecsp.zoo.thundernet import ANCHORS
 
 RPN = Raw("objectness", 80, 16, ANCHORS)

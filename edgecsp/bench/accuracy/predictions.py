@@ -8,7 +8,6 @@ from typing import Any, Dict, List
 import numpy as np
 
 from ... import pipeline
-from ...errors import UsageError
 from ...media import sources
 from ...media.sinks.rows import coco_row
 from ...system.progress import NO_PROGRESS, Progress
@@ -73,10 +72,10 @@ def predict(
         for image in places[frame.stream.name]:
             if image.hw not in (None, frame.hw):
                 others[f"{image.path} is {_size(frame.hw)}, and annotated as {_size(image.hw)}"] = 1
-            if isinstance(result, Detections):
-                known = result[of[result.class_ids] >= 0]
-                ids = of[known.class_ids].astype(np.int32)
-                predictions.add(image.with_size(frame.hw), Detections(known.xyxy, known.scores, ids, data.names))
+            boxes = result.require_boxes()
+            known = boxes[of[boxes.class_ids] >= 0]
+            ids = of[known.class_ids].astype(np.int32)
+            predictions.add(image.with_size(frame.hw), Detections(known.xyxy, known.scores, ids, data.names))
 
     summary = pipeline.RunSummary()
     pipeline.run(low, [sources.ImageFiles(list(places), forgive=True)], take, summary, tick=progress.advance)
@@ -86,8 +85,7 @@ def predict(
 
 def map_classes(model: Model, data: Data) -> Array:
     """Map each class of a model to the data's class (see `match_classes`). Raises `UsageError`."""
-    if model.task != "detect":
-        raise UsageError(f"{model.name} is a classifier; val measures boxes")
+    model.require_boxes(f"{model.name} is a classifier; val measures boxes")
     return match_classes(model.labels, data, model.name)
 
 

@@ -72,7 +72,7 @@ def compare(model: Model, detector: pipeline.Detector, images: Optional[Sequence
                 result.worst = max(result.worst, *(_off(a, b) for a, b in zip(got, expected)))
                 first = [out[:1] for out in expected], [out[:1] for out in got]
                 results = [reference.finish(outputs, geometry) for outputs in first]
-                result.boxes += verify.count_boxes(results[0])
+                result.boxes += len(results[0].counted())
                 result.again += verify.count_matches(results[0], results[1], verify.LOOSE)
     return result
 

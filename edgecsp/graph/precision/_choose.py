@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any, Iterable, List, Sequence, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,7 +21,18 @@ LOG = logging.getLogger(__name__)
 EVERY = 8  # of so many images one is held out
 MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in memory
 MATCH_IOU = 0.5  # IoU from which a box is the same object's
-MAX_DET = 300
+
+
+class _ModelThresholds(NamedTuple):
+    """The model's own thresholds, as `decode.SelectionOptions`."""
+
+    conf: Optional[float] = None
+    iou: Optional[float] = None
+    class_ids: Optional[Tuple[int, ...]] = None
+    max_det: int = 300
+    agnostic: bool = False
+    plain_nms: bool = False
+
 
 _Reference = List[Tuple[Array, decode.Candidates, List[Array]]]  # an image, and fp32's boxes and heads of it
 
@@ -90,14 +101,8 @@ def _session(model: Model, threads: int) -> Any:
 
 def _boxes(model: Model, heads: Sequence[Array]) -> decode.Candidates:
     """What a detector keeps of its heads, best first; nothing of a classifier's."""
-    if model.task != "detect":
-        return decode.EMPTY
-    candidates = decode.boxes(model.heads, heads, model.input.hw, model.conf)
-    if model.nms_free:
-        rows = nms.best(candidates, MAX_DET)
-    else:
-        rows = nms.keep(candidates, model.iou, max_det=MAX_DET, beta=model.nms_beta, input_hw=model.input.hw)
-    return decode.Candidates(*(column[rows] for column in candidates))
+    boxes: decode.Candidates = model.heads[0].detect(model, heads, _ModelThresholds())
+    return boxes
 
 
 def _shared_iou(expected: decode.Candidates, actual: decode.Candidates) -> float:

@@ -15,9 +15,10 @@ from typing import List, Optional, Tuple, Union
 from ...cache import files
 from ...errors import BadModel, SourceError
 from ...graph import onnx_model
-from ...graph.labels import COCO
+from ...graph.labels import COCO, default_labels
 from ...graph.layers import Net
-from ...types import Input, Model, Yolo
+from ...processing.heads.yolo import Yolo
+from ...types import Input, Model
 from .cfg import read
 from .layers import build
 from .weights import WeightsFile
@@ -59,7 +60,7 @@ def load(
     file = WeightsFile(weights, net)
     digest = files.sha256(weights)
     classes = net.heads[0][1].classes
-    labels, notes = _labels(names, classes, detector=isinstance(net.heads[0][1], Yolo))
+    labels, notes = _labels(names, classes, has_boxes=net.heads[0][1].result.has_boxes)
     notes += _mask_note(net, digest)
     model = onnx_model.build(
         net,
@@ -85,17 +86,16 @@ def read_names(path: Union[str, Path]) -> Tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
-def _labels(names: Optional[Union[str, Path]], classes: int, detector: bool) -> Tuple[Tuple[str, ...], List[str]]:
+def _labels(names: Optional[Union[str, Path]], classes: int, has_boxes: bool) -> Tuple[Tuple[str, ...], List[str]]:
     if names is not None:
         labels = read_names(names)
         if len(labels) != classes:
             raise BadModel(f"{names} holds {len(labels)} labels and the cfg says classes={classes}; they must agree")
         return labels, []
-    if detector and classes == len(COCO):
-        return COCO, [f"{classes} classes and no --names: assumed to be COCO's, in darknet's order"]
-    return tuple(f"class{i}" for i in range(classes)), [
-        f"no --names: the {classes} classes are called class0, class1 ..."
-    ]
+    labels = default_labels(classes, has_boxes=has_boxes)
+    if labels is COCO:
+        return labels, [f"{classes} classes and no --names: assumed to be COCO's, in darknet's order"]
+    return labels, [f"no --names: the {classes} classes are called class0, class1 ..."]
 
 
 def _mask_note(net: Net, digest: str) -> List[str]:

@@ -16,7 +16,8 @@ from ...cache import files
 from ...errors import BadModel
 from ...graph.export import Weights
 from ...graph.layers import Layer, Net
-from ...types import Array, Yolo
+from ...processing.heads.yolo import Yolo
+from ...types import Array
 from . import weights as weights_file
 
 Option = Tuple[str, Any]

@@ -11,14 +11,15 @@ flags that decide.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from ...errors import BadModel, UnknownName, UsageError
 from ...graph import limits as onnx_limits
 from ...graph.anchors import SETS, AnchorSet
-from ...graph.labels import COCO
-from ...types import Input, Model, Scores
+from ...graph.labels import COCO, default_labels
+from ...types import Input, Model
 from . import graph, layout, metadata
 from .families import ALIASES, KINDS, HeadGuess, Kind, OutputLayout
 from .graph import GraphOutput
@@ -95,15 +96,11 @@ def recognise(
     _refuse_masks(filename, outputs, hw)
 
     classes = _classes(filename, options, meta)
-    output_layout = OutputLayout(outputs, hw, classes, options.anchors)
-    if kind is None:
-        kind = "classify" if meta.task == "classify" else meta.kind
-    match = choose(filename, proto, output_layout, kind, operators)
+    output_layout = OutputLayout(outputs, hw, classes, options.anchors, partial(layout.last_operator, proto))
+    match = choose(filename, proto, output_layout, kind or meta.kind, operators)
     heads, shapes = _attach(proto, match.guess, outputs)
-    labels, notes = _labels(options, meta, heads[0].classes, match.kind)
     family = KINDS[match.kind]
-    if isinstance(heads[0], Scores):
-        heads = (replace(heads[0], softmax=layout.last_operator(proto, heads[0].name) != "Softmax"),)
+    labels, notes = _labels(options, meta, heads[0].classes, family)
     model = Model(
         name=Path(filename).stem,
         input=_input(family, hw, channels, options.resize),
@@ -150,7 +147,8 @@ def _refuse_task(filename: str, kind: Optional[str], task: str) -> None:
         raise BadModel(
             f"{filename} gives {_TASKS[task]} (task={task} in its metadata); edgecsp runs detectors and classifiers"
         )
-    if kind and task in ("detect", "classify") and (kind == "classify") != (task == "classify"):
+    tasks = {family.result.task for family in KINDS.values()}
+    if kind and task in tasks and task != KINDS[kind].result.task:
         raise UsageError(f"--kind {kind} was requested, and the metadata of {filename} says task={task}")
 
 
@@ -202,16 +200,17 @@ def _attach(
     return heads, tuple(by_name[head.name] for head in heads)
 
 
-def _labels(options: ImportOptions, meta: metadata.Props, classes: int, kind: str) -> Tuple[Tuple[str, ...], List[str]]:
+def _labels(
+    options: ImportOptions, meta: metadata.Props, classes: int, family: Kind
+) -> Tuple[Tuple[str, ...], List[str]]:
     if options.labels is not None:
         return options.labels, []
     if meta.names is not None and len(meta.names) == classes:
         return meta.names, []
-    if classes == len(COCO) and kind != "classify":
-        return COCO, [f"{classes} classes and no --names: assumed to be COCO's"]
-    return tuple(f"class{i}" for i in range(classes)), [
-        f"no --names: the {classes} classes are called class0, class1 ..."
-    ]
+    labels = default_labels(classes, has_boxes=family.result.has_boxes)
+    if labels is COCO:
+        return labels, [f"{classes} classes and no --names: assumed to be COCO's"]
+    return labels, [f"no --names: the {classes} classes are called class0, class1 ..."]
 
 
 def _input(family: Kind, hw: Tuple[int, int], channels: int, resize: Optional[str]) -> Input:

@@ -7,10 +7,15 @@ exporters' documentation and their files.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Type
 
 from ...graph.anchors import AnchorSet
-from ...types import AnchorFree, Decoded, EndToEnd, Head, Scores, Yolo
+from ...processing.heads.anchor_free import AnchorFree
+from ...processing.heads.decoded import Decoded
+from ...processing.heads.end_to_end import EndToEnd
+from ...processing.heads.scores import Scores
+from ...processing.heads.yolo import Yolo
+from ...types import Classes, Detections, Head, Result
 from .graph import GraphOutput
 
 STRIDES = ((8, 16, 32), (16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
@@ -19,12 +24,16 @@ MOST_ROWS = 1000  # an end-to-end head keeps 300; more rows than this are a grid
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """The facts to match: the outputs, the input's size, and the user's classes and anchors."""
+    """The facts to match: the outputs, the input's size, and the user's classes and anchors.
+
+    `last_operator` gives the operator that computes an output.
+    """
 
     outputs: Tuple[GraphOutput, ...]
     hw: Tuple[int, int]
     classes: Optional[int] = None
     anchors: Optional[AnchorSet] = None
+    last_operator: Callable[[str], str] = lambda name: ""
 
     def rows(self) -> Iterator[Tuple[str, int, int]]:
         """Yield outputs (1, a, b) as (name, a, b), except `pairs` of boxes and scores."""
@@ -78,6 +87,7 @@ class Kind:
     conf: float = 0.25
     iou: float = 0.45
     explicit_only: bool = False
+    result: Type[Result] = Detections
 
 
 def _anchored(layout: OutputLayout) -> Iterator[HeadGuess]:
@@ -185,7 +195,8 @@ def _yolo_heads(maps: Sequence[GraphOutput], strides: Sequence[int], anchors: An
 def _classes(layout: OutputLayout) -> Iterator[HeadGuess]:
     for output in layout.outputs:
         if output.shape[:1] == (1,) and output.shape[2:] in ((), (1, 1)) and len(output.shape) > 1:
-            yield HeadGuess((Scores(output.name, output.shape[1]),))
+            softmax = layout.last_operator(output.name) != "Softmax"
+            yield HeadGuess((Scores(output.name, output.shape[1], softmax=softmax),))
 
 
 _ULTRALYTICS = {"resize": "letterbox", "letterbox": "ultralytics"}
@@ -208,7 +219,7 @@ KINDS: Dict[str, Kind] = {
     ),
     "yolonas": Kind("YOLO-NAS: boxes (1, cells, 4) and scores (1, cells, C)", _nas, _ULTRALYTICS, raw=None, iou=0.7),
     "darknet": Kind("darknet's raw heads: (1, A x (5 + C), H, W) each", _darknet, {"resize": "darknet"}),
-    "classify": Kind("a classifier: (1, C)", _classes, {"resize": "crop"}, explicit_only=True),
+    "classify": Kind("a classifier: (1, C)", _classes, {"resize": "crop"}, explicit_only=True, result=Classes),
 }
 ALIASES = {
     "yolov7": "yolov5", "yolov9": "yolov8", "yolov11": "yolov8", "yolo11": "yolov8", "yolov12": "yolov8",

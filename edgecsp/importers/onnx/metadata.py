@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 MAX_TEXT = 1 << 20
 MAX_CLASSES = 100_000
+_TASK_KINDS = {"classify": "classify"}  # tasks of one family
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,19 @@ def read(properties: Dict[str, str]) -> Props:
     names, hw, stride = value("names", _names), value("imgsz", _hw), value("stride", _stride)
     keys = (("licence", "license"), ("author", "author"), ("exporter", "version"), ("about", "description"))
     origin = tuple((key, properties[theirs][:200]) for key, theirs in keys if properties.get(theirs))
-    return Props(
-        names, hw, stride, properties.get("task", "").strip().lower()[:40], _kind(properties), origin, tuple(unreadable)
-    )
+    return Props(names, hw, stride, _task(properties), _kind(properties), origin, tuple(unreadable))
+
+
+def _task(properties: Dict[str, str]) -> str:
+    return properties.get("task", "").strip().lower()[:40]
 
 
 def _kind(properties: Dict[str, str]) -> Optional[str]:
-    """RT-DETR's rows are as long as YOLOv10's and mean something else: `head` (2026) or the description tells."""
+    """The family by the task, or RT-DETR by `head` (2026) or the description: its rows are as long as YOLOv10's."""
     detr = properties.get("head", "") == "RTDETRDecoder" or "rtdetr" in properties.get(
         "description", ""
     ).lower().replace("-", "")
-    return "rtdetr" if detr else None
+    return _TASK_KINDS.get(_task(properties)) or ("rtdetr" if detr else None)
 
 
 def _literal(text: str) -> Any:

@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
-from ...errors import UsageError
 from ...graph.labels import COCO, COCO_IDS
 from ...system import text
-from ...types import Detection, Detections, Frame, Result
+from ...types import Detection, Frame, Result
 from .annotated import ranks
 from .base import Target, TextSink
 
@@ -43,16 +42,7 @@ def to_dict(frame: Frame, result: Result) -> Dict[str, Any]:
         "width": width,
         "height": height,
     }
-    if isinstance(result, Detections):
-        entry["detections"] = [
-            {"class_id": d.class_id, "label": d.label, "score": round(d.score, 5), "xyxy": _round(d.xyxy)}
-            for d in result
-        ]
-    else:
-        entry["classes"] = [
-            {"class_id": int(i), "label": result.label(int(i)), "score": round(float(score), 5)}
-            for i, score in zip(result.class_ids, result.scores)
-        ]
+    entry[result.key] = result.to_rows()
     return entry
 
 
@@ -72,12 +62,9 @@ class CsvSink(TextSink):
         """Append the rows of a frame."""
         pts_s = _seconds(frame)
         head = [frame.stream.name, frame.index, "" if pts_s is None else pts_s]
-        boxes: Sequence[Sequence[Any]] = [("",) * 4] * len(result)
-        if isinstance(result, Detections):
-            boxes = [_round(d.xyxy) for d in result]
         self._rows(
-            [*head, int(i), result.label(int(i)), round(float(score), 5), *box]
-            for i, score, box in zip(result.class_ids, result.scores, boxes)
+            [*head, row["class_id"], row["label"], row["score"], *row.get("xyxy", ("",) * 4)]
+            for row in result.to_rows()
         )
 
     def _rows(self, rows: Any) -> None:
@@ -105,10 +92,9 @@ class CocoSink(TextSink):
 
     def write(self, frame: Frame, result: Result) -> None:
         """Append the boxes of a frame."""
-        if not isinstance(result, Detections):
-            raise UsageError("COCO results need boxes; for a classifier, write JSON lines or CSV")
+        boxes = result.require_boxes("COCO results need boxes; for a classifier, write JSON lines or CSV")
         categories = category_ids(result.labels)
-        for detection in result:
+        for detection in boxes:
             category = categories[detection.class_id] if categories else detection.class_id + 1
             row = coco_row(image_id(frame, self._stem(frame.stream.name)), category, detection)
             self._text.write(self._separator + json.dumps(row, allow_nan=False))

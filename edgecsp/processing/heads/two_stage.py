@@ -14,19 +14,60 @@ deltas, Soft-NMS (1704.04503); ThunderNet's own sampling keeps the largest of a 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from ..types import Array, Raw
-from . import nms
-from .decode import Candidates
+from ...errors import BadModel
+from ...types import Array, Head, Model
+from .. import nms
+from ..decode import BoxHead, Candidates, SelectionOptions
 
 BINS = 7
 BEFORE_NMS = 2000
 NMS_IOU = 0.7
 CLASS_STD = np.array((0.1, 0.1, 0.2, 0.2), np.float32)
 _LARGEST = math.log(1000 / 16)  # no delta makes a box more than 62.5 times its anchor
+
+
+@dataclass(frozen=True)
+class Raw(BoxHead):
+    """An output `name` that a later step reads and that is no box yet: a detector's of two stages.
+
+    `stride` is input pixels per place of a map (0: not a map), `anchors_wh` the boxes tried at each place, in
+    input pixels.
+    """
+
+    kind = "raw"
+    stride: int = 0
+    anchors_wh: Tuple[Tuple[float, float], ...] = ()
+
+    def candidates(self, model: Model, outputs: Sequence[Array], conf: float) -> Candidates:
+        """Decode what a session of two stages gives."""
+        if model.second is None:
+            raise BadModel(f"output {self.name} of {model.name} is for a second stage, and the model has none")
+        return boxes(model.heads, outputs, model.input.hw, conf)
+
+    def suppress(
+        self, model: Model, candidates: Candidates, conf: float, options: SelectionOptions
+    ) -> Tuple[Array, Array]:
+        """Soft-NMS, which lowers scores instead of dropping boxes; what falls below the threshold goes."""
+        if options.plain_nms:
+            return super().suppress(model, candidates, conf, options)
+        return soft_nms(candidates, model.iou if options.iou is None else options.iou, options.max_det, floor=conf)
+
+    def decode(self, out: Array, input_hw: Tuple[int, int], conf: float) -> Candidates:
+        """Raise `BadModel`: one output alone is no box."""
+        raise BadModel(f"output {self.name} is for a second stage, and stands beside heads of boxes")
+
+
+def find(heads: Sequence[Head], name: str) -> Raw:
+    """The raw output of a name. Raises `BadModel`."""
+    for head in heads:
+        if isinstance(head, Raw) and head.name == name:
+            return head
+    raise BadModel(f"a detector of two stages has an output {name!r}; found {[head.name for head in heads]}")
 
 
 # -- from the first graph to proposals ---------------------------------------------------------------------
@@ -41,13 +82,13 @@ def anchors(head: Raw, grid_hw: Tuple[int, int]) -> Array:
     return np.concatenate((centre - half, centre + half), -1).reshape(-1, 4)
 
 
-def proposals(heads: Sequence[object], outputs: Sequence[Array], input_hw: Tuple[int, int], count: int) -> Array:
+def proposals(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, int], count: int) -> Array:
     """The `count` best boxes of one image after NMS, (count, 4) xyxy; boxes of no size fill up.
 
     `outputs` are the first graph's objectness (1, A, H, W), sigmoid applied, and deltas (1, 4A, H, W),
     anchor-major.
     """
-    (head,) = (head for head in heads if isinstance(head, Raw) and head.name == "objectness")
+    head = find(heads, "objectness")
     objectness, deltas = outputs
     n, height, width = objectness.shape[1:]
     scores = objectness[0].transpose(1, 2, 0).reshape(-1)
