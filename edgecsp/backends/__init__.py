@@ -142,11 +142,9 @@ def open(
     threads, is_concurrent = threads or cpu.threads(), device in info(engine).concurrent_devices
     options = SessionOptions(
         device, threads, concurrency=min(concurrency, threads) if is_concurrent else 1,
-        accepts_uint8=accepts_uint8 and info(engine).accepts_uint8 and preprocess.has_pixels(model.input),
+        accepts_uint8=accepts_uint8 and info(engine).accepts_uint8
+        and all(preprocess.has_pixels(stage.input) for stage in filter(None, (model, model.second))),
     )  # fmt: skip
-    if model.second is None:
-        return _open_stage(model, engine, precision, options)
-    options = replace(options, accepts_uint8=False)  # the second stage's input is no image
     return open_stages(model, lambda stage: _open_stage(stage, engine, precision, options))
 
 

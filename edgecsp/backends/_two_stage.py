@@ -7,7 +7,6 @@ from typing import Callable, List
 
 import numpy as np
 
-from ..errors import BadModel
 from ..processing.heads import two_stage
 from ..types import Array, Model
 from .base import Session
@@ -45,10 +44,10 @@ class TwoStageSession(Session):
         self._second.close()
 
 
-def open_stages(model: Model, open_stage: Callable[[Model], Session]) -> TwoStageSession:
-    """Open both stages of `model` with `open_stage`."""
+def open_stages(model: Model, open_stage: Callable[[Model], Session]) -> Session:
+    """Open a model with `open_stage`, both its stages where it has two."""
     if model.second is None:
-        raise BadModel(f"{model.name} has no second stage")
+        return open_stage(model)
     count = _batch(model.second)
     return TwoStageSession(model, open_stage(replace(model, second=None)), open_stage(model.second), count)
 

@@ -110,5 +110,4 @@ def _open_plans(model: Model, recipe: Recipe, trust: bool) -> Tuple[Detector, Li
         sessions.append(trt.TrtSession(stage, options, recipe=recipe, trust=trust))
         return sessions[-1]
 
-    session = open_stage(model) if model.second is None else backends.open_stages(model, open_stage)
-    return pipeline.Detector(model, session), sessions
+    return pipeline.Detector(model, backends.open_stages(model, open_stage)), sessions

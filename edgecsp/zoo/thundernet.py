@@ -1,8 +1,8 @@
 """ThunderNet, the paper's two-stage rivals: a graph down to proposals, and one that judges each of them.
 
 SNet146's layers are in its authors' code, SNet49's and SNet535's in their paper's tables (arXiv 1903.11752).
-What lies between the graphs is `edgecsp.processing.heads.two_stage`. No weights were ever published; the order of layers here
-is our own, not that of a `.weights` file.
+What lies between the graphs is `processing.heads.two_stage`. No weights were ever published; the order of layers
+here is our own, not that of a `.weights` file.
 """
 
 from __future__ import annotations
