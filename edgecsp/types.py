@@ -230,10 +230,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Classes(Result):
-    """The result of a classifier for one image: the best classes, highest score first.
-
-    `scores` (K,) float32 in 0..1; `class_ids` (K,) int32; `labels` the model's names by class id.
-    """
+    """The result of a classifier for one image: the best classes, highest score first."""
 
     task = "classify"
     key = "classes"
