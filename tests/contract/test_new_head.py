@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable, Dict
 
 import cv2
 import numpy as np
 import pytest
 
 from support import commands
-from support.repository import REPO
+from support.repository import REPO, child_environment
 
 Edgecsp = Callable[..., "subprocess.CompletedProcess[str]"]
 # A model of the zoo with that head, and the same with a YOLO head: what both find must be equal.
@@ -65,8 +64,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment(folder: Path) -> Any:
-    return {**os.environ, "PYTHONPATH": str(folder), "EDGECSP_HOME": str(folder / "home")}
+def environment(folder: Path) -> Dict[str, str]:
+    return child_environment(PYTHONPATH=str(folder), EDGECSP_HOME=str(folder / "home"))
 
 
 @pytest.fixture
@@ -96,15 +95,15 @@ def test_verify_compares_it(edgecsp: Edgecsp) -> None:
 def test_python_loads_it_and_another_edgecsp_refuses_it(folder: Path) -> None:
     code = "import edgecsp; d = edgecsp.load('toy-model.onnx', 'ort', conf=0.01); print(len(d('x.png')), d.model.heads)"
 
-    def load(env: Any) -> subprocess.CompletedProcess[str]:
+    def load(place: Path, env: Dict[str, str]) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", code]
-        return subprocess.run(command, capture_output=True, text=True, cwd=env["HERE"], env=env, check=False)
+        return subprocess.run(command, capture_output=True, text=True, cwd=place, env=env, check=False)
 
-    done = load({**environment(folder), "HERE": str(folder)})
+    done = load(folder, environment(folder))
     assert done.returncode == 0 and "Toy(name='head0', classes=2, stride=32" in done.stdout, done.stderr
     assert int(done.stdout.split()[0]) > 0
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(folder / "toy-model.onnx", elsewhere)
-    refused = load({**environment(REPO), "HERE": str(elsewhere)})
+    refused = load(elsewhere, child_environment())
     assert "head kind 'toy', known are " in refused.stderr and "two_stage" not in refused.stderr
