@@ -19,7 +19,7 @@ from typing import ClassVar, List, Optional, Tuple
 
 from ..types import Array, Model
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
 @dataclass(frozen=True)
