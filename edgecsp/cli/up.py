@@ -53,7 +53,7 @@ def _serve(site: ServerConfig) -> None:
         return pipeline.load(
             site.model, site["engine"], device=site["device"], threads=site["threads"], precision=site["precision"],
             imgsz=site["imgsz"], conf=site["conf"], iou=site["iou"], classes=site["classes"],
-            at_once=scheduler.default_concurrency(site["threads"] or cpu.threads()),
+            concurrency=scheduler.default_concurrency(site["threads"] or cpu.threads()),
         )  # fmt: skip
 
     def facts(detector: Detector) -> Dict[str, Any]:

@@ -106,7 +106,7 @@ async def change(request: Any) -> Response:
                 raise HTTPRequestError(400, f"{name} must be a number from 0 to 1, or null")
             changes[name] = None if settings[name] is None else detect.parse_fraction(str(settings[name]), name)
     if "classes" in settings:
-        changes["class_ids"] = _classes(app_state, settings["classes"])
+        changes["classes"] = _classes(app_state, settings["classes"])
     view.settings = replace(view.settings, **changes)
     return app_state.respond(app_state.stream_to_dict(view))
 

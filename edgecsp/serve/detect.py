@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ..errors import EdgecspError, HTTPRequestError, SourceError, UsageError
 from ..media.sinks.rows import to_dict
 from ..media.sources import decoding
-from ..pipeline import Settings
+from ..options import Thresholds
 from ..types import Detections, Frame, Model, Stream
 from .body import read
 from .header import check
@@ -78,7 +78,9 @@ def parse_fraction(text: Optional[str], name: str) -> Optional[float]:
     return value
 
 
-def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[str], classes: Optional[str]) -> Settings:
+def settings(
+    model: Model, base: Thresholds, conf: Optional[str], iou: Optional[str], classes: Optional[str]
+) -> Thresholds:
     """Override the server's settings with those of a request. Raises `HTTPRequestError`."""
     changes: Dict[str, Any] = {}
     for name, text in (("conf", conf), ("iou", iou)):
@@ -87,7 +89,7 @@ def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[st
             changes[name] = value
     words = [word for word in (classes or "").split(",") if word.strip()]
     if words:
-        changes["class_ids"] = class_ids(model, words)
+        changes["classes"] = class_ids(model, words)
     return replace(base, **changes)
 
 

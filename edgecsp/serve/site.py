@@ -28,7 +28,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..cache.files import suggest_similar
 from ..errors import EdgecspError, SourceError, UnknownName, UsageError
-from ..pipeline import Settings
+from ..options import Thresholds
 from ..types import Model
 from . import mqtt, secret_files, webhooks
 from .guard import check_token, is_loopback
@@ -93,7 +93,7 @@ class ServerConfig:
             ids = None
             if classes is not None:
                 ids = self._reader.with_key_errors(key, lambda names=classes: tuple(model.class_ids(list(names))))
-            settings = Settings(
+            settings = Thresholds(
                 self["conf"] if each.conf is None else each.conf, self["iou"] if each.iou is None else each.iou, ids
             )
             states.append(StreamState(each.uri, each.name, title=each.title, settings=settings))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from .. import backends
-from ..pipeline import BUNDLED_MODEL
+from ..options.choices import BUNDLED_MODEL
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"

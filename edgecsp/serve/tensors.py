@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import HTTPRequestError
 from ..graph import wire
-from ..pipeline import Settings
+from ..options import Thresholds
 from ..types import Array, Model
 from . import _json, detect
 
@@ -108,7 +108,7 @@ class InferRequest(NamedTuple):
     input_tensor: RequestTensor
     data: Any
     outputs: Tuple[Tuple[RequestTensor, bool], ...]
-    settings: Settings
+    settings: Thresholds
 
 
 def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRequest:
@@ -235,7 +235,7 @@ def _outputs(
     return tuple(requested)
 
 
-def _settings(parameters: Dict[str, Any], app_state: Any) -> Settings:
+def _settings(parameters: Dict[str, Any], app_state: Any) -> Thresholds:
     """Override the server's settings with conf, iou and classes of the request's parameters."""
     changes: Dict[str, Any] = {}
     for name in ("conf", "iou"):
@@ -245,8 +245,8 @@ def _settings(parameters: Dict[str, Any], app_state: Any) -> Settings:
     classes = parameters.get("classes")
     if classes is not None:
         words = classes.split(",") if isinstance(classes, str) else [str(each) for each in _list(classes, "classes")]
-        changes["class_ids"] = detect.class_ids(app_state.model, words)
-    base: Settings = app_state.settings
+        changes["classes"] = detect.class_ids(app_state.model, words)
+    base: Thresholds = app_state.settings
     return replace(base, **changes)
 
 
