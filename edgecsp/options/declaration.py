@@ -29,8 +29,8 @@ KINDS = {
 class Option:
     """Declaration of an option.
 
-    `help` and `default_help` are shown by the command line, the site's schema and the reference, `about` by the
-    reference alone where `help` is too short for it; `typed` is how a value is typed on the command line when that is
+    `help` and `default_help` are shown by the command line, the site's schema and the reference; the last two show
+    `about` where there is one. `typed` is how a value is typed on the command line when that is
     not how a file has it. Bounds are inclusive. `flags`: the long spelling first.
     """
 
@@ -52,9 +52,9 @@ class Option:
         return self.flags[0][2:].replace("-", "_")
 
     def describe(self) -> str:
-        """Describe the option and its default in one line."""
+        """Describe the option and its default, where that is not a value, in one line."""
         note = f"default: {self.default_help}" if self.default_help else ""
-        return "; ".join(filter(None, (self.help, note)))
+        return "; ".join(filter(None, (self.about or self.help, note)))
 
     def mismatch(self, value: Any) -> str:
         """Describe the expected value; "" when the value is valid, or None and None is the default."""

@@ -54,7 +54,7 @@ USES: Dict[str, OptionUse] = {
         changes={"model": {"default": BUNDLED_MODEL, "default_help": ""}},
     ),
     "stream": OptionUse(_OPENED_ONCE),
-    "request": OptionUse(_OPENED_ONCE),
+    "request": OptionUse(_OPENED_ONCE, changes={"max_det": {"most": 1000}}),
     "batch": OptionUse({**_CHOSEN, "max_pixels": "an image that is too large is a failure of its item, as any other"}),
     "tune": OptionUse(
         {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 from typing import Counter as CounterOf
 
-from ..options import Thresholds
+from ..options import Thresholds, thresholds_to_dict
 from ..types import Frame, Result
 from . import _render
 from .address import redact_source, short_name
@@ -251,7 +251,5 @@ class StreamState:
             "reconnects": self.reconnects,
             "width": hw[1],
             "height": hw[0],
-            "conf": settings.conf,
-            "iou": settings.iou,
-            "class_ids": None if settings.classes is None else list(settings.classes),
+            **thresholds_to_dict(settings),
         }

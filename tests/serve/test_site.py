@@ -9,9 +9,10 @@ from typing import Any, Dict, List
 
 import pytest
 
+from edgecsp.cache.toml_file import line_of
 from edgecsp.errors import EdgecspError, SourceError, UnknownName, UsageError
 from edgecsp.serve import site
-from edgecsp.serve.site_keys import KEYS, line_of, schema
+from edgecsp.serve.site_keys import KEYS, schema
 from support import media
 from support.commands import edgecsp
 
