@@ -49,7 +49,7 @@ def build_task(
     "auto" is resolved here, once for all machines. `out` is a folder or a URI that all of them see. Raises an
     `EdgecspError`.
     """
-    requested = Options(model, engine, **options)
+    requested = Options(model=model, engine=engine, **options)
     resolved = pipeline.resolve_model(requested)
     selection = tuning.choose(
         resolved, engine, device=requested.device, threads=requested.threads, precision=requested.precision,

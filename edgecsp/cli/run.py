@@ -12,7 +12,7 @@ import typer
 
 from ..errors import UsageError
 from ..options import Options
-from . import _logging, _options, _progress, _signals
+from . import _config_file, _logging, _options, _progress, _signals
 from ._logging import inform, warn
 from ._print import print
 from .render import startup
@@ -31,6 +31,7 @@ def command(
         help="images, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, csi://0, gst:PIPELINE, "
         "- for an image on stdin",
     ),
+    config: Optional[str] = _config_file.CONFIG,
     options: Options = _options.GROUP,
     stride: int = typer.Option(1, "--stride", "--vid-stride", help="process every Nth frame of a video"),
     max_frames: Optional[int] = typer.Option(None, "--max-frames", help="stop after this many frames"),
@@ -47,6 +48,8 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in images, videos, cameras and streams."""
+    if config is not None:
+        inform(f"options from {config}")
     if options.max_pixels is not None:
         _options.limit_opencv(options.max_pixels)  # before OpenCV is imported
     from .. import pipeline

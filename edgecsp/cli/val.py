@@ -11,6 +11,7 @@ import typer
 
 from ..errors import UsageError
 from ..options import Options, Thresholds
+from ..options.uses import list_used_options
 from . import _options, _outputs, _progress
 from ._logging import inform, warn
 from ._print import print
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PARTLY_DONE = 4
 SCHEMA = "edgecsp-val/1"
+OF_CASES = ("engine", "device", "precision", "imgsz", "classes")  # options that are resolved before images are read
 
 
 @_options.takes("val")
@@ -77,9 +79,8 @@ def command(
     rows: List[AccuracyRow] = []
     with outputs, _progress.bar("measuring", len(labelled.images) * len(cases), quiet) as progress:
         for row in accuracy.measure_rows(
-            cases, labelled, confusion_conf=confusion_conf, conf=options.conf or 0.0, max_det=options.max_det,
-            threads=options.threads, progress=progress, iou=options.iou, agnostic=options.agnostic,
-            plain_nms=options.plain_nms, resize=options.resize,
+            cases, labelled, confusion_conf=confusion_conf, progress=progress,
+            **{name: getattr(options, name) for name in list_used_options("val") if name not in OF_CASES},
         ):  # fmt: skip
             rows.append(row)
             outputs.write_row(row, save_worst)

@@ -31,7 +31,7 @@ _CHOSEN = {
     "concurrency": "chosen by the command: as many as the sources and the cores allow",
     "accepts_uint8": "for programs that compare engines; never slower when on",
 }
-_NAMES_ARE_ARGUMENTS = {"model": "models are arguments, since there may be several"}
+_NAMES_ARE_ARGUMENTS = {"model": "models are arguments"}
 _OPENED_ONCE = {
     name: "the model is opened once, for all streams and requests"
     for declaration in (EngineOptions, InputOptions)
@@ -85,7 +85,7 @@ USES: Dict[str, OptionUse] = {
             **_NAMES_ARE_ARGUMENTS, "weights": "the accuracy of random weights is none",
             "concurrency": "chosen by the command: as many as the cores allow",
             "accepts_uint8": "images go the way they go in edgecsp run",
-            "max_pixels": "labelled images are measured whatever their size",
+            "max_pixels": "the default limit holds",
         },
         several=("engine", "precision"),
         changes={
