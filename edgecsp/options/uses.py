@@ -31,26 +31,26 @@ _CHOSEN = {
     "concurrency": "chosen by the command: as many as the sources and the cores allow",
     "accepts_uint8": "for programs that compare engines; never slower when on",
 }
-_NAMES_ARE_ARGUMENTS = {"model": "models are arguments"}
+_ARGUMENT = {"model": "models are arguments"}
 _OPENED_ONCE = {
     name: "the model is opened once, for all streams and requests"
     for declaration in (EngineOptions, InputOptions)
     for name in list_options(declaration)
 }
-_MEASURED_NETWORK = dict.fromkeys(
-    (*list_options(InputOptions), *list_options(Thresholds)), "not a property of the network's speed"
-)
+_OF_RESULTS = {
+    name: "the network's speed does not depend on it"
+    for name in (*list_options(InputOptions), *list_options(Thresholds))
+    if name != "imgsz"
+}
+_REQUESTS = {"max_pixels": "images of requests have the server's own limit, serve.Limits"}
 _SHAPE = "it writes a file or describes one, and opens no detector"
 
 USES: Dict[str, OptionUse] = {
     "load": OptionUse(),
     "run": OptionUse(_CHOSEN),
-    "serve": OptionUse({**_CHOSEN, "max_pixels": "images of requests have the server's own limit, serve.Limits"}),
+    "serve": OptionUse({**_CHOSEN, **_REQUESTS}),
     "up": OptionUse(
-        {
-            **_CHOSEN, "max_pixels": "images of requests have the server's own limit, serve.Limits",
-            "weights": "random weights are for timing: edgecsp serve --weights random",
-        },
+        {**_CHOSEN, **_REQUESTS, "weights": "random weights are for timing: edgecsp serve --weights random"},
         changes={"model": {"default": BUNDLED_MODEL, "default_help": ""}},
     ),
     "stream": OptionUse(_OPENED_ONCE),
@@ -58,7 +58,7 @@ USES: Dict[str, OptionUse] = {
     "batch": OptionUse({**_CHOSEN, "max_pixels": "an image that is too large is a failure of its item, as any other"}),
     "tune": OptionUse(
         {
-            **{name: reason for name, reason in _MEASURED_NETWORK.items() if name != "imgsz"}, **_NAMES_ARE_ARGUMENTS,
+            **_ARGUMENT, **_OF_RESULTS,
             "weights": "what is tuned must be a model that can be loaded again",
             "concurrency": "it is what is measured",
             "accepts_uint8": "measured as it will run",
@@ -68,7 +68,7 @@ USES: Dict[str, OptionUse] = {
     ),
     "bench": OptionUse(
         {
-            **{name: reason for name, reason in _MEASURED_NETWORK.items() if name != "imgsz"}, **_NAMES_ARE_ARGUMENTS,
+            **_ARGUMENT, **_OF_RESULTS,
             "concurrency": "one image at a time; --scenario and --batch say how many belong together",
             "accepts_uint8": "on with --pipeline, off without",
         },
@@ -82,7 +82,7 @@ USES: Dict[str, OptionUse] = {
     ),
     "val": OptionUse(
         {
-            **_NAMES_ARE_ARGUMENTS, "weights": "the accuracy of random weights is none",
+            **_ARGUMENT, "weights": "the accuracy of random weights is none",
             "concurrency": "chosen by the command: as many as the cores allow",
             "accepts_uint8": "images go the way they go in edgecsp run",
             "max_pixels": "the default limit holds",

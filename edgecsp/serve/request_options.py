@@ -27,7 +27,7 @@ def override(model: Model, base: Thresholds, values: Mapping[str, Any]) -> Thres
             value = _parse_text(option, value)
         if value is not None:
             changes[option.name] = _resolve(model, option, value, "")
-    return replace(base, **changes)
+    return replace(base, **changes) if changes else base
 
 
 def change(model: Model, base: Thresholds, values: Mapping[str, Any]) -> Thresholds:
@@ -40,7 +40,7 @@ def change(model: Model, base: Thresholds, values: Mapping[str, Any]) -> Thresho
     for key, value in values.items():
         option = known[key]
         changes[option.name] = option.default if value is None else _resolve(model, option, value, ", or null")
-    return replace(base, **changes)
+    return replace(base, **changes) if changes else base
 
 
 def schemas(*, nullable: bool = False) -> Dict[str, Dict[str, Any]]:
