@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..options import OPTIONS
-from ..options.declaration import Option
+from ..options.declaration import Option, describe_mismatch
 
 FILE = "edgecsp.toml"
 KINDS = {bool: "flag", int: "whole", float: "number"}  # all others are text
@@ -59,7 +59,8 @@ def _read(command: Any, name: str, path: Optional[str], is_typed: Set[str]) -> I
         option = OPTIONS.get(parameter.name) or _declare(parameter.name, hints[parameter.name])
         if option.kind == "texts" and parameter.name not in OPTIONS and isinstance(value, str):
             value = [value]
-        mismatch = option.mismatch(value)
+        mismatch = describe_mismatch(option.kind, value or None if option.kind == "texts" else value,
+            option.least, option.most, option.choices)  # fmt: skip
         if mismatch:
             raise file.error((*table, key), f"{value!r} is invalid: must be {mismatch}")
         if parameter.name not in is_typed:

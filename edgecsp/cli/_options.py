@@ -53,6 +53,7 @@ def several(name: str, help: str) -> Any:
     return typer.Option(None, *OPTIONS[name].flags, help=help)
 
 
+@functools.lru_cache(maxsize=None)
 def _to_parameter(option: Option) -> inspect.Parameter:
     kind = TYPES[option.kind] if option.default is not None else Optional[TYPES[option.kind]]
     default = typer.Option(option.default, *option.flags, help=_help(option))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json as json_module
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +128,8 @@ def _import_onnx(
 
 def _describe(imported: _ImportedModel, target: Path) -> Dict[str, Any]:
     """Describe the imported model as JSON data."""
+    import hashlib
+
     model = imported.model
     heads = [
         {

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
-from ..cache.files import suggest_similar
 from ..errors import SourceError, UsageError
 from ..options import Options
 from . import _options, _serving
@@ -90,6 +89,7 @@ def engine_facts(detector: Detector) -> Dict[str, Any]:
 
 def _token(place: Optional[Path]) -> Optional[str]:
     """Read the token from the file or the environment. Raises `UsageError` if it is easy to guess."""
+    from ..cache.files import suggest_similar
     from ..serve import check_token, secret_files
 
     if place is None:

@@ -29,7 +29,7 @@ Size = Union[int, Tuple[int, int]]
 Names = Sequence[Union[str, int]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class EngineOptions:
     """A model, and how it is opened on an engine."""
 
@@ -49,7 +49,7 @@ class EngineOptions:
     accepts_uint8: bool = option(True, "give the engine an image's bytes, if it can scale them itself")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class InputOptions:
     """Ways of making an image the network's input."""
 
@@ -121,12 +121,12 @@ OPTIONS = list_options(Options)
 
 def check(values: Any) -> None:
     """Raise `UsageError` for the first number, size or list of a declaration's instance that is out of its range."""
-    for each in dataclasses.fields(values):
-        declared, value = OPTIONS[each.name], getattr(values, each.name)
-        if value is not None and declared.kind in ("whole", "number", "sides", "texts"):
+    for name, value in values.__dict__.items():
+        declared = OPTIONS[name]
+        if value is not None and value is not declared.default and declared.kind not in ("text", "flag"):
             mismatch = describe_mismatch(declared.kind, value, declared.least, declared.most)
-            if mismatch and not (declared.kind == "texts" and len(value) == 0):
-                raise UsageError(f"{each.name} {value}: {mismatch}")
+            if mismatch:
+                raise UsageError(f"{name} {value}: {mismatch}")
 
 
 def thresholds_to_dict(thresholds: Thresholds) -> Dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import field
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from ..system.deprecation import warn_deprecated
 
@@ -25,8 +25,7 @@ KINDS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """Declaration of an option.
 
     `help` and `default_help` are shown by the command line, the site's schema and the reference; the last two show
@@ -67,36 +66,39 @@ def describe_mismatch(
     kind: str, value: Any, least: Optional[float] = None, most: Optional[float] = None, choices: Sequence[str] = ()
 ) -> str:
     """Describe the values of a kind within bounds; "" when `value` is one of them."""
-
-    def is_whole(item: Any) -> bool:
-        return isinstance(item, Integral) and not isinstance(item, bool)
-
-    def is_within(item: Any) -> bool:
-        return bool((least is None or item >= least) and (most is None or item <= most))
-
+    if _is_valid(kind, value, least, most):
+        return "" if not choices or value in choices else "one of " + ", ".join(choices)
     between = f" from {least:g} to {most:g}" if least is not None and most is not None else ""
+    if kind == "whole" and _is_whole(value) and not between:
+        return f"at least {least:g}"
+    return {
+        "text": "a string", "flag": "true or false", "whole": f"an integer{between}", "number": f"a number{between}",
+        "texts": 'a list of names: ["person", "car"]', "sides": "one side or [height, width] in pixels",
+    }[kind]  # fmt: skip
+
+
+def _is_valid(kind: str, value: Any, least: Optional[float], most: Optional[float]) -> bool:
     if kind == "text":
-        is_valid, expected = isinstance(value, str), "a string"
-    elif kind == "flag":
-        is_valid, expected = isinstance(value, bool), "true or false"
-    elif kind == "whole":
-        is_valid, expected = is_whole(value) and is_within(value), f"an integer{between}"
-        if is_whole(value) and least is not None and not between:
-            expected = f"at least {least:g}"
-    elif kind == "number":
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        is_valid, expected = is_number and value == value and is_within(value), f"a number{between}"
-    elif kind == "texts":
-        items = value if isinstance(value, (list, tuple)) else [None]
-        is_valid = bool(items) and all(isinstance(item, str) or is_whole(item) for item in items)
-        expected = 'a list of names: ["person", "car"]'
-    else:
-        sides = value if isinstance(value, (list, tuple)) else [value, value]
-        is_valid = len(sides) == 2 and all(is_whole(side) and is_within(side) for side in sides)
-        expected = "one side or [height, width] in pixels"
-    if is_valid and choices and value not in choices:
-        return "one of " + ", ".join(choices)
-    return "" if is_valid else expected
+        return isinstance(value, str)
+    if kind == "flag" or isinstance(value, bool):
+        return kind == "flag" and isinstance(value, bool)
+    if kind == "number":
+        return isinstance(value, Real) and _is_within(value, least, most)
+    if kind == "whole":
+        return _is_whole(value) and _is_within(value, least, most)
+    if kind == "texts":
+        return isinstance(value, (list, tuple)) and all(isinstance(each, str) or _is_whole(each) for each in value)
+    sides = value if isinstance(value, (list, tuple)) else (value, value)
+    return len(sides) == 2 and all(_is_whole(side) and _is_within(side, least, most) for side in sides)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_within(value: Any, least: Optional[float], most: Optional[float]) -> bool:
+    """Whether a number is within bounds; NaN is not."""
+    return bool((least is None or value >= least) and (most is None or value <= most))
 
 
 def option(default: Any, help: str = "", *, short: str = "", flag: str = "", **declared: Any) -> Any:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from . import OPTIONS, EngineOptions, InputOptions, Thresholds
 from .choices import BUNDLED_MODEL
 from .declaration import Option, list_options
 
 
-@dataclass(frozen=True)
-class OptionUse:
+class OptionUse(NamedTuple):
     """Differences of an entry point from the declaration, each with its reason.
 
     `without`: options that it lacks, and why; or `only`: those that it takes, and in `reason` why no others.
@@ -20,11 +18,11 @@ class OptionUse:
     that mean something else there.
     """
 
-    without: Mapping[str, str] = field(default_factory=dict)
+    without: Mapping[str, str] = MappingProxyType({})
     only: Optional[Tuple[str, ...]] = None
     reason: str = ""
     several: Tuple[str, ...] = ()
-    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 _CHOSEN = {
@@ -120,7 +118,7 @@ def list_used_options(entry: str) -> Dict[str, Option]:
     """List the options that an entry point takes, by name, as it declares them."""
     point = USES[entry]
     return {
-        name: dataclasses.replace(declared, **point.changes.get(name, {}))
+        name: declared._replace(**point.changes[name]) if name in point.changes else declared
         for name, declared in OPTIONS.items()
         if (name in point.only if point.only is not None else name not in point.without)
     }

@@ -81,6 +81,6 @@ def _parse_text(option: Option, text: str) -> Any:
 
 def _resolve(model: Model, option: Option, value: Any, or_null: str) -> Any:
     mismatch = option.mismatch(value)
-    if mismatch and not (option.kind == "texts" and value == []):
+    if mismatch:
         raise HTTPRequestError(400, f"{option.key}={str(value)[:40]!r}: must be {mismatch}{or_null}")
     return resolve_classes(model, [str(each) for each in value]) if option.name == "classes" else value

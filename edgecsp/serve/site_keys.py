@@ -89,6 +89,7 @@ LISTS = ("streams", "webhooks")
 
 def describe_mismatch(what: ConfigKey, value: Any) -> str:
     """Describe the expected value of a key; "" when the value is valid."""
+    value = value or None if what.kind == "texts" else value  # an empty list selects nothing: surely a mistake
     mismatch = declaration.describe_mismatch(what.kind, value, what.least, what.most, what.choices)
     if not mismatch and what.pattern and not re.match(what.pattern, value):
         return what.description
