@@ -21,17 +21,27 @@ CONFIG: Any = typer.Option(
 
 
 class ConfigCommand(TyperCommand):
-    """A command whose options may be in a file: what is not typed is added as if it had been."""
+    """A command whose options may be in a file."""
 
     def parse_args(self, ctx: Any, args: List[str]) -> List[str]:
-        """Parse the command line and the file. Raises `SourceError`, or `UsageError` with file, line and key."""
-        if not ctx.resilient_parsing and not {"-h", "--help"} & set(args):
-            typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-            path = typed.get("config")
-            if path is not None or Path(FILE).is_file():
-                is_typed = {name for name, value in typed.items() if value not in ((), None)}
-                args = [*_read(self, str(ctx.info_name), path, is_typed), *args]
-        return super().parse_args(ctx, args)
+        """Parse the command line and the file."""
+        return super().parse_args(ctx, add_values(self, ctx, args))
+
+
+def add_values(command: Any, ctx: Any, args: List[str]) -> List[str]:
+    """Add the file's values to a command line, as if they had been typed, but for those that are.
+
+    Raises `SourceError`, or `UsageError` with file, line and key.
+    """
+    has_file = any(each.name == "config" for each in command.params)
+    if not has_file or ctx.resilient_parsing or {"-h", "--help"} & set(args):
+        return args
+    typed, _, _ = command.make_parser(ctx).parse_args(args=list(args))
+    path = typed.get("config")
+    if path is None and not Path(FILE).is_file():
+        return args
+    names = {name for name, value in typed.items() if value not in ((), None)}
+    return [*_read(command, str(ctx.info_name), path, names), *args]
 
 
 def _read(command: Any, name: str, path: Optional[str], is_typed: Set[str]) -> Iterator[str]:
