@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, List, Optional,
 import numpy as np
 
 from .errors import BadModel, UnknownName, UsageError
+from .options import Thresholds
+from .options.choices import RESIZES
 from .system.deprecation import RenamedAttribute, moved_names
 
 Array = np.ndarray
-RESIZES = ("darknet", "stretch", "letterbox", "crop")
 LETTERBOXES = ("darknet", "ultralytics", "yolox")
 if not TYPE_CHECKING:  # for a type checker a module with __getattr__ has every name
     __getattr__ = moved_names(__name__, "edgecsp.processing.heads", remove_in="0.3", modules={
@@ -312,11 +313,11 @@ class Head:
         """A value that holds no object wherever the output has it."""
         return 0.0
 
-    def detect(self, model: Model, outputs: Sequence[Array], options: Any) -> Any:
+    def detect(self, model: Model, outputs: Sequence[Array], options: Thresholds) -> Any:
         """Outputs of one image -> `Candidates` that were selected, best first; none where the result has no boxes."""
         raise NotImplementedError
 
-    def finish(self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: Any) -> Result:
+    def finish(self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: Thresholds) -> Result:
         """Outputs of one image -> its result. A model's first head is asked, for all of its heads."""
         raise NotImplementedError
 

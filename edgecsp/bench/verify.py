@@ -79,7 +79,7 @@ def measure_rows(
     for name in engines or ():
         backends.info(name)
     with pipeline.load(
-        model, backends.REFERENCE, device="cpu", threads=threads, precision="fp32", pixels=False
+        model, backends.REFERENCE, device="cpu", threads=threads, precision="fp32", accepts_uint8=False
     ) as reference:
         references = [_reference(reference, image) for image in images]
     for engine, device, requested, graph in _list_cases(model, others, engines):
@@ -88,7 +88,7 @@ def measure_rows(
         if not row.why:
             try:
                 with pipeline.load(
-                    graph, engine, device=device, threads=threads, precision=requested, pixels=False
+                    graph, engine, device=device, threads=threads, precision=requested, accepts_uint8=False
                 ) as detector:
                     _compare(row, detector, references)
             except (BuildFailed, EngineUnavailable) as error:
@@ -106,7 +106,7 @@ def _list_cases(
     for name in names:
         info = backends.info(name)
         for device in info.devices:
-            cases += [(name, device, each, model) for each in ("fp32", "fp16") if each in info.precisions]
+            cases += [(name, device, each, model) for each in ("fp32", "fp16", "bf16") if each in info.precisions]
             cases += [(name, device, each, graph) for each, graph in graphs if each in info.precisions]
     cases.sort(key=lambda case: (backends.PRECISIONS.index(case[2]), case[0] != backends.REFERENCE))
     yield from cases

@@ -5,47 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Optional, Protocol, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import BadModel, UnknownName
+from ..options import Thresholds
 from ..types import Array, Detections, Geometry, Head, Model
 from . import nms
 from .nms import EMPTY, Candidates
 
 __all__ = [
-    "EMPTY", "BoxHead", "Candidates", "SelectionOptions", "boxes", "check_layout", "corners", "drop_invalid",
+    "EMPTY", "BoxHead", "Candidates", "boxes", "check_layout", "corners", "drop_invalid",
     "in_pixels", "logit", "read_rows", "select", "sigmoid",
 ]  # fmt: skip
-
-
-class SelectionOptions(Protocol):
-    """Thresholds and filters that select boxes; None is the model's own value."""
-
-    @property
-    def conf(self) -> Optional[float]:
-        """Confidence threshold."""
-
-    @property
-    def iou(self) -> Optional[float]:
-        """IoU threshold of NMS."""
-
-    @property
-    def class_ids(self) -> Optional[Tuple[int, ...]]:
-        """The classes that stay, None for all."""
-
-    @property
-    def max_det(self) -> int:
-        """Maximum number of boxes."""
-
-    @property
-    def agnostic(self) -> bool:
-        """Whether boxes of different classes suppress each other."""
-
-    @property
-    def plain_nms(self) -> bool:
-        """Whether NMS goes by IoU alone whatever the model says."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +47,7 @@ class BoxHead(Head):
         """Decode all candidates of one image with a score > `conf`, of all heads of the model."""
         return boxes(model.heads, outputs, model.input.hw, conf)
 
-    def suppress(
-        self, model: Model, candidates: Candidates, conf: float, options: SelectionOptions
-    ) -> Tuple[Array, Array]:
+    def suppress(self, model: Model, candidates: Candidates, conf: float, options: Thresholds) -> Tuple[Array, Array]:
         """Row numbers of the boxes that stay, best first, and their scores."""
         if model.nms_free:
             stay = nms.best(candidates, options.max_det)
@@ -91,19 +62,17 @@ class BoxHead(Head):
             )
         return stay, candidates.scores[stay]
 
-    def detect(self, model: Model, outputs: Sequence[Array], options: SelectionOptions) -> Candidates:
+    def detect(self, model: Model, outputs: Sequence[Array], options: Thresholds) -> Candidates:
         """Decode and select the boxes of one image, in network pixels, best first."""
         conf = model.conf if options.conf is None else options.conf
         candidates = self.candidates(model, outputs, conf)
-        if options.class_ids is not None:
-            selected = np.isin(candidates.class_ids, np.array(options.class_ids, np.int32))
+        if options.classes is not None:
+            selected = np.isin(candidates.class_ids, np.array(options.classes, np.int32))
             candidates = Candidates(*(column[selected] for column in candidates))
         stay, scores = self.suppress(model, candidates, conf, options)
         return Candidates(candidates.xyxy[stay], scores, candidates.class_ids[stay])
 
-    def finish(
-        self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: SelectionOptions
-    ) -> Detections:
+    def finish(self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: Thresholds) -> Detections:
         """Decode and select the boxes of one image, in image pixels, best first."""
         selected = self.detect(model, outputs, options)
         return Detections(geometry.to_image(selected.xyxy), selected.scores, selected.class_ids, model.labels)

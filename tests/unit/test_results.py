@@ -12,8 +12,9 @@ from edgecsp import importers
 from edgecsp.errors import BadModel, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.media import draw
+from edgecsp.options import Thresholds
 from edgecsp.processing import heads
-from edgecsp.processing.decode import BoxHead, SelectionOptions
+from edgecsp.processing.decode import BoxHead
 from edgecsp.processing.heads.anchor_free import AnchorFree
 from edgecsp.processing.heads.decoded import Decoded
 from edgecsp.processing.heads.end_to_end import EndToEnd
@@ -125,7 +126,7 @@ def test_every_kind_has_a_file_and_an_answer() -> None:
         heads.find("nothing")
 
 
-def test_a_classifier_detects_no_box(options: SelectionOptions) -> None:
+def test_a_classifier_detects_no_box(options: Thresholds) -> None:
     scores = np.array([[0.25, 0.75]], np.float32)
     classifier = model(Scores("o", 2), (1, 2))
     assert len(classifier.heads[0].detect(classifier, [scores], options).scores) == 0
@@ -134,7 +135,7 @@ def test_a_classifier_detects_no_box(options: SelectionOptions) -> None:
     assert (classifier.task, classifier.has_boxes, result.counted()) == ("classify", False, ["b"])
 
 
-def test_raw_outputs_without_a_second_stage_are_an_error(options: SelectionOptions) -> None:
+def test_raw_outputs_without_a_second_stage_are_an_error(options: Thresholds) -> None:
     first = model(Raw("o", 2))
     with pytest.raises(BadModel, match="output o of m is for a second stage, and the model has none"):
         first.heads[0].detect(first, [np.zeros((1, 3, 6), np.float32)], options)
@@ -151,7 +152,5 @@ def test_old_names_of_heads_warn() -> None:
 
 
 @pytest.fixture
-def options() -> SelectionOptions:
-    from edgecsp.pipeline import Settings
-
-    return Settings()
+def options() -> Thresholds:
+    return Thresholds()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
 from ...errors import BadModel
+from ...options import Thresholds
 from ...processing import decode, nms
 from ...system import cpu
 from ...types import Array, Model
@@ -21,17 +22,6 @@ LOG = logging.getLogger(__name__)
 EVERY = 8  # of so many images one is held out
 MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in memory
 MATCH_IOU = 0.5  # IoU from which a box is the same object's
-
-
-class _ModelThresholds(NamedTuple):
-    """The model's own thresholds, as `decode.SelectionOptions`."""
-
-    conf: Optional[float] = None
-    iou: Optional[float] = None
-    class_ids: Optional[Tuple[int, ...]] = None
-    max_det: int = 300
-    agnostic: bool = False
-    plain_nms: bool = False
 
 
 _Reference = List[Tuple[Array, decode.Candidates, List[Array]]]  # an image, and fp32's boxes and heads of it
@@ -101,7 +91,7 @@ def _session(model: Model, threads: int) -> Any:
 
 def _boxes(model: Model, heads: Sequence[Array]) -> decode.Candidates:
     """What a detector keeps of its heads, best first; nothing of a classifier's."""
-    boxes: decode.Candidates = model.heads[0].detect(model, heads, _ModelThresholds())
+    boxes: decode.Candidates = model.heads[0].detect(model, heads, Thresholds())
     return boxes
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 
 from ...errors import BadModel
+from ...options import Thresholds
 from ...types import Array, Classes, Geometry, Head, Model
 from ..nms import EMPTY, Candidates
 
@@ -30,11 +31,11 @@ class Scores(Head):
         """(1, classes), or (1, classes, 1, 1)."""
         return (0, self.classes)
 
-    def detect(self, model: Model, outputs: Sequence[Array], options: Any) -> Candidates:
+    def detect(self, model: Model, outputs: Sequence[Array], options: Thresholds) -> Candidates:
         """No boxes."""
         return EMPTY
 
-    def finish(self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: Any) -> Classes:
+    def finish(self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: Thresholds) -> Classes:
         """Decode the best 5 classes."""
         return self.classify(model, outputs)
 

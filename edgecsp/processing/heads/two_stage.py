@@ -20,9 +20,10 @@ from typing import List, Sequence, Tuple
 import numpy as np
 
 from ...errors import BadModel
+from ...options import Thresholds
 from ...types import Array, Head, Model
 from .. import nms
-from ..decode import BoxHead, Candidates, SelectionOptions
+from ..decode import BoxHead, Candidates
 
 BINS = 7
 BEFORE_NMS = 2000
@@ -49,9 +50,7 @@ class Raw(BoxHead):
             raise BadModel(f"output {self.name} of {model.name} is for a second stage, and the model has none")
         return boxes(model.heads, outputs, model.input.hw, conf)
 
-    def suppress(
-        self, model: Model, candidates: Candidates, conf: float, options: SelectionOptions
-    ) -> Tuple[Array, Array]:
+    def suppress(self, model: Model, candidates: Candidates, conf: float, options: Thresholds) -> Tuple[Array, Array]:
         """Soft-NMS, which lowers scores instead of dropping boxes; what falls below the threshold goes."""
         if options.plain_nms:
             return super().suppress(model, candidates, conf, options)
