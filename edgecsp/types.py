@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, List, Optional,
 import numpy as np
 
 from .errors import BadModel, UnknownName, UsageError
-from .options import Thresholds
 from .options.choices import RESIZES
 from .system.deprecation import RenamedAttribute, moved_names
 
@@ -294,6 +293,7 @@ class Head:
 
     `kind` names it in files, where its fields are its metadata; `result` is the class of what it gives; `nms_free`
     says that its boxes have no duplicates, `is_resizable` that the network may take images of another size.
+    Methods take `options.Thresholds`.
     """
 
     kind: ClassVar[str]
@@ -313,11 +313,11 @@ class Head:
         """A value that holds no object wherever the output has it."""
         return 0.0
 
-    def detect(self, model: Model, outputs: Sequence[Array], options: Thresholds) -> Any:
+    def detect(self, model: Model, outputs: Sequence[Array], options: Any) -> Any:
         """Outputs of one image -> `Candidates` that were selected, best first; none where the result has no boxes."""
         raise NotImplementedError
 
-    def finish(self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: Thresholds) -> Result:
+    def finish(self, model: Model, outputs: Sequence[Array], geometry: Geometry, options: Any) -> Result:
         """Outputs of one image -> its result. A model's first head is asked, for all of its heads."""
         raise NotImplementedError
 
