@@ -116,7 +116,7 @@ def _written(path: Path, text: str) -> str:
 
 def test_verify_holds_every_engine_against_the_reference(made: subprocess.CompletedProcess[str], home: Path) -> None:
     words = ("verify", "tiny.onnx", "tiny-int8.onnx", "--images", "calib/1*.png", "--threads", 1)
-    said = json.loads(edgecsp(home, *words, "--json").stdout)
+    said = json.loads(edgecsp(home, *words, "--json", "-").stdout)
     assert said["pictures"] == 11 and not said["drawn"]
     rows: Dict[Any, Any] = {(r["engine"], r["device"], r["precision"]): r for r in said["rows"] if not r["why"]}
     first = said["rows"][0]

@@ -20,7 +20,7 @@ def command(
     format: str = typer.Option(..., "--format", "-f", help="triton: a model repository for NVIDIA's Triton server"),
     out: Path = typer.Option(Path("models"), "--out", "-o", help="the repository; other models in it stay"),
     plan: Optional[Path] = typer.Option(None, "--plan", help="a TensorRT plan to use instead of the ONNX file"),
-    name: Optional[str] = typer.Option(None, "--name", help="name on the server [default: the model's name]"),
+    name: Optional[str] = typer.Option(None, "--model-name", help="name on the server [default: the model's name]"),
     instances: int = typer.Option(1, "--instances", help="number of instances, per GPU or in total"),
     weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights, for timing"),
     imgsz: Optional[str] = _options.IMGSZ,

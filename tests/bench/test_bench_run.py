@@ -381,9 +381,9 @@ def test_a_table_a_report_and_a_page(typed: Any, tiny_file: str, tmp_path: Path)
     assert said["rows"][1]["weights"] == "shipped"
     assert page.read_text().lower().startswith("<!doctype html")
     # Two files: nothing is measured.
-    code, out, _ = typed("--compare", str(report), str(report))
+    code, out, _ = typed("compare", str(report), str(report))
     assert code == 0 and out.count("within the noise") == 2
-    code, out, _ = typed("--compare", str(report), str(report), "--json", "-", "--fail-if", "p99>1us")
+    code, out, _ = typed("compare", str(report), str(report), "--json", "-", "--fail-if", "p99>1us")
     assert code == 8 and [each["ratio"] for each in json.loads(out)["differences"]] == [1.0, 1.0]
     with pytest.raises(UsageError, match="a page shows one report"):
         typed("--compare", str(report), str(report), "--html", str(page))
