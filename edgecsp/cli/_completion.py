@@ -5,6 +5,7 @@ A shell asks by running edgecsp with the variable _EDGECSP_COMPLETE; no command 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from contextlib import suppress
@@ -23,6 +24,7 @@ def prepare() -> None:
     """Prepare a process that a shell asks for completions: quiet and quick."""
     if VARIABLE not in os.environ:
         return
+    gc.disable()
     logging.disable(logging.CRITICAL)
     with suppress(ImportError):
         from typer import _completion_classes
@@ -85,11 +87,13 @@ def _models(ctx: Any, incomplete: str) -> List[str]:
 
 
 def _model_names(ctx: Any, incomplete: str) -> List[str]:
-    from .. import zoo
-    from ..zoo.store import index
+    if ctx.info_name == "rm":
+        from ..zoo.store import index
 
-    pulled = index.list_installed()
-    return pulled if ctx.info_name == "rm" else [*zoo.names(), *pulled]
+        return index.list_installed()
+    from .. import zoo
+
+    return list(zoo.names())  # a pulled model is one of them
 
 
 def _engines(ctx: Any, incomplete: str) -> List[str]:

@@ -32,7 +32,7 @@ class CommandGroup(TyperGroup):
         args = _old_spellings.rewrite_subcommand(args)
         name = " ".join(args[:2])
         if len(args) > 1 and name in self.commands:
-            if os.path.exists(args[1]) or os.path.exists(f"{args[1]}.onnx"):
+            if os.path.exists(args[1]):
                 _logging.warn_later(_describe_conflict(args[0], args[1]))
             args = [name, *args[2:]]
         return super().resolve_command(ctx, args)

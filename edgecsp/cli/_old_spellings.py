@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from . import _logging
 
@@ -77,6 +77,6 @@ def _fill_in_json(words: List[str], has_arguments: bool) -> None:
         words.insert(i + 1, "-")
 
 
-def _options_before_arguments(words: Sequence[Any]) -> List[int]:
+def _options_before_arguments(words: Sequence[str]) -> List[int]:
     """Positions of the words that may be options: those before "--"."""
     return list(range(words.index("--") if "--" in words else len(words)))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -13,6 +14,7 @@ import pytest
 
 from edgecsp import zoo
 from edgecsp.backends import registry
+from edgecsp.zoo.store import index
 from support.repository import child_environment
 
 CODE = """
@@ -84,6 +86,10 @@ def test_models_by_name_and_by_file(folder: Path) -> None:
     assert completed("edgecsp bench ") == [*zoo.names(), "yolo-mine.onnx", "compare"]
     assert "compare" not in completed("edgecsp bench codes ")
     assert completed("edgecsp models rm ") == []
+    record = {**dict.fromkeys([each.name for each in fields(index.Record)], ""), "name": "yolov4"}
+    index.write(index.record_path("yolov4"), record)
+    index.path("yolov4").write_bytes(b"")
+    assert completed("edgecsp models rm ") == ["yolov4"]
 
 
 def test_engines_devices_precisions_and_recipes(folder: Path) -> None:
