@@ -154,14 +154,7 @@ def test_an_engine_that_computes_another_network_fails_the_gate(
         pytest.skip(f"engine opencv {backends.unavailable_reason('opencv')}")
     right = opencv.OpenCvSession.run
     monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
-    asked: Dict[str, Any] = {
-        "others": None,
-        "images": None,
-        "threads": 1,
-        "weights": None,
-        "imgsz": None,
-        "json": False,
-    }
+    asked: Dict[str, Any] = {"others": None, "images": None, "threads": 1, "weights": None, "imgsz": None, "json": None}
     with pytest.raises(typer.Exit) as stop:
         verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert stop.value.exit_code == 8
