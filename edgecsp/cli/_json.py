@@ -9,13 +9,16 @@ from typing import Any, List, Optional
 
 import typer
 
+from ..errors import UsageError
+
 OPTION: Any = typer.Option(None, "--json", help="the result as JSON: a file, or - for stdout")
 
 
 class JsonOutput:
     """The place that `--json` names, opened before the work, so that an unwritable one is reported at once.
 
-    As a context manager it removes the unfinished file; without a place it does nothing. Raises `OutputError`.
+    As a context manager it removes the unfinished file; without a place it does nothing. Raises `OutputError`,
+    and `UsageError` for a file that holds something else, such as a model.
     """
 
     def __init__(self, target: Optional[str]) -> None:
@@ -24,6 +27,7 @@ class JsonOutput:
         if target is not None:
             from ..media.sinks.base import Text
 
+            _refuse_other_files(target)
             self._text = Text(target)
 
     def write(self, value: Any, *, indent: Optional[int] = 2) -> None:
@@ -43,6 +47,18 @@ class JsonOutput:
     def __exit__(self, *_: object) -> None:
         if self._text is not None:
             self._text.abort()  # does nothing after `write`
+
+
+def _refuse_other_files(target: str) -> None:
+    from ..cache import files
+
+    path = Path(target)
+    if path.suffix.lower() == ".json" or files.descriptor(path) is not None or not path.is_file():
+        return
+    with path.open("rb") as file:
+        begins = file.read(256).lstrip()[:1]
+    if begins not in (b"", b"{", b"["):
+        raise UsageError(f"--json {target}: that file is there and holds no JSON; give another name")
 
 
 def _dump(value: Any, indent: Optional[int]) -> str:

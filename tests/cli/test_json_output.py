@@ -52,6 +52,16 @@ def test_a_failure_leaves_the_older_file_as_it_was(tmp_path: Path) -> None:
         JsonOutput(str(tmp_path))
 
 
+def test_a_file_that_holds_something_else_is_not_replaced(tmp_path: Path) -> None:
+    model, text = tmp_path / "model.onnx", tmp_path / "report.txt"
+    model.write_bytes(b"\x08\x07")
+    done = edgecsp("engines", "--json", model, code=2)
+    assert "holds no JSON; give another name" in done.stderr and model.read_bytes() == b"\x08\x07"
+    for _ in range(2):
+        edgecsp("engines", "--json", text, code=0)
+    assert json.loads(text.read_text())
+
+
 def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     with JsonOutput(str(file)) as output:
