@@ -75,7 +75,8 @@ for _each in (app, models.app, data.app):
     for _info in _each.registered_commands:
         assert _info.callback is not None
         _info.callback = _logging.logged(_info.callback)
-        _info.cls = _info.cls or _grammar.Command
+        if _info.cls is None or not issubclass(_info.cls, _grammar.Command):
+            _info.cls = _grammar.Command
 
 
 def _version(is_requested: bool) -> None:
