@@ -156,12 +156,12 @@ def test_an_engine_that_computes_another_network_fails_the_gate(
     monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
     asked: Dict[str, Any] = {"others": None, "images": None, "threads": 1, "weights": None, "imgsz": None, "json": None}
     with pytest.raises(typer.Exit) as stop:
-        verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
+        verify_command.command(model=str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert stop.value.exit_code == 8
     assert "opencv on cpu in fp32 is off by 0.01" in capsys.readouterr().err
     monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * np.nan for out in right(self, batch)])
     with pytest.raises(typer.Exit):
-        verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
+        verify_command.command(model=str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert "off by inf" in capsys.readouterr().err
 
 

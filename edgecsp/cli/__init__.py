@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import EdgecspError
 from . import (
     _completion,
+    _config_file,
     _grammar,
     _logging,
     _signals,
@@ -47,7 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.command)
+app.command("run", cls=_config_file.ConfigCommand)(run.command)
 app.command("batch")(batch.command)
 app.command("batch summary")(batch.summary)
 app.command("serve")(serve.command)
