@@ -9,7 +9,7 @@ from typing import Any, List, Optional
 
 import typer
 
-from ..errors import UsageError
+from ..errors import OutputError, UsageError
 
 OPTION: Any = typer.Option(None, "--json", help="the result as JSON: a file, or - for stdout")
 
@@ -27,7 +27,8 @@ class JsonOutput:
         if target is not None:
             from ..media.sinks.base import Text
 
-            _refuse_other_files(target)
+            if not self.is_stdout:
+                _refuse_other_files(target)
             self._text = Text(target)
 
     def write(self, value: Any, *, indent: Optional[int] = 2) -> None:
@@ -52,11 +53,16 @@ class JsonOutput:
 def _refuse_other_files(target: str) -> None:
     from ..cache import files
 
+    if target.startswith("-"):
+        raise UsageError(f"--json {target}: must be a file, or - for stdout; a file of that name is ./{target}")
     path = Path(target)
     if path.suffix.lower() == ".json" or files.descriptor(path) is not None or not path.is_file():
         return
-    with path.open("rb") as file:
-        begins = file.read(256).lstrip()[:1]
+    try:
+        with path.open("rb") as file:
+            begins = file.read(256).lstrip()[:1]
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
     if begins not in (b"", b"{", b"["):
         raise UsageError(f"--json {target}: that file is there and holds no JSON; give another name")
 

@@ -62,6 +62,11 @@ def test_a_file_that_holds_something_else_is_not_replaced(tmp_path: Path) -> Non
     assert json.loads(text.read_text())
 
 
+def test_an_option_is_no_file(tmp_path: Path) -> None:
+    done = edgecsp("bench", "codes", "--json", "--quiet", code=2, cwd=tmp_path)
+    assert "--json --quiet: must be a file, or - for stdout" in done.stderr and not list(tmp_path.glob("--*"))
+
+
 def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     with JsonOutput(str(file)) as output:
