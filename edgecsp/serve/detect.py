@@ -6,11 +6,10 @@ An image's size is read from its header before it is decoded: a file of 100 kB m
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import replace
 from email.utils import formatdate
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 from ..errors import EdgecspError, HTTPRequestError, SourceError, UsageError
 from ..media.sinks.rows import to_dict
@@ -22,6 +21,8 @@ from .header import check
 from .inference_context import InferenceContext
 from .key import Caller
 from .multipart import UploadedImage, receive_form
+from .schema import parse_text
+from .schemas import THRESHOLDS
 
 MOST_PREDICTIONS = 20  # Frigate reads the first 20 rows
 LEAST_CONFIDENCE = 0.4  # CodeProject.AI's default
@@ -65,30 +66,23 @@ async def receive_image(request: Any) -> UploadedImage:
     return UploadedImage(await read(request.receive), "picture", {})
 
 
-def parse_fraction(text: Optional[str], name: str) -> Optional[float]:
-    """Parse a number from 0 to 1; None when empty. Raises `HTTPRequestError`."""
-    if text is None or not text.strip():
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise HTTPRequestError(400, f"{name}={text[:40]!r}: must be a number from 0 to 1")
-    return value
-
-
-def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[str], classes: Optional[str]) -> Settings:
-    """Override the server's settings with those of a request. Raises `HTTPRequestError`."""
-    changes: Dict[str, Any] = {}
-    for name, text in (("conf", conf), ("iou", iou)):
-        value = parse_fraction(text, name)
+def parse_thresholds(query: Mapping[str, str]) -> Dict[str, Any]:
+    """Parse the thresholds of a query that are not empty. Raises `HTTPRequestError`."""
+    parsed = {}
+    for name, declared in THRESHOLDS.items():
+        value = parse_text(declared, name, query.get(name) or "")
         if value is not None:
-            changes[name] = value
-    words = [word for word in (classes or "").split(",") if word.strip()]
-    if words:
-        changes["class_ids"] = class_ids(model, words)
-    return replace(base, **changes)
+            parsed[name] = value
+    return parsed
+
+
+def settings(model: Model, base: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Override settings with a request's thresholds; None is the model's default. Raises `HTTPRequestError`."""
+    changed = dict(changes)
+    if "classes" in changed:
+        words = changed.pop("classes")
+        changed["class_ids"] = None if words is None else class_ids(model, [str(word) for word in words])
+    return replace(base, **changed)
 
 
 def class_ids(model: Model, words: List[str]) -> Tuple[int, ...]:
@@ -105,9 +99,7 @@ def class_ids(model: Model, words: List[str]) -> Tuple[int, ...]:
 async def detect(request: Any) -> Any:
     """POST /v1/detect: an image -> the object of one line of `edgecsp run --json`."""
     app_state, query = request.app.state.edgecsp, request.query_params
-    request_settings = settings(
-        app_state.model, app_state.settings, query.get("conf"), query.get("iou"), query.get("classes")
-    )
+    request_settings = settings(app_state.model, app_state.settings, parse_thresholds(query))
     upload = await receive_image(request)
 
     def work(context: InferenceContext) -> bytes:
@@ -127,7 +119,7 @@ async def vision(request: Any) -> Any:
     took: List[float] = []
     try:
         upload = await receive_image(request)
-        least = parse_fraction(upload.fields.get("min_confidence"), "min_confidence")
+        least = parse_text(THRESHOLDS["conf"], "min_confidence", upload.fields.get("min_confidence", ""))
         request_settings = replace(app_state.settings, conf=LEAST_CONFIDENCE if least is None else least)
         if app_state.model.task != "detect":
             raise HTTPRequestError(400, f"{app_state.model.name} is a classifier and has no boxes; use /v1/detect")

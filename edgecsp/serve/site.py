@@ -33,7 +33,8 @@ from ..types import Model
 from . import mqtt, secret_files, webhooks
 from .guard import check_token, is_loopback
 from .live import StreamState
-from .site_keys import KEYS, LISTS, ConfigKey, describe_mismatch, format_key, line_of
+from .schema import describe_mismatch
+from .site_keys import KEYS, LISTS, ConfigKey, format_key, line_of
 from .streams import check
 
 

@@ -1,31 +1,26 @@
-"""Keys of the site file: types, bounds, descriptions, line numbers and the JSON schema."""
+"""Keys of the site file, declared as `schema.Field`s, with their line numbers and JSON schema."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from .. import backends
 from ..pipeline import BUNDLED_MODEL
+from .schema import JSON_SCHEMA, Field, to_schema
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
 
 
 @dataclass(frozen=True)
-class ConfigKey:
-    """Declaration of a key: type, bounds and description. `secret`: the value must not be in the file itself.
+class ConfigKey(Field):
+    """Declaration of a key. `secret`: the value must not be in the file itself.
 
     `list_examples` lists values for editors to offer; others are valid too.
     """
 
-    kind: str
-    description: str
-    least: Optional[float] = None
-    most: Optional[float] = None
-    pattern: str = ""
-    choices: Tuple[str, ...] = ()
     default: Any = None
     is_required: bool = False
     secret: bool = False
@@ -90,30 +85,6 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
 LISTS = ("streams", "webhooks")
 
 
-def describe_mismatch(what: ConfigKey, value: Any) -> str:
-    """Describe the expected value of a key; "" when the value is valid."""
-    bounds = f" from {what.least:g} to {what.most:g}" if what.least is not None and what.most is not None else ""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    items = value if isinstance(value, list) else []
-    least, most = what.least if what.least is not None else 0, what.most if what.most is not None else 0
-    texts = [isinstance(each, str) or (isinstance(each, int) and not isinstance(each, bool)) for each in items]
-    sides = [isinstance(each, int) and not isinstance(each, bool) and least <= each <= most for each in items]
-    is_valid, expected = {
-        "text": (isinstance(value, str), "a string"),
-        "flag": (isinstance(value, bool), "true or false"),
-        "whole": (whole and least <= value <= most, f"an integer{bounds}"),
-        "number": (number and least <= value <= most, f"a number{bounds}"),
-        "texts": (bool(texts) and all(texts), 'a list of names: ["person", "car"]'),
-        "sides": (len(sides) == 2 and all(sides), "[height, width] in pixels"),
-    }[what.kind]
-    if is_valid and what.choices and value not in what.choices:
-        return "one of " + ", ".join(what.choices)
-    if is_valid and what.pattern and not re.match(what.pattern, value):
-        return what.description
-    return "" if is_valid else expected
-
-
 def format_key(key: Sequence[Union[str, int]]) -> str:
     """Format a key for people: streams[1].conf, counted from 1."""
     return "".join(f"[{each + 1}]" if isinstance(each, int) else f".{each}" for each in key).lstrip(".")
@@ -165,21 +136,7 @@ def _table_schema(name: str) -> Dict[str, Any]:
 
 
 def _key_schema(what: ConfigKey) -> Dict[str, Any]:
-    bounds = {} if what.least is None else {"minimum": what.least, "maximum": what.most}
-    kinds: Dict[str, Dict[str, Any]] = {
-        "text": {"type": "string"},
-        "flag": {"type": "boolean"},
-        "whole": {"type": "integer", **bounds},
-        "number": {"type": "number", **bounds},
-        "texts": {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
-        "sides": {"type": "array", "items": {"type": "integer", **bounds}, "minItems": 2, "maxItems": 2},
-    }
-    result = {**kinds[what.kind], "description": what.description}
-    pattern = what.pattern or (r"^(env|file):." if what.secret else "")
-    if pattern:
-        result["pattern"] = pattern
-    if what.choices:
-        result["enum"] = list(what.choices)
+    result = to_schema(replace(what, pattern=what.pattern or (r"^(env|file):." if what.secret else "")), JSON_SCHEMA)
     if what.list_examples:
         result["examples"] = list(what.list_examples())
     if what.default is not None:

@@ -213,7 +213,7 @@ def test_the_schema_says_what_the_reader_says(folder: Path) -> None:
 
 
 def test_every_key_has_words_and_a_default_that_fits() -> None:
-    from edgecsp.serve.site_keys import describe_mismatch
+    from edgecsp.serve.schema import describe_mismatch
 
     for table, keys in KEYS.items():
         for name, what in keys.items():

@@ -1,0 +1,271 @@
+"""Declare what crosses the edge of the server: fields and shapes, from which checks, JSON schemas and pages are made.
+
+    FILTERS = Shape("Settings", "filters of a stream", {"conf": Field("number", "confidence threshold", 0, 1)})
+    check(FILTERS, {"conf": 7}, "the body")    # HTTPRequestError: conf must be a number from 0 to 1, not 7
+
+Ours and not msgspec: its last release for Python 3.8 (0.18.6) is no longer maintained, its errors name a path and a
+type where ours say what to send, and a request's JSON has to be bounded before it is parsed all the same (`_json`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from ..errors import HTTPRequestError
+
+QUOTED = 40  # characters of a wrong value in a message
+
+
+@dataclass(frozen=True)
+class Field:
+    """A value: its kind, bounds and meaning.
+
+    Kinds: text, flag, whole, number, texts (names or numbers), sides (two of an image), list and map (of `of`), object
+    (the shape `of`), bytes, any. `least` and `most` bound numbers, and the entries of lists and texts. `as_text`: JSON
+    may also have it as text, as a query does.
+    """
+
+    kind: str
+    description: str = ""
+    least: Optional[float] = None
+    most: Optional[float] = None
+    pattern: str = ""
+    choices: Tuple[str, ...] = ()
+    of: Union[Field, Shape, None] = None
+    nullable: bool = False
+    as_text: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A JSON object. `entry`: what its fields are called, if no others are allowed. A name makes it a component."""
+
+    name: str
+    description: str
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    required: Tuple[str, ...] = ()
+    entry: str = ""
+
+
+Declared = Union[Field, Shape]
+
+
+# -- checks ----------------------------------------------------------------------------------------------------------
+
+
+def check(shape: Shape, value: Any, what: str, later: Collection[str] = ()) -> Dict[str, Any]:
+    """Return an object of JSON that fits a shape. Raises `HTTPRequestError`.
+
+    `later` are fields that the caller checks itself, as it knows better what belongs there. The time is bounded by the
+    number of values, which `_json` counts, the depth by the declaration.
+    """
+    error = find_mismatch(shape, value, what, later)
+    if error:
+        raise HTTPRequestError(400, error)
+    checked: Dict[str, Any] = value
+    return checked
+
+
+def parse_text(declared: Field, name: str, text: str) -> Any:
+    """Parse a parameter of a query or a form; None when it is empty. Raises `HTTPRequestError`."""
+    text = text.strip()
+    if not text:
+        return None
+    value: Any = text
+    if declared.kind == "texts":
+        return [word for word in text.split(",") if word.strip()] or None
+    try:
+        if declared.kind == "number":
+            value = float(text)
+        elif declared.kind == "whole":
+            value = int(text) if len(text) < 20 else text
+        elif declared.kind == "flag":
+            value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    except ValueError:
+        value = None
+    expected = describe_mismatch(declared, value)
+    if expected:
+        raise HTTPRequestError(400, f"{name}={text[:QUOTED]!r}: must be {expected}")
+    return value
+
+
+def find_mismatch(declared: Declared, value: Any, what: str, later: Collection[str] = ()) -> str:
+    """Describe the first difference of a value from its declaration; "" when there is none."""
+    if isinstance(declared, Shape):
+        return _object_mismatch(declared, value, what, later)
+    if value is None and declared.nullable:
+        return ""
+    if isinstance(value, str) and declared.as_text:
+        parse_text(declared, what, value)
+        return ""
+    expected = describe_mismatch(declared, value)
+    if expected:
+        return f"{what} must be {expected}{', or null' if declared.nullable else ''}, not {_quote(value)}"
+    if declared.of is None:
+        return ""
+    if declared.kind == "object":
+        return find_mismatch(declared.of, value, what, later)
+    entries = value.items() if declared.kind == "map" else enumerate(value)
+    errors = (find_mismatch(declared.of, each, f"{what}[{str(at)[:QUOTED]}]", later) for at, each in entries)
+    return next(filter(None, errors), "")
+
+
+def _object_mismatch(shape: Shape, value: Any, what: str, later: Collection[str]) -> str:
+    if not isinstance(value, dict):
+        return f"{what} must be a JSON object with {', '.join(shape.fields)}; not {_quote(value)}"
+    unknown = sorted(set(value) - set(shape.fields)) if shape.entry else []
+    if unknown:
+        return f"unknown {shape.entry} {unknown[0][:60]!r}; known: {', '.join(shape.fields)}"
+    path = "" if what.startswith("the ") else f"{what}."
+    for name, declared in shape.fields.items():
+        if name in later:
+            continue
+        if name in value:
+            error = find_mismatch(declared, value[name], path + name, later)
+            if error:
+                return error
+        elif name in shape.required:
+            return f"{path}{name} is required" + (f": {declared.description}" if declared.description else "")
+    return ""
+
+
+def _quote(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        return f"a list of {len(value)}" if isinstance(value, list) else "an object"
+    return repr(value[:QUOTED] if isinstance(value, str) else value)[: QUOTED + 2]
+
+
+def describe_mismatch(what: Field, value: Any) -> str:
+    """Describe the expected value of a field, apart from what it holds; "" when the value is valid."""
+    items = value if isinstance(value, list) else []
+    sides = [_is_whole(each) and _is_within(what, each) for each in items]
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    is_valid, expected = {
+        "text": (isinstance(value, str), "a string"),
+        "flag": (isinstance(value, bool), "true or false"),
+        "whole": (_is_whole(value) and _is_within(what, value), f"an integer{_bounds(what)}"),
+        "number": (is_number and _is_within(what, value), f"a number{_bounds(what)}"),
+        "texts": (
+            isinstance(value, list)
+            and len(items) >= (1 if what.least is None else what.least)
+            and all(isinstance(each, str) or _is_whole(each) for each in items),
+            'a list of names: ["person", "car"]',
+        ),
+        "sides": (len(sides) == 2 and all(sides), "[height, width] in pixels"),
+        "list": (isinstance(value, list) and _is_within(what, len(items)), f"a list{_bounds(what)}"),
+        "map": (isinstance(value, dict), "a JSON object"),
+        "object": (True, ""),
+        "any": (True, ""),
+    }[what.kind]
+    if is_valid and what.choices and value not in what.choices:
+        return "one of " + ", ".join(what.choices)
+    if is_valid and what.pattern and not re.match(what.pattern, value):
+        return what.description or f"a string like {what.pattern}"
+    return "" if is_valid else expected
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_within(what: Field, value: Any) -> bool:
+    return (what.least is None or value >= what.least) and (what.most is None or value <= what.most)
+
+
+def _bounds(what: Field) -> str:
+    if what.kind == "list":
+        return "" if what.least is None else f" of {what.least:g}" if what.least == what.most else " of another length"
+    if what.least is not None and what.most is not None:
+        return f" from {what.least:g} to {what.most:g}"
+    return "" if what.least is None else f", at least {what.least:g}"
+
+
+# -- JSON schema -----------------------------------------------------------------------------------------------------
+
+
+class Dialect(NamedTuple):
+    """A kind of JSON schema: the prefix of references, whether null is a type, whether objects are closed."""
+
+    reference: str
+    null_is_type: bool
+    closed: bool = False
+
+
+OPENAPI = Dialect("#/components/schemas/", False)  # 3.0
+JSON_SCHEMA = Dialect("#/$defs/", True)  # draft 2020-12
+
+
+def to_schema(declared: Declared, dialect: Dialect) -> Dict[str, Any]:
+    """Build the JSON schema of a field or a shape; named shapes are references."""
+    if isinstance(declared, Shape):
+        return {"$ref": dialect.reference + declared.name} if declared.name else shape_schema(declared, dialect)
+    schema = _kind_schema(declared, dialect)
+    if "$ref" in schema:
+        return schema  # what stands beside a reference is ignored
+    if declared.description:
+        schema["description"] = declared.description
+    if declared.pattern:
+        schema["pattern"] = declared.pattern
+    if declared.choices:
+        schema["enum"] = list(declared.choices)
+    if declared.nullable and not dialect.null_is_type:
+        schema["nullable"] = True
+    others = [{"type": "string"}] if declared.as_text else []
+    if declared.nullable and dialect.null_is_type:
+        others.append({"type": "null"})
+    return {"anyOf": [schema, *others]} if others else schema
+
+
+def shape_schema(shape: Shape, dialect: Dialect) -> Dict[str, Any]:
+    """Build the JSON schema of a shape itself."""
+    schema: Dict[str, Any] = {
+        "type": "object",
+        "properties": {name: to_schema(declared, dialect) for name, declared in shape.fields.items()},
+    }
+    if shape.description:
+        schema["description"] = shape.description
+    if shape.required:
+        schema["required"] = list(shape.required)
+    if shape.entry or (dialect.closed and shape.fields):
+        schema["additionalProperties"] = False
+    return schema
+
+
+def components(declared: Iterable[Declared]) -> List[Shape]:
+    """List the named shapes in declarations, each once, in the order of their first use."""
+    return list({shape.name: shape for each in declared for shape in _shapes(each) if shape.name}.values())
+
+
+def _shapes(declared: Declared) -> Iterator[Shape]:
+    inner: Iterable[Declared] = declared.fields.values() if isinstance(declared, Shape) else filter(None, [declared.of])
+    if isinstance(declared, Shape):
+        yield declared
+    for each in inner:
+        yield from _shapes(each)
+
+
+def _kind_schema(what: Field, dialect: Dialect) -> Dict[str, Any]:
+    numbers = {"minimum": what.least, "maximum": what.most}
+    bounds = {key: value for key, value in numbers.items() if value is not None}
+    entries = {key.replace("imum", "Items"): value for key, value in bounds.items()}
+    name: Dict[str, Any] = {"oneOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}
+    if dialect.null_is_type:
+        name = {"type": ["string", "integer"]}
+    if what.kind == "object" and what.of is not None:
+        return to_schema(what.of, dialect)
+    of = {} if what.of is None else to_schema(what.of, dialect)
+    kinds: Dict[str, Dict[str, Any]] = {
+        "text": {"type": "string"},
+        "flag": {"type": "boolean"},
+        "whole": {"type": "integer", **bounds},
+        "number": {"type": "number", **bounds},
+        "texts": {"type": "array", "items": name, **({} if what.least == 0 else {"minItems": 1})},
+        "sides": {"type": "array", "items": {"type": "integer", **bounds}, "minItems": 2, "maxItems": 2},
+        "list": {"type": "array", "items": of, **entries},
+        "map": {"type": "object", "additionalProperties": of},
+        "bytes": {"type": "string", "format": "binary"},
+        "any": {},
+    }
+    return kinds[what.kind]
