@@ -11,7 +11,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
 from ..errors import HTTPRequestError
 
@@ -93,42 +106,69 @@ def parse_text(declared: Field, name: str, text: str) -> Any:
 
 def find_mismatch(declared: Declared, value: Any, what: str, later: Collection[str] = ()) -> str:
     """Describe the first difference of a value from its declaration; "" when there is none."""
+    wrong = _find(declared, value, later)
+    if wrong is None:
+        return ""
+    path = "".join(f"[{key[1:QUOTED]}]" if key[0] == "[" else f".{key}" for key in wrong.path).lstrip(".")
+    return wrong.words if wrong.is_sentence else f"{path or what}{wrong.words}"
+
+
+class _Wrong(NamedTuple):
+    """The path to a value that does not fit, and the words behind it, or a whole sentence."""
+
+    path: Tuple[str, ...]
+    words: str
+    is_sentence: bool = False
+
+
+def _find(declared: Declared, value: Any, later: Collection[str]) -> Optional[_Wrong]:
+    # Paths are made on the way back, and only of what is wrong: this runs for each inference request.
     if isinstance(declared, Shape):
-        return _object_mismatch(declared, value, what, later)
+        return _find_in_object(declared, value, later)
     if value is None and declared.nullable:
-        return ""
+        return None
     if isinstance(value, str) and declared.as_text:
-        parse_text(declared, what, value)
-        return ""
+        return _find_in_text(declared, value)
     expected = describe_mismatch(declared, value)
     if expected:
-        return f"{what} must be {expected}{', or null' if declared.nullable else ''}, not {_quote(value)}"
+        null = ", or null" if declared.nullable else ""
+        return _Wrong((), f" must be {expected}{null}, not {_quote(value)}")
     if declared.of is None:
-        return ""
+        return None
     if declared.kind == "object":
-        return find_mismatch(declared.of, value, what, later)
-    entries = value.items() if declared.kind == "map" else enumerate(value)
-    errors = (find_mismatch(declared.of, each, f"{what}[{str(at)[:QUOTED]}]", later) for at, each in entries)
-    return next(filter(None, errors), "")
+        return _find(declared.of, value, later)
+    for at, each in value.items() if declared.kind == "map" else enumerate(value):
+        wrong = _find(declared.of, each, later)
+        if wrong is not None:
+            return wrong._replace(path=(f"[{at}", *wrong.path))
+    return None
 
 
-def _object_mismatch(shape: Shape, value: Any, what: str, later: Collection[str]) -> str:
+def _find_in_object(shape: Shape, value: Any, later: Collection[str]) -> Optional[_Wrong]:
+    known = ", ".join
     if not isinstance(value, dict):
-        return f"{what} must be a JSON object with {', '.join(shape.fields)}; not {_quote(value)}"
-    unknown = sorted(set(value) - set(shape.fields)) if shape.entry else []
-    if unknown:
-        return f"unknown {shape.entry} {unknown[0][:60]!r}; known: {', '.join(shape.fields)}"
-    path = "" if what.startswith("the ") else f"{what}."
+        return _Wrong((), f" must be a JSON object with {known(shape.fields)}; not {_quote(value)}")
+    if shape.entry:
+        for name in sorted(value.keys() - shape.fields.keys())[:1]:
+            return _Wrong((), f"unknown {shape.entry} {name[:60]!r}; known: {known(shape.fields)}", is_sentence=True)
     for name, declared in shape.fields.items():
         if name in later:
             continue
         if name in value:
-            error = find_mismatch(declared, value[name], path + name, later)
-            if error:
-                return error
+            wrong = _find(declared, value[name], later)
+            if wrong is not None:
+                return wrong._replace(path=(name, *wrong.path))
         elif name in shape.required:
-            return f"{path}{name} is required" + (f": {declared.description}" if declared.description else "")
-    return ""
+            return _Wrong((name,), " is required" + (f": {declared.description}" if declared.description else ""))
+    return None
+
+
+def _find_in_text(declared: Field, text: str) -> Optional[_Wrong]:
+    try:
+        parse_text(declared, "", text)
+    except HTTPRequestError as error:
+        return _Wrong((), str(error))
+    return None
 
 
 def _quote(value: Any) -> str:
@@ -139,31 +179,14 @@ def _quote(value: Any) -> str:
 
 def describe_mismatch(what: Field, value: Any) -> str:
     """Describe the expected value of a field, apart from what it holds; "" when the value is valid."""
-    items = value if isinstance(value, list) else []
-    sides = [_is_whole(each) and _is_within(what, each) for each in items]
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-    is_valid, expected = {
-        "text": (isinstance(value, str), "a string"),
-        "flag": (isinstance(value, bool), "true or false"),
-        "whole": (_is_whole(value) and _is_within(what, value), f"an integer{_bounds(what)}"),
-        "number": (is_number and _is_within(what, value), f"a number{_bounds(what)}"),
-        "texts": (
-            isinstance(value, list)
-            and len(items) >= (1 if what.least is None else what.least)
-            and all(isinstance(each, str) or _is_whole(each) for each in items),
-            'a list of names: ["person", "car"]',
-        ),
-        "sides": (len(sides) == 2 and all(sides), "[height, width] in pixels"),
-        "list": (isinstance(value, list) and _is_within(what, len(items)), f"a list{_bounds(what)}"),
-        "map": (isinstance(value, dict), "a JSON object"),
-        "object": (True, ""),
-        "any": (True, ""),
-    }[what.kind]
-    if is_valid and what.choices and value not in what.choices:
+    is_valid, expected = _KINDS[what.kind]
+    if not is_valid(what, value):
+        return f"{expected}{_bounds(what)}"
+    if what.choices and value not in what.choices:
         return "one of " + ", ".join(what.choices)
-    if is_valid and what.pattern and not re.match(what.pattern, value):
+    if what.pattern and not re.match(what.pattern, value):
         return what.description or f"a string like {what.pattern}"
-    return "" if is_valid else expected
+    return ""
 
 
 def _is_whole(value: Any) -> bool:
@@ -174,12 +197,38 @@ def _is_within(what: Field, value: Any) -> bool:
     return (what.least is None or value >= what.least) and (what.most is None or value <= what.most)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _are_names(what: Field, value: Any) -> bool:
+    least = 1 if what.least is None else what.least
+    return isinstance(value, list) and len(value) >= least and all(isinstance(i, str) or _is_whole(i) for i in value)
+
+
+def _are_sides(what: Field, value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_is_whole(i) and _is_within(what, i) for i in value)
+
+
+_KINDS: Dict[str, Tuple[Callable[[Field, Any], bool], str]] = {
+    "text": (lambda what, value: isinstance(value, str), "a string"),
+    "flag": (lambda what, value: isinstance(value, bool), "true or false"),
+    "whole": (lambda what, value: _is_whole(value) and _is_within(what, value), "an integer"),
+    "number": (lambda what, value: _is_number(value) and _is_within(what, value), "a number"),
+    "texts": (_are_names, 'a list of names: ["person", "car"]'),
+    "sides": (_are_sides, "[height, width] in pixels"),
+    "list": (lambda what, value: isinstance(value, list) and _is_within(what, len(value)), "a list"),
+    "map": (lambda what, value: isinstance(value, dict), "a JSON object"),
+    **dict.fromkeys(("object", "bytes", "any"), (lambda what, value: True, "")),
+}
+
+
 def _bounds(what: Field) -> str:
     if what.kind == "list":
         return "" if what.least is None else f" of {what.least:g}" if what.least == what.most else " of another length"
-    if what.least is not None and what.most is not None:
-        return f" from {what.least:g} to {what.most:g}"
-    return "" if what.least is None else f", at least {what.least:g}"
+    if what.kind not in ("whole", "number") or what.least is None:
+        return ""
+    return f", at least {what.least:g}" if what.most is None else f" from {what.least:g} to {what.most:g}"
 
 
 # -- JSON schema -----------------------------------------------------------------------------------------------------
