@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import http.client
+import io
 import os
 import selectors
 import socket
@@ -18,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 IDLE_OF_SERVER, MOST_IDLE = 4, 16
 ERRORS = (OSError, http.client.HTTPException, ValueError)  # ValueError: a header that HTTP cannot carry
+SLOWEST_BYTES_S = 1024
 PORTS = {"http": 80, "https": 443}
 
 
@@ -50,6 +52,52 @@ class Endpoint(NamedTuple):
     @property
     def is_plain_proxy(self) -> bool:
         return self.proxy is not None and self.scheme == "http"
+
+
+class TooSlow(socket.timeout):
+    """Bytes that come, but fewer than `SLOWEST_BYTES_S`."""
+
+
+class _Paced(io.RawIOBase):
+    """The bytes of a connection, cut when they trickle: in the head, in the body or in what frames it."""
+
+    def __init__(self, raw: Any, timeout_s: float) -> None:
+        self._raw, self._timeout_s = raw, timeout_s
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from the next byte on."""
+        self._since: Optional[float] = None
+        self._came = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = int(self._raw.readinto(buffer) or 0)
+        now = time.monotonic()
+        self._since, self._came = now if self._since is None else self._since, self._came + count
+        passed_s = now - self._since
+        if count and passed_s >= self._timeout_s:
+            if self._came < SLOWEST_BYTES_S * passed_s:
+                raise TooSlow(f"only {self._came:,} bytes came in {passed_s:.0f} s")
+            self.begin()
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class PacedResponse(http.client.HTTPResponse):
+    """A response of http.client that is cut when it trickles."""
+
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        buffered: Any = self.fp
+        self.pace = _Paced(buffered.detach(), sock.gettimeout())
+        self.fp = io.BufferedReader(self.pace)
 
 
 class IdleConnections:
@@ -122,6 +170,7 @@ def connect(endpoint: Endpoint, timeout_s: float) -> Any:
                 connection.set_tunnel(endpoint.host, endpoint.port, proxy_login(proxy))
         else:
             connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        connection.response_class = PacedResponse
         try:
             connection.connect()
         except BaseException:
@@ -180,6 +229,8 @@ def _connect_failure(endpoint: Endpoint, error: Exception, timeout_s: float) -> 
 def exchange_failure(
     endpoint: Endpoint, error: Exception, timeout_s: float, words: str = "the connection broke"
 ) -> RequestFailed:
+    if isinstance(error, TooSlow):
+        return RequestFailed("timeout", f"{endpoint.label} is too slow: {error}")
     if isinstance(error, (socket.timeout, TimeoutError)):
         return RequestFailed("timeout", f"{endpoint.label} did not answer in time: no response for {timeout_s:g} s")
     return RequestFailed("broken", f"{words} ({error or type(error).__name__})")

@@ -15,10 +15,8 @@ from __future__ import annotations
 import functools
 import os
 import socket
-import time
 import urllib.request
 from contextlib import suppress
-from http.client import HTTPResponse
 from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
@@ -28,7 +26,9 @@ from ._http_connections import (
     Endpoint,
     IdleConnections,
     LentConnection,
+    PacedResponse,
     RequestFailed,
+    TooSlow,
     basic,
     connect,
     exchange_failure,
@@ -39,7 +39,6 @@ from ._http_connections import (
 __all__ = ["Client", "RequestFailed", "Response", "basic", "shared_client"]
 
 BLOCK = 1 << 16
-SLOWEST_BYTES_S = 1024
 REDIRECTS = 10
 IDLE_S = 30.0  # common servers close an idle connection after 5 to 75 s
 UNREAD_BYTES = 1 << 16  # of a body that nobody wants, read so that its connection can be kept
@@ -57,7 +56,7 @@ class Response:
     is kept when the body was read to its end.
     """
 
-    def __init__(self, raw: HTTPResponse, url: str, lent: LentConnection, timeout_s: float) -> None:
+    def __init__(self, raw: PacedResponse, url: str, lent: LentConnection, timeout_s: float) -> None:
         self.status, self.headers, self.url, self.length = raw.status, raw.headers, url, raw.length
         self._raw, self._lent, self._timeout_s = raw, lent, timeout_s
         # Counted here: read1() of http.client on Python 3.8 waits for more at the end of a body.
@@ -71,13 +70,13 @@ class Response:
     def peek(self, count: int) -> bytes:
         """Return the next bytes of the body without taking them, at most `count`."""
         try:
-            return self._raw.peek(count)[:count]
+            return bytes(self._raw.peek(count)[:count])
         except ERRORS as error:
             raise self._broken(error) from error
 
     def blocks(self, most: Optional[int] = None) -> Iterator[bytes]:
         """Read the body as it comes, at most `most` bytes; one that is cut ends early. Raises `RequestFailed`."""
-        since, came = time.monotonic(), 0
+        self._raw.pace.begin()
         while self._left != 0 and most != 0:
             try:
                 block = self._raw.read1(min(each for each in (BLOCK, self._left, most) if each is not None))
@@ -89,12 +88,6 @@ class Response:
                 self._left -= len(block)
             most = None if most is None else most - len(block)
             yield block
-            came += len(block)
-            passed_s = time.monotonic() - since
-            if passed_s >= self._timeout_s:
-                if came < SLOWEST_BYTES_S * passed_s:
-                    raise RequestFailed("timeout", f"only {came:,} bytes came in {passed_s:.0f} s")
-                since, came = time.monotonic(), 0
 
     def read(self, limit: int) -> bytes:
         """Read the whole body. Raises `RequestFailed`, also when it is cut or has more than `limit` bytes."""
@@ -130,6 +123,8 @@ class Response:
         self.close()
 
     def _broken(self, error: Exception) -> RequestFailed:
+        if isinstance(error, TooSlow):
+            return RequestFailed("timeout", str(error))
         if isinstance(error, (socket.timeout, TimeoutError)):
             return RequestFailed("timeout", f"nothing came for {self._timeout_s:g} s")
         return RequestFailed("broken", f"the connection broke ({error})")

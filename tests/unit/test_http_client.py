@@ -10,7 +10,7 @@ import socket
 import socketserver
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
@@ -392,6 +392,42 @@ def test_https_goes_through_a_tunnel_that_the_proxy_opens(
         assert "swordfish" not in str(headers)
 
 
+def test_a_tunnel_leads_to_the_server_itself_and_is_kept(
+    client: Client, monkeypatch: pytest.MonkeyPatch, certificate: Path
+) -> None:
+    asked: List[bytes] = []
+
+    def relay(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):  # either end may be gone by then
+            while True:
+                data = source.recv(1 << 16)
+                if not data:
+                    return target.shutdown(socket.SHUT_WR)
+                target.sendall(data)
+
+    def talk(sock: socket.socket, number: int) -> None:
+        asked.append(request_in(sock))
+        host, _, port = asked[-1].split()[1].decode().rpartition(":")
+        with socket.create_connection((host, int(port))) as far:
+            sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=relay, args=(far, sock), daemon=True)
+            back.start()
+            relay(sock, far)
+            back.join()
+
+    monkeypatch.setattr(web.Handler, "protocol_version", "HTTP/1.1")
+    for site in web.serve_trusted(b"data", certificate, monkeypatch):
+        with raw_server(talk) as proxy:
+            monkeypatch.delenv("no_proxy")
+            monkeypatch.setenv("https_proxy", f"http://me:swordfish@127.0.0.1:{proxy}")
+            for _ in range(3):
+                assert get(client, site.at(), headers=SECRETS) == b"data"
+            client.close()
+        assert len(asked) == 1 and len(site.requests) == 3
+        assert b"Bearer" not in asked[0] and b"Proxy-Authorization: Basic" in asked[0]
+        assert all("Proxy-Authorization" not in headers for headers in site.requests)
+
+
 # -- bounds and failures ---------------------------------------------------------------------------------------------
 
 
@@ -441,19 +477,36 @@ def test_a_silent_server_is_given_up(client: Client, words: bytes, said: str) ->
         over.set()
 
 
-def test_a_server_that_trickles_is_given_up(client: Client) -> None:
+OK, CHUNKED = b"HTTP/1.1 200 OK\r\n", b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (OK + b"Content-Length: 1000000\r\n\r\n", b"1"),
+        (OK + b"\r\n", b"1"),
+        (OK, b"a: b\r\n"),
+        (OK + b"a: ", b"b"),
+        (b"", b"H"),
+        (OK + CHUNKED, b"1\r\n1\r\n"),
+        (OK + CHUNKED + b"1;", b"x"),
+        (OK + CHUNKED + b"0\r\n", b"a: b\r\n"),
+    ],
+    ids=["body", "no length", "fields", "field", "status line", "chunks", "chunk size", "trailer"],
+)
+def test_a_server_that_trickles_is_given_up(client: Client, begin: bytes, more: bytes) -> None:
     def talk(sock: socket.socket, number: int) -> None:
         request_in(sock)
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-        while True:
-            sock.sendall(b"1")
+        sock.sendall(begin)
+        for _ in range(500):
+            sock.sendall(more)
             time.sleep(0.02)
 
     with raw_server(talk) as port:
         begun = time.monotonic()
-        with pytest.raises(RequestFailed, match=r"only \d+ bytes came in"):
+        with pytest.raises(RequestFailed, match=r"only \d+ bytes came in") as caught:
             get(client, f"http://127.0.0.1:{port}/", timeout_s=0.3)
-        assert time.monotonic() - begun < 5
+        assert caught.value.kind == "timeout" and time.monotonic() - begun < 5
 
 
 def test_what_is_wrong_with_tls_is_a_sentence(
