@@ -41,7 +41,7 @@ __all__ = ["Client", "RequestFailed", "Response", "basic", "shared_client"]
 BLOCK = 1 << 16
 REDIRECTS = 10
 IDLE_S = 30.0  # common servers close an idle connection after 5 to 75 s
-UNREAD_BYTES = 1 << 16  # of a body that nobody wants, read so that its connection can be kept
+UNREAD_BYTES, UNREAD_S = 1 << 16, 1.0  # of a body that nobody wants, and of a wait for it
 _MOVED = (301, 302, 303, 307, 308)
 _OF_ONE_SERVER = ("authorization", "cookie", "proxy-authorization")
 _READABLE = "%/:=&?~#+!$,;'@()*[]"
@@ -105,9 +105,11 @@ class Response:
         return b"".join(parts)
 
     def finish(self) -> None:
-        """Read a short rest of the body that nobody wants, then close: the connection is kept."""
-        with suppress(RequestFailed):
-            self.read(UNREAD_BYTES)
+        """Read a short rest of the body that nobody wants if that keeps the connection, then close."""
+        if not self._raw.will_close:
+            self._lent.connection.sock.settimeout(min(UNREAD_S, self._timeout_s))
+            with suppress(RequestFailed):
+                self.read(UNREAD_BYTES)
         self.close()
 
     def close(self) -> None:

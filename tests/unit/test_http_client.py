@@ -177,6 +177,23 @@ def test_a_body_that_was_not_read_is_not_the_next_answer(client: Client) -> None
         assert get(client, url, method="POST") == b"1234516789"
 
 
+@pytest.mark.parametrize("head", [b"Content-Length: 5\r\n\r\n", b"Connection: close\r\n\r\n"])
+def test_nobody_waits_long_for_a_body_that_nobody_wants(client: Client, head: bytes) -> None:
+    over = threading.Event()
+
+    def talk(sock: socket.socket, number: int) -> None:
+        request_in(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+        over.wait(20)
+
+    with raw_server(talk) as port:
+        begun = time.monotonic()
+        response = client.open(f"http://127.0.0.1:{port}/", "POST", body=b"event", timeout_s=20)
+        response.finish()
+        assert time.monotonic() - begun < 10 and client._idle._entries == []
+        over.set()
+
+
 def test_threads_share_the_client_and_few_connections_stay(client: Client) -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         time.sleep(0.05)
