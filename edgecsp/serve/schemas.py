@@ -282,6 +282,17 @@ STREAM_MESSAGE = _answer("StreamMessage", "the latest state of a stream, retaine
     "counts": Field("map", "objects in the latest frame, by label", of=_count()), "time": _EVENT["time"],
 })  # fmt: skip
 
+_NAMED_SOFTWARE = {name: _text() for name in ("name", "sw_version")}
+_DEVICE = {"identifiers": _list(_text()), **_NAMED_SOFTWARE, "manufacturer": _text(), "model": _text()}
+_OF_SOME_ENTITIES = ("availability_mode", "device_class", "entity_category", "icon", "state_class")
+DISCOVERY_MESSAGE = _answer("DiscoveryMessage", "an entity of Home Assistant, retained by an MQTT broker", {
+    **{name: _text() for name in ("name", "unique_id", "state_topic", "value_template")},
+    "availability": _list(_answer("", "", {"topic": _text(), "value_template": _text()}, ("value_template",))),
+    "device": Field("object", of=_answer("", "", _DEVICE)),
+    "origin": Field("object", of=_answer("", "", _NAMED_SOFTWARE)),
+    **{name: _text("of some entities") for name in _OF_SOME_ENTITIES},
+}, _OF_SOME_ENTITIES)  # fmt: skip
+
 
 class Channel(NamedTuple):
     """A way that events leave the server."""
@@ -305,10 +316,9 @@ CHANNELS = (
         (DETECTIONS_EVENT, STATE_EVENT),
     ),
     Channel("MQTT PREFIX/STREAM/events", "At least once, in order.", (DETECTIONS_EVENT, STATE_EVENT)),
+    Channel("MQTT PREFIX/STREAM/state", "Retained. `PREFIX/availability` is `online` or `offline`.", (STREAM_MESSAGE,)),
     Channel(
-        "MQTT PREFIX/STREAM/state",
-        "Retained. `PREFIX/availability` is `online` or `offline`; Home Assistant's discovery messages refer to both.",
-        (STREAM_MESSAGE,),
+        "MQTT homeassistant/COMPONENT/.../config", "Retained; for `discovery` of the site file.", (DISCOVERY_MESSAGE,)
     ),
 )
 

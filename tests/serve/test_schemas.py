@@ -221,7 +221,10 @@ def test_messages_for_a_broker_are_as_declared(tmp_path: Path) -> None:
     retained = sender.take_retained()
     waiting = spool.after(0, 2)
     sender.close()
-    fits(schemas.STREAM_MESSAGE, json.loads(retained["home/door/state"]))
+    fits(schemas.STREAM_MESSAGE, json.loads(retained.pop("home/door/state")))
+    assert len(retained) == 3, "the signal, and a count of each label"
+    for payload in retained.values():
+        fits(schemas.DISCOVERY_MESSAGE, json.loads(payload))
     assert [fits(shape, json.loads(payload))["type"] for shape, (_, topic, payload) in zip(
         (schemas.DETECTIONS_EVENT, schemas.STATE_EVENT), waiting
     )] == ["detections", "state"]  # fmt: skip
