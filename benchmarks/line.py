@@ -27,6 +27,7 @@ import numpy as np
 
 from edgecsp import pipeline
 from edgecsp.importers import darknet
+from edgecsp.options import Thresholds
 
 from .images import DATA, image_paths
 
@@ -112,7 +113,7 @@ def _steps(detector: pipeline.Detector, image: Any, rounds: int) -> Dict[str, An
 
 def _val(detector: pipeline.Detector, images: List[Any]) -> float:
     """CPU microseconds of `finish` at the threshold of a validation, on the image that has most to it."""
-    low = pipeline.Detector(detector.model, detector.session, pipeline.Settings(conf=VAL_CONF))
+    low = pipeline.Detector(detector.model, detector.session, Thresholds(conf=VAL_CONF))
     worst = 0.0
     for image in images:
         batch, geometry = detector.prepare(image)

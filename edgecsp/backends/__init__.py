@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import List, NamedTuple, Optional, Tuple
 
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
+from ..options.choices import PRECISIONS
 from ..processing import preprocess
 from ..system import cpu
 from ..types import Model
 from . import registry
 from ._two_stage import open_stages
-from .base import PRECISIONS, EngineInfo, Session, SessionOptions
+from .base import EngineInfo, Session, SessionOptions
 from .registry import REFERENCE
 
 __all__ = [

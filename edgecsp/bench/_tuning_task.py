@@ -19,7 +19,7 @@ def build_task(request: Dict[str, Any]) -> WorkerTask:
         os.environ["EDGECSP_HOME"] = request["home"]
     detector = pipeline.load(
         importers.load(request["path"]), request["engine"], device=request["device"], threads=request["threads"],
-        precision=request["precision"], at_once=request["at_once"],
+        precision=request["precision"], concurrency=request["at_once"],
     )  # fmt: skip
     if request["kind"] == "throughput":
         return _concurrent_task(detector)

@@ -72,7 +72,7 @@ def _open_task(request: Dict[str, Any]) -> WorkerTask:
     model = importers.load(request["path"])
     detector = pipeline.load(
         model, request["engine"], device=request["device"], threads=request["threads"],
-        precision=request["precision"], pixels=request["mode"] == "pipeline",
+        precision=request["precision"], accepts_uint8=request["mode"] == "pipeline",
     )  # fmt: skip
     if request["mode"] == "pipeline":
         return _pipeline_task(detector, request["sources"], request["same_picture"])

@@ -79,7 +79,7 @@ def measure_rows(
     for name in engines or ():
         backends.info(name)
     with pipeline.load(
-        model, backends.REFERENCE, device="cpu", threads=threads, precision="fp32", pixels=False
+        model, backends.REFERENCE, device="cpu", threads=threads, precision="fp32", accepts_uint8=False
     ) as reference:
         references = [_reference(reference, image) for image in images]
     for engine, device, requested, graph in _list_cases(model, others, engines):
@@ -88,7 +88,7 @@ def measure_rows(
         if not row.why:
             try:
                 with pipeline.load(
-                    graph, engine, device=device, threads=threads, precision=requested, pixels=False
+                    graph, engine, device=device, threads=threads, precision=requested, accepts_uint8=False
                 ) as detector:
                     _compare(row, detector, references)
             except (BuildFailed, EngineUnavailable) as error:

@@ -19,12 +19,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ..errors import EdgecspError, HTTPRequestError
-from . import _json, detect, events, openapi, schema, v2
+from . import _json, detect, events, openapi, request_options, v2
 from .app_state import AppState, MjpegBroadcaster
 from .body import Receive, Scope, Send, read
 from .guard import App, Guard
 from .live import StreamState
-from .schemas import FILTERS
 
 PAGE = Path(__file__).resolve().parent / "page"
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -88,14 +87,13 @@ async def stream(request: Any) -> Response:
 
 
 async def change(request: Any) -> Response:
-    """PUT /api/streams/{name}: set conf, iou and classes from the next frame on; null resets to the model's default."""
+    """PUT /api/streams/{name}: set thresholds and filters from the next frame on; null resets to the default."""
     app_state, view = _app_state(request), _view(request)
     try:
         settings = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
     except ValueError as error:
         raise HTTPRequestError(400, f"the body is not valid JSON: {str(error)[:100]}") from error
-    changes = schema.check(FILTERS, settings, "the body")
-    view.settings = detect.settings(app_state.model, view.settings, changes)
+    view.settings = request_options.change(app_state.model, view.settings, settings)
     return app_state.respond(app_state.stream_to_dict(view))
 
 

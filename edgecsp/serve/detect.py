@@ -9,13 +9,13 @@ import json
 import time
 from dataclasses import replace
 from email.utils import formatdate
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List
 
-from ..errors import EdgecspError, HTTPRequestError, SourceError, UsageError
+from ..errors import EdgecspError, HTTPRequestError, SourceError
 from ..media.sinks.rows import to_dict
 from ..media.sources import decoding
-from ..pipeline import Settings
-from ..types import Detections, Frame, Model, Stream
+from ..types import Detections, Frame, Stream
+from . import request_options
 from .body import read
 from .header import check
 from .inference_context import InferenceContext
@@ -66,40 +66,13 @@ async def receive_image(request: Any) -> UploadedImage:
     return UploadedImage(await read(request.receive), "picture", {})
 
 
-def parse_thresholds(query: Mapping[str, str]) -> Dict[str, Any]:
-    """Parse the thresholds of a query that are not empty. Raises `HTTPRequestError`."""
-    parsed = {}
-    for name, declared in THRESHOLDS.items():
-        value = parse_text(declared, name, query.get(name) or "")
-        if value is not None:
-            parsed[name] = value
-    return parsed
-
-
-def settings(model: Model, base: Settings, changes: Mapping[str, Any]) -> Settings:
-    """Override settings with a request's thresholds; None is the model's default. Raises `HTTPRequestError`."""
-    changed = dict(changes)
-    if "classes" in changed:
-        words = changed.pop("classes")
-        changed["class_ids"] = None if words is None else class_ids(model, [str(word) for word in words])
-    return replace(base, **changed)
-
-
-def class_ids(model: Model, words: List[str]) -> Tuple[int, ...]:
-    """Look class ids up by names or numbers. Raises `HTTPRequestError`."""
-    try:
-        return tuple(model.class_ids(words))
-    except UsageError as error:
-        raise HTTPRequestError(400, str(error)[:500]) from error
-
-
 # -- responses -----------------------------------------------------------------------------------------------------
 
 
 async def detect(request: Any) -> Any:
     """POST /v1/detect: an image -> the object of one line of `edgecsp run --json`."""
     app_state, query = request.app.state.edgecsp, request.query_params
-    request_settings = settings(app_state.model, app_state.settings, parse_thresholds(query))
+    request_settings = request_options.override(app_state.model, app_state.settings, query)
     upload = await receive_image(request)
 
     def work(context: InferenceContext) -> bytes:

@@ -53,7 +53,8 @@ def _route(operation: Operation) -> Iterator[str]:
     yield f"{operation.summary}." + (" No token is needed." if operation.open_to_all else "")
     yield ""
     for name, where, declared in operation.parameters:
-        yield f"- {where} `{name}`: {_kind(declared)}; {declared.description}"
+        notes = (_kind(declared), declared.description, "separated by commas" if declared.kind == "texts" else "")
+        yield f"- {where} `{name}`: {'; '.join(filter(None, notes))}"
     for title, contents in (("takes", operation.body), ("gives", operation.answers)):
         if contents:
             yield f"- {title} " + ", or ".join(f"{_content(declared)}`{kind}`" for kind, declared in contents.items())
@@ -110,7 +111,7 @@ def _kind(declared: Declared) -> str:
     words = {"text": "string", "flag": "true or false", "whole": "integer", "texts": "list of names or numbers"}
     kind = words.get(declared.kind, declared.kind)
     if declared.kind == "sides":
-        kind = "[height, width]"
+        kind = "integer or [height, width]"
     elif declared.choices:
         kind = " or ".join(f"`{each}`" for each in declared.choices)
     elif declared.of is not None:

@@ -11,22 +11,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import (
-    Any,
-    Callable,
-    Collection,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Tuple,
-    Union,
-)
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..errors import HTTPRequestError
+from ..options import declaration
 
 QUOTED = 40  # characters of a wrong value in a message
 
@@ -179,56 +167,26 @@ def _quote(value: Any) -> str:
 
 def describe_mismatch(what: Field, value: Any) -> str:
     """Describe the expected value of a field, apart from what it holds; "" when the value is valid."""
-    is_valid, expected = _KINDS[what.kind]
-    if not is_valid(what, value):
-        return f"{expected}{_bounds(what)}"
-    if what.choices and value not in what.choices:
-        return "one of " + ", ".join(what.choices)
-    if what.pattern and not re.match(what.pattern, value):
-        return what.description or f"a string like {what.pattern}"
-    return ""
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_within(what: Field, value: Any) -> bool:
-    return (what.least is None or value >= what.least) and (what.most is None or value <= what.most)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-
-
-def _are_names(what: Field, value: Any) -> bool:
-    least = 1 if what.least is None else what.least
-    return isinstance(value, list) and len(value) >= least and all(isinstance(i, str) or _is_whole(i) for i in value)
-
-
-def _are_sides(what: Field, value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(_is_whole(i) and _is_within(what, i) for i in value)
-
-
-_KINDS: Dict[str, Tuple[Callable[[Field, Any], bool], str]] = {
-    "text": (lambda what, value: isinstance(value, str), "a string"),
-    "flag": (lambda what, value: isinstance(value, bool), "true or false"),
-    "whole": (lambda what, value: _is_whole(value) and _is_within(what, value), "an integer"),
-    "number": (lambda what, value: _is_number(value) and _is_within(what, value), "a number"),
-    "texts": (_are_names, 'a list of names: ["person", "car"]'),
-    "sides": (_are_sides, "[height, width] in pixels"),
-    "list": (lambda what, value: isinstance(value, list) and _is_within(what, len(value)), "a list"),
-    "map": (lambda what, value: isinstance(value, dict), "a JSON object"),
-    **dict.fromkeys(("object", "bytes", "any"), (lambda what, value: True, "")),
-}
-
-
-def _bounds(what: Field) -> str:
-    if what.kind == "list":
-        return "" if what.least is None else f" of {what.least:g}" if what.least == what.most else " of another length"
-    if what.kind not in ("whole", "number") or what.least is None:
+    if what.kind in ("object", "bytes", "any"):
         return ""
-    return f", at least {what.least:g}" if what.most is None else f" from {what.least:g} to {what.most:g}"
+    if what.kind == "map":
+        return "" if isinstance(value, dict) else "a JSON object"
+    if what.kind == "list":
+        return "" if isinstance(value, list) and _has_length(what, value) else f"a list{_length(what)}"
+    if what.kind == "texts" and what.least is None:
+        value = value or None  # an empty list selects nothing: surely a mistake
+    mismatch = declaration.describe_mismatch(what.kind, value, what.least, what.most, what.choices)
+    if not mismatch and what.pattern and not re.match(what.pattern, value):
+        return what.description or f"a string like {what.pattern}"
+    return mismatch
+
+
+def _has_length(what: Field, value: List[Any]) -> bool:
+    return (what.least is None or len(value) >= what.least) and (what.most is None or len(value) <= what.most)
+
+
+def _length(what: Field) -> str:
+    return "" if what.least is None else f" of {what.least:g}" if what.least == what.most else " of another length"
 
 
 # -- JSON schema -----------------------------------------------------------------------------------------------------
@@ -311,10 +269,13 @@ def _kind_schema(what: Field, dialect: Dialect) -> Dict[str, Any]:
         "whole": {"type": "integer", **bounds},
         "number": {"type": "number", **bounds},
         "texts": {"type": "array", "items": name, **({} if what.least == 0 else {"minItems": 1})},
-        "sides": {"type": "array", "items": {"type": "integer", **bounds}, "minItems": 2, "maxItems": 2},
+        "sides": {
+            "type": ["integer", "array"], **bounds, "items": {"type": "integer", **bounds}, "minItems": 2,
+            "maxItems": 2,
+        },
         "list": {"type": "array", "items": of, **entries},
         "map": {"type": "object", "additionalProperties": of},
         "bytes": {"type": "string", "format": "binary"},
         "any": {},
-    }
+    }  # fmt: skip
     return kinds[what.kind]

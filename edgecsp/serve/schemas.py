@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
+from ..options.uses import list_used_options
 from .live import STATES
 from .schema import Declared, Field, Shape
 
@@ -47,10 +48,15 @@ def _answer(name: str, description: str, fields: Mapping[str, Field], optional: 
 
 # What a request may set for itself. Each is read from a query, from the parameters of an inference request, and for a
 # stream from JSON, by this one entry.
+REQUEST_OPTIONS = tuple(list_used_options("request").values())
 THRESHOLDS: Dict[str, Field] = {
-    "conf": Field("number", "confidence threshold", 0, 1),
-    "iou": Field("number", "NMS IoU threshold", 0, 1),
-    "classes": Field("texts", "class names or numbers to detect; in a query separated by commas"),
+    option.key: Field(option.kind, option.describe(), option.least, option.most, choices=option.choices)
+    for option in REQUEST_OPTIONS
+}
+_CURRENT = {
+    option.key: replace(THRESHOLDS[option.key], nullable=option.default is None)
+    for option in REQUEST_OPTIONS
+    if option.name != "classes"
 }
 
 
@@ -194,8 +200,7 @@ STREAM = _answer(
         "reconnects": _count("how often the source was opened again"),
         "width": _count("of a frame in pixels"),
         "height": _count("of a frame in pixels"),
-        "conf": replace(THRESHOLDS["conf"], nullable=True),
-        "iou": replace(THRESHOLDS["iou"], nullable=True),
+        **_CURRENT,
         "class_ids": _list(_count(), "the classes to detect; null: all", nullable=True),
         "plot": Field("object", of=_answer("", "", {
             "step_s": _number("seconds of a step; there are ten minutes of them, the newest last"),

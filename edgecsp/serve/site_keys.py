@@ -1,13 +1,12 @@
-"""Keys of the site file, declared as `schema.Field`s, with their line numbers and JSON schema."""
+"""Keys of the site file, declared as `schema.Field`s, and their JSON schema."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from .. import backends
-from ..pipeline import BUNDLED_MODEL
+from ..options.uses import list_used_options
 from .schema import JSON_SCHEMA, Field, to_schema
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
@@ -31,22 +30,20 @@ def _list_engines() -> Tuple[str, ...]:
     return ("auto", *backends.names())
 
 
-_CONF = ConfigKey("number", "confidence threshold; default: the model's", 0, 1)
-_IOU = ConfigKey("number", "NMS IoU threshold; default: the model's", 0, 1)
-_CLASSES = ConfigKey("texts", "names or numbers of the classes to detect; default: all")
+def _declare(use: str, **changes: Any) -> Dict[str, ConfigKey]:
+    """Make keys of the options of a detector."""
+    keys = {}
+    for each in list_used_options(use).values():
+        key = ConfigKey(each.kind, each.describe(), each.least, each.most, choices=each.choices, default=each.default)
+        keys[each.key] = replace(key, list_examples=_list_engines if each.name == "engine" else None, **changes)
+    return keys
+
+
 _EVERY = ConfigKey("number", "minimum seconds between two messages about a stream", 0.05, 3600, default=1.0)
 
 KEYS: Dict[str, Dict[str, ConfigKey]] = {
     "": {
-        "model": ConfigKey("text", "a name (edgecsp models list), or an ONNX file", default=BUNDLED_MODEL),
-        "engine": ConfigKey("text", "see: edgecsp engines", default="auto", list_examples=_list_engines),
-        "device": ConfigKey("text", "cpu, cuda, or another device of the engine", default="auto"),
-        "threads": ConfigKey("whole", "default: one per physical core", 1, 1024),
-        "precision": ConfigKey("text", "default: the graph's", choices=backends.PRECISIONS),
-        "imgsz": ConfigKey("sides", "network input size, [height, width]; default: the model's", 1, 99999),
-        "conf": _CONF,
-        "iou": _IOU,
-        "classes": _CLASSES,
+        **_declare("up"),
         "listen": ConfigKey(
             "text", "HOST:PORT; a host other than localhost needs a token", pattern=LISTEN, default="127.0.0.1:8080"
         ),
@@ -62,9 +59,7 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
         "source": ConfigKey(
             "text", "camera number, rtsp:// or other URL, or video file; env:NAME or file:PATH", is_required=True
         ),
-        "conf": _CONF,
-        "iou": _IOU,
-        "classes": _CLASSES,
+        **_declare("stream", default=None),
     },
     "mqtt": {
         "url": ConfigKey(
@@ -83,35 +78,6 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
     },
 }
 LISTS = ("streams", "webhooks")
-
-
-def format_key(key: Sequence[Union[str, int]]) -> str:
-    """Format a key for people: streams[1].conf, counted from 1."""
-    return "".join(f"[{each + 1}]" if isinstance(each, int) else f".{each}" for each in key).lstrip(".")
-
-
-def line_of(text: str, key: Sequence[Union[str, int]]) -> Optional[int]:
-    """Find the line of a key, else of its table, counted from 1; None for neither (an inline table)."""
-    *table, name = (*key, "") if key and isinstance(key[-1], int) else (*key,) if key else ("",)
-    here: Tuple[Union[str, int], ...] = ()
-    indices: Dict[str, int] = {}
-    header: Optional[int] = None
-    for number, line in enumerate(text.splitlines(), 1):
-        opened = re.match(r"\s*(\[\[?)\s*\"?([\w-]+)\"?\s*\]", line)
-        if opened:
-            label = opened[2]
-            if opened[1] == "[[":
-                indices[label] = indices.get(label, -1) + 1
-                here = (label, indices[label])
-            else:
-                here = (label,)
-            if here == tuple(table) or (not table and here[:1] == (name,)):
-                header = header or number
-            continue
-        assignment = re.match(r"\s*\"?([\w-]+)\"?\s*=", line)
-        if assignment and here == tuple(table) and assignment[1] == name:
-            return number
-    return header
 
 
 def schema() -> Dict[str, Any]:

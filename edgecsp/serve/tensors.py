@@ -11,10 +11,10 @@ import numpy as np
 
 from ..errors import HTTPRequestError
 from ..graph import wire
-from ..pipeline import Settings
+from ..options import Thresholds
 from ..types import Array, Model
-from . import _json, detect, schema
-from .schemas import INFER_REQUEST, OF_THE_MODEL, THRESHOLDS
+from . import _json, request_options, schema
+from .schemas import INFER_REQUEST, OF_THE_MODEL
 
 HEADER = "Inference-Header-Content-Length"
 IMAGE = "image"
@@ -108,7 +108,7 @@ class InferRequest(NamedTuple):
     input_tensor: RequestTensor
     data: Any
     outputs: Tuple[Tuple[RequestTensor, bool], ...]
-    settings: Settings
+    settings: Thresholds
 
 
 def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRequest:
@@ -136,7 +136,7 @@ def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRe
         input_tensor,
         data,
         _outputs(request, input_tensor, parameters.get("binary_data_output", False), app_state),
-        _settings(parameters, app_state),
+        request_options.override(app_state.model, app_state.settings, parameters),
     )
 
 
@@ -226,14 +226,6 @@ def _outputs(
     if len({tensor.name for tensor, _ in requested}) != len(requested):
         raise HTTPRequestError(400, "an output is requested twice")
     return tuple(requested)
-
-
-def _settings(parameters: Dict[str, Any], app_state: Any) -> Settings:
-    """Override the server's settings with the thresholds of the request's parameters."""
-    values = {name: parameters.get(name) for name in THRESHOLDS}
-    texts = {name: value for name, value in values.items() if isinstance(value, str)}
-    changes = {name: value for name, value in values.items() if value is not None and name not in texts}
-    return detect.settings(app_state.model, app_state.settings, {**changes, **detect.parse_thresholds(texts)})
 
 
 def encode_response(request: InferRequest, values: Dict[str, Any], name: str) -> Tuple[bytes, Optional[int]]:

@@ -233,8 +233,8 @@ def test_messages_for_a_broker_are_as_declared(tmp_path: Path) -> None:
 # -- checks ----------------------------------------------------------------------------------------------------------
 
 WRONG: List[Tuple[Shape, Any, str]] = [
-    (schemas.FILTERS, [], "the body must be a JSON object with conf, iou, classes; not a list of 0"),
-    (schemas.FILTERS, {"source": "x"}, "unknown setting 'source'; known: conf, iou, classes"),
+    (schemas.FILTERS, [], "the body must be a JSON object with conf, iou, classes"),
+    (schemas.FILTERS, {"source": "x"}, "unknown setting 'source'; known: conf, iou, classes, "),
     (schemas.FILTERS, {"conf": 7}, "conf must be a number from 0 to 1, or null, not 7"),
     (schemas.FILTERS, {"conf": "0.4"}, "conf must be a number from 0 to 1, or null, not '0.4'"),
     (schemas.FILTERS, {"conf": True}, "conf must be a number from 0 to 1, or null, not True"),
@@ -246,7 +246,7 @@ WRONG: List[Tuple[Shape, Any, str]] = [
     (schemas.INFER_REQUEST, {"id": 7, "inputs": [{}]}, "id must be a string, or null, not 7"),
     (schemas.INFER_REQUEST, {"inputs": [7]}, "inputs[0] must be a JSON object with name"),
     (schemas.INFER_REQUEST, {"inputs": [{"parameters": {"binary_data_size": -1}}]},
-     "inputs[0].parameters.binary_data_size must be an integer, at least 0, or null, not -1"),
+     "inputs[0].parameters.binary_data_size must be at least 0, or null, not -1"),
     (schemas.INFER_REQUEST, {"inputs": [{}], "outputs": [{"parameters": {"binary_data": 1}}]},
      "outputs[0].parameters.binary_data must be true or false, not 1"),
     (schemas.INFER_REQUEST, {"inputs": [{}], "parameters": {"conf": "x"}}, "parameters.conf='x': must be a number"),
@@ -308,7 +308,7 @@ def test_parameters_of_a_query_are_parsed_by_their_kind(declared: Field, text: s
         (schemas.THRESHOLDS["conf"], "1.1", "x='1.1': must be a number from 0 to 1"),
         (schemas.THRESHOLDS["conf"], "nan", "x='nan': must be a number from 0 to 1"),
         (schemas.THRESHOLDS["iou"], "?" * 500, f"x='{'?' * 40}': must be a number from 0 to 1"),
-        (Field("whole", least=1), "0", "x='0': must be an integer, at least 1"),
+        (Field("whole", least=1), "0", "x='0': must be at least 1"),
         (Field("whole"), "9" * 5000, f"x='{'9' * 40}': must be an integer"),
         (Field("flag"), "yes", "x='yes': must be true or false"),
         (Field("text", choices=("a", "b")), "c", "x='c': must be one of a, b"),

@@ -9,9 +9,10 @@ from typing import Any, Dict, List
 
 import pytest
 
+from edgecsp.cache.toml_file import line_of
 from edgecsp.errors import EdgecspError, SourceError, UnknownName, UsageError
 from edgecsp.serve import site
-from edgecsp.serve.site_keys import KEYS, line_of, schema
+from edgecsp.serve.site_keys import KEYS, schema
 from support import media
 from support.commands import edgecsp
 
@@ -90,9 +91,9 @@ def test_a_whole_site(folder: Path) -> None:
     assert (made.model, made["engine"], made["imgsz"], made["threads"]) == ("codes", "ort", (256, 320), 2)
     door, cam2 = made.views(Labelled())  # type: ignore[arg-type]
     assert (door.name, door.title, door.uri) == ("door", "Front door", "rtsp://eve:hunter2@10.0.0.9/live")
-    assert (door.settings.conf, door.settings.iou, door.settings.class_ids) == (0.6, 0.5, (0,))
+    assert (door.settings.conf, door.settings.iou, door.settings.classes) == (0.6, 0.5, (0,))
     assert (cam2.name, cam2.title, cam2.uri) == ("cam2", "street.mp4", str(folder / "street.mp4"))
-    assert (cam2.settings.conf, cam2.settings.class_ids) == (0.3, (1,))
+    assert (cam2.settings.conf, cam2.settings.classes) == (0.3, (1,))
     assert made.broker is not None
     assert (made.broker.username, made.broker.password, made.broker.discovery) == ("box", "opensesame", "")
     assert made.mqtt_every_s == 5
