@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Opti
 from ..system.deprecation import warn_deprecated
 
 if TYPE_CHECKING:
-    from typing import ParamSpec  # with mypy's version of Python
+    from typing_extensions import ParamSpec  # for type checkers, which bring it
 
     P = ParamSpec("P")
 D = TypeVar("D")
