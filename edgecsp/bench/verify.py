@@ -106,7 +106,7 @@ def _list_cases(
     for name in names:
         info = backends.info(name)
         for device in info.devices:
-            cases += [(name, device, each, model) for each in ("fp32", "fp16") if each in info.precisions]
+            cases += [(name, device, each, model) for each in ("fp32", "fp16", "bf16") if each in info.precisions]
             cases += [(name, device, each, graph) for each, graph in graphs if each in info.precisions]
     cases.sort(key=lambda case: (backends.PRECISIONS.index(case[2]), case[0] != backends.REFERENCE))
     yield from cases
