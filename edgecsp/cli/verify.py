@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json as json_module
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
@@ -11,7 +10,7 @@ import typer
 
 from ..errors import EngineUnavailable, SourceError
 from ..options import Options
-from . import _images, _options, _print
+from . import _images, _json, _options
 from ._logging import inform, warn
 from ._print import print
 
@@ -33,7 +32,7 @@ def command(
     ),
     engine: Optional[List[str]] = _options.several("engine", "only these engines [default: all]"),
     options: Options = _options.GROUP,
-    json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
+    json: Optional[str] = _json.OPTION,
 ) -> None:
     """Compare every engine and precision with fp32 on onnxruntime.
 
@@ -47,15 +46,16 @@ def command(
     inputs = _read_images(images) if images else verification.synthetic_images()
     rows = []
     requested = _options.split_words(engine)
-    for row in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=options.threads):
-        rows.append(row)
-        if not json:
-            _show(row, first=sum(not each.why for each in rows) == 1)
-    wrong = [row for row in rows if row.precision == "fp32" and not row.why and not row.largest <= TOLERANCE]
-    if json:
+    threads = options.threads
+    with _json.JsonOutput(json) as output:
+        for row in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
+            rows.append(row)
+            if not output.is_stdout:
+                _show(row, first=sum(not each.why for each in rows) == 1)
         header = {"model": reference.name, "pictures": len(inputs), "drawn": not images, "tolerance": TOLERANCE}
-        _print.data(json_module.dumps({**header, "rows": [asdict(row) for row in rows]}, indent=2))
-    else:
+        output.write({**header, "rows": [asdict(row) for row in rows]})
+    wrong = [row for row in rows if row.precision == "fp32" and not row.why and not row.largest <= TOLERANCE]
+    if not output.is_stdout:
         real = f"on {len(inputs)} images" if images else f"on {len(inputs)} synthetic images (--images for real ones)"
         inform(f"{reference.name} {real}; differences are relative to a head's largest value", prefix=False)
     for row in wrong:
