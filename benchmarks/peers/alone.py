@@ -12,8 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-import numpy as np
-
+from edgecsp.bench import stats
 from edgecsp.bench._process import Process as Worker
 
 from .processes import HERE, Peer, end, seconds_each, start
@@ -50,16 +49,17 @@ def measured(
                 for _ in range(rounds):
                     ours.append(mine.turn(seconds))
                     theirs.append(turn(python, subject.request, threads, seconds))
-            ratio = float(np.median([a / b for a, b in zip(ours, theirs)]))
+            ratio = stats.median(stats.ratios(ours, theirs))
             rows.append(
                 {
                     "model": subject.name, "engine": engine, "other": other, "ours_ms": ours, "theirs_ms": theirs,
                     "ratio": ratio, "within": not must or abs(ratio - 1) <= WITHIN,
                 }
             )  # fmt: skip
+            off = "" if rows[-1]["within"] else "MORE THAN 5 % OFF"
             print(
-                f"{subject.name:14} edgecsp {engine:10} {np.median(ours):8.2f} ms   {other:18} "
-                f"{np.median(theirs):8.2f} ms   ratio {ratio:.3f}  {'' if rows[-1]['within'] else 'MORE THAN 5 % OFF'}",
+                f"{subject.name:14} edgecsp {engine:10} {stats.median(ours):8.2f} ms   {other:18} "
+                f"{stats.median(theirs):8.2f} ms   ratio {ratio:.3f}  {off}",
                 flush=True,
             )
     return rows
@@ -84,7 +84,7 @@ class _Ours:
 
     def turn(self, seconds: float) -> float:
         """The median of a round."""
-        return float(np.median(self._worker.round(seconds, 600.0)["ms"]))
+        return stats.median(self._worker.round(seconds, 600.0)["ms"])
 
     def __enter__(self) -> _Ours:
         return self

@@ -17,7 +17,6 @@ import numpy as np
 from ..backends.tuning import Candidate
 from ..errors import EdgecspError
 from ..system import memory
-from ..types import Array
 from . import stats
 from ._process import Process
 from ._rounds import PAUSE_S, SHARE, SILENCE_S, process_bytes
@@ -63,27 +62,31 @@ class ContestRow:
     @property
     def ms(self) -> float:
         """The figure to rank by: the median image's milliseconds, or milliseconds per image of the median round."""
-        return float(np.median(self.samples if self.kind == "latency" else self.means))
+        return stats.median(self.samples if self.kind == "latency" else self.means)
 
     @property
-    def means(self) -> Array:
-        """(rounds,) mean milliseconds per image of each round of its last stretch."""
-        means: Array = np.array([np.mean(each) for each in self.last])
-        return means
+    def means(self) -> List[float]:
+        """The mean milliseconds per image of each round of its last stretch."""
+        return [float(np.mean(each)) for each in self.last]
+
+    @property
+    def ranked(self) -> List[List[float]]:
+        """The rounds that the bootstrap draws from: for throughput a round is one sample, its mean."""
+        return self.last if self.kind == "latency" else [[mean] for mean in self.means]
 
     @property
     def quiet_ms(self) -> float:
         """Milliseconds per image of its best round, which decides who is dropped: other programs only ever add time."""
-        return min(float(np.median(each)) for each in self.rounds)
+        return min(stats.round_medians(self.rounds))
 
     def to_dict(self) -> Dict[str, Any]:
         """The row as plain values; figures are None if it was never measured."""
         figures: Dict[str, Any] = dict.fromkeys(("p50_ms", "p90_ms", "fps", "cpu_ms"))
         if self.rounds:
             figures = {
-                "p50_ms": float(np.median(self.samples)),
+                "p50_ms": stats.median(self.samples),
                 "p90_ms": stats.percentile(self.samples, 0.9),
-                "fps": 1e3 / float(np.median(self.means)),
+                "fps": 1e3 / stats.median(self.means),
                 "cpu_ms": float(np.mean(self.cpu_ms[self.since :] or self.cpu_ms)),
             }
         return {
@@ -220,17 +223,7 @@ def winner(rows: Sequence[ContestRow]) -> Tuple[Optional[ContestRow], Optional[T
     default = next((row for row in final if row.default), None)
     if not requested or default is None or requested[0] is default:
         return (requested[0] if requested else None), None
-    low, high = stats.interval(_bootstrap(default, 0) / _bootstrap(requested[0], 1))
+    low, high = stats.ratio_interval(default.ranked, requested[0].ranked)
     if low <= 1 and default.is_requested:
         return default, None
     return requested[0], (low, high)
-
-
-def _bootstrap(row: ContestRow, seed: int) -> Array:
-    """Draw bootstrap values of a row's figure, as `stats.medians` does; for throughput by whole rounds."""
-    if row.kind == "latency":
-        return stats.medians(row.last, seed=seed)
-    means = row.means
-    picked = np.random.default_rng(seed).integers(len(means), size=(stats.DRAWS, len(means)))
-    medians: Array = np.median(means[picked], axis=1)
-    return medians

@@ -23,7 +23,7 @@ from ..errors import EdgecspError
 from ..media import sources
 from ..system import isolation, memory
 from ..types import Array, Frame
-from . import verify
+from . import stats, verify
 
 IMAGES = 8  # different ones, so that no engine can reuse a result
 UNCOUNTED_CALLS = 2  # before a round: another process has used the CPU's caches
@@ -129,7 +129,7 @@ def _warm_up(subject: WorkerTask, most_s: float) -> Dict[str, Any]:
     begun, blocks = time.perf_counter(), 0
     before, steady = 0.0, False
     while not steady and time.perf_counter() - begun < most_s:
-        middle = float(np.median(_time_calls(subject, BLOCK_S, BLOCK)))
+        middle = stats.median(_time_calls(subject, BLOCK_S, BLOCK))
         blocks += 1
         steady = abs(middle - before) <= STEADY * middle
         before = middle

@@ -17,6 +17,7 @@ from ..errors import BuildFailed, EngineUnavailable, UsageError
 from ..graph import precision
 from ..processing import nms
 from ..types import Array, Detections, Geometry, Model, Result
+from . import stats
 
 STRICT, LOOSE = 0.99, 0.5  # IoU at which a box is the same one, and at which it is of the same object
 WARM = 2
@@ -136,7 +137,7 @@ def _compare(row: VerifyRow, detector: pipeline.Detector, references: Sequence[_
         row.boxes += count_boxes(reference.result)
         row.strict += count_matches(reference.result, again, STRICT)
         row.loose += count_matches(reference.result, again, LOOSE)
-    row.mean, row.ms = float(np.mean(means)), float(np.median(seconds)) * 1e3
+    row.mean, row.ms = float(np.mean(means)), stats.median(seconds) * 1e3
 
 
 def count_boxes(result: Result) -> int:
