@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from edgecsp import backends, importers
 from edgecsp.backends import opencv
-from edgecsp.bench import verify
+from edgecsp.bench import images, verify
+from edgecsp.bench.comparison import count_matches
 from edgecsp.cli import app
 from edgecsp.cli import verify as verify_command
 from edgecsp.errors import EdgecspError, UsageError
@@ -178,24 +179,21 @@ def test_matched_boxes_answer_for_one_each() -> None:
         return Detections(boxes, np.ones(len(rows), np.float32), np.array([row[4] for row in rows], np.int32))
 
     one, near, other = (0, 0, 10, 10, 1), (0, 0, 10, 9.95, 1), (0, 0, 10, 10, 2)
-    assert (
-        verify.count_matches(found(one), found(near), 0.99) == 1
-        and verify.count_matches(found(one), found(near), 0.999) == 0
-    )
-    assert verify.count_matches(found(one), found(other), 0.5) == 0
-    assert verify.count_matches(found(one, one), found(one), 0.5) == 1
-    assert verify.count_matches(found(), found(one), 0.5) == verify.count_matches(found(one), found(), 0.5) == 0
+    assert count_matches(found(one), found(near), 0.99) == 1 and count_matches(found(one), found(near), 0.999) == 0
+    assert count_matches(found(one), found(other), 0.5) == 0
+    assert count_matches(found(one, one), found(one), 0.5) == 1
+    assert count_matches(found(), found(one), 0.5) == count_matches(found(one), found(), 0.5) == 0
 
     def best(*ids: int) -> Classes:
         return Classes(np.ones(len(ids), np.float32), np.array(ids, np.int32))
 
-    assert verify.count_matches(best(3, 4), best(3, 5), 0.5) == 1 and verify.count_matches(best(3), best(4), 0.5) == 0
+    assert count_matches(best(3, 4), best(3, 5), 0.5) == 1 and count_matches(best(3), best(4), 0.5) == 0
 
 
 def test_rows_want_the_same_network(tiny: Tiny) -> None:
     with pytest.raises(UsageError, match="other heads or another input size"):
         list(
             verify.measure_rows(
-                tiny.model, verify.synthetic_images(1), others=[onnx_model.reshape(tiny.model, hw=(96, 96))]
+                tiny.model, images.synthetic_images(1), others=[onnx_model.reshape(tiny.model, hw=(96, 96))]
             )
         )

@@ -77,8 +77,8 @@ class _Ours:
 
     def __init__(self, path: str, engine: str, threads: int) -> None:
         request = {
-            "path": path, "engine": engine, "device": "cpu", "threads": threads, "precision": "fp32", "mode": "model",
-            "same_picture": False, "batch": 1, "calls": 1, "warm_s": WARM_S,
+            "path": path, "engine": engine, "device": "cpu", "threads": threads, "precision": "fp32", "at_once": 1,
+            "options": {}, "mode": "model", "same_picture": False, "batch": 1, "calls": 1, "warm_s": WARM_S,
         }  # fmt: skip
         self._worker = Worker(request, f"edgecsp on {engine}")
 

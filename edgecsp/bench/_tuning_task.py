@@ -6,24 +6,22 @@ import itertools
 import os
 from typing import Any, Dict, Iterator
 
-from .. import importers, pipeline
+from .. import pipeline
 from ..media import scheduler, sources
 from ..types import Frame, Stream
-from . import verify
 from ._worker import IMAGES, WorkerTask
+from .cases import Case
+from .images import synthetic_images
 
 
 def build_task(request: Dict[str, Any]) -> WorkerTask:
     """Open a model as a candidate describes it, and build the task that is timed."""
     if request["home"]:  # otherwise an engine's cached files of losing candidates would evict those in use
         os.environ["EDGECSP_HOME"] = request["home"]
-    detector = pipeline.load(
-        importers.load(request["path"]), request["engine"], device=request["device"], threads=request["threads"],
-        precision=request["precision"], at_once=request["at_once"],
-    )  # fmt: skip
+    detector = Case.from_request(request).open()
     if request["kind"] == "throughput":
         return _concurrent_task(detector)
-    images = itertools.cycle(verify.synthetic_images(IMAGES))
+    images = itertools.cycle(synthetic_images(IMAGES))
 
     def process_one() -> None:
         detector(next(images))
@@ -38,7 +36,7 @@ class SyntheticSource(sources.Source):
 
     def __iter__(self) -> Iterator[Frame]:
         stream = Stream(self.name, "video")
-        for index, image in enumerate(itertools.cycle(verify.synthetic_images(IMAGES))):
+        for index, image in enumerate(itertools.cycle(synthetic_images(IMAGES))):
             if self.closed:
                 return
             yield Frame(image, stream, index)

@@ -18,12 +18,14 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
-from .. import importers, pipeline
+from .. import pipeline
 from ..errors import EdgecspError
 from ..media import sources
 from ..system import isolation, memory
 from ..types import Array, Frame
-from . import stats, verify
+from . import stats
+from .cases import Case
+from .images import synthetic_images
 
 IMAGES = 8  # different ones, so that no engine can reuse a result
 UNCOUNTED_CALLS = 2  # before a round: another process has used the CPU's caches
@@ -69,14 +71,10 @@ def _open_task(request: Dict[str, Any]) -> WorkerTask:
         module, name = request["make"].split(":")
         task: WorkerTask = getattr(importlib.import_module(module), name)(request)
         return task
-    model = importers.load(request["path"])
-    detector = pipeline.load(
-        model, request["engine"], device=request["device"], threads=request["threads"],
-        precision=request["precision"], pixels=request["mode"] == "pipeline",
-    )  # fmt: skip
+    detector = Case.from_request(request).open(pixels=request["mode"] == "pipeline")
     if request["mode"] == "pipeline":
         return _pipeline_task(detector, request["sources"], request["same_picture"])
-    images = verify.synthetic_images(1 if request["same_picture"] else IMAGES)
+    images = synthetic_images(1 if request["same_picture"] else IMAGES)
     singles = itertools.cycle([detector.prepare(image)[0] for image in images])
     batches = [np.concatenate([next(singles) for _ in range(request["batch"])]) for _ in images]
     return inference_task(detector.session.run, batches, request["calls"], request["calls"] * request["batch"])

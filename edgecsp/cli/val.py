@@ -16,7 +16,9 @@ from ._print import print
 from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
-    from ..bench.accuracy import AccuracyRow, Data, EngineOption
+    from ..bench.accuracy import Data
+    from ..bench.cases import Case
+    from ..bench.results import CaseResult
 
 PARTLY_DONE = 4
 SCHEMA = "edgecsp-val/1"
@@ -60,7 +62,7 @@ def command(
 ) -> None:
     """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images."""
     from .. import pipeline
-    from ..bench import accuracy
+    from ..bench import accuracy, val
     from ..zoo import store
 
     accuracy.require()
@@ -77,21 +79,23 @@ def command(
     labelled = accuracy.read(data, labels=models[0].labels, images=images, split=split)
     if classes:
         labelled = labelled.select_classes(_options.split_words(classes) or ())
-    options = accuracy.list_cases(
-        models, _options.split_words(engine) or ("auto",), device=device, precisions=_options.split_words(precision)
-    )
+    cases = val.list_cases(
+        models, _options.split_words(engine) or ("auto",), device=device, precisions=_options.split_words(precision),
+        threads=threads,
+        options={"iou": iou, "agnostic": agnostic, "plain_nms": plain_nms, "resize": resize},
+    )  # fmt: skip
     if not quiet:
-        _introduce(labelled, options)
-    outputs = _outputs.Outputs(labelled, options, out, save_json, json)
-    rows: List[AccuracyRow] = []
-    with outputs, _progress.bar("measuring", len(labelled.images) * len(options), quiet) as progress:
-        for row in accuracy.measure_rows(
-            options, labelled, confusion_conf=confusion_conf, conf=conf, max_det=max_det, threads=threads,
-            progress=progress, iou=iou, agnostic=agnostic, plain_nms=plain_nms, resize=resize,
-        ):  # fmt: skip
+        _introduce(labelled, cases)
+    outputs = _outputs.Outputs(labelled, cases, out, save_json, json)
+    rows: List[CaseResult] = []
+    with outputs, _progress.bar("measuring", len(labelled.images) * len(cases), quiet) as progress:
+        for row in val.measure_results(
+            cases, labelled, confusion_conf=confusion_conf, conf=conf, max_det=max_det, progress=progress
+        ):
             rows.append(row)
             outputs.write_row(row, save_worst)
-            row.predictions = None  # the detections of a large data set would fill the memory
+            if row.accuracy:
+                row.accuracy.predictions = None  # the detections of a large data set would fill the memory
         settings = {
             "conf": conf, "iou": iou, "max_det": max_det, "classes": list(labelled.names) if classes else None,
             "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
@@ -100,10 +104,10 @@ def command(
     _report(rows, outputs.paths, quiet, to_stderr=json == "-")
 
 
-def _introduce(data: Data, options: Sequence[EngineOption]) -> None:
+def _introduce(data: Data, cases: Sequence[Case]) -> None:
     for note in data.notes:
         inform(note)
-    for name in {way.model.name: way for way in options if way.model.origin.get("weights") == "random"}:
+    for name in {case.model.name: case for case in cases if case.model.origin.get("weights") == "random"}:
         warn(f"RANDOM WEIGHTS: {name} is untrained, so its AP is meaningless")
     objects = sum(data.counts)
     inform(
@@ -124,7 +128,7 @@ def _describe_data(data: Data) -> Dict[str, Any]:
     }
 
 
-def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
+def _report(rows: Sequence[CaseResult], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
     """Print the tables, the written files and the problems."""
     if not quiet:
         for line in accuracy_tables.tables(rows):
@@ -134,9 +138,9 @@ def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, 
         if len(paths) > 8:
             inform(f"  and {len(paths) - 8} more", prefix=False)
     for row in rows:
-        if row.reason:
-            warn(f"not measured: {row.case.engine} in {row.case.precision}: {row.reason}")
-    problems = {text: None for row in rows for text in row.problems}
+        if row.failure:
+            warn(f"not measured: {row.case.engine} in {row.case.precision}: {row.failure}")
+    problems = {text: None for row in rows if row.accuracy for text in row.accuracy.problems}
     for text in problems:
         warn(text)
     if problems:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json as json_module
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import typer
 
@@ -15,9 +14,9 @@ from ._logging import inform, warn
 from ._print import print
 
 if TYPE_CHECKING:
-    from ..bench.verify import VerifyRow
     from ..types import Array
 
+Row = Dict[str, Any]
 DISAGREE = 8
 TOLERANCE = 1e-3  # relative to a head's largest value, for fp32 engines
 MOST = 64  # images: more add nothing
@@ -40,32 +39,33 @@ def command(
     Exits with 8 if an fp32 engine disagrees, and with 6 if an engine of --engine did not run.
     """
     from ..bench import verify as verification
+    from ..bench.images import synthetic_images
     from ..zoo import store
 
     hw = _options.parse_size(imgsz)
     reference = store.resolve(model, weights, hw=hw)
     graphs = [store.resolve(other, hw=hw) for other in others or ()]
-    inputs = _read_images(images) if images else verification.synthetic_images()
-    rows = []
+    inputs = _read_images(images) if images else synthetic_images()
+    rows: List[Row] = []
     requested = _options.split_words(engine)
-    for row in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
-        rows.append(row)
+    for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
+        rows.append(verification.result_to_dict(result))
         if not json:
-            _show(row, first=sum(not each.why for each in rows) == 1)
-    wrong = [row for row in rows if row.precision == "fp32" and not row.why and not row.largest <= TOLERANCE]
+            _show(rows[-1], first=sum(not each["why"] for each in rows) == 1)
+    wrong = [row for row in rows if row["precision"] == "fp32" and not row["why"] and not row["largest"] <= TOLERANCE]
     if json:
         header = {"model": reference.name, "pictures": len(inputs), "drawn": not images, "tolerance": TOLERANCE}
-        _print.data(json_module.dumps({**header, "rows": [asdict(row) for row in rows]}, indent=2))
+        _print.data(json_module.dumps({**header, "rows": rows}, indent=2))
     else:
         real = f"on {len(inputs)} images" if images else f"on {len(inputs)} synthetic images (--images for real ones)"
         inform(f"{reference.name} {real}; differences are relative to a head's largest value", prefix=False)
     for row in wrong:
         warn(
-            f"{row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
+            f"{row['engine']} on {row['device']} in fp32 is off by {row['largest']:.2g} of a head's largest value, "
             f"above the tolerance {TOLERANCE:g}"
         )
     lacking = _missing_engines(rows, requested or ())
-    for why, names in _group_by_reason([row for row in rows if row.engine in lacking]).items():
+    for why, names in _group_by_reason([row for row in rows if row["engine"] in lacking]).items():
         warn(f"not verified: {', '.join(names)}: {why}")
     if wrong:
         raise typer.Exit(DISAGREE)
@@ -73,9 +73,9 @@ def command(
         raise typer.Exit(EngineUnavailable.exit_code)
 
 
-def _missing_engines(rows: Sequence[VerifyRow], requested: Sequence[str]) -> List[str]:
+def _missing_engines(rows: Sequence[Row], requested: Sequence[str]) -> List[str]:
     """Return the requested engines that did not run at all."""
-    ran = {row.engine for row in rows if not row.why}
+    ran = {row["engine"] for row in rows if not row["why"]}
     return [name for name in requested if name not in ran]
 
 
@@ -86,21 +86,21 @@ def _read_images(words: List[str]) -> List[Array]:
     return inputs
 
 
-def _show(row: VerifyRow, first: bool) -> None:
-    if first and not row.why:
+def _show(row: Row, first: bool) -> None:
+    if first and not row["why"]:
         print(f"{'engine':10} {'device':9} {'':5} {'largest':>9} {'mean':>9} {'IoU .99':>9} {'IoU .5':>9} {'ms':>8}")
-    if row.why:
+    if row["why"]:
         return
-    place = f"{row.engine:10} {row.device:9} {row.precision:5}"
-    again = f"{f'{row.strict}/{row.boxes}':>9} {f'{row.loose}/{row.boxes}':>9}"
-    print(f"{place} {row.largest:9.2g} {row.mean:9.2g} {again} {row.ms:8.2f}")
+    place = f"{row['engine']:10} {row['device']:9} {row['precision']:5}"
+    strict, loose = (f"{row[key]}/{row['boxes']}" for key in ("strict", "loose"))
+    print(f"{place} {row['largest']:9.2g} {row['mean']:9.2g} {strict:>9} {loose:>9} {row['ms']:8.2f}")
 
 
-def _group_by_reason(rows: List[VerifyRow]) -> Dict[str, List[str]]:
+def _group_by_reason(rows: List[Row]) -> Dict[str, List[str]]:
     """Group the rows that did not run by reason."""
     places_by_reason: Dict[str, List[str]] = {}
     for row in rows:
-        place = f"{row.engine} on {row.device}"
-        if row.why and place not in places_by_reason.setdefault(row.why, []):
-            places_by_reason[row.why].append(place)
+        place = f"{row['engine']} on {row['device']}"
+        if row["why"] and place not in places_by_reason.setdefault(row["why"], []):
+            places_by_reason[row["why"]].append(place)
     return places_by_reason

@@ -13,7 +13,8 @@ from typing import Any, Iterator
 import pytest
 
 from edgecsp.bench import _rounds, peak
-from edgecsp.cli.render.comparison import ComparisonResult
+from edgecsp.bench.comparison import Comparison
+from edgecsp.cli.render.comparison import find_fault, format_comparison
 from edgecsp.graph import onnx_model
 from edgecsp.system import cpu
 from support import labelled
@@ -136,10 +137,11 @@ def test_verify(model: str, tmp_path: Path, capsys: Any) -> None:
 
 
 def test_the_comparison_of_build() -> None:
-    result = ComparisonResult(images=2, is_synthetic=True, worst=0.0123, boxes=3, again=1)
+    result = Comparison(images=2, largest=0.0123, boxes=3, loose=1)
     begin = "with onnxruntime on 2 synthetic images: heads differ by 0.012 of their largest value at most"
-    assert str(result) == f"{begin}; the plan detects 1 of its 3 objects" and result.works
-    result = ComparisonResult(images=1, boxes=3, again=0)
-    assert result.reason == "it detects none of the 3 objects that onnxruntime detects"
-    assert str(ComparisonResult(images=1)).endswith("they contain no objects, better use others: --images IMAGES")
-    assert ComparisonResult(images=1, odd=True).reason == "its heads contain NaN or infinity"
+    assert format_comparison(result, is_synthetic=True) == f"{begin}; the plan detects 1 of its 3 objects"
+    assert find_fault(result) == ""
+    assert find_fault(Comparison(images=1, boxes=3)) == "it detects none of the 3 objects that onnxruntime detects"
+    text = format_comparison(Comparison(images=1), is_synthetic=False)
+    assert text.endswith("they contain no objects, better use others: --images IMAGES")
+    assert find_fault(Comparison(images=1, largest=float("inf"))) == "its heads contain NaN or infinity"

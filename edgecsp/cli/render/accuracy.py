@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tupl
 from ...system.text import cell
 
 if TYPE_CHECKING:
-    from ...bench.accuracy import AccuracyRow, Confusion
+    from ...bench.accuracy import Confusion
+    from ...bench.results import CaseResult
 
 AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 MOST = 5  # mistakes listed per kind
 
 
-def tables(rows: Sequence[AccuracyRow]) -> Iterator[str]:
+def tables(rows: Sequence[CaseResult]) -> Iterator[str]:
     """Yield the lines of all tables: averages per row, then classes, then confusions."""
-    done = [row for row in rows if row.score is not None]
+    done = [row for row in rows if row.accuracy]
     wide = max(len("model"), *(len(row.case.model.name) for row in done))
     yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}" + "".join(f"{name:>7}" for name in AVERAGES)
     for row in done:
-        assert row.score is not None
-        figures = "".join(f"{figure(row.score.averages[name]):>7}" for name in AVERAGES)
+        assert row.accuracy is not None
+        figures = "".join(f"{figure(row.accuracy.averages[name]):>7}" for name in AVERAGES)
         yield f"{row.case.model.name:{wide}} {row.case.engine:9} {row.case.device:8} {row.case.precision:9}{figures}"
     yield from _classes(done)
     for row, way in zip(done, _ways(done)):
@@ -34,9 +35,9 @@ def figure(value: Optional[float]) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
+def _classes(rows: Sequence[CaseResult]) -> Iterator[str]:
     """Yield a line for each class with objects; AP and AP50 of each row side by side."""
-    scores = [row.score for row in rows if row.score is not None]
+    scores = [row.accuracy.score for row in rows if row.accuracy]
     every = scores[0].classes
     there = [i for i, each in enumerate(every) if each.objects]
     wide = max([len("class"), *(len(every[i].name) for i in there)])
@@ -52,17 +53,17 @@ def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
         yield f"{without} class{'es have' if without > 1 else ' has'} no objects"
 
 
-def _ways(rows: Sequence[AccuracyRow]) -> List[str]:
+def _ways(rows: Sequence[CaseResult]) -> List[str]:
     """Name each row by what differs between the rows."""
     words = [(row.case.model.name, row.case.engine, row.case.device, row.case.precision) for row in rows]
     differ = [len(set(column)) > 1 for column in zip(*words)]
     return [" ".join(word for word, tells in zip(each, differ) if tells) for each in words]
 
 
-def _mistakes(row: AccuracyRow, way: str) -> Iterator[str]:
+def _mistakes(row: CaseResult, way: str) -> Iterator[str]:
     """Yield a line for each kind: missed, false positives, confused."""
-    assert row.confusion is not None
-    counted = row.confusion
+    assert row.accuracy is not None
+    counted = row.accuracy.confusion
     nothing = counted.labels[-1]
     kinds: Dict[str, List[Tuple[str, int]]] = {"missed": [], "false positive": [], "confused": []}
     for truth, predicted, count in counted.mistakes():

@@ -1,0 +1,122 @@
+"""Accuracy and speed of a model, or of its versions in several precisions, on each requested engine."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from .. import backends
+from ..errors import BuildFailed, EdgecspError, EngineUnavailable, UnknownName, UsageError
+from ..graph import precision
+from ..system.progress import NO_PROGRESS, Progress
+from ..types import Model
+from .accuracy import Data, predict
+from .accuracy.predictions import CONF, MAX_DET, map_classes
+from .cases import Case
+from .results import Accuracy, CaseResult
+
+
+def list_cases(
+    models: Sequence[Model],
+    engines: Sequence[str] = ("auto",),
+    *,
+    device: str = "auto",
+    precisions: Optional[Sequence[str]] = None,
+    threads: Optional[int] = None,
+    options: Optional[Mapping[str, Any]] = None,
+) -> List[Case]:
+    """List the requested cases. `engines`: names, "auto", or "all" for what runs here; `precisions`: each graph's.
+
+    `options` are keywords of `pipeline.load`. Raises `UnknownName`, `UsageError`, and `EngineUnavailable` for an
+    engine that was named and is not available.
+    """
+    for name in precisions or ():
+        if name not in backends.PRECISIONS:
+            raise UnknownName("precision", name, backends.PRECISIONS)
+    cases = []
+    for model in models:
+        for requested in precisions or (precision.detect_precision(model),):
+            for name in _resolve_engines(engines, device):
+                engine, place, _ = backends.choose(name, device, requested)
+                if backends.info(engine).is_dummy:
+                    raise UsageError(f"engine {engine} is a dummy and finds nothing; use another")
+                backends.require(engine, place)
+                cases.append(Case(model, engine, place, requested, threads, options=options or {}))
+    return [case for i, case in enumerate(cases) if case not in cases[:i]]
+
+
+def _resolve_engines(engines: Sequence[str], device: str) -> List[str]:
+    if "all" not in engines:
+        return list(engines)
+    real = list(backends.names(with_dummies=False))
+    here = [name for name in real if backends.unavailable_reason(name, device) is None]
+    if not here:
+        raise EngineUnavailable(f"no engine runs on device {device!r} here; see: edgecsp doctor")
+    return here
+
+
+def measure_accuracy(
+    case: Case,
+    data: Data,
+    *,
+    confusion_conf: Optional[float] = None,
+    conf: float = CONF,
+    max_det: int = MAX_DET,
+    progress: Progress = NO_PROGRESS,
+) -> Accuracy:
+    """Measure the accuracy of a case; `progress` counts the images. Raises an `EdgecspError`.
+
+    Detections from `conf` on count, at most `max_det` an image; confusions from `confusion_conf` on [the model's].
+    """
+    with case.open() as detector:
+        predictions = predict(detector, data, conf=conf, max_det=max_det, progress=progress)
+    return Accuracy.from_predictions(predictions, case.model.conf if confusion_conf is None else confusion_conf)
+
+
+def measure_results(cases: Sequence[Case], data: Data, **options: Any) -> Iterator[CaseResult]:
+    """Yield the accuracy of each case; `options` are those of `measure_accuracy`.
+
+    Of several cases, one that its engine refuses is a result that says so; when there is one alone, or none
+    works, its error is raised: an `EdgecspError`.
+    """
+    for case in cases:
+        map_classes(case.model, data)
+    refused: List[EdgecspError] = []
+    for case in cases:
+        result = CaseResult(case)
+        try:
+            result.accuracy = measure_accuracy(case, data, **options)
+        except (BuildFailed, EngineUnavailable, UsageError) as error:
+            refused.append(error)
+            if len(refused) == len(cases):
+                raise
+            result.failure = " ".join(str(error).split())
+        yield result
+
+
+def result_to_dict(result: CaseResult) -> Dict[str, Any]:
+    """Convert a result to plain values; averages in 0..1, null where there is no object."""
+    case, measured = result.case, result.accuracy
+    row: Dict[str, Any] = {
+        "model": case.model.name, "engine": case.engine, "device": case.device, "precision": case.precision,
+        "reason": result.failure,
+    }  # fmt: skip
+    if measured is None:
+        return row
+    classes = [
+        {"name": each.name, "objects": each.objects, "pictures": each.images, "AP": each.ap, "AP50": each.ap50}
+        for each in measured.score.classes
+    ]
+    counted = measured.confusion
+    return {
+        **row,
+        "pictures": measured.images,
+        "detections": measured.detections,
+        **measured.averages,
+        "classes": classes,
+        "confusion": {
+            "conf": counted.conf,
+            "iou": counted.iou,
+            "labels": list(counted.labels),
+            "matrix": counted.matrix.tolist(),
+        },
+    }
