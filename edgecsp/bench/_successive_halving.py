@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-import numpy as np
-
 from ..backends.tuning import Candidate
 from ..errors import EdgecspError
 from ..system import memory
@@ -67,7 +65,7 @@ class ContestRow:
     @property
     def means(self) -> List[float]:
         """The mean milliseconds per image of each round of its last stretch."""
-        return [float(np.mean(each)) for each in self.last]
+        return [stats.mean(each) for each in self.last]
 
     @property
     def ranked(self) -> List[List[float]]:
@@ -87,7 +85,7 @@ class ContestRow:
                 "p50_ms": stats.median(self.samples),
                 "p90_ms": stats.percentile(self.samples, 0.9),
                 "fps": 1e3 / stats.median(self.means),
-                "cpu_ms": float(np.mean(self.cpu_ms[self.since :] or self.cpu_ms)),
+                "cpu_ms": stats.mean(self.cpu_ms[self.since :] or self.cpu_ms),
             }
         return {
             "kind": self.kind, **vars(self.candidate), "default": self.default, **figures,

@@ -15,7 +15,7 @@ from .settings import BenchSettings
 SCHEMA = "edgecsp-bench/1"
 _EMPTY = (
     "median_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "iqr_ms", "interval_ms", "fps", "gflops", "of_peak",
-    "peak_memory_bytes", "load_s", "warm_s", "stages", "wall_ms", "relative", "paper_relative", "ap50", "power",
+    "peak_memory_bytes", "load_s", "warm_s", "stages", "wall_ms", "relative", "paper_relative", "ap50", "ap", "power",
 )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _figures(row: CaseResult, bflops: float, settings: BenchSettings, machine: D
         "peak_memory_bytes": timing.peak_memory_bytes, "load_s": timing.ready["load_s"],
         "warm_s": timing.ready["warm_s"], "unstable": unstable, "causes": causes, "stages": timing.stages,
         "wall_ms": timing.ms if timing.stages else None, "power": _power(timing),
-        "ap50": _percent(averages.get("AP50")),
+        "ap50": _percent(averages.get("AP50")), "ap": _percent(averages.get("AP")),
     }  # fmt: skip
 
 

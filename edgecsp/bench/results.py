@@ -70,11 +70,12 @@ class Timing:
 class Accuracy:
     """The accuracy of a case on labelled images.
 
-    `problems` counts non-fatal problems by their message. `predictions` may be set to None once they are no longer
-    needed: they are as large as the data.
+    `paths` are the images that could be read, `problems` counts non-fatal problems by their message. `predictions`
+    may be set to None once they are no longer needed: they are as large as the data.
     """
 
     images: int
+    paths: Tuple[str, ...]
     detections: int
     problems: Dict[str, int]
     score: Score
@@ -86,6 +87,7 @@ class Accuracy:
         """Score predictions; confusions count those of at least `confusion_conf`."""
         return cls(
             len(predictions.images),
+            tuple(dict.fromkeys(each.path for each in predictions.images)),
             sum(map(len, predictions.detections)),
             predictions.problems,
             score(predictions),

@@ -25,6 +25,11 @@ def median(samples: Sequence[float]) -> float:
     return float(np.median(samples))
 
 
+def mean(samples: Sequence[float]) -> float:
+    """The mean of at least one sample: means of parts add up, unlike medians."""
+    return float(np.mean(samples))
+
+
 def quantiles(samples: Union[Sequence[float], Array], *shares: float) -> List[float]:
     """The quantiles at shares in 0..1, interpolated between samples."""
     return [float(value) for value in np.quantile(samples, shares)]

@@ -1,18 +1,31 @@
-"""Accuracy and speed of a model, or of its versions in several precisions, on each requested engine."""
+"""Accuracy and speed of a model, or of its versions in several precisions, on each requested engine.
+
+Accuracy is measured in this process, case by case. Speed is measured as `edgecsp bench --pipeline` measures it: the
+cases take turns, each in a process of its own, one image at a time from file to boxes.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import backends
 from ..errors import BuildFailed, EdgecspError, EngineUnavailable, UnknownName, UsageError
 from ..graph import precision
+from ..system import cpu
 from ..system.progress import NO_PROGRESS, Progress
 from ..types import Model
+from . import stats
+from ._rounds import Bench
 from .accuracy import Data, predict
 from .accuracy.predictions import CONF, MAX_DET, map_classes
-from .cases import Case
+from .cases import Case, GraphFiles
 from .results import Accuracy, CaseResult
+from .settings import BenchSettings
+
+SPEED_IMAGES = 64  # images that speed is measured on, at most: evenly spaced among those of the data
+SPEED_ROUNDS = 4
 
 
 def list_cases(
@@ -93,6 +106,43 @@ def measure_results(cases: Sequence[Case], data: Data, **options: Any) -> Iterat
         yield result
 
 
+def measure_speed(
+    results: Sequence[CaseResult],
+    duration_s: float,
+    *,
+    progress: Progress = NO_PROGRESS,
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Time the cases whose accuracy was measured, `duration_s` seconds each, on images of the data, in place.
+
+    A case that cannot be timed says why. `tick` is called often and may raise `BenchStopped`.
+    """
+    measured = [result for result in results if result.accuracy]
+    paths = next((result.accuracy.paths for result in measured if result.accuracy), ())
+    count = min(SPEED_IMAGES, len(paths))
+    chosen = tuple(paths[i * len(paths) // count] for i in range(count))
+    settings = BenchSettings(mode="pipeline", duration_s=duration_s, rounds=SPEED_ROUNDS, sources=chosen)
+    with tempfile.TemporaryDirectory() as scratch:
+        Bench(settings, GraphFiles(Path(scratch)), progress, tick).run(measured)
+    for result in measured:
+        if result.failure:
+            result.failure = f"its speed was not measured: {result.failure}"
+
+
+def speed_to_dict(result: CaseResult) -> Optional[Dict[str, Any]]:
+    """Convert the speed of a case to plain values: milliseconds per image, their parts, causes of their spread."""
+    timing = result.timing
+    if not timing.rounds:
+        return None
+    figures = timing.summary()
+    unstable, causes = timing.find_causes(cpu.governor())
+    return {
+        **figures, "fps": 1e3 / figures["median_ms"], "samples": len(timing.ms), "rounds": len(timing.rounds),
+        "stages": {name: stats.median(samples) for name, samples in (timing.stages or {}).items()},
+        "unstable": unstable, "causes": causes,
+    }  # fmt: skip
+
+
 def result_to_dict(result: CaseResult) -> Dict[str, Any]:
     """Convert a result to plain values; averages in 0..1, null where there is no object."""
     case, measured = result.case, result.accuracy
@@ -119,4 +169,5 @@ def result_to_dict(result: CaseResult) -> Dict[str, Any]:
             "labels": list(counted.labels),
             "matrix": counted.matrix.tolist(),
         },
+        "speed": speed_to_dict(result),
     }

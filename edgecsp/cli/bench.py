@@ -46,7 +46,7 @@ def command(
         None, "--weights", help="random, even if weights are installed [default: installed weights, else random]"
     ),
     same_picture: bool = typer.Option(False, "--same-picture", help="repeat one image (MLPerf's TEST04)"),
-    data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled images, to add AP50"),
+    data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled images, to add AP and AP50"),
     json: Optional[str] = typer.Option(None, "--json", help="the report with every sample; - for stdout"),
     html: Optional[Path] = typer.Option(None, "--html", help="the report as a self-contained page"),
     compare: Optional[Path] = typer.Option(

@@ -49,6 +49,7 @@ def command(
     imgsz: Optional[str] = _options.IMGSZ,
     resize: Optional[str] = _options.RESIZE,
     threads: Optional[int] = _options.THREADS,
+    duration: float = typer.Option(2.0, "--duration", help="seconds of timing per row, after the warm-up; 0 for none"),
     confusion_conf: Optional[float] = typer.Option(
         None,
         "--confusion-conf",
@@ -60,7 +61,7 @@ def command(
     json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
-    """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images."""
+    """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images; and the speed."""
     from .. import pipeline
     from ..bench import accuracy, val
     from ..zoo import store
@@ -86,6 +87,8 @@ def command(
     )  # fmt: skip
     if not quiet:
         _introduce(labelled, cases)
+    if duration and not 0.01 <= duration <= 3600:
+        raise UsageError(f"--duration {duration:g}: seconds per row, from 0.01 to 3600, or 0 for no timing")
     outputs = _outputs.Outputs(labelled, cases, out, save_json, json)
     rows: List[CaseResult] = []
     with outputs, _progress.bar("measuring", len(labelled.images) * len(cases), quiet) as progress:
@@ -96,6 +99,8 @@ def command(
             outputs.write_row(row, save_worst)
             if row.accuracy:
                 row.accuracy.predictions = None  # the detections of a large data set would fill the memory
+        if duration:
+            val.measure_speed(rows, duration, progress=progress)
         settings = {
             "conf": conf, "iou": iou, "max_det": max_det, "classes": list(labelled.names) if classes else None,
             "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
@@ -139,7 +144,8 @@ def _report(rows: Sequence[CaseResult], paths: Sequence[Path], quiet: bool, *, t
             inform(f"  and {len(paths) - 8} more", prefix=False)
     for row in rows:
         if row.failure:
-            warn(f"not measured: {row.case.engine} in {row.case.precision}: {row.failure}")
+            words = "only partly measured" if row.accuracy else "not measured"
+            warn(f"{words}: {row.case.engine} in {row.case.precision}: {row.failure}")
     problems = {text: None for row in rows if row.accuracy for text in row.accuracy.problems}
     for text in problems:
         warn(text)

@@ -113,10 +113,13 @@ def test_bench(model: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.Monk
     assert check("bench-compared", done[1])["schema"] == "edgecsp-bench-compared/1"
 
 
-def test_val(model: str, data: str, tmp_path: Path, capsys: Any) -> None:
-    words = ("-d", data, "-e", "ort", "--threads", "1", "-q", "--json", "-")
-    document = check("val", invoke(capsys, "val", model, *words)[1])
+def test_val(model: str, data: str, capsys: Any) -> None:
+    words = ("-d", data, "-e", "ort", "--threads", "1", "-q", "--json", "-", "--duration")
+    document = check("val", invoke(capsys, "val", model, *words, "0.1")[1])
     assert document["schema"] == "edgecsp-val/1" and document["rows"][0]["AP"] is not None
+    assert document["rows"][0]["speed"]
+    document = check("val", invoke(capsys, "val", model, *words, "0")[1])
+    assert document["rows"][0]["speed"] is None
 
 
 def test_tune(model: str, data: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ...system.text import cell
 
@@ -18,16 +18,36 @@ MOST = 5  # mistakes listed per kind
 
 def tables(rows: Sequence[CaseResult]) -> Iterator[str]:
     """Yield the lines of all tables: averages per row, then classes, then confusions."""
+    from ...bench import val
+
     done = [row for row in rows if row.accuracy]
     wide = max(len("model"), *(len(row.case.model.name) for row in done))
-    yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}" + "".join(f"{name:>7}" for name in AVERAGES)
-    for row in done:
+    speeds = [val.speed_to_dict(row) for row in done]
+    parts = next((list(speed["stages"]) for speed in speeds if speed), [])
+    heads = "".join(f"{name:>7}" for name in AVERAGES) + (f"{'ms':>9}" if parts else "")
+    yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}{heads}" + "".join(
+        f"{name:>11}" for name in parts
+    )
+    for row, speed in zip(done, speeds):
         assert row.accuracy is not None
-        figures = "".join(f"{figure(row.accuracy.averages[name]):>7}" for name in AVERAGES)
+        figures = "".join(f"{figure(row.accuracy.averages[name]):>7}" for name in AVERAGES) + _speed(speed)
         yield f"{row.case.model.name:{wide}} {row.case.engine:9} {row.case.device:8} {row.case.precision:9}{figures}"
+    if parts:
+        yield "ms: medians per image, one at a time from file to boxes, and of its parts"
+    for speed, way in zip(speeds, _ways(done)):
+        if speed and speed["unstable"]:
+            yield f"? unstable{f', {way}' if way else ''}: likely cause: {', '.join(speed['causes'])}"
     yield from _classes(done)
     for row, way in zip(done, _ways(done)):
         yield from _mistakes(row, way)
+
+
+def _speed(speed: Optional[Dict[str, Any]]) -> str:
+    """Format milliseconds and their parts, with "?" behind a figure that is unstable."""
+    if speed is None:
+        return ""
+    ms = f"{speed['median_ms']:.2f}{'?' if speed['unstable'] else ''}"
+    return f"{ms:>9}" + "".join(f"{value:>11.2f}" for value in speed["stages"].values())
 
 
 def figure(value: Optional[float]) -> str:
