@@ -14,9 +14,9 @@ import typer
 from typer.testing import CliRunner
 
 from edgecsp import backends, importers
-from edgecsp.backends import opencv
 from edgecsp.bench import images, verify
 from edgecsp.bench.comparison import count_matches
+from edgecsp.bench.process import WorkerSession
 from edgecsp.cli import app
 from edgecsp.cli import verify as verify_command
 from edgecsp.errors import EdgecspError, UsageError
@@ -153,8 +153,8 @@ def test_an_engine_that_computes_another_network_fails_the_gate(
 ) -> None:
     if backends.unavailable_reason("opencv"):
         pytest.skip(f"engine opencv {backends.unavailable_reason('opencv')}")
-    right = opencv.OpenCvSession.run
-    monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
+    right = WorkerSession.run  # each engine runs in a process of its own
+    monkeypatch.setattr(WorkerSession, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
     asked: Dict[str, Any] = {
         "others": None,
         "images": None,
@@ -167,7 +167,7 @@ def test_an_engine_that_computes_another_network_fails_the_gate(
         verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert stop.value.exit_code == 8
     assert "opencv on cpu in fp32 is off by 0.01" in capsys.readouterr().err
-    monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * np.nan for out in right(self, batch)])
+    monkeypatch.setattr(WorkerSession, "run", lambda self, batch: [out * np.nan for out in right(self, batch)])
     with pytest.raises(typer.Exit):
         verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert "off by inf" in capsys.readouterr().err

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from edgecsp import importers
 from edgecsp.bench import stats
-from edgecsp.bench._process import Process as Worker
+from edgecsp.bench.cases import Case
+from edgecsp.bench.process import Process as Worker
 
 from .processes import HERE, Peer, end, seconds_each, start
 from .subjects import Subject
@@ -42,12 +44,12 @@ def measured(
             path = subject.request["files"]["onnx"]
             ours, theirs = [], []
             with ExitStack() as stack:
-                mine = stack.enter_context(_Ours(path, engine, threads))
+                mine = stack.enter_context(closing(Worker(_request(path, engine, threads), f"edgecsp on {engine}")))
                 turn = _benchmark_app
                 if other in SCRIPTS:
                     turn = stack.enter_context(_Plain(SCRIPTS[other])).turn
                 for _ in range(rounds):
-                    ours.append(mine.turn(seconds))
+                    ours.append(stats.median(mine.round(seconds, 600.0)["ms"]))
                     theirs.append(turn(python, subject.request, threads, seconds))
             ratio = stats.median(stats.ratios(ours, theirs))
             rows.append(
@@ -72,25 +74,11 @@ def _python(able: Sequence[Peer], name: str) -> str:
     return "" if peer.lacks else peer.python
 
 
-class _Ours:
-    """The worker of `edgecsp bench`."""
-
-    def __init__(self, path: str, engine: str, threads: int) -> None:
-        request = {
-            "path": path, "engine": engine, "device": "cpu", "threads": threads, "precision": "fp32", "at_once": 1,
-            "options": {}, "mode": "model", "same_picture": False, "batch": 1, "calls": 1, "warm_s": WARM_S,
-        }  # fmt: skip
-        self._worker = Worker(request, f"edgecsp on {engine}")
-
-    def turn(self, seconds: float) -> float:
-        """The median of a round."""
-        return stats.median(self._worker.round(seconds, 600.0)["ms"])
-
-    def __enter__(self) -> _Ours:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._worker.close()
+def _request(path: str, engine: str, threads: int) -> Dict[str, Any]:
+    """The request that `edgecsp bench` sends to its worker."""
+    case = Case(importers.load(path), engine, "cpu", "fp32", threads)
+    task = {"mode": "model", "same_picture": False, "batch": 1, "calls": 1, "warm_s": WARM_S}
+    return {**case.to_request(Path(path), pixels=False), **task}
 
 
 class _Plain:

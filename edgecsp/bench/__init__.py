@@ -4,7 +4,7 @@
     page = bench.html(report)                                             # what --html writes
     differences, doubts = bench.compare_reports(before, report)
 
-`settings` is what to measure, `cases` lists them, `_rounds` runs the workers in turn (`_process`, `_worker`),
+`settings` is what to measure, `cases` lists it, `_rounds` lets the workers take turns (`process`, `_worker`, `_tasks`),
 `report` computes figures from the `results` (`stats`, `interference`, `paper`); `machine` and `peak` are its header.
 """
 
@@ -22,10 +22,10 @@ from ..errors import EdgecspError, EngineUnavailable, UsageError
 from ..system import jetson
 from ..system.progress import NO_PROGRESS, Progress
 from . import accuracy, cases, images, machine, paper, peak, report, val
-from ._process import BenchStopped
 from ._rounds import Bench
 from .compare import Difference, compare_reports
 from .gate import Gate, parse
+from .process import BenchStopped
 from .report import load
 from .results import CaseResult
 from .settings import JETSON, BenchSettings

@@ -16,7 +16,7 @@ from ..system.progress import NoProgress, Progress
 from ..types import Array, Model
 from . import accuracy
 from .cases import Case
-from .val import measure_accuracy
+from .process import open_isolated
 
 SCORED = 128  # images at most: enough to notice a bad int8 graph, few enough to wait for
 EngineDevice = Tuple[str, str]  # an engine and one of its devices
@@ -124,7 +124,8 @@ def _ap(
     what = f"boxes of {verdict.engine} on {verdict.device} in {name}, {len(data.images)} images"
     progress.update(description=what)
     case = Case(model, verdict.engine, verdict.device, name)
-    return measure_accuracy(case, data, progress=_Checked(tick)).averages["AP"]
+    with open_isolated(case, tick) as detector:
+        return accuracy.score(accuracy.predict(detector, data, progress=_Checked(tick))).averages["AP"]
 
 
 def read_data(data: Path, model: Model) -> accuracy.Data:

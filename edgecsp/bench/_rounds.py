@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import EdgecspError
 from ..system import jetson, memory
 from ..system.progress import Progress
 from . import interference
-from ._process import Process
 from .cases import Case, GraphFiles
-from .results import CaseResult
+from .process import Process
+from .results import CaseResult, Timing
 from .settings import BenchSettings
 
 WARM_S = 3.0
@@ -26,6 +26,17 @@ SILENCE_S = 120.0  # how much longer than planned a round may take
 def process_bytes(device: str, graph: int) -> int:
     """Estimate the memory of a process that runs a graph of `graph` bytes."""
     return (PROCESS_BYTES if device == "cpu" else DEVICE_BYTES) + COPIES * graph
+
+
+def take_round(process: Process, timing: Timing, seconds: float, board: Optional[jetson.Board] = None) -> None:
+    """Run one round, and add its samples and the noise around it. Raises an `EdgecspError`."""
+    before, spent = interference.take_snapshot(), time.process_time()
+    throttling = board.throttling() if board else {}
+    answer = process.round(seconds, seconds * 10 + SILENCE_S)
+    own = answer["own_s"] + time.process_time() - spent
+    timing.add(answer)
+    events = jetson.compare_throttling(throttling, board.throttling()) if board else ()
+    timing.noise.append(interference.compute_noise(before, interference.take_snapshot(), own, events))
 
 
 class Bench:
@@ -82,7 +93,7 @@ class Bench:
     def _request(self, case: Case) -> Dict[str, Any]:
         settings = self._settings
         return {
-            **case.to_request(self._files.path(case)), "mode": settings.mode,
+            **case.to_request(self._files.path(case), pixels=settings.mode == "pipeline"), "mode": settings.mode,
             "batch": settings.batch_size, "calls": settings.calls_per_sample,
             "sources": list(settings.sources), "same_picture": settings.same_image, "warm_s": WARM_S,
         }  # fmt: skip
@@ -94,21 +105,13 @@ class Bench:
         time.sleep(PAUSE_S)
         seconds = self._settings.duration_s / self._settings.rounds
         self._meter.start()
-        before, throttling, spent = interference.take_snapshot(), self._throttling(), time.process_time()
         try:
-            answer = process.round(seconds, seconds * 10 + SILENCE_S)
+            take_round(process, row.timing, seconds, self._board)
         except EdgecspError as error:
             self._fail(row, error)
             return
-        own = answer["own_s"] + time.process_time() - spent
-        row.timing.add(answer)
-        events = jetson.compare_throttling(throttling, self._throttling())
-        row.timing.noise.append(interference.compute_noise(before, interference.take_snapshot(), own, events))
         if self._meter.watts is not None:
             row.timing.watts.append(self._meter.watts)
-
-    def _throttling(self) -> Dict[str, int]:
-        return self._board.throttling() if self._board else {}
 
     def _fail(self, row: CaseResult, error: EdgecspError) -> None:
         row.failure = " ".join(str(error).split())

@@ -69,18 +69,18 @@ class Case:
         """The engine's name for the device."""
         return engine_device(self.device)
 
-    def open(self, **options: Any) -> pipeline.Detector:
-        """Open the detector to measure; `options` are added to the case's. Raises an `EdgecspError`."""
+    def open(self) -> pipeline.Detector:
+        """Open the detector to measure. Raises an `EdgecspError`."""
         return pipeline.load(
             self.model, self.engine, device=self.engine_device, threads=self.threads, precision=self.precision,
-            at_once=self.at_once, **{**self.options, **options},
+            at_once=self.at_once, **self.options,
         )  # fmt: skip
 
-    def to_request(self, path: Path) -> Dict[str, Any]:
-        """Describe the case to a worker that reads the model from a file; `from_request` reads it there."""
+    def to_request(self, path: Path, **options: Any) -> Dict[str, Any]:
+        """Describe the case to a worker that reads the model from a file; `options` are added to the case's."""
         return {
             "path": str(path), "engine": self.engine, "device": self.engine_device, "precision": self.precision,
-            "threads": self.threads, "at_once": self.at_once, "options": dict(self.options),
+            "threads": self.threads, "at_once": self.at_once, "options": {**self.options, **options},
         }  # fmt: skip
 
     @classmethod

@@ -13,8 +13,8 @@ import numpy as np
 from .. import backends
 from ..errors import EdgecspError
 from ..types import Input, Model, Raw
-from ._process import Process
-from ._worker import WorkerTask, inference_task
+from ._tasks import WorkerTask, inference_task
+from .process import Process
 
 SIDE = 1536
 SECONDS = 0.4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import interference, stats
@@ -53,6 +53,13 @@ class Timing:
             self.stages = self.stages or {name: [] for name in answer["stages"]}
             for name, samples in answer["stages"].items():
                 self.stages[name] += samples
+
+    def after(self, count: int) -> Timing:
+        """The rounds behind the first `count`."""
+        return replace(
+            self, rounds=self.rounds[count:], cpu_ms=self.cpu_ms[count:], wall_s=self.wall_s[count:],
+            noise=self.noise[count:], stages=None, watts=[],
+        )  # fmt: skip
 
     def summary(self) -> Dict[str, Any]:
         """Compute `stats.summary` and the bootstrap interval of the median, interval_ms."""

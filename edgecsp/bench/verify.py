@@ -6,7 +6,6 @@ for result in verify.measure_rows(model, images.synthetic_images(), others=[int8
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
@@ -19,9 +18,11 @@ from ..types import Array, Geometry, Model, Result
 from . import stats
 from .cases import Case
 from .comparison import Comparison
+from .process import WorkerSession, open_isolated
 from .results import CaseResult
 
 WARM = 2
+FLOATS = {"pixels": False}  # the reference's input is given to all
 
 
 @dataclass
@@ -65,7 +66,7 @@ def measure_rows(
         result = CaseResult(case, failure=backends.unavailable_reason(case.engine, case.device))
         if not result.failure:
             try:
-                with case.open(pixels=False) as detector:
+                with open_isolated(case) as detector:
                     _measure(result, detector, references)
             except (BuildFailed, EngineUnavailable) as error:
                 result.failure = " ".join(str(error).split())
@@ -95,8 +96,9 @@ def _list_cases(
     for name in engines or list(backends.names(with_dummies=False)):
         info = backends.info(name)
         for device in info.devices:
-            each_graph = [*((each, model) for each in ("fp32", "fp16")), *graphs]
-            cases += [Case(graph, name, device, each, threads) for each, graph in each_graph if each in info.precisions]
+            for each, graph in (("fp32", model), ("fp16", model), *graphs):
+                if each in info.precisions:
+                    cases.append(Case(graph, name, device, each, threads, options=FLOATS))
     return sorted(
         cases, key=lambda case: (backends.PRECISIONS.index(case.precision), case.engine != backends.REFERENCE)
     )
@@ -111,14 +113,13 @@ def _reference(detector: pipeline.Detector, image: Array) -> _Reference:
 def _measure(result: CaseResult, detector: pipeline.Detector, references: Sequence[_Reference]) -> None:
     for _ in range(WARM):
         detector.infer(references[0].batch)
-    result.comparison, ms = Comparison(), []
+    result.comparison = Comparison()
     for reference in references:
-        begun = time.perf_counter()
         heads = detector.infer(reference.batch)
-        ms.append((time.perf_counter() - begun) * 1e3)
         result.comparison.add_heads(reference.heads, heads)
         result.comparison.add_boxes(reference.result, detector.finish(heads, reference.geometry))
-    result.timing.rounds.append(ms)
+    assert isinstance(detector.session, WorkerSession)
+    result.timing.rounds.append(detector.session.ms[WARM:])
 
 
 def compare_plan(model: Model, detector: pipeline.Detector, images: Iterable[Array], batch: int) -> Comparison:
