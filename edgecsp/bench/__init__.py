@@ -82,7 +82,7 @@ def _engines(settings: BenchSettings) -> Dict[str, Optional[str]]:
             "device 'jetson' was requested and this machine is not a Jetson (no /etc/nv_tegra_release, and the device "
             "tree names no Tegra); for another NVIDIA GPU: --device cuda"
         )
-    return cases.find_engines(settings)
+    return cases.find_engines(settings.engines, settings.device)
 
 
 def _measure(

@@ -104,23 +104,20 @@ def resolve_model(spec: str, settings: BenchSettings) -> BenchmarkModel:
     return BenchmarkModel(spec, zoo.get(spec).title, model, origin, cost.bflops, cost.weights)
 
 
-def find_engines(settings: BenchSettings) -> Dict[str, Optional[str]]:
-    """Find the requested engines, or all for the device; each with why it is unavailable, or None.
+def find_engines(names: Optional[Sequence[str]], device: str) -> Dict[str, Optional[str]]:
+    """Find engines, or all for a device; each with why it is unavailable, or None.
 
     Raises `EngineUnavailable` when a named engine is unavailable, or all are.
     """
-    names = settings.engines or [
-        name
-        for name in backends.names()
-        if not backends.info(name).is_dummy and settings.engine_device in backends.info(name).devices
-    ]
-    reasons = {name: backends.unavailable_reason(name, settings.engine_device) for name in names}
+    place = engine_device(device)
+    every = [name for name in backends.names(with_dummies=False) if place in ("auto", *backends.info(name).devices)]
+    reasons = {name: backends.unavailable_reason(name, place) for name in names or every}
     for name, why in reasons.items():
-        if settings.engines and why:
+        if names and why:
             raise EngineUnavailable(f"engine {name!r} {why}")
     if all(reasons.values()):
         lines = "".join(f"\n  {name} {why}" for name, why in reasons.items())
-        raise EngineUnavailable(f"no engine runs on device {settings.device!r} here; see: edgecsp doctor{lines}")
+        raise EngineUnavailable(f"no engine runs on device {device!r} here; see: edgecsp doctor{lines}")
     return reasons
 
 

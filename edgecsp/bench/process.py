@@ -12,8 +12,6 @@ import json
 import os
 import select
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -48,21 +46,12 @@ class Process:
     def __init__(self, request: Mapping[str, Any], doing: str, tick: Callable[[], None] = lambda: None) -> None:
         self.doing, self._tick, self._kills = doing, tick, memory.kernel_kills()
         self._stderr, self._rest = tempfile.TemporaryFile(), b""  # noqa: SIM115 - closed with the process
-        self._answers, writer = os.pipe()
         # The terminal sends Ctrl-C to the child as well, which may not have learned to ignore it yet.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
         try:
-            self._child = subprocess.Popen(
-                [sys.executable, "-c", CHILD, str(writer)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._stderr,
-                pass_fds=(writer,),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+            self._child, self._answers = isolation.spawn(CHILD, self._stderr)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.close(writer)
         try:
             self.ready: Dict[str, Any] = self._ask(request, OPEN_S)["ready"]
         except BaseException:

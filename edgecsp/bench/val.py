@@ -20,7 +20,7 @@ from . import stats
 from ._rounds import Bench
 from .accuracy import Data, predict
 from .accuracy.predictions import CONF, MAX_DET, map_classes
-from .cases import Case, GraphFiles
+from .cases import Case, GraphFiles, find_engines
 from .results import Accuracy, CaseResult
 from .settings import BenchSettings
 
@@ -45,26 +45,18 @@ def list_cases(
     for name in precisions or ():
         if name not in backends.PRECISIONS:
             raise UnknownName("precision", name, backends.PRECISIONS)
+    if "all" in engines:
+        engines = [name for name, why in find_engines(None, device).items() if why is None]
     cases = []
     for model in models:
         for requested in precisions or (precision.detect_precision(model),):
-            for name in _resolve_engines(engines, device):
+            for name in engines:
                 engine, place, _ = backends.choose(name, device, requested)
                 if backends.info(engine).is_dummy:
                     raise UsageError(f"engine {engine} is a dummy and finds nothing; use another")
                 backends.require(engine, place)
                 cases.append(Case(model, engine, place, requested, threads, options=options or {}))
     return [case for i, case in enumerate(cases) if case not in cases[:i]]
-
-
-def _resolve_engines(engines: Sequence[str], device: str) -> List[str]:
-    if "all" not in engines:
-        return list(engines)
-    real = list(backends.names(with_dummies=False))
-    here = [name for name in real if backends.unavailable_reason(name, device) is None]
-    if not here:
-        raise EngineUnavailable(f"no engine runs on device {device!r} here; see: edgecsp doctor")
-    return here
 
 
 def measure_accuracy(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, List, Optional, Tuple
 import typer
 
 from ..errors import BuildFailed
-from . import _options
+from . import _images, _options
 from ._logging import inform, warn
 from ._print import print
 
@@ -80,7 +80,7 @@ def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
 
     detector, sessions = _open_plans(model, recipe, trust)
     with detector:
-        result = verify.compare_plan(model, detector, comparison.read_images(images), recipe.batch)
+        result = verify.compare_plan(model, detector, _images.read_sample(images), recipe.batch)
         for session in sessions:
             how = "just built" if session.plan.is_new else "from the cache"
             print(f"{'plan':10} {session.plan.path} ({len(session.plan.data) / 1e6:.1f} MB, {how})")

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import json as json_module
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import typer
 
-from ..errors import EngineUnavailable, SourceError
+from ..errors import EngineUnavailable
 from . import _images, _options, _print
 from ._logging import inform, warn
 from ._print import print
 
-if TYPE_CHECKING:
-    from ..types import Array
-
 Row = Dict[str, Any]
 DISAGREE = 8
 TOLERANCE = 1e-3  # relative to a head's largest value, for fp32 engines
-MOST = 64  # images: more add nothing
 
 
 def command(
@@ -39,13 +34,12 @@ def command(
     Exits with 8 if an fp32 engine disagrees, and with 6 if an engine of --engine did not run.
     """
     from ..bench import verify as verification
-    from ..bench.images import synthetic_images
     from ..zoo import store
 
     hw = _options.parse_size(imgsz)
     reference = store.resolve(model, weights, hw=hw)
     graphs = [store.resolve(other, hw=hw) for other in others or ()]
-    inputs = _read_images(images) if images else synthetic_images()
+    inputs = _images.read_sample(images)
     rows: List[Row] = []
     requested = _options.split_words(engine)
     for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
@@ -77,13 +71,6 @@ def _missing_engines(rows: Sequence[Row], requested: Sequence[str]) -> List[str]
     """Return the requested engines that did not run at all."""
     ran = {row["engine"] for row in rows if not row["why"]}
     return [name for name in requested if name not in ran]
-
-
-def _read_images(words: List[str]) -> List[Array]:
-    inputs = list(itertools.islice(_images.read_images(_images.open_sources(words)), MOST))
-    if not inputs:
-        raise SourceError(f"--images {' '.join(words)}: no images found")
-    return inputs
 
 
 def _show(row: Row, first: bool) -> None:

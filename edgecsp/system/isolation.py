@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional
+from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .. import errors
 from ..errors import BuildFailed, EdgecspError, UnknownName, UsageError
@@ -36,16 +36,8 @@ def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "")
     `BuildFailed`.
     """
     kills = memory.kernel_kills()
-    reader, writer = os.pipe()
+    child, reader = spawn(CHILD)
     with os.fdopen(reader, "rb") as answers:
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(writer)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=(writer,),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        os.close(writer)
         try:
             assert child.stdin is not None
             with suppress(BrokenPipeError), child.stdin:  # dead already: its code says how
@@ -63,6 +55,26 @@ def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "")
         raise rebuild_error(*message["error"])
     answer: Dict[str, Any] = message["answer"]
     return answer
+
+
+def spawn(code: str, stderr: Any = None) -> Tuple[subprocess.Popen[bytes], int]:
+    """Start a child that runs Python code with a file to answer on as its argument: the child, and the file to read.
+
+    It imports what this process would. Its stdout is dropped: libraries print there.
+    """
+    reader, writer = os.pipe()
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=(writer,),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    finally:
+        os.close(writer)
+    return child, reader
 
 
 def serve(handle: int) -> None:

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Iterator, Optional, Sequence
 
 from ...bench.comparison import Comparison
-from ...bench.images import synthetic_images
-from ...errors import SourceError
-from ...media import sources
-from ...types import Array
-
-MOST = 64  # images: more add nothing
 
 
 def find_fault(compared: Comparison) -> str:
@@ -30,20 +23,3 @@ def format_comparison(compared: Comparison, *, is_synthetic: bool) -> str:
     if not compared.boxes:
         return f"{heads}; they contain no objects, better use others: --images IMAGES"
     return f"{heads}; the plan detects {compared.loose} of its {compared.boxes} objects"
-
-
-def read_images(images: Optional[Sequence[str]]) -> Iterator[Array]:
-    """Read the images to compare on, synthetic ones by default. Raises `SourceError` when there are none."""
-    if not images:
-        yield from synthetic_images()
-        return
-    count = 0
-    for source in sources.open_all(list(images)):
-        with source:
-            for frame in source:
-                yield frame.image
-                count += 1
-                if count == MOST:
-                    return
-    if not count:
-        raise SourceError(f"--images {' '.join(images)}: no images found")
