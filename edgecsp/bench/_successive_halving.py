@@ -55,30 +55,22 @@ class ContestRow:
     @property
     def rounds(self) -> List[List[float]]:
         """Milliseconds per image of all rounds."""
-        return self._per_image(self.timing)
-
-    def _per_image(self, timing: Timing) -> List[List[float]]:
-        return [[ms / timing.per_sample for ms in each] for each in timing.rounds]
-
-    @property
-    def samples(self) -> List[float]:
-        """Milliseconds per image of the `last` rounds."""
-        return [ms for each in self._per_image(self.last) for ms in each]
-
-    @property
-    def ms(self) -> float:
-        """The figure to rank by: the median image's milliseconds, or milliseconds per image of the median round."""
-        return stats.median(self.samples if self.kind == "latency" else self.means)
+        return self.timing.per_image
 
     @property
     def means(self) -> List[float]:
         """The mean milliseconds per image of each round of its last stretch."""
-        return [stats.mean(each) for each in self._per_image(self.last)]
+        return [stats.mean(each) for each in self.last.per_image]
 
     @property
     def ranked(self) -> List[List[float]]:
         """The rounds that the bootstrap draws from: for throughput a round is one sample, its mean."""
-        return self._per_image(self.last) if self.kind == "latency" else [[mean] for mean in self.means]
+        return self.last.per_image if self.kind == "latency" else [[mean] for mean in self.means]
+
+    @property
+    def ms(self) -> float:
+        """The figure to rank by: the median image's milliseconds, or milliseconds per image of the median round."""
+        return stats.median([ms for each in self.ranked for ms in each])
 
     @property
     def quiet_ms(self) -> float:
@@ -90,9 +82,10 @@ class ContestRow:
         figures: Dict[str, Any] = dict.fromkeys(("p50_ms", "p90_ms", "fps", "cpu_ms"))
         unstable, causes = self.last.find_causes(cpu.governor()) if self.timing.rounds else (False, [])
         if self.timing.rounds:
+            samples = [ms for each in self.last.per_image for ms in each]
             figures = {
-                "p50_ms": stats.median(self.samples),
-                "p90_ms": stats.percentile(self.samples, 0.9),
+                "p50_ms": stats.median(samples),
+                "p90_ms": stats.percentile(samples, 0.9),
                 "fps": 1e3 / stats.median(self.means),
                 "cpu_ms": stats.mean(self.last.cpu_ms) / self.timing.per_sample,
             }

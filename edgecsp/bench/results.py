@@ -39,6 +39,11 @@ class Timing:
         return [ms for each in self.rounds for ms in each]
 
     @property
+    def per_image(self) -> List[List[float]]:
+        """The milliseconds per image of the samples of each round."""
+        return [[ms / self.per_sample for ms in each] for each in self.rounds]
+
+    @property
     def counts(self) -> List[int]:
         """The number of samples of each round."""
         return [len(each) for each in self.rounds]
