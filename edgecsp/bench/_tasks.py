@@ -85,7 +85,7 @@ def _outputs_task(detector: pipeline.Detector, request: Mapping[str, Any]) -> Wo
 def _pipeline_task(detector: pipeline.Detector, request: Mapping[str, Any]) -> WorkerTask:
     """Build a task from file to boxes, stage after stage on one thread."""
     stages: Stages = {name: [] for name in STAGES}
-    frames = _frames(request["sources"][:1] if request["same_picture"] else request["sources"])
+    frames = _frames(request["sources"][:1] if request["same_picture"] else request["sources"], detector.max_pixels)
 
     def process_one() -> None:
         begun = time.perf_counter()
@@ -103,10 +103,10 @@ def _pipeline_task(detector: pipeline.Detector, request: Mapping[str, Any]) -> W
     return WorkerTask(process_one, 1, stages)
 
 
-def _frames(uris: List[str]) -> Iterator[Frame]:
+def _frames(uris: List[str], max_pixels: int) -> Iterator[Frame]:
     """Yield the frames of some sources in an endless loop."""
     while True:
-        for source in sources.open_all(uris):
+        for source in sources.open_all(uris, max_pixels=max_pixels):
             with source:
                 yield from source
 

@@ -45,7 +45,7 @@ class Process:
 
     def __init__(self, request: Mapping[str, Any], doing: str, tick: Callable[[], None] = lambda: None) -> None:
         self.doing, self._tick, self._kills = doing, tick, memory.kernel_kills()
-        self._stderr, self._rest = tempfile.TemporaryFile(), b""  # noqa: SIM115 - closed with the process
+        self._stderr, self._rest = tempfile.TemporaryFile(), bytearray()  # noqa: SIM115 - closed with the process
         # The terminal sends Ctrl-C to the child as well, which may not have learned to ignore it yet.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
         try:
@@ -86,8 +86,7 @@ class Process:
         end = time.monotonic() + most_s
         while b"\n" not in self._rest:
             self._receive(end, most_s)
-        line, _, self._rest = self._rest.partition(b"\n")
-        answer: Dict[str, Any] = json.loads(line)
+        answer: Dict[str, Any] = json.loads(self._take(self._rest.index(b"\n") + 1))
         if "error" in answer:
             raise isolation.rebuild_error(*answer["error"])
         return answer
@@ -97,7 +96,11 @@ class Process:
         end = time.monotonic() + OPEN_S
         while len(self._rest) < count:
             self._receive(end, OPEN_S)
-        data, self._rest = self._rest[:count], self._rest[count:]
+        return self._take(count)
+
+    def _take(self, count: int) -> bytes:
+        data = bytes(self._rest[:count])
+        del self._rest[:count]
         return data
 
     def _receive(self, end: float, most_s: float) -> None:
