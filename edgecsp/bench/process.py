@@ -85,6 +85,8 @@ class Process:
             self._child.stdin.flush()
         end = time.monotonic() + most_s
         while b"\n" not in self._rest:
+            if not data:  # a detector would take what `tick` raises for a failure of its engine
+                self._tick()
             self._receive(end, most_s)
         answer: Dict[str, Any] = json.loads(self._take(self._rest.index(b"\n") + 1))
         if "error" in answer:
@@ -105,7 +107,6 @@ class Process:
 
     def _receive(self, end: float, most_s: float) -> None:
         """Wait for some bytes of it. Raises `BuildFailed` when it ended, or at the monotonic time `end`."""
-        self._tick()
         if select.select([self._answers], [], [], POLL_S)[0]:
             data = os.read(self._answers, 1 << 16)
             if not data:

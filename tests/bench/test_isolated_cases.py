@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from edgecsp.bench import _accuracy_gate, accuracy, cases, verify
 from edgecsp.bench._worker import array_bytes, describe_array, read_array
 from edgecsp.bench.cases import Case
 from edgecsp.bench.images import synthetic_images
-from edgecsp.bench.process import WorkerSession, open_isolated
+from edgecsp.bench.process import BenchStopped, WorkerSession, open_isolated
 from edgecsp.bench.results import Timing
 from edgecsp.errors import EngineFailed
 from edgecsp.system.progress import NoProgress
@@ -78,6 +78,27 @@ def test_an_engine_that_crashes_is_refused_by_tune(tiny: Tiny, deadly_opencv: No
         tiny.model, None, {place: ["fp32"]}, data, 0.01, NoProgress(), lambda: None
     )
     assert verdict.ap is None and verdict.refused is not None and "was killed (signal 9)" in verdict.refused
+
+
+def test_stopping_tune_while_accuracy_is_measured_is_no_verdict(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
+    data = accuracy.read(labelled.coco(tmp_path, names=["0", "1", "2"]), labels=tiny.model.labels)
+    asked: List[bool] = []
+    real = WorkerSession.run
+
+    def run(self: WorkerSession, batch: Any) -> Any:
+        asked.append(True)
+        return real(self, batch)
+
+    def tick() -> None:
+        if asked:
+            raise BenchStopped
+
+    monkeypatch.setattr(WorkerSession, "run", run)
+    with pytest.raises(BenchStopped):
+        _accuracy_gate.judge_precisions(tiny.model, None, {("ort", "cpu"): ["fp32"]}, data, 0.01, NoProgress(), tick)
 
 
 def test_the_rounds_behind_some() -> None:
