@@ -3,6 +3,7 @@
 It reads a line of JSON on stdin and writes one to the given file. The first is the case and its task (`_tasks`),
 answered by {"ready": ...} once it is warm. Then {"seconds": s} is answered by the samples of a round of that length,
 and {"array": ...}, followed by the array's bytes, by the heads that the network has for it, followed by theirs.
+With a "level" in the request, what it logs comes as {"log": ...} between the answers.
 Only the calls themselves are between the two readings of the clock.
 """
 
@@ -54,13 +55,14 @@ def serve(handle: int) -> None:
     with os.fdopen(handle, "wb") as file:
 
         def send(answer: Dict[str, Any], arrays: Sequence[Array] = ()) -> None:
-            file.write(json.dumps(answer).encode() + b"\n")
-            for array in arrays:
-                file.write(np.ascontiguousarray(array).tobytes())
+            data = [np.ascontiguousarray(array).tobytes() for array in arrays]
+            file.write(b"".join([json.dumps(answer).encode(), b"\n", *data]))  # at once: several threads may log
             file.flush()
 
         try:
             request = json.loads(requests.readline())
+            if "level" in request:
+                isolation.forward_log(lambda record: send({"log": record}), request["level"])
             begun = time.perf_counter()
             task = open_task(request)
             task.call()

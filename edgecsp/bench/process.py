@@ -84,14 +84,17 @@ class Process:
             self._child.stdin.write(json.dumps(request).encode() + b"\n" + data)
             self._child.stdin.flush()
         end = time.monotonic() + most_s
-        while b"\n" not in self._rest:
-            if not data:  # a detector would take what `tick` raises for a failure of its engine
-                self._tick()
-            self._receive(end, most_s)
-        answer: Dict[str, Any] = json.loads(self._take(self._rest.index(b"\n") + 1))
-        if "error" in answer:
-            raise isolation.rebuild_error(*answer["error"])
-        return answer
+        while True:
+            while b"\n" not in self._rest:
+                if not data:  # a detector would take what `tick` raises for a failure of its engine
+                    self._tick()
+                self._receive(end, most_s)
+            answer: Dict[str, Any] = json.loads(self._take(self._rest.index(b"\n") + 1))
+            if "error" in answer:
+                raise isolation.rebuild_error(*answer["error"])
+            if "log" not in answer:
+                return answer
+            isolation.log_forwarded(answer["log"])
 
     def _read(self, count: int) -> bytes:
         """Read the bytes behind its last line."""
@@ -148,5 +151,6 @@ def open_isolated(case: Case, tick: Callable[[], None] = lambda: None) -> Iterat
     """Open a case with its engine in a worker process, whose death is a `BuildFailed`; thresholds are the model's."""
     with tempfile.TemporaryDirectory() as scratch:
         request = {**case.to_request(GraphFiles(Path(scratch)).path(case)), "mode": "outputs", "warm_s": 0.0}
+        request["level"] = isolation.log_level()
         with pipeline.Detector(case.model, WorkerSession(Process(request, str(case), tick))) as detector:
             yield detector

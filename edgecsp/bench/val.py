@@ -107,7 +107,8 @@ def measure_speed(
 ) -> None:
     """Time the cases whose accuracy was measured, `duration_s` seconds each, on images of the data, in place.
 
-    A case that cannot be timed says why. `tick` is called often and may raise `BenchStopped`.
+    Confidence thresholds are the models' own, as in `edgecsp run`, not those of AP. A case that cannot be timed says
+    why. `tick` is called often and may raise `BenchStopped`.
     """
     measured = [result for result in results if result.accuracy]
     paths = next((result.accuracy.paths for result in measured if result.accuracy), ())

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from ..errors import BuildFailed, EdgecspError, UnknownName, UsageError
@@ -41,7 +41,7 @@ def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "")
         try:
             assert child.stdin is not None
             with suppress(BrokenPipeError), child.stdin:  # dead already: its code says how
-                child.stdin.write(json.dumps({"target": target, "request": request, "level": _level()}).encode())
+                child.stdin.write(json.dumps({"target": target, "request": request, "level": log_level()}).encode())
             message = _listen(answers)
             code = child.wait()
         finally:  # also on Ctrl-C: nobody would wait for what it builds
@@ -87,7 +87,7 @@ def serve(handle: int) -> None:
         def send(kind: str, value: Any) -> None:
             file.write(json.dumps({kind: value}).encode() + b"\n")
 
-        _log_to(lambda record: send("log", record), request["level"])
+        forward_log(lambda record: send("log", record), request["level"])
         try:
             function = getattr(importlib.import_module(module), name)
             send("answer", function(request["request"]))
@@ -95,11 +95,12 @@ def serve(handle: int) -> None:
             send("error", [type(raised).__name__, str(raised)])
 
 
-def _level() -> int:
+def log_level() -> int:
+    """Return the level of what the package logs here."""
     return logging.getLogger(PACKAGE).getEffectiveLevel()
 
 
-def _log_to(send: Callable[[List[Any]], None], level: int) -> None:
+def forward_log(send: Callable[[List[Any]], None], level: int) -> None:
     """In a child: have what the package logs sent to the parent as name, level and text."""
 
     class Sent(logging.Handler):
@@ -131,9 +132,14 @@ def _listen(answers: BinaryIO) -> Optional[Dict[str, Any]]:
         message: Dict[str, Any] = json.loads(line)
         if "log" not in message:
             return message
-        name, level, text = message["log"]
-        logging.getLogger(name).log(level, "%s", text)
+        log_forwarded(message["log"])
     return None
+
+
+def log_forwarded(record: Sequence[Any]) -> None:
+    """Log what a child has sent with `forward_log`."""
+    name, level, text = record
+    logging.getLogger(name).log(level, "%s", text)
 
 
 def rebuild_error(name: str, text: str) -> EdgecspError:

@@ -50,6 +50,13 @@ def test_a_failure_of_the_engine_passes_through(tiny: Tiny) -> None:
         detector.infer(np.zeros((1, 7, 64, 64), np.float32))
 
 
+def test_what_a_worker_logs_is_logged_here(tiny: Tiny, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "edgecsp")
+    with open_isolated(Case(tiny.model, "ort", "cpu", "fp32", 1)) as detector:
+        assert "opened tiny, input 64x64, on ort on cpu" in caplog.text
+        assert len(detector(IMAGE)) > 0
+
+
 @pytest.fixture
 def deadly_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker of each case on OpenCV is killed."""
