@@ -96,7 +96,8 @@ def _list_cases(
     for name in engines or list(backends.names(with_dummies=False)):
         info = backends.info(name)
         for device in info.devices:
-            for each, graph in (("fp32", model), ("fp16", model), *graphs):
+            rounded = ((each, model) for each in backends.PRECISIONS if each != "int8")  # int8 needs ranges
+            for each, graph in (*rounded, *graphs):
                 if each in info.precisions:
                     cases.append(Case(graph, name, device, each, threads, options=FLOATS))
     return sorted(
