@@ -27,6 +27,7 @@ import cv2
 from edgecsp import pipeline
 from edgecsp.bench import stats
 from edgecsp.importers import darknet
+from edgecsp.options import Thresholds
 
 from .images import DATA, image_paths
 
@@ -110,7 +111,7 @@ def _steps(detector: pipeline.Detector, image: Any, rounds: int) -> Dict[str, An
 
 def _val(detector: pipeline.Detector, images: List[Any]) -> List[List[float]]:
     """CPU microseconds of `finish` at the threshold of a validation, of each image."""
-    low = pipeline.Detector(detector.model, detector.session, pipeline.Settings(conf=VAL_CONF))
+    low = pipeline.Detector(detector.model, detector.session, Thresholds(conf=VAL_CONF))
     times = []
     for image in images:
         batch, geometry = detector.prepare(image)

@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "x.mp4" if args.out else None
         places = scheduler.choose_concurrency(opened)
-        with pipeline.load(args.model, args.engine, at_once=places) as detector, sinks.open(
+        with pipeline.load(args.model, args.engine, concurrency=places) as detector, sinks.open(
             out=out, json=Path(folder) / "x.jsonl", sources=opened
         ) as sink:
             pipeline.run(

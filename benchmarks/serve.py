@@ -75,7 +75,7 @@ def _load(args: argparse.Namespace) -> Dict[str, Any]:
     ]
     cv2.setNumThreads(1)  # as the server's own: images go side by side
     detector = pipeline.load(
-        args.model, args.engine, weights=args.weights, threads=args.threads, at_once=min(8, args.threads)
+        args.model, args.engine, weights=args.weights, threads=args.threads, concurrency=min(8, args.threads)
     )
     expected = [_answer(detector, data) for data in taken]
     rows: List[Dict[str, float]] = []

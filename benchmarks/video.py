@@ -108,7 +108,7 @@ def overlapped(args: argparse.Namespace, paths: List[Path], scratch: Path) -> Tu
     """`run` on some videos -> frames per second, CPU seconds a frame, and the source of each frame as written."""
     opened = sources.open_all([str(path) for path in paths])
     summary, order = pipeline.RunSummary(), []
-    with _detector(args, at_once=scheduler.choose_concurrency(opened)) as detector:
+    with _detector(args, concurrency=scheduler.choose_concurrency(opened)) as detector:
         detector(np.zeros((720, 1280, 3), np.uint8))
         out = scratch / "run" if args.out else None
         with sinks.open(out=out, json=scratch / "run.jsonl", sources=opened) as sink:

@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .errors import EdgecspError
+    from .options import Options, Thresholds
     from .pipeline import Detector, load
     from .train.api import train
     from .types import Classes, Detection, Detections, Frame
@@ -31,11 +32,16 @@ _HOMES = {
     "Detection": "types",
     "Detections": "types",
     "Frame": "types",
+    "Options": "options",
+    "Thresholds": "options",
     "Detector": "pipeline",
     "EdgecspError": "errors",
     "load": "pipeline",
 }
-__all__ = ["Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "__version__", "load", "train"]
+__all__ = [
+    "Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "Options", "Thresholds", "__version__",
+    "load", "train",
+]  # fmt: skip
 
 # A library: its log is seen once the program around it, or the command line, has said where to.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

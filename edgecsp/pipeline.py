@@ -18,40 +18,32 @@ import numpy as np
 
 from . import backends
 from .backends import tuning
-from .errors import EdgecspError, EngineFailed, SourceError, UsageError
+from .errors import EdgecspError, EngineFailed, SourceError
 from .graph import onnx_model
 from .media import scheduler, sources
+from .options import Names, Options, Thresholds
+from .options.choices import BUNDLED_MODEL as BUNDLED_MODEL
+from .options.choices import MAX_PIXELS
+from .options.declaration import from_keywords
 from .processing import decode, nms, preprocess, two_stage
+from .system.deprecation import deprecate
 from .types import Array, Detections, Frame, Geometry, Model, Result, Stream
 from .zoo import store
 
 LOG = logging.getLogger(__name__)
 
-BUNDLED_MODEL = "codes"  # the model whose weights come with the package
 
-
-@dataclass(frozen=True)
-class Settings:
-    """Thresholds and filters for detections. None means the model's own value.
-
-    `conf` and `iou` in 0..1; `class_ids` keeps those classes alone; at most `max_det` boxes an image;
-    `agnostic` lets boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever
-    the model says.
-    """
-
-    conf: Optional[float] = None
-    iou: Optional[float] = None
-    class_ids: Optional[Tuple[int, ...]] = None
-    max_det: int = 300
-    agnostic: bool = False
-    plain_nms: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in (("conf", self.conf), ("iou", self.iou)):
-            if value is not None and not 0 <= value <= 1:
-                raise UsageError(f"{name} {value:g}: a number from 0 to 1")
-        if self.max_det < 1:
-            raise UsageError(f"max_det {self.max_det}: at least 1")
+@deprecate("pipeline.Settings", "options.Thresholds", remove_in="0.3")
+def Settings(
+    conf: Optional[float] = None,
+    iou: Optional[float] = None,
+    class_ids: Optional[Tuple[int, ...]] = None,
+    max_det: int = 300,
+    agnostic: bool = False,
+    plain_nms: bool = False,
+) -> Thresholds:
+    """Make `Thresholds`."""
+    return Thresholds(conf, iou, class_ids, max_det, agnostic, plain_nms)
 
 
 class Detector:
@@ -67,25 +59,26 @@ class Detector:
         self,
         model: Model,
         session: backends.Session,
-        settings: Optional[Settings] = None,
+        settings: Optional[Thresholds] = None,
         chosen: Optional[tuning.EngineSelection] = None,
-        max_pixels: int = sources.MAX_PIXELS,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.model = model
         self.session = session
-        self.settings = settings or Settings()
+        self.settings = self._with_ids(settings or Thresholds())
         self.chosen = chosen
         self.max_pixels = max_pixels
         self._prepare = preprocess.pixels if session.accepts_uint8 else preprocess.prepare
         self._places = threading.BoundedSemaphore(session.concurrency)
 
-    def __call__(self, image: Any, settings: Optional[Settings] = None) -> Detections:
+    def __call__(self, image: Any, settings: Optional[Thresholds] = None) -> Detections:
         """What is in an image: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`.
 
         `settings` are for this image, instead of the detector's.
         """
         batch, geometry = self.prepare(read_image(image, self.max_pixels))
-        return self.finish(self.infer(batch), geometry, settings)  # type: ignore[return-value]
+        thresholds = None if settings is None else self._with_ids(settings)
+        return self.finish(self.infer(batch), geometry, thresholds)  # type: ignore[return-value]
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
         """Image -> network input, as the session takes it (`preprocess.pixels` or `prepare`), and the way back."""
@@ -108,21 +101,21 @@ class Detector:
         """Have the session build what it needs for another kind of batch than `prepare`'s, which may take seconds."""
         self.session.warm_up(batch)
 
-    def finish(self, outputs: Sequence[Array], geometry: Geometry, settings: Optional[Settings] = None) -> Result:
-        """Raw heads -> boxes in image pixels, best first."""
+    def finish(self, outputs: Sequence[Array], geometry: Geometry, settings: Optional[Thresholds] = None) -> Result:
+        """Raw heads -> boxes in image pixels, best first. `classes` of `settings` must be numbers."""
         model, settings = self.model, settings or self.settings
         if model.task == "classify":
             return decode.decode_classes(model, outputs)
         conf = model.conf if settings.conf is None else settings.conf
         read = decode.boxes if model.second is None else two_stage.boxes
         candidates = read(model.heads, outputs, model.input.hw, conf)
-        if settings.class_ids is not None:
-            selected = np.isin(candidates.class_ids, np.array(settings.class_ids, np.int32))
+        if settings.classes is not None:
+            selected = np.isin(candidates.class_ids, np.array(settings.classes, np.int32))
             candidates = decode.Candidates(*(column[selected] for column in candidates))
         rows, scores = self._suppress(candidates, conf, settings)
         return Detections(geometry.to_image(candidates.xyxy[rows]), scores, candidates.class_ids[rows], model.labels)
 
-    def _suppress(self, candidates: decode.Candidates, conf: float, settings: Settings) -> Tuple[Array, Array]:
+    def _suppress(self, candidates: decode.Candidates, conf: float, settings: Thresholds) -> Tuple[Array, Array]:
         """Row numbers of the boxes that stay, best first, and their scores."""
         model = self.model
         iou = model.iou if settings.iou is None else settings.iou
@@ -162,6 +155,12 @@ class Detector:
         places = self.session.concurrency
         return scheduler.results(opened, lambda frame: self(frame.image), concurrency=places, stop=stop)
 
+    def _with_ids(self, settings: Thresholds) -> Thresholds:
+        """Resolve names of classes."""
+        if settings.classes is None or not any(isinstance(each, str) for each in settings.classes):
+            return settings
+        return replace(settings, classes=class_ids(self.model, settings.classes))
+
     def close(self) -> None:
         """Close the session."""
         self.session.close()
@@ -173,65 +172,55 @@ class Detector:
         self.close()
 
 
-def load(
-    model: Union[str, Path, Model] = BUNDLED_MODEL,
-    engine: str = "auto",
-    *,
-    weights: Optional[str] = None,
-    device: str = "auto",
-    threads: Optional[int] = None,
-    precision: Optional[str] = None,
-    at_once: int = 1,
-    imgsz: Union[int, Tuple[int, int], None] = None,
-    resize: Optional[str] = None,
-    conf: Optional[float] = None,
-    iou: Optional[float] = None,
-    classes: Optional[Sequence[Union[str, int]]] = None,
-    max_det: int = 300,
-    agnostic: bool = False,
-    plain_nms: bool = False,
-    pixels: bool = True,
-    max_pixels: int = sources.MAX_PIXELS,
-) -> Detector:
-    """Open a detector of a model, an ONNX file or a name of the zoo (the bundled model) on an engine.
+@from_keywords(Options, positional=2, renamed={"at_once": "concurrency", "pixels": "accepts_uint8"})
+def load(options: Options) -> Detector:
+    """Open a detector of a model, an ONNX file or a name of the zoo [default: the bundled model] on an engine.
 
-    `device`, `threads`, `precision` and `at_once` are those of `backends.open`. Engine "auto" is what was tuned for
+    `device`, `threads`, `precision` and `concurrency` are those of `backends.open`. Engine "auto" is what was tuned for
     this model on this machine (`edgecsp tune`) where that is no other than these, else `backends.choose`'s.
     `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
     `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
-    way of laying images into it; `classes` names or numbers to keep; `pixels=False` gives an engine the float32
+    way of laying images into it; `classes` names or numbers to keep; `accepts_uint8=False` gives an engine the float32
     planes of `preprocess.prepare` also where it takes an image's bytes. An image file of more than `max_pixels` is
-    refused by its header. Raises an `EdgecspError`.
+    refused by its header. docs/options.md has all of them. Raises an `EdgecspError`.
     """
-    hw = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
-    resolved = resolve_model(model, weights, hw)
-    if resize is not None:
-        resolved = replace(resolved, input=replace(resolved.input, resize=resize))
-    settings = Settings(conf, iou, class_ids(resolved, classes), max_det, agnostic, plain_nms)
-    selection = tuning.choose(resolved, engine, device=device, threads=threads, precision=precision, at_once=at_once)
-    resolved = selection.model
+    return open_detector(options)
+
+
+def open_detector(options: Options) -> Detector:
+    """Open a detector as `load` does, with the options as one object. Raises an `EdgecspError`."""
+    model = resolve_model(options)
+    if options.resize is not None:
+        model = replace(model, input=replace(model.input, resize=options.resize))
+    thresholds = replace(options.thresholds, classes=class_ids(model, options.classes))
+    selection = tuning.choose(
+        model, options.engine, device=options.device, threads=options.threads, precision=options.precision,
+        at_once=options.concurrency,
+    )  # fmt: skip
+    model = selection.model
 
     session = backends.open(
-        resolved, selection.engine, device=selection.device, threads=selection.threads, precision=selection.precision,
-        concurrency=selection.at_once, accepts_uint8=pixels,
+        model, selection.engine, device=selection.device, threads=selection.threads, precision=selection.precision,
+        concurrency=selection.at_once, accepts_uint8=options.accepts_uint8,
     )  # fmt: skip
-    LOG.debug(
-        "opened %s, input %dx%d, on %s: %s", resolved.name, *resolved.input.hw[::-1], selection.summary, selection.why
-    )
-    return Detector(resolved, session, settings, selection, max_pixels)
+    LOG.debug("opened %s, input %dx%d, on %s: %s", model.name, *model.input.hw[::-1], selection.summary, selection.why)
+    return Detector(model, session, thresholds, selection, options.max_pixels or MAX_PIXELS)
 
 
-def resolve_model(model: Union[str, Path, Model], weights: Optional[str], hw: Optional[Tuple[int, int]]) -> Model:
+def resolve_model(options: Options) -> Model:
     """Resolve a model, a file or a name, reshaped if a size is given. Raises an `EdgecspError`."""
-    return onnx_model.reshape(model, hw=hw) if isinstance(model, Model) else store.resolve(model, weights, hw=hw)
+    model = options.model or BUNDLED_MODEL
+    if isinstance(model, Model):
+        return onnx_model.reshape(model, hw=options.hw)
+    return store.resolve(model, options.weights, hw=options.hw)
 
 
-def class_ids(model: Model, classes: Optional[Sequence[Union[str, int]]]) -> Optional[Tuple[int, ...]]:
-    """Names or numbers of classes as `Settings` has them; None for all. Raises `UsageError`."""
+def class_ids(model: Model, classes: Optional[Names]) -> Optional[Tuple[int, ...]]:
+    """Names or numbers of classes as numbers; None for all. Raises `UsageError`."""
     return None if classes is None else tuple(model.class_ids([str(name) for name in classes]))
 
 
-def read_image(image: Any, max_pixels: int = sources.MAX_PIXELS) -> Array:
+def read_image(image: Any, max_pixels: int = MAX_PIXELS) -> Array:
     """Read one image of any supported type as (H, W, 3) uint8 BGR. Raises `SourceError`; warnings are logged."""
     if isinstance(image, Frame):
         return image.image

@@ -16,10 +16,10 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from .errors import BadModel, UnknownName
+from .options.choices import RESIZES
 from .system.deprecation import RenamedAttribute
 
 Array = np.ndarray
-RESIZES = ("darknet", "stretch", "letterbox", "crop")
 LETTERBOXES = ("darknet", "ultralytics", "yolox")
 
 

@@ -164,12 +164,12 @@ def test_an_engine_that_computes_another_network_fails_the_gate(
         "json": False,
     }
     with pytest.raises(typer.Exit) as stop:
-        verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
+        verify_command.command(model=str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert stop.value.exit_code == 8
     assert "opencv on cpu in fp32 is off by 0.01" in capsys.readouterr().err
     monkeypatch.setattr(WorkerSession, "run", lambda self, batch: [out * np.nan for out in right(self, batch)])
     with pytest.raises(typer.Exit):
-        verify_command.command(str(home / "tiny.onnx"), engine=["opencv"], **asked)
+        verify_command.command(model=str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert "off by inf" in capsys.readouterr().err
 
 

@@ -78,7 +78,7 @@ def _request(path: str, engine: str, threads: int) -> Dict[str, Any]:
     """The request that `edgecsp bench` sends to its worker."""
     case = Case(importers.load(path), engine, "cpu", "fp32", threads)
     task = {"mode": "model", "same_picture": False, "batch": 1, "calls": 1, "warm_s": WARM_S}
-    return {**case.to_request(Path(path), pixels=False), **task}
+    return {**case.to_request(Path(path), accepts_uint8=False), **task}
 
 
 class _Plain:

@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import List, NamedTuple, Optional, Tuple
 
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
+from ..options.choices import PRECISIONS
 from ..processing import preprocess
 from ..system import cpu
 from ..types import Model
 from . import registry
 from ._two_stage import open_stages
-from .base import PRECISIONS, EngineInfo, Session, SessionOptions
+from .base import EngineInfo, Session, SessionOptions
 from .registry import REFERENCE
 
 __all__ = [
@@ -130,10 +131,10 @@ def open(
     """Open a session of `model` on an engine, of both its stages where it has two.
 
     `device`: "auto" for the engine's own; `threads`: None for one a core (see `cpu.threads`); `precision`: "fp32",
-    "fp16", "int8", or None for what the graph is. With `concurrency` above 1 the engine, if it can, computes so many
-    images side by side, with fewer threads each: more of them a second, each one later. `accepts_uint8`: the session
-    will be given an image's bytes, if its engine can scale them itself (`Session.accepts_uint8` says so). Raises
-    `UnknownName`, `UsageError`, `EngineUnavailable` (package, device or precision missing) or `BuildFailed`.
+    "fp16", "bf16", "int8", or None for what the graph is. With `concurrency` above 1 the engine, if it can, computes so
+    many images side by side, with fewer threads each: more of them a second, each one later. `accepts_uint8`: the
+    session will be given an image's bytes, if its engine can scale them itself (`Session.accepts_uint8` says so).
+    Raises `UnknownName`, `UsageError`, `EngineUnavailable` (package, device or precision missing) or `BuildFailed`.
     """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1")
@@ -163,10 +164,11 @@ def _open_stage(model: Model, engine: str, precision: Optional[str], options: Se
 
 
 def _convert_precision(model: Model, precision: str) -> Model:
-    """Convert an fp16 graph to fp32 if fp32 was requested; return any other as it is."""
+    """Convert an fp16 graph to fp32 if that or bf16 was requested; return any other as it is."""
     from ..graph import precision as precisions
 
-    return precisions.to_fp32(model) if precision == "fp32" and precisions.detect_precision(model) == "fp16" else model
+    widens = precision in ("fp32", "bf16") and precisions.detect_precision(model) == "fp16"
+    return precisions.to_fp32(model) if widens else model
 
 
 def _precision(model: Model, facts: EngineInfo, requested: Optional[str]) -> str:
@@ -181,8 +183,8 @@ def _precision(model: Model, facts: EngineInfo, requested: Optional[str]) -> str
             f"engine {facts.name!r} computes in {', '.join(facts.precisions)}; {model.name} "
             f"{'was requested in' if requested else 'is'} {target}; type: --engine {' or '.join(able)}"
         )
-    # Whoever computes in fp16 rounds the weights itself; for fp32 see `_computing_in`.
-    if target == current or {target, current} == {"fp16", "fp32"}:
+    # Whoever computes in fp16 or bf16 rounds the weights itself; for fp32 see `_convert_precision`.
+    if "int8" not in (target, current) or target == current:
         return target
     if target == "int8":
         raise UsageError(

@@ -17,9 +17,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, List, Optional, Tuple
 
+from ..options.choices import PRECISIONS
 from ..types import Array, Model
-
-PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class NullSession(Session):
         "a dummy that computes nothing and finds nothing, to time everything around the network.",
         requires=("onnx",),
         devices=("cpu",),
-        precisions=("fp32", "fp16", "int8"),
+        precisions=("fp32", "fp16", "bf16", "int8"),
         concurrent_devices=("cpu",),
         is_dummy=True,
     )

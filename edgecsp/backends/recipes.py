@@ -17,8 +17,8 @@ from typing import Any, Dict, Optional, Tuple, Union
 
 from ..cache import files
 from ..errors import SourceError, UnknownName, UsageError
+from ..options.choices import PRECISIONS
 from ..types import Model
-from .base import PRECISIONS
 
 HERE = Path(__file__).resolve().parents[1]
 TABLES: Dict[str, Tuple[str, ...]] = {

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import uuid
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, Optional, Tuple, Union
 
 from .. import pipeline
 from ..backends import tuning
+from ..errors import UsageError
 from ..media import scheduler
+from ..options import ModelSpec, Options, thresholds_to_dict
 from ..system import cpu, versions
-from ..types import Model
 from .corpus import read
 from .job import GROUP, SEGMENT, Executor, JobProgress, LocalExecutor, run
 from .ledger import sha256
@@ -34,45 +36,37 @@ __all__ = [
 
 
 def build_task(
-    model: Union[str, Path, Model],
+    model: Optional[ModelSpec] = None,
     engine: str = "auto",
     *,
     out: Union[str, Path],
-    weights: Optional[str] = None,
-    device: str = "auto",
-    precision: Optional[str] = None,
-    imgsz: Optional[Tuple[int, int]] = None,
-    resize: Optional[str] = None,
-    classes: Optional[Sequence[str]] = None,
-    conf: Optional[float] = None,
-    iou: Optional[float] = None,
-    max_det: int = 300,
-    agnostic: bool = False,
-    plain_nms: bool = False,
     jsonl: bool = False,
     retries: int = RETRIES,
+    **options: Any,
 ) -> Tuple[Task, Dict[str, Any]]:
-    """Build the task of every worker, and the settings that the rows depend on. Options are those of `edgecsp.load`.
+    """Build the task of every worker, and the settings that the rows depend on. `options` are those of `edgecsp.load`.
 
     "auto" is resolved here, once for all machines. `out` is a folder or a URI that all of them see. Raises an
     `EdgecspError`.
     """
-    resolved = pipeline.resolve_model(model, weights, imgsz)
-    class_ids = pipeline.class_ids(resolved, classes)
-    detector_settings = pipeline.Settings(conf, iou, class_ids, max_det, agnostic, plain_nms)
-    chosen = tuning.choose(
-        resolved, engine, device=device, precision=precision, at_once=scheduler.default_concurrency(cpu.threads())
-    )
+    requested = Options(model=model, engine=engine, **options)
+    resolved = pipeline.resolve_model(requested)
+    selection = tuning.choose(
+        resolved, engine, device=requested.device, threads=requested.threads, precision=requested.precision,
+        at_once=scheduler.default_concurrency(requested.threads or cpu.threads()),
+    )  # fmt: skip
+    opened = replace(
+        requested, model=selection.model, weights=None, imgsz=None, engine=selection.engine, device=selection.device,
+        precision=selection.precision, classes=pipeline.class_ids(resolved, requested.classes),
+    )  # fmt: skip
     task = Task(
-        chosen.model, chosen.engine, chosen.device, chosen.precision, detector_settings, resize, Folder(str(out)).place,
-        uuid.uuid4().hex,
-        jsonl=jsonl, retries=retries, version=versions.own(),
+        selection.model, opened, Folder(str(out)).place, uuid.uuid4().hex, jsonl=jsonl, retries=retries,
+        version=versions.own(),
     )  # fmt: skip
     settings = {
-        "model": resolved.name, "sha256": sha256(chosen.model.onnx), "engine": chosen.engine,
-        "device": chosen.device, "precision": chosen.precision, "resize": resize, "conf": conf, "iou": iou,
-        "class_ids": None if class_ids is None else list(class_ids), "max_det": max_det, "agnostic_nms": agnostic,
-        "plain_nms": plain_nms, "jsonl": jsonl,
+        "model": resolved.name, "sha256": sha256(selection.model.onnx), "engine": opened.engine,
+        "device": opened.device, "precision": opened.precision, "resize": opened.resize,
+        **thresholds_to_dict(opened.thresholds), "jsonl": jsonl,
     }  # fmt: skip
     return task, settings
 
@@ -80,11 +74,17 @@ def build_task(
 @contextmanager
 def executor(
     address: Optional[str] = None, *, workers: Optional[int] = None, cpus: int = 1, gpu: bool = False,
+    threads: Optional[int] = None,
 ) -> Iterator[Executor]:  # fmt: skip
-    """Open an executor: None for this process, else Ray's workers: "local", "auto" or an address (`_ray.Cluster`)."""
+    """Open an executor: None for this process, else Ray's workers: "local", "auto" or an address (`_ray.Cluster`).
+
+    `threads` are this process's; Ray's workers compute with their CPUs. Raises `UsageError` for both.
+    """
     if address is None:
-        yield LocalExecutor(cpu.threads())
+        yield LocalExecutor(threads or cpu.threads())
         return
+    if threads is not None:
+        raise UsageError(f"--threads {threads}: workers of --ray compute with the CPUs of --cpus; leave it out")
     from ._ray import Cluster
 
     with Cluster(address, workers=workers, cpus=cpus, gpu=gpu) as cluster:

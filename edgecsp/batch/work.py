@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
 from .. import pipeline
@@ -20,6 +20,7 @@ from ..errors import (
 from ..media import scheduler, sources
 from ..media.sinks.rows import to_dict
 from ..media.sources import Source
+from ..options import Options
 from ..system import versions
 from ..types import Model
 from . import keyframe_index, rows
@@ -34,15 +35,11 @@ RETRIES = 2
 class Task:
     """The task of a worker: the model, how to open it, and where rows go.
 
-    `engine`, `device` and `precision` are resolved: "auto" could be another engine on another machine.
+    In `options` engine, device and precision are resolved: "auto" could be another engine on another machine.
     """
 
     model: Model
-    engine: str
-    device: str
-    precision: Optional[str]
-    settings: pipeline.Settings
-    resize: Optional[str]
+    options: Options
     out: str
     run: str
     jsonl: bool = False
@@ -70,12 +67,10 @@ class Worker:
     def detector(self) -> pipeline.Detector:
         """Return the session's detector, opened on first use."""
         if self._detector is None:
-            task = self.task
-            opened = pipeline.load(
-                task.model, task.engine, device=task.device, precision=task.precision, threads=self.threads,
-                at_once=scheduler.default_concurrency(self.threads), resize=task.resize,
-            )  # fmt: skip
-            self._detector = pipeline.Detector(opened.model, opened.session, task.settings, opened.chosen)
+            concurrency = scheduler.default_concurrency(self.threads)
+            self._detector = pipeline.open_detector(
+                replace(self.task.options, threads=self.threads, concurrency=concurrency)
+            )
         return self._detector
 
     def process(self, part: Shard) -> Record:

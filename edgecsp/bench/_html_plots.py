@@ -16,7 +16,7 @@ from ..media.html.svg import Scale
 from . import stats
 
 WIDTH = 760.0
-SHAPES = {"fp32": "circle", "fp16": "square", "int8": "diamond"}
+SHAPES = {"fp32": "circle", "fp16": "square", "bf16": "square", "int8": "diamond"}
 STAGES = (("decode", "read"), ("preprocess", "preprocess"), ("inference", "inference"), ("post", "decode + NMS"))
 BINS = 150
 LETTERS = 28  # of a model's name beside a plot

@@ -93,7 +93,7 @@ class Bench:
     def _request(self, case: Case) -> Dict[str, Any]:
         settings = self._settings
         return {
-            **case.to_request(self._files.path(case), pixels=settings.mode == "pipeline"), "mode": settings.mode,
+            **case.to_request(self._files.path(case), accepts_uint8=settings.mode == "pipeline"), "mode": settings.mode,
             "batch": settings.batch_size, "calls": settings.calls_per_sample,
             "sources": list(settings.sources), "same_picture": settings.same_image, "warm_s": WARM_S,
         }  # fmt: skip

@@ -73,7 +73,7 @@ class Case:
         """Open the detector to measure. Raises an `EdgecspError`."""
         return pipeline.load(
             self.model, self.engine, device=self.engine_device, threads=self.threads, precision=self.precision,
-            at_once=self.at_once, **self.options,
+            concurrency=self.at_once, **self.options,
         )  # fmt: skip
 
     def to_request(self, path: Path, **options: Any) -> Dict[str, Any]:

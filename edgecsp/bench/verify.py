@@ -22,7 +22,7 @@ from .process import WorkerSession, open_isolated
 from .results import CaseResult
 
 WARM = 2
-FLOATS = {"pixels": False}  # the reference's input is given to all
+FLOATS = {"accepts_uint8": False}  # the reference's input is given to all
 
 
 @dataclass
@@ -59,7 +59,7 @@ def measure_rows(
     for name in engines or ():
         backends.info(name)
     with pipeline.load(
-        model, backends.REFERENCE, device="cpu", threads=threads, precision="fp32", pixels=False
+        model, backends.REFERENCE, device="cpu", threads=threads, precision="fp32", accepts_uint8=False
     ) as reference:
         references = [_reference(reference, image) for image in images]
     for case in _list_cases(model, others, engines, threads):

@@ -14,6 +14,7 @@ import typer
 from .. import __version__
 from ..errors import EdgecspError
 from . import (
+    _config_file,
     _logging,
     _signals,
     _streams,
@@ -45,7 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.command)
+app.command("run", cls=_config_file.ConfigCommand)(run.command)
 app.command("batch")(batch.command)
 app.command("serve")(serve.command)
 app.command("up")(up.command)

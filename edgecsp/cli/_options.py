@@ -2,33 +2,88 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import re
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import typer
 
 from ..errors import UsageError
-
-# Options of a detector, as defaults of parameters.
-MODEL: Any = typer.Option(
-    None, "--model", "-m", help="a name (edgecsp models list), or an ONNX file [default: codes, the bundled model]"
-)
-ENGINE: Any = typer.Option("auto", "--engine", "-e", help="see: edgecsp engines")
-DEVICE: Any = typer.Option("auto", "--device", help="cpu, cuda, or another device of the engine")
-THREADS: Any = typer.Option(None, "--threads", help="[default: one per physical core]")
-PRECISION: Any = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the graph's]")
-CONF: Any = typer.Option(None, "--conf", help="confidence threshold [default: the model's, 0.25]")
-IOU: Any = typer.Option(None, "--iou", help="NMS IoU threshold [default: the model's, 0.45]")
-CLASSES: Any = typer.Option(None, "--classes", help="class names or numbers to detect: person,car")
-MAX_DET: Any = typer.Option(300, "--max-det", help="maximum number of boxes per image")
-AGNOSTIC: Any = typer.Option(False, "--agnostic-nms", help="boxes of different classes suppress each other")
-PLAIN_NMS: Any = typer.Option(False, "--plain-nms", help="plain IoU NMS, ignoring the cfg's nms_kind")
-IMGSZ: Any = typer.Option(None, "--imgsz", help="input size: 416 or HEIGHTxWIDTH [default: the model's]")
-RESIZE: Any = typer.Option(None, "--resize", help="darknet, stretch, letterbox or crop [default: the model's]")
+from ..options import OPTIONS, Options
+from ..options.choices import MAX_PIXELS
+from ..options.declaration import Option
+from ..options.uses import USES, list_used_options
 
 OPENCV_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
-MAX_PIXELS = 200_000_000  # sources.MAX_PIXELS, not imported here to start fast
+GROUP: Any = None  # default of a command's parameter `options`, which `takes` replaces
+TYPES: Dict[str, Any] = {"text": str, "flag": bool, "whole": int, "number": float, "texts": List[str], "sides": str}
+
+
+def takes(entry: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of an entry point of `options.uses`.
+
+    They stand where its parameter `options` does; it gets one `Options` of their values. Options that take several
+    values are parameters of the command itself (`several`).
+    """
+    alone = USES[entry].several
+    declared = {name: each for name, each in list_used_options(entry).items() if name not in alone}
+
+    def wrap(command: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(command)
+        parameters: List[inspect.Parameter] = []
+        for each in signature.parameters.values():
+            parameters += [each] if each.name != "options" else map(_to_parameter, declared.values())
+
+        @functools.wraps(command)
+        def call(**values: Any) -> Any:
+            own = {name: _parse(declared[name], values.pop(name)) for name in declared}
+            return command(options=Options(**own), **values)
+
+        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters}
+        return call
+
+    return wrap
+
+
+def several(name: str, help: str) -> Any:
+    """Make a parameter of an option that takes several values."""
+    return typer.Option(None, *OPTIONS[name].flags, help=help)
+
+
+@functools.lru_cache(maxsize=None)
+def _to_parameter(option: Option) -> inspect.Parameter:
+    kind = TYPES[option.kind] if option.default is not None else Optional[TYPES[option.kind]]
+    default = typer.Option(option.default, *option.flags, help=_help(option))
+    return inspect.Parameter(option.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
+
+
+def _help(option: Option) -> str:
+    """Text for --help; typer adds defaults that are not None."""
+    text = option.help or (_join_alternatives(option.choices) if option.choices else "")
+    if option.typed:
+        text += f": {option.typed}"
+    note = f"[default: {option.default_help}]" if option.default_help and option.default is None else ""
+    return " ".join(filter(None, (text, note)))
+
+
+def _join_alternatives(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _parse(option: Option, value: Any) -> Any:
+    """Parse the value of an option, and check it under the name that was typed."""
+    if option.kind == "sides":
+        value = parse_size(value)
+    elif option.kind == "texts":
+        value = split_words(value)
+    elif option.kind in ("whole", "number"):
+        mismatch = option.mismatch(value)
+        if mismatch:
+            raise UsageError(f"{option.flags[0]} {value}: {mismatch}")
+    return value
 
 
 def limit_opencv(max_pixels: Optional[int]) -> None:

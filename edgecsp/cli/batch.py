@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as json_module
 from dataclasses import asdict
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
 import typer
 
 from ..errors import UsageError
+from ..options import Options
 from . import _options, _print, _signals
 from ._logging import inform, warn
 from ._print import print
@@ -17,6 +18,7 @@ from .render import batch as render_batch
 PARTLY_DONE = 4
 
 
+@_options.takes("batch")
 def command(
     corpus: Optional[str] = typer.Argument(
         None, help="a folder, a glob, a list (.txt, .csv, .parquet), a file, or a URI: s3://bucket/videos"
@@ -25,19 +27,7 @@ def command(
     ray: Optional[str] = typer.Option(
         None, "--ray", help="local: start Ray here; auto: use the running cluster; or an ADDRESS [default: no Ray]"
     ),
-    model: Optional[str] = _options.MODEL,
-    weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights, for timing"),
-    engine: str = _options.ENGINE,
-    device: str = _options.DEVICE,
-    precision: Optional[str] = _options.PRECISION,
-    conf: Optional[float] = _options.CONF,
-    iou: Optional[float] = _options.IOU,
-    classes: Optional[List[str]] = _options.CLASSES,
-    max_det: int = _options.MAX_DET,
-    agnostic: bool = _options.AGNOSTIC,
-    plain_nms: bool = _options.PLAIN_NMS,
-    imgsz: Optional[str] = _options.IMGSZ,
-    resize: Optional[str] = _options.RESIZE,
+    options: Options = _options.GROUP,
     workers: Optional[int] = typer.Option(
         None, "--workers", help="with --ray: number of sessions [default: as many as fit]"
     ),
@@ -54,7 +44,7 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in a corpus, on one machine or a Ray cluster; run it again to resume."""
-    from .. import batch, pipeline
+    from .. import batch
 
     if summary is not None:
         if corpus or out:
@@ -66,16 +56,12 @@ def command(
     corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries)
     _signals.return_large()
     items = batch.read(corpus)
-    task, settings = batch.build_task(
-        model or pipeline.BUNDLED_MODEL, engine, out=out, weights=weights, device=device, precision=precision,
-        imgsz=_options.parse_size(imgsz), resize=resize, classes=_options.split_words(classes), conf=conf, iou=iou,
-        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, jsonl=jsonl, retries=retries,
-    )  # fmt: skip
+    task, settings = batch.build_task(out=out, jsonl=jsonl, retries=retries, **options.to_keywords())
     if not quiet:
         render_batch.introduce(len(items), task)
 
-    gpu = task.device != "cpu"
-    executors = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu)
+    gpu = task.options.device != "cpu"
+    executors = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, threads=options.threads)
     with executors as executor, render_batch.progress(quiet) as tick:
         dashboard = getattr(executor, "dashboard", "")
         if dashboard and not quiet:

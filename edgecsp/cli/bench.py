@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import typer
 
 from ..errors import UsageError
+from ..options import Options
 from . import _options, _progress, _signals
 from ._logging import inform, warn
 from .render import bench as render_bench
@@ -23,28 +24,24 @@ PARTLY_DONE, GATE = 4, 8
 COMPARED = "edgecsp-bench-compared/1"
 
 
+@_options.takes("bench")
 def command(
     model: Optional[List[str]] = typer.Argument(
         None, help="names (edgecsp models list) or ONNX files [default: the ten rows of the paper's Table 5]"
     ),
-    device: str = typer.Option("cpu", "--device", help="cpu, cuda, jetson, or another device of an engine"),
-    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: all]"),
-    precision: Optional[List[str]] = typer.Option(
-        None, "--precision", help="fp32, fp16, int8, or several [default: the graph's]"
+    engine: Optional[List[str]] = _options.several("engine", "one, several, or all [default: all]"),
+    precision: Optional[List[str]] = _options.several(
+        "precision", "fp32, fp16, int8, or several [default: the graph's]"
     ),
+    options: Options = _options.GROUP,
     scenario: str = typer.Option("single", "--scenario", help="single, offline or multi, as MLPerf calls them"),
     pipeline: bool = typer.Option(False, "--pipeline", help="measure the whole pipeline from file to boxes, by stage"),
     source: Optional[List[str]] = typer.Option(
         None, "--source", help="input of --pipeline [default: synthetic images]"
     ),
     batch: Optional[int] = typer.Option(None, "--batch", help="batch size [default: 1; 8 for offline and multi]"),
-    threads: Optional[int] = _options.THREADS,
     duration: float = typer.Option(5.0, "--duration", help="seconds per row, after the warm-up"),
     rounds: int = typer.Option(5, "--rounds", help="number of rounds; the rows take turns"),
-    imgsz: Optional[str] = _options.IMGSZ,
-    weights: Optional[str] = typer.Option(
-        None, "--weights", help="random, even if weights are installed [default: installed weights, else random]"
-    ),
     same_picture: bool = typer.Option(False, "--same-picture", help="repeat one image (MLPerf's TEST04)"),
     data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled images, to add AP and AP50"),
     json: Optional[str] = typer.Option(None, "--json", help="the report with every sample; - for stdout"),
@@ -67,9 +64,9 @@ def command(
         _compare_reports(before, bench.load(words[0]), json, html, gates)
         return
     settings = bench.BenchSettings(
-        device=device, engines=parse_engines(engine), precisions=parse_names(precision), scenario=scenario,
-        mode="pipeline" if pipeline else "model", batch=batch, threads=threads, duration_s=duration, rounds=rounds,
-        sources=tuple(source or ()), same_image=same_picture, weights=weights, hw=_options.parse_size(imgsz),
+        device=options.device, engines=parse_engines(engine), precisions=parse_names(precision), scenario=scenario,
+        mode="pipeline" if pipeline else "model", batch=batch, threads=options.threads, duration_s=duration,
+        rounds=rounds, sources=tuple(source or ()), same_image=same_picture, weights=options.weights, hw=options.hw,
     )  # fmt: skip
     with open_outputs(json, html) as texts:
         with _signals.until_signal() as stop, _progress.bar("", quiet=quiet, unit="steps") as progress:

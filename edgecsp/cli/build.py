@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, List, Optional, Tuple
 import typer
 
 from ..errors import BuildFailed
+from ..options import Options
 from . import _images, _options
 from ._logging import inform, warn
 from ._print import print
@@ -19,14 +20,11 @@ if TYPE_CHECKING:
     from ..types import Model
 
 
+@_options.takes("build")
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
     recipe: str = typer.Option(..., "--recipe", "-r", help="jetson-tx2, jetson-orin, x86-cuda, or a TOML file"),
-    weights: Optional[str] = typer.Option(
-        None, "--weights", help="random: untrained weights, for timing; only for names"
-    ),
-    imgsz: Optional[str] = _options.IMGSZ,
-    precision: Optional[str] = typer.Option(None, "--precision", help="fp32, fp16 or int8 [default: the recipe's]"),
+    options: Options = _options.GROUP,
     workspace: Optional[int] = typer.Option(None, "--workspace", help="workspace limit in MB [default: the recipe's]"),
     images: Optional[List[str]] = typer.Option(None, "--images", help="images to compare on [default: synthetic]"),
     allow_fp32: bool = typer.Option(False, "--allow-fp32", help="build in fp32 if the fp16 plan detects nothing"),
@@ -38,10 +36,10 @@ def command(
     from ..zoo import store
 
     target = recipes.override(recipes.load(recipe), workspace_mb=workspace)
-    if imgsz:
-        target = replace(target, imgsz=_options.parse_size(imgsz))
-    fitted = recipes.fit_model(target, store.resolve(model, weights))
-    target = _with_precision(target, fitted, precision)
+    if options.hw:
+        target = replace(target, imgsz=options.hw)
+    fitted = recipes.fit_model(target, store.resolve(model, options.weights))
+    target = _with_precision(target, fitted, options.precision)
     _check(fitted, target)
     if check:
         print(
@@ -51,9 +49,9 @@ def command(
         return
     used = _build(fitted, target, images, trust=trust_plan, allow_fp32=allow_fp32)
     size = f" --imgsz {fitted.input.hw[0]}x{fitted.input.hw[1]}" if target.imgsz else ""
-    weights_option = f" --weights {weights}" if weights else ""
-    options = f"--engine trt --device cuda --precision {used.precision}"
-    inform(f"run it: edgecsp run SOURCE --model {model}{weights_option}{size} {options}", prefix=False)
+    weights_option = f" --weights {options.weights}" if options.weights else ""
+    engine_options = f"--engine trt --device cuda --precision {used.precision}"
+    inform(f"run it: edgecsp run SOURCE --model {model}{weights_option}{size} {engine_options}", prefix=False)
 
 
 def _with_precision(recipe: Recipe, model: Model, requested: Optional[str]) -> Recipe:

@@ -8,6 +8,7 @@ from typing import Optional
 import typer
 
 from ..errors import UnknownName
+from ..options import Options
 from . import _options
 from ._logging import inform
 from ._print import print
@@ -15,6 +16,7 @@ from ._print import print
 FORMATS = ("triton",)
 
 
+@_options.takes("export")
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
     format: str = typer.Option(..., "--format", "-f", help="triton: a model repository for NVIDIA's Triton server"),
@@ -22,8 +24,7 @@ def command(
     plan: Optional[Path] = typer.Option(None, "--plan", help="a TensorRT plan to use instead of the ONNX file"),
     name: Optional[str] = typer.Option(None, "--name", help="name on the server [default: the model's name]"),
     instances: int = typer.Option(1, "--instances", help="number of instances, per GPU or in total"),
-    weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights, for timing"),
-    imgsz: Optional[str] = _options.IMGSZ,
+    options: Options = _options.GROUP,
 ) -> None:
     """Write a model for another inference server: Triton's model repository."""
     from ..serve import triton
@@ -31,7 +32,7 @@ def command(
 
     if format not in FORMATS:
         raise UnknownName("format", format, FORMATS)
-    resolved = store.resolve(model, weights, hw=_options.parse_size(imgsz))
+    resolved = store.resolve(model, options.weights, hw=options.hw)
     for path in triton.save(resolved, out, name=name, plan=plan, instances=instances):
         print(f"wrote {path}")
     served = name or triton.repository_name(resolved)

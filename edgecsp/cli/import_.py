@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json as json_module
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 import typer
 
 from ..errors import UsageError
+from ..options import Options
 from . import _options, _print
 from ._logging import inform
 from ._print import print
@@ -31,6 +31,7 @@ class _ImportedModel:
     notes: Tuple[str, ...]
 
 
+@_options.takes("import")
 def command(
     source: Path = typer.Argument(..., help="darknet's MODEL.cfg, or another exporter's X.onnx"),
     weights: Optional[Path] = typer.Argument(None, help="the weights of a cfg, MODEL.weights"),
@@ -38,10 +39,7 @@ def command(
     out: Optional[Path] = typer.Option(
         None, "--out", "-o", help="the file to write [default: MODEL.onnx or X-edgecsp.onnx here]"
     ),
-    imgsz: Optional[str] = typer.Option(None, "--imgsz", help="input size instead of the file's: 416 or HEIGHTxWIDTH"),
-    resize: Optional[str] = typer.Option(
-        None, "--resize", help="darknet, stretch, letterbox or crop, instead of the file's"
-    ),
+    options: Options = _options.GROUP,
     kind: Optional[str] = typer.Option(
         None,
         "--kind",
@@ -61,7 +59,7 @@ def command(
         if weights is not None:
             raise UsageError(f"{source} contains its weights; remove {weights}")
         imported, target = (
-            _import_onnx(source, names, imgsz, resize, kind, classes, anchors),
+            _import_onnx(source, names, options, kind, classes, anchors),
             Path(f"{source.stem}-edgecsp.onnx"),
         )
     else:
@@ -72,7 +70,7 @@ def command(
             raise UsageError(
                 f"{source} needs its weights; type: edgecsp import {source} MODEL.weights (or X.onnx alone)"
             )
-        imported, target = _import_darknet(source, weights, names, imgsz, resize), Path(f"{source.stem}.onnx")
+        imported, target = _import_darknet(source, weights, names, options), Path(f"{source.stem}.onnx")
     target = out or target
     files.refuse_sources(target, (source, weights, names))
     onnx_model.save(imported.model, target)
@@ -85,12 +83,10 @@ def command(
         inform(f"note: {note}", prefix=False)
 
 
-def _import_darknet(
-    cfg: Path, weights: Path, names: Optional[Path], imgsz: Optional[str], resize: Optional[str]
-) -> _ImportedModel:
+def _import_darknet(cfg: Path, weights: Path, names: Optional[Path], options: Options) -> _ImportedModel:
     from ..importers import darknet
 
-    imported: DarknetImport = darknet.load(cfg, weights, names, hw=_options.parse_size(imgsz), resize=resize)
+    imported: DarknetImport = darknet.load(cfg, weights, names, hw=options.hw, resize=options.resize)
     net = imported.net
     facts = {
         "layers": imported.layers,
@@ -105,8 +101,7 @@ def _import_darknet(
 def _import_onnx(
     path: Path,
     names: Optional[Path],
-    imgsz: Optional[str],
-    resize: Optional[str],
+    options: Options,
     kind: Optional[str],
     classes: Optional[int],
     anchors: Optional[str],
@@ -117,8 +112,8 @@ def _import_onnx(
 
     labels = None if names is None else darknet.read_names(names)
     anchor_set = None if anchors is None else onnx_import.parse_anchors(anchors)
-    options = onnx_import.ImportOptions(kind, labels, classes, anchor_set, _options.parse_size(imgsz), resize)
-    recognised: Recognised = importers.import_foreign(path, options)
+    import_options = onnx_import.ImportOptions(kind, labels, classes, anchor_set, options.hw, options.resize)
+    recognised: Recognised = importers.import_foreign(path, import_options)
     cost = recognised.cost
     facts = {
         "recognised": recognised.kind,
@@ -133,6 +128,8 @@ def _import_onnx(
 
 def _describe(imported: _ImportedModel, target: Path) -> Dict[str, Any]:
     """Describe the imported model as JSON data."""
+    import hashlib
+
     model = imported.model
     heads = [
         {

@@ -10,6 +10,7 @@ from typing import Optional
 
 import typer
 
+from ..options import Options
 from . import _options, _print, _progress
 from ._logging import inform
 from ._print import print
@@ -57,9 +58,10 @@ def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of
 
 
 @app.command("show")
+@_options.takes("models show")
 def show(
     name: str = NAME,
-    imgsz: Optional[str] = _options.IMGSZ,
+    options: Options = _options.GROUP,
     plot: Optional[Path] = typer.Option(None, "--plot", help="draw the cost per layer: a .png, .jpg or .webp file"),
     json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
 ) -> None:
@@ -68,7 +70,7 @@ def show(
     from .render import layers as render_layers
     from .render import model
 
-    entry, hw = zoo.get(name), _options.parse_size(imgsz)
+    entry, hw = zoo.get(name), options.hw
     details, costs = model.full(entry, hw), render_layers.layer_costs(entry, hw)
     if plot:
         render_layers.plot(costs, f"{entry.title}, {details['input']['shown']}", model.subtitle(details), plot)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 import typer
 
 from ..errors import CalibrationError, UsageError
+from ..options import Options
 from . import _images, _options, _progress
 from ._logging import inform
 from ._print import print
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 
+@_options.takes("quantize")
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     calib: List[str] = typer.Option(
@@ -33,8 +35,7 @@ def command(
         True, "--keep-heads/--no-keep-heads", help="keep the last convolutions, before the heads, in float"
     ),
     save_ranges: Optional[Path] = typer.Option(None, "--save-ranges", help="save the measured ranges as JSON"),
-    imgsz: Optional[str] = _options.IMGSZ,
-    threads: Optional[int] = _options.THREADS,
+    options: Options = _options.GROUP,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Convert a model to int8: one file for onnxruntime, OpenVINO and TensorRT."""
@@ -42,14 +43,12 @@ def command(
     from ..graph import onnx_model, precision
     from ..zoo import store
 
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads}: at least 1")
-    source_model = store.resolve(model, hw=_options.parse_size(imgsz))
+    source_model = store.resolve(model, hw=options.hw)
     target = out or Path(f"{source_model.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
     for written in filter(None, (target, save_ranges)):
         files.refuse_sources(written, (model, *calib))
     precision.check_quantizable(source_model)
-    ranges = ranges_of(source_model, calib, method, threads, quiet, keep_heads=keep_heads)
+    ranges = ranges_of(source_model, calib, method, options.threads, quiet, keep_heads=keep_heads)
     small = precision.with_ranges(source_model, ranges, keep_heads=keep_heads)
     if save_ranges:
         ranges.save(save_ranges)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import typer
 
 from ..errors import UsageError
-from . import _logging, _options, _progress, _signals
+from ..options import Options
+from . import _config_file, _logging, _options, _progress, _signals
 from ._logging import inform, warn
 from ._print import print
 from .render import startup
@@ -22,33 +24,17 @@ if TYPE_CHECKING:
 PARTLY_DONE = 4
 
 
+@_options.takes("run")
 def command(
     source: List[str] = typer.Argument(
         ...,
         help="images, folders, globs, videos, a camera's number, rtsp:// or http:// URLs, csi://0, gst:PIPELINE, "
         "- for an image on stdin",
     ),
-    model: Optional[str] = _options.MODEL,
-    weights: Optional[str] = typer.Option(
-        None, "--weights", help="random: untrained weights, for timing; only for names"
-    ),
-    engine: str = _options.ENGINE,
-    device: str = _options.DEVICE,
-    threads: Optional[int] = _options.THREADS,
-    precision: Optional[str] = _options.PRECISION,
-    conf: Optional[float] = _options.CONF,
-    iou: Optional[float] = _options.IOU,
-    classes: Optional[List[str]] = _options.CLASSES,
-    max_det: int = _options.MAX_DET,
-    agnostic: bool = _options.AGNOSTIC,
-    plain_nms: bool = _options.PLAIN_NMS,
-    imgsz: Optional[str] = _options.IMGSZ,
-    resize: Optional[str] = _options.RESIZE,
+    config: Optional[str] = _config_file.CONFIG,
+    options: Options = _options.GROUP,
     stride: int = typer.Option(1, "--stride", "--vid-stride", help="process every Nth frame of a video"),
     max_frames: Optional[int] = typer.Option(None, "--max-frames", help="stop after this many frames"),
-    max_pixels: Optional[int] = typer.Option(
-        None, "--max-pixels", help="pixel limit of an image, width x height [default: 200000000]"
-    ),
     out: Optional[Path] = typer.Option(
         None, "--out", "-o", help="annotated copies: a folder, or a .mp4/.jpg/.png file [default: a new runs/N]"
     ),
@@ -62,10 +48,10 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in images, videos, cameras and streams."""
-    if max_pixels is not None and max_pixels < 1:
-        raise UsageError(f"--max-pixels {max_pixels}: at least 1")
-    if max_pixels is not None:
-        _options.limit_opencv(max_pixels)  # before OpenCV is imported
+    if config is not None:
+        inform(f"options from {config}")
+    if options.max_pixels is not None:
+        _options.limit_opencv(options.max_pixels)  # before OpenCV is imported
     from .. import pipeline
     from ..media import scheduler, sinks, sources
     from ..media.sinks import external
@@ -74,18 +60,13 @@ def command(
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     _signals.return_large()
-    opened = sources.open_all(source, stride=stride, max_pixels=max_pixels or sources.MAX_PIXELS)
-    named, model = model is not None, model or pipeline.BUNDLED_MODEL
-    detector = pipeline.load(
-        model, engine, weights=weights, device=device, threads=threads, precision=precision,
-        imgsz=_options.parse_size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.split_words(classes),
-        max_det=max_det, agnostic=agnostic, plain_nms=plain_nms, at_once=scheduler.choose_concurrency(opened),
-    )  # fmt: skip
-    if engine == "auto" and not quiet:
+    opened = sources.open_all(source, stride=stride, max_pixels=options.max_pixels or sources.MAX_PIXELS)
+    detector = pipeline.open_detector(replace(options, concurrency=scheduler.choose_concurrency(opened)))
+    if options.engine == "auto" and not quiet:
         startup.print_engine(detector)
-    startup.warn_if_meaningless(detector, model, timed=True)
-    if not named and not quiet:
-        startup.print_default_model(detector, model)
+    startup.warn_if_meaningless(detector, options.model_name, timed=True)
+    if options.model is None and not quiet:
+        startup.print_default_model(detector, options.model_name)
     summary = pipeline.RunSummary()
     with detector, sinks.open(
         out=out, json=json, csv=csv, coco=save_json, external=external_sinks, sources=opened, overwrite=overwrite

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
-from ..cache.files import suggest_similar
 from ..errors import SourceError, UsageError
+from ..options import Options
 from . import _options, _serving
 from .render import startup
 
@@ -17,22 +18,12 @@ if TYPE_CHECKING:
     from ..pipeline import Detector
 
 
+@_options.takes("serve")
 def command(
     source: Optional[List[str]] = typer.Argument(
         None, help="streams: videos, a camera's number, rtsp:// URLs, csi://0 ... [default: none, only the API]"
     ),
-    model: Optional[str] = _options.MODEL,
-    weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights; only for names"),
-    engine: str = _options.ENGINE,
-    device: str = _options.DEVICE,
-    threads: Optional[int] = _options.THREADS,
-    precision: Optional[str] = _options.PRECISION,
-    conf: Optional[float] = _options.CONF,
-    iou: Optional[float] = _options.IOU,
-    classes: Optional[List[str]] = _options.CLASSES,
-    max_det: int = _options.MAX_DET,
-    imgsz: Optional[str] = _options.IMGSZ,
-    resize: Optional[str] = _options.RESIZE,
+    options: Options = _options.GROUP,
     host: str = typer.Option("127.0.0.1", "--host", help="address to listen on; 0.0.0.0 for all, which needs a token"),
     port: int = typer.Option(8080, "--port", "-p", min=0, max=65535, help="0 for any free port"),
     token_file: Optional[Path] = typer.Option(
@@ -62,26 +53,21 @@ def command(
     broker = None if mqtt is None else mqtt_module.broker(mqtt)
     secret = os.environ.get("EDGECSP_WEBHOOK_SECRET") or None
     hooks = [webhooks.hook(url, secret=secret) for url in webhook or ()]
-    name = model or pipeline.BUNDLED_MODEL
     for uri in source or ():
         streams.check(uri)
 
-    def open_detector() -> Detector:
-        return pipeline.load(
-            name, engine, weights=weights, device=device, threads=threads, precision=precision,
-            imgsz=_options.parse_size(imgsz), resize=resize, conf=conf, iou=iou, classes=_options.split_words(classes),
-            max_det=max_det, at_once=scheduler.default_concurrency(threads or cpu.threads()),
-        )  # fmt: skip
+    concurrency = scheduler.default_concurrency(options.threads or cpu.threads())
 
     def facts(detector: Detector) -> Dict[str, Any]:
         startup.print_engine(detector)
-        startup.warn_if_meaningless(detector, name, timed=False)
-        if model is None:
-            startup.print_default_model(detector, name)
+        startup.warn_if_meaningless(detector, options.model_name, timed=False)
+        if options.model is None:
+            startup.print_default_model(detector, options.model_name)
         return engine_facts(detector)
 
     _serving.run(
-        place, open_detector, lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
+        place, lambda: pipeline.open_detector(replace(options, concurrency=concurrency)),
+        lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
         loop=not no_loop, broker=broker, hooks=hooks,
     )  # fmt: skip
 
@@ -103,6 +89,7 @@ def engine_facts(detector: Detector) -> Dict[str, Any]:
 
 def _token(place: Optional[Path]) -> Optional[str]:
     """Read the token from the file or the environment. Raises `UsageError` if it is easy to guess."""
+    from ..cache.files import suggest_similar
     from ..serve import check_token, secret_files
 
     if place is None:

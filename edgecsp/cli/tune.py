@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 import typer
 
 from ..errors import EdgecspError, UsageError
+from ..options import Options
+from ..options.choices import BUNDLED_MODEL
 from . import _options, _progress, _signals, bench, quantize
 from ._logging import inform, warn
 from ._print import print
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 JSON_LIST = "edgecsp-tuned-list/1"
 
 
+@_options.takes("tune")
 def command(
     model: Optional[str] = typer.Argument(
         None, help="a name (edgecsp models list), or an ONNX file [default: codes, the bundled model]"
@@ -38,22 +41,20 @@ def command(
     seconds: float = typer.Option(
         60.0, "--seconds", help="time budget for measuring speed; calibration and AP come before"
     ),
-    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: all]"),
-    device: str = typer.Option("auto", "--device", help="cpu, cuda, or another device of an engine [default: all]"),
-    precision: Optional[List[str]] = typer.Option(
-        None, "--precision", help="fp32, fp16, int8, or several [default: the graph's; with --data also int8]"
+    engine: Optional[List[str]] = _options.several("engine", "one, several, or all [default: all]"),
+    precision: Optional[List[str]] = _options.several(
+        "precision", "fp32, fp16, int8, or several [default: the graph's; with --data also int8]"
     ),
-    threads: Optional[List[str]] = typer.Option(
-        None, "--threads", help="one number or several: 1,2,4 [default: one per core, and halves of that]"
+    threads: Optional[List[str]] = _options.several(
+        "threads", "one number or several: 1,2,4 [default: one per core, and halves of that]"
     ),
-    imgsz: Optional[str] = _options.IMGSZ,
+    options: Options = _options.GROUP,
     json: Optional[str] = typer.Option(None, "--json", help="the report as JSON; - for stdout"),
     list_: bool = typer.Option(False, "--list", help="list cached choices and whether they apply here"),
     forget: bool = typer.Option(False, "--forget", help="remove the cached choices of the model"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Find the fastest engine, precision and threads for a model, for use by `--engine auto`."""
-    from .. import pipeline
     from ..bench import tune
     from ..zoo import store
 
@@ -62,12 +63,12 @@ def command(
         return
     if data is None and (max_ap_drop is not None or calib):
         raise UsageError("--max-ap-drop and --calib are for other precisions, which need labelled images: --data")
-    spec = model or pipeline.BUNDLED_MODEL
+    spec = model or BUNDLED_MODEL
     tuning = tune.Tuning(
-        seconds, device, bench.parse_engines(engine), bench.parse_names(precision), _parse_threads(threads),
+        seconds, options.device, bench.parse_engines(engine), bench.parse_names(precision), _parse_threads(threads),
         tune.Tuning.max_ap_drop if max_ap_drop is None else max_ap_drop,
     )  # fmt: skip
-    resolved = store.resolve(spec, hw=_options.parse_size(imgsz))
+    resolved = store.resolve(spec, hw=options.hw)
     with bench.open_outputs(json, None) as texts:
         with _signals.until_signal() as stop:
 

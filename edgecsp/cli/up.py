@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
@@ -49,21 +50,17 @@ def _serve(site: ServerConfig) -> None:
     from ..media import scheduler
     from ..system import cpu
 
-    def open_detector() -> Detector:
-        return pipeline.load(
-            site.model, site["engine"], device=site["device"], threads=site["threads"], precision=site["precision"],
-            imgsz=site["imgsz"], conf=site["conf"], iou=site["iou"], classes=site["classes"],
-            at_once=scheduler.default_concurrency(site["threads"] or cpu.threads()),
-        )  # fmt: skip
+    concurrency = scheduler.default_concurrency(site.options.threads or cpu.threads())
+    options = replace(site.options, concurrency=concurrency)
 
     def facts(detector: Detector) -> Dict[str, Any]:
         startup.print_engine(detector)
         return engine_facts(detector)
 
     _serving.run(
-        _serving.Place(site.host, site.port, site.token), open_detector, lambda detector: site.views(detector.model),
-        facts=facts, queue=site["queue"], loop=site["loop"], broker=site.broker,
-        mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
+        _serving.Place(site.host, site.port, site.token), lambda: pipeline.open_detector(options),
+        lambda detector: site.views(detector.model), facts=facts, queue=site["queue"], loop=site["loop"],
+        broker=site.broker, mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
     )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 import typer
 
 from ..errors import UsageError
+from ..options import Options, Thresholds
+from ..options.uses import list_used_options
 from . import _options, _outputs, _progress
 from ._logging import inform, warn
 from ._print import print
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 
 PARTLY_DONE = 4
 SCHEMA = "edgecsp-val/1"
+# Options that are resolved before images are read, or are the measurement's.
+OF_CASES = ("engine", "device", "precision", "threads", "imgsz", "classes", "conf", "max_det")
 
 
+@_options.takes("val")
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
     others: Optional[List[str]] = typer.Argument(None, help="the same model in other precisions: MODEL-int8.onnx"),
@@ -35,20 +40,11 @@ def command(
     ),
     images: Optional[Path] = typer.Option(None, "--images", help="folder of the images of COCO annotations"),
     split: str = typer.Option("val", "--split", help="which part of the data: val, test or train"),
-    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="one, several, or all [default: auto]"),
-    device: str = _options.DEVICE,
-    precision: Optional[List[str]] = typer.Option(
-        None, "--precision", help="fp32, fp16, int8, or several [default: the graph's]"
+    engine: Optional[List[str]] = _options.several("engine", "one, several, or all [default: auto]"),
+    precision: Optional[List[str]] = _options.several(
+        "precision", "fp32, fp16, int8, or several [default: the graph's]"
     ),
-    classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
-    conf: float = typer.Option(0.001, "--conf", help="confidence threshold"),
-    iou: Optional[float] = _options.IOU,
-    max_det: int = typer.Option(1000, "--max-det", help="maximum boxes per image; COCO counts 100 of each class"),
-    agnostic: bool = _options.AGNOSTIC,
-    plain_nms: bool = _options.PLAIN_NMS,
-    imgsz: Optional[str] = _options.IMGSZ,
-    resize: Optional[str] = _options.RESIZE,
-    threads: Optional[int] = _options.THREADS,
+    options: Options = _options.GROUP,
     duration: float = typer.Option(2.0, "--duration", help="seconds of timing per row, after the warm-up; 0 for none"),
     confusion_conf: Optional[float] = typer.Option(
         None,
@@ -62,28 +58,25 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images; and the speed."""
-    from .. import pipeline
     from ..bench import accuracy, val
     from ..zoo import store
 
     accuracy.require()
     if save_worst < 0 or (save_worst and out is None):
         raise UsageError(f"--save-worst {save_worst}: must be a number of images, with --out FOLDER for them")
-    pipeline.Settings(conf, iou, max_det=max_det)  # invalid values are reported before the work
-    pipeline.Settings(confusion_conf)
-    hw = _options.parse_size(imgsz)
+    Thresholds(confusion_conf)  # an invalid value is reported before the work
     # Named as typed: the name in a file is often that of its original.
     models = [
-        replace(store.resolve(word, hw=hw), name=re.sub(r"\.onnx$", "", Path(word).name))
+        replace(store.resolve(word, hw=options.hw), name=re.sub(r"\.onnx$", "", Path(word).name))
         for word in (model, *(others or ()))
     ]
     labelled = accuracy.read(data, labels=models[0].labels, images=images, split=split)
-    if classes:
-        labelled = labelled.select_classes(_options.split_words(classes) or ())
+    if options.classes:
+        labelled = labelled.select_classes([str(each) for each in options.classes])
     cases = val.list_cases(
-        models, _options.split_words(engine) or ("auto",), device=device, precisions=_options.split_words(precision),
-        threads=threads,
-        options={"iou": iou, "agnostic": agnostic, "plain_nms": plain_nms, "resize": resize},
+        models, _options.split_words(engine) or ("auto",), device=options.device,
+        precisions=_options.split_words(precision), threads=options.threads,
+        options={name: getattr(options, name) for name in list_used_options("val") if name not in OF_CASES},
     )  # fmt: skip
     if not quiet:
         _introduce(labelled, cases)
@@ -93,8 +86,9 @@ def command(
     rows: List[CaseResult] = []
     with outputs, _progress.bar("measuring", len(labelled.images) * len(cases), quiet) as progress:
         for row in val.measure_results(
-            cases, labelled, confusion_conf=confusion_conf, conf=conf, max_det=max_det, progress=progress
-        ):
+            cases, labelled, confusion_conf=confusion_conf, conf=options.conf, max_det=options.max_det,
+            progress=progress,
+        ):  # fmt: skip
             rows.append(row)
             outputs.write_row(row, save_worst)
             if row.accuracy:
@@ -102,8 +96,9 @@ def command(
         if duration:
             val.measure_speed(rows, duration, progress=progress)
         settings = {
-            "conf": conf, "iou": iou, "max_det": max_det, "classes": list(labelled.names) if classes else None,
-            "resize": resize, "imgsz": hw, "agnostic_nms": agnostic, "plain_nms": plain_nms, "split": split,
+            "conf": options.conf, "iou": options.iou, "max_det": options.max_det,
+            "classes": list(labelled.names) if options.classes else None, "resize": options.resize,
+            "imgsz": options.hw, "agnostic_nms": options.agnostic, "plain_nms": options.plain_nms, "split": split,
         }  # fmt: skip
         outputs.finish({"schema": SCHEMA, "data": _describe_data(labelled), "settings": settings})
     _report(rows, outputs.paths, quiet, to_stderr=json == "-")

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import typer
 
 from ..errors import EngineUnavailable
+from ..options import Options
 from . import _images, _options, _print
 from ._logging import inform, warn
 from ._print import print
@@ -17,16 +18,15 @@ DISAGREE = 8
 TOLERANCE = 1e-3  # relative to a head's largest value, for fp32 engines
 
 
+@_options.takes("verify")
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file, in fp32"),
     others: Optional[List[str]] = typer.Argument(None, help="the same model in int8 or fp16: MODEL-int8.onnx"),
     images: Optional[List[str]] = typer.Option(
         None, "--images", help="images, folders or globs, at most 64 [default: synthetic]"
     ),
-    engine: Optional[List[str]] = typer.Option(None, "--engine", "-e", help="only these engines [default: all]"),
-    threads: Optional[int] = _options.THREADS,
-    weights: Optional[str] = typer.Option(None, "--weights", help="random: untrained weights; only for names"),
-    imgsz: Optional[str] = _options.IMGSZ,
+    engine: Optional[List[str]] = _options.several("engine", "only these engines [default: all]"),
+    options: Options = _options.GROUP,
     json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
     """Compare every engine and precision with fp32 on onnxruntime.
@@ -36,12 +36,12 @@ def command(
     from ..bench import verify as verification
     from ..zoo import store
 
-    hw = _options.parse_size(imgsz)
-    reference = store.resolve(model, weights, hw=hw)
-    graphs = [store.resolve(other, hw=hw) for other in others or ()]
+    reference = store.resolve(model, options.weights, hw=options.hw)
+    graphs = [store.resolve(other, hw=options.hw) for other in others or ()]
     inputs = _images.read_sample(images)
     rows: List[Row] = []
     requested = _options.split_words(engine)
+    threads = options.threads
     for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
         rows.append(verification.result_to_dict(result))
         if not json:

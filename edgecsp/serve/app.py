@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, AsyncIterator, Dict, List, Optional, Tuple
+from typing import Any, AsyncIterator, List, Optional
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ..errors import EdgecspError, HTTPRequestError
-from . import _json, detect, events, openapi, v2
+from . import _json, detect, events, openapi, request_options, v2
 from .app_state import AppState, MjpegBroadcaster
 from .body import Receive, Scope, Send, read
 from .guard import App, Guard
@@ -88,7 +87,7 @@ async def stream(request: Any) -> Response:
 
 
 async def change(request: Any) -> Response:
-    """PUT /api/streams/{name}: set conf, iou and classes from the next frame on; null resets to the model's default."""
+    """PUT /api/streams/{name}: set thresholds and filters from the next frame on; null resets to the default."""
     app_state, view = _app_state(request), _view(request)
     try:
         settings = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
@@ -96,29 +95,8 @@ async def change(request: Any) -> Response:
         raise HTTPRequestError(400, f"the body is not valid JSON: {str(error)[:100]}") from error
     if not isinstance(settings, dict):
         raise HTTPRequestError(400, 'the body must be a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
-    unknown = set(settings) - {"conf", "iou", "classes"}
-    if unknown:
-        raise HTTPRequestError(400, f"unknown setting {sorted(unknown)[0][:60]!r}; known: conf, iou, classes")
-    changes: Dict[str, Any] = {}
-    for name in ("conf", "iou"):
-        if name in settings:
-            if isinstance(settings[name], (bool, str, list, dict)):
-                raise HTTPRequestError(400, f"{name} must be a number from 0 to 1, or null")
-            changes[name] = None if settings[name] is None else detect.parse_fraction(str(settings[name]), name)
-    if "classes" in settings:
-        changes["class_ids"] = _classes(app_state, settings["classes"])
-    view.settings = replace(view.settings, **changes)
+    view.settings = request_options.change(app_state.model, view.settings, settings)
     return app_state.respond(app_state.stream_to_dict(view))
-
-
-def _classes(app_state: AppState, words: Any) -> Optional[Tuple[int, ...]]:
-    if words is None:
-        return None
-    if not isinstance(words, list) or not all(
-        isinstance(word, (str, int)) and not isinstance(word, bool) for word in words
-    ):
-        raise HTTPRequestError(400, "classes must be a list of names or numbers, or null for all")
-    return detect.class_ids(app_state.model, [str(word) for word in words])
 
 
 async def latest_image(request: Any) -> Response:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from .. import __version__
 from ..errors import HTTPRequestError
 from ..media import draw
-from ..pipeline import Settings
+from ..options import Thresholds
 from . import tensors
 from .body import Limits
 from .events import Bus
@@ -59,7 +59,7 @@ class AppState:
         self._state: Tuple[float, bytes] = (float("-inf"), b"")
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> Thresholds:
         """Default thresholds for requests that set none."""
         return self.pool.detector.settings
 

@@ -10,13 +10,13 @@ import math
 import time
 from dataclasses import replace
 from email.utils import formatdate
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
-from ..errors import EdgecspError, HTTPRequestError, SourceError, UsageError
+from ..errors import EdgecspError, HTTPRequestError, SourceError
 from ..media.sinks.rows import to_dict
 from ..media.sources import decoding
-from ..pipeline import Settings
-from ..types import Detections, Frame, Model, Stream
+from ..types import Detections, Frame, Stream
+from . import request_options
 from .body import read
 from .header import check
 from .inference_context import InferenceContext
@@ -78,36 +78,13 @@ def parse_fraction(text: Optional[str], name: str) -> Optional[float]:
     return value
 
 
-def settings(model: Model, base: Settings, conf: Optional[str], iou: Optional[str], classes: Optional[str]) -> Settings:
-    """Override the server's settings with those of a request. Raises `HTTPRequestError`."""
-    changes: Dict[str, Any] = {}
-    for name, text in (("conf", conf), ("iou", iou)):
-        value = parse_fraction(text, name)
-        if value is not None:
-            changes[name] = value
-    words = [word for word in (classes or "").split(",") if word.strip()]
-    if words:
-        changes["class_ids"] = class_ids(model, words)
-    return replace(base, **changes)
-
-
-def class_ids(model: Model, words: List[str]) -> Tuple[int, ...]:
-    """Look class ids up by names or numbers. Raises `HTTPRequestError`."""
-    try:
-        return tuple(model.class_ids(words))
-    except UsageError as error:
-        raise HTTPRequestError(400, str(error)[:500]) from error
-
-
 # -- responses -----------------------------------------------------------------------------------------------------
 
 
 async def detect(request: Any) -> Any:
     """POST /v1/detect: an image -> the object of one line of `edgecsp run --json`."""
     app_state, query = request.app.state.edgecsp, request.query_params
-    request_settings = settings(
-        app_state.model, app_state.settings, query.get("conf"), query.get("iou"), query.get("classes")
-    )
+    request_settings = request_options.override(app_state.model, app_state.settings, query)
     upload = await receive_image(request)
 
     def work(context: InferenceContext) -> bytes:

@@ -6,7 +6,8 @@ import time
 from typing import Any, Callable, List, Optional, Union
 
 from ..errors import EdgecspError, EngineFailed
-from ..pipeline import Detector, Settings
+from ..options import Thresholds
+from ..pipeline import Detector
 from ..types import Array, Result
 
 ImageOrLoader = Union[Array, Callable[[], Array]]
@@ -21,7 +22,7 @@ class InferenceContext:
         self.infer_s = 0.0  # total time of the engine calls
         self._observe = observe
 
-    def detect(self, image_or_loader: ImageOrLoader, settings: Optional[Settings]) -> Result:
+    def detect(self, image_or_loader: ImageOrLoader, settings: Optional[Thresholds]) -> Result:
         """Detect objects in an image, or in what a loader returns (called here, in the worker's thread)."""
         image = self.timed("decode", image_or_loader) if callable(image_or_loader) else image_or_loader
         batch, geometry = self.timed("preprocess", self.detector.prepare, image)

@@ -25,7 +25,8 @@ from typing import Any, Callable, Deque, List, Optional
 
 from ..errors import EdgecspError, EngineFailed, ServerOverloaded, SessionHung
 from ..media import scheduler
-from ..pipeline import Detector, Settings
+from ..options import Thresholds
+from ..pipeline import Detector
 from ..types import Model, Result
 from . import unexpected
 from .inference_context import ImageOrLoader, InferenceContext
@@ -113,7 +114,7 @@ class InferencePool:
         """Whether there is a working session."""
         return self._detector is not None and not self._closed
 
-    def detect(self, image_or_loader: ImageOrLoader, settings: Optional[Settings] = None) -> Result:
+    def detect(self, image_or_loader: ImageOrLoader, settings: Optional[Thresholds] = None) -> Result:
         """Detect objects in a stream's image, (H, W, 3) uint8 BGR; blocks. Raises `EngineFailed` or `SessionHung`."""
         job = _Job(lambda context: context.detect(image_or_loader, settings))
         with self._lock:
@@ -123,7 +124,7 @@ class InferencePool:
         result: Result = job.future.result()
         return result
 
-    def submit(self, image_or_loader: ImageOrLoader, settings: Optional[Settings] = None) -> Future[Any]:
+    def submit(self, image_or_loader: ImageOrLoader, settings: Optional[Thresholds] = None) -> Future[Any]:
         """Queue a request's image, or a function that loads one; return a future of the result.
 
         Raises `ServerOverloaded` when the queue is full.

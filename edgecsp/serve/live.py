@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 from typing import Counter as CounterOf
 
-from ..pipeline import Settings
+from ..options import Thresholds, thresholds_to_dict
 from ..types import Frame, Result
 from . import _render
 from .address import redact_source, short_name
@@ -61,7 +61,7 @@ class StreamState:
         name: str,
         *,
         title: str = "",
-        settings: Optional[Settings] = None,
+        settings: Optional[Thresholds] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
@@ -70,7 +70,7 @@ class StreamState:
         self.name = name
         self.source = redact_source(uri)
         self.title = title or short_name(uri)
-        self.settings = settings or Settings()
+        self.settings = settings or Thresholds()
         self.frames = self.dropped = self.reconnects = 0
         self.label_counts: CounterOf[str] = Counter()
         self.observe: Callable[[str, float], None] = lambda stage, seconds: None
@@ -251,7 +251,5 @@ class StreamState:
             "reconnects": self.reconnects,
             "width": hw[1],
             "height": hw[0],
-            "conf": settings.conf,
-            "iou": settings.iou,
-            "class_ids": None if settings.class_ids is None else list(settings.class_ids),
+            **thresholds_to_dict(settings),
         }

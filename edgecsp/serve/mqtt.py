@@ -138,8 +138,8 @@ class Mqtt:
 
     def _selected_labels(self, view: StreamState) -> Set[str]:
         """Labels selected by name; the sensors of others are created when they are first seen."""
-        ids = view.settings.class_ids or ()
-        return {self._labels[i] for i in ids if i < len(self._labels)}
+        ids = view.settings.classes or ()
+        return {self._labels[i] for i in map(int, ids) if i < len(self._labels)}
 
     def _listen(self) -> None:
         for event in self._throttle:

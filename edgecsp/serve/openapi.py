@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from .. import __version__
+from . import request_options
 
 JSON, JPEG, FORM = "application/json", "image/jpeg", "multipart/form-data"
 Schema = Dict[str, Any]
@@ -31,13 +32,12 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_NULLABLE_UNIT: Schema = {**_UNIT, "nullable": True}
 _STREAM = {
     "name": _TEXT, "title": _TEXT, "source": _TEXT,
     "state": {"type": "string", "enum": ["connecting", "live", "no signal", "ended", "failed"]},
     "reason": _TEXT, "fps": _NUMBER, "latency_ms": {"type": "number", "nullable": True}, "frames": _COUNT,
-    "dropped": _COUNT, "reconnects": _COUNT, "width": _COUNT, "height": _COUNT, "conf": _NULLABLE_UNIT,
-    "iou": _NULLABLE_UNIT,
+    "dropped": _COUNT, "reconnects": _COUNT, "width": _COUNT, "height": _COUNT,
+    **{name: schema for name, schema in request_options.schemas(nullable=True).items() if name != "classes"},
     "class_ids": _list(_COUNT, nullable=True),
     "plot": _object(
         step_s=_NUMBER, frames=_list(_COUNT), counts={"type": "object", "additionalProperties": _list(_NUMBER)}
@@ -74,7 +74,7 @@ SCHEMAS: Dict[str, Schema] = {
     ),
     "Stream": _object(["name", "state"], **_STREAM),
     "Settings": {
-        **_object(conf=_NULLABLE_UNIT, iou=_NULLABLE_UNIT, classes=_list({"oneOf": [_TEXT, _COUNT]}, nullable=True)),
+        **_object((), **request_options.schemas(nullable=True)),
         "additionalProperties": False,
     },
     "Tensor": _object(["name", "datatype", "shape"], **_TENSOR),
@@ -90,7 +90,7 @@ SCHEMAS: Dict[str, Schema] = {
             minItems=1, maxItems=1,
         ),
         outputs=_list(_object(["name"], name=_TEXT, parameters={"type": "object"})),
-        parameters=_object(conf=_UNIT, iou=_UNIT, classes=_TEXT, binary_data_output={"type": "boolean"}),
+        parameters=_object((), **request_options.schemas(), binary_data_output={"type": "boolean"}),
     ),
     "InferAnswer": _object(
         ["model_name", "outputs"], model_name=_TEXT, model_version=_TEXT, id=_TEXT,
@@ -120,10 +120,9 @@ def _param(name: str, where: str, schema: Schema, text: str) -> Schema:
 _NAME = _param("name", "path", _TEXT, "name of a stream, as listed by /api/streams")
 _MODEL = _param("model", "path", _TEXT, "name of the model")
 _VERSION = _param("version", "path", _TEXT, "version of the model")
-_CHOICE = (
-    _param("conf", "query", _UNIT, "confidence threshold"),
-    _param("iou", "query", _UNIT, "NMS IoU threshold"),
-    _param("classes", "query", _TEXT, "class names or numbers, separated by commas"),
+_CHOICE = tuple(
+    _param(option.key, "query", request_options.schemas()[option.key], option.describe())
+    for option in request_options.OPTIONS
 )
 
 

@@ -19,22 +19,24 @@ declares all keys; the reader, the JSON schema and the error messages follow fro
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..cache.files import suggest_similar
-from ..errors import EdgecspError, SourceError, UnknownName, UsageError
-from ..pipeline import Settings
+from ..cache.toml_file import TomlFile
+from ..errors import EdgecspError, UnknownName, UsageError
+from ..options import Options, Thresholds
+from ..options.uses import list_used_options
 from ..types import Model
 from . import mqtt, secret_files, webhooks
 from .guard import check_token, is_loopback
 from .live import StreamState
-from .site_keys import KEYS, LISTS, ConfigKey, describe_mismatch, format_key, line_of
+from .site_keys import KEYS, LISTS, ConfigKey, describe_mismatch
 from .streams import check
+
+THRESHOLDS = tuple(list_used_options("stream").values())
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,7 @@ class StreamConfig:
     name: str
     title: str
     uri: str
-    conf: Optional[float]
-    iou: Optional[float]
-    classes: Optional[Tuple[str, ...]]
+    thresholds: Mapping[str, Any]
 
     def __repr__(self) -> str:
         return f"<StreamConfig {self.name}>"
@@ -59,8 +59,9 @@ class ServerConfig:
     the address to listen on.
     """
 
-    def __init__(self, place: Path, text: str, document: Mapping[str, Any]) -> None:
-        self._reader = reader = _Reader(place, text)
+    def __init__(self, file: TomlFile) -> None:
+        self._reader, document = _Reader(file), file.document
+        reader = self._reader
         tables = {name: document.get(name, [] if name in LISTS else None) for name in KEYS if name}
         self._top = reader.table((), {key: value for key, value in document.items() if key not in tables})
         self.host, self.port = reader.address(str(self["listen"]))
@@ -80,6 +81,12 @@ class ServerConfig:
         return self._top.get(key, KEYS[""][key].default)
 
     @property
+    def options(self) -> Options:
+        """Options of the detector."""
+        values = {option.name: self[option.key] for option in list_used_options("up").values()}
+        return Options(**{**values, "model": self.model})
+
+    @property
     def model(self) -> str:
         """Name or path of the model; a file next to the site file takes precedence."""
         return self._reader.path(str(self["model"]))
@@ -88,45 +95,25 @@ class ServerConfig:
         """Create the state of each stream. Raises `UsageError` for classes that the model does not have."""
         states = []
         for at, each in enumerate(self.stream_configs):
-            classes = each.classes if each.classes is not None else self["classes"]
-            key = ("streams", at, "classes") if each.classes is not None else ("classes",)
-            ids = None
-            if classes is not None:
-                ids = self._reader.with_key_errors(key, lambda names=classes: tuple(model.class_ids(list(names))))
-            settings = Settings(
-                self["conf"] if each.conf is None else each.conf, self["iou"] if each.iou is None else each.iou, ids
-            )
-            states.append(StreamState(each.uri, each.name, title=each.title, settings=settings))
+            values = {**{option.name: self[option.key] for option in THRESHOLDS}, **each.thresholds}
+            if values["classes"] is not None:
+                key = ("streams", at, "classes") if "classes" in each.thresholds else ("classes",)
+                names = list(values["classes"])
+                values["classes"] = self._reader.with_key_errors(key, lambda names=names: tuple(model.class_ids(names)))
+            states.append(StreamState(each.uri, each.name, title=each.title, settings=Thresholds(**values)))
         return states
 
 
 def load(place: Union[str, Path]) -> ServerConfig:
     """Load a site file. Raises `SourceError` (cannot be read), or `UsageError` with file, line and key."""
-    place = Path(place)
-    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        text = place.read_text("utf-8")
-    except OSError as error:
-        raise SourceError(f"cannot read {place}: {error.strerror}{suggest_similar(place)}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{place} is not valid TOML: {error}") from error
-    try:
-        document = toml.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{place} is not valid TOML: {error}") from error
-    return ServerConfig(place, text, document)
+    return ServerConfig(TomlFile(place))
 
 
 class _Reader:
     """Reads tables according to `KEYS`; errors name the line of the key."""
 
-    def __init__(self, place: Path, text: str) -> None:
-        self._place, self._text = place, text
-
-    def error(self, key: Sequence[Union[str, int]], words: str) -> UsageError:
-        line = line_of(self._text, key)
-        where = f"{self._place}" + (f", line {line}" if line else "")
-        return UsageError(f"{where}: {format_key(key)}: {words}" if key else f"{where}: {words}")
+    def __init__(self, file: TomlFile) -> None:
+        self._place, self._file, self.error = file.path, file, file.error
 
     def with_key_errors(self, key: Sequence[Union[str, int]], work: Any) -> Any:
         """Call `work` and attribute its errors to a key."""
@@ -144,10 +131,8 @@ class _Reader:
         known = KEYS[str(key[0]) if key else ""]
         if not isinstance(values, dict):
             raise self.error(key, "must be a table: " + (f"[[{key[0]}]]" if key[0] in LISTS else f"[{key[0]}]"))
-        for name in values:
-            if name not in known:
-                tables = () if key else tuple(each for each in KEYS if each)
-                raise self.error((*key, name), str(UnknownName("key", name, (*known, *tables))))
+        tables = () if key else tuple(each for each in KEYS if each)
+        self._file.require_known(key, values, (*known, *tables))
         for name, what in known.items():
             if what.is_required and name not in values:
                 raise self.error(key, f"{name} is required: {what.description}")
@@ -164,7 +149,7 @@ class _Reader:
             tuple(str(each) for each in value)
             if what.kind == "texts"
             else tuple(value)
-            if what.kind == "sides"
+            if isinstance(value, list)
             else value
         )
 
@@ -208,7 +193,8 @@ class _Reader:
             uri = self.path(table["source"])
             self.with_key_errors(("streams", at, "source"), lambda uri=uri: check(uri))
             title = table.get("title", "") or (name if "name" in table else "")
-            configs.append(StreamConfig(name, title, uri, table.get("conf"), table.get("iou"), table.get("classes")))
+            thresholds = {option.name: table[option.key] for option in THRESHOLDS if option.key in table}
+            configs.append(StreamConfig(name, title, uri, thresholds))
         return tuple(configs)
 
     def mqtt(self, entries: Any) -> Tuple[Optional[mqtt.Broker], float]:

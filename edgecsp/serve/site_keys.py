@@ -1,13 +1,14 @@
-"""Keys of the site file: types, bounds, descriptions, line numbers and the JSON schema."""
+"""Keys of the site file: types, bounds, descriptions and the JSON schema."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from .. import backends
-from ..pipeline import BUNDLED_MODEL
+from ..options import declaration
+from ..options.uses import list_used_options
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
@@ -36,22 +37,20 @@ def _list_engines() -> Tuple[str, ...]:
     return ("auto", *backends.names())
 
 
-_CONF = ConfigKey("number", "confidence threshold; default: the model's", 0, 1)
-_IOU = ConfigKey("number", "NMS IoU threshold; default: the model's", 0, 1)
-_CLASSES = ConfigKey("texts", "names or numbers of the classes to detect; default: all")
+def _declare(use: str, **changes: Any) -> Dict[str, ConfigKey]:
+    """Make keys of the options of a detector."""
+    keys = {}
+    for each in list_used_options(use).values():
+        key = ConfigKey(each.kind, each.describe(), each.least, each.most, "", each.choices, each.default)
+        keys[each.key] = replace(key, list_examples=_list_engines if each.name == "engine" else None, **changes)
+    return keys
+
+
 _EVERY = ConfigKey("number", "minimum seconds between two messages about a stream", 0.05, 3600, default=1.0)
 
 KEYS: Dict[str, Dict[str, ConfigKey]] = {
     "": {
-        "model": ConfigKey("text", "a name (edgecsp models list), or an ONNX file", default=BUNDLED_MODEL),
-        "engine": ConfigKey("text", "see: edgecsp engines", default="auto", list_examples=_list_engines),
-        "device": ConfigKey("text", "cpu, cuda, or another device of the engine", default="auto"),
-        "threads": ConfigKey("whole", "default: one per physical core", 1, 1024),
-        "precision": ConfigKey("text", "default: the graph's", choices=backends.PRECISIONS),
-        "imgsz": ConfigKey("sides", "network input size, [height, width]; default: the model's", 1, 99999),
-        "conf": _CONF,
-        "iou": _IOU,
-        "classes": _CLASSES,
+        **_declare("up"),
         "listen": ConfigKey(
             "text", "HOST:PORT; a host other than localhost needs a token", pattern=LISTEN, default="127.0.0.1:8080"
         ),
@@ -67,9 +66,7 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
         "source": ConfigKey(
             "text", "camera number, rtsp:// or other URL, or video file; env:NAME or file:PATH", is_required=True
         ),
-        "conf": _CONF,
-        "iou": _IOU,
-        "classes": _CLASSES,
+        **_declare("stream", default=None),
     },
     "mqtt": {
         "url": ConfigKey(
@@ -92,55 +89,11 @@ LISTS = ("streams", "webhooks")
 
 def describe_mismatch(what: ConfigKey, value: Any) -> str:
     """Describe the expected value of a key; "" when the value is valid."""
-    bounds = f" from {what.least:g} to {what.most:g}" if what.least is not None and what.most is not None else ""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    items = value if isinstance(value, list) else []
-    least, most = what.least if what.least is not None else 0, what.most if what.most is not None else 0
-    texts = [isinstance(each, str) or (isinstance(each, int) and not isinstance(each, bool)) for each in items]
-    sides = [isinstance(each, int) and not isinstance(each, bool) and least <= each <= most for each in items]
-    is_valid, expected = {
-        "text": (isinstance(value, str), "a string"),
-        "flag": (isinstance(value, bool), "true or false"),
-        "whole": (whole and least <= value <= most, f"an integer{bounds}"),
-        "number": (number and least <= value <= most, f"a number{bounds}"),
-        "texts": (bool(texts) and all(texts), 'a list of names: ["person", "car"]'),
-        "sides": (len(sides) == 2 and all(sides), "[height, width] in pixels"),
-    }[what.kind]
-    if is_valid and what.choices and value not in what.choices:
-        return "one of " + ", ".join(what.choices)
-    if is_valid and what.pattern and not re.match(what.pattern, value):
+    value = value or None if what.kind == "texts" else value  # an empty list selects nothing: surely a mistake
+    mismatch = declaration.describe_mismatch(what.kind, value, what.least, what.most, what.choices)
+    if not mismatch and what.pattern and not re.match(what.pattern, value):
         return what.description
-    return "" if is_valid else expected
-
-
-def format_key(key: Sequence[Union[str, int]]) -> str:
-    """Format a key for people: streams[1].conf, counted from 1."""
-    return "".join(f"[{each + 1}]" if isinstance(each, int) else f".{each}" for each in key).lstrip(".")
-
-
-def line_of(text: str, key: Sequence[Union[str, int]]) -> Optional[int]:
-    """Find the line of a key, else of its table, counted from 1; None for neither (an inline table)."""
-    *table, name = (*key, "") if key and isinstance(key[-1], int) else (*key,) if key else ("",)
-    here: Tuple[Union[str, int], ...] = ()
-    indices: Dict[str, int] = {}
-    header: Optional[int] = None
-    for number, line in enumerate(text.splitlines(), 1):
-        opened = re.match(r"\s*(\[\[?)\s*\"?([\w-]+)\"?\s*\]", line)
-        if opened:
-            label = opened[2]
-            if opened[1] == "[[":
-                indices[label] = indices.get(label, -1) + 1
-                here = (label, indices[label])
-            else:
-                here = (label,)
-            if here == tuple(table) or (not table and here[:1] == (name,)):
-                header = header or number
-            continue
-        assignment = re.match(r"\s*\"?([\w-]+)\"?\s*=", line)
-        if assignment and here == tuple(table) and assignment[1] == name:
-            return number
-    return header
+    return mismatch
 
 
 def schema() -> Dict[str, Any]:
@@ -165,15 +118,19 @@ def _table_schema(name: str) -> Dict[str, Any]:
 
 
 def _key_schema(what: ConfigKey) -> Dict[str, Any]:
-    bounds = {} if what.least is None else {"minimum": what.least, "maximum": what.most}
+    limits = {"minimum": what.least, "maximum": what.most}
+    bounds = {name: limit for name, limit in limits.items() if limit is not None}
     kinds: Dict[str, Dict[str, Any]] = {
         "text": {"type": "string"},
         "flag": {"type": "boolean"},
         "whole": {"type": "integer", **bounds},
         "number": {"type": "number", **bounds},
         "texts": {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
-        "sides": {"type": "array", "items": {"type": "integer", **bounds}, "minItems": 2, "maxItems": 2},
-    }
+        "sides": {
+            "type": ["integer", "array"], **bounds, "items": {"type": "integer", **bounds}, "minItems": 2,
+            "maxItems": 2,
+        },
+    }  # fmt: skip
     result = {**kinds[what.kind], "description": what.description}
     pattern = what.pattern or (r"^(env|file):." if what.secret else "")
     if pattern:

@@ -16,7 +16,7 @@ from typing import Any, Callable, List, Optional, Protocol, Sequence, Tuple
 from ..errors import EdgecspError, UsageError
 from ..media import scheduler, sources
 from ..media.sources import schemes
-from ..pipeline import Settings
+from ..options import Thresholds
 from ..system import cpu
 from ..types import Array, Frame, Result
 from . import events, unexpected
@@ -33,12 +33,12 @@ PATIENCE_S = 20.0  # longer than the timeouts of a network source
 class Detects(Protocol):
     """The part of an inference pool that streams use."""
 
-    def detect(self, image: Array, settings: Settings) -> Result:
+    def detect(self, image: Array, settings: Thresholds) -> Result:
         """Detect objects in an image; blocks."""
         ...
 
 
-def views(uris: Sequence[str], settings: Optional[Settings] = None) -> List[StreamState]:
+def views(uris: Sequence[str], settings: Optional[Thresholds] = None) -> List[StreamState]:
     """Create the states of sources, named cam1, cam2 ... No camera is opened. Raises as `check` does."""
     for uri in uris:
         check(uri)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import replace
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import HTTPRequestError
 from ..graph import wire
-from ..pipeline import Settings
+from ..options import Thresholds
 from ..types import Array, Model
-from . import _json, detect
+from . import _json, request_options
 
 HEADER = "Inference-Header-Content-Length"
 IMAGE = "image"
@@ -108,7 +107,7 @@ class InferRequest(NamedTuple):
     input_tensor: RequestTensor
     data: Any
     outputs: Tuple[Tuple[RequestTensor, bool], ...]
-    settings: Settings
+    settings: Thresholds
 
 
 def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRequest:
@@ -139,7 +138,7 @@ def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRe
         input_tensor,
         data,
         _outputs(request, input_tensor, parameters, app_state),
-        _settings(parameters, app_state),
+        request_options.override(app_state.model, app_state.settings, parameters),
     )
 
 
@@ -233,21 +232,6 @@ def _outputs(
     if len({tensor.name for tensor, _ in requested}) != len(requested):
         raise HTTPRequestError(400, "an output is requested twice")
     return tuple(requested)
-
-
-def _settings(parameters: Dict[str, Any], app_state: Any) -> Settings:
-    """Override the server's settings with conf, iou and classes of the request's parameters."""
-    changes: Dict[str, Any] = {}
-    for name in ("conf", "iou"):
-        value = parameters.get(name)
-        if value is not None:
-            changes[name] = detect.parse_fraction(str(value), name)
-    classes = parameters.get("classes")
-    if classes is not None:
-        words = classes.split(",") if isinstance(classes, str) else [str(each) for each in _list(classes, "classes")]
-        changes["class_ids"] = detect.class_ids(app_state.model, words)
-    base: Settings = app_state.settings
-    return replace(base, **changes)
 
 
 def encode_response(request: InferRequest, values: Dict[str, Any], name: str) -> Tuple[bytes, Optional[int]]:

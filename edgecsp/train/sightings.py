@@ -69,7 +69,7 @@ def _compute(model: Model, paths: List[str], conf: float, cached: _Cached, stop:
             saved = now
 
     summary = pipeline.RunSummary()
-    with pipeline.load(model, at_once=cpu.threads(), conf=conf) as detector:
+    with pipeline.load(model, concurrency=cpu.threads(), conf=conf) as detector:
         on = f"{detector.chosen.engine} on {detector.chosen.device}" if detector.chosen else "an engine"
         LOG.info("teacher %s detects on %d images with %s", model.name, len(paths), on)
         try:

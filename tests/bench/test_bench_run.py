@@ -312,7 +312,7 @@ def test_the_same_picture_is_no_faster(engine: str, tmp_path: Path) -> None:
     onnx_model.save(store.load("codes"), path)
     request = {
         "path": str(path), "engine": engine, "device": "cpu", "threads": 1, "precision": "fp32", "at_once": 1,
-        "options": {"pixels": False}, "mode": "model",
+        "options": {"accepts_uint8": False}, "mode": "model",
         "batch": 1, "calls": 1, "sources": [], "warm_s": 1.0,
     }  # fmt: skip
     both = [Process({**request, "same_picture": same}, f"same {same}") for same in (False, True)]

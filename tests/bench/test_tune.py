@@ -185,7 +185,7 @@ def test_real_engines_and_auto_takes_the_winner(two_cores: None, tiny: Tiny) -> 
     place = found.save()
     assert place.parent == tuned.folder() and tuned.list_tunings()[0].stale_reason is None
     for at_once, kind in ((1, "latency"), (4, "throughput")):
-        with pipeline.load(tiny.model, at_once=at_once) as detector:
+        with pipeline.load(tiny.model, concurrency=at_once) as detector:
             assert detector.chosen is not None and detector.chosen.summary == str(found.choices[kind])
             assert type(detector.session).__module__ == f"edgecsp.backends.{found.choices[kind].engine}"
 

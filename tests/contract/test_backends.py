@@ -79,6 +79,8 @@ def test_auto_takes_the_first_that_runs(monkeypatch: pytest.MonkeyPatch) -> None
     here(monkeypatch, trt="has no GPU")
     assert backends.choose() == ("ort", "cpu", "the one that runs everywhere")
     here(monkeypatch, trt="x", ort="y", openvino="z")
+    assert backends.choose()[:2] == ("ncnn", "cpu")
+    here(monkeypatch, trt="x", ort="y", openvino="z", ncnn="w")
     assert backends.choose()[:2] == ("opencv", "cpu")
 
 

@@ -17,6 +17,7 @@ from edgecsp import backends, pipeline, zoo
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.importers import darknet
+from edgecsp.options import Thresholds
 from edgecsp.types import Array, Detections, Model
 from support import oracle
 from support.coco import ap50
@@ -124,7 +125,7 @@ def found(name: str, engine: str, data: Path) -> Found:
     """What a model finds in the 64 pictures on an engine, down to a score of 0.001."""
     cfg = cfg_of(name, data)
     model = darknet.load(cfg, data / "weights" / f"{name}.weights", data / "weights" / "coco.names").model
-    settings = pipeline.Settings(conf=0.001, iou=0.45, max_det=1000)
+    settings = Thresholds(conf=0.001, iou=0.45, max_det=1000)
     with pipeline.Detector(model, backends.open(model, engine, precision="fp32"), settings) as detector:
         pictures = sorted((data / "data" / "coco64" / "images").glob("*.jpg"))
         return {path.name: detector(cv2.imread(str(path))) for path in pictures}

@@ -17,13 +17,14 @@ import pytest
 from edgecsp import backends, pipeline
 from edgecsp.errors import OutputError, SourceError
 from edgecsp.media import sinks, sources
+from edgecsp.options import Thresholds
 from edgecsp.types import Frame, Result
 from support import media
 from support.engines import require_engine
 from support.repository import REPO
 from support.tiny import Tiny
 
-SETTINGS = pipeline.Settings(conf=0.3, max_det=20)
+SETTINGS = Thresholds(conf=0.3, max_det=20)
 
 
 @pytest.fixture(params=backends.names())

@@ -17,7 +17,7 @@ from edgecsp import pipeline
 from edgecsp.errors import HTTPRequestError
 from edgecsp.media.sinks.rows import to_dict
 from edgecsp.media.sources.image_probe import Probe, probe
-from edgecsp.pipeline import Settings
+from edgecsp.options import Thresholds
 from edgecsp.serve import app, header, multipart, openapi
 from edgecsp.serve.live import StreamState
 from edgecsp.types import Frame, Stream
@@ -168,9 +168,9 @@ def test_streams_are_told_and_changed(site: served.Site) -> None:
     change = json.dumps({"conf": 0.4, "classes": ["class1", 2]}).encode()
     said = site.ask("/api/streams/door", change, "PUT")
     assert said.status == 200 and (said.json["conf"], said.json["iou"], said.json["class_ids"]) == (0.4, None, [1, 2])
-    assert site.views[0].settings == Settings(conf=0.4, class_ids=(1, 2)) and site.views[1].settings == Settings()
+    assert site.views[0].settings == Thresholds(conf=0.4, classes=(1, 2)) and site.views[1].settings == Thresholds()
     site.ask("/api/streams/door", b'{"conf": null, "classes": null}', "PUT")
-    assert site.views[0].settings == Settings()
+    assert site.views[0].settings == Thresholds()
     state = site.ask("/api/state").json
     assert state["engine"] == "ort" and state["model"]["name"] == "tiny" and len(state["streams"]) == 2
 

@@ -11,12 +11,13 @@ import pytest
 
 from edgecsp import backends, pipeline
 from edgecsp.errors import EngineFailed, ServerOverloaded, SessionHung
-from edgecsp.pipeline import Detector, Settings
+from edgecsp.options import Thresholds
+from edgecsp.pipeline import Detector
 from edgecsp.serve.inference_pool import InferencePool
 from edgecsp.types import Detections
 from support.tiny import Tiny
 
-LOW = Settings(conf=0.001)
+LOW = Thresholds(conf=0.001)
 
 
 def opener(tiny: Tiny, **options: Any) -> Callable[[], Detector]:
@@ -52,7 +53,7 @@ def test_everybody_gets_their_own_answer(tiny: Tiny) -> None:
     with opener(tiny)() as alone:
         expected = [alone(image, LOW) for image in images]
     assert len({len(each) for each in expected}) > 1 or not same(expected[0], expected[1]), "the answers differ"
-    pool = InferencePool(lambda: pipeline.load(tiny.model, "ort", threads=2, at_once=2))
+    pool = InferencePool(lambda: pipeline.load(tiny.model, "ort", threads=2, concurrency=2))
     found: List[Any] = [None] * len(images)
 
     def stream(at: int) -> None:
@@ -74,12 +75,12 @@ def test_everybody_gets_their_own_answer(tiny: Tiny) -> None:
 def test_settings_are_of_the_request(tiny: Tiny, picture: np.ndarray) -> None:
     pool = InferencePool(opener(tiny))
     try:
-        every = pool.detect(picture, Settings(conf=0.001))
+        every = pool.detect(picture, Thresholds(conf=0.001))
         assert isinstance(every, Detections) and len(every) > 3
-        some = pool.detect(picture, Settings(conf=float(every.scores[1])))
+        some = pool.detect(picture, Thresholds(conf=float(every.scores[1])))
         assert 0 < len(some) < len(every)
         wanted = int(every.class_ids[0])
-        assert set(pool.detect(picture, Settings(conf=0.001, class_ids=(wanted,))).class_ids) == {wanted}
+        assert set(pool.detect(picture, Thresholds(conf=0.001, classes=(wanted,))).class_ids) == {wanted}
     finally:
         pool.close()
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgecsp.media import draw
-from edgecsp.pipeline import Settings
+from edgecsp.options import Thresholds
 from edgecsp.serve import events
 from edgecsp.serve.address import redact_source, short_name
 from edgecsp.serve.live import StreamState
@@ -196,7 +196,7 @@ def test_a_name_is_fit_for_a_path() -> None:
 
 
 def test_what_is_described_is_json() -> None:
-    view = StreamState("clip.mp4", "cam1", settings=Settings(conf=0.4, class_ids=(1,)))
+    view = StreamState("clip.mp4", "cam1", settings=Thresholds(conf=0.4, classes=(1,)))
     view.publish(frame(), detections(1), 1.25)
     said = json.loads(json.dumps(view.to_dict(), allow_nan=False))
     assert said["state"] == "live"

@@ -21,7 +21,7 @@ from typing import Any, Dict, Iterator, List, Optional
 import pytest
 
 from edgecsp.errors import EngineUnavailable, OutputError, UsageError
-from edgecsp.pipeline import Settings
+from edgecsp.options import Thresholds
 from edgecsp.serve import events, mqtt
 from edgecsp.serve.event_throttle import EventThrottle
 from edgecsp.serve.live import StreamState
@@ -152,7 +152,7 @@ def happens(bus: events.Bus, first: int, last: int) -> None:
 def test_what_a_broker_is_told(broker: Mosquitto, tmp_path: Path, log_lines: List[str]) -> None:
     listener, bus = Listener(broker.port), events.Bus()
     view = StreamState(
-        "rtsp://eve:hunter2@10.0.0.9/live", "door", title="Front door", settings=Settings(class_ids=(1,))
+        "rtsp://eve:hunter2@10.0.0.9/live", "door", title="Front door", settings=Thresholds(classes=(1,))
     )
     sender = mqtt.Mqtt(
         mqtt.broker(broker.url()), [view], bus, labels=LABELS, every_s=0.0, spool=Spool(tmp_path / "x.db")

@@ -176,9 +176,9 @@ def test_controls_take_effect_on_the_next_frame(site: served.Site, tmp_path: Pat
         assert page.value(f"{slide}.previousElementSibling.textContent") == "0.90"
         wait_for(lambda: site.views[0].settings.conf == 0.9)
         page.value("[...document.querySelectorAll('.card:first-child .classes input')][0].click()")
-        wait_for(lambda: site.views[0].settings.class_ids == (1, 2))
+        wait_for(lambda: site.views[0].settings.classes == (1, 2))
         page.value("document.querySelector('.card:first-child .all').click()")
-        wait_for(lambda: site.views[0].settings.class_ids is None)
+        wait_for(lambda: site.views[0].settings.classes is None)
         page.value("document.querySelector('.card:first-child [type=reset]').click()")
         wait_for(lambda: site.views[0].settings.conf is None)
         keep(page, "controls")

@@ -9,9 +9,11 @@ from typing import Any, Dict, List
 
 import pytest
 
+from edgecsp.cache.toml_file import line_of
 from edgecsp.errors import EdgecspError, SourceError, UnknownName, UsageError
+from edgecsp.options import Thresholds
 from edgecsp.serve import site
-from edgecsp.serve.site_keys import KEYS, line_of, schema
+from edgecsp.serve.site_keys import KEYS, schema
 from support import media
 from support.commands import edgecsp
 
@@ -90,14 +92,33 @@ def test_a_whole_site(folder: Path) -> None:
     assert (made.model, made["engine"], made["imgsz"], made["threads"]) == ("codes", "ort", (256, 320), 2)
     door, cam2 = made.views(Labelled())  # type: ignore[arg-type]
     assert (door.name, door.title, door.uri) == ("door", "Front door", "rtsp://eve:hunter2@10.0.0.9/live")
-    assert (door.settings.conf, door.settings.iou, door.settings.class_ids) == (0.6, 0.5, (0,))
+    assert (door.settings.conf, door.settings.iou, door.settings.classes) == (0.6, 0.5, (0,))
     assert (cam2.name, cam2.title, cam2.uri) == ("cam2", "street.mp4", str(folder / "street.mp4"))
-    assert (cam2.settings.conf, cam2.settings.class_ids) == (0.3, (1,))
+    assert (cam2.settings.conf, cam2.settings.classes) == (0.3, (1,))
     assert made.broker is not None
     assert (made.broker.username, made.broker.password, made.broker.discovery) == ("box", "opensesame", "")
     assert made.mqtt_every_s == 5
     (hook,) = made.hooks
     assert (hook.target, hook.secret, hook.streams) == ("/services/xyzzy", "swordfish", ("door",))
+
+
+def test_options_of_the_detector_and_of_its_streams(folder: Path) -> None:
+    """All options of a detector are keys, and all thresholds also of a stream, which go before the file's own."""
+    own = 'resize = "letterbox"\nmax_det = 50\nagnostic_nms = true\nimgsz = 256\n'
+    stream = '[[streams]]\nsource = "street.mp4"\nmax_det = 7\nplain_nms = true\nagnostic_nms = false\n'
+    made = load(folder, own + stream + '[[streams]]\nsource = "0"\n')
+    options = made.options
+    assert (options.model, options.resize, options.max_det, options.hw) == ("codes", "letterbox", 50, (256, 256))
+    first, second = made.views(Labelled())  # type: ignore[arg-type]
+    assert first.settings == Thresholds(max_det=7, plain_nms=True)
+    assert second.settings == Thresholds(max_det=50, agnostic=True)
+    assert first.to_dict()["max_det"] == 7 and first.to_dict()["plain_nms"] is True
+    for line, words in (
+        ("max_det = 0", "line 1: max_det: 0 is invalid: must be at least 1"),
+        ("classes = []", "a list"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            load(folder, line)
 
 
 def test_the_least_site(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from edgecsp import pipeline
 from edgecsp.errors import EngineFailed, SourceError, UsageError
 from edgecsp.media import sources
-from edgecsp.pipeline import Settings
+from edgecsp.options import Thresholds
 from edgecsp.serve import events, streams
 from edgecsp.serve.inference_pool import InferencePool
 from edgecsp.serve.live import StreamState
@@ -81,7 +81,7 @@ def test_a_film_that_is_not_to_begin_again_ends(film: Path) -> None:
 
 def test_an_engine_that_is_slow_drops_frames_and_shows_the_newest(film: Path) -> None:
     class Slow(Finds):
-        def detect(self, image: Any, settings: Settings) -> Any:
+        def detect(self, image: Any, settings: Thresholds) -> Any:
             time.sleep(0.2)
             return super().detect(image, settings)
 
@@ -110,7 +110,7 @@ def test_settings_take_effect_on_the_next_frame() -> None:
     with streams.Streams([view], finds, events.Bus(), open_source=opener({"cam": [camera]})):
         camera.give()
         eventually(lambda: view.frames == 1)
-        view.settings = Settings(conf=0.9)
+        view.settings = Thresholds(conf=0.9)
         camera.give()
         eventually(lambda: view.frames == 2)
     assert [settings.conf for settings in finds.settings] == [None, 0.9]

@@ -86,7 +86,7 @@ def served(
     open_detector: Optional[Callable[[], pipeline.Detector]] = None,
     **options: Any,
 ) -> Iterator[Site]:
-    opened = open_detector or (lambda: pipeline.load(model, engine, threads=threads, at_once=at_once))
+    opened = open_detector or (lambda: pipeline.load(model, engine, threads=threads, concurrency=at_once))
     pool = InferencePool(opened, queue=queue, hung_s=hung_s)
     bus = Bus()
     listener = serve.bind("127.0.0.1", 0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgecsp.errors import EdgecspError
 from edgecsp.media.sources import Source
-from edgecsp.pipeline import Settings
+from edgecsp.options import Thresholds
 from edgecsp.types import Array, Detections, Frame, Stream
 
 LABELS = ("thing", "other thing")
@@ -41,9 +41,9 @@ class Finds:
     def __init__(self, count: int = 1) -> None:
         self.count = count
         self.error: Optional[Exception] = None
-        self.settings: List[Settings] = []
+        self.settings: List[Thresholds] = []
 
-    def detect(self, image: Array, settings: Settings) -> Detections:
+    def detect(self, image: Array, settings: Thresholds) -> Detections:
         self.settings.append(settings)
         if self.error is not None:
             raise self.error

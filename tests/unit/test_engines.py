@@ -123,6 +123,20 @@ def test_openvino_keeps_to_fp32_and_to_its_threads(tiny: Tiny) -> None:
     session.close()
 
 
+def test_openvino_in_bf16_where_the_cpu_has_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    ov = pytest.importorskip("openvino", reason="openvino is not installed")
+    if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        session = backends.open(tiny.model, "openvino", precision="bf16")
+        off = [np.abs(a - b).max() / np.abs(b).max() for a, b in zip(session.run(tiny.batch), tiny.heads)]
+        assert 1e-4 < max(off) < 0.05, "rounded, and not by more than bf16 rounds"
+        session.close()
+    monkeypatch.setattr(ov.Core, "get_property", lambda self, device, name: ["FP32", "INT8"])
+    with pytest.raises(
+        EngineUnavailable, match=r"computes in bf16 on a CPU with AVX-512 BF16 or AMX.*--precision fp32"
+    ):
+        backends.open(tiny.model, "openvino", precision="bf16")
+
+
 def test_opencv_sets_its_threads_and_gives_them_back(tiny: Tiny) -> None:
     before = cv2.getNumThreads()
     one, two = (backends.open(tiny.model, "opencv", threads=n) for n in (1, 2))

@@ -48,7 +48,7 @@ def test_each_kind_has_its_choice(kept: Path, tiny: Tiny) -> None:
 
 
 def test_load_opens_what_was_tuned(kept: Path, tiny: Tiny) -> None:
-    with pipeline.load(tiny.model, at_once=4) as detector:
+    with pipeline.load(tiny.model, concurrency=4) as detector:
         assert type(detector.session).__module__ == "edgecsp.backends.ort"
         assert detector.session.concurrency == 2
         assert detector.chosen is not None and "tuned here on" in detector.chosen.why
@@ -165,7 +165,7 @@ def test_the_int8_graph_is_kept_beside(tiny: Tiny, int8: Any) -> None:
     with pipeline.load(tiny.model) as detector, pipeline.load(tiny.model, "ort") as reference:
         off = np.abs(detector.infer(tiny.batch)[0] - reference.infer(tiny.batch)[0]).max()
         assert 0 < off < 0.1 * np.abs(reference.infer(tiny.batch)[0]).max()
-    with pipeline.load(tiny.model, at_once=2) as detector:
+    with pipeline.load(tiny.model, concurrency=2) as detector:
         assert precision.detect_precision(detector.model) == "fp32"
     graph.write_bytes(graph.read_bytes()[:-1])
     chosen = tuning.choose(tiny.model)

@@ -9,9 +9,10 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ...errors import SourceError
-from ...media.sources.decoding import MAX_PIXELS, DecodedImage, decode
+from ...media.sources.decoding import DecodedImage, decode
 from ...media.sources.image_probe import Probe, jpeg, probe
 from ...media.sources.images import load
+from ...options.choices import MAX_PIXELS
 from ...system import cpu
 from ...system.progress import NO_PROGRESS, Progress
 from ...types import Array

@@ -20,8 +20,8 @@ FAILURES = 20
 
 def introduce(items: int, task: Task) -> None:
     """Log the number of files and the engine."""
-    inform(f"{items} file{'s' * (items != 1)}; engine {task.engine} on {task.device}")
-    startup.warn_model_if_meaningless(task.engine, task.model, task.model.name, timed=True)
+    inform(f"{items} file{'s' * (items != 1)}; engine {task.options.engine} on {task.options.device}")
+    startup.warn_model_if_meaningless(task.options.engine, task.model, task.model.name, timed=True)
 
 
 class Throughput:

@@ -25,11 +25,12 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 from ...cache.files import suggest_similar
 from ...errors import SourceError, UsageError
+from ...options.choices import MAX_PIXELS
 from . import schemes
 from .base import Chain, Source, format_problems, redact
 from .camera import Camera
 from .gstreamer import open_pipeline
-from .images import MAX_PIXELS, EncodedImage, ImageFiles, quiet_opencv, read_stdin
+from .images import EncodedImage, ImageFiles, quiet_opencv, read_stdin
 from .network import SCHEMES, TIMEOUT_S, open_url
 from .paths import check_regular, matching
 from .video import Video

@@ -13,11 +13,11 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
 import numpy as np
 
 from ...errors import SourceError
+from ...options.choices import MAX_PIXELS
 from ...types import Array
 from .image_probe import Probe, jpeg, probe, tiff
 
 MAX_BYTES = 1 << 30
-MAX_PIXELS = 200_000_000  # of one image: 600 MB once decoded
 
 
 class DecodedImage(NamedTuple):

@@ -6,9 +6,10 @@ import sys
 from typing import Iterator, Optional, Sequence
 
 from ...errors import SourceError
+from ...options.choices import MAX_PIXELS
 from ...types import Frame, Stream
 from .base import Source
-from .decoding import MAX_BYTES, MAX_PIXELS, DecodedImage, decode, looks_like, quiet_opencv
+from .decoding import MAX_BYTES, DecodedImage, decode, looks_like, quiet_opencv
 from .paths import check_regular
 
 __all__ = [

@@ -9,11 +9,12 @@ from typing import Any, Dict, Iterator, Mapping, Optional
 from urllib.parse import quote, unquote, urlsplit
 
 from ...errors import SourceError
+from ...options.choices import MAX_PIXELS
 from ...types import Frame
 from . import video
 from .base import Source, credentials, redact
 from .ffmpeg_log import local_errors
-from .images import MAX_BYTES, MAX_PIXELS, EncodedImage
+from .images import MAX_BYTES, EncodedImage
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https")
 TIMEOUT_S = 10.0
