@@ -93,8 +93,6 @@ async def change(request: Any) -> Response:
         settings = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
     except ValueError as error:
         raise HTTPRequestError(400, f"the body is not valid JSON: {str(error)[:100]}") from error
-    if not isinstance(settings, dict):
-        raise HTTPRequestError(400, 'the body must be a JSON object: {"conf": 0.4, "iou": 0.5, "classes": ["person"]}')
     view.settings = request_options.change(app_state.model, view.settings, settings)
     return app_state.respond(app_state.stream_to_dict(view))
 

@@ -6,11 +6,10 @@ An image's size is read from its header before it is decoded: a file of 100 kB m
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import replace
 from email.utils import formatdate
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from ..errors import EdgecspError, HTTPRequestError, SourceError
 from ..media.sinks.rows import to_dict
@@ -22,6 +21,8 @@ from .header import check
 from .inference_context import InferenceContext
 from .key import Caller
 from .multipart import UploadedImage, receive_form
+from .schema import parse_text
+from .schemas import THRESHOLDS
 
 MOST_PREDICTIONS = 20  # Frigate reads the first 20 rows
 LEAST_CONFIDENCE = 0.4  # CodeProject.AI's default
@@ -65,19 +66,6 @@ async def receive_image(request: Any) -> UploadedImage:
     return UploadedImage(await read(request.receive), "picture", {})
 
 
-def parse_fraction(text: Optional[str], name: str) -> Optional[float]:
-    """Parse a number from 0 to 1; None when empty. Raises `HTTPRequestError`."""
-    if text is None or not text.strip():
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise HTTPRequestError(400, f"{name}={text[:40]!r}: must be a number from 0 to 1")
-    return value
-
-
 # -- responses -----------------------------------------------------------------------------------------------------
 
 
@@ -104,7 +92,7 @@ async def vision(request: Any) -> Any:
     took: List[float] = []
     try:
         upload = await receive_image(request)
-        least = parse_fraction(upload.fields.get("min_confidence"), "min_confidence")
+        least = parse_text(THRESHOLDS["conf"], "min_confidence", upload.fields.get("min_confidence", ""))
         request_settings = replace(app_state.settings, conf=LEAST_CONFIDENCE if least is None else least)
         if app_state.model.task != "detect":
             raise HTTPRequestError(400, f"{app_state.model.name} is a classifier and has no boxes; use /v1/detect")

@@ -33,7 +33,8 @@ from ..types import Model
 from . import mqtt, secret_files, webhooks
 from .guard import check_token, is_loopback
 from .live import StreamState
-from .site_keys import KEYS, LISTS, ConfigKey, describe_mismatch
+from .schema import describe_mismatch
+from .site_keys import KEYS, LISTS, ConfigKey
 from .streams import check
 
 THRESHOLDS = tuple(list_used_options("stream").values())

@@ -1,32 +1,25 @@
-"""Keys of the site file: types, bounds, descriptions and the JSON schema."""
+"""Keys of the site file, declared as `schema.Field`s, and their JSON schema."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from .. import backends
-from ..options import declaration
 from ..options.uses import list_used_options
+from .schema import JSON_SCHEMA, Field, to_schema
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
 
 
 @dataclass(frozen=True)
-class ConfigKey:
-    """Declaration of a key: type, bounds and description. `secret`: the value must not be in the file itself.
+class ConfigKey(Field):
+    """Declaration of a key. `secret`: the value must not be in the file itself.
 
     `list_examples` lists values for editors to offer; others are valid too.
     """
 
-    kind: str
-    description: str
-    least: Optional[float] = None
-    most: Optional[float] = None
-    pattern: str = ""
-    choices: Tuple[str, ...] = ()
     default: Any = None
     is_required: bool = False
     secret: bool = False
@@ -41,7 +34,7 @@ def _declare(use: str, **changes: Any) -> Dict[str, ConfigKey]:
     """Make keys of the options of a detector."""
     keys = {}
     for each in list_used_options(use).values():
-        key = ConfigKey(each.kind, each.describe(), each.least, each.most, "", each.choices, each.default)
+        key = ConfigKey(each.kind, each.describe(), each.least, each.most, choices=each.choices, default=each.default)
         keys[each.key] = replace(key, list_examples=_list_engines if each.name == "engine" else None, **changes)
     return keys
 
@@ -87,15 +80,6 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
 LISTS = ("streams", "webhooks")
 
 
-def describe_mismatch(what: ConfigKey, value: Any) -> str:
-    """Describe the expected value of a key; "" when the value is valid."""
-    value = value or None if what.kind == "texts" else value  # an empty list selects nothing: surely a mistake
-    mismatch = declaration.describe_mismatch(what.kind, value, what.least, what.most, what.choices)
-    if not mismatch and what.pattern and not re.match(what.pattern, value):
-        return what.description
-    return mismatch
-
-
 def schema() -> Dict[str, Any]:
     """Build the JSON schema of the site file (draft 2020-12), for editors and other programs."""
     result = _table_schema("")
@@ -118,25 +102,7 @@ def _table_schema(name: str) -> Dict[str, Any]:
 
 
 def _key_schema(what: ConfigKey) -> Dict[str, Any]:
-    limits = {"minimum": what.least, "maximum": what.most}
-    bounds = {name: limit for name, limit in limits.items() if limit is not None}
-    kinds: Dict[str, Dict[str, Any]] = {
-        "text": {"type": "string"},
-        "flag": {"type": "boolean"},
-        "whole": {"type": "integer", **bounds},
-        "number": {"type": "number", **bounds},
-        "texts": {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
-        "sides": {
-            "type": ["integer", "array"], **bounds, "items": {"type": "integer", **bounds}, "minItems": 2,
-            "maxItems": 2,
-        },
-    }  # fmt: skip
-    result = {**kinds[what.kind], "description": what.description}
-    pattern = what.pattern or (r"^(env|file):." if what.secret else "")
-    if pattern:
-        result["pattern"] = pattern
-    if what.choices:
-        result["enum"] = list(what.choices)
+    result = to_schema(replace(what, pattern=what.pattern or (r"^(env|file):." if what.secret else "")), JSON_SCHEMA)
     if what.list_examples:
         result["examples"] = list(what.list_examples())
     if what.default is not None:

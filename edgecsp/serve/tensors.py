@@ -13,7 +13,8 @@ from ..errors import HTTPRequestError
 from ..graph import wire
 from ..options import Thresholds
 from ..types import Array, Model
-from . import _json, request_options
+from . import _json, request_options, schema
+from .schemas import INFER_REQUEST, OF_THE_MODEL
 
 HEADER = "Inference-Header-Content-Length"
 IMAGE = "image"
@@ -123,21 +124,18 @@ def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRe
         raise HTTPRequestError(
             400, f"the request is not valid JSON: {str(error)[:200]}; bytes after it need the header {HEADER}"
         ) from error
-    request = _object(request, "the request")
-    name = request.get("id")
-    if name is not None and not isinstance(name, str):
-        raise HTTPRequestError(400, "id must be a string")
-    inputs = _list(request.get("inputs"), "inputs")
-    if len(inputs) != 1:
+    inputs = request.get("inputs") if isinstance(request, dict) else None
+    if isinstance(inputs, list) and len(inputs) != 1:
         known = " or ".join(each.name for each in app_state.signature.inputs)
         raise HTTPRequestError(400, f"{len(inputs)} inputs; {app_state.model.name} takes one: {known}")
-    input_tensor, data = _input(_object(inputs[0], "an input"), memoryview(body)[size:], app_state)
-    parameters = _object(request.get("parameters") or {}, "parameters")
+    request = schema.check(INFER_REQUEST, request, "the request", later=OF_THE_MODEL)
+    input_tensor, data = _input(request["inputs"][0], memoryview(body)[size:], app_state)
+    parameters = request.get("parameters") or {}
     return InferRequest(
-        name,
+        request.get("id"),
         input_tensor,
         data,
-        _outputs(request, input_tensor, parameters, app_state),
+        _outputs(request, input_tensor, parameters.get("binary_data_output", False), app_state),
         request_options.override(app_state.model, app_state.settings, parameters),
     )
 
@@ -145,28 +143,27 @@ def parse_request(body: bytes, length: Optional[str], app_state: Any) -> InferRe
 def _input(entry: Dict[str, Any], rest: memoryview, app_state: Any) -> Tuple[RequestTensor, Any]:
     """Parse an input: its tensor, and an image's bytes or an array in the network's shape."""
     known = {each.name: each for each in app_state.signature.inputs}
-    name = entry.get("name")
+    name, datatype = entry.get("name"), entry.get("datatype")
+    shape: Any = entry.get("shape")
     if not isinstance(name, str) or name not in known:
         raise HTTPRequestError(
             400, f"unknown input {str(name)[:100]!r}; {app_state.model.name} takes {' or '.join(known)}"
         )
     tensor = known[name]
-    if entry.get("datatype") != tensor.datatype:
-        raise HTTPRequestError(
-            400, f"input {name} is {str(entry.get('datatype'))[:20]!r}; it must be {tensor.datatype}"
-        )
-    shape = _list(entry.get("shape"), "shape")
+    if datatype != tensor.datatype:
+        raise HTTPRequestError(400, f"input {name} is {str(datatype)[:20]!r}; it must be {tensor.datatype}")
+    is_list = isinstance(shape, list) and all(type(side) is int for side in shape)
     if tensor.datatype == "BYTES":
-        if not shape or any(type(side) is not int or side != 1 for side in shape) or len(shape) > 4:
+        if not is_list or not 0 < len(shape) <= 4 or any(side != 1 for side in shape):
             raise HTTPRequestError(400, f"input {name} has the shape {str(shape)[:60]}; it must be [1], one image")
-    elif any(type(side) is not int for side in shape) or tuple(shape) != tensor.shape:
+    elif not is_list or tuple(shape) != tensor.shape:
         raise HTTPRequestError(400, f"input {name} has the shape {str(shape)[:60]}; it must be {list(tensor.shape)}")
-    size = _object(entry.get("parameters") or {}, "an input's parameters").get("binary_data_size")
+    size = (entry.get("parameters") or {}).get("binary_data_size")
     if size is None:
         if len(rest):
             raise HTTPRequestError(400, f"{len(rest)} bytes after the JSON, but no input has binary_data_size")
         return tensor, _from_json(entry.get("data"), tensor)
-    if type(size) is not int or size != len(rest):
+    if size != len(rest):
         raise HTTPRequestError(400, f"binary_data_size is {str(size)[:20]} and {len(rest)} bytes follow the JSON")
     return tensor, _from_bytes(rest, tensor)
 
@@ -210,25 +207,22 @@ def _from_json(data: Any, tensor: RequestTensor) -> Any:
 
 
 def _outputs(
-    request: Dict[str, Any], input_tensor: RequestTensor, parameters: Dict[str, Any], app_state: Any
+    request: Dict[str, Any], input_tensor: RequestTensor, binary: bool, app_state: Any
 ) -> Tuple[Tuple[RequestTensor, bool], ...]:
-    """Parse the requested outputs, and whether each is sent as bytes."""
+    """Look the requested outputs up, and whether each is sent as bytes."""
     able: Sequence[RequestTensor] = (
         app_state.signature.detection_outputs if input_tensor.datatype == "BYTES" else app_state.signature.heads
     )
-    binary = _flag(parameters, "binary_data_output", False)
     if request.get("outputs") is None:
         return tuple((tensor, binary) for tensor in able)
     known, requested = {each.name: each for each in able}, []
-    for each in _list(request["outputs"], "outputs"):
-        entry = _object(each, "an output")
+    for entry in request["outputs"]:
         name = entry.get("name")
         if not isinstance(name, str) or name not in known:
             raise HTTPRequestError(
                 400, f"input {input_tensor.name} has no output {str(name)[:100]!r}; available: {', '.join(known)}"
             )
-        own = _object(entry.get("parameters") or {}, "an output's parameters")
-        requested.append((known[name], _flag(own, "binary_data", binary)))
+        requested.append((known[name], (entry.get("parameters") or {}).get("binary_data", binary)))
     if len({tensor.name for tensor, _ in requested}) != len(requested):
         raise HTTPRequestError(400, "an output is requested twice")
     return tuple(requested)
@@ -264,22 +258,3 @@ def encode_response(request: InferRequest, values: Dict[str, Any], name: str) ->
         header["id"] = request.id
     head = json.dumps(header, allow_nan=False).encode()
     return b"".join((head, *behind)), len(head) if behind else None
-
-
-def _object(value: Any, what: str) -> Dict[str, Any]:
-    if not isinstance(value, dict):
-        raise HTTPRequestError(400, f"{what}: must be a JSON object, not {type(value).__name__}")
-    return value
-
-
-def _list(value: Any, what: str) -> List[Any]:
-    if not isinstance(value, list):
-        raise HTTPRequestError(400, f"{what}: must be a JSON list, not {type(value).__name__}")
-    return value
-
-
-def _flag(parameters: Dict[str, Any], name: str, otherwise: bool) -> bool:
-    value = parameters.get(name, otherwise)
-    if not isinstance(value, bool):
-        raise HTTPRequestError(400, f"{name} must be true or false, not {str(value)[:40]!r}")
-    return value

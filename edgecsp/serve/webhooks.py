@@ -11,13 +11,10 @@ The body is the event as in `/events`. URLs come from the command line or the si
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
-import http.client
 import json
 import logging
-import ssl
 import threading
 import time
 from collections import deque
@@ -27,6 +24,7 @@ from urllib.parse import unquote
 
 from .. import __version__
 from ..errors import UsageError
+from ..system import http
 from . import unexpected
 from .address import split
 from .event_throttle import EVERY_S, EventThrottle
@@ -55,7 +53,8 @@ class Hook:
     @property
     def name(self) -> str:
         """Server of the hook; the path is left out because it may be a secret, as in chat services."""
-        return f"http{'s' * self.tls}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' * self.tls}://{host}:{self.port}"
 
 
 def hook(url: str, *, secret: Optional[str] = None, streams: Sequence[str] = ()) -> Hook:
@@ -67,8 +66,7 @@ def hook(url: str, *, secret: Optional[str] = None, streams: Sequence[str] = ())
     tls = parts.scheme == "https"
     login = None
     if parts.username is not None:
-        words = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-        login = "Basic " + base64.b64encode(words).decode("ascii")
+        login = http.basic(unquote(parts.username), unquote(parts.password or ""))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Hook(host, port or (443 if tls else 80), tls, target, login, secret, tuple(streams))
 
@@ -107,8 +105,9 @@ class Webhooks:
         backoff: Callable[[], Backoff] = Backoff,
     ) -> None:
         self._stop = threading.Event()
+        self._client = http.Client(proxies=False)  # most hooks are near: proxies of the environment are not for them
         self._posts = [
-            _Posts(each, name, self._stop, queue, tries, timeout_s, backoff())
+            _Posts(each, name, self._client, self._stop, queue, tries, timeout_s, backoff())
             for each, name in zip(hooks, names(hooks))
         ]
         self._events = bus.subscribe(LIMIT * 4)
@@ -148,6 +147,7 @@ class Webhooks:
         late = time.monotonic() + patience_s
         for thread in self._threads:
             thread.join(max(0.0, late - time.monotonic()))
+        self._client.close()
 
     def _listen(self) -> None:
         for event in self._throttle:
@@ -160,9 +160,10 @@ class _Posts:
     """A hook and its queue."""
 
     def __init__(
-        self, target: Hook, name: str, stop: threading.Event, queue: int, tries: int, timeout_s: float, backoff: Backoff
-    ) -> None:
-        self.hook, self.name = target, name
+        self, target: Hook, name: str, client: http.Client, stop: threading.Event, queue: int, tries: int,
+        timeout_s: float, backoff: Backoff,
+    ) -> None:  # fmt: skip
+        self.hook, self.name, self._client = target, name, client
         self.sent = self.dropped = 0
         self._stop, self._tries, self._timeout_s = stop, tries, timeout_s
         self._backoff, self._last_message = backoff, ""
@@ -230,20 +231,14 @@ class _Posts:
             headers["Authorization"] = self.hook.login
         if self.hook.secret:
             headers["X-Edgecsp-Signature-256"] = signature(self.hook.secret, body)
-        connection = self._connection()
         try:
-            connection.request("POST", self.hook.target, body, headers)
-            answer = connection.getresponse()
-            return answer.status, f"the server answered {answer.status} {answer.reason}"
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            return 0, getattr(error, "strerror", None) or str(error) or type(error).__name__
-        finally:
-            connection.close()
-
-    def _connection(self) -> http.client.HTTPConnection:
-        # Redirects are not followed: events go only where the operator configured.
-        if self.hook.tls:
-            return http.client.HTTPSConnection(
-                self.hook.host, self.hook.port, timeout=self._timeout_s, context=ssl.create_default_context()
-            )
-        return http.client.HTTPConnection(self.hook.host, self.hook.port, timeout=self._timeout_s)
+            # Redirects are not followed: events go only where the operator configured. A second copy does no harm: the
+            # delivery's number identifies it.
+            response = self._client.open(
+                self.hook.name + self.hook.target, "POST", headers, body, timeout_s=self._timeout_s, redirects=0,
+                repeatable=True,
+            )  # fmt: skip
+        except http.RequestFailed as failure:
+            return 0, str(failure)
+        response.finish()
+        return response.status, f"the server answered {response.status_text}"

@@ -207,3 +207,48 @@ def test_the_signature_is_that_of_rfc_2104() -> None:
     # RFC 4231, test case 2
     wanted = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     assert webhooks.signature("Jefe", b"what do ya want for nothing?") == f"sha256={wanted}"
+
+
+def test_events_share_a_connection_and_one_that_was_closed_meanwhile_is_no_loss() -> None:
+    """A server of HTTP/1.1 that closes a connection after two events, before it answers the third on it."""
+    connections: List[int] = []
+    frames: List[int] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            connections.append(0)
+            super().setup()
+
+        def do_POST(self) -> None:
+            connections[-1] += 1
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if connections == [3]:
+                self.close_connection = True
+                return
+            frames.append(json.loads(body)["frame"])
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        bus = events.Bus()
+        target = hook(f"http://127.0.0.1:{server.server_address[1]}/hook")
+        hooks = Webhooks([target], bus, tries=1, **QUICK)
+        hooks.start()
+        for index in range(6):
+            happens(bus, index, index % 2 + 1)
+        eventually(lambda: hooks.sent[target.name] + hooks.dropped[target.name] == 6)
+        hooks.close()
+        server.shutdown()
+        thread.join()
+    assert (frames, connections) == ([0, 1, 2, 3, 4, 5], [3, 4])
+    assert hooks.dropped[target.name] == 0

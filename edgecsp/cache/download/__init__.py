@@ -17,9 +17,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from ...errors import IntegrityError, OutputError, SourceError
+from ...system.http import RequestFailed, Response
 from ...system.progress import NO_PROGRESS, Progress
 from . import http as web
 from . import pages
@@ -116,6 +117,11 @@ class _Download:
     progress: Progress
     confirmed: bool = False
 
+    @property
+    def label(self) -> str:
+        """The URL as messages quote it."""
+        return web.quotable(self.url)
+
     def fill(self) -> None:
         """Attempts, with a wait between, until the part is complete."""
         begun = furthest = self.part.size
@@ -130,7 +136,7 @@ class _Download:
                 furthest = max(furthest, have)
                 if failures >= self.patience.tries or (isinstance(cut, web.Unreachable) and have == begun):
                     resume_note = f"; {have:,} bytes are kept, and the next try goes on from there" if have else ""
-                    raise SourceError(f"cannot download {self.url}: {cut}{resume_note}") from cut
+                    raise SourceError(f"cannot download {self.label}: {cut}{resume_note}") from cut
                 wait_s = min(60.0, max(cut.wait_s, self.patience.backoff_s * 2 ** (failures - 1)))
                 LOG.warning("%s; trying again in %g s", cut, wait_s)
                 time.sleep(wait_s)
@@ -145,14 +151,19 @@ class _Download:
                 raise self._wrong(f"is not the file it should be: {kind} {expected} was expected, {actual} was found")
 
     def _attempt(self) -> None:
-        """One request; what comes is added to the part. Raises `web.Cut` when it ends too early."""
-        with web.get(self.url, self._range(), self.patience.timeout_s) as response:
-            page = pages.find_page(response)
-            if page is None:
-                self._receive(response)
-                return
+        """One request; what comes is added to the part. Raises `web.DownloadCut` when it ends too early."""
+        try:
+            with web.get(self.url, self._range(), self.patience.timeout_s) as response:
+                page = pages.find_page(response)
+                if page is None:
+                    self._receive(response)
+                    return
+        except RequestFailed as failure:
+            raise web.describe_failure(self.url, failure) from failure
         if page.confirmed_url is None or self.confirmed:
-            raise SourceError(f"cannot download {self.url}: the server sent a web page{page.label} instead of the file")
+            raise SourceError(
+                f"cannot download {self.label}: the server sent a web page{page.label} instead of the file"
+            )
         self.url, self.confirmed = page.confirmed_url, True
         self._attempt()
 
@@ -162,7 +173,7 @@ class _Download:
         have, tag = self.part.size, self.part.tag
         return {"Range": f"bytes={have}-", **({"If-Range": tag} if tag else {})} if have else {}
 
-    def _receive(self, response: Any) -> None:
+    def _receive(self, response: Response) -> None:
         first, total = web.extent(response)
         if first not in (None, self.part.size):
             self.part.discard()
@@ -175,7 +186,7 @@ class _Download:
             self.part.begin(web.tag(response))
         with open(self.part.path, "ab") as file:
             self.progress.update(completed=have, total=total)
-            for block in web.blocks(response, self.patience.timeout_s, None if total is None else total - have):
+            for block in response.blocks(None if total is None else total - have):
                 have += len(block)
                 if have > self.limit:
                     raise self._wrong(f"is larger than the {self.limit:,} bytes it may have")
@@ -199,4 +210,4 @@ class _Download:
 
     def _wrong(self, text: str) -> IntegrityError:
         self.part.discard()
-        return IntegrityError(f"{self.url} {text}. It was deleted")
+        return IntegrityError(f"{self.label} {text}. It was deleted")

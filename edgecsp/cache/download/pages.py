@@ -7,13 +7,12 @@ sent once, as its button would. Quota pages and sign-in pages cannot be answered
 
 from __future__ import annotations
 
-import http.client
 import re
 from html.parser import HTMLParser
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from .http import DownloadCut
+from ...system.http import Response
 
 DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
 MAX_PAGE = 1 << 18
@@ -41,22 +40,19 @@ def direct_url(url: str) -> str:
     return DRIVE.format(key) if key else url
 
 
-def find_page(response: Any) -> Optional[Page]:
+def find_page(response: Response) -> Optional[Page]:
     """Return the web page in a response, None when it may be the file."""
-    if response.code == 416:
+    if response.status == 416:
         return None
-    try:
-        kind = response.headers.get_content_type() if "Content-Type" in response.headers else ""
-        start = response.peek(64).lstrip()[:9].lower()
-        if kind != "text/html" and not start.startswith((b"<!doctype", b"<html")):
-            return None
-        parser = _Parser()
-        parser.feed(response.read(MAX_PAGE).decode("utf-8", errors="replace"))
-    except (OSError, http.client.HTTPException) as error:
-        raise DownloadCut(f"the connection broke ({error})") from error
+    kind = response.headers.get_content_type() if "Content-Type" in response.headers else ""
+    start = response.peek(64).lstrip()[:9].lower()
+    if kind != "text/html" and not start.startswith((b"<!doctype", b"<html")):
+        return None
+    parser = _Parser()
+    parser.feed(b"".join(response.blocks(MAX_PAGE)).decode("utf-8", errors="replace"))
     confirmed = None
     if parser.action is not None:
-        link = urlsplit(urljoin(response.geturl(), parser.action))
+        link = urlsplit(urljoin(response.url, parser.action))
         confirmed = link._replace(query=urlencode({**dict(parse_qsl(link.query)), **parser.fields})).geturl()
     return Page(" ".join(parser.title.split())[:80], confirmed)
 

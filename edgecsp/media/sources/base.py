@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Counter as CounterOf
 from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
-from urllib.parse import urlsplit
 
 from ...errors import SourceError, UsageError
 from ...system.redaction import redact as redact
@@ -103,9 +102,3 @@ class Chain(Source):
 def format_problems(problems: Mapping[str, int]) -> List[str]:
     """Format problems for people, with their counts."""
     return [text + (f" ({count} times)" if count > 1 else "") for text, count in problems.items()]
-
-
-def credentials(url: str) -> Tuple[str, Optional[str], Optional[str]]:
-    """Split a URL into the URL without credentials, the user and the password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), parts.username, parts.password

@@ -6,13 +6,14 @@ import time
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, Dict, Iterator, Mapping, Optional
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ...errors import SourceError
 from ...options.choices import MAX_PIXELS
+from ...system.redaction import redact, redact_text
 from ...types import Frame
 from . import video
-from .base import Source, credentials, redact
+from .base import Source
 from .ffmpeg_log import local_errors
 from .images import MAX_BYTES, EncodedImage
 
@@ -139,27 +140,14 @@ def open_url(
 
 def download(url: str, timeout_s: float) -> bytes:
     """Download a URL, at most 1 GiB; `timeout_s` bounds each wait, not the whole download."""
-    import http.client
-    import urllib.error
-    import urllib.request
+    from ...system.http import RequestFailed, shared_client
 
-    bare, user, password = credentials(url)
-    bare = quote(bare, safe="%/:=&?~#+!$,;'@()*[]")
-    handlers = []
-    if user is not None:
-        known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        known.add_password(None, bare, unquote(user), unquote(password or ""))
-        handlers = [urllib.request.HTTPBasicAuthHandler(known), urllib.request.HTTPDigestAuthHandler(known)]
     try:
-        with urllib.request.build_opener(*handlers).open(bare, timeout=timeout_s) as answer:
-            data: bytes = answer.read(MAX_BYTES + 1)
-            return data
-    except urllib.error.HTTPError as error:
-        reason = f"the server answered {error.code} {error.reason}"
-        error.close()
-    except urllib.error.URLError as error:
-        reason = str(getattr(error.reason, "strerror", None) or error.reason)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    # Outside of the except blocks: exceptions of urllib contain the URL.
-    raise SourceError(f"cannot open {redact(url)}: {redact(reason)}; check the address, the login and the network")
+        with shared_client().open(url, timeout_s=timeout_s) as response:
+            if 200 <= response.status < 300:
+                return response.read(MAX_BYTES)
+            reason = f"the server answered {response.status_text}"
+    except RequestFailed as error:
+        reason = str(error)
+    # Outside of the except block: the errors that this one was made of may quote the URL.
+    raise SourceError(f"cannot open {redact(url)}: {redact_text(reason)}; check the address, the login and the network")
