@@ -40,7 +40,7 @@ def bare(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_doctor_says_what_is_here_and_what_mends_the_rest() -> None:
-    said: Any = json.loads(edgecsp("doctor", "--json").stdout)
+    said: Any = json.loads(edgecsp("doctor", "--json", "-").stdout)
     assert said["packages"]["onnxruntime"] and said["packages"]["numpy"]
     assert said["cpu"]["threads"] == cpu.threads() and said["memory"]["total"] > 2**28
     rows = {row["engine"]: row for row in said["engines"]}
@@ -56,8 +56,8 @@ def test_doctor_says_what_is_here_and_what_mends_the_rest() -> None:
 
 
 def test_engines_are_the_doctors() -> None:
-    listed = json.loads(edgecsp("engines", "--json").stdout)
-    assert listed == json.loads(edgecsp("doctor", "--json").stdout)["engines"]
+    listed = json.loads(edgecsp("engines", "--json", "-").stdout)
+    assert listed == json.loads(edgecsp("doctor", "--json", "-").stdout)["engines"]
     text = edgecsp("engines").stdout
     assert text in edgecsp("doctor").stdout
 
@@ -66,7 +66,7 @@ def test_doctor_fails_where_nothing_computes() -> None:
     done = bare("doctor")
     assert "needs gone, not installed here; type: pip install 'edgecsp[openvino]'" in done.stdout
     assert "no installed engine runs" in done.stdout
-    said = json.loads(bare("doctor", "--json").stdout)
+    said = json.loads(bare("doctor", "--json", "-").stdout)
     assert said["auto"]["engine"] is None and [row["engine"] for row in said["engines"] if row["runs"]] == ["null"]
 
 

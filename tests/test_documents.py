@@ -63,7 +63,8 @@ def command_of(words: List[str]) -> Tuple[Any, List[str]]:
     """The click command that `edgecsp WORDS` would run, and the words that are left for it."""
     command: Any = typer.main.get_command(app)
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
-        command, words = command.commands[words[0]], words[1:]
+        size = 2 if " ".join(words[:2]) in command.commands else 1
+        command, words = command.commands[" ".join(words[:size])], words[size:]
     return command, words
 
 

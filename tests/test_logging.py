@@ -264,9 +264,9 @@ def test_val_counts_its_images(tmp_path: Path) -> None:
 
 def test_options_before_the_command_do_not_outlive_it(log: logging.Logger) -> None:
     runner = CliRunner()
-    runner.invoke(app, ["-q", "--log-json", "engines", "--json"])
+    runner.invoke(app, ["-q", "--log-json", "engines", "--json", "-"])
     assert _logging.is_json() and log.level == logging.WARNING
-    runner.invoke(app, ["engines", "--json"])
+    runner.invoke(app, ["engines", "--json", "-"])
     assert not _logging.is_json() and log.level == logging.INFO
 
 

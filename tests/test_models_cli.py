@@ -38,7 +38,7 @@ def edgecsp(*words: object, code: int = 0, **options: Any) -> subprocess.Complet
 
 
 def asked(*words: object) -> Any:
-    return json.loads(edgecsp(*words, "--json").stdout)
+    return json.loads(edgecsp(*words, "--json", "-").stdout)
 
 
 # -- list, show ----------------------------------------------------------------------------------------------

@@ -431,7 +431,7 @@ def test_import_into_a_fifo(fifo: Any, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("model")
     weights = folder / "m.weights"
     weights.write_bytes(np.int32([0, 2, 0, 0, 0]).tobytes() + bytes(4 * 8_858_734))
-    done = edgecsp("import", REPO / "tests" / "data" / "yolov3-tiny.cfg", weights, "-o", fifo.path, "--json")
+    done = edgecsp("import", REPO / "tests" / "data" / "yolov3-tiny.cfg", weights, "-o", fifo.path, "--json", "-")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["sha256"] == hashlib.sha256(fifo.read()).hexdigest()
     assert stat.S_ISFIFO(fifo.path.stat().st_mode)

@@ -117,7 +117,7 @@ def _written(path: Path, text: str) -> str:
 
 def test_verify_holds_every_engine_against_the_reference(made: subprocess.CompletedProcess[str], home: Path) -> None:
     words = ("verify", "tiny.onnx", "tiny-int8.onnx", "--images", "calib/1*.png", "--threads", 1)
-    said = json.loads(edgecsp(home, *words, "--json").stdout)
+    said = json.loads(edgecsp(home, *words, "--json", "-").stdout)
     assert said["pictures"] == 11 and not said["drawn"]
     rows: Dict[Any, Any] = {(r["engine"], r["device"], r["precision"]): r for r in said["rows"] if not r["why"]}
     first = said["rows"][0]
@@ -155,14 +155,7 @@ def test_an_engine_that_computes_another_network_fails_the_gate(
         pytest.skip(f"engine opencv {backends.unavailable_reason('opencv')}")
     right = WorkerSession.run  # each engine runs in a process of its own
     monkeypatch.setattr(WorkerSession, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
-    asked: Dict[str, Any] = {
-        "others": None,
-        "images": None,
-        "threads": 1,
-        "weights": None,
-        "imgsz": None,
-        "json": False,
-    }
+    asked: Dict[str, Any] = {"others": None, "images": None, "threads": 1, "weights": None, "imgsz": None, "json": None}
     with pytest.raises(typer.Exit) as stop:
         verify_command.command(model=str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert stop.value.exit_code == 8

@@ -54,9 +54,9 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def shortened(command: str) -> str:
     """A measurement that takes minutes, in seconds and on one engine; anything else as it is."""
     words = command.split("#")[0].strip()
-    if words.startswith("edgecsp tune") and "--list" not in words and "--forget" not in words:
+    if words.startswith("edgecsp tune") and not words.startswith(("edgecsp tune list", "edgecsp tune forget")):
         return f"{words} --seconds 4 --engine ort"
-    if words.startswith("edgecsp bench") and "--compare" not in words:
+    if words.startswith("edgecsp bench") and not words.startswith("edgecsp bench compare"):
         return f"{words} --duration 0.05 --rounds 1 --engine ort"
     return command
 

@@ -33,7 +33,7 @@ def typed(capsys: Any, *words: str) -> Tuple[int, str, str]:
     return invoke(capsys, "verify", *words, "--threads", "1")
 
 
-@pytest.mark.parametrize("more", [(), ("--json",)])
+@pytest.mark.parametrize("more", [(), ("--json", "-")])
 def test_an_engine_that_is_missing_is_said_and_fails(missing: str, more: Any, capsys: Any) -> None:
     code, out, err = typed(capsys, missing, "--engine", "trt,openvino", *more)
     assert code == 6

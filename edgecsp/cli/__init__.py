@@ -14,7 +14,9 @@ import typer
 from .. import __version__
 from ..errors import EdgecspError
 from . import (
+    _completion,
     _config_file,
+    _grammar,
     _logging,
     _signals,
     _streams,
@@ -41,19 +43,25 @@ from ._print import print
 app = typer.Typer(
     help="Run CSP object detectors on edge devices.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=_grammar.CommandGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", cls=_config_file.ConfigCommand)(run.command)
 app.command("batch")(batch.command)
+app.command("batch summary")(batch.summary)
 app.command("serve")(serve.command)
 app.command("up")(up.command)
+app.command("up check")(up.check)
+app.command("up schema")(up.schema)
 app.command("import")(import_.command)
 app.command("bench")(bench.command)
+app.command("bench compare")(bench.compare)
 app.command("train")(train.command)
 app.command("tune")(tune.command)
+app.command("tune list")(tune.list_)
+app.command("tune forget")(tune.forget)
 app.command("export")(export.command)
 app.command("build")(build.command)
 app.command("quantize")(quantize.command)
@@ -68,6 +76,8 @@ for _each in (app, models.app, data.app):
     for _info in _each.registered_commands:
         assert _info.callback is not None
         _info.callback = _logging.logged(_info.callback)
+        if _info.cls is None or not issubclass(_info.cls, _grammar.Command):
+            _info.cls = _grammar.Command
 
 
 def _version(is_requested: bool) -> None:
@@ -93,6 +103,7 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line and exit with the command's code (see `edgecsp.errors`)."""
+    _completion.prepare()
     _streams.secure()
     _signals.leave_on_signals()
     _logging.configure()

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Iterator, List, Optional, Set, Tuple, Union, get_type_hints
 
 import typer
-from typer.core import TyperCommand
 
 from ..options import OPTIONS
 from ..options.declaration import Option, describe_mismatch
+from ._grammar import Command
 
 FILE = "edgecsp.toml"
 KINDS = {bool: "flag", int: "whole", float: "number"}  # all others are text
@@ -20,7 +20,7 @@ CONFIG: Any = typer.Option(
 )
 
 
-class ConfigCommand(TyperCommand):
+class ConfigCommand(Command):
     """A command whose options may be in a file."""
 
     def parse_args(self, ctx: Any, args: List[str]) -> List[str]:

@@ -16,7 +16,7 @@ import logging
 import sys
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, List
 
 import typer
 
@@ -88,6 +88,25 @@ def warn(text: object) -> None:
     LOG.warning("%s", printable(text))
 
 
+_later: List[str] = []
+
+
+def warn_later(text: str) -> None:
+    """Warn when the command's options have configured logging: the words of a command line are still being read."""
+    _later.append(text)
+
+
+def warn_now() -> None:
+    """Print the warnings that waited."""
+    while _later:
+        warn(_later.pop(0))
+
+
+def forget_warnings() -> None:
+    """Drop warnings that waited in vain, of an earlier command line in this process."""
+    _later.clear()
+
+
 def fail(error: BaseException) -> None:
     """Print the error that ended the command."""
     LOG.error("%s", printable(error))
@@ -129,6 +148,7 @@ def logged(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(**values: Any) -> Any:
         enabled = {name: values.get(name) or _before.get(name, False) for name in OPTIONS}
         configure(**enabled)
+        warn_now()
         for name in added:
             del values[name]
         if "quiet" in values:

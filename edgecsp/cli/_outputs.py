@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import OutputError, UsageError
+from ._json import JsonOutput
 from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ class Outputs:
         _check(data, results, figures)
         self.paths: List[Path] = []
         self._cases, self._out = cases, out
-        self._figures, self._results = figures, results
+        self._json, self._results = figures, results
         self._begun: List[Text] = []
         self._rows: List[CaseResult] = []
+        self._figures = JsonOutput(None)
 
     def __enter__(self) -> Outputs:
         from ..media.sinks.base import Text
@@ -42,9 +44,9 @@ class Outputs:
             except OSError as error:
                 raise OutputError(f"cannot write {self._out}: {error.strerror}") from error
         try:
-            for target in (*self._each(), self._figures):
-                if target is not None:
-                    self._begun.append(Text(target))
+            for target in self._each():
+                self._begun.append(Text(target))
+            self._figures = JsonOutput(self._json)
         except OutputError:
             self.__exit__()
             raise
@@ -53,6 +55,7 @@ class Outputs:
     def __exit__(self, *_: object) -> None:
         for text in self._begun:
             text.abort()
+        self._figures.__exit__()
 
     def _each(self) -> Iterator[Path]:
         """Yield the file of detections of each engine and precision."""
@@ -84,11 +87,11 @@ class Outputs:
 
     def finish(self, header: Dict[str, Any]) -> None:
         """Write the figures of all rows."""
-        if self._figures is not None:
-            from ..bench import val
+        from ..bench import val
 
-            rows = [val.result_to_dict(row) for row in self._rows]
-            self._finish(self._begun[-1], json.dumps({**header, "rows": rows}, indent=1, allow_nan=False) + "\n")
+        rows = [val.result_to_dict(row) for row in self._rows]
+        self._figures.write({**header, "rows": rows}, indent=1)
+        self.paths += self._figures.paths
 
     def _finish(self, text: Text, content: str) -> None:
         text.write(content)

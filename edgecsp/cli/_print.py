@@ -3,7 +3,7 @@
     from ._print import print       # like the builtin, but each value is one printable line
 
 File names, labels, URLs and messages of other programs may contain control characters. JSON, which escapes them, is
-printed by `data`; progress bars and tables use a `console`.
+written by `_json`; progress bars and tables use a `console`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,6 @@ def print(*values: object, sep: str = " ", end: str = "\n", file: Optional[TextI
     encoding = getattr(stream, "encoding", None) or "utf-8"
     # Characters that the terminal's encoding lacks are escaped, too.
     builtins.print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, file=stream, flush=flush)
-
-
-def data(text: str) -> None:
-    """Print JSON unchanged."""
-    builtins.print(text)
 
 
 def console(*, to_stderr: bool, **options: Any) -> Console:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from dataclasses import asdict
 from typing import Optional, Sequence
 
@@ -10,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from ..options import Options
-from . import _options, _print, _signals
+from . import _json, _options, _signals
 from ._logging import inform, warn
 from ._print import print
 from .render import batch as render_batch
@@ -38,21 +37,12 @@ def command(
     group: Optional[int] = typer.Option(None, "--group", help="images per group [default: 256]"),
     retries: int = typer.Option(2, "--retries", help="retries of a failed shard"),
     jsonl: bool = typer.Option(False, "--jsonl", help="write JSON Lines next to each Parquet file"),
-    summary: Optional[str] = typer.Option(None, "--summary", help="only summarise a finished folder"),
-    check: bool = typer.Option(False, "--check", help="with --summary: verify the digest of every file"),
-    json: bool = typer.Option(False, "--json", help="the summary as JSON, on stdout"),
+    json: Optional[str] = _json.OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Detect objects in a corpus, on one machine or a Ray cluster; run it again to resume."""
     from .. import batch
 
-    if summary is not None:
-        if corpus or out:
-            raise UsageError("--summary DIR takes no other argument: edgecsp batch --summary DIR")
-        _summarise(summary, check=check, json=json)
-        return
-    if check:
-        raise UsageError("--check needs --summary DIR")
     corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries)
     _signals.return_large()
     items = batch.read(corpus)
@@ -62,21 +52,21 @@ def command(
 
     gpu = task.options.device != "cpu"
     executors = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, threads=options.threads)
-    with executors as executor, render_batch.progress(quiet) as tick:
+    with _json.JsonOutput(json) as output, executors as executor, render_batch.progress(quiet) as tick:
         dashboard = getattr(executor, "dashboard", "")
         if dashboard and not quiet:
             inform(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")
         done = batch.run(
             items, task, executor, settings, segment=segment or batch.SEGMENT, group=group or batch.GROUP, tick=tick,
         )  # fmt: skip
+        if json:
+            output.write(asdict(batch.summarize(out)))
     if not quiet:
         render_batch.report(done, out)
     for source, stage, reason in done.failures[:8]:
         warn(f"{stage} {source}: {reason}")
     if len(done.failures) > 8:
         warn(f"and {len(done.failures) - 8} more in failures.parquet")
-    if json:
-        _summarise(out, check=False, json=True)
     if done.failures:
         raise typer.Exit(PARTLY_DONE)
 
@@ -97,12 +87,18 @@ def _check_arguments(
     return corpus, out
 
 
-def _summarise(place: str, *, check: bool, json: bool) -> None:
+def summary(
+    out: str = typer.Argument(..., metavar="DIR", help="the folder or URI that --out named"),
+    verify: bool = typer.Option(False, "--verify", help="verify the digest of every file"),
+    json: Optional[str] = _json.OPTION,
+) -> None:
+    """Summarise what a batch wrote."""
     from .. import batch
 
-    summary = batch.summarize(place, check=check)
-    if json:
-        _print.data(json_module.dumps(asdict(summary), indent=2))
+    with _json.JsonOutput(json) as output:
+        totals = batch.summarize(out, check=verify)
+        output.write(asdict(totals))
+    if output.is_stdout:
         return
-    for name, value in render_batch.lines(summary, check):
+    for name, value in render_batch.lines(totals, verify):
         print(f"{name:10} {value}")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import typer
 
 from ..errors import UsageError
 from ..options import Options
-from . import _options, _progress, _signals
+from . import _json, _logging, _old_spellings, _options, _progress, _signals
 from ._logging import inform, warn
 from .render import bench as render_bench
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 PARTLY_DONE, GATE = 4, 8
 COMPARED = "edgecsp-bench-compared/1"
+FAIL_IF: Any = typer.Option(None, "--fail-if", help="exit with 8 if a row matches: 'p99>30ms', 'fps<25'")
 
 
 @_options.takes("bench")
@@ -44,31 +44,31 @@ def command(
     rounds: int = typer.Option(5, "--rounds", help="number of rounds; the rows take turns"),
     same_picture: bool = typer.Option(False, "--same-picture", help="repeat one image (MLPerf's TEST04)"),
     data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled images, to add AP and AP50"),
-    json: Optional[str] = typer.Option(None, "--json", help="the report with every sample; - for stdout"),
+    json: Optional[str] = _json.OPTION,
     html: Optional[Path] = typer.Option(None, "--html", help="the report as a self-contained page"),
-    compare: Optional[Path] = typer.Option(
-        None, "--compare", help="an earlier report to compare with; given two reports, nothing is measured"
-    ),
-    fail_if: Optional[List[str]] = typer.Option(
-        None, "--fail-if", help="exit with 8 if a row matches: 'p99>30ms', 'fps<25'"
-    ),
+    compare_with: Optional[Path] = typer.Option(None, "--compare", help="an earlier report to compare the rows with"),
+    fail_if: Optional[List[str]] = FAIL_IF,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Measure the speed of models, next to the CSPNet paper's figures."""
     from .. import bench
 
     gates = [bench.parse(text) for text in fail_if or ()]
-    before = bench.load(compare) if compare else None
+    before = bench.load(compare_with) if compare_with else None
     words = model or []
-    if before and len(words) == 1 and words[0].lower().endswith(".json"):
-        _compare_reports(before, bench.load(words[0]), json, html, gates)
+    if compare_with and len(words) == 1 and words[0].lower().endswith(".json"):
+        _old_spellings.warn("edgecsp bench --compare BEFORE AFTER", "edgecsp bench compare BEFORE AFTER")
+        _logging.warn_now()
+        if html is not None:
+            raise UsageError(f"--html {html}: a page shows one report; to compare two, use the table or --json")
+        compare(compare_with, Path(words[0]), json, fail_if)
         return
     settings = bench.BenchSettings(
         device=options.device, engines=parse_engines(engine), precisions=parse_names(precision), scenario=scenario,
         mode="pipeline" if pipeline else "model", batch=batch, threads=options.threads, duration_s=duration,
         rounds=rounds, sources=tuple(source or ()), same_image=same_picture, weights=options.weights, hw=options.hw,
     )  # fmt: skip
-    with open_outputs(json, html) as texts:
+    with _open_outputs(json, html) as (output, page):
         with _signals.until_signal() as stop, _progress.bar("", quiet=quiet, unit="steps") as progress:
 
             def tick() -> None:  # keeps what was measured so far
@@ -77,33 +77,37 @@ def command(
 
             report = bench.run(words, settings, data=data, progress=progress, tick=tick, command=sys.argv)
         if not quiet:
-            render_bench.report(report, to_stderr=json == "-")
-        _write(texts, "json", lambda: json_module.dumps(report, allow_nan=False) + "\n")
-        _write(texts, "html", lambda: bench.html(report))
+            render_bench.report(report, to_stderr=output.is_stdout)
+        output.write(report, indent=None)
+        if page:
+            page.write(bench.html(report))
+            page.close()
         if before:
-            render_bench.differences(*bench.compare_reports(before, report), to_stderr=json == "-")
-    for text in texts.values():
-        for path in text.paths:
-            inform(f"wrote {path}", prefix=False)
+            render_bench.differences(*bench.compare_reports(before, report), to_stderr=output.is_stdout)
+    for path in (*output.paths, *(page.paths if page else ())):
+        inform(f"wrote {path}", prefix=False)
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
     _exit_by_gates(report, gates)
 
 
-def _compare_reports(
-    before: Dict[str, Any], after: Dict[str, Any], json: Optional[str], html: Optional[Path], gates: Sequence[Gate]
+def compare(
+    before: Path = typer.Argument(..., help="a report: edgecsp bench --json before.json"),
+    after: Path = typer.Argument(..., help="another one"),
+    json: Optional[str] = _json.OPTION,
+    fail_if: Optional[List[str]] = FAIL_IF,
 ) -> None:
-    """Compare two reports."""
+    """Compare two reports: which differences are larger than the noise. --fail-if is for the second."""
     from .. import bench
 
-    if html is not None:
-        raise UsageError(f"--html {html}: a page shows one report; to compare two, use the table or --json")
-    differences, doubts = bench.compare_reports(before, after)
-    with open_outputs(json, None) as texts:
-        render_bench.differences(differences, doubts, to_stderr=json == "-")
+    gates = [bench.parse(text) for text in fail_if or ()]
+    report = bench.load(after)
+    differences, doubts = bench.compare_reports(bench.load(before), report)
+    with _json.JsonOutput(json) as output:
+        render_bench.differences(differences, doubts, to_stderr=output.is_stdout)
         document = {"schema": COMPARED, "differences": [each.to_dict() for each in differences], "notes": doubts}
-        _write(texts, "json", lambda: json_module.dumps(document, allow_nan=False) + "\n")
-    _exit_by_gates(after, gates)
+        output.write(document, indent=None)
+    _exit_by_gates(report, gates)
 
 
 def _exit_by_gates(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
@@ -140,22 +144,14 @@ def parse_names(values: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
 
 
 @contextmanager
-def open_outputs(json: Optional[str], html: Optional[Path]) -> Iterator[Dict[str, Text]]:
+def _open_outputs(json: Optional[str], html: Optional[Path]) -> Iterator[Tuple[_json.JsonOutput, Optional[Text]]]:
     """Open the requested files before the work, so that an unwritable path is reported at once."""
     from ..media.sinks.base import Text
 
     if html is not None and str(html) in (json, "-"):
         raise UsageError(f"--html {html}: needs its own file; stdout is for --json -")
-    texts: Dict[str, Text] = {}
-    with ExitStack() as stack:
-        for kind, target in (("json", json), ("html", html)):
-            if target is not None:
-                texts[kind] = Text(target)
-                stack.callback(texts[kind].abort)  # does nothing after close
-        yield texts
-
-
-def _write(texts: Dict[str, Text], kind: str, render: Callable[[], str]) -> None:
-    if kind in texts:
-        texts[kind].write(render())
-        texts[kind].close()
+    with _json.JsonOutput(json) as output, ExitStack() as stack:
+        page = None if html is None else Text(html)
+        if page is not None:
+            stack.callback(page.abort)  # does nothing after close
+        yield output, page

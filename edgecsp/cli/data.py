@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
 from ..errors import UsageError
-from . import _progress
+from . import _json, _progress
 from ._logging import inform
 from ._print import print
 
@@ -30,9 +28,9 @@ def check(
     data: Path = typer.Argument(
         ..., help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with text or Pascal VOC XML labels"
     ),
-    images: Optional[Path] = typer.Option(None, "--images", help="folder of the images of COCO annotations"),
+    images: Optional[Path] = typer.Option(None, "--image-dir", help="folder of the images of COCO annotations"),
     quick: bool = typer.Option(False, "--quick", help="read headers only: no damaged images, no near duplicates"),
-    json: Optional[str] = typer.Option(None, "--json", help="the report as JSON; - for stdout"),
+    json: Optional[str] = _json.OPTION,
     html: Optional[Path] = typer.Option(None, "--html", help="a page with a contact sheet of labelled images"),
     sheet: int = typer.Option(60, "--sheet", help="how many images the page shows"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no report"),
@@ -43,21 +41,15 @@ def check(
     """
     from ..bench.accuracy import check as data_check
     from ..cache import files
-    from ..media.sinks.base import Text
 
     if sheet < 1:
         raise UsageError(f"--sheet {sheet}: must be at least 1 image")
     faults: List[str] = []
     parts = data_check.read_parts(data, images, faults)
-    with ExitStack() as stack:
-        figures = Text(json) if json else None
-        if figures is not None:
-            stack.callback(figures.abort)  # does nothing after close
+    with _json.JsonOutput(json) as output:
         with _progress.bar("checking", sum(len(each.images) for each in parts.values()), quiet) as progress:
             report = data_check.check(parts, faults=faults, whole=not quick, progress=progress)
-        if figures is not None:
-            figures.write(json_module.dumps(report.to_dict(), indent=1) + "\n")
-            figures.close()
+        output.write(report.to_dict(), indent=1)
     if html is not None:
         from ..bench.accuracy import contact_sheet as sheet_page
 
@@ -65,7 +57,7 @@ def check(
             file.write(sheet_page.html(report, sheet).encode("utf-8"))
     if not quiet:
         for line in _format_report(report):
-            inform(line, prefix=False) if json == "-" else print(line)
+            inform(line, prefix=False) if output.is_stdout else print(line)
         if html is not None:
             inform(f"wrote {html}", prefix=False)
     report.require_usable()

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json as json_module
 import platform
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import typer
 
-from . import _print
+from . import _json
 from ._print import print
 from .render import engines
 
 NO_ENGINE = 6
 
 
-def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of text.")) -> None:
+def command(json: Optional[str] = _json.OPTION) -> None:
     """Show what is installed, which engines work here, and how to fix the others.
 
     Exit code 0 if an engine works, 6 if none does: suitable for a container's health check.
     """
-    report = examine()
-    if json:
-        _print.data(json_module.dumps(report, indent=2))
-    else:
+    with _json.JsonOutput(json) as output:
+        report = examine()
+        output.write(report)
+    if not output.is_stdout:
         print(*_format_report(report), sep="\n")
     if not any(row["runs"] and row["real"] for row in report["engines"]):
         raise typer.Exit(NO_ENGINE)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json as json_module
+from typing import Optional
 
-import typer
-
-from . import _print
+from . import _json
 from ._print import print
 from .render import engines
 
 
-def command(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
+def command(json: Optional[str] = _json.OPTION) -> None:
     """List the engines and whether they work here."""
-    rows = engines.engines()
-    if json:
-        _print.data(json_module.dumps(rows, indent=2))
-        return
-    print(*engines.table(rows), engines.auto_line(engines.auto()), *engines.tuned_lines(), sep="\n")
+    with _json.JsonOutput(json) as output:
+        rows = engines.engines()
+        output.write(rows)
+    if not output.is_stdout:
+        print(*engines.table(rows), engines.auto_line(engines.auto()), *engines.tuned_lines(), sep="\n")

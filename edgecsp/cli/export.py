@@ -22,7 +22,7 @@ def command(
     format: str = typer.Option(..., "--format", "-f", help="triton: a model repository for NVIDIA's Triton server"),
     out: Path = typer.Option(Path("models"), "--out", "-o", help="the repository; other models in it stay"),
     plan: Optional[Path] = typer.Option(None, "--plan", help="a TensorRT plan to use instead of the ONNX file"),
-    name: Optional[str] = typer.Option(None, "--name", help="name on the server [default: the model's name]"),
+    name: Optional[str] = typer.Option(None, "--model-name", help="name on the server [default: the model's name]"),
     instances: int = typer.Option(1, "--instances", help="number of instances, per GPU or in total"),
     options: Options = _options.GROUP,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
@@ -11,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from ..options import Options
-from . import _options, _print
+from . import _json, _options
 from ._logging import inform
 from ._print import print
 
@@ -45,11 +44,11 @@ def command(
         "--kind",
         help="X.onnx: yolov5, yolov6, yolov8, yolov10, yolox, yolov4, darknet ... [default: by its shapes]",
     ),
-    classes: Optional[int] = typer.Option(None, "--classes", help="X.onnx: number of classes, without --names"),
+    num_classes: Optional[int] = typer.Option(None, "--num-classes", help="X.onnx: number of classes, without --names"),
     anchors: Optional[str] = typer.Option(
         None, "--anchors", help="X.onnx with raw heads: yolov3, yolov4, yolov3-tiny, yolov4-tiny or W,H,W,H,..."
     ),
-    json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    json: Optional[str] = _json.OPTION,
 ) -> None:
     """Convert a darknet cfg and weights, or another exporter's ONNX, to one self-describing ONNX file."""
     from ..cache import files
@@ -59,11 +58,11 @@ def command(
         if weights is not None:
             raise UsageError(f"{source} contains its weights; remove {weights}")
         imported, target = (
-            _import_onnx(source, names, options, kind, classes, anchors),
+            _import_onnx(source, names, options, kind, num_classes, anchors),
             Path(f"{source.stem}-edgecsp.onnx"),
         )
     else:
-        for flag, value in (("--kind", kind), ("--classes", classes), ("--anchors", anchors)):
+        for flag, value in (("--kind", kind), ("--num-classes", num_classes), ("--anchors", anchors)):
             if value is not None:
                 raise UsageError(f"{flag} is only for another exporter's X.onnx; {source} is read as a darknet cfg")
         if weights is None:
@@ -73,10 +72,11 @@ def command(
         imported, target = _import_darknet(source, weights, names, options), Path(f"{source.stem}.onnx")
     target = out or target
     files.refuse_sources(target, (source, weights, names))
-    onnx_model.save(imported.model, target)
-    description = _describe(imported, target)
-    if json:
-        _print.data(json_module.dumps(description, indent=2))
+    with _json.JsonOutput(json) as output:
+        onnx_model.save(imported.model, target)
+        description = _describe(imported, target)
+        output.write(description)
+    if output.is_stdout:
         return
     _table(description)
     for note in imported.notes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Optional
 import typer
 
 from ..options import Options
-from . import _options, _print, _progress
+from . import _json, _options, _progress
 from ._logging import inform
 from ._print import print
 
@@ -20,14 +19,15 @@ NAME = typer.Argument(..., help="see: edgecsp models list")
 
 
 @app.command("list")
-def list_(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
+def list_(json: Optional[str] = _json.OPTION) -> None:
     """List the models with their cost, published accuracy and installed weights."""
     from .. import zoo
     from .render import model
 
-    rows = [model.brief(zoo.get(name)) for name in zoo.names()]
-    if json:
-        _print.data(json_module.dumps(rows, indent=2))
+    with _json.JsonOutput(json) as output:
+        rows = [model.brief(zoo.get(name)) for name in zoo.names()]
+        output.write(rows)
+    if output.is_stdout:
         return
     head = ("name", "input", "params", "BFLOPs", "AP50", "top-1", "provenance", "weights")
     cells = [
@@ -63,7 +63,7 @@ def show(
     name: str = NAME,
     options: Options = _options.GROUP,
     plot: Optional[Path] = typer.Option(None, "--plot", help="draw the cost per layer: a .png, .jpg or .webp file"),
-    json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
+    json: Optional[str] = _json.OPTION,
 ) -> None:
     """Show a model: counted and published figures, origin, and the cost per layer."""
     from .. import zoo
@@ -75,8 +75,9 @@ def show(
     if plot:
         render_layers.plot(costs, f"{entry.title}, {details['input']['shown']}", model.subtitle(details), plot)
         inform(f"wrote {plot}", prefix=False)
-    if json:
-        _print.data(json_module.dumps({**details, "layers": [cost.to_dict() for cost in costs]}, indent=2))
+    with _json.JsonOutput(json) as output:
+        output.write({**details, "layers": [cost.to_dict() for cost in costs]})
+    if output.is_stdout:
         return
     for line in model.lines(details):
         print(line)

@@ -41,7 +41,7 @@ def command(
     overwrite: bool = typer.Option(
         False, "--overwrite", help="let copies in a folder replace existing files (never a source)"
     ),
-    json: Optional[str] = typer.Option(None, "--json", help="JSON Lines, one object per frame; - for stdout"),
+    json: Optional[str] = typer.Option(None, "--json", help="JSON Lines, an object per frame: a file, or - for stdout"),
     csv: Optional[str] = typer.Option(None, "--csv", help="CSV, one row per box; - for stdout"),
     save_json: Optional[Path] = typer.Option(None, "--save-json", help="COCO result JSON, for pycocotools"),
     sink: Optional[List[str]] = typer.Option(None, "--sink", help="NAME=TARGET: an output that another package adds"),

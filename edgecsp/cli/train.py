@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 import os
 import shlex
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 import typer
 
 from ..errors import UsageError
-from . import _logging, _progress, _signals
+from . import _json, _logging, _progress, _signals
 from ._logging import inform
 
 if TYPE_CHECKING:
@@ -78,11 +77,10 @@ def command(
         metavar="<str>",
         help="learn from another network's heads, cell by cell: a run's folder, or X.cfg with X.weights beside it",
     ),
-    json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
+    json: Optional[str] = _json.OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Train a zoo model or a darknet cfg on labelled images; writes best.onnx and best.weights to a folder."""
-    from ..media.sinks.base import Text
     from ..train.api import check_installed
 
     check_installed()
@@ -109,8 +107,8 @@ def command(
         teacher_conf=teacher_conf,
         distill=distill,
     )
-    figures = Text(json) if json else None
-    with _signals.until_signal() as stop, _watch(quiet or _is_other()) as watch:
+    to_json = None if _is_other() else json
+    with _json.JsonOutput(to_json) as output, _signals.until_signal() as stop, _watch(quiet or _is_other()) as watch:
         run = train(
             model,
             data,
@@ -129,13 +127,11 @@ def command(
             stop=stop,
             watch=watch,
         )
+        output.write(_figures(run), indent=1)
     if _is_other():
         _signals.end(
             0
         )  # Python's finalization may abort in torch's threads, and torchrun would then end the first process
-    if figures is not None:
-        figures.write(json_.dumps(_figures(run), indent=1) + "\n")
-        figures.close()
     if not quiet:
         for line in _summary(run, data).splitlines():
             inform(line, prefix=False)

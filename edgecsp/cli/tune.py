@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
@@ -12,7 +11,7 @@ import typer
 from ..errors import EdgecspError, UsageError
 from ..options import Options
 from ..options.choices import BUNDLED_MODEL
-from . import _options, _progress, _signals, bench, quantize
+from . import _json, _options, _progress, _signals, bench, quantize
 from ._logging import inform, warn
 from ._print import print
 from .render import tune as render_tune
@@ -49,18 +48,13 @@ def command(
         "threads", "one number or several: 1,2,4 [default: one per core, and halves of that]"
     ),
     options: Options = _options.GROUP,
-    json: Optional[str] = typer.Option(None, "--json", help="the report as JSON; - for stdout"),
-    list_: bool = typer.Option(False, "--list", help="list cached choices and whether they apply here"),
-    forget: bool = typer.Option(False, "--forget", help="remove the cached choices of the model"),
+    json: Optional[str] = _json.OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Find the fastest engine, precision and threads for a model, for use by `--engine auto`."""
     from ..bench import tune
     from ..zoo import store
 
-    if list_ or forget:
-        _list_or_forget(model, forget, json)
-        return
     if data is None and (max_ap_drop is not None or calib):
         raise UsageError("--max-ap-drop and --calib are for other precisions, which need labelled images: --data")
     spec = model or BUNDLED_MODEL
@@ -69,7 +63,7 @@ def command(
         tune.Tuning.max_ap_drop if max_ap_drop is None else max_ap_drop,
     )  # fmt: skip
     resolved = store.resolve(spec, hw=options.hw)
-    with bench.open_outputs(json, None) as texts:
+    with _json.JsonOutput(json) as output:
         with _signals.until_signal() as stop:
 
             def tick() -> None:
@@ -87,35 +81,38 @@ def command(
                 raise typer.Exit(128 + stop.signal) from None
         place = result.save()
         if not quiet:
-            render_tune.report(result.report, to_stderr=json == "-")
-        if "json" in texts:
-            texts["json"].write(json_module.dumps(result.report, allow_nan=False) + "\n")
-            texts["json"].close()
+            render_tune.report(result.report, to_stderr=output.is_stdout)
+        output.write(result.report, indent=None)
     if not quiet:
-        inform(f"cached in {place}, used by --engine auto; to remove it: edgecsp tune --forget {spec}", prefix=False)
+        inform(f"cached in {place}, used by --engine auto; to remove it: edgecsp tune forget {spec}", prefix=False)
 
 
-def _list_or_forget(model: Optional[str], forget: bool, json: Optional[str]) -> None:
-    """List or remove cached choices."""
+def forget(model: Optional[str] = typer.Argument(None, help="a model that was tuned, as it was named")) -> None:
+    """Remove the cached choices of a model."""
     from ..backends import tuning as cached_tuning
 
-    if forget:
-        if model is None:
-            known = sorted({str(cached.content.get("spec", cached.path)) for cached in cached_tuning.list_tunings()})
-            raise UsageError(f"--forget needs a model; cached: {', '.join(known) or 'none'}")
-        removed = cached_tuning.forget(model, _resolve_or_none(model))
-        if not removed:
-            raise UsageError(f"nothing is cached for {model}; see: edgecsp tune --list")
-        for place in removed:
-            inform(f"removed {place}", prefix=False)
-        return
+    if model is None:
+        known = sorted({str(cached.content.get("spec", cached.path)) for cached in cached_tuning.list_tunings()})
+        raise UsageError(f"tune forget needs a model; cached: {', '.join(known) or 'none'}")
+    removed = cached_tuning.forget(model, _resolve_or_none(model))
+    if not removed:
+        raise UsageError(f"nothing is cached for {model}; see: edgecsp tune list")
+    for place in removed:
+        inform(f"removed {place}", prefix=False)
+
+
+def list_(
+    model: Optional[str] = typer.Argument(None, help="only this model [default: all]"),
+    json: Optional[str] = _json.OPTION,
+) -> None:
+    """List the cached choices and whether they apply here."""
+    from ..backends import tuning as cached_tuning
+
     rows = [cached for cached in cached_tuning.list_tunings() if model in (None, cached.content.get("spec"))]
-    if json is not None:
-        entries = [{"path": str(cached.path), "unfit": cached.stale_reason, **cached.content} for cached in rows]
-        text = json_module.dumps({"schema": JSON_LIST, "kept": entries}, indent=2) + "\n"
-        with bench.open_outputs(json, None) as texts:
-            texts["json"].write(text)
-            texts["json"].close()
+    entries = [{"path": str(cached.path), "unfit": cached.stale_reason, **cached.content} for cached in rows]
+    with _json.JsonOutput(json) as output:
+        output.write({"schema": JSON_LIST, "kept": entries})
+    if output.is_stdout:
         return
     for cached in rows:
         print(*render_tune.format_cached(cached), sep="\n")

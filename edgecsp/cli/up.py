@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 import typer
 
 from ..errors import UsageError
-from . import _options, _print, _serving
+from . import _json, _options, _serving
 from ._logging import inform
 from .render import startup
 from .serve import engine_facts
@@ -19,29 +18,33 @@ if TYPE_CHECKING:
     from ..pipeline import Detector
     from ..serve.site import ServerConfig
 
-EXAMPLE = 'edgecsp up site.toml, a file such as: [[streams]] source = "rtsp://camera/live" (see: edgecsp up --schema)'
+EXAMPLE = 'edgecsp up site.toml, a file such as: [[streams]] source = "rtsp://camera/live" (see: edgecsp up schema)'
 
 
 def command(
     file: Optional[Path] = typer.Argument(None, help="TOML file with model, streams, address, MQTT and webhooks"),
-    check: bool = typer.Option(False, "--check", help="check the file and exit"),
-    schema: bool = typer.Option(False, "--schema", help="print the JSON schema of the file"),
 ) -> None:
     """Serve streams, page, API, MQTT and webhooks as configured in one TOML file."""
-    if schema:
-        from ..serve import site_keys
-
-        _print.data(json.dumps(site_keys.schema(), indent=2))
-        return
     if file is None:
         raise UsageError(f"no file given; type: {EXAMPLE}")
-    from ..serve import site as site_config
+    from ..serve import site
 
-    site = site_config.load(file)
-    if check:
-        _describe(site, file)
-    else:
-        _serve(site)
+    _serve(site.load(file))
+
+
+def check(file: Path = typer.Argument(..., help="the TOML file")) -> None:
+    """Check the file and its credentials without serving."""
+    from ..serve import site
+
+    _describe(site.load(file), file)
+
+
+def schema(json: Optional[str] = _json.OPTION) -> None:
+    """Print the JSON schema of the file, for editors."""
+    from ..serve import site_keys
+
+    with _json.JsonOutput(json or "-") as output:
+        output.write(site_keys.schema())
 
 
 def _serve(site: ServerConfig) -> None:

@@ -12,7 +12,7 @@ import typer
 from ..errors import UsageError
 from ..options import Options, Thresholds
 from ..options.uses import list_used_options
-from . import _options, _outputs, _progress
+from . import _json, _options, _outputs, _progress
 from ._logging import inform, warn
 from ._print import print
 from .render import accuracy as accuracy_tables
@@ -38,7 +38,7 @@ def command(
         "-d",
         help="COCO annotations (.json), data.yaml, darknet's .data, or a folder with text or XML labels",
     ),
-    images: Optional[Path] = typer.Option(None, "--images", help="folder of the images of COCO annotations"),
+    images: Optional[Path] = typer.Option(None, "--image-dir", help="folder of the images of COCO annotations"),
     split: str = typer.Option("val", "--split", help="which part of the data: val, test or train"),
     engine: Optional[List[str]] = _options.several("engine", "one, several, or all [default: auto]"),
     precision: Optional[List[str]] = _options.several(
@@ -54,7 +54,7 @@ def command(
     save_worst: int = typer.Option(0, "--save-worst", help="draw the N images with the most mistakes into --out"),
     out: Optional[Path] = typer.Option(None, "--out", "-o", help="folder for confusion.csv and the worst images"),
     save_json: Optional[Path] = typer.Option(None, "--save-json", help="the detections, for COCO's test server"),
-    json: Optional[str] = typer.Option(None, "--json", help="the figures as JSON; - for stdout"),
+    json: Optional[str] = _json.OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
     """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images; and the speed."""

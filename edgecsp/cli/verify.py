@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import Any, Dict, List, Optional, Sequence
 
 import typer
 
 from ..errors import EngineUnavailable
 from ..options import Options
-from . import _images, _options, _print
+from . import _images, _json, _options
 from ._logging import inform, warn
 from ._print import print
 
@@ -27,7 +26,7 @@ def command(
     ),
     engine: Optional[List[str]] = _options.several("engine", "only these engines [default: all]"),
     options: Options = _options.GROUP,
-    json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
+    json: Optional[str] = _json.OPTION,
 ) -> None:
     """Compare every engine and precision with fp32 on onnxruntime.
 
@@ -42,15 +41,15 @@ def command(
     rows: List[Row] = []
     requested = _options.split_words(engine)
     threads = options.threads
-    for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
-        rows.append(verification.result_to_dict(result))
-        if not json:
-            _show(rows[-1], first=sum(not each["why"] for each in rows) == 1)
-    wrong = [row for row in rows if row["precision"] == "fp32" and not row["why"] and not row["largest"] <= TOLERANCE]
-    if json:
+    with _json.JsonOutput(json) as output:
+        for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
+            rows.append(verification.result_to_dict(result))
+            if not output.is_stdout:
+                _show(rows[-1], first=sum(not each["why"] for each in rows) == 1)
         header = {"model": reference.name, "pictures": len(inputs), "drawn": not images, "tolerance": TOLERANCE}
-        _print.data(json_module.dumps({**header, "rows": rows}, indent=2))
-    else:
+        output.write({**header, "rows": rows})
+    wrong = [row for row in rows if row["precision"] == "fp32" and not row["why"] and not row["largest"] <= TOLERANCE]
+    if not output.is_stdout:
         real = f"on {len(inputs)} images" if images else f"on {len(inputs)} synthetic images (--images for real ones)"
         inform(f"{reference.name} {real}; differences are relative to a head's largest value", prefix=False)
     for row in wrong:

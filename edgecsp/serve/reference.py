@@ -37,7 +37,7 @@ def render() -> str:
         lines += [f"**{channel.address}**: {messages}. {channel.description}", ""]
     for shape in components(message for channel in CHANNELS for message in channel.messages):
         lines += _object(shape)
-    lines += ["## The site file", "", "`edgecsp up SITE.toml`; `edgecsp up --schema` prints its JSON schema.", ""]
+    lines += ["## The site file", "", "`edgecsp up SITE.toml`; `edgecsp up schema` prints its JSON schema.", ""]
     for table, keys in KEYS.items():
         title = f"[[{table}]]" if table in LISTS else f"[{table}]"
         lines += [f"### {'Top level' if not table else f'`{title}`'}", "", *_site_table(keys), ""]

@@ -33,7 +33,9 @@ def save(
     """
     name = name or repository_name(model)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
-        raise UsageError(f"--name {name!r}: letters, digits, dots, dashes and underscores only, as it is a folder name")
+        raise UsageError(
+            f"--model-name {name!r}: letters, digits, dots, dashes and underscores only, as it is a folder name"
+        )
     if instances < 1:
         raise UsageError(f"--instances {instances}: at least 1")
     if model.second is not None:

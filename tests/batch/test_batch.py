@@ -111,9 +111,9 @@ def test_killed_at_any_time_the_same_command_ends_with_the_same_bytes(
         kept = len(parts(out))
     assert not (out / "manifest.jsonl").exists()
     before = {path: path.stat().st_mtime_ns for path in out.glob("rows/*/*.parquet")}
-    done = batch(corpus, "--out", out, *PIECES, "--json")
+    done = batch(corpus, "--out", out, *PIECES, "--json", "-")
     assert "in an earlier run" in done.stderr
-    assert json.loads(done.stdout) == json.loads(batch("--summary", whole_run, "--json").stdout)
+    assert json.loads(done.stdout) == json.loads(batch("summary", whole_run, "--json", "-").stdout)
     assert json.loads(done.stdout)["frames"] == manifest(out)[0]["frames"]
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())  # nothing was done twice
     assert tree(out) == tree(whole_run)
@@ -125,11 +125,11 @@ def test_a_file_that_was_changed_or_lost_is_made_again(corpus: Path, whole_run: 
     shutil.copytree(str(whole_run), str(out))
     one, other, *_ = sorted(out.glob("rows/*/*.parquet"))
     one.write_bytes(one.read_bytes()[:-1])
-    assert "has changed since it was written" in batch("--summary", out, "--check", code=7).stderr
+    assert "has changed since it was written" in batch("summary", out, "--verify", code=7).stderr
     other.unlink()
     batch(corpus, "--out", out, *PIECES)
     assert tree(out) == tree(whole_run)
-    assert "all digests verified" in batch("--summary", out, "--check").stdout
+    assert "all digests verified" in batch("summary", out, "--verify").stdout
 
 
 def test_pieces_of_another_size_hold_the_same_rows(corpus: Path, whole_run: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_what_is_broken_is_a_failure_and_not_the_end(corpus: Path, whole_run: Pa
     assert failed["a.mp4"]["stage"] == "read" and "not a video" in failed["a.mp4"]["reason"]
     assert "not a complete image" in failed["b.jpg"]["reason"]
     assert manifest(out)[0]["frames"] == 80
-    assert "3 failed" in batch("--summary", out).stdout
+    assert "3 failed" in batch("summary", out).stdout
     # Once mended, it is done, and nothing else is.
     shutil.copy(str(corpus / "deeper" / "v10.mp4"), str(folder / "a.mp4"))
     batch(folder / "list.txt", "--out", out, *PIECES, code=4)
@@ -252,8 +252,8 @@ def test_a_changed_video_is_done_again(corpus: Path, tmp_path: Path) -> None:
         (["CORPUS", "--out", "OUT", "--ray", "127.0.0.1"], 2, "HOST:PORT"),
         (["EMPTY", "--out", "OUT"], 3, "no image or video"),
         (["zzz://x/y", "--out", "OUT"], 2, "neither pyarrow nor fsspec"),
-        (["--summary", "EMPTY"], 3, "no manifest"),
-        (["CORPUS", "--summary", "EMPTY"], 2, "takes no other argument"),
+        (["summary", "EMPTY"], 3, "no manifest"),
+        (["summary", "EMPTY", "CORPUS"], 2, "unexpected extra argument"),
     ],
 )
 def test_bad_input_is_one_clear_line(words: List[str], code: int, said: str, corpus: Path, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_s3(bucket: Bucket, corpus: Path, local: List[Dict[str, Any]]) -> None:
     assert {name: data for name, data in made.items() if not name.startswith("state/")} == {
         name: data for name, data in fresh.items() if not name.startswith("state/")
     }
-    assert "all digests verified" in batch("--summary", bucket.uri("out"), "--check").stdout
+    assert "all digests verified" in batch("summary", bucket.uri("out"), "--verify").stdout
 
 
 @pytest.mark.slow

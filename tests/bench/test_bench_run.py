@@ -371,7 +371,9 @@ def typed(quick: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., Tupl
 BRIEF = ("--duration", "0.2", "--rounds", "2", "--threads", "1")
 
 
-def test_a_table_a_report_and_a_page(typed: Any, tiny_file: str, tmp_path: Path) -> None:
+def test_a_table_a_report_and_a_page(
+    typed: Any, tiny_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report, page = tmp_path / "report.json", tmp_path / "report.html"
     code, out, err = typed(tiny_file, "codes", "-e", "ort", *BRIEF, "--json", str(report), "--html", str(page))
     assert code == 0 and err.splitlines() == [f"wrote {report}", f"wrote {page}"]
@@ -383,12 +385,15 @@ def test_a_table_a_report_and_a_page(typed: Any, tiny_file: str, tmp_path: Path)
     assert said["rows"][1]["weights"] == "shipped"
     assert page.read_text().lower().startswith("<!doctype html")
     # Two files: nothing is measured.
-    code, out, _ = typed("--compare", str(report), str(report))
+    code, out, _ = typed("compare", str(report), str(report))
     assert code == 0 and out.count("within the noise") == 2
-    code, out, _ = typed("--compare", str(report), str(report), "--json", "-", "--fail-if", "p99>1us")
+    code, out, _ = typed("compare", str(report), str(report), "--json", "-", "--fail-if", "p99>1us")
     assert code == 8 and [each["ratio"] for each in json.loads(out)["differences"]] == [1.0, 1.0]
     with pytest.raises(UsageError, match="a page shows one report"):
         typed("--compare", str(report), str(report), "--html", str(page))
+    capsys.readouterr()
+    code, out, err = typed("--compare", str(report), str(report))  # the old spelling
+    assert code == 0 and out.count("within the noise") == 2 and "type: edgecsp bench compare" in err
     # A new measurement against an old one.
     code, out, _ = typed(tiny_file, "-e", "ort", *BRIEF, "--compare", str(report))
     assert code == 0 and "the second is" in out and "1 row is in only one of the two" in out

@@ -109,7 +109,7 @@ def test_bench(model: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.Monk
         document = check("bench", Path(report).read_text())
         assert document["schema"] == "edgecsp-bench/1"
         assert [row["ms"] == [] for row in document["rows"]] == [False, False, False, True]
-    done = invoke(capsys, "bench", report, "--compare", report, "--json", "-")
+    done = invoke(capsys, "bench", "compare", report, report, "--json", "-")
     assert check("bench-compared", done[1])["schema"] == "edgecsp-bench-compared/1"
 
 
@@ -127,7 +127,7 @@ def test_tune(model: str, data: str, monkeypatch: pytest.MonkeyPatch, capsys: An
     words = ("--seconds", "1", "-e", "ort", "--threads", "1", "-q")
     document = check("tune", invoke(capsys, "tune", model, *words, "--json", "-")[1])
     assert document["schema"] == "edgecsp-tune/1"
-    document = check("tune-list", invoke(capsys, "tune", "--list", "--json", "-")[1])
+    document = check("tune-list", invoke(capsys, "tune", "list", "--json", "-")[1])
     assert document["schema"] == "edgecsp-tuned-list/1"
     more = ("--data", data, "--precision", "fp32,fp16")
     document = check("tune", invoke(capsys, "tune", model, *words, *more, "--json", "-")[1])
@@ -135,7 +135,7 @@ def test_tune(model: str, data: str, monkeypatch: pytest.MonkeyPatch, capsys: An
 
 
 def test_verify(model: str, tmp_path: Path, capsys: Any) -> None:
-    document = check("verify", invoke(capsys, "verify", model, "--threads", "1", "--json")[1])
+    document = check("verify", invoke(capsys, "verify", model, "--threads", "1", "--json", "-")[1])
     assert not document["rows"][0]["why"]
 
 

@@ -315,8 +315,8 @@ def test_tune_run_list_forget(typed: Any, tiny: Tiny, tmp_path: Path, picture: A
     model, image = str(tmp_path / "tiny.onnx"), str(tmp_path / "a.png")
     onnx_model.save(tiny.model, model)
     cv2.imwrite(image, picture)
-    with pytest.raises(UsageError, match="see: edgecsp tune --list"):
-        typed("tune", "--forget", model)
+    with pytest.raises(UsageError, match="see: edgecsp tune list"):
+        typed("tune", "forget", model)
     code, out, err = typed("tune", model, "--seconds", "1", "-e", "ort", "--threads", "1", "--json", "-")
     assert code == 0 and json.loads(out)["choices"]["latency"]["chosen"]["threads"] == 1
     assert "latency: one image at a time" in err and "throughput: concurrent images" in err
@@ -324,20 +324,20 @@ def test_tune_run_list_forget(typed: Any, tiny: Tiny, tmp_path: Path, picture: A
     assert f"int8 was not tried, because it changes boxes; to check it on labelled images: edgecsp tune {model}" in err
     place = tuned.path(tiny.model)
     assert err.splitlines()[-1] == (
-        f"cached in {place}, used by --engine auto; to remove it: edgecsp tune --forget {model}"
+        f"cached in {place}, used by --engine auto; to remove it: edgecsp tune forget {model}"
     )
     day = json.loads(place.read_text())["date"][:10]
     words = ["run", image, "-m", model, "--json", str(tmp_path / "found.jsonl")]
     line = typed(*words)[2].splitlines()[0]
     assert line == f"edgecsp: engine ort on cpu in fp32, 1 thread: tuned here on {day} (edgecsp tune {model})"
     assert "tuned" not in typed(*words, "--engine", "ort")[2]
-    assert f"{model} (tiny, 64x64), tuned on {day}" in typed("tune", "--list")[1]
+    assert f"{model} (tiny, 64x64), tuned on {day}" in typed("tune", "list")[1]
     for word in ("engines", "doctor"):
         assert typed(word)[1].splitlines()[-1] == f"{'tuned':10} {model}: in use"
-    (said,) = json.loads(typed("tune", "--list", "--json", "-")[1])["kept"]
+    (said,) = json.loads(typed("tune", "list", "--json", "-")[1])["kept"]
     assert said["unfit"] is None and said["report"]["schema"] == tune.SCHEMA
-    typed("tune", "--forget", model)
-    assert not place.exists() and "nothing is cached" in typed("tune", "--list")[2]
+    typed("tune", "forget", model)
+    assert not place.exists() and "nothing is cached" in typed("tune", "list")[2]
     assert "tuned" not in typed(*words)[2]
 
 
@@ -346,5 +346,5 @@ def test_flags_that_do_not_go_together(typed: Any) -> None:
         typed("tune", "--max-ap-drop", "0.1")
     with pytest.raises(UsageError, match="must be integers"):
         typed("tune", "--threads", "two")
-    with pytest.raises(UsageError, match="--forget needs a model"):
-        typed("tune", "--forget")
+    with pytest.raises(UsageError, match="tune forget needs a model"):
+        typed("tune", "forget")

@@ -67,9 +67,9 @@ def edgecsp(toys: Path, tiny: Tiny, tmp_path: Path) -> Edgecsp:
 
 
 def test_it_is_listed_with_what_it_can_do(edgecsp: Edgecsp) -> None:
-    rows = {row["engine"]: row for row in json.loads(edgecsp("engines", "--json").stdout)}
+    rows = {row["engine"]: row for row in json.loads(edgecsp("engines", "--json", "-").stdout)}
     assert rows["toy"] == {**rows["null"], "engine": "toy", "real": True}
-    doctor: Any = json.loads(edgecsp("doctor", "--json").stdout)
+    doctor: Any = json.loads(edgecsp("doctor", "--json", "-").stdout)
     assert doctor["engines"] == list(rows.values()) and doctor["auto"]["engine"] not in ("toy", None)
     assert "toy        ready on cpu" in edgecsp("engines").stdout
 

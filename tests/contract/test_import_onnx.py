@@ -37,7 +37,7 @@ def test_an_export_is_described_written_and_run(tmp_path: Path, red: Path) -> No
         "3 of them conv",
     ):
         assert words in made.stdout
-    said = json.loads(edgecsp("import", "finder.onnx", "--json", "-o", "b.onnx", cwd=tmp_path).stdout)
+    said = json.loads(edgecsp("import", "finder.onnx", "--json", "-", "-o", "b.onnx", cwd=tmp_path).stdout)
     assert said["recognised"] == "yolox" and said["labels"] == ["class0"] and said["bflops"] > 0
     assert said["heads"][0]["shape"] == [1, 1008, 6] and said["notes"]
     for model in ("finder-edgecsp.onnx", "finder.onnx"):
@@ -61,9 +61,9 @@ def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path: Path) -> None:
         (3, ["import", "text.onnx"], "is not an ONNX file"),
         (3, ["import", "none.onnx"], "no model file"),
         (2, ["import", "v10.onnx", "v10.weights"], "remove v10.weights"),
-        (2, ["import", "v10.onnx", "--classes", "80", "-o", "v10.onnx"], "give -o another name"),
+        (2, ["import", "v10.onnx", "--num-classes", "80", "-o", "v10.onnx"], "give -o another name"),
         (2, ["import", "v10.onnx", "--kind", "yolov99"], "no kind is called 'yolov99'"),
-        (2, ["import", "v10.onnx", "--classes", "80", "--imgsz", "64"], "cannot take 64x64"),
+        (2, ["import", "v10.onnx", "--num-classes", "80", "--imgsz", "64"], "cannot take 64x64"),
         (2, ["import", "x.cfg"], "edgecsp import x.cfg MODEL.weights"),
         (2, ["import", "x.cfg", "x.weights", "--kind", "yolox"], "--kind is only for"),
     ):

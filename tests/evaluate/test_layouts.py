@@ -43,7 +43,7 @@ def test_a_folder_and_its_file_are_the_same(tmp_path: Path) -> None:
     assert len(accuracy.read(tmp_path).images) == 3
     (folder / "instances_train2017.json").write_text((folder / "instances_val2017.json").read_text())
     assert "val2017" in accuracy.read(tmp_path).name
-    with pytest.raises(SourceError, match=r"a\.png, are not in .*train2017.*type: --images FOLDER"):
+    with pytest.raises(SourceError, match=r"a\.png, are not in .*train2017.*type: --image-dir FOLDER"):
         accuracy.read(tmp_path, split="train")
     assert len(accuracy.read(tmp_path, split="train", images=tmp_path / "val2017").images) == 3
 

@@ -85,7 +85,7 @@ def test_its_addresses_options_packages_and_files_are_there() -> None:
     from edgecsp.cli import app
 
     assert set(re.findall(r"`GET (\S+?)`", PAGE)) == set(ALIVE)
-    for command, option in (("up", "--check"), ("up", "--schema"), ("build", "--recipe"), ("export", "--format")):
+    for command, option in (("up", "check"), ("up", "schema"), ("build", "--recipe"), ("export", "--format")):
         assert re.search(rf"edgecsp {command} .*{option}", PAGE)
         assert option in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
     for name in ("docker/README.md", "engines/jetson-orin.toml", "docs/batch-scale.md"):

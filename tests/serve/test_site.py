@@ -251,15 +251,15 @@ def test_lines_are_found() -> None:
 
 
 def test_the_command_checks_a_site_and_prints_the_schema(folder: Path) -> None:
-    printed = edgecsp("up", "--schema")
+    printed = edgecsp("up", "schema")
     assert (printed.returncode, printed.stderr) == (0, "")
     assert json.loads(printed.stdout) == json.loads(json.dumps(schema()))
     (folder / "site.toml").write_text(WHOLE)
-    good = edgecsp("up", "--check", str(folder / "site.toml"))
+    good = edgecsp("up", "check", str(folder / "site.toml"))
     assert (good.returncode, good.stdout) == (0, ""), good.stderr
     assert "2 streams" in good.stderr
     (folder / "site.toml").write_text(WHOLE.replace("conf = 0.6", "conf = 6"))
-    bad = edgecsp("up", "--check", str(folder / "site.toml"))
+    bad = edgecsp("up", "check", str(folder / "site.toml"))
     assert bad.returncode == 2
     assert "line 18: streams[1].conf" in bad.stderr
     assert "Traceback" not in bad.stderr

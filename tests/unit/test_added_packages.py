@@ -124,7 +124,7 @@ def test_a_model_is_one_of_the_zoo(toys: Path, capsys: pytest.CaptureFixture[str
     assert store.resolve("toy-tiny", "random", hw=(64, 64)).name == "toy-tiny"
     with pipeline.load("toy-tiny", "null", weights="random", imgsz=64) as detector:
         assert detector.model.name == "toy-tiny"
-    code, out, _ = commands.invoke(capsys, "models", "list", "--json")
+    code, out, _ = commands.invoke(capsys, "models", "list", "--json", "-")
     assert code == 0 and json.loads(out)[-1]["name"] == "toy-tiny"
 
 

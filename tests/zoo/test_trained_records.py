@@ -51,5 +51,5 @@ def test_list_names_them_below_the_table(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     shown = CliRunner().invoke(models.app, ["list"])
     assert shown.exit_code == 0 and f"yolov4-tiny: trained by edgecsp: {LINE}" in shown.output.splitlines()
-    rows = {row["name"]: row for row in json.loads(CliRunner().invoke(models.app, ["list", "--json"]).output)}
+    rows = {row["name"]: row for row in json.loads(CliRunner().invoke(models.app, ["list", "--json", "-"]).output)}
     assert rows["yolov4-tiny"]["trained"] == vars(MINE) and rows["yolov3"]["trained"] is None

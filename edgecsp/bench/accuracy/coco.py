@@ -144,7 +144,7 @@ def _folder(path: Path, names: List[str], images: Optional[Path]) -> Path:
     lacking = next(name for name in names if not os.path.isfile(best / name))
     if not here_are[best]:
         looked = ", ".join(str(folder) for folder in tried)
-        raise SourceError(f"{path}: its images, like {lacking}, are not in {looked}; type: --images FOLDER")
+        raise SourceError(f"{path}: its images, like {lacking}, are not in {looked}; type: --image-dir FOLDER")
     raise SourceError(
         f"{path}: {len(names) - here_are[best]} of its {len(names)} images are not in {best}, the first {lacking}"
     )

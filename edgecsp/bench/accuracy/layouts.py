@@ -39,7 +39,7 @@ def read(
     kind = file.suffix.lower()
     if images is not None and (kind != ".json" or not Path(images).is_dir()):
         why = "is not a folder" if kind == ".json" else f"is for COCO annotations, and {file} is something else"
-        raise UsageError(f"--images {images} {why}")
+        raise UsageError(f"--image-dir {images} {why}")
     if kind == ".json":
         return coco.read(file, None if images is None else Path(images), faults)
     if kind in YAML:
