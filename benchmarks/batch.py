@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,8 @@ import uuid
 from json import dumps
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+
+from edgecsp.bench import stats
 
 from . import batch_ray
 from . import batch_scale as scale
@@ -88,38 +89,30 @@ def cpu_frame_s(long: Sample, short: Sample) -> float:
     return (long.cpu_s - short.cpu_s) / (long.frames - short.frames)
 
 
-def middle(values: Sequence[float], places: int = 2) -> str:
-    """Median (least to most)."""
-    return f"{statistics.median(values):.{places}f} ({min(values):.{places}f} to {max(values):.{places}f})"
-
-
-def ratios(base: Sequence[float], other: Sequence[float]) -> List[float]:
-    """base / other, round by round: above 1 the other needs less."""
-    return [a / b for a, b in zip(base, other)]
-
-
 def report(ways: Dict[str, Way]) -> None:
     """Print what each way takes, and its ratio to `run`."""
     run = ways["run"]
     for name, way in ways.items():
         print(f"{name}")
         total = way.each(lambda long, short: long.frames / long.seconds)
-        print(f"  fps, begun and ended, {way.long[0].frames} frames   {middle(total, 1)}")
-        print(f"  fps when all has started             {middle([1 / s for s in way.each(frame_s)], 1)}")
-        print(f"  seconds of start                     {middle(way.each(start_s), 1)}")
-        print(f"  CPU ms a frame when all has started  {middle([1e3 * s for s in way.each(cpu_frame_s)], 2)}")
+        print(f"  fps, begun and ended, {way.long[0].frames} frames   {stats.spread(total, '.1f')}")
+        print(f"  fps when all has started             {stats.spread([1 / s for s in way.each(frame_s)], '.1f')}")
+        print(f"  seconds of start                     {stats.spread(way.each(start_s), '.1f')}")
+        print(f"  CPU ms a frame when all has started  {stats.spread([1e3 * s for s in way.each(cpu_frame_s)], '.2f')}")
         if way is run:
             continue
-        whole = ratios([s.seconds for s in run.long], [s.seconds for s in way.long])
-        print(f"  of run's fps, begun and ended        {middle(whole)}")
-        print(f"  of run's fps when all has started    {middle(ratios(run.each(frame_s), way.each(frame_s)))}")
-        print(f"  the same by CPU time                 {middle(ratios(run.each(cpu_frame_s), way.each(cpu_frame_s)))}")
+        # run's over the way's, round by round: above 1 the way needs less.
+        whole = stats.ratios([s.seconds for s in run.long], [s.seconds for s in way.long])
+        frames, cpu = (stats.ratios(run.each(figure), way.each(figure)) for figure in (frame_s, cpu_frame_s))
+        print(f"  of run's fps, begun and ended        {stats.spread(whole, '.2f')}")
+        print(f"  of run's fps when all has started    {stats.spread(frames, '.2f')}")
+        print(f"  the same by CPU time                 {stats.spread(cpu, '.2f')}")
         print(f"  {enough(run, way)}")
 
 
 def describe_break_even(ways: Dict[str, Way]) -> str:
     """Describe the two costs that `project` needs."""
-    cpu = {name: 1e6 * statistics.median(way.each(cpu_frame_s)) for name, way in ways.items()}
+    cpu = {name: 1e6 * stats.median(way.each(cpu_frame_s)) for name, way in ways.items()}
     keys = {"run": "run", "batch": "batch", "batch --ray local": "ray"}
     return dumps({"what": "overhead", **{f"{keys[name]}_cpu_us_a_frame": round(us) for name, us in cpu.items()}})
 
@@ -127,7 +120,7 @@ def describe_break_even(ways: Dict[str, Way]) -> str:
 def enough(run: Way, way: Way) -> str:
     """Describe from how many frames on the start no longer matters."""
     (s_run, f_run), (s_way, f_way) = (
-        (statistics.median(each.each(start_s)), statistics.median(each.each(frame_s))) for each in (run, way)
+        (stats.median(each.each(start_s)), stats.median(each.each(frame_s))) for each in (run, way)
     )
     gain = f_run - TARGET * f_way
     if gain <= 0:

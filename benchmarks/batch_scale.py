@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 from edgecsp.batch import _ray, job, keyframe_index, work
 from edgecsp.batch.ledger import Ledger, Record
 from edgecsp.batch.shards import VIDEO, Item, Shard, SplitPoint, split_video, whole_video
+from edgecsp.bench import stats
 
 from .batch_idle import record
 
@@ -147,7 +147,7 @@ def index(frames: int) -> None:
                 assert sum(1 for _ in Segment(whole_video(item), 1)) == frames
                 taken["decode"].append(time.process_time() - begun)
             size = path.stat().st_size
-            at = {key: statistics.median(values) for key, values in taken.items()}
+            at = {key: stats.median(values) for key, values in taken.items()}
             print_figures(
                 what="index", pixels=f"{hw[1]}x{hw[0]}", bytes_a_frame=size / frames,
                 index_cpu_us_a_frame=1e6 * at["index"] / frames, index_mb_a_cpu_s=size / at["index"] / 1e6,

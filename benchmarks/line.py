@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import cv2
-import numpy as np
 
 from edgecsp import pipeline
+from edgecsp.bench import stats
 from edgecsp.importers import darknet
 from edgecsp.options import Thresholds
 
@@ -62,7 +62,7 @@ def main() -> None:
         args.json.write_text(json.dumps(report, indent=1))
 
 
-def _child(root: Path, args: argparse.Namespace) -> Dict[str, Any]:
+def _child(root: Path, args: argparse.Namespace) -> Dict[str, Dict[str, float]]:
     """The figures of another root's edgecsp, as the code here measures it, in a process of its own."""
     # Whichever edgecsp is imported first is the one; benchmarks/ is then this checkout's.
     code = f"import edgecsp, sys; sys.path.insert(0, {str(HERE)!r}); from benchmarks.line import main; main()"
@@ -71,8 +71,7 @@ def _child(root: Path, args: argparse.Namespace) -> Dict[str, Any]:
     done = subprocess.run([sys.executable, "-c", code, *words], env=env, cwd=root, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{root}: {done.stderr.strip()}")
-    measured: Dict[str, Any] = json.loads(done.stdout)
-    return measured
+    return {name: _summary(samples) for name, samples in json.loads(done.stdout).items()}
 
 
 def _models() -> Iterator[Tuple[str, Any]]:
@@ -107,14 +106,13 @@ def _steps(detector: pipeline.Detector, image: Any, rounds: int) -> Dict[str, An
     for _ in range(rounds + 5):
         batch, geometry = timed("prepare", detector.prepare, image)
         timed("finish", detector.finish, timed("infer", detector.infer, batch), geometry)
-    median = {step: float(np.median(values[5:])) for step, values in taken.items()}
-    return {**median, **{f"{step}, least": float(np.percentile(values[5:], 10)) for step, values in taken.items()}}
+    return {step: values[5:] for step, values in taken.items()}
 
 
-def _val(detector: pipeline.Detector, images: List[Any]) -> float:
-    """CPU microseconds of `finish` at the threshold of a validation, on the image that has most to it."""
+def _val(detector: pipeline.Detector, images: List[Any]) -> List[List[float]]:
+    """CPU microseconds of `finish` at the threshold of a validation, of each image."""
     low = pipeline.Detector(detector.model, detector.session, Thresholds(conf=VAL_CONF))
-    worst = 0.0
+    times = []
     for image in images:
         batch, geometry = detector.prepare(image)
         outputs = detector.infer(batch)
@@ -123,14 +121,19 @@ def _val(detector: pipeline.Detector, images: List[Any]) -> float:
             begun = time.thread_time_ns()
             low.finish(outputs, geometry)
             taken.append((time.thread_time_ns() - begun) / 1e3)
-        worst = max(worst, float(np.median(taken)))
-    return worst
+        times.append(taken)
+    return times
+
+
+def _summary(samples: Dict[str, Any]) -> Dict[str, float]:
+    """Median and lowest tenth of each step; for `val` the median of the image that has most to it."""
+    median = {step: stats.median(samples[step]) for step in STEPS}
+    least = {f"{step}, least": stats.quantiles(samples[step], 0.1)[0] for step in STEPS}
+    return {**median, **least, "val": max(map(stats.median, samples["val"]))}
 
 
 def _middle(runs: List[Dict[str, Any]]) -> Dict[str, Dict[str, float]]:
-    return {
-        name: {key: float(np.median([run[name][key] for run in runs])) for key in runs[0][name]} for name in runs[0]
-    }
+    return {name: {key: stats.median([run[name][key] for run in runs]) for key in runs[0][name]} for name in runs[0]}
 
 
 def _show(when: str, figures: Dict[str, Dict[str, float]], threads: int) -> None:

@@ -33,9 +33,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import cv2
-import numpy as np
 
 from edgecsp import pipeline
+from edgecsp.bench import stats
 from edgecsp.media.sinks.rows import to_dict
 from edgecsp.media.sources.images import decode
 from edgecsp.system import cpu
@@ -121,9 +121,8 @@ def _alone(detector: pipeline.Detector, taken: Sequence[bytes], threads: int, se
 
 def _summarize(args: argparse.Namespace, rows: List[Dict[str, float]]) -> Dict[str, Any]:
     def show(name: str, values: Sequence[float], form: str = ".3f") -> float:
-        middle = float(np.median(values))
-        print(f"  {name:44s}{middle:10{form}}  [{min(values):{form}} .. {max(values):{form}}]")
-        return middle
+        print(f"  {name:48s}{stats.spread(values, form)}")
+        return stats.median(values)
 
     def of(key: str) -> List[float]:
         return [row[key] for row in rows]
@@ -194,10 +193,10 @@ def measure_requests(
             connection.sendall(requests[number % len(taken)])
             number += 1
     spent = time.monotonic() - began
-    p50, p99 = np.percentile(latencies, (50, 99)) * 1e3
+    p50, p99 = (1e3 * value for value in stats.quantiles(latencies, 0.5, 0.99))
     count = len(latencies)
     return {
-        "fps": count / spent, "count": count, "wrong": wrong, "p50_ms": float(p50), "p99_ms": float(p99),
+        "fps": count / spent, "count": count, "wrong": wrong, "p50_ms": p50, "p99_ms": p99,
         "own_cpu_ms": (time.process_time() - used) * 1e3 / count,
     }  # fmt: skip
 
@@ -223,13 +222,13 @@ def _viewers(args: argparse.Namespace) -> Dict[str, Any]:
             row = tuple(_watched(server, count, args.seconds) for count in (0, 1, args.viewers))
             if turn:
                 rows.append(row)  # type: ignore[arg-type]
-    columns = [float(np.median(column)) for column in zip(*rows)]
+    columns = [stats.median(column) for column in zip(*rows)]
     ratios = [row[2] / row[1] for row in rows]
     print(f"{args.model} on {args.engine}, codes.mp4 at its own rate: CPU of the server, medians of {len(rows)} rounds")
     for name, value in zip(("nobody looks", "one looks", f"{args.viewers} look"), columns):
         print(f"  {name:16s} {value * 100:6.1f} % of a core")
-    print(f"  {args.viewers} over 1: {np.median(ratios):.3f}  [{min(ratios):.3f} .. {max(ratios):.3f}]")
-    return {"rows": rows, "ratio": float(np.median(ratios))}
+    print(f"  {args.viewers} over 1: {stats.spread(ratios)}")
+    return {"rows": rows, "ratio": stats.median(ratios)}
 
 
 def _watched(server: Served, count: int, seconds: float) -> float:

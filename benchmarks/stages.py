@@ -17,9 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
-import numpy as np
-
 from edgecsp import pipeline
+from edgecsp.bench import stats
 from edgecsp.importers import darknet
 from edgecsp.media import draw, sinks, sources
 from edgecsp.media.sinks.mp4 import Mp4
@@ -101,14 +100,16 @@ def _whole(detector: pipeline.Detector, path: Path, target: Path) -> float:
 def _show(
     detector: pipeline.Detector, path: Path, samples: Dict[str, List[float]], whole: List[float], target: Any
 ) -> None:
-    rows = {stage: np.percentile(np.array(values) * 1e3, (25, 50, 75)) for stage, values in samples.items()}
+    rows = {
+        stage: stats.quantiles([1e3 * each for each in values], 0.25, 0.5, 0.75) for stage, values in samples.items()
+    }
     frames = len(samples["decode"])
     size = "x".join(str(side) for side in detector.model.input.hw)
     print(f"{detector.model.name} {size}, {path.name}, {frames} frames, {platform.machine()}, ms a frame")
     for stage, (low, middle, high) in rows.items():
         print(f"  {stage:12} {middle:8.2f}   [{low:.2f} .. {high:.2f}]")
     total = sum(middle for _, middle, _ in rows.values())
-    overlapped = float(np.median(whole)) * 1e3
+    overlapped = stats.median(whole) * 1e3
     print(f"  {'sum':12} {total:8.2f}   one thread, {1e3 / total:.1f} fps")
     print(f"  {'pipeline':12} {overlapped:8.2f}   as edgecsp run does it, {1e3 / overlapped:.1f} fps")
     if target:

@@ -19,9 +19,8 @@ import time
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-import numpy as np
-
 from edgecsp import backends
+from edgecsp.bench import stats
 
 from .images import image_paths
 
@@ -50,7 +49,7 @@ def main() -> None:
                         taken.setdefault((row, when), []).append(took)
     print(f"{'':18} {'':7} {'CPU s':>16} {'clock s':>16}   median (least) of {args.rounds}")
     for (row, when), each in taken.items():
-        cells = [f"{np.median(column):7.3f} ({min(column):.3f})" for column in zip(*each)]
+        cells = [f"{stats.median(column):7.3f} ({min(column):.3f})" for column in zip(*each)]
         print(f"{row:18} {when:7} {cells[0]:>16} {cells[1]:>16}")
 
 

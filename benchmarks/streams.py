@@ -14,9 +14,8 @@ from collections import Counter
 from pathlib import Path
 from typing import List
 
-import numpy as np
-
 from edgecsp import pipeline
+from edgecsp.bench import stats
 
 from .images import image_paths, video
 from .video import overlapped
@@ -46,8 +45,8 @@ def main() -> None:
                 costs.append(many[1] / one[1])
                 shares += _shares(many[2], count)
     print(f"{args.model} on {args.engine}: {count} videos at once over one, medians of {args.rounds} rounds")
-    print(f"  frames per second {np.median(ratios):.3f}  [{min(ratios):.3f} .. {max(ratios):.3f}]")
-    print(f"  CPU a frame     {np.median(costs):.3f}  [{min(costs):.3f} .. {max(costs):.3f}]")
+    print(f"  frames per second {stats.spread(ratios)}")
+    print(f"  CPU a frame       {stats.spread(costs)}")
     print(f"  each stream's share of an even one: {min(shares):.3f} .. {max(shares):.3f}")
 
 

@@ -22,6 +22,7 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from edgecsp import pipeline
+from edgecsp.bench import stats
 from edgecsp.media import draw, scheduler, sinks, sources
 from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.media.sinks.rows import to_dict
@@ -182,11 +183,11 @@ def _show(args: argparse.Namespace, stages: Line, rounds: List[Tuple[float, floa
     for stage, seconds in stages.items():
         print(f"  {stage:12} {seconds * 1e3:8.2f}")
     print(f"  {'sum':12} {total * 1e3:8.2f}   allows {cores / total:.1f} fps on {cores} idle cores")
-    run, spent, crowd = (np.median([row[i] for row in rounds]) for i in range(3))
-    ratios = np.percentile([row[0] / row[2] for row in rounds], (0, 50, 100))
+    run, spent, crowd = (stats.median(column) for column in zip(*rounds))
+    ratios = [row[0] / row[2] for row in rounds]
     print(f"  {'run':12} {spent * 1e3:8.2f}   {run:.1f} fps here and now, {run * spent / cores:.0%} of the cores' time")
     print(f"  {'lines':12} {'':8}   {crowd:.1f} fps here and now, {cores} processes")
-    print(f"  run / lines  {ratios[1]:8.2f}   [{ratios[0]:.2f} .. {ratios[2]:.2f}] of {len(rounds)} rounds")
+    print(f"  run / lines      {stats.spread(ratios, '.2f')} of {len(rounds)} rounds")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ import typer
 from typer.testing import CliRunner
 
 from edgecsp import backends, importers
-from edgecsp.backends import opencv
-from edgecsp.bench import verify
+from edgecsp.bench import images, verify
+from edgecsp.bench.comparison import count_matches
+from edgecsp.bench.process import WorkerSession
 from edgecsp.cli import app
 from edgecsp.cli import verify as verify_command
 from edgecsp.errors import EdgecspError, UsageError
@@ -152,14 +153,14 @@ def test_an_engine_that_computes_another_network_fails_the_gate(
 ) -> None:
     if backends.unavailable_reason("opencv"):
         pytest.skip(f"engine opencv {backends.unavailable_reason('opencv')}")
-    right = opencv.OpenCvSession.run
-    monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
+    right = WorkerSession.run  # each engine runs in a process of its own
+    monkeypatch.setattr(WorkerSession, "run", lambda self, batch: [out * 1.01 for out in right(self, batch)])
     asked: Dict[str, Any] = {"others": None, "images": None, "threads": 1, "weights": None, "imgsz": None, "json": None}
     with pytest.raises(typer.Exit) as stop:
         verify_command.command(model=str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert stop.value.exit_code == 8
     assert "opencv on cpu in fp32 is off by 0.01" in capsys.readouterr().err
-    monkeypatch.setattr(opencv.OpenCvSession, "run", lambda self, batch: [out * np.nan for out in right(self, batch)])
+    monkeypatch.setattr(WorkerSession, "run", lambda self, batch: [out * np.nan for out in right(self, batch)])
     with pytest.raises(typer.Exit):
         verify_command.command(model=str(home / "tiny.onnx"), engine=["opencv"], **asked)
     assert "off by inf" in capsys.readouterr().err
@@ -171,24 +172,21 @@ def test_matched_boxes_answer_for_one_each() -> None:
         return Detections(boxes, np.ones(len(rows), np.float32), np.array([row[4] for row in rows], np.int32))
 
     one, near, other = (0, 0, 10, 10, 1), (0, 0, 10, 9.95, 1), (0, 0, 10, 10, 2)
-    assert (
-        verify.count_matches(found(one), found(near), 0.99) == 1
-        and verify.count_matches(found(one), found(near), 0.999) == 0
-    )
-    assert verify.count_matches(found(one), found(other), 0.5) == 0
-    assert verify.count_matches(found(one, one), found(one), 0.5) == 1
-    assert verify.count_matches(found(), found(one), 0.5) == verify.count_matches(found(one), found(), 0.5) == 0
+    assert count_matches(found(one), found(near), 0.99) == 1 and count_matches(found(one), found(near), 0.999) == 0
+    assert count_matches(found(one), found(other), 0.5) == 0
+    assert count_matches(found(one, one), found(one), 0.5) == 1
+    assert count_matches(found(), found(one), 0.5) == count_matches(found(one), found(), 0.5) == 0
 
     def best(*ids: int) -> Classes:
         return Classes(np.ones(len(ids), np.float32), np.array(ids, np.int32))
 
-    assert verify.count_matches(best(3, 4), best(3, 5), 0.5) == 1 and verify.count_matches(best(3), best(4), 0.5) == 0
+    assert count_matches(best(3, 4), best(3, 5), 0.5) == 1 and count_matches(best(3), best(4), 0.5) == 0
 
 
 def test_rows_want_the_same_network(tiny: Tiny) -> None:
     with pytest.raises(UsageError, match="other heads or another input size"):
         list(
             verify.measure_rows(
-                tiny.model, verify.synthetic_images(1), others=[onnx_model.reshape(tiny.model, hw=(96, 96))]
+                tiny.model, images.synthetic_images(1), others=[onnx_model.reshape(tiny.model, hw=(96, 96))]
             )
         )

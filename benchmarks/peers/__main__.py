@@ -25,8 +25,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-import numpy as np
-
+from edgecsp.bench import stats
 from edgecsp.system import cpu
 
 from . import alone
@@ -50,7 +49,7 @@ def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float)
             first = turn % max(1, len(pairs))  # who goes before it must not be the same one every time
             for process, row in pairs[first:] + pairs[:first]:
                 answer = process.round(3 if not turn else seconds_each(row["calls"], seconds))
-                row["calls"] = float(np.median(answer["ms"]))
+                row["calls"] = stats.median(answer["ms"])
                 if turn:
                     row["ms"] += answer["ms"]
                     row["rounds"].append(len(answer["ms"]))
@@ -71,24 +70,17 @@ def sized(hw: Sequence[int]) -> str:
     return "x".join(map(str, dict.fromkeys(reversed(hw))))
 
 
-def medians(row: Dict[str, Any]) -> List[float]:
-    """The median of each round."""
-    ends = np.cumsum(row["rounds"])[:-1]
-    return [float(np.median(part)) for part in np.split(np.array(row["ms"]), ends)]
-
-
 def figures(rows: List[Dict[str, Any]]) -> None:
     """Put what is said of a row into it: medians, ratios, agreement."""
     by = {row["peer"]: row for row in rows if row["ms"]}
     base, judge = by.get(BASE) or next(iter(by.values()), None), by.get(JUDGE)
     for row in by.values():
         assert base is not None
-        quarter, middle, three = np.percentile(row["ms"], (25, 50, 75))
-        row.update(
-            median_ms=float(middle), iqr_ms=float(three - quarter), cpu_median_ms=float(np.median(row["cpu_ms"]))
-        )
-        row["times"] = float(np.median([a / b for a, b in zip(medians(row), medians(base))]))
-        row["cpu_times"] = float(np.median([a / b for a, b in zip(row["cpu_ms"], base["cpu_ms"])]))
+        summary = stats.summary(row["ms"])
+        row.update(median_ms=summary["median_ms"], iqr_ms=summary["iqr_ms"], cpu_median_ms=stats.median(row["cpu_ms"]))
+        mine, theirs = (stats.round_medians(stats.split(each["ms"], each["rounds"])) for each in (row, base))
+        row["times"] = stats.median(stats.ratios(mine, theirs))
+        row["cpu_times"] = stats.median(stats.ratios(row["cpu_ms"], base["cpu_ms"]))
         row["found"] = sum(map(len, row["boxes"]))
         comparable = judge is not None and row["reads"] == judge["reads"]
         row["same"] = agreement(_clipped(row["boxes"]), _clipped(judge["boxes"])) if judge and comparable else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-import numpy as np
-
-from edgecsp.bench._process import Process as Worker
+from edgecsp import importers
+from edgecsp.bench import stats
+from edgecsp.bench.cases import Case
+from edgecsp.bench.process import Process as Worker
 
 from .processes import HERE, Peer, end, seconds_each, start
 from .subjects import Subject
@@ -43,23 +44,24 @@ def measured(
             path = subject.request["files"]["onnx"]
             ours, theirs = [], []
             with ExitStack() as stack:
-                mine = stack.enter_context(_Ours(path, engine, threads))
+                mine = stack.enter_context(closing(Worker(_request(path, engine, threads), f"edgecsp on {engine}")))
                 turn = _benchmark_app
                 if other in SCRIPTS:
                     turn = stack.enter_context(_Plain(SCRIPTS[other])).turn
                 for _ in range(rounds):
-                    ours.append(mine.turn(seconds))
+                    ours.append(stats.median(mine.round(seconds, 600.0)["ms"]))
                     theirs.append(turn(python, subject.request, threads, seconds))
-            ratio = float(np.median([a / b for a, b in zip(ours, theirs)]))
+            ratio = stats.median(stats.ratios(ours, theirs))
             rows.append(
                 {
                     "model": subject.name, "engine": engine, "other": other, "ours_ms": ours, "theirs_ms": theirs,
                     "ratio": ratio, "within": not must or abs(ratio - 1) <= WITHIN,
                 }
             )  # fmt: skip
+            off = "" if rows[-1]["within"] else "MORE THAN 5 % OFF"
             print(
-                f"{subject.name:14} edgecsp {engine:10} {np.median(ours):8.2f} ms   {other:18} "
-                f"{np.median(theirs):8.2f} ms   ratio {ratio:.3f}  {'' if rows[-1]['within'] else 'MORE THAN 5 % OFF'}",
+                f"{subject.name:14} edgecsp {engine:10} {stats.median(ours):8.2f} ms   {other:18} "
+                f"{stats.median(theirs):8.2f} ms   ratio {ratio:.3f}  {off}",
                 flush=True,
             )
     return rows
@@ -72,25 +74,11 @@ def _python(able: Sequence[Peer], name: str) -> str:
     return "" if peer.lacks else peer.python
 
 
-class _Ours:
-    """The worker of `edgecsp bench`."""
-
-    def __init__(self, path: str, engine: str, threads: int) -> None:
-        request = {
-            "path": path, "engine": engine, "device": "cpu", "threads": threads, "precision": "fp32", "mode": "model",
-            "same_picture": False, "batch": 1, "calls": 1, "warm_s": WARM_S,
-        }  # fmt: skip
-        self._worker = Worker(request, f"edgecsp on {engine}")
-
-    def turn(self, seconds: float) -> float:
-        """The median of a round."""
-        return float(np.median(self._worker.round(seconds, 600.0)["ms"]))
-
-    def __enter__(self) -> _Ours:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._worker.close()
+def _request(path: str, engine: str, threads: int) -> Dict[str, Any]:
+    """The request that `edgecsp bench` sends to its worker."""
+    case = Case(importers.load(path), engine, "cpu", "fp32", threads)
+    task = {"mode": "model", "same_picture": False, "batch": 1, "calls": 1, "warm_s": WARM_S}
+    return {**case.to_request(Path(path), accepts_uint8=False), **task}
 
 
 class _Plain:

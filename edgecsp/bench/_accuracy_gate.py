@@ -8,7 +8,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 import numpy as np
 
-from .. import pipeline
 from ..errors import CalibrationError, EdgecspError
 from ..graph import precision
 from ..media import sources
@@ -16,6 +15,8 @@ from ..processing import preprocess
 from ..system.progress import NoProgress, Progress
 from ..types import Array, Model
 from . import accuracy
+from .cases import Case
+from .process import open_isolated
 
 SCORED = 128  # images at most: enough to notice a bad int8 graph, few enough to wait for
 EngineDevice = Tuple[str, str]  # an engine and one of its devices
@@ -122,7 +123,8 @@ def _ap(
 ) -> Optional[float]:
     what = f"boxes of {verdict.engine} on {verdict.device} in {name}, {len(data.images)} images"
     progress.update(description=what)
-    with pipeline.load(model, verdict.engine, device=verdict.device, precision=name) as detector:
+    case = Case(model, verdict.engine, verdict.device, name)
+    with open_isolated(case, tick) as detector:
         return accuracy.score(accuracy.predict(detector, data, progress=_Checked(tick))).averages["AP"]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..media.html import svg
 from ..media.html.svg import Scale
+from . import stats
 
 WIDTH = 760.0
 SHAPES = {"fp32": "circle", "fp16": "square", "bf16": "square", "int8": "diamond"}
@@ -105,7 +106,7 @@ def draw_latencies(rows: Sequence[Row]) -> str:
         return ""
     left, right, top, step = 132.0, WIDTH - 178, 34.0, 24.0
     shares = [np.asarray(row["ms"], float) / row["median_ms"] for row in measured]
-    ends = np.array([np.percentile(share, (0.5, 99.5)) for share in shares])
+    ends = np.array([stats.quantiles(share, 0.005, 0.995) for share in shares])
     low, high = float(np.clip(ends[:, 0].min(), 0.5, 0.95)), float(np.clip(ends[:, 1].max(), 1.25, 3.0))
     across = Scale(low / 1.02, high * 1.02, left, right, log=True)
     y, body = top, []
@@ -175,7 +176,7 @@ def _violin(rows: Sequence[Row], row: Row, share: Any, across: Scale, y: float) 
         upper = [f"{middles[index]:.1f} {y - heights[index]:.1f}" for index in range(first, last)]
         lower = [f"{middles[index]:.1f} {y + heights[index]:.1f}" for index in range(last - 1, first - 1, -1)]
         paths.append("M" + "L".join(upper + lower) + "z")
-    quarter, three, p99 = np.percentile(share, (25, 75, 99))
+    quarter, three, p99 = stats.quantiles(share, 0.25, 0.75, 0.99)
     tooltip = svg.tag("title", f"{len(share)} samples, IQR {(three - quarter):.1%} of the median")
     far = [value for value in np.sort(share)[::-1][:DOTS] if value > p99]
     parts = [

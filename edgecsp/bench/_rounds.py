@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import EdgecspError
 from ..system import jetson, memory
 from ..system.progress import Progress
 from . import interference
-from ._process import Process
-from .cases import BenchmarkCase, GraphFiles
+from .cases import Case, GraphFiles
+from .process import Process
+from .results import CaseResult, Timing
 from .settings import BenchSettings
 
 WARM_S = 3.0
@@ -28,38 +28,15 @@ def process_bytes(device: str, graph: int) -> int:
     return (PROCESS_BYTES if device == "cpu" else DEVICE_BYTES) + COPIES * graph
 
 
-@dataclass
-class CaseSamples:
-    """The samples of one row in milliseconds, in order; `counts` has the number of samples of each round.
-
-    `failure` is why its process ended early, `ap50` is in percent, `stages` is None where a sample has none.
-    """
-
-    case: BenchmarkCase
-    ms: List[float] = field(default_factory=list)
-    counts: List[int] = field(default_factory=list)
-    cpu_ms: List[float] = field(default_factory=list)
-    wall_s: List[float] = field(default_factory=list)
-    stages: Optional[Dict[str, List[float]]] = None
-    noise: List[interference.SystemNoise] = field(default_factory=list)
-    watts: List[float] = field(default_factory=list)
-    ready: Dict[str, Any] = field(default_factory=dict)
-    peak_memory_bytes: Optional[int] = None
-    per_sample: int = 1
-    ap50: Optional[float] = None
-    failure: Optional[str] = None
-
-    def add(self, answer: Dict[str, Any]) -> None:
-        """Add a worker's round."""
-        self.ms += answer["ms"]
-        self.counts.append(len(answer["ms"]))
-        self.cpu_ms.append(answer["cpu_ms"])
-        self.wall_s.append(answer["wall_s"])
-        self.peak_memory_bytes, self.per_sample = answer["peak_memory_bytes"], answer["per_sample"]
-        if answer["stages"]:
-            self.stages = self.stages or {name: [] for name in answer["stages"]}
-            for name, samples in answer["stages"].items():
-                self.stages[name] += samples
+def take_round(process: Process, timing: Timing, seconds: float, board: Optional[jetson.Board] = None) -> None:
+    """Run one round, and add its samples and the noise around it. Raises an `EdgecspError`."""
+    before, spent = interference.take_snapshot(), time.process_time()
+    throttling = board.throttling() if board else {}
+    answer = process.round(seconds, seconds * 10 + SILENCE_S)
+    own = answer["own_s"] + time.process_time() - spent
+    timing.add(answer)
+    events = jetson.compare_throttling(throttling, board.throttling()) if board else ()
+    timing.noise.append(interference.compute_noise(before, interference.take_snapshot(), own, events))
 
 
 class Bench:
@@ -74,7 +51,7 @@ class Bench:
         self._meter = jetson.PowerMeter(self._board)
         self._done = self._total = 0
 
-    def run(self, rows: Sequence[CaseSamples]) -> None:
+    def run(self, rows: Sequence[CaseResult]) -> None:
         """Measure the rows in place. On `BenchStopped` the rows keep what was measured until then."""
         self._total = len(rows) * (1 + self._settings.rounds)
         for group in self._groups(rows):
@@ -85,23 +62,23 @@ class Bench:
                     for process, row in opened if turn % 2 == 0 else reversed(opened):
                         self._round(process, row, turn)
 
-    def _groups(self, rows: Sequence[CaseSamples]) -> Iterator[List[CaseSamples]]:
+    def _groups(self, rows: Sequence[CaseResult]) -> Iterator[List[CaseResult]]:
         """Yield groups of rows to open together: all if memory allows it, else per model, else one by one."""
         free = memory.free()
         room = SHARE * free.available if free else 0.0
         if self._required_bytes(rows) <= room:
             yield list(rows)
             return
-        by_model: Dict[str, List[CaseSamples]] = {}
+        by_model: Dict[str, List[CaseResult]] = {}
         for row in rows:
-            by_model.setdefault(row.case.subject.name, []).append(row)
+            by_model.setdefault(row.case.name, []).append(row)
         for group in by_model.values():
             yield from [group] if self._required_bytes(group) <= room else [[row] for row in group]
 
-    def _required_bytes(self, rows: Sequence[CaseSamples]) -> float:
-        return sum(process_bytes(self._settings.engine_device, len(row.case.subject.model.onnx)) for row in rows)
+    def _required_bytes(self, rows: Sequence[CaseResult]) -> float:
+        return sum(process_bytes(row.case.engine_device, len(row.case.model.onnx)) for row in rows)
 
-    def _open(self, rows: Sequence[CaseSamples], stack: ExitStack) -> Iterator[Tuple[Process, CaseSamples]]:
+    def _open(self, rows: Sequence[CaseResult], stack: ExitStack) -> Iterator[Tuple[Process, CaseResult]]:
         for row in rows:
             self._step(f"opening {row.case}")
             try:
@@ -110,44 +87,35 @@ class Bench:
                 self._fail(row, error)
                 continue
             stack.callback(process.close)
-            row.ready = process.ready
+            row.timing.ready = process.ready
             yield process, row
 
-    def _request(self, case: BenchmarkCase) -> Dict[str, Any]:
+    def _request(self, case: Case) -> Dict[str, Any]:
         settings = self._settings
         return {
-            "path": str(self._files.path(case)), "engine": case.engine, "device": settings.engine_device,
-            "threads": settings.thread_count, "precision": case.precision, "mode": settings.mode,
+            **case.to_request(self._files.path(case), accepts_uint8=settings.mode == "pipeline"), "mode": settings.mode,
             "batch": settings.batch_size, "calls": settings.calls_per_sample,
             "sources": list(settings.sources), "same_picture": settings.same_image, "warm_s": WARM_S,
         }  # fmt: skip
 
-    def _round(self, process: Process, row: CaseSamples, turn: int) -> None:
+    def _round(self, process: Process, row: CaseResult, turn: int) -> None:
         if row.failure:
             return
         self._step(f"{row.case}, round {turn + 1}")
         time.sleep(PAUSE_S)
         seconds = self._settings.duration_s / self._settings.rounds
         self._meter.start()
-        before, throttling, spent = interference.take_snapshot(), self._throttling(), time.process_time()
         try:
-            answer = process.round(seconds, seconds * 10 + SILENCE_S)
+            take_round(process, row.timing, seconds, self._board)
         except EdgecspError as error:
             self._fail(row, error)
             return
-        own = answer["own_s"] + time.process_time() - spent
-        row.add(answer)
-        events = jetson.compare_throttling(throttling, self._throttling())
-        row.noise.append(interference.compute_noise(before, interference.take_snapshot(), own, events))
         if self._meter.watts is not None:
-            row.watts.append(self._meter.watts)
+            row.timing.watts.append(self._meter.watts)
 
-    def _throttling(self) -> Dict[str, int]:
-        return self._board.throttling() if self._board else {}
-
-    def _fail(self, row: CaseSamples, error: EdgecspError) -> None:
+    def _fail(self, row: CaseResult, error: EdgecspError) -> None:
         row.failure = " ".join(str(error).split())
-        self._total -= self._settings.rounds - len(row.counts)
+        self._total -= self._settings.rounds - len(row.timing.rounds)
 
     def _step(self, text: str) -> None:
         self._stop()

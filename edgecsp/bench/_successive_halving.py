@@ -1,6 +1,6 @@
 """Find the fastest of many candidates in little time: measure each briefly, drop the slower half, and repeat.
 
-Every candidate is a process of its own (`_process`, `_worker`). The remaining ones are measured in turn, forwards and
+Every candidate is a process of its own (`process`, `_worker`). The remaining ones are measured in turn, forwards and
 backwards, so that interference affects all alike; a figure is of the last stretch that a candidate was in.
 Source: successive halving (Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", 2016).
 """
@@ -12,16 +12,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-import numpy as np
-
 from ..backends.tuning import Candidate
 from ..errors import EdgecspError
-from ..system import memory
-from ..types import Array
+from ..system import cpu, memory
 from . import stats
-from ._process import Process
-from ._rounds import PAUSE_S, SHARE, SILENCE_S, process_bytes
-from ._tuning_task import backlog_size
+from ._rounds import PAUSE_S, SHARE, process_bytes, take_round
+from ._tasks import backlog_size
+from .process import Process
+from .results import Timing
 
 WARM_S = 0.5
 ENTRY_S = 0.3  # a candidate's first two rounds
@@ -37,7 +35,7 @@ MOST_PAUSE_S = 2.0
 class ContestRow:
     """A candidate in one contest, `kind` "latency" or "throughput".
 
-    `rounds` are milliseconds per image, `since` is how many came before its last stretch; `dropped` is the reason.
+    `since` is how many rounds came before its last stretch; `dropped` is the reason.
     `default` is what "auto" does untuned: it stays to the end. `is_requested` is False for a row of comparison.
     """
 
@@ -45,50 +43,56 @@ class ContestRow:
     kind: str
     default: bool = False
     is_requested: bool = True
-    rounds: List[List[float]] = field(default_factory=list)
-    cpu_ms: List[float] = field(default_factory=list)
+    timing: Timing = field(default_factory=Timing)
     since: int = 0
     dropped: str = ""
 
     @property
-    def last(self) -> List[List[float]]:
+    def last(self) -> Timing:
         """The rounds of its last stretch, or all rounds if it had none there."""
-        return self.rounds[self.since :] or self.rounds
+        return self.timing.after(self.since) if len(self.timing.rounds) > self.since else self.timing
 
     @property
-    def samples(self) -> List[float]:
-        """The milliseconds of the `last` rounds."""
-        return [ms for each in self.last for ms in each]
+    def rounds(self) -> List[List[float]]:
+        """Milliseconds per image of all rounds."""
+        return self.timing.per_image
+
+    @property
+    def means(self) -> List[float]:
+        """The mean milliseconds per image of each round of its last stretch."""
+        return [stats.mean(each) for each in self.last.per_image]
+
+    @property
+    def ranked(self) -> List[List[float]]:
+        """The rounds that the bootstrap draws from: for throughput a round is one sample, its mean."""
+        return self.last.per_image if self.kind == "latency" else [[mean] for mean in self.means]
 
     @property
     def ms(self) -> float:
         """The figure to rank by: the median image's milliseconds, or milliseconds per image of the median round."""
-        return float(np.median(self.samples if self.kind == "latency" else self.means))
-
-    @property
-    def means(self) -> Array:
-        """(rounds,) mean milliseconds per image of each round of its last stretch."""
-        means: Array = np.array([np.mean(each) for each in self.last])
-        return means
+        return stats.median([ms for each in self.ranked for ms in each])
 
     @property
     def quiet_ms(self) -> float:
         """Milliseconds per image of its best round, which decides who is dropped: other programs only ever add time."""
-        return min(float(np.median(each)) for each in self.rounds)
+        return min(stats.round_medians(self.rounds))
 
     def to_dict(self) -> Dict[str, Any]:
         """The row as plain values; figures are None if it was never measured."""
         figures: Dict[str, Any] = dict.fromkeys(("p50_ms", "p90_ms", "fps", "cpu_ms"))
-        if self.rounds:
+        unstable, causes = self.last.find_causes(cpu.governor()) if self.timing.rounds else (False, [])
+        if self.timing.rounds:
+            samples = [ms for each in self.last.per_image for ms in each]
             figures = {
-                "p50_ms": float(np.median(self.samples)),
-                "p90_ms": stats.percentile(self.samples, 0.9),
-                "fps": 1e3 / float(np.median(self.means)),
-                "cpu_ms": float(np.mean(self.cpu_ms[self.since :] or self.cpu_ms)),
+                "p50_ms": stats.median(samples),
+                "p90_ms": stats.percentile(samples, 0.9),
+                "fps": 1e3 / stats.median(self.means),
+                "cpu_ms": stats.mean(self.last.cpu_ms) / self.timing.per_sample,
             }
         return {
             "kind": self.kind, **vars(self.candidate), "default": self.default, **figures,
-            "rounds": len(self.rounds), "samples": sum(map(len, self.rounds)), "dropped": self.dropped or None,
+            "rounds": len(self.timing.rounds), "samples": len(self.timing.ms), "dropped": self.dropped or None,
+            "unstable": unstable, "causes": causes,
         }  # fmt: skip
 
 
@@ -163,7 +167,7 @@ class Contest:
         if not rows:
             return
         for row in rows:
-            row.since = len(row.rounds)
+            row.since = len(row.timing.rounds)
         ends = time.monotonic() + seconds
         for turn in range(turns):
             for row in rows if turn % 2 == 0 else reversed(rows):
@@ -179,14 +183,11 @@ class Contest:
         try:
             process = self._open.get(id(row)) or Process(self._request(row), str(row.candidate), self._tick)
             self._open[id(row)] = process
-            answer = process.round(seconds, seconds * 10 + SILENCE_S)
+            take_round(process, row.timing, seconds)
         except EdgecspError as error:
             row.dropped = " ".join(str(error).split())
             self._close(row)
             return
-        each = answer["per_sample"]
-        row.rounds.append([ms / each for ms in answer["ms"]])
-        row.cpu_ms.append(answer["cpu_ms"] / each)
         if not self._has_room(row):
             self._close(row)
         elif row.kind == "throughput":  # it goes on until its backlog is full
@@ -220,17 +221,7 @@ def winner(rows: Sequence[ContestRow]) -> Tuple[Optional[ContestRow], Optional[T
     default = next((row for row in final if row.default), None)
     if not requested or default is None or requested[0] is default:
         return (requested[0] if requested else None), None
-    low, high = stats.interval(_bootstrap(default, 0) / _bootstrap(requested[0], 1))
+    low, high = stats.ratio_interval(default.ranked, requested[0].ranked)
     if low <= 1 and default.is_requested:
         return default, None
     return requested[0], (low, high)
-
-
-def _bootstrap(row: ContestRow, seed: int) -> Array:
-    """Draw bootstrap values of a row's figure, as `stats.medians` does; for throughput by whole rounds."""
-    if row.kind == "latency":
-        return stats.medians(row.last, seed=seed)
-    means = row.means
-    picked = np.random.default_rng(seed).integers(len(means), size=(stats.DRAWS, len(means)))
-    medians: Array = np.median(means[picked], axis=1)
-    return medians

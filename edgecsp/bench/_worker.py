@@ -1,165 +1,131 @@
-"""The child process that is timed: one model on one engine, opened once, which then runs rounds on request.
+"""The child process that measures: one case, opened once, which then answers requests.
 
-It reads a line of JSON on stdin and writes one to the given file: first the request, answered by {"ready": ...} once it
-is warm, then any number of {"seconds": s}, each answered by the samples of a round of that length.
+It reads a line of JSON on stdin and writes one to the given file. The first is the case and its task (`_tasks`),
+answered by {"ready": ...} once it is warm. Then {"seconds": s} is answered by the samples of a round of that length,
+and {"array": ...}, followed by the array's bytes, by the heads that the network has for it, followed by theirs.
+With a "level" in the request, what it logs comes as {"log": ...} between the answers.
 Only the calls themselves are between the two readings of the clock.
 """
 
 from __future__ import annotations
 
-import importlib
-import itertools
 import json
 import os
 import signal
 import sys
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, BinaryIO, Dict, List, Mapping, Sequence
 
 import numpy as np
 
-from .. import importers, pipeline
 from ..errors import EdgecspError
-from ..media import sources
 from ..system import isolation, memory
-from ..types import Array, Frame
-from . import verify
+from ..types import Array
+from . import stats
+from ._tasks import WorkerTask, open_task
 
-IMAGES = 8  # different ones, so that no engine can reuse a result
 UNCOUNTED_CALLS = 2  # before a round: another process has used the CPU's caches
 STEADY = 0.02  # share of the median: two blocks that differ by less are steady
 BLOCK_S, BLOCK = 0.15, 5  # seconds, and calls at least, of a block of warm-up
 LEAST = 3  # samples of a round
-STAGES = ("decode", "preprocess", "inference", "post")
-
-Stages = Dict[str, List[float]]
 
 
-class WorkerTask:
-    """The task that is timed: `call()` is one sample of `per_sample` images; `stages` are times within it, if any."""
+def describe_array(array: Array) -> Dict[str, Any]:
+    """Describe an array whose bytes follow: its shape and type."""
+    return {"shape": list(array.shape), "dtype": array.dtype.str}
 
-    def __init__(self, call: Callable[[], None], per_sample: int, stages: Optional[Stages] = None) -> None:
-        self.call, self.per_sample, self.stages = call, per_sample, stages
+
+def array_bytes(description: Mapping[str, Any]) -> int:
+    """Return the number of bytes of an array that was described."""
+    count = int(np.prod(description["shape"], dtype=np.int64))
+    return count * int(np.dtype(description["dtype"]).itemsize)
+
+
+def read_array(description: Mapping[str, Any], data: bytes) -> Array:
+    """Rebuild an array from its description and its bytes."""
+    array: Array = np.frombuffer(data, description["dtype"]).reshape(description["shape"]).copy()
+    return array
 
 
 def serve(handle: int) -> None:
     """Answer requests on the file `handle` until stdin ends."""
     isolation.leave_signals_to_parent()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
-    with os.fdopen(handle, "wb", buffering=0) as file:
+    requests = sys.stdin.buffer
+    with os.fdopen(handle, "wb") as file:
 
-        def send(answer: Dict[str, Any]) -> None:
-            file.write(json.dumps(answer).encode() + b"\n")
+        def send(answer: Dict[str, Any], arrays: Sequence[Array] = ()) -> None:
+            data = [np.ascontiguousarray(array).tobytes() for array in arrays]
+            file.write(b"".join([json.dumps(answer).encode(), b"\n", *data]))  # at once: several threads may log
+            file.flush()
 
         try:
-            request = json.loads(sys.stdin.readline())
+            request = json.loads(requests.readline())
+            if "level" in request:
+                isolation.forward_log(lambda record: send({"log": record}), request["level"])
             begun = time.perf_counter()
-            subject = _open_task(request)
-            subject.call()
+            task = open_task(request)
+            task.call()
             load_s = time.perf_counter() - begun
-            send({"ready": {"load_s": load_s, **_warm_up(subject, request["warm_s"])}})
-            for line in sys.stdin:
-                send(_run_round(subject, **json.loads(line)))
+            accepts_uint8 = task.detector is not None and task.detector.session.accepts_uint8
+            warm = _warm_up(task, request["warm_s"])
+            send({"ready": {"load_s": load_s, **warm, "accepts_uint8": accepts_uint8}})
+            for line in requests:
+                message = json.loads(line)
+                if "array" in message:
+                    send(*_infer(task, message["array"], requests))
+                else:
+                    send(_run_round(task, **message))
         except EdgecspError as error:
             send({"error": [type(error).__name__, str(error)]})
 
 
-def _open_task(request: Dict[str, Any]) -> WorkerTask:
-    if "make" in request:
-        module, name = request["make"].split(":")
-        task: WorkerTask = getattr(importlib.import_module(module), name)(request)
-        return task
-    model = importers.load(request["path"])
-    detector = pipeline.load(
-        model, request["engine"], device=request["device"], threads=request["threads"],
-        precision=request["precision"], accepts_uint8=request["mode"] == "pipeline",
-    )  # fmt: skip
-    if request["mode"] == "pipeline":
-        return _pipeline_task(detector, request["sources"], request["same_picture"])
-    images = verify.synthetic_images(1 if request["same_picture"] else IMAGES)
-    singles = itertools.cycle([detector.prepare(image)[0] for image in images])
-    batches = [np.concatenate([next(singles) for _ in range(request["batch"])]) for _ in images]
-    return inference_task(detector.session.run, batches, request["calls"], request["calls"] * request["batch"])
+def _infer(task: WorkerTask, description: Mapping[str, Any], requests: BinaryIO) -> Any:
+    """Run the network on the array that follows: the answer, and the heads."""
+    assert task.detector is not None
+    batch = read_array(description, requests.read(array_bytes(description)))
+    begun = time.perf_counter()
+    heads = task.detector.infer(batch)
+    ms = (time.perf_counter() - begun) * 1e3
+    return {"ms": ms, "arrays": [describe_array(head) for head in heads]}, heads
 
 
-def inference_task(run: Callable[[Array], Any], batches: List[Array], calls: int, per_sample: int) -> WorkerTask:
-    """Build a task of inference alone: `calls` calls per sample, each with the next of the batches."""
-    inputs = itertools.cycle(batches)
-    if calls == 1:
-        return WorkerTask(lambda: run(next(inputs)), per_sample)
-
-    def query() -> None:
-        for _ in range(calls):
-            run(next(inputs))
-
-    return WorkerTask(query, per_sample)
-
-
-def _pipeline_task(detector: pipeline.Detector, uris: List[str], same: bool) -> WorkerTask:
-    """Build a task from file to boxes, stage after stage on one thread."""
-    stages: Stages = {name: [] for name in STAGES}
-    frames = _frames(uris[:1] if same else uris)
-
-    def process_one() -> None:
-        begun = time.perf_counter()
-        image = next(frames).image
-        decoded = time.perf_counter()
-        batch, geometry = detector.prepare(image)
-        prepared = time.perf_counter()
-        outputs = detector.infer(batch)
-        inferred = time.perf_counter()
-        detector.finish(outputs, geometry)
-        ends = (begun, decoded, prepared, inferred, time.perf_counter())
-        for name, start, end in zip(STAGES, ends, ends[1:]):
-            stages[name].append((end - start) * 1e3)
-
-    return WorkerTask(process_one, 1, stages)
-
-
-def _frames(uris: List[str]) -> Iterator[Frame]:
-    """Yield the frames of some sources in an endless loop."""
-    while True:
-        for source in sources.open_all(uris):
-            with source:
-                yield from source
-
-
-def _warm_up(subject: WorkerTask, most_s: float) -> Dict[str, Any]:
+def _warm_up(task: WorkerTask, most_s: float) -> Dict[str, Any]:
     """Call the task until two consecutive blocks agree, for `most_s` seconds at most."""
     begun, blocks = time.perf_counter(), 0
     before, steady = 0.0, False
     while not steady and time.perf_counter() - begun < most_s:
-        middle = float(np.median(_time_calls(subject, BLOCK_S, BLOCK)))
+        middle = stats.median(_time_calls(task, BLOCK_S, BLOCK))
         blocks += 1
         steady = abs(middle - before) <= STEADY * middle
         before = middle
     return {"warm_s": time.perf_counter() - begun, "blocks": blocks, "steady": steady}
 
 
-def _run_round(subject: WorkerTask, seconds: float) -> Dict[str, Any]:
+def _run_round(task: WorkerTask, seconds: float) -> Dict[str, Any]:
     """Run one round of `seconds` and return its samples and costs."""
     entered = time.process_time()
     for _ in range(UNCOUNTED_CALLS):
-        subject.call()
-    for samples in (subject.stages or {}).values():
+        task.call()
+    for samples in (task.stages or {}).values():
         samples.clear()
     spent, begun = time.process_time(), time.perf_counter()
-    ms = _time_calls(subject, seconds, LEAST)
+    ms = _time_calls(task, seconds, LEAST)
     wall, cpu = time.perf_counter() - begun, time.process_time() - spent
     return {
         "ms": ms,
         "cpu_ms": cpu * 1e3 / len(ms),
         "wall_s": wall,
-        "stages": {name: list(samples) for name, samples in subject.stages.items()} if subject.stages else None,
+        "stages": {name: list(samples) for name, samples in task.stages.items()} if task.stages else None,
         "own_s": time.process_time() - entered,
         "peak_memory_bytes": memory.peak(),
-        "per_sample": subject.per_sample,
+        "per_sample": task.per_sample,
     }
 
 
-def _time_calls(subject: WorkerTask, seconds: float, least: int) -> List[float]:
+def _time_calls(task: WorkerTask, seconds: float, least: int) -> List[float]:
     """Time calls one by one; milliseconds each."""
-    call, clock = subject.call, time.perf_counter
+    call, clock = task.call, time.perf_counter
     taken: List[float] = []
     end = clock() + seconds
     while True:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-import numpy as np
-
 from ..errors import UsageError
 from . import stats
 
@@ -74,9 +72,9 @@ def _measured_rows(report: Mapping[str, Any]) -> Dict[Tuple[Any, ...], Mapping[s
 
 
 def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> Difference:
-    medians = [stats.medians(stats.split(row["ms"], row["rounds"]), DRAWS, seed) for seed, row in enumerate((a, b))]
-    low, high = stats.interval(medians[1] / medians[0])
-    middles = [float(np.median(row["ms"])) for row in (a, b)]
+    first, second = (stats.split(row["ms"], row["rounds"]) for row in (a, b))
+    low, high = stats.ratio_interval(second, first, DRAWS)
+    middles = [stats.median(row["ms"]) for row in (a, b)]
     return Difference(
         a["model"], a["engine"], a["precision"], middles[0], middles[1], middles[1] / middles[0], low, high
     )
@@ -84,7 +82,7 @@ def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> Difference:
 
 def _common_shift(differences: Sequence[Difference]) -> List[str]:
     """Report a shift that all rows share, which is no single model's."""
-    middle = float(np.median([each.ratio for each in differences]))
+    middle = stats.median([each.ratio for each in differences])
     if len(differences) < stats.TOGETHER or abs(middle - 1) <= ALIKE:
         return []
     word = "slower" if middle > 1 else "faster"

@@ -35,6 +35,7 @@ METRICS = {
     "load": Metric(lambda row: row["load_s"], {"s": 1.0, "ms": 1e-3, "": 1.0}),
     "iqr": Metric(lambda row: 100 * row["iqr_ms"] / row["median_ms"], {"%": 1.0, "": 1.0}),
     "fps": Metric(lambda row: row["fps"]),
+    "ap": Metric(lambda row: row.get("ap")),
     "ap50": Metric(lambda row: row["ap50"]),
     "memory": Metric(
         lambda row: row["peak_memory_bytes"], {"MB": 1e6, "GB": 1e9, "MiB": 2.0**20, "GiB": 2.0**30, "": 1e6}

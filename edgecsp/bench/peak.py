@@ -14,8 +14,8 @@ from .. import backends
 from ..errors import EdgecspError
 from ..processing.heads.two_stage import Raw
 from ..types import Input, Model
-from ._process import Process
-from ._worker import WorkerTask, inference_task
+from ._tasks import WorkerTask, inference_task
+from .process import Process
 
 SIDE = 1536
 SECONDS = 0.4

@@ -8,21 +8,18 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..cache import files
 from ..errors import BadModel, SourceError
-from . import interference, paper, stats
-from ._rounds import CaseSamples
+from . import paper, stats
+from .results import NOTHING, UNSURE, CaseResult, Timing
 from .settings import BenchSettings
 
 SCHEMA = "edgecsp-bench/1"
-SPREAD = 0.10  # share of the median: a larger interquartile range marks a row unstable
-UNSURE = 0.03  # share of the median: so does an interval of the median that is wider than this to either side
-NOTHING = "no cause is visible in /proc and /sys"
 _EMPTY = (
     "median_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "iqr_ms", "interval_ms", "fps", "gflops", "of_peak",
-    "peak_memory_bytes", "load_s", "warm_s", "stages", "wall_ms", "relative", "paper_relative", "ap50", "power",
+    "peak_memory_bytes", "load_s", "warm_s", "stages", "wall_ms", "relative", "paper_relative", "ap50", "ap", "power",
 )  # fmt: skip
 
 
-def settings_to_dict(settings: BenchSettings, rows: Sequence[CaseSamples]) -> Dict[str, Any]:
+def settings_to_dict(settings: BenchSettings, rows: Sequence[CaseResult]) -> Dict[str, Any]:
     """Convert the settings to plain values, with defaults filled in."""
     return {
         "device": settings.device, "mode": settings.mode, "scenario": settings.scenario, "batch": settings.batch_size,
@@ -33,9 +30,7 @@ def settings_to_dict(settings: BenchSettings, rows: Sequence[CaseSamples]) -> Di
     }  # fmt: skip
 
 
-def rows_to_dicts(
-    rows: Sequence[CaseSamples], settings: BenchSettings, machine: Dict[str, Any]
-) -> List[Dict[str, Any]]:
+def rows_to_dicts(rows: Sequence[CaseResult], settings: BenchSettings, machine: Dict[str, Any]) -> List[Dict[str, Any]]:
     """Convert rows to dictionaries, in order; rows that were not measured have their reason."""
     dicts = [_row(row, settings, machine) for row in rows]
     base = {(row["engine"], row["precision"]): row["fps"] for row in dicts if row["model"] == paper.BASE and row["fps"]}
@@ -86,58 +81,62 @@ def load(path: Union[str, Path]) -> Dict[str, Any]:
     return report
 
 
-def _describe_drift(rows: Sequence[CaseSamples]) -> str:
+def _describe_drift(rows: Sequence[CaseResult]) -> str:
     """Describe how far the machine's speed drifted between rounds; "" if it was steady.
 
     A neighbour on the same host, or a clock that is not reported, slows all rows alike: a row can look steady, and its
     median would still be another one in the next run.
     """
-    pace = stats.round_paces([stats.split(row.ms, row.counts) for row in rows if row.ms])
+    pace = stats.round_paces([row.timing.rounds for row in rows if row.timing.rounds])
     if not pace or max(pace) <= (1 + UNSURE) * min(pace):
         return ""
     return f"the machine's speed drifted by {100 * (max(pace) / min(pace) - 1):.0f} % between rounds"
 
 
-def _row(row: CaseSamples, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
-    case, subject = row.case, row.case.subject
-    hw = subject.model.input.hw
+def _row(row: CaseResult, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
+    case, timing = row.case, row.timing
+    subject, hw = case.about, case.model.input.hw
+    assert subject is not None
     row_json: Dict[str, Any] = {
         "model": subject.name, "title": subject.title, "engine": case.engine, "device": case.device,
         "precision": case.precision, "input_hw": list(hw), "bflops": subject.bflops, "parameters": subject.parameters,
-        "weights": subject.weights, "ms": row.ms, "rounds": row.counts, "cpu_ms": row.cpu_ms,
-        **dict.fromkeys(_EMPTY), "unstable": False, "causes": [], "around": [each.to_dict() for each in row.noise],
+        "weights": subject.weights, "ms": timing.ms, "rounds": timing.counts, "cpu_ms": timing.cpu_ms,
+        **dict.fromkeys(_EMPTY), "unstable": False, "causes": [], "around": [each.to_dict() for each in timing.noise],
         "paper": paper.find_figures(subject.name, case.device, hw), "reason": case.reason or row.failure,
         "lost": row.failure is not None, "ranges": "drawn pictures" if case.synthetic_ranges else None,
     }  # fmt: skip
-    if not row.ms:
+    if not timing.rounds:
         row_json["reason"] = row_json["reason"] or "stopped before the first round"
         return row_json
-    row_json.update(_figures(row, settings, machine))
+    row_json.update(_figures(row, subject.bflops, settings, machine))
     return row_json
 
 
-def _figures(row: CaseSamples, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
-    figures: Dict[str, Any] = dict(stats.summary(row.ms))
-    median, rounds = figures["median_ms"], stats.split(row.ms, row.counts)
-    low, high = stats.interval(stats.medians(rounds))
-    fps = 1e3 / median * row.per_sample
+def _figures(row: CaseResult, bflops: float, settings: BenchSettings, machine: Dict[str, Any]) -> Dict[str, Any]:
+    timing, figures = row.timing, row.timing.summary()
+    fps = 1e3 / figures["median_ms"] * timing.per_sample
     if settings.scenario == "offline":
-        fps = len(row.ms) * row.per_sample / sum(row.wall_s)
-    gflops = row.case.subject.bflops * fps
+        fps = len(timing.ms) * timing.per_sample / sum(timing.wall_s)
+    gflops = bflops * fps
     top = machine["peak_gflops"].get(row.case.precision)
-    unstable = figures["iqr_ms"] > SPREAD * median or max(high - median, median - low) > UNSURE * median
-    why = interference.find_causes(row.noise, machine["governor"]) or [NOTHING]
+    unstable, causes = timing.find_causes(machine["governor"])
+    averages = row.accuracy.averages if row.accuracy else {}
     return {
-        **figures, "interval_ms": [low, high], "fps": fps, "gflops": gflops, "of_peak": gflops / top if top else None,
-        "peak_memory_bytes": row.peak_memory_bytes, "load_s": row.ready["load_s"], "warm_s": row.ready["warm_s"],
-        "unstable": unstable, "causes": why if unstable else [], "stages": row.stages,
-        "wall_ms": row.ms if row.stages else None, "power": _power(row), "ap50": row.ap50,
+        **figures, "fps": fps, "gflops": gflops, "of_peak": gflops / top if top else None,
+        "peak_memory_bytes": timing.peak_memory_bytes, "load_s": timing.ready["load_s"],
+        "warm_s": timing.ready["warm_s"], "unstable": unstable, "causes": causes, "stages": timing.stages,
+        "wall_ms": timing.ms if timing.stages else None, "power": _power(timing),
+        "ap50": _percent(averages.get("AP50")), "ap": _percent(averages.get("AP")),
     }  # fmt: skip
 
 
-def _power(row: CaseSamples) -> Optional[Dict[str, float]]:
-    """Mean watts of the whole board during the row, and joules per frame."""
-    if len(row.watts) != len(row.wall_s) or not row.watts:
+def _percent(share: Optional[float]) -> Optional[float]:
+    return None if share is None else 100 * share
+
+
+def _power(timing: Timing) -> Optional[Dict[str, float]]:
+    """Mean watts of the whole board during the rounds, and joules per frame."""
+    if len(timing.watts) != len(timing.wall_s) or not timing.watts:
         return None
-    joules = sum(watts * wall for watts, wall in zip(row.watts, row.wall_s))
-    return {"watts": joules / sum(row.wall_s), "joules_a_frame": joules / (len(row.ms) * row.per_sample)}
+    joules = sum(watts * wall for watts, wall in zip(timing.watts, timing.wall_s))
+    return {"watts": joules / sum(timing.wall_s), "joules_a_frame": joules / (len(timing.ms) * timing.per_sample)}

@@ -90,4 +90,9 @@ class BenchSettings:
     @property
     def engine_device(self) -> str:
         """The engines' name for the device."""
-        return "cuda" if self.device == JETSON else self.device
+        return engine_device(self.device)
+
+
+def engine_device(device: str) -> str:
+    """The engines' name for a device of ours."""
+    return "cuda" if device == JETSON else device

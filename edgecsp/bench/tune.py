@@ -27,8 +27,9 @@ from ..types import Model
 from . import _accuracy_gate, _candidates, accuracy
 from ._accuracy_gate import EngineDevice, Verdict
 from ._candidates import Contender, Tuning
-from ._process import BenchStopped
 from ._successive_halving import WARM_S, Contest, ContestRow, winner
+from .cases import Case
+from .process import BenchStopped
 
 __all__ = ["Candidate", "Outcome", "BenchStopped", "Tuning", "run"]
 
@@ -158,8 +159,8 @@ def _measure(
             graph = "int8" if each.precision == "int8" and int8 is not None else "own"
             home = str(folder / "home") if each.device == "cpu" else ""  # a TensorRT plan is worth keeping
             return {
-                "make": "edgecsp.bench._tuning_task:build_task", "path": str(folder / f"{graph}.onnx"), "home": home,
-                "kind": row.kind, **asdict(each), "warm_s": WARM_S,
+                "mode": row.kind, "home": home, "warm_s": WARM_S,
+                **Case(model, **asdict(each)).to_request(folder / f"{graph}.onnx"),
             }  # fmt: skip
 
         def show(text: str) -> None:

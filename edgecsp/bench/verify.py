@@ -1,48 +1,28 @@
 """Compare engines and precisions with fp32 on onnxruntime: error of the heads, matching boxes, speed.
 
-for row in verify.measure_rows(model, verify.synthetic_images(), others=[int8_model]):
-    print(row)
+for result in verify.measure_rows(model, images.synthetic_images(), others=[int8_model]):
+    print(verify.result_to_dict(result))
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import numpy as np
 
 from .. import backends, pipeline
 from ..errors import BuildFailed, EngineUnavailable, UsageError
 from ..graph import precision
-from ..processing import nms
 from ..types import Array, Geometry, Model, Result
+from . import stats
+from .cases import Case
+from .comparison import Comparison
+from .process import WorkerSession, open_isolated
+from .results import CaseResult
 
-STRICT, LOOSE = 0.99, 0.5  # IoU at which a box is the same one, and at which it is of the same object
 WARM = 2
-SYNTHETIC_IMAGES = 4
-
-
-@dataclass
-class VerifyRow:
-    """One engine, device and precision. `reason` is why it did not run; the other fields are then meaningless.
-
-    `largest` and `mean` are the error of the heads as a share of the head's largest value; `boxes` counts the
-    reference's boxes, `strict` and `loose` those that match with their class (a classifier's best class counts as a
-    box), `ms` is the median time of inference.
-    """
-
-    engine: str
-    device: str
-    precision: str
-    model: str
-    why: str = ""
-    largest: float = 0.0
-    mean: float = 0.0
-    boxes: int = 0
-    strict: int = 0
-    loose: int = 0
-    ms: float = 0.0
+FLOATS = {"accepts_uint8": False}  # the reference's input is given to all
 
 
 @dataclass
@@ -62,8 +42,8 @@ def measure_rows(
     others: Sequence[Model] = (),
     engines: Optional[Sequence[str]] = None,
     threads: Optional[int] = None,
-) -> Iterator[VerifyRow]:
-    """Yield a row per engine, device and precision, the reference first. `images` are (H, W, 3) uint8 BGR.
+) -> Iterator[CaseResult]:
+    """Yield a result per engine, device and precision, the reference first. `images` are (H, W, 3) uint8 BGR.
 
     `others` are the same network in other precisions (`edgecsp quantize` makes int8). `engines`: None for all.
     Raises `UsageError` when `model` is not fp32 or another has other heads.
@@ -82,34 +62,47 @@ def measure_rows(
         model, backends.REFERENCE, device="cpu", threads=threads, precision="fp32", accepts_uint8=False
     ) as reference:
         references = [_reference(reference, image) for image in images]
-    for engine, device, requested, graph in _list_cases(model, others, engines):
-        row = VerifyRow(engine, device, requested, graph.name)
-        row.why = backends.unavailable_reason(engine, device) or ""
-        if not row.why:
+    for case in _list_cases(model, others, engines, threads):
+        result = CaseResult(case, failure=backends.unavailable_reason(case.engine, case.device))
+        if not result.failure:
             try:
-                with pipeline.load(
-                    graph, engine, device=device, threads=threads, precision=requested, accepts_uint8=False
-                ) as detector:
-                    _compare(row, detector, references)
+                with open_isolated(case) as detector:
+                    _measure(result, detector, references)
             except (BuildFailed, EngineUnavailable) as error:
-                row.why = " ".join(str(error).split())
-        yield row
+                result.failure = " ".join(str(error).split())
+        yield result
+
+
+def result_to_dict(result: CaseResult) -> Dict[str, Any]:
+    """Convert a result to plain values; if there is a reason `why` it was not compared, the figures are 0.
+
+    `largest` and `mean` are the errors of the heads, `ms` is the median time of inference.
+    """
+    case, compared = result.case, result.comparison or Comparison()
+    return {
+        "engine": case.engine, "device": case.device, "precision": case.precision, "model": case.model.name,
+        "why": result.failure or "", "largest": compared.largest, "mean": compared.mean, "boxes": compared.boxes,
+        "strict": compared.strict, "loose": compared.loose,
+        "ms": stats.median(result.timing.ms) if result.timing.rounds else 0.0,
+    }  # fmt: skip
 
 
 def _list_cases(
-    model: Model, others: Sequence[Model], engines: Optional[Sequence[str]]
-) -> Iterator[Tuple[str, str, str, Model]]:
-    """Yield engine, device, precision and the graph for it; onnxruntime on the CPU in fp32 first."""
-    names = engines or list(backends.names(with_dummies=False))
+    model: Model, others: Sequence[Model], engines: Optional[Sequence[str]], threads: Optional[int]
+) -> List[Case]:
+    """List the cases by precision; onnxruntime on the CPU in fp32 first."""
     graphs = [(precision.detect_precision(other), other) for other in others]
-    cases: List[Tuple[str, str, str, Model]] = []
-    for name in names:
+    cases: List[Case] = []
+    for name in engines or list(backends.names(with_dummies=False)):
         info = backends.info(name)
         for device in info.devices:
-            cases += [(name, device, each, model) for each in ("fp32", "fp16", "bf16") if each in info.precisions]
-            cases += [(name, device, each, graph) for each, graph in graphs if each in info.precisions]
-    cases.sort(key=lambda case: (backends.PRECISIONS.index(case[2]), case[0] != backends.REFERENCE))
-    yield from cases
+            rounded = ((each, model) for each in backends.PRECISIONS if each != "int8")  # int8 needs ranges
+            for each, graph in (*rounded, *graphs):
+                if each in info.precisions:
+                    cases.append(Case(graph, name, device, each, threads, options=FLOATS))
+    return sorted(
+        cases, key=lambda case: (backends.PRECISIONS.index(case.precision), case.engine != backends.REFERENCE)
+    )
 
 
 def _reference(detector: pipeline.Detector, image: Array) -> _Reference:
@@ -118,53 +111,28 @@ def _reference(detector: pipeline.Detector, image: Array) -> _Reference:
     return _Reference(batch, geometry, heads, detector.finish(heads, geometry))
 
 
-def _compare(row: VerifyRow, detector: pipeline.Detector, references: Sequence[_Reference]) -> None:
+def _measure(result: CaseResult, detector: pipeline.Detector, references: Sequence[_Reference]) -> None:
     for _ in range(WARM):
         detector.infer(references[0].batch)
-    seconds, means = [], []
+    result.comparison = Comparison()
     for reference in references:
-        begun = time.perf_counter()
         heads = detector.infer(reference.batch)
-        seconds.append(time.perf_counter() - begun)
-        for got, expected in zip(heads, reference.heads):
-            # Sorted proposals of a two-stage detector may come in another number or order: shapes are the model's.
-            off = np.abs(got.astype(np.float64) - expected) / max(1e-12, float(np.abs(expected).max()))
-            # NaN counts as an infinite error.
-            row.largest = max(row.largest, float(np.nan_to_num(off, nan=np.inf, posinf=np.inf).max()))
-            means.append(float(off.mean()))
-        again = detector.finish(heads, reference.geometry)
-        row.boxes += len(reference.result.counted())
-        row.strict += count_matches(reference.result, again, STRICT)
-        row.loose += count_matches(reference.result, again, LOOSE)
-    row.mean, row.ms = float(np.mean(means)), float(np.median(seconds)) * 1e3
+        result.comparison.add_heads(reference.heads, heads)
+        result.comparison.add_boxes(reference.result, detector.finish(heads, reference.geometry))
+    assert isinstance(detector.session, WorkerSession)
+    result.timing.rounds.append(detector.session.ms[WARM:])
 
 
-def count_matches(expected: Result, actual: Result, iou: float) -> int:
-    """Count the expected boxes that have a match, one to one: same class, and at least that IoU.
-
-    For classifiers: 1 when the best class is the same, else 0.
-    """
-    (regions, class_ids), (other_regions, other_ids) = expected.regions(), actual.regions()
-    shared = nms.overlap(regions, other_regions)
-    shared[class_ids[:, None] != other_ids[None]] = 0
-    again = 0
-    for row in shared:  # best scores first, as they come
-        if row.size and row.max() >= iou:
-            shared[:, int(row.argmax())] = 0
-            again += 1
-    return again
-
-
-def synthetic_images(count: int = SYNTHETIC_IMAGES) -> List[Array]:
-    """Make images of coloured noise at several scales, (480, 640, 3) uint8; deterministic."""
-    import cv2
-
-    images = []
-    for seed in range(count):
-        random = np.random.default_rng(seed)
-        layers: List[Array] = [
-            cv2.resize(random.random((side, side + 1, 3), np.float32), (640, 480), interpolation=cv2.INTER_CUBIC)
-            for side in (3, 9, 27, 81)
-        ]
-        images.append(np.clip(64 * sum(layers, np.zeros_like(layers[0])), 0, 255).astype(np.uint8))
-    return images
+def compare_plan(model: Model, detector: pipeline.Detector, images: Iterable[Array], batch: int) -> Comparison:
+    """Compare a detector with onnxruntime; `batch` is the batch size of its graph. Boxes of bad heads do not count."""
+    compared = Comparison()
+    with pipeline.Detector(model, backends.open(model, backends.REFERENCE)) as reference:
+        for image in images:
+            single, geometry = reference.prepare(image)
+            prepared = np.repeat(single, batch, axis=0)
+            expected, actual = reference.infer(prepared), detector.infer(prepared)
+            compared.add_heads(expected, actual)
+            if np.isfinite(compared.largest):
+                firsts = ([out[:1] for out in heads] for heads in (expected, actual))
+                compared.add_boxes(*(reference.finish(first, geometry) for first in firsts))
+    return compared

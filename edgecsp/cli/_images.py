@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, List, Sequence
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence
 
 from ..errors import SourceError
 from ._logging import warn
@@ -11,6 +12,8 @@ from ._logging import warn
 if TYPE_CHECKING:
     from ..media.sources import Source
     from ..types import Array
+
+MOST = 64  # images to compare on: more add nothing
 
 
 def open_sources(words: Sequence[str]) -> List[Source]:
@@ -40,3 +43,13 @@ def read_images(opened: Sequence[Source]) -> Iterator[Array]:
                 yield frame.image
         for text in sources.format_problems(source.problems):
             warn(text)
+
+
+def read_sample(words: Optional[Sequence[str]]) -> List[Array]:
+    """Read up to 64 images to compare on, synthetic ones without words. Raises `SourceError` when there are none."""
+    from ..bench.images import synthetic_images
+
+    images = list(itertools.islice(read_images(open_sources(words)), MOST)) if words else synthetic_images()
+    if not images:
+        raise SourceError(f"--images {' '.join(words or ())}: no images found")
+    return images

@@ -12,7 +12,9 @@ from ._json import JsonOutput
 from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
-    from ..bench.accuracy import AccuracyRow, Data, EngineOption
+    from ..bench.accuracy import Data
+    from ..bench.cases import Case
+    from ..bench.results import CaseResult
     from ..media.sinks.base import Text
 
 
@@ -23,19 +25,14 @@ class Outputs:
     """
 
     def __init__(
-        self,
-        data: Data,
-        ways: Sequence[EngineOption],
-        out: Optional[Path],
-        results: Optional[Path],
-        figures: Optional[str],
+        self, data: Data, cases: Sequence[Case], out: Optional[Path], results: Optional[Path], figures: Optional[str]
     ) -> None:
         _check(data, results, figures)
         self.paths: List[Path] = []
-        self._ways, self._out = ways, out
+        self._cases, self._out = cases, out
         self._json, self._results = figures, results
         self._begun: List[Text] = []
-        self._rows: List[AccuracyRow] = []
+        self._rows: List[CaseResult] = []
         self._figures = JsonOutput(None)
 
     def __enter__(self) -> Outputs:
@@ -63,33 +60,37 @@ class Outputs:
     def _each(self) -> Iterator[Path]:
         """Yield the file of detections of each engine and precision."""
         if self._results is not None:
-            for way in self._ways:
-                name = f"-{_row_name(way)}" if len(self._ways) > 1 else ""
+            for case in self._cases:
+                name = f"-{_case_name(case)}" if len(self._cases) > 1 else ""
                 yield self._results.with_name(f"{self._results.stem}{name}{self._results.suffix}")
 
-    def write_row(self, row: AccuracyRow, worst: int) -> None:
+    def write_row(self, row: CaseResult, worst: int) -> None:
         """Write the files of one row, and draw the `worst` images."""
         from ..bench import accuracy
         from ..cache import files
 
         number = len(self._rows)
         self._rows.append(row)
-        if row.predictions is None or row.confusion is None:
+        measured = row.accuracy
+        if measured is None or measured.predictions is None:
             return
         if self._results is not None:
-            lines = ",\n".join(json.dumps(each, allow_nan=False) for each in row.predictions.results())
+            lines = ",\n".join(json.dumps(each, allow_nan=False) for each in measured.predictions.results())
             self._finish(self._begun[number], f"[\n{lines}\n]\n")
         if self._out is not None:
-            folder = self._out / _row_name(row.case) if len(self._ways) > 1 else self._out
+            folder = self._out / _case_name(row.case) if len(self._cases) > 1 else self._out
             with files.atomic(folder / "confusion.csv") as file:
-                file.write(accuracy_tables.matrix(row.confusion).encode())
+                file.write(accuracy_tables.matrix(measured.confusion).encode())
             self.paths.append(folder / "confusion.csv")
-            bad = accuracy.find_worst(row.predictions, row.confusion.conf, worst)
-            self.paths += accuracy.save(bad, folder / "worst", row.predictions.data.names)
+            bad = accuracy.find_worst(measured.predictions, measured.confusion.conf, worst)
+            self.paths += accuracy.save(bad, folder / "worst", measured.predictions.data.names)
 
     def finish(self, header: Dict[str, Any]) -> None:
         """Write the figures of all rows."""
-        self._figures.write({**header, "rows": [row.to_dict() for row in self._rows]}, indent=1)
+        from ..bench import val
+
+        rows = [val.result_to_dict(row) for row in self._rows]
+        self._figures.write({**header, "rows": rows}, indent=1)
         self.paths += self._figures.paths
 
     def _finish(self, text: Text, content: str) -> None:
@@ -98,8 +99,8 @@ class Outputs:
         self.paths += text.paths
 
 
-def _row_name(way: EngineOption) -> str:
-    return f"{way.model.name}-{way.engine}-{way.device}-{way.precision}"
+def _case_name(case: Case) -> str:
+    return f"{case.model.name}-{case.engine}-{case.device}-{case.precision}"
 
 
 def _check(data: Data, results: Optional[Path], figures: Optional[str]) -> None:

@@ -43,7 +43,7 @@ def command(
     duration: float = typer.Option(5.0, "--duration", help="seconds per row, after the warm-up"),
     rounds: int = typer.Option(5, "--rounds", help="number of rounds; the rows take turns"),
     same_picture: bool = typer.Option(False, "--same-picture", help="repeat one image (MLPerf's TEST04)"),
-    data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled images, to add AP50"),
+    data: Optional[Path] = typer.Option(None, "--data", "-d", help="labelled images, to add AP and AP50"),
     json: Optional[str] = _json.OPTION,
     html: Optional[Path] = typer.Option(None, "--html", help="the report as a self-contained page"),
     compare_with: Optional[Path] = typer.Option(None, "--compare", help="an earlier report to compare the rows with"),

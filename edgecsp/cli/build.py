@@ -9,7 +9,7 @@ import typer
 
 from ..errors import BuildFailed
 from ..options import Options
-from . import _options
+from . import _images, _options
 from ._logging import inform, warn
 from ._print import print
 
@@ -73,24 +73,26 @@ def _check(model: Model, recipe: Recipe) -> None:
 
 def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: bool, allow_fp32: bool) -> Recipe:
     """Build, load, compare and report; return the recipe that was used in the end."""
+    from ..bench import verify
     from .render import comparison
 
     detector, sessions = _open_plans(model, recipe, trust)
     with detector:
-        result = comparison.compare(model, detector, images, recipe.batch)
+        result = verify.compare_plan(model, detector, _images.read_sample(images), recipe.batch)
         for session in sessions:
             how = "just built" if session.plan.is_new else "from the cache"
             print(f"{'plan':10} {session.plan.path} ({len(session.plan.data) / 1e6:.1f} MB, {how})")
         print(f"{'recipe':10} {recipe.name} ({recipe.board}), {recipe.precision}")
-        print(f"{'compared':10} {result}")
-    if result.works:
+        print(f"{'compared':10} {comparison.format_comparison(result, is_synthetic=not images)}")
+    fault = comparison.find_fault(result)
+    if not fault:
         return recipe
     for session in sessions:  # must not be used from the cache
         session.forget()
     if recipe.precision != "fp16" or not allow_fp32:
         more = "" if recipe.precision != "fp16" else ". To build in fp32 instead: --allow-fp32"
-        raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {result.reason}{more}")
-    warn(f"the fp16 plan does not work ({result.reason}); building it in fp32, as allowed")
+        raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {fault}{more}")
+    warn(f"the fp16 plan does not work ({fault}); building it in fp32, as allowed")
     return _build(model, replace(recipe, precision="fp32"), images, trust=trust, allow_fp32=False)
 
 

@@ -18,11 +18,14 @@ from ._print import print
 from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
-    from ..bench.accuracy import AccuracyRow, Data, EngineOption
+    from ..bench.accuracy import Data
+    from ..bench.cases import Case
+    from ..bench.results import CaseResult
 
 PARTLY_DONE = 4
 SCHEMA = "edgecsp-val/1"
-OF_CASES = ("engine", "device", "precision", "imgsz", "classes")  # options that are resolved before images are read
+# Options that are resolved before images are read, or are the measurement's.
+OF_CASES = ("engine", "device", "precision", "threads", "imgsz", "classes", "conf", "max_det")
 
 
 @_options.takes("val")
@@ -42,6 +45,7 @@ def command(
         "precision", "fp32, fp16, int8, or several [default: the graph's]"
     ),
     options: Options = _options.GROUP,
+    duration: float = typer.Option(2.0, "--duration", help="seconds of timing per row, after the warm-up; 0 for none"),
     confusion_conf: Optional[float] = typer.Option(
         None,
         "--confusion-conf",
@@ -53,8 +57,8 @@ def command(
     json: Optional[str] = _json.OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no table"),
 ) -> None:
-    """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images."""
-    from ..bench import accuracy
+    """Measure accuracy on labelled images: COCO AP, per class, confusion matrix, worst images; and the speed."""
+    from ..bench import accuracy, val
     from ..zoo import store
 
     accuracy.require()
@@ -69,22 +73,28 @@ def command(
     labelled = accuracy.read(data, labels=models[0].labels, images=images, split=split)
     if options.classes:
         labelled = labelled.select_classes([str(each) for each in options.classes])
-    cases = accuracy.list_cases(
+    cases = val.list_cases(
         models, _options.split_words(engine) or ("auto",), device=options.device,
-        precisions=_options.split_words(precision),
+        precisions=_options.split_words(precision), threads=options.threads,
+        options={name: getattr(options, name) for name in list_used_options("val") if name not in OF_CASES},
     )  # fmt: skip
     if not quiet:
         _introduce(labelled, cases)
+    if duration and not 0.01 <= duration <= 3600:
+        raise UsageError(f"--duration {duration:g}: seconds per row, from 0.01 to 3600, or 0 for no timing")
     outputs = _outputs.Outputs(labelled, cases, out, save_json, json)
-    rows: List[AccuracyRow] = []
+    rows: List[CaseResult] = []
     with outputs, _progress.bar("measuring", len(labelled.images) * len(cases), quiet) as progress:
-        for row in accuracy.measure_rows(
-            cases, labelled, confusion_conf=confusion_conf, progress=progress,
-            **{name: getattr(options, name) for name in list_used_options("val") if name not in OF_CASES},
+        for row in val.measure_results(
+            cases, labelled, confusion_conf=confusion_conf, conf=options.conf, max_det=options.max_det,
+            progress=progress,
         ):  # fmt: skip
             rows.append(row)
             outputs.write_row(row, save_worst)
-            row.predictions = None  # the detections of a large data set would fill the memory
+            if row.accuracy:
+                row.accuracy.predictions = None  # the detections of a large data set would fill the memory
+        if duration:
+            val.measure_speed(rows, duration, progress=progress)
         settings = {
             "conf": options.conf, "iou": options.iou, "max_det": options.max_det,
             "classes": list(labelled.names) if options.classes else None, "resize": options.resize,
@@ -94,10 +104,10 @@ def command(
     _report(rows, outputs.paths, quiet, to_stderr=json == "-")
 
 
-def _introduce(data: Data, options: Sequence[EngineOption]) -> None:
+def _introduce(data: Data, cases: Sequence[Case]) -> None:
     for note in data.notes:
         inform(note)
-    for name in {way.model.name: way for way in options if way.model.origin.get("weights") == "random"}:
+    for name in {case.model.name: case for case in cases if case.model.origin.get("weights") == "random"}:
         warn(f"RANDOM WEIGHTS: {name} is untrained, so its AP is meaningless")
     objects = sum(data.counts)
     inform(
@@ -118,7 +128,7 @@ def _describe_data(data: Data) -> Dict[str, Any]:
     }
 
 
-def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
+def _report(rows: Sequence[CaseResult], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
     """Print the tables, the written files and the problems."""
     if not quiet:
         for line in accuracy_tables.tables(rows):
@@ -128,9 +138,10 @@ def _report(rows: Sequence[AccuracyRow], paths: Sequence[Path], quiet: bool, *, 
         if len(paths) > 8:
             inform(f"  and {len(paths) - 8} more", prefix=False)
     for row in rows:
-        if row.reason:
-            warn(f"not measured: {row.case.engine} in {row.case.precision}: {row.reason}")
-    problems = {text: None for row in rows for text in row.problems}
+        if row.failure:
+            words = "only partly measured" if row.accuracy else "not measured"
+            warn(f"{words}: {row.case.engine} in {row.case.precision}: {row.failure}")
+    problems = {text: None for row in rows if row.accuracy for text in row.accuracy.problems}
     for text in problems:
         warn(text)
     if problems:

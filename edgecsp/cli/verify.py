@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import typer
 
-from ..errors import EngineUnavailable, SourceError
+from ..errors import EngineUnavailable
 from ..options import Options
 from . import _images, _json, _options
 from ._logging import inform, warn
 from ._print import print
 
-if TYPE_CHECKING:
-    from ..bench.verify import VerifyRow
-    from ..types import Array
-
+Row = Dict[str, Any]
 DISAGREE = 8
 TOLERANCE = 1e-3  # relative to a head's largest value, for fp32 engines
-MOST = 64  # images: more add nothing
 
 
 @_options.takes("verify")
@@ -43,28 +37,28 @@ def command(
 
     reference = store.resolve(model, options.weights, hw=options.hw)
     graphs = [store.resolve(other, hw=options.hw) for other in others or ()]
-    inputs = _read_images(images) if images else verification.synthetic_images()
-    rows = []
+    inputs = _images.read_sample(images)
+    rows: List[Row] = []
     requested = _options.split_words(engine)
     threads = options.threads
     with _json.JsonOutput(json) as output:
-        for row in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
-            rows.append(row)
+        for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
+            rows.append(verification.result_to_dict(result))
             if not output.is_stdout:
-                _show(row, first=sum(not each.why for each in rows) == 1)
+                _show(rows[-1], first=sum(not each["why"] for each in rows) == 1)
         header = {"model": reference.name, "pictures": len(inputs), "drawn": not images, "tolerance": TOLERANCE}
-        output.write({**header, "rows": [asdict(row) for row in rows]})
-    wrong = [row for row in rows if row.precision == "fp32" and not row.why and not row.largest <= TOLERANCE]
+        output.write({**header, "rows": rows})
+    wrong = [row for row in rows if row["precision"] == "fp32" and not row["why"] and not row["largest"] <= TOLERANCE]
     if not output.is_stdout:
         real = f"on {len(inputs)} images" if images else f"on {len(inputs)} synthetic images (--images for real ones)"
         inform(f"{reference.name} {real}; differences are relative to a head's largest value", prefix=False)
     for row in wrong:
         warn(
-            f"{row.engine} on {row.device} in fp32 is off by {row.largest:.2g} of a head's largest value, "
+            f"{row['engine']} on {row['device']} in fp32 is off by {row['largest']:.2g} of a head's largest value, "
             f"above the tolerance {TOLERANCE:g}"
         )
     lacking = _missing_engines(rows, requested or ())
-    for why, names in _group_by_reason([row for row in rows if row.engine in lacking]).items():
+    for why, names in _group_by_reason([row for row in rows if row["engine"] in lacking]).items():
         warn(f"not verified: {', '.join(names)}: {why}")
     if wrong:
         raise typer.Exit(DISAGREE)
@@ -72,34 +66,27 @@ def command(
         raise typer.Exit(EngineUnavailable.exit_code)
 
 
-def _missing_engines(rows: Sequence[VerifyRow], requested: Sequence[str]) -> List[str]:
+def _missing_engines(rows: Sequence[Row], requested: Sequence[str]) -> List[str]:
     """Return the requested engines that did not run at all."""
-    ran = {row.engine for row in rows if not row.why}
+    ran = {row["engine"] for row in rows if not row["why"]}
     return [name for name in requested if name not in ran]
 
 
-def _read_images(words: List[str]) -> List[Array]:
-    inputs = list(itertools.islice(_images.read_images(_images.open_sources(words)), MOST))
-    if not inputs:
-        raise SourceError(f"--images {' '.join(words)}: no images found")
-    return inputs
-
-
-def _show(row: VerifyRow, first: bool) -> None:
-    if first and not row.why:
+def _show(row: Row, first: bool) -> None:
+    if first and not row["why"]:
         print(f"{'engine':10} {'device':9} {'':5} {'largest':>9} {'mean':>9} {'IoU .99':>9} {'IoU .5':>9} {'ms':>8}")
-    if row.why:
+    if row["why"]:
         return
-    place = f"{row.engine:10} {row.device:9} {row.precision:5}"
-    again = f"{f'{row.strict}/{row.boxes}':>9} {f'{row.loose}/{row.boxes}':>9}"
-    print(f"{place} {row.largest:9.2g} {row.mean:9.2g} {again} {row.ms:8.2f}")
+    place = f"{row['engine']:10} {row['device']:9} {row['precision']:5}"
+    strict, loose = (f"{row[key]}/{row['boxes']}" for key in ("strict", "loose"))
+    print(f"{place} {row['largest']:9.2g} {row['mean']:9.2g} {strict:>9} {loose:>9} {row['ms']:8.2f}")
 
 
-def _group_by_reason(rows: List[VerifyRow]) -> Dict[str, List[str]]:
+def _group_by_reason(rows: List[Row]) -> Dict[str, List[str]]:
     """Group the rows that did not run by reason."""
     places_by_reason: Dict[str, List[str]] = {}
     for row in rows:
-        place = f"{row.engine} on {row.device}"
-        if row.why and place not in places_by_reason.setdefault(row.why, []):
-            places_by_reason[row.why].append(place)
+        place = f"{row['engine']} on {row['device']}"
+        if row["why"] and place not in places_by_reason.setdefault(row["why"], []):
+            places_by_reason[row["why"]].append(place)
     return places_by_reason

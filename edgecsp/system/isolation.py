@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional
+from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from ..errors import BuildFailed, EdgecspError, UnknownName, UsageError
@@ -36,20 +36,12 @@ def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "")
     `BuildFailed`.
     """
     kills = memory.kernel_kills()
-    reader, writer = os.pipe()
+    child, reader = spawn(CHILD)
     with os.fdopen(reader, "rb") as answers:
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(writer)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=(writer,),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        os.close(writer)
         try:
             assert child.stdin is not None
             with suppress(BrokenPipeError), child.stdin:  # dead already: its code says how
-                child.stdin.write(json.dumps({"target": target, "request": request, "level": _level()}).encode())
+                child.stdin.write(json.dumps({"target": target, "request": request, "level": log_level()}).encode())
             message = _listen(answers)
             code = child.wait()
         finally:  # also on Ctrl-C: nobody would wait for what it builds
@@ -65,6 +57,26 @@ def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "")
     return answer
 
 
+def spawn(code: str, stderr: Any = None) -> Tuple[subprocess.Popen[bytes], int]:
+    """Start a child that runs Python code with a file to answer on as its argument: the child, and the file to read.
+
+    It imports what this process would. Its stdout is dropped: libraries print there.
+    """
+    reader, writer = os.pipe()
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=(writer,),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    finally:
+        os.close(writer)
+    return child, reader
+
+
 def serve(handle: int) -> None:
     """The child's side: read a request from stdin, write the log and one answer to the file `handle`, a line each."""
     leave_signals_to_parent()
@@ -75,7 +87,7 @@ def serve(handle: int) -> None:
         def send(kind: str, value: Any) -> None:
             file.write(json.dumps({kind: value}).encode() + b"\n")
 
-        _log_to(lambda record: send("log", record), request["level"])
+        forward_log(lambda record: send("log", record), request["level"])
         try:
             function = getattr(importlib.import_module(module), name)
             send("answer", function(request["request"]))
@@ -83,11 +95,12 @@ def serve(handle: int) -> None:
             send("error", [type(raised).__name__, str(raised)])
 
 
-def _level() -> int:
+def log_level() -> int:
+    """Return the level of what the package logs here."""
     return logging.getLogger(PACKAGE).getEffectiveLevel()
 
 
-def _log_to(send: Callable[[List[Any]], None], level: int) -> None:
+def forward_log(send: Callable[[List[Any]], None], level: int) -> None:
     """In a child: have what the package logs sent to the parent as name, level and text."""
 
     class Sent(logging.Handler):
@@ -119,9 +132,14 @@ def _listen(answers: BinaryIO) -> Optional[Dict[str, Any]]:
         message: Dict[str, Any] = json.loads(line)
         if "log" not in message:
             return message
-        name, level, text = message["log"]
-        logging.getLogger(name).log(level, "%s", text)
+        log_forwarded(message["log"])
     return None
+
+
+def log_forwarded(record: Sequence[Any]) -> None:
+    """Log what a child has sent with `forward_log`."""
+    name, level, text = record
+    logging.getLogger(name).log(level, "%s", text)
 
 
 def rebuild_error(name: str, text: str) -> EdgecspError:

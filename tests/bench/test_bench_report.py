@@ -13,9 +13,9 @@ import pytest
 
 from edgecsp import bench, zoo
 from edgecsp.bench import BenchSettings, gate, paper, report, stats
-from edgecsp.bench._rounds import CaseSamples
-from edgecsp.bench.cases import BenchmarkCase, BenchmarkModel
+from edgecsp.bench.cases import BenchmarkModel, Case
 from edgecsp.bench.interference import SystemNoise
+from edgecsp.bench.results import CaseResult, Timing
 from edgecsp.errors import BadModel, SourceError, UnknownName, UsageError
 from edgecsp.processing.heads.two_stage import Raw
 from edgecsp.types import Input, Model
@@ -28,22 +28,23 @@ MACHINE = {
 
 def measured(
     name: str, ms: float, *, engine: str = "ort", rounds: int = 5, each: int = 30, seed: int = 0
-) -> CaseSamples:
+) -> CaseResult:
     size = zoo.get(name).size
     model = Model(name, Input((size, size)), (Raw("x", 1),), ("a",))
     subject = BenchmarkModel(name, zoo.get(name).title, model, "random", zoo.get(name).cost().bflops, 1000)
-    row = CaseSamples(BenchmarkCase(subject, engine, "cpu", "fp32"), ready={"load_s": 0.5, "warm_s": 0.1})
+    case = Case(model, engine, "cpu", "fp32", about=subject)
+    row = CaseResult(case, Timing(ready={"load_s": 0.5, "warm_s": 0.1}))
     random = np.random.default_rng(seed)
     for _ in range(rounds):
-        row.add({
+        row.timing.add({
             "ms": list(ms * (1 + 0.02 * random.random(each))), "cpu_ms": 2 * ms, "wall_s": each * ms / 1e3,
             "stages": None, "peak_memory_bytes": 200_000_000, "per_sample": 1,
         })  # fmt: skip
-        row.noise.append(SystemNoise(0.0, 0.0, 0, 0))
+        row.timing.noise.append(SystemNoise(0.0, 0.0, 0, 0))
     return row
 
 
-def said(rows: List[CaseSamples], settings: Optional[BenchSettings] = None) -> Dict[str, Any]:
+def said(rows: List[CaseResult], settings: Optional[BenchSettings] = None) -> Dict[str, Any]:
     settings = settings or BenchSettings(threads=2)
     found = report.rows_to_dicts(rows, settings, MACHINE)
     return {
@@ -81,8 +82,7 @@ def test_speeds_over_yolov3_tiny_and_the_order() -> None:
 
 def test_another_input_size_is_not_the_papers() -> None:
     row = measured("yolov3-tiny", 20.0)
-    model = replace(row.case.subject.model, input=Input((320, 320)))
-    row.case = replace(row.case, subject=replace(row.case.subject, model=model))
+    row.case = replace(row.case, model=replace(row.case.model, input=Input((320, 320))))
     (found,) = said([row])["rows"]
     assert found["paper"] is None and found["paper_relative"] is None
 
@@ -92,13 +92,13 @@ def test_an_unstable_row_says_its_cause(kind: str) -> None:
     row = measured("yolov3-tiny", 20.0)
     random = np.random.default_rng(1)
     if kind == "spread":
-        row.ms = [value * (1 + random.random()) for value in row.ms]
+        row.timing.rounds = [[value * (1 + random.random()) for value in each] for each in row.timing.rounds]
     else:  # every round is steady, and no two agree
-        row.ms = [value * (1 + 0.04 * (i // 30)) for i, value in enumerate(row.ms)]
-    row.noise[3] = SystemNoise(0.9, 0.0, 0, 0)
+        row.timing.rounds = [[value * (1 + 0.04 * i) for value in each] for i, each in enumerate(row.timing.rounds)]
+    row.timing.noise[3] = SystemNoise(0.9, 0.0, 0, 0)
     (found,) = said([row])["rows"]
     assert found["unstable"] and found["causes"] == ["other programs used up to 0.90 CPUs"]
-    row.noise[3] = SystemNoise(0.0, 0.0, 0, 0)
+    row.timing.noise[3] = SystemNoise(0.0, 0.0, 0, 0)
     assert said([row])["rows"][0]["causes"] == ["no cause is visible in /proc and /sys"]
 
 
@@ -107,18 +107,17 @@ def test_what_slows_every_row_marks_every_row() -> None:
     rows = [measured("yolov3-tiny", 20.0 + i) for i in range(4)]
     assert not any(row["unstable"] for row in said(rows)["rows"])
     for row in rows:
-        ends = np.cumsum(row.counts)
-        row.ms[ends[1] : ends[2]] = [1.05 * value for value in row.ms[ends[1] : ends[2]]]
+        row.timing.rounds[2] = [1.05 * value for value in row.timing.rounds[2]]
     assert {tuple(row["causes"]) for row in said(rows)["rows"] if row["unstable"]} == {
         ("the machine's speed drifted by 5 % between rounds",)
     }
     assert all(row["unstable"] for row in said(rows)["rows"])
-    assert stats.round_paces([stats.split(row.ms, row.counts) for row in rows[:3]]) == [], "three rows are no machine"
+    assert stats.round_paces([row.timing.rounds for row in rows[:3]]) == [], "three rows are no machine"
 
 
 def test_offline_counts_pictures_a_second_and_multistream_queries() -> None:
     row = measured("yolov3-tiny", 80.0)
-    row.per_sample = 8
+    row.timing.per_sample = 8
     (found,) = said([row], BenchSettings(scenario="offline", threads=2))["rows"]
     assert found["fps"] == pytest.approx(100.0), "150 batches of 8 in 12 s of wall time"
     (found,) = said([row], BenchSettings(scenario="multi", threads=2))["rows"]
@@ -128,9 +127,9 @@ def test_offline_counts_pictures_a_second_and_multistream_queries() -> None:
 def test_rows_without_samples_have_no_figures() -> None:
     way = measured("yolov3-tiny", 1.0).case
     rows = [
-        CaseSamples(replace(way, reason="engine 'trt' is not here")),
-        CaseSamples(way, failure="it was killed"),
-        CaseSamples(way),
+        CaseResult(replace(way, reason="engine 'trt' is not here")),
+        CaseResult(way, failure="it was killed"),
+        CaseResult(way),
     ]
     found = said(rows)["rows"]
     assert [row["reason"] for row in found] == [
@@ -143,9 +142,9 @@ def test_rows_without_samples_have_no_figures() -> None:
 
 def test_watts_and_joules() -> None:
     row = measured("yolov3-tiny", 20.0, rounds=2)  # 0.6 s and 30 frames a round
-    row.watts = [8.0, 10.0]
+    row.timing.watts = [8.0, 10.0]
     assert said([row])["rows"][0]["power"] == pytest.approx({"watts": 9.0, "joules_a_frame": (8 + 10) * 0.6 / 60})
-    row.watts = [8.0]
+    row.timing.watts = [8.0]
     assert said([row])["rows"][0]["power"] is None, "a round without a reading"
 
 
@@ -218,7 +217,7 @@ def test_a_drift_is_no_difference() -> None:
     for seed in (1, 2):
         row = measured("yolov3-tiny", 20.0, seed=seed)
         levels = np.random.default_rng(seed).uniform(0.92, 1.08, 5)
-        row.ms = [value * levels[i // 30] for i, value in enumerate(row.ms)]
+        row.timing.rounds = [[value * level for value in each] for level, each in zip(levels, row.timing.rounds)]
         wandering.append(said([row]))
     (found,), _ = bench.compare_reports(*wandering)
     assert found.verdict == "within the noise" and found.high - found.low > 0.05

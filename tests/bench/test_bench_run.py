@@ -18,7 +18,8 @@ import pytest
 
 from edgecsp import backends, bench, zoo
 from edgecsp.bench import BenchSettings, _graph_cost, _rounds, peak
-from edgecsp.bench._process import BenchStopped, Process
+from edgecsp.bench.process import BenchStopped, Process
+from edgecsp.bench.results import CaseResult
 from edgecsp.errors import BuildFailed, EngineUnavailable, OutputError, SourceError, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.zoo import store
@@ -140,7 +141,7 @@ def test_memory_decides_how_many_are_open_at_once(monkeypatch: pytest.MonkeyPatc
 
     settings = BenchSettings(**SHORT)
     subjects = [cases.resolve_model(tiny_file, settings), cases.resolve_model("codes", settings)]
-    rows = [_rounds.CaseSamples(way) for way in cases.list_cases(subjects, {"ort": None, "opencv": None}, settings)]
+    rows = [CaseResult(way) for way in cases.list_cases(subjects, {"ort": None, "opencv": None}, settings)]
     lab = _rounds.Bench(settings, None, lambda *step: None, lambda: None)  # type: ignore[arg-type]
 
     def sizes(free: Optional[int]) -> List[int]:
@@ -249,7 +250,7 @@ def test_a_worker_outlives_nobody(tmp_path: Path) -> None:
     code = f"""
 import sys, os, time
 sys.path.insert(0, {str(TESTS)!r})
-from edgecsp.bench._process import Process
+from edgecsp.bench.process import Process
 process = Process({{"make": "support.subjects:slept", "warm_s": 0.01, "sleep_s": 0.001}}, "x")
 print(process._child.pid, flush=True)
 time.sleep(60)
@@ -310,7 +311,8 @@ def test_the_same_picture_is_no_faster(engine: str, tmp_path: Path) -> None:
     path = tmp_path / "codes.onnx"
     onnx_model.save(store.load("codes"), path)
     request = {
-        "path": str(path), "engine": engine, "device": "cpu", "threads": 1, "precision": "fp32", "mode": "model",
+        "path": str(path), "engine": engine, "device": "cpu", "threads": 1, "precision": "fp32", "at_once": 1,
+        "options": {"accepts_uint8": False}, "mode": "model",
         "batch": 1, "calls": 1, "sources": [], "warm_s": 1.0,
     }  # fmt: skip
     both = [Process({**request, "same_picture": same}, f"same {same}") for same in (False, True)]

@@ -130,3 +130,16 @@ def test_this_machine() -> None:
     peak, total = memory.peak(), memory.total()
     assert peak is not None and total is not None
     assert 10 << 20 < peak < total
+
+
+def test_ratios_of_alternating_rounds() -> None:
+    assert stats.ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
+    assert stats.spread([1.0, 4.0, 2.0], ".1f") == "2.0 [1.0 .. 4.0]"
+    assert stats.quantiles([0.0, 1.0, 2.0, 3.0, 4.0], 0.25, 0.5, 0.9) == pytest.approx([1.0, 2.0, 3.6])
+    assert stats.round_medians([[1.0, 2.0, 9.0], [4.0]]) == [2.0, 4.0]
+    random = np.random.default_rng(3)
+    slow, fast = ([list(ms * (1 + 0.05 * random.random(40))) for _ in range(5)] for ms in (30.0, 10.0))
+    low, high = stats.ratio_interval(slow, fast)
+    assert 2.8 < low < 3.0 < high < 3.2
+    low, high = stats.ratio_interval(fast, fast)
+    assert low < 1 < high, "nothing is faster than itself"

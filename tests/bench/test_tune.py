@@ -60,7 +60,8 @@ class Made:
         each = self.request["ms"] * (3 if self.random.random() < 0.1 else 1)
         ms = self.random.normal(each, 0.03 * each, max(3, int(seconds * 1e3 / each))).tolist()
         self.clock.sleep(sum(ms) / 1e3)
-        return {"ms": ms, "cpu_ms": each, "per_sample": 1}
+        costs = {"cpu_ms": each, "wall_s": sum(ms) / 1e3, "own_s": 0.0, "peak_memory_bytes": 1}
+        return {"ms": ms, "stages": None, "per_sample": 1, **costs}
 
     def close(self) -> None:
         Made.closed += 1
@@ -109,14 +110,14 @@ def test_the_slow_leave_early_and_the_default_stays(kind: str, seed: int, monkey
 
 def test_what_is_as_fast_as_the_default_does_not_win() -> None:
     rows = [row("one", default=True), row("two")]
-    rows[0].rounds = np.random.default_rng(0).normal(5, 0.2, (8, 40)).tolist()
-    rows[1].rounds = [[ms * 0.999 for ms in each] for each in rows[0].rounds]
+    rows[0].timing.rounds = np.random.default_rng(0).normal(5, 0.2, (8, 40)).tolist()
+    rows[1].timing.rounds = [[ms * 0.999 for ms in each] for each in rows[0].timing.rounds]
     assert _successive_halving.winner(rows) == (rows[0], None)
-    rows[1].rounds = [[ms * 0.8 for ms in each] for each in rows[0].rounds]
+    rows[1].timing.rounds = [[ms * 0.8 for ms in each] for each in rows[0].timing.rounds]
     best, sure = _successive_halving.winner(rows)
     assert best is rows[1] and sure is not None and sure[0] > 1.2
     rows[0].is_requested = False
-    rows[1].rounds = [[ms * 1.5 for ms in each] for each in rows[0].rounds]
+    rows[1].timing.rounds = [[ms * 1.5 for ms in each] for each in rows[0].timing.rounds]
     best, sure = _successive_halving.winner(rows)
     assert best is rows[1] and sure is not None and sure[1] < 0.7, "only what was asked for wins"
 
@@ -202,7 +203,7 @@ def test_what_was_far_behind_is_not_asked_again(two_cores: None) -> None:
     offers = [_candidates.Contender(name, "cpu", "fp32") for name in ("ort", "opencv")]
     before = list(_candidates.build_rows("latency", offers, "fp32", tune.Tuning()))
     for each in before:
-        each.rounds = [[30.0 if each.candidate.engine == "opencv" else 10.0]]
+        each.timing.rounds = [[30.0 if each.candidate.engine == "opencv" else 10.0]]
     rows = list(_candidates.build_rows("throughput", offers, "fp32", tune.Tuning()))
     _candidates.drop_slow_candidates(rows, before)
     told = {each.candidate.engine: each.dropped for each in rows if not each.default}

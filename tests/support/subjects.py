@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Dict
 
-from edgecsp.bench._worker import WorkerTask
+from edgecsp.bench._tasks import WorkerTask
 from edgecsp.errors import BuildFailed
 
 

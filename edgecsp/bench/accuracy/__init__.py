@@ -15,15 +15,13 @@ from ...pipeline import Detector
 from .confusion import Confusion, count_confusions
 from .layouts import read
 from .predictions import Predictions, predict
-from .rows import AccuracyRow, EngineOption, list_cases, measure_rows
 from .score import AVERAGES, ClassScore, Score, require, score
 from .truth import Boxes, Data, LabelledImage
 from .worst import find_worst, save
 
 __all__ = [
-    "AVERAGES", "AccuracyRow", "Boxes", "ClassScore", "Confusion", "Data", "EngineOption", "LabelledImage",
-    "Predictions", "Score", "ap50", "count_confusions", "find_worst", "list_cases", "measure_rows", "predict", "read",
-    "require", "save", "score",
+    "AVERAGES", "Boxes", "ClassScore", "Confusion", "Data", "LabelledImage", "Predictions", "Score", "ap50",
+    "count_confusions", "find_worst", "predict", "read", "require", "save", "score",
 ]  # fmt: skip
 
 

@@ -4,29 +4,50 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ...system.text import cell
 
 if TYPE_CHECKING:
-    from ...bench.accuracy import AccuracyRow, Confusion
+    from ...bench.accuracy import Confusion
+    from ...bench.results import CaseResult
 
 AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 MOST = 5  # mistakes listed per kind
 
 
-def tables(rows: Sequence[AccuracyRow]) -> Iterator[str]:
+def tables(rows: Sequence[CaseResult]) -> Iterator[str]:
     """Yield the lines of all tables: averages per row, then classes, then confusions."""
-    done = [row for row in rows if row.score is not None]
+    from ...bench import val
+
+    done = [row for row in rows if row.accuracy]
     wide = max(len("model"), *(len(row.case.model.name) for row in done))
-    yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}" + "".join(f"{name:>7}" for name in AVERAGES)
-    for row in done:
-        assert row.score is not None
-        figures = "".join(f"{figure(row.score.averages[name]):>7}" for name in AVERAGES)
+    speeds = [val.speed_to_dict(row) for row in done]
+    parts = next((list(speed["stages"]) for speed in speeds if speed), [])
+    heads = "".join(f"{name:>7}" for name in AVERAGES) + (f"{'ms':>9}" if parts else "")
+    yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}{heads}" + "".join(
+        f"{name:>11}" for name in parts
+    )
+    for row, speed in zip(done, speeds):
+        assert row.accuracy is not None
+        figures = "".join(f"{figure(row.accuracy.averages[name]):>7}" for name in AVERAGES) + _speed(speed)
         yield f"{row.case.model.name:{wide}} {row.case.engine:9} {row.case.device:8} {row.case.precision:9}{figures}"
+    if parts:
+        yield "ms: medians per image, one at a time from file to boxes, and of its parts"
+    for speed, way in zip(speeds, _ways(done)):
+        if speed and speed["unstable"]:
+            yield f"? unstable{f', {way}' if way else ''}: likely cause: {', '.join(speed['causes'])}"
     yield from _classes(done)
     for row, way in zip(done, _ways(done)):
         yield from _mistakes(row, way)
+
+
+def _speed(speed: Optional[Dict[str, Any]]) -> str:
+    """Format milliseconds and their parts, with "?" behind a figure that is unstable."""
+    if speed is None:
+        return ""
+    ms = f"{speed['median_ms']:.2f}{'?' if speed['unstable'] else ''}"
+    return f"{ms:>9}" + "".join(f"{value:>11.2f}" for value in speed["stages"].values())
 
 
 def figure(value: Optional[float]) -> str:
@@ -34,9 +55,9 @@ def figure(value: Optional[float]) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
+def _classes(rows: Sequence[CaseResult]) -> Iterator[str]:
     """Yield a line for each class with objects; AP and AP50 of each row side by side."""
-    scores = [row.score for row in rows if row.score is not None]
+    scores = [row.accuracy.score for row in rows if row.accuracy]
     every = scores[0].classes
     there = [i for i, each in enumerate(every) if each.objects]
     wide = max([len("class"), *(len(every[i].name) for i in there)])
@@ -52,17 +73,17 @@ def _classes(rows: Sequence[AccuracyRow]) -> Iterator[str]:
         yield f"{without} class{'es have' if without > 1 else ' has'} no objects"
 
 
-def _ways(rows: Sequence[AccuracyRow]) -> List[str]:
+def _ways(rows: Sequence[CaseResult]) -> List[str]:
     """Name each row by what differs between the rows."""
     words = [(row.case.model.name, row.case.engine, row.case.device, row.case.precision) for row in rows]
     differ = [len(set(column)) > 1 for column in zip(*words)]
     return [" ".join(word for word, tells in zip(each, differ) if tells) for each in words]
 
 
-def _mistakes(row: AccuracyRow, way: str) -> Iterator[str]:
+def _mistakes(row: CaseResult, way: str) -> Iterator[str]:
     """Yield a line for each kind: missed, false positives, confused."""
-    assert row.confusion is not None
-    counted = row.confusion
+    assert row.accuracy is not None
+    counted = row.accuracy.confusion
     nothing = counted.labels[-1]
     kinds: Dict[str, List[Tuple[str, int]]] = {"missed": [], "false positive": [], "confused": []}
     for truth, predicted, count in counted.mistakes():

@@ -59,6 +59,7 @@ COLUMNS = (
     TableColumn("MB", _number("peak_memory_bytes", 0, 1e-6)),
     TableColumn("W", _power("watts")),
     TableColumn("J/frame", _power("joules_a_frame")),
+    TableColumn("AP", _number("ap", 1)),
     TableColumn("AP50", _number("ap50", 1)),
     TableColumn("x tiny", _number("relative")),
     TableColumn("paper x tiny", _number("paper_relative"), paper=True),
@@ -203,11 +204,13 @@ def _rows_table(columns: Sequence[TableColumn], rows: Sequence[Row]) -> Table:
 
 def _stages(rows: Sequence[Row]) -> Table:
     """Build the table of stages in mean milliseconds, which add up unlike medians."""
+    from ...bench import stats
+
     names = list(rows[0]["stages"])
     table = plain_table("model", "engine", "", right=[*(f"{name}, ms" for name in names), "sum", "wall", "sum of wall"])
     for row in rows:
-        means = [_mean(row["stages"][name]) for name in names]
-        wall = _mean(row["wall_ms"])
+        means = [stats.mean(row["stages"][name]) for name in names]
+        wall = stats.mean(row["wall_ms"])
         cells = [f"{value:.2f}" for value in (*means, sum(means), wall)]
         table.add_row(_model(row), row["engine"], row["precision"], *cells, f"{100 * sum(means) / wall:.1f}%")
     return table
@@ -260,7 +263,3 @@ def _by_reason(pairs: Any) -> Iterator[Tuple[str, str]]:
     for same in groups.values():
         worst = max((why for why, _ in same), key=lambda why: [float(word) for word in re.findall(r"\d+\.?\d*", why)])
         yield worst, _options.join_names([row_name(row) for _, row in same], 3)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

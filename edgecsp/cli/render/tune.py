@@ -48,7 +48,7 @@ def _table(rows: List[Dict[str, Any]], chosen: Dict[str, Any]) -> Table:
     for row in sorted(rows, key=order):
         figures = (row["p50_ms"], row["p90_ms"], row["cpu_ms"]) if key == "p50_ms" else (row["fps"], row["cpu_ms"])
         best = all(row[name] == chosen[name] for name in ("engine", "device", "precision", "threads", "at_once"))
-        notes = ["chosen" * best, "the default" * row["default"], row["dropped"] or ""]
+        notes = ["chosen" * best, "the default" * row["default"], row["dropped"] or "", "unstable" * row["unstable"]]
         cells = ["" if value is None else f"{value:.2f}" for value in figures]
         table.add_row(
             row["engine"], row["device"], row["precision"], _threads(row), *cells, str(row["rounds"]),
