@@ -116,7 +116,7 @@ test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready .venv-schemathes
 .venv38/ready: pyproject.toml
 	$(PYTHON38) -m venv .venv38
 	.venv38/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e '.[heic,openvino,val,serve,ray]' 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100'
+	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -e '.[heic,openvino,ncnn,val,serve,ray]' 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100'
 	touch $@
 
 ifeq ($(PYTHON38),)
