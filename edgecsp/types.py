@@ -19,23 +19,25 @@ from .errors import BadModel, UnknownName, UsageError
 from .options.choices import RESIZES
 from .system.deprecation import RenamedAttribute, moved_names
 
-Array = np.ndarray
-LETTERBOXES = ("darknet", "ultralytics", "yolox")
-if not TYPE_CHECKING:  # for a type checker a module with __getattr__ has every name
+if TYPE_CHECKING:
+    from typing_extensions import Self  # which type checkers bring
+else:  # for them a module with __getattr__ would have every name
     __getattr__ = moved_names(__name__, "edgecsp.processing.heads", remove_in="0.3", modules={
         "Yolo": "yolo", "AnchorFree": "anchor_free", "Decoded": "decoded", "EndToEnd": "end_to_end",
         "Scores": "scores", "Raw": "two_stage",
     })  # fmt: skip
+
+Array = np.ndarray
+LETTERBOXES = ("darknet", "ultralytics", "yolox")
 
 
 @dataclass(frozen=True)
 class Stream:
     """The stream that frames come from.
 
-    `name` is what results are filed under: a path, or a URL without its credentials. `kind` is "image"
-    (one image), "video" (a file: every frame counts) or "live" (a camera or network stream: only the
-    newest frame counts). `frames` is the expected number of frames, None when unknown. `pixel_aspect` is a
-    pixel's width by its height where it is not square.
+    `name` is what results are filed under: a path, or a URL without its credentials. `kind` is "image" (one image),
+    "video" (a file: every frame counts) or "live" (a camera or network stream: the newest frame alone counts).
+    `frames` is their expected number, None when unknown; `pixel_aspect` a pixel's width by height if not square.
     """
 
     name: str
@@ -112,7 +114,7 @@ class Result:
     labels: Tuple[str, ...]
 
     @classmethod
-    def empty(cls, labels: Sequence[str] = ()) -> Result:
+    def empty(cls, labels: Sequence[str] = ()) -> Self:
         """No rows."""
         raise NotImplementedError
 
@@ -143,7 +145,7 @@ class Result:
         """Regions (N, 4) xyxy that the image counts for, and their class ids (N,): what two results are compared by."""
         raise NotImplementedError
 
-    def scaled(self, scale: float) -> Result:
+    def scaled(self, scale: float) -> Self:
         """The result of the image at another size, `scale` times as large."""
         return self
 
@@ -182,7 +184,7 @@ class Detections(Result):
             )
 
     @classmethod
-    def empty(cls, labels: Sequence[str] = ()) -> Detections:
+    def empty(cls, labels: Sequence[str] = ()) -> Self:
         """No rows."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), tuple(labels))
 
@@ -209,7 +211,7 @@ class Detections(Result):
         """Each box and its class id."""
         return self.xyxy, self.class_ids
 
-    def scaled(self, scale: float) -> Detections:
+    def scaled(self, scale: float) -> Self:
         """The detections of the image at another size."""
         return replace(self, xyxy=self.xyxy * np.float32(scale))
 
@@ -240,7 +242,7 @@ class Classes(Result):
     labels: Tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
-    def empty(cls, labels: Sequence[str] = ()) -> Classes:
+    def empty(cls, labels: Sequence[str] = ()) -> Self:
         """No rows."""
         return cls(np.zeros(0, np.float32), np.zeros(0, np.int32), tuple(labels))
 

@@ -19,6 +19,7 @@ NAMED = re.compile(rf"(?:{NAMES})|(?:.*\b(?:--engine|-e|engines?[= ]+[\"']?)[= ]
 MODULE = re.compile(rf"(?:.*\.)?backends\._?(?:{NAMES})\w*")
 # Files that do, and why: what they are for is this engine, or the word means something else there.
 EXCEPTIONS = {
+    "serve/schema.py": "null, the type of JSON",
     "cli/build.py": "builds plans, which TensorRT alone has",
     "system/isolation.py": "its docstring has the call that builds a plan as the example",
     "system/versions.py": "names of packages: those of OpenCV and OpenVINO are the engines' too",

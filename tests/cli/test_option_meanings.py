@@ -17,6 +17,7 @@ DIFFERENT = {
     "--classes": (["train", "val"], "classes to use; of the data, where the others have the model's"),
     "--data": (["bench", "train", "tune"], "labelled images; the help says what for"),
     "--device": (["bench", "train", "tune"], "the device; the help names those that the command can use"),
+    "--duration": (["val"], "seconds of timing; 0 leaves it out"),
     "--engine": (["bench", "tune", "val", "verify"], "an engine, or several where they are compared"),
     "--html": (["data check"], "a page; the help says which"),
     "--images": (["verify"], "images to compare on; at most 64"),

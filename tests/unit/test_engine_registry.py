@@ -110,7 +110,7 @@ def test_modules_that_are_no_engines_have_no_name() -> None:
     [
         ({"devices": ()}, "needs a name, a summary, devices and precisions"),
         ({"devices": "cpu"}, "devices of engine 'x' is 'cpu'; it must be a tuple of strings"),
-        ({"precisions": ("fp8",)}, "has precision 'fp8'; known are fp32, fp16, int8"),
+        ({"precisions": ("fp8",)}, "has precision 'fp8'; known are fp32, fp16, bf16, int8"),
         ({"concurrent_devices": ("cuda",)}, "has no device 'cuda', which concurrent_devices lists"),
     ],
 )

@@ -605,8 +605,8 @@ def test_it_runs_on_every_engine_that_is_here(tmp_path: Path) -> None:
     path = written(tmp_path, FAMILIES["yolov8"][0])
     ran = 0
     for engine in backends.names():
-        # OpenCV 5.0 cannot take the greatest value of a whole map, as the planted graphs do; for ncnn only the operators
-        # of edgecsp's own graphs are converted, and it names the first that is not.
+        # OpenCV 5.0 cannot take the greatest value of a whole map, as the planted graphs do; for ncnn the operators
+        # of edgecsp's own graphs alone are converted, and it names the first that is not.
         if engine == "ncnn" and not backends.unavailable_reason(engine):
             with pytest.raises(BuildFailed, match=r"operator \w+ .*not converted; another engine may take it"):
                 pipeline.load(path, engine)
