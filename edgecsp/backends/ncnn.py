@@ -13,7 +13,7 @@ import numpy as np
 from ..cache import plans
 from ..errors import BuildFailed
 from ..processing import preprocess
-from ..system import cpu, versions
+from ..system import cpu
 from ..types import Array, Model
 from . import _ncnn_graph
 from .base import EngineInfo, Session, SessionOptions
@@ -108,7 +108,7 @@ def _convert(model: Model) -> _ncnn_graph.NcnnGraph:
     """The graph in ncnn's format, converted now or at an earlier start."""
     facts = {
         "engine": "ncnn",
-        "edgecsp": versions.own(),  # which operators are fused, and how
+        "converter": hashlib.sha256(Path(_ncnn_graph.__file__).read_bytes()).hexdigest(),
         "graph": hashlib.sha256(model.onnx).hexdigest(),
     }
     names = [head.name for head in model.heads]

@@ -143,6 +143,21 @@ def is_of_the_file(word: str) -> bool:
 
 
 @needs_ncnn
+def test_a_graph_is_converted_once_by_each_converter(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
+    convert, calls = _ncnn_graph.to_ncnn, []
+    monkeypatch.setattr(_ncnn_graph, "to_ncnn", lambda *args: calls.append(args) or convert(*args))  # type: ignore[func-returns-value]
+    for source, expected in ((Path(_ncnn_graph.__file__), 1), (tmp_path / "newer.py", 2)):
+        (tmp_path / "newer.py").write_text("# another one")
+        monkeypatch.setattr(_ncnn_graph, "__file__", str(source))
+        for _ in range(2):
+            backends.open(tiny.model, "ncnn").close()
+            assert len(calls) == expected
+
+
+@needs_ncnn
 def test_its_threads_wait_asleep_and_the_variable_is_gone_after(tmp_path: Path) -> None:
     code = (
         "import os; from edgecsp.backends import ncnn as engine\n"
