@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict
 
 import numpy as np
 import pytest
@@ -22,21 +22,13 @@ from edgecsp.errors import HTTPRequestError, UsageError
 from edgecsp.options import OPTIONS, Options, Thresholds
 from edgecsp.options.declaration import Option
 from edgecsp.options.uses import USES, list_used_options
+from support.commands import list_commands
 from support.repository import REPO, child_environment
 
 NO_COMMANDS = ("load", "up", "stream", "request")
 
 
-def commands(group: Any, words: Tuple[str, ...] = ()) -> Iterator[Tuple[str, Any]]:
-    """Every command of the command line with its name."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, (*words, name))
-        else:
-            yield " ".join((*words, name)), command
-
-
-COMMANDS: Dict[str, Any] = dict(commands(typer.main.get_command(app)))
+COMMANDS: Dict[str, Any] = dict(list_commands(typer.main.get_command(app)))
 FLAGS = {option.flags[0] for option in OPTIONS.values()}
 
 

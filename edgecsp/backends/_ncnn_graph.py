@@ -21,7 +21,7 @@ OF = "\0"  # in the name of a blob that belongs to another: no file has such a n
 _MAGIC = 7767517  # the first line of ncnn's text format
 _FP32 = np.zeros(1, "<u4").tobytes()  # in front of weights: as they are
 _MAX, _AVERAGE = 0, 1
-_VALID = 1  # pad as told, and drop what no window fills
+_VALID = 1  # pad by the given amounts, and drop what no window fills
 _BINARY = {"Add": 0, "Sub": 1, "Mul": 2, "Div": 3, "Max": 4, "Min": 5}
 _UNARY = {"Sigmoid": "Sigmoid", "Tanh": "TanH", "Identity": "Noop", "Relu": "ReLU"}
 

@@ -19,7 +19,6 @@ from . import _ncnn_graph
 from .base import EngineInfo, Session, SessionOptions
 
 SPIN = "GOMP_SPINCOUNT"
-LARGE = 64 << 20  # a graph's bytes, from which on a cache would hold hundreds of MB to save a second or two
 
 
 class NcnnSession(Session):
@@ -112,7 +111,7 @@ def _convert(model: Model) -> _ncnn_graph.NcnnGraph:
         "graph": hashlib.sha256(model.onnx).hexdigest(),
     }
     names = [head.name for head in model.heads]
-    if len(model.onnx) > LARGE:
+    if len(model.onnx) > plans.LARGE_GRAPH:
         return _ncnn_graph.to_ncnn(model.onnx, names, model.name)
     data = plans.get_or_rebuild(facts, lambda: _ncnn_graph.to_ncnn(model.onnx, names, model.name).to_bytes())
     return _ncnn_graph.NcnnGraph.from_bytes(data)

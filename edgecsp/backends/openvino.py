@@ -18,9 +18,6 @@ from ..system import versions
 from ..types import Array, Input, Model
 from .base import EngineInfo, Session, SessionOptions
 
-# What OpenVINO keeps of a graph is as large as the graph: of yolov4 260 MB, to save a third of two seconds.
-LARGE = 64 << 20
-
 
 class OpenVinoSession(Session):
     """An OpenVINO graph compiled for the CPU: for one image as early as possible, or for `concurrency` side by side."""
@@ -130,7 +127,7 @@ def _compile(core: Any, graph: bytes, config: Mapping[str, Any], pixels: Optiona
         graph_model = core.read_model(graph)
         return graph_model if pixels is None else _add_preprocessing(graph_model, pixels)
 
-    if len(graph) > LARGE:
+    if len(graph) > plans.LARGE_GRAPH:
         return core.compile_model(read(), "CPU", config)
     facts = {
         "engine": "openvino",

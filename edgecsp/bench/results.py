@@ -20,7 +20,7 @@ class Timing:
     """The samples of a case in milliseconds, a list per round, each of `per_sample` images.
 
     `cpu_ms`, `wall_s` and `noise` are of each round, `watts` of those that a board has measured; `stages` are the
-    samples' parts, None where a sample has none; `ready` is what the worker said when it was warm.
+    samples' parts, None where a sample has none; `ready` is what the worker reported when it was warm.
     """
 
     rounds: List[List[float]] = field(default_factory=list)

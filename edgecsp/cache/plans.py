@@ -32,6 +32,8 @@ from ..errors import IntegrityError, OutputError
 from . import files
 
 KEY_BYTES = 32
+# Bytes of a graph from which on `get_or_rebuild` is not worth it: of yolov4 an engine keeps 260 MB, to save a second.
+LARGE_GRAPH = 64 << 20
 LOG = logging.getLogger(__name__)
 
 

@@ -69,7 +69,7 @@ class InputOptions:
 class Thresholds:
     """Thresholds and filters for detections. None means the model's own value.
 
-    `classes` keeps those classes alone: numbers, or names where a model is at hand to resolve them. `agnostic` lets
+    `classes` keeps those classes alone: numbers, or names where a model is there to resolve them. `agnostic` lets
     boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever the model declares. Each may
     be set for a stream and for a request. Raises `UsageError` for a value out of its range.
     """

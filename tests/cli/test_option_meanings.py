@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 import typer
 
 from edgecsp.cli import _json, app
+from support.commands import list_commands
 
 # Commands whose option has a type or a help text of its own, and why. The other commands must agree.
 DIFFERENT = {
@@ -37,14 +38,6 @@ DIFFERENT = {
 Kind = Tuple[str, str, str]
 
 
-def commands(group: Any, path: Tuple[str, ...] = ()) -> Iterator[Tuple[str, Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, (*path, name))
-        else:
-            yield " ".join((*path, name)), command
-
-
 def kind(option: Any) -> Kind:
     """How many values, of which type, and the help text without the default."""
     described = getattr(option, "type", None)  # click's; newer versions of typer have a type_descriptor
@@ -56,7 +49,7 @@ def kind(option: Any) -> Kind:
 def options(group: Any) -> Dict[str, Dict[str, Kind]]:
     """The kind of each long option, by command."""
     found: Dict[str, Dict[str, Kind]] = defaultdict(dict)
-    for command, each in commands(group):
+    for command, each in list_commands(group):
         for param in each.params:
             if param.param_type_name == "option":
                 for name in (*param.opts, *param.secondary_opts):
