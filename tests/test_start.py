@@ -77,7 +77,7 @@ def test_a_compiled_graph_is_kept_and_computes_the_same(
     kept.write_bytes(kept.read_bytes() + b" ")
     assert all((a == b).all() for a, b in zip(first, heads(threads=1)))
     heads(threads=1, concurrency=1)
-    monkeypatch.setattr(adapter, "LARGE", 0)
+    monkeypatch.setattr(plans, "LARGE_GRAPH", 0)
     plans.drop(plans.list_facts("openvino")[0])
     assert all((a == b).all() for a, b in zip(first, heads(threads=1))) and plans.list_facts("openvino") == []
 
