@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .errors import EdgecspError
     from .options import Options, Thresholds
-    from .pipeline import Detector, load
+    from .pipeline import Detector, engines, load, models
     from .train.api import train
     from .types import Classes, Detection, Detections, Frame
 
@@ -36,11 +36,13 @@ _HOMES = {
     "Thresholds": "options",
     "Detector": "pipeline",
     "EdgecspError": "errors",
+    "engines": "pipeline",
     "load": "pipeline",
+    "models": "pipeline",
 }
 __all__ = [
     "Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "Options", "Thresholds", "__version__",
-    "load", "train",
+    "engines", "load", "models", "train",
 ]  # fmt: skip
 
 # A library: its log is seen once the program around it, or the command line, has said where to.

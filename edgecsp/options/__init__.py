@@ -69,9 +69,9 @@ class InputOptions:
 class Thresholds:
     """Thresholds and filters for detections. None means the model's own value.
 
-    `classes` keeps those classes alone: numbers, or names where a model is there to resolve them. `agnostic` lets
-    boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever the model declares. Each may
-    be set for a stream and for a request. Raises `UsageError` for a value out of its range.
+    `classes` keeps those classes alone: one or several, numbers, or names where a model is there to resolve them.
+    `agnostic` lets boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever the model
+    declares. Each may be set for a call, a stream and a request. Raises `UsageError` for a value out of its range.
     """
 
     conf: Optional[float] = option(None, "confidence threshold", default_help="the model's, 0.25", least=0, most=1)
@@ -89,6 +89,8 @@ class Thresholds:
     class_ids = RenamedAttribute("classes", remove_in="0.3")
 
     def __post_init__(self) -> None:
+        if isinstance(self.classes, (str, int)):
+            object.__setattr__(self, "classes", (self.classes,))
         check(self)
 
 
@@ -117,6 +119,20 @@ class Options(Thresholds, InputOptions, EngineOptions):
 
 
 OPTIONS = list_options(Options)
+THRESHOLDS = list_options(Thresholds)
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict  # which type checkers bring
+
+    class Changes(TypedDict, total=False):
+        """Fields of `Thresholds` as keywords, for type checkers and editors, which cannot read them from there."""
+
+        conf: Optional[float]
+        iou: Optional[float]
+        classes: Optional[Names]
+        max_det: int
+        agnostic: bool
+        plain_nms: bool
 
 
 def check(values: Any) -> None:

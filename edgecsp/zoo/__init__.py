@@ -174,7 +174,7 @@ def source_digest(name: str) -> str:
     """
     digest = hashlib.sha256(_packed_file(name).read_bytes())
     here = Path(__file__).parent
-    code = ("graph/anchors", "types", "graph/export", "graph/labels", "graph/layers", "graph/onnx_model")
+    code = ("graph/anchors", "types/models", "graph/export", "graph/labels", "graph/layers", "graph/onnx_model")
     for file in (*sorted(here.glob("*.py")), *(here.parent / f"{each}.py" for each in code)):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -10,12 +10,12 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from ...cache import files
 from ...errors import OutputError, ReaderGone, UsageError
-from .annotated import AnnotatedSink
+from .annotated import AnnotatedSink, to_still
 from .base import All, Sink, Target
 from .external import open_external
 from .rows import CocoSink, CsvSink, JsonLinesSink
 
-__all__ = ["All", "AnnotatedSink", "CocoSink", "CsvSink", "JsonLinesSink", "ReaderGone", "Sink", "open"]
+__all__ = ["All", "AnnotatedSink", "CocoSink", "CsvSink", "JsonLinesSink", "ReaderGone", "Sink", "open", "to_still"]
 
 RUNS = Path("runs")
 
