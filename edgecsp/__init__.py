@@ -3,10 +3,18 @@
     import edgecsp
 
     detector = edgecsp.load("yolov3-tiny.onnx")
-    for detection in detector("street.jpg"):
+    result = detector("street.jpg", conf=0.4)
+    for detection in result:
         print(detection.label, detection.score, detection.xyxy)
-    for frame, detections in detector.stream("video.mp4"):
+    result.save("annotated.jpg")
+    for frame, result in detector.stream("video.mp4"):
         ...
+
+>>> import edgecsp
+>>> "codes" in edgecsp.models(), "ort" in edgecsp.engines()
+(True, True)
+>>> edgecsp.Options(model="codes", classes="qr").classes
+('qr',)
 
 Importing the package imports none of the heavy ones (numpy comes with the first name used).
 """

@@ -5,29 +5,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
+import typing
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Dict,
-    Generator,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-    overload,
-)  # fmt: skip
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
 
 from . import backends, zoo
 from .backends import tuning
@@ -73,7 +59,19 @@ class Detector:
     Call it with an image or a list of them, `await adetect(image)`, or iterate over `stream(source)`; `prepare`,
     `infer` and `finish` are the three steps of a call. Close it, or use it as a context manager. Any thread may use
     it; those that the engine does not take at once wait for it. `settings` are its thresholds, `chosen` is what
-    `load` took and why. For type checkers a result is `Detections`, so that it can be iterated; that of a classifier
+    `load` took and why.
+
+    >>> detector = load("codes", "ort")
+    >>> import numpy; image = numpy.zeros((480, 640, 3), numpy.uint8)
+    >>> detector(image)
+    <Detections: none in image, 640x480>
+    >>> [result.counts() for result in detector([image, image], conf=0.6, classes="qr")]
+    [{}, {}]
+    >>> [(frame.stream.name, len(result)) for frame, result in detector.stream([image, image])]
+    [('image0', 0), ('image1', 0)]
+    >>> detector.close()
+
+    For type checkers a result is `Detections`, so that it can be iterated; that of a classifier
     (`model.result` says which) is `Classes`.
     """
 
@@ -102,7 +100,7 @@ class Detector:
             )
         super().__setattr__(name, value)
 
-    @overload
+    @typing.overload
     def __call__(
         self,
         image: Union[List[Any], Tuple[Any, ...]],
@@ -110,7 +108,7 @@ class Detector:
         **changes: Unpack[Changes],
     ) -> List[Detections]: ...
 
-    @overload
+    @typing.overload
     def __call__(self, image: Any, settings: Optional[Thresholds] = None, **changes: Unpack[Changes]) -> Detections: ...
 
     @shows_options(Thresholds)
@@ -133,6 +131,8 @@ class Detector:
 
     async def adetect(self, image: Any, settings: Optional[Thresholds] = None, **changes: Unpack[Changes]) -> Any:
         """Detect as a call does, in a thread: `result = await detector.adetect(image)`."""
+        import asyncio
+
         call = partial(self, image, settings, **changes)
         return await asyncio.get_running_loop().run_in_executor(None, call)
 
@@ -221,7 +221,7 @@ class Detector:
         batch, geometry = self.prepare(frame.image)
         return self.finish(self.infer(batch), geometry)
 
-    def _thresholds(self, settings: Optional[Thresholds], changes: Mapping[str, Any]) -> Thresholds:
+    def _thresholds(self, settings: Optional[Thresholds], changes: Dict[str, Any]) -> Thresholds:
         """Resolve the options of a call. Raises `UsageError`, and `TypeError` for one that there is not."""
         unknown = next((name for name in changes if name not in THRESHOLDS), None)
         if unknown is not None:

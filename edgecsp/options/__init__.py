@@ -72,6 +72,12 @@ class Thresholds:
     `classes` keeps those classes alone: one or several, numbers, or names where a model is there to resolve them.
     `agnostic` lets boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever the model
     declares. Each may be set for a call, a stream and a request. Raises `UsageError` for a value out of its range.
+
+    >>> Thresholds(conf=0.4, classes="qr")
+    Thresholds(conf=0.4, iou=None, classes=('qr',), max_det=300, agnostic=False, plain_nms=False)
+    >>> Thresholds(conf=40)
+    Traceback (most recent call last):
+    edgecsp.errors.UsageError: conf 40: a number from 0 to 1
     """
 
     conf: Optional[float] = option(None, "confidence threshold", default_help="the model's, 0.25", least=0, most=1)
@@ -96,7 +102,11 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Options(Thresholds, InputOptions, EngineOptions):
-    """All options of a detector, as `edgecsp.load` takes them. Raises `UsageError` for a value out of its range."""
+    """All options of a detector, as `edgecsp.load` takes them. Raises `UsageError` for a value out of its range.
+
+    >>> Options(model="codes", imgsz=416, conf=0.3).thresholds.conf
+    0.3
+    """
 
     @property
     def thresholds(self) -> Thresholds:

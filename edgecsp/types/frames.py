@@ -70,6 +70,10 @@ class Geometry:
     """The place of an image in the network's input: network_xy = image_xy * scale_xy + offset_xy.
 
     Kept from the forward step, never worked out a second time: the inverse is exact by construction.
+
+    >>> half = Geometry(scale_xy=(0.5, 0.5), offset_xy=(0, 20), image_hw=(240, 320))
+    >>> half.to_network(np.array([(0, 0, 100, 40)])).tolist(), half.to_image(np.array([(0, 20, 50, 40)])).tolist()
+    ([[0.0, 20.0, 50.0, 40.0]], [[0.0, 0.0, 100.0, 40.0]])
     """
 
     scale_xy: Tuple[float, float]

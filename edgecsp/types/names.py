@@ -8,7 +8,11 @@ from ..errors import UnknownName
 
 
 def find_class_ids(names: Sequence[str], words: Sequence[str], kind: str) -> List[int]:
-    """Class ids for names, in any letter case, or numbers. Raises `UnknownName` of that `kind`."""
+    """Class ids for names, in any letter case, or numbers. Raises `UnknownName` of that `kind`.
+
+    >>> find_class_ids(("cat", "dog"), ("Dog", "0"), "class")
+    [1, 0]
+    """
     ids = []
     by_name = {name.lower(): i for i, name in reversed(list(enumerate(names)))}
     for word in words:

@@ -65,7 +65,7 @@ def to_pixels(image: Any, name: str = "image", max_pixels: int = MAX_PIXELS) -> 
         return decode(bytes(image), name, max_pixels).image
     if image is None:
         raise SourceError(
-            "the image is None; cv2.imread returns that for a file that it cannot read: give the path itself"
+            "the image is None, which cv2.imread returns for a file that it cannot read; give the path itself"
         )
     if hasattr(image, "convert"):  # PIL
         return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
