@@ -29,11 +29,13 @@ from .system.deprecation import MovedModules
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .backends import engines
     from .errors import EdgecspError
     from .options import Options, Thresholds
-    from .pipeline import Detector, engines, load, models
+    from .pipeline import Detector, load
     from .train.api import train
     from .types import Classes, Detection, Detections, Frame
+    from .zoo import models
 
 _HOMES = {
     "Classes": "types",
@@ -44,9 +46,9 @@ _HOMES = {
     "Thresholds": "options",
     "Detector": "pipeline",
     "EdgecspError": "errors",
-    "engines": "pipeline",
+    "engines": "backends",
     "load": "pipeline",
-    "models": "pipeline",
+    "models": "zoo",
 }
 __all__ = [
     "Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "Options", "Thresholds", "__version__",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
 
-from . import backends, zoo
+from . import backends
 from .backends import tuning
 from .errors import EdgecspError, EngineFailed, SourceError, UsageError
 from .graph import onnx_model
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Images = Union[List[Any], Tuple[Any, ...]]
 
 LOG = logging.getLogger(__name__)
+MANY = 32  # frames for which a second session is worth its opening
 
 
 @deprecate("pipeline.Settings", "options.Thresholds", remove_in="0.3")
@@ -90,6 +91,9 @@ class Detector:
         self.max_pixels = max_pixels
         self._prepare = preprocess.pixels if session.accepts_uint8 else preprocess.prepare
         self._places = threading.BoundedSemaphore(session.concurrency)
+        self._open_session: Optional[Callable[[int], backends.Session]] = None
+        self._for_many: Optional[Detector] = None
+        self._opening = threading.Lock()
         self._is_open = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -116,7 +120,8 @@ class Detector:
         """Detect in one image; in a list of images, of all of them, as a list.
 
         An image is (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, encoded bytes, a path or URL, or a `Frame`. Those
-        of a list are computed as those of `stream`, on all cores; a folder, pattern, video or camera is an error, for
+        of a list are computed as those of `stream`, many of them by a second session that takes several side by side
+        (`load(concurrency=8)` opens one for both); a folder, pattern, video or camera is an error, for
         its frames are `stream`'s. Options are for this call, by name (`conf=0.6, classes="qr"`), or all of them as
         `settings`, instead of the detector's. A result has its image (`result.image`, `plot`, `save`): an array as it
         is, a file by reading it again. Raises an `EdgecspError`.
@@ -126,8 +131,7 @@ class Detector:
         if images is None:
             return self._detect(sources.to_frame(image, max_pixels=self.max_pixels), thresholds)
         read = partial(sources.to_frame, max_pixels=self.max_pixels)
-        opened = [memory.ImageSequence(images, read)]
-        return [result for _, result in self._stream(opened, partial(self._detect, settings=thresholds))]
+        return [result for _, result in self._stream([memory.ImageSequence(images, read)], thresholds, holds=True)]
 
     async def adetect(self, image: Any, settings: Optional[Thresholds] = None, **changes: Unpack[Changes]) -> Any:
         """Detect as a call does, in a thread: `result = await detector.adetect(image)`."""
@@ -190,18 +194,32 @@ class Detector:
         has the image of a video's frame for as long as the frame is there.
         """
         self._require_open()
-        detect = partial(self._detect, settings=self._thresholds(settings, changes), holds=False)
-        return self._stream(sources.open_mixed(source, stride=stride, max_pixels=self.max_pixels), detect)
+        thresholds = self._thresholds(settings, changes)
+        return self._stream(sources.open_mixed(source, stride=stride, max_pixels=self.max_pixels), thresholds)
 
     def _stream(
-        self, opened: Sequence[sources.Source], detect: Callable[[Frame], Result]
+        self, opened: Sequence[sources.Source], settings: Thresholds, *, holds: bool = False
     ) -> Iterator[Tuple[Frame, Detections]]:
-        with closing(self.results(opened, detect=detect)) as results:
+        detector = self._choose(opened)
+        detect = partial(detector._detect, settings=settings, holds=holds)
+        with closing(detector.results(opened, detect=detect)) as results:
             for item in results:
                 if isinstance(item, scheduler.FrameResult):
                     yield item.frame, item.result  # type: ignore[misc]
                 elif item.error is not None:
                     raise item.error
+
+    def _choose(self, opened: Sequence[sources.Source]) -> Detector:
+        """Choose who computes the frames: for many, a second session that takes several side by side, as `run` does."""
+        counts = [source.frames for source in opened]
+        concurrency = scheduler.choose_concurrency(opened)
+        if self._open_session is None or concurrency == 1 or sum(MANY if n is None else n for n in counts) < MANY:
+            return self
+        with self._opening:
+            if self._for_many is None:
+                session = self._open_session(concurrency)
+                self._for_many = Detector(self.model, session, self.settings, self.chosen, self.max_pixels)
+            return self._for_many
 
     def results(
         self,
@@ -221,7 +239,7 @@ class Detector:
         batch, geometry = self.prepare(frame.image)
         return self.finish(self.infer(batch), geometry)
 
-    def _thresholds(self, settings: Optional[Thresholds], changes: Dict[str, Any]) -> Thresholds:
+    def _thresholds(self, settings: Optional[Thresholds], changes: Any) -> Thresholds:
         """Resolve the options of a call. Raises `UsageError`, and `TypeError` for one that there is not."""
         unknown = next((name for name in changes if name not in THRESHOLDS), None)
         if unknown is not None:
@@ -248,6 +266,8 @@ class Detector:
         """Close the session; a second call does nothing."""
         self._is_open = False
         self.session.close()
+        if self._for_many is not None:
+            self._for_many.close()
 
     def __enter__(self) -> Detector:
         return self
@@ -283,12 +303,16 @@ def open_detector(options: Options) -> Detector:
     )  # fmt: skip
     model = selection.model
 
-    session = backends.open(
-        model, selection.engine, device=selection.device, threads=selection.threads, precision=selection.precision,
-        concurrency=selection.at_once, accepts_uint8=options.accepts_uint8,
+    open_session = partial(
+        backends.open, model, selection.engine, device=selection.device, threads=selection.threads,
+        precision=selection.precision, accepts_uint8=options.accepts_uint8,
     )  # fmt: skip
+    session = open_session(concurrency=selection.at_once)
     LOG.debug("opened %s, input %dx%d, on %s: %s", model.name, *model.input.hw[::-1], selection.summary, selection.why)
-    return Detector(model, session, thresholds, selection, options.max_pixels or MAX_PIXELS)
+    detector = Detector(model, session, thresholds, selection, options.max_pixels or MAX_PIXELS)
+    if selection.at_once == 1 and selection.device in backends.info(selection.engine).concurrent_devices:
+        detector._open_session = lambda concurrency: open_session(concurrency=concurrency)
+    return detector
 
 
 def resolve_model(options: Options) -> Model:
@@ -302,21 +326,6 @@ def resolve_model(options: Options) -> Model:
 def class_ids(model: Model, classes: Optional[Names]) -> Optional[Tuple[int, ...]]:
     """Names or numbers of classes as numbers; None for all. Raises `UsageError`."""
     return None if classes is None else tuple(model.class_ids([str(name) for name in classes]))
-
-
-def read_image(image: Any, max_pixels: int = MAX_PIXELS) -> Array:
-    """Read one image of any type that a call takes as (H, W, 3) uint8 BGR. Raises an `EdgecspError`."""
-    return sources.to_frame(image, max_pixels=max_pixels).image
-
-
-def models() -> List[str]:
-    """List the names that `load` takes: the models of the zoo, those of other packages too."""
-    return list(zoo.names())
-
-
-def engines() -> List[str]:
-    """List the engines that run here, as `load` takes them; imports their packages. `edgecsp engines` says more."""
-    return [name for name in backends.names(with_dummies=False) if backends.unavailable_reason(name) is None]
 
 
 @dataclass

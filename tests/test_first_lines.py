@@ -20,6 +20,7 @@ import pytest
 import edgecsp
 from edgecsp.errors import SourceError, UnknownName, UsageError
 from edgecsp.options import THRESHOLDS
+from edgecsp.system import cpu
 from support import media
 from support.repository import REPO
 
@@ -455,3 +456,24 @@ def test_models_engines_and_options() -> None:
     with edgecsp.load("codes", engine=edgecsp.engines()[-1], conf=0.5) as detector:
         assert detector.settings.conf == 0.5
     assert edgecsp.Options(conf=0.5).conf == 0.5
+
+
+def test_many_images_are_computed_side_by_side(image: Any) -> None:
+    if cpu.threads() < 2:
+        pytest.skip("this machine has one core")
+    with edgecsp.load("codes", "ort", threads=2) as detector:
+        few = detector([image] * 2)
+        assert detector._for_many is None, "two are not worth a second session"
+        many = detector([image] * 40, conf=0.9)
+        assert detector._for_many is not None and detector._for_many.session.concurrency == 2
+        assert detector.session.concurrency == 1
+        assert len(many) == 40 and len(list(detector.stream([image] * 40))) == 40
+        for result in many:
+            assert np.allclose(result.xyxy, few[0].xyxy, atol=0.01) and np.allclose(
+                result.scores, few[0].scores, atol=1e-4
+            )
+        second = detector._for_many
+    with pytest.raises(UsageError, match="is closed"):
+        second(image)
+    with edgecsp.load("codes", "ort", threads=2, concurrency=2) as detector:
+        assert len(detector([image] * 40)) == 40 and detector._for_many is None

@@ -300,10 +300,10 @@ class Detections(Result):
         xyxy, scores = np.asarray(detections.xyxy, np.float32)[order], np.asarray(scores, np.float32)[order]
         return cls(xyxy, scores, np.asarray(ids, np.int32)[order], tuple(names))
 
-    def __getitem__(self, rows: Any) -> Detections:
+    def __getitem__(self, rows: Any) -> Self:
         rows = self._rows(rows)
-        fewer = Detections(self.xyxy[rows], self.scores[rows], self.class_ids[rows], self.names)
-        return fewer if self.origin is None else fewer.with_origin(self.origin)
+        columns = {"xyxy": self.xyxy[rows], "scores": self.scores[rows], "class_ids": self.class_ids[rows]}
+        return replace(self, **columns).with_origin(self.origin)
 
     def __iter__(self) -> Iterator[Detection]:
         for box, score, class_id in zip(self.xyxy, self.scores, self.class_ids):
@@ -379,11 +379,12 @@ class Classes(Result):
         """No rows."""
         return cls(np.zeros(0, np.float32), np.zeros(0, np.int32), tuple(names))
 
-    def __getitem__(self, rows: Any) -> Classes:
+    def __getitem__(self, rows: Any) -> Self:
         rows = self._rows(rows)
-        return Classes(self.scores[rows], self.class_ids[rows], self.names).with_origin(self.origin)
+        return replace(self, scores=self.scores[rows], class_ids=self.class_ids[rows]).with_origin(self.origin)
 
-    def __iter__(self) -> Iterator[Classification]:
+    def __iter__(self) -> Iterator[Any]:
+        """Yield `Classification` rows; for type checkers any, or no `Detections` could be `Classes`."""
         for score, class_id in zip(self.scores, self.class_ids):
             yield Classification(float(score), int(class_id), self.name_of(int(class_id)))
 
