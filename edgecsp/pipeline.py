@@ -228,14 +228,12 @@ class Detector:
         *,
         detect: Optional[Callable[[Frame], Result]] = None,
     ) -> Generator[Union[scheduler.FrameResult, scheduler.SourceEnd], None, None]:
-        """Iterate over the frames of opened sources with their results, and over ends: see `scheduler.results`.
+        """Iterate over frames of opened sources with the results of `detect`: see `scheduler.results`."""
+        detect = detect or self.detect_frame
+        return scheduler.results(opened, detect, concurrency=self.session.concurrency, stop=stop)
 
-        Results know nothing of their images unless `detect` says so.
-        """
-        places = self.session.concurrency
-        return scheduler.results(opened, detect or self._detect_alone, concurrency=places, stop=stop)
-
-    def _detect_alone(self, frame: Frame) -> Result:
+    def detect_frame(self, frame: Frame) -> Result:
+        """Detect in a frame; the result knows nothing of its image."""
         batch, geometry = self.prepare(frame.image)
         return self.finish(self.infer(batch), geometry)
 
@@ -356,12 +354,14 @@ def run(
     tick: Callable[[], None] = lambda: None,
     stop: Optional[threading.Event] = None,
     max_frames: Optional[int] = None,
+    detect: Optional[Callable[[Frame], Result]] = None,
 ) -> None:
     """Detect on every frame of the opened sources and `write` the results; `summary` is kept up to date.
 
     Videos and live streams go side by side, images one source after the other (see `flow`). A source that breaks
     is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has
     had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the current frame.
+    `detect` stands for `detector.detect_frame`.
     """
     stop = stop or threading.Event()
     begun = time.monotonic()
@@ -375,7 +375,7 @@ def run(
             under_way[source] = stream
 
     try:
-        with closing(detector.results(opened, stop)) as results:
+        with closing(detector.results(opened, stop, detect=detect)) as results:
             for item in results:
                 if isinstance(item, scheduler.FrameResult):
                     turn(item.source, item.frame.stream)

@@ -147,18 +147,18 @@ class Result:
 
     def crop(self) -> List[Array]:
         """Cut out each box: copies of the image's pixels, (h, w, 3) uint8 BGR, in the order of the rows."""
-        from ..media.sinks import crops
+        from ..media.sinks import folders
 
-        return crops.cut(self.image, self.require_boxes(_CROPS_NEED_BOXES).xyxy)
+        return folders.cut(self.image, self.require_boxes(_CROPS_NEED_BOXES).xyxy)
 
     def save_crops(self, folder: Union[str, Path]) -> List[Path]:
         """Write each box's cut-out as folder/label/stem.jpg, under names that are free; return the paths.
 
         Raises `OutputError`.
         """
-        from ..media.sinks import crops
+        from ..media.sinks import folders
 
-        with crops.CropSink(folder) as sink:
+        with folders.CropSink(folder) as sink:
             sink.write(self._frame(), self.require_boxes(_CROPS_NEED_BOXES))
         return sink.paths
 

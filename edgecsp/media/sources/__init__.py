@@ -37,11 +37,12 @@ from .gstreamer import open_pipeline
 from .images import EncodedImage, ImageFiles, quiet_opencv, read_stdin
 from .network import SCHEMES, TIMEOUT_S, open_url
 from .paths import check_regular, matching
+from .span import Span
 from .video import Video
 
 __all__ = [
-    "MAX_PIXELS", "Camera", "Chain", "EncodedImage", "ImageFiles", "Source", "Video", "format_problems", "is_image",
-    "is_media", "natural_key", "open", "open_all", "open_mixed", "redact", "to_frame",
+    "MAX_PIXELS", "Camera", "Chain", "EncodedImage", "ImageFiles", "Source", "Span", "Video", "format_problems",
+    "is_image", "is_media", "natural_key", "open", "open_all", "open_mixed", "redact", "to_frame",
 ]  # fmt: skip
 
 LOG = logging.getLogger(__name__)
