@@ -354,6 +354,27 @@ def test_supervision_and_back(detector: edgecsp.Detector, image: Any) -> None:
     assert len(edgecsp.Detections.empty().to_supervision()) == 0
 
 
+def test_conversions_name_the_package_that_they_need(
+    detector: edgecsp.Detector, image: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = detector(image)
+    for name in ("pandas", "polars", "supervision"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError, match="needs pandas or polars, not installed here; type: pip install pandas"):
+        result.to_df()
+    with pytest.raises(UsageError, match="needs supervision, not installed here; type: pip install supervision"):
+        result.to_supervision()
+
+
+def test_polars_stands_in_for_pandas(detector: edgecsp.Detector, image: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Polars:
+        DataFrame = dict
+
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "polars", Polars)
+    assert detector(image).to_df()["label"] == ["qr", "barcode"]
+
+
 def test_a_classifier_has_rows_and_no_boxes() -> None:
     best = edgecsp.Classes(np.array((0.75, 0.25), np.float32), np.array((1, 0), np.int32), ("cat", "dog"))
     assert [(each.label, each.score) for each in best] == [("dog", 0.75), ("cat", 0.25)]

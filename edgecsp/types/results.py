@@ -214,9 +214,10 @@ class Result:
 
     def to_supervision(self) -> Any:
         """Convert to supervision's `Detections`; the labels are its `data["class_name"]`."""
-        import supervision
+        from ..media.sinks import rows
 
         boxes = self.require_boxes("supervision's Detections need boxes")
+        supervision = rows.import_package("supervision")
         names = np.array([self.name_of(int(i)) for i in self.class_ids], str)
         return supervision.Detections(
             boxes.xyxy, confidence=self.scores, class_id=self.class_ids, data={"class_name": names}

@@ -76,10 +76,15 @@ def to_table(frame: Union[Frame, Origin, None], result: Result) -> Any:
     """Convert a result to a DataFrame of pandas, or of polars, with the columns of CSV. Raises `UsageError`."""
     rows = _table_rows(frame, result, None)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
-    for package in ("pandas", "polars"):
-        with suppress(ImportError):
-            return importlib.import_module(package).DataFrame(columns)
-    raise UsageError("a table needs pandas or polars; type: pip install pandas")
+    return import_package("pandas", "polars").DataFrame(columns)
+
+
+def import_package(*names: str) -> Any:
+    """Import the first of other people's packages that is installed. Raises `UsageError`."""
+    for name in names:
+        with suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
+    raise UsageError(f"this conversion needs {' or '.join(names)}, not installed here; type: pip install {names[0]}")
 
 
 def _table_rows(frame: Union[Frame, Origin, None], result: Result, nothing: Any) -> List[List[Any]]:
