@@ -121,8 +121,8 @@ class Detector:
 
         An image is (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, encoded bytes, a path or URL, or a `Frame`. Those
         of a list are computed as those of `stream`, many of them by a second session that takes several side by side
-        (`load(concurrency=8)` opens one for both); a folder, pattern, video or camera is an error, for
-        its frames are `stream`'s. Options are for this call, by name (`conf=0.6, classes="qr"`), or all of them as
+        (`load(concurrency=8)` opens one for both); a folder, pattern, video or camera is an error, for its frames are
+        `stream`'s. Options are for this call, by name (`conf=0.6, classes="qr"`), or all of them as
         `settings`, instead of the detector's. A result has its image (`result.image`, `plot`, `save`): an array as it
         is, a file by reading it again. Raises an `EdgecspError`.
         """
@@ -130,15 +130,14 @@ class Detector:
         images = memory.list_images(image)
         if images is None:
             return self._detect(sources.to_frame(image, max_pixels=self.max_pixels), thresholds)
-        read = partial(sources.to_frame, max_pixels=self.max_pixels)
-        return [result for _, result in self._stream([memory.ImageSequence(images, read)], thresholds, holds=True)]
+        source = memory.ImageSequence(images, partial(sources.to_frame, max_pixels=self.max_pixels))
+        return [result for _, result in self._stream(lambda: [source], thresholds, holds=True)]
 
     async def adetect(self, image: Any, settings: Optional[Thresholds] = None, **changes: Unpack[Changes]) -> Any:
         """Detect as a call does, in a thread: `result = await detector.adetect(image)`."""
         import asyncio
 
-        call = partial(self, image, settings, **changes)
-        return await asyncio.get_running_loop().run_in_executor(None, call)
+        return await asyncio.get_running_loop().run_in_executor(None, partial(self, image, settings, **changes))
 
     def _detect(self, frame: Frame, settings: Thresholds, *, holds: bool = True) -> Result:
         """Detect in a frame; with `holds`, the result keeps an image that cannot be read again."""
@@ -195,11 +194,13 @@ class Detector:
         """
         self._require_open()
         thresholds = self._thresholds(settings, changes)
-        return self._stream(sources.open_mixed(source, stride=stride, max_pixels=self.max_pixels), thresholds)
+        return self._stream(partial(sources.open_mixed, source, stride=stride, max_pixels=self.max_pixels), thresholds)
 
     def _stream(
-        self, opened: Sequence[sources.Source], settings: Thresholds, *, holds: bool = False
+        self, opening: Callable[[], List[sources.Source]], settings: Thresholds, *, holds: bool = False
     ) -> Iterator[Tuple[Frame, Detections]]:
+        self._require_open()
+        opened = opening()
         detector = self._choose(opened)
         detect = partial(detector._detect, settings=settings, holds=holds)
         with closing(detector.results(opened, detect=detect)) as results:

@@ -224,7 +224,7 @@ def test_use_after_close_is_a_sentence(image: Any) -> None:
     detector = edgecsp.load("codes", "ort")
     detector.close()
     detector.close()
-    for call in (lambda: detector(image), lambda: detector([image]), lambda: detector.stream(image)):
+    for call in (lambda: detector(image), lambda: detector([image] * 40), lambda: detector.stream(image)):
         with pytest.raises(UsageError, match=r"the detector of codes is closed; open another: edgecsp\.load"):
             call()
 
@@ -405,6 +405,12 @@ def test_results_of_files_and_videos_hold_no_images(detector: edgecsp.Detector, 
     Path("photos/a.png").unlink()
     with pytest.raises(SourceError, match=r"a\.png"):
         _ = again.image
+
+
+def test_a_stream_that_nobody_iterates_opens_nothing(detector: edgecsp.Detector) -> None:
+    detector.stream("no such file")
+    with pytest.raises(SourceError, match="no such file"):
+        next(iter(detector.stream("no such file")))
 
 
 def test_an_array_is_held_by_the_result_of_a_call_alone(detector: edgecsp.Detector, image: Any) -> None:

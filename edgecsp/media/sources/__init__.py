@@ -167,7 +167,7 @@ def to_frame(image: Any, name: str = "image", max_pixels: int = MAX_PIXELS) -> F
         return image
     kind = memory.kind_of(image)
     if kind == "iterable":
-        raise UsageError(f"a call takes one image or a list; {_HOW_MANY}")
+        raise UsageError("a call takes one image or a list; type: for frame, result in detector.stream(images)")
     if kind == "image":
         return Frame(memory.to_pixels(image, name, max_pixels), Stream(name))
     uri = memory.to_uri(image)
@@ -179,10 +179,9 @@ def to_frame(image: Any, name: str = "image", max_pixels: int = MAX_PIXELS) -> F
                     LOG.warning("%s", text)
                 return frame
             what = "a video or stream"
-    raise UsageError(f"{uri} is {what}, and a call takes one image; {_HOW_MANY}")
-
-
-_HOW_MANY = "for more type: for frame, result in detector.stream(source)"
+    raise UsageError(
+        f"{uri} is {what}, and a call takes one image; type: for frame, result in detector.stream({uri!r})"
+    )
 
 
 def _describe_several(uri: str) -> str:
