@@ -25,7 +25,7 @@ from .base import EngineInfo, Session, SessionOptions
 from .registry import REFERENCE
 
 __all__ = [
-    "PRECISIONS", "REFERENCE", "AutoChoice", "EngineInfo", "Session", "SessionOptions", "choose", "info",
+    "PRECISIONS", "REFERENCE", "AutoChoice", "EngineInfo", "Session", "SessionOptions", "choose", "engines", "info",
     "missing_packages", "names", "open", "open_stages", "require", "unavailable_reason",
 ]  # fmt: skip
 
@@ -41,6 +41,11 @@ class AutoChoice(NamedTuple):
 def names(*, with_dummies: bool = True) -> Tuple[str, ...]:
     """List every engine that edgecsp or an installed package has a backend for, whether it runs here or not."""
     return tuple(name for name in registry.names() if with_dummies or not info(name).is_dummy)
+
+
+def engines() -> List[str]:
+    """List the engines that run here, as `edgecsp.load` takes them. Imports their packages."""
+    return [name for name in names(with_dummies=False) if unavailable_reason(name) is None]
 
 
 def info(engine: str) -> EngineInfo:
