@@ -44,14 +44,17 @@ def table(rows: List[Dict[str, Any]]) -> List[str]:
 
 
 def auto() -> Dict[str, Optional[str]]:
-    """Return the choice of `--engine auto` and its reason; the engine is None if none works."""
+    """Return what `--engine auto` and `--precision auto` mean for fp32 models; the engine is None if none works."""
     from ... import backends
     from ...errors import EngineUnavailable
 
     try:
-        return dict(backends.choose()._asdict())
+        chosen = backends.choose()
     except EngineUnavailable as error:
-        return {"engine": None, "device": None, "why": str(error)}
+        return {"engine": None, "device": None, "precision": None, "why": str(error)}
+    native = backends.native_precision(chosen.engine, chosen.device)
+    why = f"{chosen.why}; {backends.explain_precision(native)}"
+    return {"engine": chosen.engine, "device": chosen.device, "precision": native or "fp32", "why": why}
 
 
 def tuned_lines() -> List[str]:
@@ -69,4 +72,4 @@ def auto_line(chosen: Dict[str, Optional[str]]) -> str:
     """Format the automatic choice as a line."""
     if chosen["engine"] is None:
         return f"{'auto':10} {chosen['why']}"
-    return f"{'auto':10} is {chosen['engine']} on {chosen['device']} here: {chosen['why']}"
+    return f"{'auto':10} is {chosen['engine']} on {chosen['device']} in {chosen['precision']} here: {chosen['why']}"
