@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import replace
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
 from ..options.choices import PRECISIONS, REQUESTED_PRECISIONS
@@ -26,9 +26,12 @@ from .registry import REFERENCE
 
 __all__ = [
     "PRECISIONS", "REFERENCE", "AutoChoice", "EngineInfo", "ModelChoice", "Session", "SessionOptions", "auto_precision",
-    "choose", "choose_for", "explain_precision", "info", "missing_packages", "names", "native_precision", "open",
-    "open_stages", "require", "unavailable_reason",
+    "choose", "choose_for", "explain_precision", "info", "install_command", "list_faster", "missing_packages", "names",
+    "native_precision", "open", "open_stages", "require", "unavailable_reason",
 ]  # fmt: skip
+
+
+WORTHWHILE = 1.05  # times as fast: less is no reason to install something
 
 
 class AutoChoice(NamedTuple):
@@ -67,12 +70,16 @@ def missing_packages(engine: str) -> List[str]:
     return [name for name in info(engine).requires if importlib.util.find_spec(name) is None]
 
 
+def install_command(engine: str) -> str:
+    """Return what to type to install what an engine needs."""
+    package, extra = registry.distribution(engine), info(engine).extra
+    owner = package.name if package else "edgecsp"
+    return f"pip install '{owner}[{extra}]'" if extra else f"pip install '{owner}'"
+
+
 def unavailable_reason(engine: str, device: str = "auto") -> Optional[str]:
     """Say why an engine cannot run on a device and what to type, or None if it can. Imports its packages."""
-    session, facts = registry.find(engine), info(engine)
-    package = registry.distribution(engine)
-    owner = package.name if package else "edgecsp"
-    install = f"pip install '{owner}[{facts.extra}]'" if facts.extra else f"pip install '{owner}'"
+    session, facts, install = registry.find(engine), info(engine), install_command(engine)
     lacking = missing_packages(engine)
     if lacking:
         return f"needs {', '.join(lacking)}, not installed here; type: {install}"
@@ -160,6 +167,13 @@ def explain_precision(native: Optional[str]) -> str:
     if native is None:
         return "it computes no lower precision natively here"
     return f"it computes {native} natively here (--precision fp32 is exact)"
+
+
+def list_faster(than: str) -> Dict[str, float]:
+    """List engines that are not installed and were measured to be faster on CPUs like this one, with how many times."""
+    speeds = {name: registry.find(name).measured_speed() or 0.0 for name in names(with_dummies=False)}
+    base = 1.0 if than == REFERENCE else speeds[than]
+    return {name: s / base for name, s in speeds.items() if base and s > WORTHWHILE * base and missing_packages(name)}
 
 
 def native_precision(engine: str, device: str = "auto") -> Optional[str]:

@@ -104,6 +104,14 @@ class Session(ABC):
         """
         return None
 
+    @classmethod
+    def measured_speed(cls) -> Optional[float]:
+        """Return how many times as fast as onnxruntime the engine was on CPUs like this one, as "auto" opens both.
+
+        From measurements (docs/engine-choice.md), None without one. Asked also where its packages are missing.
+        """
+        return None
+
     def __init__(self, model: Model, options: SessionOptions) -> None:
         """Build the model. Raises `BuildFailed`, naming the model, when the engine cannot."""
         self.concurrency = options.concurrency

@@ -19,6 +19,7 @@ from edgecsp.backends.ort import OrtSession
 from edgecsp.backends.tuning import Candidate
 from edgecsp.bench import BenchSettings, _candidates, cases, val
 from edgecsp.cli.render import engines
+from edgecsp.cli.serve import engine_facts
 from edgecsp.errors import EngineUnavailable, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.system import cpu
@@ -149,6 +150,14 @@ def test_run_says_it_in_the_line_of_the_engine(tiny: Tiny, tmp_path: Path, compu
     assert "engine" not in invoke(capsys, *words, "-e", "ort")[2]
 
 
+def test_serve_says_it_on_its_page_and_in_its_metrics(tiny: Tiny, computes: Computes) -> None:
+    computes("fp16")
+    with pipeline.load(tiny.model) as detector:
+        assert engine_facts(detector)["precision"] == "fp16"
+    with pipeline.load(tiny.model, precision="fp32") as detector:
+        assert engine_facts(detector)["precision"] == "fp32"
+
+
 def test_doctor_says_what_auto_is_and_why(computes: Computes) -> None:
     computes("fp16")
     auto = engines.auto()
@@ -157,6 +166,25 @@ def test_doctor_says_what_auto_is_and_why(computes: Computes) -> None:
     assert engines.auto_line(auto).endswith("it computes fp16 natively here (--precision fp32 is exact)")
     computes(None)
     assert engines.auto_line(engines.auto()).endswith("; it computes no lower precision natively here")
+
+
+@pytest.mark.parametrize(
+    ("isa", "times"),
+    [(("AVX2", "AVX-512", "AMX BF16"), 2.1), (("AVX2", "AVX-512"), 1.1), (("AVX2",), None), ((), None)],
+)
+def test_doctor_says_which_engine_would_be_faster_here(
+    isa: Any, times: Optional[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "isa", lambda: isa)
+    monkeypatch.setattr(backends, "missing_packages", lambda name: ["openvino"] if name == "openvino" else [])
+    here = {"engine": "ort", "device": "cpu", "precision": "fp32", "why": ""}
+    rows = engines.faster(here)
+    said = f"pip install 'edgecsp[openvino]' would make models about {times} times as fast on this CPU"
+    assert [said in line for line in engines.faster_lines(rows)] == [True] * (times is not None)
+    assert engines.faster({**here, "device": "cuda"}) == []
+    assert engines.faster({**here, "engine": "opencv"}) == [], "that one was not measured against"
+    monkeypatch.setattr(backends, "missing_packages", lambda name: [])
+    assert engines.faster(here) == [], "it is installed, and auto knows why it does not take it"
 
 
 # -- batch: the driver settles it -----------------------------------------------------------------------------------

@@ -57,6 +57,24 @@ def auto() -> Dict[str, Optional[str]]:
     return {"engine": chosen.engine, "device": chosen.device, "precision": native or "fp32", "why": why}
 
 
+def faster(chosen: Dict[str, Optional[str]]) -> List[Dict[str, Any]]:
+    """Collect the engines that would be faster than the automatic choice on this CPU if they were installed."""
+    from ... import backends
+
+    if chosen["engine"] is None or chosen["device"] != "cpu":
+        return []
+    found = backends.list_faster(chosen["engine"])
+    return [
+        {"engine": name, "times": times, "install": backends.install_command(name)} for name, times in found.items()
+    ]
+
+
+def faster_lines(rows: List[Dict[str, Any]]) -> List[str]:
+    """Format the rows of `faster` as lines."""
+    about = "would make models about {times:.1f} times as fast on this CPU (docs/engine-choice.md)"
+    return [f"{'faster':10} {row['install']} {about.format(**row)}" for row in rows]
+
+
 def tuned_lines() -> List[str]:
     """List models with a cached tuning, and whether it applies."""
     from ...backends import tuning
