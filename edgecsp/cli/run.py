@@ -79,7 +79,8 @@ def command(
     if start is not None or end is not None:
         opened = [sources.Span(each, start, end) for each in opened]
     detector = pipeline.open_detector(replace(options, concurrency=scheduler.choose_concurrency(opened)))
-    if options.engine == "auto" and not quiet:
+    chosen = detector.chosen
+    if not quiet and (options.engine == "auto" or (chosen and chosen.is_rounded)):
         startup.print_engine(detector)
     startup.warn_if_meaningless(detector, options.model_name, timed=True)
     if options.model is None and not quiet:
