@@ -21,6 +21,9 @@ Importing the package imports none of the heavy ones (numpy comes with the first
 
 from __future__ import annotations
 
+# ruff: noqa: I001
+from .system import first_signals  # noqa: F401 - before the other imports, which take a command's first 50 ms
+
 import logging
 from typing import TYPE_CHECKING, Any, List
 

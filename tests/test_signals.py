@@ -94,6 +94,30 @@ def whole(folder: Path) -> None:
         assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_package_is_imported(tmp_path: Path, number: signal.Signals) -> None:
+    """The first import of the package stands still here; a start takes about 40 ms from there."""
+    (tmp_path / "logging.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
+    command = tmp_path / "edgecsp"
+    command.write_text("from edgecsp.__main__ import main\nmain()\n")
+    lines = [[str(command)]] + [["-m", "edgecsp"]] * (sys.version_info >= (3, 10))
+    for words in lines:
+        process = subprocess.Popen(
+            [sys.executable, *words, "engines"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=tmp_path, env=child_environment(tmp_path),
+        )  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == "here\n"
+        process.send_signal(number)
+        assert ended(process) == (128 + number, "")
+
+
+def test_a_program_that_imports_the_package_keeps_its_handlers(tmp_path: Path) -> None:
+    code = "import signal, edgecsp; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    (tmp_path / "program.py").write_text(code)
+    for words in (["-c", code], ["program.py"], ["-m", "program", "edgecsp"]):
+        subprocess.run([sys.executable, *words], cwd=tmp_path, env=child_environment(), check=True, timeout=60)
+
+
 @linux
 @pytest.mark.parametrize("wait_s", [0, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6])
 @pytest.mark.parametrize("between_s", [0, 0.03, 0.3])

@@ -25,13 +25,13 @@ from ..system import cpu, versions
 from .corpus import read
 from .job import GROUP, SEGMENT, Executor, JobProgress, LocalExecutor, run
 from .ledger import Ledger, sha256
-from .storage import Folder
+from .storage import Folder, arrow
 from .summary import BatchSummary, summarize
 from .work import RETRIES, Task
 
 __all__ = [
-    "GROUP", "SEGMENT", "BatchSummary", "Executor", "JobProgress", "Task", "build_task", "executor", "read", "run",
-    "summarize",
+    "GROUP", "SEGMENT", "BatchSummary", "Executor", "JobProgress", "Task", "arrow", "build_task", "executor", "read",
+    "run", "summarize",
 ]  # fmt: skip
 
 

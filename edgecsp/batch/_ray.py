@@ -25,10 +25,10 @@ from ..system import cpu
 from . import work
 from .ledger import Record
 from .shards import Item, Shard, shard_from_dict
-from .storage import INSTALL
 
 LOG = logging.getLogger(__name__)
 LOCAL, AUTO = "local", "auto"
+INSTALL = "pip install 'edgecsp[ray]'"
 OLDEST = (3, 10)  # the Python of Ray 2.55
 LOCAL_INDEX_WORKERS = 4  # up to so many workers of one machine, indexing here is faster: 14-75 us a frame
 BLOCKS = 50  # per worker, for smooth progress: a block costs the driver 8 ms and 15 kB

@@ -16,7 +16,7 @@ from ..errors import EngineUnavailable, OutputError, SourceError, UsageError
 from ..media.sources import redact
 from ..media.sources.network import SCHEMES
 
-INSTALL = "pip install 'edgecsp[ray]'"
+INSTALL = "pip install 'edgecsp[batch]'"
 FLAT = ("s3", "gcs")  # stores that know no folders: to make one is a request for nothing
 
 

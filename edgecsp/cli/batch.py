@@ -44,6 +44,7 @@ def command(
     from .. import batch
 
     corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries)
+    batch.arrow()  # before the corpus is listed, which takes minutes for a large one
     _signals.return_large()
     items = batch.read(corpus)
     task, settings = batch.build_task(out=out, jsonl=jsonl, retries=retries, **options.to_keywords())

@@ -33,10 +33,12 @@ def command(
 
 
 def check(file: Path = typer.Argument(..., help="the TOML file")) -> None:
-    """Check the file and its credentials without serving."""
+    """Check the file, its credentials, model and classes without serving."""
     from ..serve import site
 
-    _describe(site.load(file), file)
+    loaded = site.load(file)
+    _check_model(loaded)
+    _describe(loaded, file)
 
 
 def schema(json: Optional[str] = _json.OPTION) -> None:
@@ -65,6 +67,20 @@ def _serve(site: ServerConfig) -> None:
         lambda detector: site.views(detector.model), facts=facts, queue=site["queue"], loop=site["loop"],
         broker=site.broker, mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
     )  # fmt: skip
+
+
+def _check_model(site: ServerConfig) -> None:
+    """Raise what `edgecsp up` would raise for the server's packages, model, engine and classes; opens no session."""
+    _serving.require()
+    from .. import backends, pipeline
+    from ..backends import tuning
+
+    model, options = pipeline.resolve_model(site.options), site.options
+    site.views(model)
+    selection = tuning.choose(
+        model, options.engine, device=options.device, threads=options.threads, precision=options.precision
+    )
+    backends.require(selection.engine, selection.device)
 
 
 def _describe(site: ServerConfig, file: Path) -> None:

@@ -54,6 +54,7 @@ secret = "file:secret"
 streams = ["door"]
 """
 TOKEN = "0123456789abcdef"
+HERE = 'listen = "127.0.0.1:0"\n'  # no port that may be in use
 
 
 @pytest.fixture
@@ -203,6 +204,34 @@ def test_a_class_that_the_model_has_not(folder: Path) -> None:
         made.views(Labelled())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "error"),
+    [
+        (
+            f'{HERE}classes = ["person"]\n[[streams]]\nsource = "0"\n',
+            2,
+            "line 2: classes: no class of codes is called 'person'",
+        ),
+        (
+            f'{HERE}[[streams]]\nsource = "0"\nclasses = ["qrr"]\n',
+            2,
+            "line 4: streams[1].classes: no class of",
+        ),
+        (f'{HERE}model = "no-such-model"\n', 3, "no model is called no-such-model"),
+        (f'{HERE}engine = "no-such-engine"\n', 2, "no engine is called 'no-such-engine'"),
+        (f"{HERE}imgsz = 333\n", 2, "333"),
+    ],
+)
+def test_check_refuses_what_up_refuses(folder: Path, text: str, code: int, error: str) -> None:
+    """With the same exit code and sentence, and where it can with the line; `up` ends there as well."""
+    (folder / "site.toml").write_text(text)
+    checked, served = (
+        edgecsp("up", *words, str(folder / "site.toml"), code=code, timeout=60) for words in (["check"], [])
+    )
+    assert error in checked.stderr
+    assert checked.stderr.endswith(served.stderr.splitlines(keepends=True)[-1].partition(": ")[2])
+
+
 def test_no_file_and_no_toml(folder: Path) -> None:
     with pytest.raises(SourceError, match=r"cannot read .*sit.toml: No such file.*did you mean .*street|cannot read"):
         site.load(folder / "sit.toml")
@@ -258,7 +287,7 @@ def test_the_command_checks_a_site_and_prints_the_schema(folder: Path) -> None:
     printed = edgecsp("up", "schema")
     assert (printed.returncode, printed.stderr) == (0, "")
     assert json.loads(printed.stdout) == json.loads(json.dumps(schema()))
-    (folder / "site.toml").write_text(WHOLE)
+    (folder / "site.toml").write_text(WHOLE.replace("code128", "barcode"))
     good = edgecsp("up", "check", str(folder / "site.toml"))
     assert (good.returncode, good.stdout) == (0, ""), good.stderr
     assert "2 streams" in good.stderr
