@@ -109,7 +109,7 @@ def require(engine: str, device: str = "auto") -> None:
 
 
 def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] = None) -> AutoChoice:
-    """Resolve "auto" for an engine, a device or both; any other name stays as it is.
+    """Resolve "auto" for an engine, a device or both; any other name stays as it is, an alias becomes the name.
 
     Engines of other packages come after all built-in ones. Raises `UnknownName`, or `EngineUnavailable` when nothing
     installed runs on the device.
@@ -117,7 +117,7 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
     if precision not in (None, *PRECISIONS):
         raise UnknownName("precision", str(precision), PRECISIONS)
     if engine != "auto":
-        return AutoChoice(engine, _resolve_device(info(engine), device), "requested")
+        return AutoChoice(info(engine).name, _resolve_device(info(engine), device), "requested")
     passed: List[Tuple[EngineInfo, str]] = []
     for list_names in (registry.built_in, registry.external):  # the second reads files: only where the first is no use
         for each in _by_rank(list_names()):

@@ -30,7 +30,7 @@ class EngineInfo:
     default one; on `concurrent_devices` several threads may be in `run` at once. `accepts_uint8`: `run` can take the
     bytes of `preprocess.pixels` too. `is_dummy`: its heads are not the model's, so nothing chooses it unasked.
     "auto" takes the engine of the lowest `auto_rank` that runs, for `auto_reason`; None: never. `auto_x86_only`:
-    on other CPUs only by name. Raises `ValueError` for what cannot be.
+    on other CPUs only by name. `aliases` are other names that users type. Raises `ValueError` for what cannot be.
     """
 
     name: str
@@ -45,9 +45,10 @@ class EngineInfo:
     auto_rank: Optional[int] = None
     auto_reason: str = ""
     auto_x86_only: bool = False
+    aliases: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("requires", "devices", "precisions", "concurrent_devices"):
+        for field in ("requires", "devices", "precisions", "concurrent_devices", "aliases"):
             value = getattr(self, field)
             if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
                 raise ValueError(f"{field} of engine {self.name!r} is {value!r}; it must be a tuple of strings")

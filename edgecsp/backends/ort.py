@@ -42,6 +42,7 @@ class OrtSession(Session):
         "ort",
         "runs everywhere, the reference the other engines are held against.",
         requires=("onnxruntime",),
+        aliases=("onnxruntime",),
         devices=("cpu", "cuda", "tensorrt"),
         precisions=("fp32", "fp16", "int8"),
         concurrent_devices=("cpu",),

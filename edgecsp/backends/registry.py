@@ -14,7 +14,7 @@ import importlib
 import inspect
 import pkgutil
 from functools import lru_cache
-from typing import Any, List, Optional, Tuple, Type
+from typing import Any, Dict, List, Optional, Tuple, Type
 
 from ..errors import EngineUnavailable, UnknownName
 from ..system import entry_points
@@ -52,11 +52,22 @@ def distribution(name: str) -> Optional[entry_points.Distribution]:
     return None if name in built_in() else entry_points.read(GROUP)[name].distributions[0]
 
 
+def resolve(name: str) -> str:
+    """Return the name of the built-in engine that an alias means; any other name as it is."""
+    return name if name in ("auto", *built_in()) else _aliases().get(name, name)
+
+
+@lru_cache(maxsize=None)
+def _aliases() -> Dict[str, str]:
+    return {alias: name for name in built_in() for alias in _built_in_session(name).info.aliases}
+
+
 def find(name: str) -> Type[Session]:
-    """Find an engine's session class; its `info` is the engine's. Raises `UnknownName`.
+    """Find an engine's session class, by name or alias; its `info` is the engine's. Raises `UnknownName`.
 
     Another package's engine that cannot be loaded is one whose `unavailable_reason` says why.
     """
+    name = resolve(name)
     if name in built_in():
         return _built_in_session(name)
     if name not in entry_points.read(GROUP):

@@ -41,6 +41,7 @@ class TrtSession(Session):
         "NVIDIA GPUs and Jetsons, from plans that are built once and kept.",
         requires=("tensorrt", "pycuda"),
         extra="trt",
+        aliases=("tensorrt",),
         devices=("cuda",),
         precisions=("fp32", "fp16", "int8"),
         auto_rank=10,

@@ -12,7 +12,7 @@ from typing import Any, List
 from typer.core import TyperCommand, TyperGroup
 
 from ..errors import OutputError, UsageError
-from . import _completion, _logging, _old_spellings
+from . import _completion, _logging, _old_spellings, _yolo_words
 
 
 class CommandGroup(TyperGroup):
@@ -29,6 +29,7 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: List[str]) -> Any:
         """Find the command that the first one or two words name."""
         _logging.forget_warnings()
+        _yolo_words.refuse(args, self.commands)
         args = _old_spellings.rewrite_subcommand(args)
         name = " ".join(args[:2])
         if len(args) > 1 and name in self.commands:

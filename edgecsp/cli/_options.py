@@ -114,6 +114,16 @@ def split_words(values: Optional[Sequence[str]]) -> Optional[List[str]]:
     return [word.strip() for text in values for word in text.split(",") if word.strip()]
 
 
+def split_engines(values: Optional[Sequence[str]]) -> Optional[List[str]]:
+    """Join repeated and comma-separated engines into one list, an alias as the engine's name; None without values."""
+    words = split_words(values)
+    if words is None:
+        return None
+    from ..backends import registry
+
+    return [registry.resolve(word) for word in words]
+
+
 def join_names(names: Sequence[str], most: int = 8) -> str:
     """Join names as "a, b and c"."""
     visible = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])

@@ -131,7 +131,7 @@ def _exit_by_gates(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
 
 def parse_engines(values: Optional[List[str]]) -> Optional[Tuple[str, ...]]:
     """Parse --engine; None for all engines."""
-    words = parse_names(values)
+    words = parse_names(_options.split_engines(values))
     if words and "all" in words and len(words) > 1:
         raise UsageError(f"--engine {','.join(words)}: give either all or names")
     return None if words in (None, ("all",)) else words

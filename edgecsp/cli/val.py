@@ -74,7 +74,7 @@ def command(
     if options.classes:
         labelled = labelled.select_classes([str(each) for each in options.classes])
     cases = val.list_cases(
-        models, _options.split_words(engine) or ("auto",), device=options.device,
+        models, _options.split_engines(engine) or ("auto",), device=options.device,
         precisions=_options.split_words(precision), threads=options.threads,
         options={name: getattr(options, name) for name in list_used_options("val") if name not in OF_CASES},
     )  # fmt: skip

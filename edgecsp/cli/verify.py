@@ -39,7 +39,7 @@ def command(
     graphs = [store.resolve(other, hw=options.hw) for other in others or ()]
     inputs = _images.read_sample(images)
     rows: List[Row] = []
-    requested = _options.split_words(engine)
+    requested = _options.split_engines(engine)
     threads = options.threads
     with _json.JsonOutput(json) as output:
         for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):

@@ -65,7 +65,17 @@ def _import(proto: Any, data: bytes, filename: str, options: ImportOptions, fold
         raise BadModel(f"{filename}: a name in it is not text ({error})") from error
 
 
+def refuse_checkpoint(path: Path) -> None:
+    """Raise `UsageError` for a PyTorch checkpoint, there or not: what trained it must export it."""
+    if path.suffix.lower() not in (".pt", ".pth"):
+        return
+    onnx = path.with_suffix(".onnx")
+    todo = f"{onnx} is beside it" if onnx.is_file() else f"export it: yolo export model={path} format=onnx"
+    raise UsageError(f"{path} is a PyTorch checkpoint, and edgecsp runs ONNX files; {todo}; then: --model {onnx}")
+
+
 def _read(path: Path) -> bytes:
+    refuse_checkpoint(path)
     if not path.is_file():
         raise SourceError(f"no model file at {path}{files.suggest_similar(path)}")
     return path.read_bytes()

@@ -212,11 +212,7 @@ def test_a_class_that_the_model_has_not(folder: Path) -> None:
             2,
             "line 2: classes: no class of codes is called 'person'",
         ),
-        (
-            f'{HERE}[[streams]]\nsource = "0"\nclasses = ["qrr"]\n',
-            2,
-            "line 4: streams[1].classes: no class of",
-        ),
+        (f'{HERE}[[streams]]\nsource = "0"\nclasses = ["qrr"]\n', 2, "line 4: streams[1].classes: no class of"),
         (f'{HERE}model = "no-such-model"\n', 3, "no model is called no-such-model"),
         (f'{HERE}engine = "no-such-engine"\n', 2, "no engine is called 'no-such-engine'"),
         (f"{HERE}imgsz = 333\n", 2, "333"),
