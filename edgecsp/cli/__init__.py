@@ -24,6 +24,7 @@ from . import (
     bench,
     build,
     data,
+    demo,
     doctor,
     engines,
     export,
@@ -49,6 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", cls=_config_file.ConfigCommand)(run.command)
+app.command("demo")(demo.command)
 app.command("batch")(batch.command)
 app.command("batch summary")(batch.summary)
 app.command("serve")(serve.command)

@@ -14,6 +14,14 @@ from typer.core import TyperCommand, TyperGroup
 from ..errors import OutputError, UsageError
 from . import _completion, _logging, _old_spellings, _yolo_words
 
+EXAMPLES = (
+    ("edgecsp demo", "find codes in a short video, offline"),
+    ("edgecsp run street.mp4 --out boxes.mp4", "detect in a video, image or camera"),
+    ("edgecsp models pull yolov4-tiny", "download a COCO model (80 classes)"),
+    ("edgecsp serve", "an HTTP API and a page at port 8080"),
+    ("edgecsp train yolov4-tiny --data DIR", "train on labelled images of your own"),
+)
+
 
 class CommandGroup(TyperGroup):
     """The application: finds commands of two words, and those that old spellings mean."""
@@ -37,6 +45,12 @@ class CommandGroup(TyperGroup):
                 _logging.warn_later(_describe_conflict(args[0], args[1]))
             args = [name, *args[2:]]
         return super().resolve_command(ctx, args)
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Write what the program does, and what to type first."""
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Examples"):
+            formatter.write_dl(EXAMPLES, col_max=40)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         """Complete commands of one word and options; the second word is completed as an argument of the first."""

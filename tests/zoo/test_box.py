@@ -114,7 +114,7 @@ def test_run_without_a_model_says_what_it_finds(tmp_path: Path) -> None:
     assert '"label": "marker"' in done.stdout
     said = " ".join(done.stderr.split())
     assert "no --model given: using codes, which detects qr, datamatrix, aztec, pdf417, barcode and marker" in said
-    assert "models pull yolov3-tiny, then --model yolov3-tiny" in said
+    assert "models pull yolov4-tiny, then --model yolov4-tiny" in said
     quiet = subprocess.run([*command, "-q"], capture_output=True, text=True, cwd=REPO)
     assert quiet.stderr == "" and quiet.stdout == done.stdout
 
