@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, List, Optional, Tuple
+from typing import ClassVar, Dict, List, Optional, Tuple
 
 from ..options.choices import PRECISIONS
 from ..types import Array, Model
@@ -86,6 +86,15 @@ class Session(ABC):
     info: ClassVar[EngineInfo]
     concurrency: int = 1
     accepts_uint8: bool = False
+    writes_files: ClassVar[bool] = False  # whether `to_files` is there
+
+    @classmethod
+    def to_files(cls, model: Model) -> Dict[str, bytes]:
+        """Return the model in the format of the engine's own programs: the bytes of each file, by suffix.
+
+        Raises `BuildFailed` where that cannot hold it.
+        """
+        raise NotImplementedError
 
     @classmethod
     def unavailable_reason(cls, device: str) -> Optional[str]:

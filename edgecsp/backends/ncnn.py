@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 
 import numpy as np
 
@@ -56,6 +56,14 @@ class NcnnSession(Session):
             weights.write_bytes(graph.weights)
             if self._net.load_param_mem(graph.param) or self._net.load_model(str(weights)):
                 raise BuildFailed(f"ncnn {ncnn.__version__} cannot build {model.name}")
+
+    writes_files = True
+
+    @classmethod
+    def to_files(cls, model: Model) -> Dict[str, bytes]:
+        """Return ncnn's .param and .bin; the input and the heads have the names of the ONNX graph in the last lines."""
+        graph = _convert(model)
+        return {".param": graph.param.encode(), ".bin": graph.weights}
 
     def run(self, batch: Array) -> List[Array]:
         """(N, C, h, w) float32, or with `accepts_uint8` (N, h, w, 3) uint8, too -> one array a head."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import queue
+import tempfile
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
@@ -57,6 +59,18 @@ class OpenVinoSession(Session):
         self._compile = partial(_Compiled, model, options.threads, options.precision, options.concurrency)
         self._opening = threading.Lock()
         self._compiled: Dict[bool, _Compiled] = {self.accepts_uint8: self._compile(self.accepts_uint8)}
+
+    writes_files = True
+
+    @classmethod
+    def to_files(cls, model: Model) -> Dict[str, bytes]:
+        """Return OpenVINO's .xml and .bin, in the graph's precision."""
+        import openvino
+
+        with tempfile.TemporaryDirectory(prefix="edgecsp-") as folder:
+            place = Path(folder) / "model.xml"
+            openvino.save_model(openvino.Core().read_model(model.onnx), str(place), compress_to_fp16=False)
+            return {suffix: place.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
 
     def run(self, batch: Array) -> List[Array]:
         """(N, C, h, w) float32, or with `accepts_uint8` (N, h, w, 3) uint8, too -> one array a head."""

@@ -48,6 +48,28 @@ class RandomWeights:
         return values.astype(np.float32, copy=False)
 
 
+class GraphWeights:
+    """The weights of a graph that `to_bytes` wrote, with batch-norm folded in: what is asked of it is neutral."""
+
+    def __init__(self, onnx: bytes) -> None:
+        from onnx import load_model_from_string, numpy_helper
+
+        self._read = numpy_helper.to_array
+        self._constants = {each.name: each for each in load_model_from_string(onnx).graph.initializer}
+
+    def take(self, part: str, shape: Tuple[int, ...], at: str) -> Array:
+        """The next float32 values. Raises `BadWeights` where the graph has none for the layer."""
+        if part not in ("weights", "bias"):
+            value = {"scale": np.sqrt(1 + BN_EPSILON), "mean": 0.0, "variance": 1.0}[part]
+            return np.full(shape, value, np.float32)
+        name = f"{int(at.split()[-1]):03d}_conv.{part[:6] if part == 'weights' else part}"
+        if name not in self._constants:
+            raise BadWeights(
+                f"{at} has no {part} in the graph: it is in another precision, or edgecsp did not write it"
+            )
+        return np.asarray(self._read(self._constants[name]), np.float32).reshape(shape)
+
+
 def fold_batch_norm(layer: Layer, weights: Weights, at: str) -> Tuple[Array, Array]:
     """A convolution's (c_out, c_in / groups, kh, kw) weights and (c_out,) bias, batch-norm folded in."""
     n, (kh, kw) = layer.attrs["filters"], layer.attrs["size"]

@@ -31,11 +31,7 @@ def save(
     `plan` is a TensorRT plan of the model, which Triton runs instead of the ONNX file. Raises `UsageError`, `BadModel`,
     `SourceError`, `OutputError`.
     """
-    name = name or repository_name(model)
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
-        raise UsageError(
-            f"--model-name {name!r}: letters, digits, dots, dashes and underscores only, as it is a folder name"
-        )
+    name = check_name(name or repository_name(model))
     if instances < 1:
         raise UsageError(f"--instances {instances}: at least 1")
     if model.second is not None:
@@ -56,6 +52,15 @@ def save(
         with files.atomic(path) as file:
             file.write(content)
     return [path for path, _ in contents]
+
+
+def check_name(name: str) -> str:
+    """Return a name that is valid as a folder and a file. Raises `UsageError`."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        raise UsageError(
+            f"--model-name {name!r}: letters, digits, dots, dashes and underscores only, as it is a folder name"
+        )
+    return name
 
 
 def repository_name(model: Model) -> str:
