@@ -4,7 +4,7 @@
     python -m benchmarks.engines --table benchmarks/results/engines.json    print the tables of a file
 
 Every engine that runs here, in fp32 and in the lower precision that it computes natively. Processes take turns
-(`edgecsp bench`); a figure is the median of a row's best round, so that what other programs take does not count.
+(`edgecsp bench`); a figure is a row's fastest call, so that what other programs take does not count.
 `--isa` holds OpenVINO to less than the CPU has, by variables of its own; onnxruntime, OpenCV and ncnn have none that
 say so, and are left out then.
 """
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 from edgecsp import backends, bench, zoo
-from edgecsp.bench import stats
 from edgecsp.cache import files
 
 SCHEMA = "edgecsp-engines/1"
@@ -63,17 +62,11 @@ def measure(models: List[str], isa: str, seconds: float, rounds: int) -> Dict[st
     with held_to(isa):
         report = bench.run(models, settings)
     rows = [
-        {"model": row["model"], "engine": row["engine"], "precision": row["precision"], "ms": best_round(row)}
+        {"model": row["model"], "engine": row["engine"], "precision": row["precision"], "ms": min(row["ms"])}
         for row in report["rows"]
         if row["ms"]
     ]
     return {"isa": isa, "machine": report["machine"], "rows": rows}
-
-
-def best_round(row: Dict[str, Any]) -> float:
-    """The median of a report row's best round, milliseconds."""
-    ends = [sum(row["rounds"][: i + 1]) for i in range(len(row["rounds"]))]
-    return min(stats.median(row["ms"][end - count : end]) for end, count in zip(ends, row["rounds"]))
 
 
 def table(run: Dict[str, Any]) -> str:
