@@ -7,16 +7,19 @@ import io
 import queue
 import threading
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional
+from pathlib import Path
+from typing import Any, Dict, List, Mapping
 
 import numpy as np
 
 from ..cache import plans
 from ..errors import BuildFailed, EngineUnavailable
 from ..processing import preprocess
-from ..system import versions
-from ..types import Array, Input, Model
+from ..system import cpu, versions
+from ..types import Array, Model
 from .base import EngineInfo, Session, SessionOptions
+
+NARROW = 16  # channels up to which pools in float are faster than in int8
 
 
 class OpenVinoSession(Session):
@@ -71,26 +74,27 @@ class _Compiled:
         import openvino as ov
 
         self._tensor = ov.Tensor
+        core = ov.Core()
+        is_int8_with_bf16 = precision == "int8" and _has_native_bf16(core)
         config = {
             "PERFORMANCE_HINT": "LATENCY" if concurrency == 1 else "THROUGHPUT",
             "NUM_STREAMS": concurrency,
             "INFERENCE_NUM_THREADS": threads,
             # Where the CPU has bf16 (AVX-512 BF16, AMX), OpenVINO takes it unasked, and moves heads by a hundredth.
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            # In int8 it does no harm to what is left in float.
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" or is_int8_with_bf16 else "f32",
             # Pinned, two processes of one thread sit on the same core, and a decoder's thread is in the way.
             "ENABLE_CPU_PINNING": False,
             # `threads` is what the caller asked for, also when that is more than there are physical cores.
             "ENABLE_HYPER_THREADING": True,
         }
-        core = ov.Core()
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and not _has_bf16(core):
             raise EngineUnavailable(
                 "engine 'openvino' computes in bf16 on a CPU with AVX-512 BF16 or AMX, which this one has not; type: "
                 "--precision fp32"
             )
         try:
-            spec = model.input if is_uint8 else None
-            compiled = _compile(core, _graph(model, precision), config, spec)
+            compiled = _compile(core, model, precision, config, is_uint8)
         except Exception as error:
             message = " ".join(str(error).split())
             raise BuildFailed(f"OpenVINO {ov.__version__} cannot build {model.name}: {message}") from error
@@ -119,24 +123,37 @@ class _Compiled:
             self._free.put(free)
 
 
-def _compile(core: Any, graph: bytes, config: Mapping[str, Any], pixels: Optional[Input]) -> Any:
-    """The graph, compiled now or at an earlier start; for bytes of that input in front of it, or as it is."""
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _has_native_bf16(core: Any) -> bool:
+    # OpenVINO names bf16 for CPUs that only convert it, too (AVX-NE-CONVERT). Not every system lists what there is.
+    listed = cpu.isa()
+    return (not listed or not {"AVX-512 BF16", "AMX BF16"}.isdisjoint(listed)) and _has_bf16(core)
+
+
+def _compile(core: Any, model: Model, precision: str, config: Mapping[str, Any], is_uint8: bool) -> Any:
+    """The graph, compiled now or at an earlier start; for an image's bytes, or for planes of float32."""
     import openvino as ov
 
-    def read() -> Any:
-        graph_model = core.read_model(graph)
-        return graph_model if pixels is None else _add_preprocessing(graph_model, pixels)
+    from ..graph.precision import passes
 
-    if len(graph) > plans.LARGE_GRAPH:
+    def read() -> Any:
+        graph = core.read_model(_int8_form(model, is_uint8) if precision == "int8" else model.onnx)
+        return _add_preprocessing(graph, model, precision) if is_uint8 else graph
+
+    if len(model.onnx) > plans.LARGE_GRAPH:
         return core.compile_model(read(), "CPU", config)
     facts = {
         "engine": "openvino",
         "version": ov.get_version(),
-        "edgecsp": versions.own(),  # `_scaled` lays the image in
+        "edgecsp": versions.own(),  # `_add_preprocessing` lays the image in
         "device": [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")],
-        "graph": hashlib.sha256(graph).hexdigest(),
+        "graph": hashlib.sha256(model.onnx).hexdigest(),
         "options": config,
-        **({"pixels": preprocess.factors(pixels).tolist()} if pixels else {}),
+        **({"pixels": preprocess.factors(model.input).tolist()} if is_uint8 else {}),
+        **({"passes": hashlib.sha256(Path(passes.__file__).read_bytes()).hexdigest()} if precision == "int8" else {}),
     }
     compiled = None
 
@@ -151,7 +168,7 @@ def _compile(core: Any, graph: bytes, config: Mapping[str, Any], pixels: Optiona
     return core.import_model(plan, "CPU", config) if compiled is None else compiled
 
 
-def _add_preprocessing(graph: Any, spec: Input) -> Any:
+def _add_preprocessing(graph: Any, model: Model, precision: str) -> Any:
     """The graph behind what takes (N, h, w, 3) uint8 in the model's colours and makes of it what `prepare` does."""
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
@@ -161,20 +178,24 @@ def _add_preprocessing(graph: Any, spec: Input) -> Any:
     except ImportError:  # before 2025
         from openvino.runtime import opset13 as ops
 
+    factors = preprocess.factors(model.input)
+    if precision == "int8" and len(set(factors.tolist())) == 1:
+        # Of one factor it makes the scale of the first convolution, which then reads the bytes where they lie.
+        factors = factors[0]
     builder = PrePostProcessor(graph)
     port = builder.input(0)
     port.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     port.model().set_layout(ov.Layout("NCHW"))
     steps = port.preprocess().convert_element_type(ov.Type.f32)
     # By `prepare`'s own factors: `scale` divides, and a reciprocal may round to a neighbour.
-    steps.custom(lambda builder: ops.multiply(builder, ops.constant(preprocess.factors(spec))).output(0))
+    steps.custom(lambda builder: ops.multiply(builder, ops.constant(factors)).output(0))
     return builder.build()
 
 
-def _graph(model: Model, precision: str) -> bytes:
-    """The graph as OpenVINO is fast and right with it: in int8 it takes activations along, and uint8 alone as it is."""
-    if precision != "int8":
-        return model.onnx
+def _int8_form(model: Model, is_uint8: bool) -> bytes:
+    """The int8 graph as OpenVINO is fast and right with it: convolutions that read and write bytes, and little else."""
     from ..graph import precision as precisions
 
-    return precisions.to_uint8_activations(precisions.fold_activation_qdq(model)).onnx
+    model = precisions.quantize_after_pools(precisions.fold_activation_qdq(model), NARROW)
+    model = precisions.fold_float_qdq(precisions.fold_move_qdq(model))
+    return precisions.to_uint8_input(precisions.to_uint8_activations(model), keep_pair=not is_uint8).onnx
