@@ -14,6 +14,7 @@ detector = edgecsp.load(
     request["files"][request["file"]],
     engine=request["engine"],
     threads=request["threads"],
+    precision=None,  # the graph's own, as the other peers compute it
     conf=request["conf"],
     iou=request["iou"],
 )

@@ -62,7 +62,8 @@ def command(
     _signals.return_large()
     opened = sources.open_all(source, stride=stride, max_pixels=options.max_pixels or sources.MAX_PIXELS)
     detector = pipeline.open_detector(replace(options, concurrency=scheduler.choose_concurrency(opened)))
-    if options.engine == "auto" and not quiet:
+    chosen = detector.chosen
+    if not quiet and (options.engine == "auto" or (chosen and chosen.is_rounded)):
         startup.print_engine(detector)
     startup.warn_if_meaningless(detector, options.model_name, timed=True)
     if options.model is None and not quiet:

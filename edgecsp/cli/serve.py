@@ -74,7 +74,6 @@ def command(
 
 def engine_facts(detector: Detector) -> Dict[str, Any]:
     """Return the engine information for the page and the metrics."""
-    from ..graph import precision as graph_precision
     from ..system import cpu
 
     chosen = detector.chosen
@@ -82,7 +81,7 @@ def engine_facts(detector: Detector) -> Dict[str, Any]:
     return {
         "engine": chosen.engine,
         "device": chosen.device,
-        "precision": chosen.precision or graph_precision.detect_precision(detector.model),
+        "precision": chosen.precision,
         "threads": chosen.threads or cpu.threads(),
     }
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple, Union
 
 from ..errors import UsageError
 from ..system.deprecation import RenamedAttribute
-from .choices import BUNDLED_MODEL, MAX_PIXELS, PRECISIONS, RESIZES
+from .choices import BUNDLED_MODEL, MAX_PIXELS, REQUESTED_PRECISIONS, RESIZES
 from .declaration import describe_mismatch, list_options, option
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class EngineOptions:
         None, default_help="one per physical core", least=1, most=1024, about="threads that the engine computes with"
     )
     precision: Optional[str] = option(
-        None, default_help="the graph's", choices=PRECISIONS, about="what the network computes in"
-    )
+        "auto", choices=REQUESTED_PRECISIONS,
+        about="what the network computes in; auto: bf16 where CPU and engine compute it natively, else the graph's",
+    )  # fmt: skip
     concurrency: int = option(1, "images that are computed side by side, if the engine can", least=1)
     accepts_uint8: bool = option(True, "give the engine an image's bytes, if it can scale them itself")
 

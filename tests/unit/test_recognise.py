@@ -612,7 +612,7 @@ def test_it_runs_on_every_engine_that_is_here(tmp_path: Path) -> None:
                 pipeline.load(path, engine)
         elif not backends.unavailable_reason(engine) and engine not in ("null", "opencv"):
             ran += 1
-            with pipeline.load(path, engine, conf=0.25) as detector:
+            with pipeline.load(path, engine, precision="fp32", conf=0.25) as detector:
                 assert_boxes(detector(np.zeros((*PICTURE, 3), np.uint8)), "ultralytics", NAMES)
     assert ran
 
