@@ -57,8 +57,8 @@ def fold_move_qdq(model: Model) -> Model:
             scales.update(dict.fromkeys(node.output, scales[moved[0]]))
 
     def changes_nothing(pair: _Pair) -> bool:
-        given = scales.get(pair.quantize.input[0])
-        return all(scale(node) == given for node in (pair.quantize, *pair.dequantize))
+        before = scales.get(pair.quantize.input[0])
+        return all(scale(node) == before for node in (pair.quantize, *pair.dequantize))
 
     return _drop_pairs(model, changes_nothing)
 
@@ -91,10 +91,10 @@ def fold_float_qdq(model: Model) -> Model:
     """
     from ..onnx_model import parse_graph
 
-    made = {name for node in parse_graph(model).graph.node for name in node.output}
+    computed = {name for node in parse_graph(model).graph.node for name in node.output}
 
     def is_for_floats(pair: _Pair) -> bool:
-        return all(node.op_type in ("Conv", "Gemm") and node.input[1] not in made for node in pair.readers)
+        return all(node.op_type in ("Conv", "Gemm") and node.input[1] not in computed for node in pair.readers)
 
     return _drop_pairs(model, is_for_floats)
 
@@ -121,14 +121,14 @@ def to_uint8_input(model: Model, *, keep_pair: bool = True) -> Model:
             graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in step.items())
             for node in (pair.quantize, *pair.dequantize):
                 node.input[1:] = step
-    made = with_graph(model, proto)
-    return made if keep_pair else _drop_pairs(made, lambda pair: bool(pair.quantize.input[0] == image))
+    stepped = with_graph(model, proto)
+    return stepped if keep_pair else _drop_pairs(stepped, lambda pair: bool(pair.quantize.input[0] == image))
 
 
 def _pairs(graph: Any) -> Iterator[_Pair]:
     """Every quantised activation of a graph that somebody reads; those that are given back are none."""
     makers = {name: node for node in graph.node for name in node.output}
-    given = {value.name for value in graph.output}
+    outputs = {value.name for value in graph.output}
     readers: Dict[str, List[Any]] = {}
     for node in graph.node:
         for name in node.input:
@@ -136,7 +136,7 @@ def _pairs(graph: Any) -> Iterator[_Pair]:
     for node in graph.node:
         back = readers.get(node.output[0], []) if node.op_type == "QuantizeLinear" else []
         after = [reader for each in back for reader in readers.get(each.output[0], ())]
-        is_pair = {each.op_type for each in back} == {"DequantizeLinear"} and not given.intersection(
+        is_pair = {each.op_type for each in back} == {"DequantizeLinear"} and not outputs.intersection(
             name for each in (node, *back) for name in each.output
         )
         if is_pair and after:
