@@ -63,9 +63,9 @@ class OpenVinoSession(Session):
         """Return bf16 on a CPU with AVX-512 BF16 or AMX, fp16 on a GPU or NPU, else None."""
         import openvino as ov
 
-        if device != "cpu":
+        if device in ("gpu", "npu"):
             return "fp16"
-        return "bf16" if _is_bf16_native(ov.Core()) else None
+        return "bf16" if device == "cpu" and _is_bf16_native(ov.Core()) else None
 
     @classmethod
     def measured_speed(cls) -> Optional[float]:
