@@ -71,7 +71,7 @@ def measure(
             image, boxes, ids = scene(first + i, SIDE, natural=True)
             if save is not None:
                 cv2.imwrite(str(save / f"{i:05d}.png"), image)
-            detections = detector(image)
+            detections = detector.detect_frame(edgecsp.Frame(image))  # a thousand images would be kept otherwise
             assert isinstance(detections, edgecsp.Detections)
             predictions.add(labelled(image, boxes, ids, i), detections)
             _progress(i + 1, count)

@@ -26,8 +26,8 @@ from .registry import REFERENCE
 
 __all__ = [
     "PRECISIONS", "REFERENCE", "AutoChoice", "EngineInfo", "ModelChoice", "Session", "SessionOptions", "auto_precision",
-    "choose", "choose_for", "explain_precision", "info", "install_command", "list_faster", "missing_packages", "names",
-    "native_precision", "open", "open_stages", "require", "unavailable_reason",
+    "choose", "choose_for", "engines", "explain_precision", "info", "install_command", "list_faster",
+    "missing_packages", "names", "native_precision", "open", "open_stages", "require", "unavailable_reason",
 ]  # fmt: skip
 
 
@@ -58,6 +58,11 @@ class ModelChoice(NamedTuple):
 def names(*, with_dummies: bool = True) -> Tuple[str, ...]:
     """List every engine that edgecsp or an installed package has a backend for, whether it runs here or not."""
     return tuple(name for name in registry.names() if with_dummies or not info(name).is_dummy)
+
+
+def engines() -> List[str]:
+    """List the engines that run here, as `edgecsp.load` takes them. Imports their packages."""
+    return [name for name in names(with_dummies=False) if unavailable_reason(name) is None]
 
 
 def info(engine: str) -> EngineInfo:
