@@ -20,6 +20,6 @@ def plainly(model: Model, batch: Array) -> List[Array]:
     return heads
 
 
-def off(got: List[Array], wanted: List[Array]) -> float:
+def off(heads: List[Array], reference: List[Array]) -> float:
     """The largest mean difference of a head, as a share of its largest value."""
-    return max(float(np.abs(a - b).mean() / np.abs(b).max()) for a, b in zip(got, wanted))
+    return max(float(np.abs(a - b).mean() / np.abs(b).max()) for a, b in zip(heads, reference))
