@@ -77,7 +77,7 @@ def _describe(command: str, mode: str, pairs: Dict[str, str], plain: List[str], 
         notes.append("edgecsp finds boxes in each frame and does not track them")
     if unknown:
         notes.append(f"without a counterpart here: {', '.join(unknown)}")
-    return "\n".join(["that is how ultralytics' yolo is typed; type:", *lines, *(f"({note})" for note in notes)])
+    return "\n  ".join(["that is how ultralytics' yolo is typed; type:", *lines, *(f"({note})" for note in notes)])
 
 
 def _translate(pairs: Mapping[str, str], declared: Any) -> Tuple[List[str], List[str]]:

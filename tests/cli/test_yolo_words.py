@@ -27,7 +27,7 @@ def answer(capsys: pytest.CaptureFixture[str], words: str) -> List[str]:
     """The lines that a command line is answered with, without the first; the last of them can be parsed."""
     with pytest.raises(UsageError) as error:
         invoke(capsys, *shlex.split(words))
-    first, *lines = str(error.value).splitlines()
+    first, *lines = str(error.value).split("\n  ")
     assert first == "that is how ultralytics' yolo is typed; type:"
     (line,) = [each for each in lines if each.startswith("edgecsp ")]
     command, *rest = shlex.split(line)[1:]
@@ -75,6 +75,14 @@ def answer(capsys: pytest.CaptureFixture[str], words: str) -> List[str]:
 )
 def test_the_line_to_type(typed: str, lines: List[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(capsys, typed) == lines
+
+
+def test_a_terminal_shows_the_line_to_type_as_a_line() -> None:
+    done = edgecsp("predict", "model=yolov8n.pt", "source=bus.jpg", code=2)
+    assert [line.strip() for line in done.stderr.splitlines()[1:]] == [
+        "yolo export model=yolov8n.pt format=onnx",
+        "edgecsp run bus.jpg --model yolov8n.onnx",
+    ]
 
 
 def test_a_file_and_a_value_of_an_option_are_no_such_words(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
