@@ -64,11 +64,11 @@ def _make_files(resolved: Model, typed: str, format: str) -> Dict[str, bytes]:
     if resolved.second is not None:
         raise BadModel(f"{resolved.name} is a two-stage detector, which only --format onnx can hold")
     if format == "darknet":
-        made = _make_darknet(resolved, typed)
+        exported = _make_darknet(resolved, typed)
     else:
         backends.require(format)
-        made = registry.find(format).to_files(resolved)
-    return {**made, ".names": "".join(f"{label}\n" for label in resolved.labels).encode()}
+        exported = registry.find(format).to_files(resolved)
+    return {**exported, ".names": "".join(f"{label}\n" for label in resolved.labels).encode()}
 
 
 def _make_darknet(resolved: Model, typed: str) -> Dict[str, bytes]:
