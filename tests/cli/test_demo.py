@@ -15,7 +15,8 @@ from support.repository import REPO
 
 
 def test_examples_stand_above_the_commands() -> None:
-    alone = edgecsp(code=2)
+    alone = edgecsp()
+    assert alone.returncode in (0, 2)  # as the installed click has it
     text = alone.stdout + alone.stderr
     examples, _, commands = text.partition("Commands:")
     assert "Examples:" in examples and commands
