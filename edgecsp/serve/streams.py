@@ -89,23 +89,16 @@ class Streams:
 
     def start(self) -> None:
         """Start a thread for each stream; returns at once."""
-        targets = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds] + [
-            (self._check_stale, "edgecsp-look")
-        ]
-        for target, name in targets:
-            words = ("stream", target, self._stop)
-            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        works = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds]
+        for work, name in (*works, (self._check_stale, "edgecsp-look")):
+            self._threads.append(unexpected.start_thread("stream", work, self._stop, name))
 
     def close(self, patience_s: float = PATIENCE_S) -> None:
         """Stop all threads and wait for them, at most `patience_s` seconds."""
         self._stop.set()
         for feed in self._feeds:
             feed.close()
-        late = time.monotonic() + patience_s
-        for thread in self._threads:
-            thread.join(max(0.0, late - time.monotonic()))
+        unexpected.join_threads(self._threads, patience_s)
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for view in self.views:
             view.set_state("ended", "the server is shutting down")
