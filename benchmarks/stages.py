@@ -9,7 +9,6 @@ figure is the median of all frames of all rounds, with the quartiles beside it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import tempfile
@@ -23,6 +22,7 @@ from edgecsp.importers import darknet
 from edgecsp.media import draw, sinks, sources
 from edgecsp.media.sinks.mp4 import Mp4
 
+from . import command_line
 from .images import DATA, image_paths, video
 
 STAGES = ("decode", "preprocess", "inference", "decode+NMS", "draw", "encode")
@@ -30,14 +30,10 @@ STAGES = ("decode", "preprocess", "inference", "decode+NMS", "draw", "encode")
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a self-describing ONNX [default: yolo-fastest-1.1-xl of the test data]")
-    parser.add_argument("--video", type=Path, help="[default: one made of the test data's images]")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = command_line.parser(
+        __doc__, model=(str, "a self-describing ONNX [default: yolo-fastest-1.1-xl of the test data]"),
+        video=(Path, "[default: one made of the test data's images]"), engine="auto", threads=int, rounds=3, json=Path,
+    ).parse_args()  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         source = args.video or video(Path(scratch) / "in.mp4", image_paths())
         detector = pipeline.load(args.model or _default_model(), args.engine, threads=args.threads)

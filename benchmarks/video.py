@@ -28,14 +28,19 @@ from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.media.sinks.rows import to_dict
 from edgecsp.system import cpu
 
+from . import command_line
 from .images import image_paths, video
+from .serve import MODEL
 
 Line = Dict[str, float]
 
 
 def main() -> None:
     """Parse, measure, print."""
-    args = _parsed()
+    args = command_line.parser(
+        __doc__, **MODEL, video=(Path, "[default: 720p H.264 made of the test data's images]"),
+        out=(False, "draw and encode, too"), rounds=5, alone=(False, argparse.SUPPRESS),
+    ).parse_args()  # fmt: skip
     if args.alone:
         _serve(args)
         return
@@ -49,18 +54,6 @@ def main() -> None:
             rounds += [measured] * (turn > 0)
         crowd.close()
     _show(args, stages, rounds)
-
-
-def _parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
-    parser.add_argument("--weights", help="random: for names without weights here")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--video", type=Path, help="[default: 720p H.264 made of the test data's images]")
-    parser.add_argument("--out", action="store_true", help="draw and encode, too")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
 
 
 def line(args: argparse.Namespace, scratch: Path) -> Line:

@@ -18,7 +18,6 @@ Environments: the Makefile's .venv-peers-*, others with --venvs PREFIX; EDGECSP_
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from typing import Any, Dict, List, Sequence
 from edgecsp.bench import stats
 from edgecsp.system import cpu
 
+from .. import command_line
 from . import alone
 from .processes import Peer, Process, opened, peers, seconds_each
 from .subjects import CONF, HW, IOU, Subject, subjects
@@ -134,17 +134,12 @@ def show(rows: Sequence[Dict[str, Any]], about: str) -> None:
 
 def main() -> int:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="yolov3-tiny,codes,yolov8n")
-    parser.add_argument("--threads", type=int, default=cpu.threads())
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=0.5, help="a round of one peer")
-    parser.add_argument(
-        "--venvs", default=".venv-peers-", help="prefix of the peers' environments [default: %(default)s]"
-    )
-    parser.add_argument("--model-only", action="store_true", help="the network alone")
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = command_line.parser(
+        __doc__, models="yolov3-tiny,codes,yolov8n", threads=cpu.threads(), rounds=20,
+        seconds=(0.5, "a round of one peer"),
+        venvs=(".venv-peers-", "prefix of the peers' environments [default: %(default)s]"),
+        model_only=(False, "the network alone"), json=Path,
+    ).parse_args()  # fmt: skip
     print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads, {args.rounds} rounds of {args.seconds:g} s")
     able = peers(args.venvs, args.threads)
     report: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.describe()), "threads": args.threads}
