@@ -125,27 +125,25 @@ class _Outcome:
     error: str = ""
 
 
+@dataclass
 class _Feed:
     """One stream: opened, read until it fails, reopened."""
 
-    def __init__(
-        self,
-        view: StreamState,
-        pool: Detects,
-        bus: events.Bus,
-        stop: threading.Event,
-        loop: bool,
-        backoff: Backoff,
-        open_source: Callable[[str], sources.Source],
-        decoders: int,
-    ) -> None:
-        self.view = view
-        self._pool, self._bus, self._stop, self._loop = pool, bus, stop, loop
-        self._backoff, self._open, self._decoders = backoff, open_source, decoders
-        self._paced: Optional[Paced] = None
-        self._opened = 0
-        self._had_something = False
-        view.on_state_change = lambda state, reason: bus.publish(events.state(view.name, state, reason))
+    view: StreamState
+    _pool: Detects
+    _bus: events.Bus
+    _stop: threading.Event
+    _loop: bool
+    _backoff: Backoff
+    _open: Callable[[str], sources.Source]
+    _decoders: int
+    _paced: Optional[Paced] = None
+    _opened: int = 0
+    _had_something: bool = False
+
+    def __post_init__(self) -> None:
+        name, publish = self.view.name, self._bus.publish
+        self.view.on_state_change = lambda state, reason: publish(events.state(name, state, reason))
 
     def run(self) -> None:
         """Run the thread until it is stopped or a video ends."""
