@@ -117,7 +117,7 @@ def grid(
 
 
 def swatch(shape: str, label: str) -> str:
-    """Build an entry of a legend: a list item with a small picture."""
+    """Build an entry of a legend: a list item with a small image."""
     return tag("li", tag("svg", shape, viewBox="0 0 16 16", aria_hidden="true"), escape(label))
 
 
