@@ -243,9 +243,8 @@ class InferencePool:
                 if not lacking:
                     self._watch.wait(min(1.0, self._hung_s / 4))
             for job in hung:
-                job.fail(
-                    SessionHung(f"the engine did not respond for {self._hung_s:g} s; a new session is being opened")
-                )
+                why = f"the engine did not respond for {self._hung_s:g} s; a new session is being opened"
+                job.fail(SessionHung(why))
             if lacking:
                 self._reopen()
 
