@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Sequence, Tuple
+from typing import Callable, ClassVar, Protocol, Sequence, Tuple
 
 from ..errors import UsageError
 from ..graph.layers import Net, Tensor
@@ -166,6 +166,16 @@ def prn(net: Net, coarse: Tensor, *finer: Tensor, head: Output) -> None:
         up = net.upsample(net.conv(x, 128, 1), 2)
         x = net.conv(net.shortcut(up, fine, "leaky"), 128, 3)
         head(net.shortcut(net.shortcut(x, up, "leaky"), fine, "leaky"))
+
+
+def with_prn(backbone: Callable[[Net], Taps], levels: int = 2) -> Callable[[Net, Output], None]:
+    """A backbone under a PRN head of 2 or 3 levels."""
+
+    def build(net: Net, head: Output) -> None:
+        c3, c4, c5 = backbone(net)
+        prn(net, c5, *(c4, c3)[: levels - 1], head=head)
+
+    return build
 
 
 def efm(net: Net, taps: Taps, head: Output, *, attention: bool = False, pyramid: bool = False) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Callable, Dict
 
 from ..graph.layers import Net, Tensor
+from . import _heads
 from ._blocks import Taps, csp, dense, plain, pool, two_way
-from ._heads import Output, efm, prn
+from ._heads import efm
 from ._record import Build, Entry, PublishedRow, reconstructed
 
 Stage = Callable[[Net, Tensor, int], Tensor]
@@ -46,12 +47,7 @@ def _block(net: Net, layers: Stage, stage: int) -> Callable[[Tensor], Tensor]:
 
 def with_prn(layers: Stage, top: int = 3, levels: int = 2) -> Build:
     """The backbone under a PRN head of 2 or 3 levels."""
-
-    def build(net: Net, head: Output) -> None:
-        c3, c4, c5 = backbone(net, layers, top)
-        prn(net, c5, *(c4, c3)[: levels - 1], head=head)
-
-    return build
+    return _heads.with_prn(lambda net: backbone(net, layers, top), levels)
 
 
 def with_efm(layers: Stage) -> Build:

@@ -10,7 +10,7 @@ from typing import Callable, List
 
 from ..graph.layers import Net, Tensor
 from ._blocks import Taps, csp_half, pool, two_way
-from ._heads import Output, efm, prn
+from ._heads import efm, with_prn
 from ._record import Build, PublishedRow, reconstructed
 
 _LAYERS, _INTER = (3, 4, 8, 6), (16, 32, 64, 64)
@@ -51,16 +51,6 @@ def csppeleenet(net: Net) -> Taps:
 
 def _block(net: Net, layers: int, inter: int) -> Callable[[Tensor], Tensor]:
     return lambda y: two_way(net, y, layers, inter)
-
-
-def with_prn(backbone: Callable[[Net], Taps], levels: int = 2) -> Build:
-    """A backbone under a PRN head of 2 or 3 levels."""
-
-    def build(net: Net, head: Output) -> None:
-        c3, c4, c5 = backbone(net)
-        prn(net, c5, *(c4, c3)[: levels - 1], head=head)
-
-    return build
 
 
 def with_efm(*, attention: bool = False, pyramid: bool = False) -> Build:
