@@ -3,7 +3,8 @@
 #              and print what share of the lines they run
 # make check   set up, then lint, types and the import rules
 # make bench   set up, then time the ten detectors of the paper's Table 5 on every engine that is here
-# make bench-peers   other people's programs beside it, each in an environment of its own (MODEL_ONLY=1: the network alone)
+# make bench-peers   other people's programs beside it, each in an environment of its own and at its own defaults
+#                    (EQUAL=1: the same precision and threads for all; MODEL_ONLY=1: the network alone)
 # make bench-train   edgecsp train beside ultralytics' YOLO11n, MINUTES=30 of training each on DATA=bccd
 # make check-image   build docker/cpu.Dockerfile for this machine and run it (root, buildah, debootstrap; some minutes);
 #                    check-arm64: for arm64, under qemu (slow); check-tx2: the TX2's, without NVIDIA's packages;
@@ -55,12 +56,23 @@ version = $$($(BIN)/python -c 'import importlib.metadata as m; print("$(1)==" + 
 .venv-peers-ultralytics/ready: $(VENV)/ready
 	$(PYTHON) -m venv .venv-peers-ultralytics
 	.venv-peers-ultralytics/bin/python -m pip install --quiet --disable-pip-version-check \
-		torch==2.13.0 torchvision==0.28.0 'ultralytics>=8.4,<9' onnx $(call version,onnxruntime)
+		torch==2.13.0 torchvision==0.28.0 'ultralytics>=8.4,<9' onnx $(call version,onnxruntime) \
+		$(call version,openvino)
+	touch $@
+
+.venv-peers-opencv5/ready: $(VENV)/ready
+	$(PYTHON) -m venv .venv-peers-opencv5
+	.venv-peers-opencv5/bin/python -m pip install --quiet --disable-pip-version-check 'opencv-python-headless>=5,<6'
+	touch $@
+
+.venv-peers-ncnn/ready: $(VENV)/ready
+	$(PYTHON) -m venv .venv-peers-ncnn
+	.venv-peers-ncnn/bin/python -m pip install --quiet --disable-pip-version-check numpy $(call version,ncnn)
 	touch $@
 
 bench-peers: $(VENV)/ready .venv-opencv4/ready .venv-peers-openvino/ready .venv-peers-onnxruntime/ready \
-		.venv-peers-ultralytics/ready
-	$(BIN)/python -m benchmarks.peers $(if $(MODEL_ONLY),--model-only)
+		.venv-peers-ultralytics/ready .venv-peers-opencv5/ready .venv-peers-ncnn/ready
+	$(BIN)/python -m benchmarks.peers $(if $(EQUAL),--equal) $(if $(MODEL_ONLY),--model-only)
 
 MINUTES ?= 30
 DATA ?= bccd

@@ -65,7 +65,14 @@ def bench(report: Dict[str, Any]) -> str:
 def peers(report: Dict[str, Any]) -> str:
     """A row a peer, best first, a table a model."""
     machine, lines = report["machine"], []
-    lines += [f"{machine['name']}, {report['threads']} threads, score {report['conf']}, NMS {report['iou']}.", ""]
+    how = f"{report['threads']} threads" if report["threads"] else "everyone at its own defaults"
+    isa = f" ({', '.join(machine['isa'])})" if machine.get("isa") else ""
+    lines += [f"{machine['name']}{isa}, {how}, score {report['conf']}, NMS {report['iou']}.", ""]
+    if report.get("means"):
+        lines += _begun(["geometric mean of times over the models below", "times", "models"])
+        for name, mean in sorted(report["means"].items(), key=lambda each: each[1]["times"]):
+            lines.append(_line([name, f"{mean['times']:.2f}", str(len(mean["models"]))]))
+        lines.append("")
     for model in dict.fromkeys(row["model"] for row in report["rows"]):
         rows = [row for row in report["rows"] if row["model"] == model]
         name = f"{model} ({rows[0]['about']}), 1280x720 in, boxes out"

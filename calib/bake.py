@@ -119,7 +119,8 @@ def from_run(run: Path, out: Path, count: int) -> None:
         worst = furthest(model, network, _images(4, layout.side))
         if not worst <= CLOSE:
             raise BuildFailed(f"the packed heads differ from the trained net's by {worst:.2g}; {CLOSE:g} is allowed")
-        packed(network, layout, {**record, "test": {"scenes": count, **test.measure(model, count)}}, path)
+        figures = test.measure(model, count, precision="fp32")
+        packed(network, layout, {**record, "test": {"scenes": count, **figures}}, path)
         with files.atomic(out) as target:
             target.write(path.read_bytes())
     print(f"{out}: epoch {began['best']['epoch']}, heads within {worst:.1g} of the trained net's", file=sys.stderr)

@@ -71,7 +71,7 @@ def measure(
             image, boxes, ids = scene(first + i, SIDE, natural=True)
             if save is not None:
                 cv2.imwrite(str(save / f"{i:05d}.png"), image)
-            detections = detector(image)
+            detections = detector.detect_frame(edgecsp.Frame(image))  # a thousand images would be kept otherwise
             assert isinstance(detections, edgecsp.Detections)
             predictions.add(labelled(image, boxes, ids, i), detections)
             _progress(i + 1, count)
@@ -190,6 +190,7 @@ def main() -> None:
     p.add_argument("--count", type=int, default=1000)
     p.add_argument("--lookalikes", action="store_true", help="scenes of Data Matrix and of what is mistaken for codes")
     p.add_argument("--engine", default="ort")
+    p.add_argument("--precision", default="auto")
     p.add_argument("--imgsz", type=int)
     p.add_argument("--save", type=Path, metavar="FOLDER", help="also write the images and their annotations")
     p.add_argument("--json", action="store_true")
@@ -198,7 +199,8 @@ def main() -> None:
         a.save.mkdir(parents=True, exist_ok=True)
     first = LOOKALIKE_SEEDS if a.lookalikes else TEST_SEEDS
     try:
-        measured = measure(a.model, a.count, a.save, first, engine=a.engine, imgsz=a.imgsz)
+        options = {"engine": a.engine, "precision": a.precision, "imgsz": a.imgsz}
+        measured = measure(a.model, a.count, a.save, first, **options)
     except EdgecspError as error:
         p.error(str(error))
     print(json.dumps(measured, indent=1) if a.json else format_figures(measured))

@@ -3,10 +3,18 @@
     import edgecsp
 
     detector = edgecsp.load("yolov3-tiny.onnx")
-    for detection in detector("street.jpg"):
+    result = detector("street.jpg", conf=0.4)
+    for detection in result:
         print(detection.label, detection.score, detection.xyxy)
-    for frame, detections in detector.stream("video.mp4"):
+    result.save("annotated.jpg")
+    for frame, result in detector.stream("video.mp4"):
         ...
+
+>>> import edgecsp
+>>> "codes" in edgecsp.models(), "ort" in edgecsp.engines()
+(True, True)
+>>> edgecsp.Options(model="codes", classes="qr").classes
+('qr',)
 
 Importing the package imports none of the heavy ones (numpy comes with the first name used).
 """
@@ -21,11 +29,13 @@ from .system.deprecation import MovedModules
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .backends import engines
     from .errors import EdgecspError
     from .options import Options, Thresholds
     from .pipeline import Detector, load
     from .train.api import train
     from .types import Classes, Detection, Detections, Frame
+    from .zoo import models
 
 _HOMES = {
     "Classes": "types",
@@ -36,11 +46,13 @@ _HOMES = {
     "Thresholds": "options",
     "Detector": "pipeline",
     "EdgecspError": "errors",
+    "engines": "backends",
     "load": "pipeline",
+    "models": "zoo",
 }
 __all__ = [
     "Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "Options", "Thresholds", "__version__",
-    "load", "train",
+    "engines", "load", "models", "train",
 ]  # fmt: skip
 
 # A library: its log is seen once the program around it, or the command line, has said where to.

@@ -46,7 +46,12 @@ class UsageError(EdgecspError):
 
 
 class UnknownName(UsageError):
-    """A name that nothing here bears; the message lists what does, nearest first."""
+    """A name that nothing here bears; the message lists what does, nearest first.
+
+    >>> raise UnknownName("class", "persn", ("car", "person"))
+    Traceback (most recent call last):
+    edgecsp.errors.UnknownName: no class is called 'persn'. Did you mean 'person'? Known: car, person.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)

@@ -8,29 +8,37 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import typing
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
-
-import numpy as np
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
 
 from . import backends
 from .backends import tuning
-from .errors import EdgecspError, EngineFailed, SourceError
+from .errors import EdgecspError, EngineFailed, SourceError, UsageError
 from .graph import onnx_model
 from .media import scheduler, sources
-from .options import Names, Options, Thresholds
+from .media.sources import memory
+from .options import OPTIONS, THRESHOLDS, Names, Options, Thresholds
 from .options.choices import BUNDLED_MODEL as BUNDLED_MODEL
 from .options.choices import MAX_PIXELS
-from .options.declaration import from_keywords
+from .options.declaration import from_keywords, shows_options
 from .processing import preprocess
 from .system.deprecation import deprecate
-from .types import Array, Detections, Frame, Geometry, Model, Result, Stream
+from .types import Array, Detections, Frame, Geometry, Model, Origin, Result, Stream
 from .zoo import store
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # which type checkers bring
+
+    from .options import Changes
+
+    Images = Union[List[Any], Tuple[Any, ...]]
+
 LOG = logging.getLogger(__name__)
+MANY = 32  # frames for which a second session is worth its opening
 
 
 @deprecate("pipeline.Settings", "options.Thresholds", remove_in="0.3")
@@ -49,10 +57,23 @@ def Settings(
 class Detector:
     """A model opened on an engine: images in, `Detections` (or `Classes`) out.
 
-    Call it with an image; or use `prepare`, `infer` and `finish`, the three steps of the call. Close it, or
-    use it as a context manager. Any thread may use it; those that the engine does not take at once wait for it.
-    `chosen` is what `load` took and why. For type checkers a result is `Detections`, so that it can be iterated;
-    that of a classifier (`model.result` says which) is `Classes`.
+    Call it with an image or a list of them, `await adetect(image)`, or iterate over `stream(source)`; `prepare`,
+    `infer` and `finish` are the three steps of a call. Close it, or use it as a context manager. Any thread may use
+    it; those that the engine does not take at once wait for it. `settings` are its thresholds, `chosen` is what
+    `load` took and why.
+
+    >>> detector = load("codes", "ort")
+    >>> import numpy; image = numpy.zeros((480, 640, 3), numpy.uint8)
+    >>> detector(image)
+    <Detections: none in image, 640x480>
+    >>> [result.counts() for result in detector([image, image], conf=0.6, classes="qr")]
+    [{}, {}]
+    >>> [(frame.stream.name, len(result)) for frame, result in detector.stream([image, image])]
+    [('image0', 0), ('image1', 0)]
+    >>> detector.close()
+
+    For type checkers a result is `Detections`, so that it can be iterated; that of a classifier
+    (`model.result` says which) is `Classes`.
     """
 
     def __init__(
@@ -70,15 +91,69 @@ class Detector:
         self.max_pixels = max_pixels
         self._prepare = preprocess.pixels if session.accepts_uint8 else preprocess.prepare
         self._places = threading.BoundedSemaphore(session.concurrency)
+        self._open_session: Optional[Callable[[int], backends.Session]] = None
+        self._for_many: Optional[Detector] = None
+        self._opening = threading.Lock()
+        self._is_open = True
 
-    def __call__(self, image: Any, settings: Optional[Thresholds] = None) -> Detections:
-        """What is in an image: (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, a path, or a `Frame`.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get("_is_open") is not None and name not in self.__dict__ and not hasattr(type(self), name):
+            raise AttributeError(
+                f"a Detector has no attribute {name!r} to set; options are given to a call, detector(image, conf=0.5), "
+                "or to edgecsp.load"
+            )
+        super().__setattr__(name, value)
 
-        `settings` are for this image, instead of the detector's.
+    @typing.overload
+    def __call__(
+        self,
+        image: Union[List[Any], Tuple[Any, ...]],
+        settings: Optional[Thresholds] = None,
+        **changes: Unpack[Changes],
+    ) -> List[Detections]: ...
+
+    @typing.overload
+    def __call__(self, image: Any, settings: Optional[Thresholds] = None, **changes: Unpack[Changes]) -> Detections: ...
+
+    @shows_options(Thresholds)
+    def __call__(self, image: Any, settings: Optional[Thresholds] = None, **changes: Any) -> Any:
+        """Detect in one image; in a list of images, of all of them, as a list.
+
+        An image is (H, W, 3) uint8 BGR, a grey (H, W), a PIL image, encoded bytes, a path or URL, or a `Frame`. Those
+        of a list are computed as those of `stream`, many of them by a second session that takes several side by side
+        (`load(concurrency=8)` opens one for both); a folder, pattern, video or camera is an error, for its frames are
+        `stream`'s. Options are for this call, by name (`conf=0.6, classes="qr"`), or all of them as
+        `settings`, instead of the detector's. A result has its image (`result.image`, `plot`, `save`): an array as it
+        is, a file by reading it again. Raises an `EdgecspError`.
         """
-        batch, geometry = self.prepare(read_image(image, self.max_pixels))
-        thresholds = None if settings is None else self._with_ids(settings)
-        return self.finish(self.infer(batch), geometry, thresholds)  # type: ignore[return-value]
+        thresholds = self._thresholds(settings, changes)
+        images = memory.list_images(image)
+        if images is None:
+            return self._detect(sources.to_frame(image, max_pixels=self.max_pixels), thresholds)
+        source = memory.ImageSequence(images, partial(sources.to_frame, max_pixels=self.max_pixels))
+        return [result for _, result in self._stream(lambda: [source], thresholds, holds=True)]
+
+    async def adetect(self, image: Any, settings: Optional[Thresholds] = None, **changes: Unpack[Changes]) -> Any:
+        """Detect as a call does, in a thread: `result = await detector.adetect(image)`."""
+        import asyncio
+
+        return await asyncio.get_running_loop().run_in_executor(None, partial(self, image, settings, **changes))
+
+    def _detect(self, frame: Frame, settings: Thresholds, *, holds: bool = True) -> Result:
+        """Detect in a frame; with `holds`, the result keeps an image that cannot be read again."""
+        begun = time.perf_counter()
+        batch, geometry = self.prepare(frame.image)
+        prepared = time.perf_counter()
+        outputs = self.infer(batch)
+        inferred = time.perf_counter()
+        result = self.finish(outputs, geometry, settings)
+        ended = time.perf_counter()
+        speed = {
+            "preprocess": (prepared - begun) * 1e3, "inference": (inferred - prepared) * 1e3,
+            "postprocess": (ended - inferred) * 1e3,
+        }  # fmt: skip
+        get_image = memory.image_getter(frame, self.max_pixels, holds=holds)
+        return result.with_origin(Origin(frame.stream, frame.index, frame.pts_s, frame.hw, get_image, speed))
 
     def prepare(self, image: Array) -> Tuple[Array, Geometry]:
         """Image -> network input, as the session takes it (`preprocess.pixels` or `prepare`), and the way back."""
@@ -86,6 +161,7 @@ class Detector:
 
     def infer(self, batch: Array) -> List[Array]:
         """Network input -> raw heads. Raises `EngineFailed` for whatever the engine raises."""
+        self._require_open()
         with self._places:
             try:
                 return self.session.run(batch)
@@ -105,25 +181,75 @@ class Detector:
         """Raw heads -> boxes in image pixels, best first; the head is asked how. Classes must be numbers."""
         return self.model.heads[0].finish(self.model, outputs, geometry, settings or self.settings)
 
-    def stream(self, *uris: str, stride: int = 1) -> Iterator[Tuple[Frame, Detections]]:
+    @shows_options(Thresholds)
+    def stream(
+        self, *source: Any, stride: int = 1, settings: Optional[Thresholds] = None, **changes: Unpack[Changes]
+    ) -> Iterator[Tuple[Frame, Detections]]:
         """Iterate over the frames of sources with their results. Files lose no frame, live sources keep the newest.
 
-        Of several videos and live sources the frames come in turns (`frame.stream` says whose one is); the error of
-        a source ends all.
+        A source is what `edgecsp run` takes (a file, folder, pattern, video, URL), a path, a camera's number, an image
+        as a call takes it, or a list or iterable of these. Of several videos and live sources the frames come in turns
+        (`frame.stream` says whose one is); the error of a source ends all. Options are as those of a call. A result
+        has the image of a video's frame for as long as the frame is there.
         """
-        with closing(self.results(sources.open_all(uris, stride=stride, max_pixels=self.max_pixels))) as results:
+        self._require_open()
+        thresholds = self._thresholds(settings, changes)
+        return self._stream(partial(sources.open_mixed, source, stride=stride, max_pixels=self.max_pixels), thresholds)
+
+    def _stream(
+        self, opening: Callable[[], List[sources.Source]], settings: Thresholds, *, holds: bool = False
+    ) -> Iterator[Tuple[Frame, Detections]]:
+        self._require_open()
+        opened = opening()
+        detector = self._choose(opened)
+        detect = partial(detector._detect, settings=settings, holds=holds)
+        with closing(detector.results(opened, detect=detect)) as results:
             for item in results:
                 if isinstance(item, scheduler.FrameResult):
                     yield item.frame, item.result  # type: ignore[misc]
                 elif item.error is not None:
                     raise item.error
 
+    def _choose(self, opened: Sequence[sources.Source]) -> Detector:
+        """Choose who computes the frames: for many, a second session that takes several side by side, as `run` does."""
+        counts = [source.frames for source in opened]
+        concurrency = scheduler.choose_concurrency(opened)
+        if self._open_session is None or concurrency == 1 or sum(MANY if n is None else n for n in counts) < MANY:
+            return self
+        with self._opening:
+            if self._for_many is None:
+                session = self._open_session(concurrency)
+                self._for_many = Detector(self.model, session, self.settings, self.chosen, self.max_pixels)
+            return self._for_many
+
     def results(
-        self, opened: Sequence[sources.Source], stop: Optional[threading.Event] = None
+        self,
+        opened: Sequence[sources.Source],
+        stop: Optional[threading.Event] = None,
+        *,
+        detect: Optional[Callable[[Frame], Result]] = None,
     ) -> Generator[Union[scheduler.FrameResult, scheduler.SourceEnd], None, None]:
-        """Iterate over the frames of opened sources with their results, and over ends: see `scheduler.results`."""
-        places = self.session.concurrency
-        return scheduler.results(opened, lambda frame: self(frame.image), concurrency=places, stop=stop)
+        """Iterate over frames of opened sources with the results of `detect`: see `scheduler.results`."""
+        detect = detect or self.detect_frame
+        return scheduler.results(opened, detect, concurrency=self.session.concurrency, stop=stop)
+
+    def detect_frame(self, frame: Frame) -> Result:
+        """Detect in a frame; the result knows nothing of its image."""
+        batch, geometry = self.prepare(frame.image)
+        return self.finish(self.infer(batch), geometry)
+
+    def _thresholds(self, settings: Optional[Thresholds], changes: Any) -> Thresholds:
+        """Resolve the options of a call. Raises `UsageError`, and `TypeError` for one that there is not."""
+        unknown = next((name for name in changes if name not in THRESHOLDS), None)
+        if unknown is not None:
+            why = "is an option of edgecsp.load" if unknown in OPTIONS else "is no option"
+            raise TypeError(f"a call takes {', '.join(THRESHOLDS)}; {unknown} {why}")
+        if settings is None and not changes:
+            return self.settings
+        changed = replace(settings or self.settings, **changes)
+        if "classes" in changes:
+            return replace(changed, classes=class_ids(self.model, changed.classes))
+        return self._with_ids(changed)
 
     def _with_ids(self, settings: Thresholds) -> Thresholds:
         """Resolve names of classes."""
@@ -131,9 +257,16 @@ class Detector:
             return settings
         return replace(settings, classes=class_ids(self.model, settings.classes))
 
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise UsageError(f"the detector of {self.model.name} is closed; open another: edgecsp.load(...)")
+
     def close(self) -> None:
-        """Close the session."""
+        """Close the session; a second call does nothing."""
+        self._is_open = False
         self.session.close()
+        if self._for_many is not None:
+            self._for_many.close()
 
     def __enter__(self) -> Detector:
         return self
@@ -169,12 +302,16 @@ def open_detector(options: Options) -> Detector:
     )  # fmt: skip
     model = selection.model
 
-    session = backends.open(
-        model, selection.engine, device=selection.device, threads=selection.threads, precision=selection.precision,
-        concurrency=selection.at_once, accepts_uint8=options.accepts_uint8,
+    open_session = partial(
+        backends.open, model, selection.engine, device=selection.device, threads=selection.threads,
+        precision=selection.precision, accepts_uint8=options.accepts_uint8,
     )  # fmt: skip
+    session = open_session(concurrency=selection.at_once)
     LOG.debug("opened %s, input %dx%d, on %s: %s", model.name, *model.input.hw[::-1], selection.summary, selection.why)
-    return Detector(model, session, thresholds, selection, options.max_pixels or MAX_PIXELS)
+    detector = Detector(model, session, thresholds, selection, options.max_pixels or MAX_PIXELS)
+    if selection.at_once == 1 and selection.device in backends.info(selection.engine).concurrent_devices:
+        detector._open_session = lambda concurrency: open_session(concurrency=concurrency)
+    return detector
 
 
 def resolve_model(options: Options) -> Model:
@@ -188,23 +325,6 @@ def resolve_model(options: Options) -> Model:
 def class_ids(model: Model, classes: Optional[Names]) -> Optional[Tuple[int, ...]]:
     """Names or numbers of classes as numbers; None for all. Raises `UsageError`."""
     return None if classes is None else tuple(model.class_ids([str(name) for name in classes]))
-
-
-def read_image(image: Any, max_pixels: int = MAX_PIXELS) -> Array:
-    """Read one image of any supported type as (H, W, 3) uint8 BGR. Raises `SourceError`; warnings are logged."""
-    if isinstance(image, Frame):
-        return image.image
-    if isinstance(image, (str, Path)):
-        with sources.open(str(image), max_pixels=max_pixels) as source:
-            for frame in source:
-                for text in sources.format_problems(source.problems):
-                    LOG.warning("%s", text)
-                return frame.image
-        raise SourceError(f"{image} holds no image")
-    if hasattr(image, "convert"):  # PIL
-        return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
-    pixels: Array = np.asarray(image)
-    return np.repeat(pixels[:, :, None], 3, 2) if pixels.ndim == 2 else pixels
 
 
 @dataclass
@@ -235,12 +355,14 @@ def run(
     tick: Callable[[], None] = lambda: None,
     stop: Optional[threading.Event] = None,
     max_frames: Optional[int] = None,
+    detect: Optional[Callable[[Frame], Result]] = None,
 ) -> None:
     """Detect on every frame of the opened sources and `write` the results; `summary` is kept up to date.
 
     Videos and live streams go side by side, images one source after the other (see `flow`). A source that breaks
     is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has
     had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the current frame.
+    `detect` stands for `detector.detect_frame`.
     """
     stop = stop or threading.Event()
     begun = time.monotonic()
@@ -254,7 +376,7 @@ def run(
             under_way[source] = stream
 
     try:
-        with closing(detector.results(opened, stop)) as results:
+        with closing(detector.results(opened, stop, detect=detect)) as results:
             for item in results:
                 if isinstance(item, scheduler.FrameResult):
                     turn(item.source, item.frame.stream)

@@ -89,6 +89,12 @@ class EngineContract:
             isinstance(backends.unavailable_reason(self.engine, each), (str, type(None))) for each in info.devices
         )
 
+    def test_auto_takes_one_of_its_precisions(self, name: str) -> None:
+        """`Session.auto_precision` answers with a precision of the engine, or None, for every device that runs."""
+        info = backends.info(name)
+        runs = [device for device in info.devices if backends.unavailable_reason(name, device) is None]
+        assert {backends.native_precision(name, device) for device in runs} <= {None, *info.precisions}
+
     def test_heads_are_the_models(self, name: str, sample: ContractSample) -> None:
         """The heads in the model's order and shapes, float32, equal to the reference's within `TOLERANCE`."""
         session = backends.open(sample.model, name)

@@ -48,7 +48,10 @@ def test_doctor_says_what_is_here_and_what_mends_the_rest() -> None:
     for name, row in rows.items():
         assert row["runs"] == any(backends.unavailable_reason(name, device) is None for device in row["devices"])
         assert all(device in row["devices"] and why for device, why in row["why_not"].items())
-    assert said["auto"] == dict(backends.choose()._asdict())
+    choice = backends.choose()
+    native = backends.native_precision(choice.engine, choice.device)
+    why = f"{choice.why}; {backends.explain_precision(native)}"
+    assert said["auto"] == {**choice._asdict(), "precision": native or "fp32", "why": why}
     text = edgecsp("doctor").stdout
     assert f"{cpu.threads()} threads by default" in text and f"is {said['auto']['engine']} on" in text
     for row in rows.values():
@@ -78,11 +81,11 @@ def desk(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_run_says_which_engine_auto_is_and_why(desk: Path) -> None:
+def test_run_says_which_engine_auto_is_and_why(desk: Path, tiny: Tiny) -> None:
     words = ["run", "a.jpg", "-m", "tiny.onnx", "--json", "-"]
-    choice = backends.choose()
+    choice = backends.choose_for(tiny.model)
     (line,) = [line for line in edgecsp(*words, cwd=desk).stderr.splitlines() if "engine" in line]
-    assert line == f"edgecsp: engine {choice.engine} on {choice.device}: {choice.why}"
+    assert line == f"edgecsp: engine {choice.engine} on {choice.device} in {choice.precision}: {choice.why}"
     assert "engine" not in edgecsp(*words, "-q", cwd=desk).stderr
     assert "engine" not in edgecsp(*words, "--engine", "ort", cwd=desk).stderr
 
@@ -96,7 +99,9 @@ def test_run_on_null_says_that_it_finds_nothing(desk: Path) -> None:
 
 def test_run_takes_a_precision(desk: Path) -> None:
     words = ["run", "a.jpg", "-m", "tiny.onnx", "--json", "-", "--precision"]
-    assert edgecsp(*words, "fp32", cwd=desk).stdout == edgecsp(*words[:-1], cwd=desk).stdout
+    assert edgecsp(*words, "auto", cwd=desk).stdout == edgecsp(*words[:-1], cwd=desk).stdout
+    on_ort = [*words, "fp32", "-e", "ort"]
+    assert edgecsp(*on_ort, cwd=desk).stdout == edgecsp(*words[:-1], "-e", "ort", cwd=desk).stdout
     assert "edgecsp quantize" in edgecsp(*words, "int8", code=2, cwd=desk).stderr
     assert "Did you mean 'int8'" in edgecsp(*words, "int4", code=2, cwd=desk).stderr
     assert "openvino" in edgecsp(*words, "int8", "--engine", "opencv", code=6, cwd=desk).stderr

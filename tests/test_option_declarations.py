@@ -154,7 +154,7 @@ def test_values_out_of_range_are_refused_at_once() -> None:
         ("conf", 1.5, "conf 1.5: a number from 0 to 1"), ("conf", float("nan"), "conf nan: a number"),
         ("max_det", 0, "max_det 0: at least 1"), ("max_det", 2.5, "max_det 2.5: an integer"),
         ("threads", 0, "threads 0: an integer from 1 to 1024"), ("imgsz", (0, 64), r"imgsz \(0, 64\): one side or"),
-        ("classes", "qr", "classes qr: a list of names"),
+        ("classes", {"qr"}, "classes {.qr.}: a list of names"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             edgecsp.load(**{name: value})  # type: ignore[arg-type]

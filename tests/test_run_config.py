@@ -58,7 +58,7 @@ def test_the_table_of_the_folder_is_used_and_named(folder: Path) -> None:
         ("[run]\nconf = 0.5\ncnf = 0.5\n", "line 3: run.cnf: no key is called 'cnf'. Did you mean 'conf'?"),
         ("conf = 1.5\n", "line 1: conf: 1.5 is invalid: must be a number from 0 to 1"),
         ("\nmax_frames = 1.5\n", "line 2: max_frames: 1.5 is invalid: must be an integer"),
-        ('precision = "fp8"\n', "line 1: precision: 'fp8' is invalid: must be one of fp32, fp16, bf16, int8"),
+        ('precision = "fp8"\n', "line 1: precision: 'fp8' is invalid: must be one of auto, fp32, fp16, bf16, int8"),
         ("imgsz = [64]\n", "line 1: imgsz: [64] is invalid: must be one side or [height, width] in pixels"),
         ('plain_nms = "yes"\n', "line 1: plain_nms: 'yes' is invalid: must be true or false"),
         ("out = 3\n", "line 1: out: 3 is invalid: must be a string"),

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from edgecsp import backends
-from edgecsp.backends import openvino as adapter
 from edgecsp.cache import plans
 from support.repository import REPO, child_environment
 from support.tiny import Tiny

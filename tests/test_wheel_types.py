@@ -22,7 +22,7 @@ reveal_type([each for each in edgecsp.load("codes").stream(image)])
 for each in edgecsp.load("codes", conf=0.5, classes=["qr"], imgsz=320, threads=2)(image):
     reveal_type((each.label, each.score, each.class_id, each.xyxy))
 with edgecsp.load() as opened:
-    reveal_type(opened(image).labels)
+    reveal_type(opened(image).names)
     reveal_type(opened(image)[0])
     result = opened(image)
     if isinstance(result, edgecsp.Classes):
@@ -35,17 +35,17 @@ reveal_type(run.load()(image))
 """
 REVEALED = [
     "edgecsp.pipeline.Detector",
-    "edgecsp.types.Detections",
-    "list[edgecsp.types.Detection]",
-    "list[tuple[edgecsp.types.Frame, edgecsp.types.Detections]]",
+    "edgecsp.types.results.Detections",
+    "list[edgecsp.types.results.Detection]",
+    "list[tuple[edgecsp.types.frames.Frame, edgecsp.types.results.Detections]]",
     "tuple[str, float, int, tuple[float, float, float, float]]",
     "tuple[str, ...]",
-    "edgecsp.types.Detections",
+    "edgecsp.types.results.Detections",
     "list[str]",
     "pathlib.Path",
     "pathlib.Path",
     "float | None",
-    "edgecsp.types.Detections",
+    "edgecsp.types.results.Detections",
 ]
 
 

@@ -1,17 +1,20 @@
 """edgecsp beside other people's ways from an image to its boxes: `make bench-peers`, or
 
-    python -m benchmarks.peers [--models NAME,NAME] [--threads N] [--rounds 20] [--seconds 0.5] [--json FILE]
-    python -m benchmarks.peers --model-only     edgecsp bench's worker beside benchmark_app and plain onnxruntime
+    python -m benchmarks.peers [--models NAME,NAME] [--rounds 20] [--seconds 0.5] [--json FILE]
+    python -m benchmarks.peers --equal [--threads N]      the same precision and threads for all
+    python -m benchmarks.peers --model-only [--equal]     the network alone, beside benchmark_app
 
-The same file and the same eight images of 1280x720 for all, in fp32 where a row says nothing else, score 0.25, NMS
-0.45. Each peer is a process of its own, all are open at once, rounds go from one to the next, and no process has more
-CPUs than threads. "same" is the share of boxes that edgecsp on onnxruntime finds, too (same class, IoU 0.9, score
-within 0.02). "times" is how many times as long as edgecsp's first engine a peer takes: the median of the rounds'
-ratios, by the clock and in CPU time. darknet resizes in its own way, which moves its scores.
+The same file and the same eight images of 1280x720 for all, score 0.25, NMS 0.45. Each peer is as its users get it:
+precision, threads and pinning are what the library takes by itself. With --equal all compute in fp32 where a row says
+nothing else, with as many threads, and no process has more CPUs than threads. Each peer is a process of its own, all
+are open at once, and rounds go from one to the next. "same" is the share of boxes that edgecsp in fp32 finds, too (same
+class, IoU 0.9, score within 0.02). "times" is how many times as long as edgecsp's first row a peer takes: the median of
+the rounds' ratios, by the clock and in CPU time. At the end stands each peer's geometric mean over the models.
 
 `codes` is the bundled model; darknet and OpenCV 4 get it as darknet's files (`darknet.writing`), and its images are
-frames of codes.mp4. A peer that reads no darknet network gets a YOLOv8n, of the size whose BFLOPs are nearest, which is
-made to find as many boxes; its row says so.
+frames of codes.mp4. A zoo model without weights gets random ones that find some boxes. A peer that reads no darknet
+network gets a YOLOv8n, of the size whose BFLOPs are nearest, which is made to find as many boxes; its row says so.
+OpenCV 5 and plain onnxruntime read the ONNX file, and numpy decodes its heads; ncnn's own layer does for ncnn.
 
 Environments: the Makefile's .venv-peers-*, others with --venvs PREFIX; EDGECSP_OPENCV4_PYTHON for OpenCV 4.
 """
@@ -19,6 +22,7 @@ Environments: the Makefile's .venv-peers-*, others with --venvs PREFIX; EDGECSP_
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -32,8 +36,9 @@ from . import alone
 from .processes import Peer, Process, opened, peers, seconds_each
 from .subjects import CONF, HW, IOU, Subject, subjects
 
-BASE = "edgecsp openvino"  # whose time is 1.00
-JUDGE = "edgecsp ort"  # whose boxes the others are held against
+BASES = ("edgecsp", "edgecsp openvino")  # the one that is there has time 1.00
+JUDGES = ("edgecsp fp32", "edgecsp ort")  # and the boxes that the others are held against
+MODELS = "yolov3-tiny,yolov4-tiny,codes,csppeleenet-ref-efm-sam,yolov8n"
 
 
 def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float) -> List[Dict[str, Any]]:
@@ -42,6 +47,7 @@ def measure(subject: Subject, able: Sequence[Peer], rounds: int, seconds: float)
     with opened(able, subject) as running:
         for process in running:
             row: Dict[str, Any] = {"model": subject.name, "about": subject.about, "peer": named(process, subject)}
+            row["who"] = process.peer.name
             row.update(reads=process.subject.name, reason=process.reason, version=process.version)
             rows.append({**row, "ms": [], "rounds": [], "cpu_ms": [], "boxes": process.boxes})
         for turn in range(rounds + 1):  # the first warms up, and says how many calls a round is
@@ -73,7 +79,9 @@ def sized(hw: Sequence[int]) -> str:
 def figures(rows: List[Dict[str, Any]]) -> None:
     """Put what is said of a row into it: medians, ratios, agreement."""
     by = {row["peer"]: row for row in rows if row["ms"]}
-    base, judge = by.get(BASE) or next(iter(by.values()), None), by.get(JUDGE)
+    first = next(iter(by.values()), None)
+    base, judge = (next((by[name] for name in names if name in by), None) for names in (BASES, JUDGES))
+    base = base or first
     for row in by.values():
         assert base is not None
         summary = stats.summary(row["ms"])
@@ -132,20 +140,34 @@ def show(rows: Sequence[Dict[str, Any]], about: str) -> None:
             print(f"  {row['peer']}: {row['reason']}", flush=True)
 
 
+def geometric_means(rows: Sequence[Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+    """By peer: "times", the geometric mean over the models in whose table it stands, and the "models"."""
+    means: Dict[str, Dict[str, Any]] = {}
+    for name in dict.fromkeys(row["who"] for row in rows if row["ms"]):
+        mine = [row for row in rows if row["who"] == name and row["ms"]]
+        times = math.exp(sum(math.log(row["times"]) for row in mine) / len(mine))
+        means[name] = {"times": times, "models": [row["model"] for row in mine]}
+    return means
+
+
 def main() -> int:
     """Parse, measure, print."""
     args = command_line.parser(
-        __doc__, models="yolov3-tiny,codes,yolov8n", threads=cpu.threads(), rounds=20,
-        seconds=(0.5, "a round of one peer"),
+        __doc__, models=MODELS, equal=(False, "the same precision and threads for all"),
+        threads=(cpu.threads(), "of --equal"), rounds=20, seconds=(0.5, "a round of one peer"),
         venvs=(".venv-peers-", "prefix of the peers' environments [default: %(default)s]"),
         model_only=(False, "the network alone"), json=Path,
     ).parse_args()  # fmt: skip
-    print(f"{cpu.name()}, {', '.join(cpu.isa())}, {args.threads} threads, {args.rounds} rounds of {args.seconds:g} s")
-    able = peers(args.venvs, args.threads)
-    report: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.describe()), "threads": args.threads}
+    threads = args.threads if args.equal else None
+    setting = f"{threads} threads and fp32 for all" if threads else "everyone at its own defaults"
+    print(f"{cpu.name()}, {', '.join(cpu.isa())}, {setting}, {args.rounds} rounds of {args.seconds:g} s")
+    able = peers(args.venvs, threads)
+    report: Dict[str, Any] = {"schema": "edgecsp-peers/1", "machine": dict(cpu.describe()), "threads": threads}
     with tempfile.TemporaryDirectory() as scratch:
         chosen = list(subjects(args.models.split(","), Path(scratch), able, alone=args.model_only))
-        if args.model_only:
+        if args.model_only and not threads:
+            report["throughput"] = alone.measure_throughput(chosen, able, args.rounds, args.seconds)
+        elif args.model_only:
             report["model_only"] = alone.measured(chosen, able, args.threads, args.rounds, args.seconds)
         else:
             report.update(conf=CONF, iou=IOU, rows=[])
@@ -154,6 +176,10 @@ def main() -> int:
                 figures(rows)
                 show(rows, subject.about)
                 report["rows"] += rows
+            report["means"] = geometric_means(report["rows"])
+            print("\ngeometric means of times")
+            for name, mean in sorted(report["means"].items(), key=lambda each: each[1]["times"]):
+                print(f"  {name:30} {mean['times']:6.2f}  {', '.join(mean['models'])}")
     if args.json:
         args.json.write_text(json.dumps(report))
     return 8 if any(not row["within"] for row in report.get("model_only", ())) else 0

@@ -1,6 +1,7 @@
 """The network alone: `edgecsp bench`'s worker beside benchmark_app, plain onnxruntime and OpenCV 4, alternated.
 
 The first two compute with the libraries that edgecsp's engines are, so they must agree; OpenCV 4 is the paper's engine.
+At its own defaults benchmark_app computes several images at a time, so `measure_throughput` compares images a second.
 """
 
 from __future__ import annotations
@@ -8,14 +9,20 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+import numpy as np
+
+import edgecsp
 from edgecsp import importers
 from edgecsp.bench import stats
 from edgecsp.bench.cases import Case
 from edgecsp.bench.process import Process as Worker
+from edgecsp.system import cpu
 
 from .processes import HERE, Peer, end, seconds_each, start
 from .subjects import Subject
@@ -26,7 +33,7 @@ WARM_S = 5.0
 PAIRS = (
     ("openvino", "benchmark_app", "OpenVINO Model API", True),
     ("ort", "plain onnxruntime", "plain onnxruntime", True),
-    ("openvino", "OpenCV 4", "OpenCV DetectionModel", False),
+    ("openvino", "OpenCV 4", "OpenCV 4 DetectionModel", False),
 )
 SCRIPTS = {"plain onnxruntime": "alone_onnxruntime.py", "OpenCV 4": "alone_opencv4.py"}
 
@@ -65,6 +72,68 @@ def measured(
                 flush=True,
             )
     return rows
+
+
+def measure_throughput(
+    chosen: Sequence[Subject], able: Sequence[Peer], rounds: int, seconds: float
+) -> List[Dict[str, Any]]:
+    """A row a model: images a second of edgecsp as it chooses itself and of benchmark_app without options, by rounds.
+
+    edgecsp computes as many images side by side as the machine has CPUs, as `edgecsp run` on a video does.
+    """
+    rows: List[Dict[str, Any]] = []
+    python = _python(able, "OpenVINO Model API")
+    for subject in chosen if python else ():
+        path = subject.request["files"]["onnx"]
+        ours, theirs = [], []
+        with closing(_Throughput(path)) as mine:
+            for _ in range(rounds):
+                ours.append(mine.round(seconds))
+                out = _run_benchmark_app(python, ["-m", path, "-d", "CPU", "-t", str(max(1, round(seconds)))])
+                theirs.append(_figure(out, r"Throughput:\s*([\d.]+) FPS"))
+        ratio = stats.median(stats.ratios(ours, theirs))
+        rows.append(
+            {"model": subject.name, "choice": mine.choice, "ours_fps": ours, "theirs_fps": theirs, "ratio": ratio}
+        )
+        print(
+            f"{subject.name:26} edgecsp, {mine.choice:24} {stats.median(ours):8.1f} images/s   benchmark_app "
+            f"{stats.median(theirs):8.1f} images/s   ratio {ratio:.3f}",
+            flush=True,
+        )
+    return rows
+
+
+class _Throughput:
+    """The network of a detector at its defaults, several images at a time, in this process."""
+
+    def __init__(self, path: str) -> None:
+        self._count = cpu.threads()
+        self._detector = edgecsp.load(path, concurrency=self._count)
+        self.choice = self._detector.session.info.name
+        session, spec = self._detector.session, self._detector.model.input
+        dtype = np.uint8 if session.accepts_uint8 else np.float32
+        shape = (1, *spec.hw, 3) if session.accepts_uint8 else (1, 3, *spec.hw)
+        self._batch, self._session = np.zeros(shape, dtype), session
+        self._pool = ThreadPoolExecutor(self._count)
+        self.round(WARM_S)
+
+    def round(self, seconds: float) -> float:
+        """Images a second."""
+        begun = time.perf_counter()
+        counts = list(self._pool.map(lambda _: self._work(begun + seconds), range(self._count)))
+        return sum(counts) / (time.perf_counter() - begun)
+
+    def _work(self, end_s: float) -> int:
+        count = 0
+        while time.perf_counter() < end_s:
+            self._session.run(self._batch)
+            count += 1
+        return count
+
+    def close(self) -> None:
+        """Free the session."""
+        self._pool.shutdown()
+        self._detector.close()
 
 
 def _python(able: Sequence[Peer], name: str) -> str:
@@ -115,14 +184,26 @@ class _Plain:
 
 def _benchmark_app(python: str, request: Dict[str, Any], threads: int, seconds: float) -> float:
     """What benchmark_app reports as its median latency, in ms; fp32 and unpinned, as edgecsp's session is."""
-    command = [
-        str(Path(python).with_name("benchmark_app")), "-m", request["files"]["onnx"], "-d", "CPU", "-api", "sync",
+    options = [
+        "-m", request["files"]["onnx"], "-d", "CPU", "-api", "sync",
         "-hint", "none", "-nthreads", str(threads), "-nstreams", "1", "-infer_precision", "f32", "-pin", "NO",
         "-t", str(max(1, round(seconds))),
     ]  # fmt: skip
+    return _figure(_run_benchmark_app(python, options), r"Median:\s*([\d.]+) ms")
+
+
+def _run_benchmark_app(python: str, options: Sequence[str]) -> str:
+    """Return what benchmark_app prints."""
+    command = [str(Path(python).with_name("benchmark_app")), *options]
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
-    match = re.search(r"Median:\s*([\d.]+) ms", done.stdout)
-    if done.returncode or not match:
-        raise SystemExit(f"benchmark_app said no median: {(done.stdout + done.stderr).strip()[-300:]}")
+    if done.returncode:
+        raise SystemExit(f"benchmark_app ended with code {done.returncode}: {(done.stdout + done.stderr)[-300:]}")
+    return done.stdout
+
+
+def _figure(text: str, pattern: str) -> float:
+    match = re.search(pattern, text)
+    if not match:
+        raise SystemExit(f"benchmark_app printed no {pattern}: {text.strip()[-300:]}")
     return float(match.group(1))

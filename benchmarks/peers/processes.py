@@ -10,7 +10,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from edgecsp import backends
 
@@ -32,35 +32,57 @@ class Peer:
     lacks: str = ""
 
 
-def peers(prefix: str, threads: int) -> List[Peer]:
-    """All of them, edgecsp's engines first. `prefix` is what the environments' folders begin with."""
-    both, theirs = ("darknet", "yolov8"), os.environ.get("EDGECSP_OPENCV4_PYTHON")
-    every = []
-    for name, engine, kinds, file in (
-        ("openvino", "openvino", both, "onnx"),
-        ("openvino int8", "openvino", ("darknet",), "int8"),
-        ("ort", "ort", both, "onnx"),
-        ("opencv", "opencv", both, "onnx"),
+BOTH = ("darknet", "yolov8")
+
+
+def peers(prefix: str, threads: Optional[int]) -> List[Peer]:
+    """All of them, edgecsp first; `prefix` is what the environments' folders begin with.
+
+    With `threads` all compute with so many and in fp32 but for rows that say otherwise; None leaves both to each.
+    """
+    every = _edgecsp(threads)
+    opencv4 = os.environ.get("EDGECSP_OPENCV4_PYTHON") or str(REPO / ".venv-opencv4" / "bin" / "python")
+    for name, python, script, kinds, file in (
+        ("OpenCV 4 DetectionModel", opencv4, "with_opencv4.py", ("darknet",), "cfg"),
+        ("OpenCV 5 dnn", _python(prefix, "opencv5"), "with_opencv5.py", ("darknet",), "onnx"),
+        ("OpenVINO Model API", _python(prefix, "openvino"), "with_model_api.py", ("yolov8",), "onnx"),
+        ("plain onnxruntime", _python(prefix, "onnxruntime"), "with_onnxruntime.py", BOTH, "onnx"),
+        ("ncnn", _python(prefix, "ncnn"), "with_ncnn.py", ("darknet",), "param"),
+        ("ultralytics", _python(prefix, "ultralytics"), "with_ultralytics.py", ("yolov8",), "onnx"),
+        ("ultralytics openvino", _python(prefix, "ultralytics"), "with_ultralytics.py", ("yolov8",), "openvino"),
     ):
-        lacks = backends.unavailable_reason(engine) or ""
-        own = (("engine", engine), ("threads", threads), ("file", file))
-        every.append(Peer(f"edgecsp {name}", sys.executable, "with_edgecsp.py", kinds, own, lacks))
-    opencv4 = theirs or str(REPO / ".venv-opencv4" / "bin" / "python")
-    more: Tuple[Tuple[str, Any], ...] = (("threads", threads),)
-    every.append(_there(Peer("OpenCV DetectionModel", opencv4, "with_opencv4.py", ("darknet",), more)))
-    for name, folder, kinds in (
-        ("OpenVINO Model API", "openvino", ("yolov8",)),
-        ("plain onnxruntime", "onnxruntime", both),
-        ("ultralytics", "ultralytics", ("yolov8",)),
-    ):
-        python = str(Path(prefix + folder).resolve() / "bin" / "python")
-        script = {"openvino": "with_model_api.py"}.get(folder, f"with_{folder}.py")
-        every.append(_there(Peer(name, python, script, kinds, more)))
+        every.append(_there(Peer(name, python, script, kinds, (("threads", threads), ("file", file)))))
     lacks = "" if DARKNET.is_file() else f"{DARKNET} is not there; on Debian: apt-get install darknet"
     library = (("library", str(DARKNET)), ("threads", 1))
-    python = str(Path(prefix + "onnxruntime").resolve() / "bin" / "python")
+    python = _python(prefix, "onnxruntime")
     every.append(_there(Peer("darknet, 1 thread", python, "with_darknet.py", ("darknet",), library, lacks)))
     return every
+
+
+def _edgecsp(threads: Optional[int]) -> List[Peer]:
+    """edgecsp on each engine; with its defaults, and those but for fp32, where threads are None."""
+    rows: List[Tuple[str, Dict[str, Any], Tuple[str, ...]]]
+    if threads is None:
+        rows = [("edgecsp", {"engine": "auto"}, BOTH), ("edgecsp fp32", {"engine": "auto", "precision": "fp32"}, BOTH)]
+    else:
+        fp32 = {"precision": "fp32"}
+        rows = [
+            ("edgecsp openvino", {"engine": "openvino", **fp32}, BOTH),
+            ("edgecsp openvino int8", {"engine": "openvino", "file": "int8"}, ("darknet",)),
+            ("edgecsp ort", {"engine": "ort", **fp32}, BOTH),
+            ("edgecsp opencv", {"engine": "opencv", **fp32}, BOTH),
+            ("edgecsp ncnn", {"engine": "ncnn", **fp32}, ("darknet",)),
+        ]
+    every = []
+    for name, words, kinds in rows:
+        lacks = "" if words["engine"] == "auto" else backends.unavailable_reason(words["engine"]) or ""
+        more = {"file": "onnx", "threads": threads, **words}
+        every.append(Peer(name, sys.executable, "with_edgecsp.py", kinds, tuple(more.items()), lacks))
+    return every
+
+
+def _python(prefix: str, name: str) -> str:
+    return str(Path(prefix + name).resolve() / "bin" / "python")
 
 
 def _there(peer: Peer) -> Peer:

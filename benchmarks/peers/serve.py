@@ -1,6 +1,7 @@
 """The loop that every peer's script shares. It imports the standard library alone, for it runs in all of them.
 
-A script is started with one argument, a JSON object: {"files": {...}, "images": FILE.npy, "threads", "conf", "iou"}.
+A script is started with one argument, a JSON object: {"files": {...}, "images": FILE.npy, "threads", "conf", "iou"};
+"threads" is null where the library decides, and with it everything else that its users leave to it.
 It answers {"ready": ..., "boxes": [...]}, then each line "N" on stdin with N timed calls over the images in turn:
 {"ms": [...], "cpu_ms": mean CPU milliseconds of this process a call}. An image is (720, 1280, 3) uint8 BGR.
 """
@@ -19,9 +20,9 @@ Box = Tuple[int, float, float, float, float, float]  # class, score, x1, y1, x2,
 
 
 def read_request() -> Dict[str, Any]:
-    """Read the request, and take no more CPUs than threads, whatever a library takes by itself."""
+    """Read the request, and take no more CPUs than its threads, whatever a library takes by itself."""
     request: Dict[str, Any] = json.loads(sys.argv[1])
-    if hasattr(os, "sched_setaffinity"):
+    if request["threads"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["threads"]])
     # What a library prints must not be taken for an answer.
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1)

@@ -5,6 +5,7 @@ Peers that read no darknet network get a YOLOv8n of as many BFLOPs in its place 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
@@ -14,12 +15,16 @@ import cv2
 import numpy as np
 
 import edgecsp
-from edgecsp import zoo
+from edgecsp import backends, zoo
+from edgecsp.backends import _ncnn_graph
 from edgecsp.errors import CalibrationError
 from edgecsp.graph import onnx_model, precision
+from edgecsp.graph.export import RandomWeights, Weights
+from edgecsp.graph.layers import Net
 from edgecsp.importers import darknet
 from edgecsp.importers.darknet import writing
-from edgecsp.processing import preprocess
+from edgecsp.processing import decode, nms, preprocess
+from edgecsp.processing.heads.yolo import Yolo
 from edgecsp.types import Array, Model
 from edgecsp.zoo import store
 from edgecsp.zoo._packed import PackedWeights
@@ -32,6 +37,7 @@ HW, COUNT = (720, 1280), 8
 REPO = Path(__file__).resolve().parents[2]
 DEMO_VIDEO = REPO / "benchmarks" / "codes.mp4"
 BUSY = 20 * COUNT  # boxes that the YOLOv8n of its own table is made to find
+SOME = 5 * COUNT  # and a model with random weights
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,8 @@ def subjects(names: Sequence[str], folder: Path, able: Sequence[Any], alone: boo
         images = frames(folder, name)
         if name == "yolov8n":
             subject = _yolov8n(folder, images, ultralytics, (640, 640), BUSY)
-        elif name == "codes" or (DATA / "weights" / f"{name}.weights").is_file():
-            subject = (_codes if name == "codes" else _darknet)(name, folder, alone)
+        elif name in zoo.names() or (DATA / "weights" / f"{name}.weights").is_file():
+            subject = _codes(name, folder, alone) if name == "codes" else _darknet(name, folder, alone)
             if not alone:
                 other_hw = yolov8n.nearest(subject.request["bflops"])
                 other = _yolov8n(folder, images, ultralytics, other_hw, _count_boxes(subject, images))
@@ -105,9 +111,17 @@ def _subject(
 
 
 def _darknet(name: str, folder: Path, alone: bool) -> Subject:
-    """darknet's own files, and the ONNX that edgecsp makes of them, stretched as OpenCV does."""
+    """darknet's own files, and the ONNX that edgecsp makes of them, stretched as OpenCV does.
+
+    A zoo model whose weights are not here gets random ones, and none in int8.
+    """
     weights, cfg = DATA.resolve() / "weights" / f"{name}.weights", DATA.resolve() / "weights" / f"{name}.cfg"
     cfg = cfg if cfg.is_file() else REPO / "tests" / "data" / f"{name}.cfg"
+    is_random = not weights.is_file()
+    if is_random:
+        cfg, weights = folder / f"{name}.cfg", folder / f"{name}.weights"
+        entry = zoo.get(name)
+        writing.write(entry.net(), _find_some(name, frames(folder)), entry.anchors, cfg, weights)
     imported = darknet.load(cfg, weights, resize="stretch")
 
     def batches() -> Iterator[Array]:
@@ -118,15 +132,70 @@ def _darknet(name: str, folder: Path, alone: bool) -> Subject:
                 yield preprocess.prepare(each, imported.model.input)[0]
 
     files = {
-        **_onnx(imported.model, folder, name, None if alone else batches()),
+        **_files(imported.model, folder, name, None if alone or is_random else batches()),
         "cfg": str(cfg),
         "weights": str(weights),
     }
-    more: Dict[str, Any] = {}
-    if name in zoo.names():
-        more.update(masks=zoo.get(name).masks, anchors=zoo.get(name).anchors)
-    hw = imported.model.input.hw
-    return _subject(name, "darknet", files, hw, imported.net.bflops, "real", frames(folder), **more)
+    origin, more = "random" if is_random else "real", _describe_heads(imported.net, imported.model)
+    return _subject(
+        name, "darknet", files, imported.model.input.hw, imported.net.bflops, origin, frames(folder), **more
+    )
+
+
+class _ShiftedWeights:
+    """Random weights whose heads' objectness is moved by `shift`, so that other numbers of boxes are found."""
+
+    def __init__(self, net: Net, shift: float) -> None:
+        self._random, self._shift = RandomWeights(0), shift
+        self._heads = {f"layer {tensor.layer}": head for tensor, head in net.heads if isinstance(head, Yolo)}
+
+    def take(self, part: str, shape: Tuple[int, ...], at: str) -> Array:
+        """The next values, as `Weights` asks for them."""
+        values = self._random.take(part, shape, at)
+        if part == "bias" and at in self._heads:
+            each = shape[0] // len(self._heads[at].anchors_wh)
+            values = values.copy()
+            values[4::each] += self._shift
+        return values
+
+
+def _find_some(name: str, images: Path) -> Weights:
+    """Random weights with which about `SOME` boxes are found: what follows the network has as much to do."""
+    net, model = zoo.get(name).net(), store.random(name)
+    heads = [head for _, head in net.heads if isinstance(head, Yolo)]
+    hw = model.input.hw
+    with contextlib.closing(backends.open(model, "ort")) as session:
+        raw = [session.run(preprocess.prepare(image, model.input)[0]) for image in np.load(images)]
+
+    def count(shift: float) -> int:
+        boxes = 0
+        for outputs in raw:
+            moved = [output.copy() for output in outputs]
+            for output, head in zip(moved, heads):
+                output[:, 4 :: output.shape[1] // len(head.anchors_wh)] += shift
+            candidates = decode.boxes(heads, moved, hw, CONF)
+            boxes += len(nms.keep(candidates, IOU, input_hw=hw))
+        return boxes
+
+    low, high = -20.0, 20.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if count(middle) < SOME else (low, middle)
+    return _ShiftedWeights(net, high)
+
+
+def _describe_heads(net: Net, model: Model) -> Dict[str, Any]:
+    """What a hand-written decoder must know; each head's place in the list of all anchors is its mask."""
+    heads = [head for _, head in net.heads if isinstance(head, Yolo)]
+    anchors = [tuple(wh) for head in heads for wh in head.anchors_wh]
+    first = np.cumsum([0, *(len(head.anchors_wh) for head in heads)])
+    return {
+        "anchors": anchors,
+        "masks": [list(range(begin, end)) for begin, end in zip(first[:-1].tolist(), first[1:].tolist())],
+        "scale_xy": [head.scale_xy for head in heads],
+        "strides": [head.stride for head in heads],
+        "classes": len(model.labels),
+    }
 
 
 def _codes(name: str, folder: Path, alone: bool) -> Subject:
@@ -136,16 +205,15 @@ def _codes(name: str, folder: Path, alone: bool) -> Subject:
     assert entry.bundled is not None
     writing.write(entry.net(), PackedWeights(entry.bundled), entry.anchors, cfg, weights)
     ranges = None if alone else precision.load(REPO / "calib" / "codes.json")
-    files = {**_onnx(model, folder, name, ranges), "cfg": str(cfg), "weights": str(weights)}
-    more = {"masks": entry.masks, "anchors": entry.anchors}
-    hw, bflops = model.input.hw, entry.cost().bflops
+    files = {**_files(model, folder, name, ranges), "cfg": str(cfg), "weights": str(weights)}
+    hw, bflops, more = model.input.hw, entry.cost().bflops, _describe_heads(entry.net(), model)
     return _subject(name, "darknet", files, hw, bflops, "real", frames(folder, name), **more)
 
 
-def _onnx(
+def _files(
     model: Model, folder: Path, name: str, ranges: Union[precision.Ranges, Iterator[Array], None]
 ) -> Dict[str, str]:
-    """A model's file in fp32 and, with its ranges or images enough to measure them on, in int8."""
+    """A model's files: for ncnn, ONNX in fp32 and, with its ranges or images enough to measure them on, in int8."""
     models = {"onnx": model}
     try:
         if ranges is not None:
@@ -153,9 +221,14 @@ def _onnx(
             models["int8"] = precision.with_ranges(model, known)
     except CalibrationError as error:
         print(f"{name} in int8 is left out: {error}")
+    files = {kind: folder / f"{name}-{kind}.onnx" for kind in models}
     for kind, each in models.items():
-        onnx_model.save(each, folder / f"{name}-{kind}.onnx")
-    return {kind: str(folder / f"{name}-{kind}.onnx") for kind in models}
+        onnx_model.save(each, files[kind])
+    graph = _ncnn_graph.to_ncnn(model.onnx, [head.name for head in model.heads], name)
+    files.update(param=folder / f"{name}.param", bin=folder / f"{name}.bin")
+    files["param"].write_text(graph.param, "utf-8")
+    files["bin"].write_bytes(graph.weights)
+    return {kind: str(path) for kind, path in files.items()}
 
 
 def _count_boxes(subject: Subject, images: Path) -> int:
@@ -172,4 +245,7 @@ def _yolov8n(folder: Path, images: Path, peer: Any, hw: Tuple[int, int], boxes: 
         print(f"yolov8n: {lacks}; left out")
         return None
     bflops = yolov8n.exported(peer, target, images, hw, boxes, (CONF, IOU))
-    return _subject("yolov8n", "yolov8", {"onnx": str(target)}, hw, bflops, "random", images)
+    files = {"onnx": str(target)}
+    if (folder_of_openvino := target.with_name(f"{target.stem}_openvino_model")).is_dir():
+        files["openvino"] = str(folder_of_openvino)
+    return _subject("yolov8n", "yolov8", files, hw, bflops, "random", images)

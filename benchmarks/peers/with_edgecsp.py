@@ -1,4 +1,4 @@
-"""edgecsp's own Detector, as a peer among the others: one of its engines, an image in, its boxes out."""
+"""edgecsp's own Detector, as a peer among the others: an image in, its boxes out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from serve import Box, read_request, serve
 import edgecsp
 
 request = read_request()
-detector = edgecsp.load(
-    request["files"][request["file"]],
-    engine=request["engine"],
-    threads=request["threads"],
-    conf=request["conf"],
-    iou=request["iou"],
-)
+chosen = {name: request[name] for name in ("engine", "threads", "precision") if request.get(name)}
+detector = edgecsp.load(request["files"][request["file"]], conf=request["conf"], iou=request["iou"], **chosen)
 
 
 def boxes(detections: Any) -> List[Box]:

@@ -16,10 +16,13 @@ from serve import Box, read_request, serve
 
 request = read_request()
 core = openvino.Core()
-# fp32 as edgecsp's: where the CPU has bf16 OpenVINO would compute in that, and pin its threads.
-core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False})
-core.set_property("CPU", {"INFERENCE_NUM_THREADS": request["threads"], "NUM_STREAMS": 1})
-adapter = OpenvinoAdapter(core, request["files"]["onnx"], device="CPU", max_num_requests=1)
+requests = 0  # its own default: as many as it finds best
+if request["threads"]:
+    # fp32 as edgecsp's: where the CPU has bf16 OpenVINO would compute in that, and pin its threads.
+    core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False})
+    core.set_property("CPU", {"INFERENCE_NUM_THREADS": request["threads"], "NUM_STREAMS": 1})
+    requests = 1
+adapter = OpenvinoAdapter(core, request["files"]["onnx"], device="CPU", max_num_requests=requests)
 how = {"confidence_threshold": request["conf"], "iou_threshold": request["iou"]}
 model = DetectionModel.create_model(adapter, model_type="YOLOv8", configuration=how, preload=True)
 

@@ -7,7 +7,8 @@ import numpy as np
 from serve import Box, read_request, serve
 
 request = read_request()
-cv2.setNumThreads(request["threads"])
+if request["threads"]:
+    cv2.setNumThreads(request["threads"])
 model = cv2.dnn.DetectionModel(cv2.dnn.readNetFromDarknet(request["files"]["cfg"], request["files"]["weights"]))
 model.setInputParams(scale=1 / 255, size=tuple(reversed(request["hw"])), swapRB=True)
 model.setNmsAcrossClasses(False)

@@ -1,6 +1,6 @@
-"""ultralytics' predictor on an ONNX that ultralytics exported. Licensed AGPL-3.0: it stays in its own environment.
+"""ultralytics' predictor on what ultralytics exported. Licensed AGPL-3.0: it stays in its own environment.
 
-    with_ultralytics.py --make FILE.onnx IMAGES.npy HEIGHT WIDTH BOXES CONF IOU      export yolov8n first
+    with_ultralytics.py --make FILE.onnx IMAGES.npy HEIGHT WIDTH BOXES CONF IOU      export yolov8n, for OpenVINO too
 
 No weights of theirs are at hand, so they are random, seeded, and the bias of the classes is moved until BOXES boxes
 are found in the images: what stands behind the network then has as much work as behind the one it is compared with.
@@ -8,7 +8,9 @@ are found in the images: what stands behind the network then has as much work as
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import sys
 from typing import Any, List, Tuple
 
@@ -45,6 +47,10 @@ def make(target: str, images: Any, hw: Tuple[int, int], count: int, conf: float,
             branch[-1].bias += shift
     exported = model.export(format="onnx", imgsz=list(hw), opset=13, simplify=False)
     os.replace(exported, target)
+    if importlib.util.find_spec("openvino"):
+        folder = target[: -len(".onnx")] + "_openvino_model"  # it knows the format by the end of the name
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(model.export(format="openvino", imgsz=list(hw)), folder)
 
 
 def shifted(xywh: Any, logits: Any, target: int, conf: float, iou: float) -> float:
@@ -82,6 +88,6 @@ else:
         sys.modules.pop("torchvision", None)
         AutoBackend.warmup = lambda *_, **__: None  # on a CPU it does nothing but import torchvision
         version += ", its own NMS"
-    model = ultralytics.YOLO(request["files"]["onnx"], task="detect")
+    model = ultralytics.YOLO(request["files"][request["file"]], task="detect")
     how = {"conf": request["conf"], "iou": request["iou"], "imgsz": request["hw"], "verbose": False, "device": "cpu"}
     serve(lambda frame: model.predict(frame, **how), boxes, list(np.load(request["images"])), version)

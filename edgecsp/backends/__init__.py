@@ -12,10 +12,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import replace
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
-from ..options.choices import PRECISIONS
+from ..options.choices import PRECISIONS, REQUESTED_PRECISIONS
 from ..processing import preprocess
 from ..system import cpu
 from ..types import Model
@@ -25,9 +25,13 @@ from .base import EngineInfo, Session, SessionOptions
 from .registry import REFERENCE
 
 __all__ = [
-    "PRECISIONS", "REFERENCE", "AutoChoice", "EngineInfo", "Session", "SessionOptions", "choose", "info",
-    "missing_packages", "names", "open", "open_stages", "require", "unavailable_reason",
+    "PRECISIONS", "REFERENCE", "AutoChoice", "EngineInfo", "ModelChoice", "Session", "SessionOptions", "auto_precision",
+    "choose", "choose_for", "engines", "explain_precision", "info", "install_command", "list_faster",
+    "missing_packages", "names", "native_precision", "open", "open_stages", "require", "unavailable_reason",
 ]  # fmt: skip
+
+
+WORTHWHILE = 1.05  # times as fast: less is no reason to install something
 
 
 class AutoChoice(NamedTuple):
@@ -38,9 +42,27 @@ class AutoChoice(NamedTuple):
     why: str
 
 
+class ModelChoice(NamedTuple):
+    """An engine, one of its devices, and the reason of the choice; the precision to compute in, None for the graph's.
+
+    `is_rounded`: "auto" took a precision below the graph's.
+    """
+
+    engine: str
+    device: str
+    why: str
+    precision: Optional[str]
+    is_rounded: bool = False
+
+
 def names(*, with_dummies: bool = True) -> Tuple[str, ...]:
     """List every engine that edgecsp or an installed package has a backend for, whether it runs here or not."""
     return tuple(name for name in registry.names() if with_dummies or not info(name).is_dummy)
+
+
+def engines() -> List[str]:
+    """List the engines that run here, as `edgecsp.load` takes them. Imports their packages."""
+    return [name for name in names(with_dummies=False) if unavailable_reason(name) is None]
 
 
 def info(engine: str) -> EngineInfo:
@@ -53,12 +75,16 @@ def missing_packages(engine: str) -> List[str]:
     return [name for name in info(engine).requires if importlib.util.find_spec(name) is None]
 
 
+def install_command(engine: str) -> str:
+    """Return what to type to install what an engine needs."""
+    package, extra = registry.distribution(engine), info(engine).extra
+    owner = package.name if package else "edgecsp"
+    return f"pip install '{owner}[{extra}]'" if extra else f"pip install '{owner}'"
+
+
 def unavailable_reason(engine: str, device: str = "auto") -> Optional[str]:
     """Say why an engine cannot run on a device and what to type, or None if it can. Imports its packages."""
-    session, facts = registry.find(engine), info(engine)
-    package = registry.distribution(engine)
-    owner = package.name if package else "edgecsp"
-    install = f"pip install '{owner}[{facts.extra}]'" if facts.extra else f"pip install '{owner}'"
+    session, facts, install = registry.find(engine), info(engine), install_command(engine)
     lacking = missing_packages(engine)
     if lacking:
         return f"needs {', '.join(lacking)}, not installed here; type: {install}"
@@ -106,6 +132,60 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
     near = [f"\n  {other.name} {reason}" for other, reason in passed if device in other.devices]
     target = f"device {device!r}" + (f" in {precision}" if precision else "")
     raise EngineUnavailable(f"no installed engine runs on {target}; see: edgecsp doctor" + "".join(near))
+
+
+def choose_for(
+    model: Model, engine: str = "auto", device: str = "auto", precision: Optional[str] = "auto"
+) -> ModelChoice:
+    """Resolve "auto" for an engine, a device and a precision, for a model. Raises what `choose` raises."""
+    from ..graph.precision import detect_precision
+
+    if precision not in (None, *REQUESTED_PRECISIONS):
+        raise UnknownName("precision", str(precision), REQUESTED_PRECISIONS)
+    if precision != "auto":
+        return ModelChoice(*choose(engine, device, precision), precision)
+    own = detect_precision(model)
+    chosen = choose(engine, device, own if own == "int8" else None)
+    taken = auto_precision(model, chosen.engine, chosen.device)
+    if taken in (own, "fp32"):
+        return ModelChoice(*chosen, taken)
+    why = f"{chosen.why}; {explain_precision(taken)}"
+    return ModelChoice(chosen.engine, chosen.device, why, taken, is_rounded=True)
+
+
+def auto_precision(model: Model, engine: str, device: str) -> str:
+    """Return the precision that "auto" means for a graph on a device of an engine.
+
+    An fp32 graph, and one in fp16 that the engine cannot compute so, is computed in `native_precision`, else in fp32;
+    others stay what they are.
+    """
+    from ..graph.precision import detect_precision
+
+    own = detect_precision(model)
+    if own == "int8" or (own == "fp16" and own in info(engine).precisions):
+        return own
+    return native_precision(engine, device) or "fp32"
+
+
+def explain_precision(native: Optional[str]) -> str:
+    """Say why precision "auto" is this `native_precision` for an fp32 graph."""
+    if native is None:
+        return "it computes no lower precision natively here"
+    return f"it computes {native} natively here (--precision fp32 is exact)"
+
+
+def list_faster(than: str) -> Dict[str, float]:
+    """List engines that are not installed and were measured to be faster on CPUs like this one, with how many times."""
+    speeds = {name: registry.find(name).measured_speed() or 0.0 for name in names(with_dummies=False)}
+    base = 1.0 if than == REFERENCE else speeds[than]
+    return {name: s / base for name, s in speeds.items() if base and s > WORTHWHILE * base and missing_packages(name)}
+
+
+def native_precision(engine: str, device: str = "auto") -> Optional[str]:
+    """Return the precision below fp32 that an engine computes natively here; None for none, or where it cannot run."""
+    if unavailable_reason(engine, device):
+        return None
+    return registry.find(engine).auto_precision(_resolve_device(info(engine), device))
 
 
 def _by_rank(engines: Tuple[str, ...]) -> List[EngineInfo]:
@@ -179,7 +259,7 @@ def _precision(model: Model, facts: EngineInfo, requested: Optional[str]) -> str
         able = [name for name in names(with_dummies=False) if target in info(name).precisions]
         raise EngineUnavailable(
             f"engine {facts.name!r} computes in {', '.join(facts.precisions)}; {model.name} "
-            f"{'was requested in' if requested else 'is'} {target}; type: --engine {' or '.join(able)}"
+            f"{'is' if target == current else 'was requested in'} {target}; type: --engine {' or '.join(able)}"
         )
     # Whoever computes in fp16 or bf16 rounds the weights itself; for fp32 see `_convert_precision`.
     if "int8" not in (target, current) or target == current:

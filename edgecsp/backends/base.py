@@ -95,6 +95,23 @@ class Session(ABC):
         """
         return None
 
+    @classmethod
+    def auto_precision(cls, device: str) -> Optional[str]:
+        """Return the precision that the engine computes a float graph in unless told otherwise; None for fp32.
+
+        One of `info.precisions` that the hardware computes natively and that finds the same objects. Asked where
+        `unavailable_reason` is None.
+        """
+        return None
+
+    @classmethod
+    def measured_speed(cls) -> Optional[float]:
+        """Return how many times as fast as onnxruntime the engine was on CPUs like this one, as "auto" opens both.
+
+        From measurements (docs/engine-choice.md), None without one. Asked also where its packages are missing.
+        """
+        return None
+
     def __init__(self, model: Model, options: SessionOptions) -> None:
         """Build the model. Raises `BuildFailed`, naming the model, when the engine cannot."""
         self.concurrency = options.concurrency

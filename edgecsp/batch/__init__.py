@@ -24,7 +24,7 @@ from ..options import ModelSpec, Options, thresholds_to_dict
 from ..system import cpu, versions
 from .corpus import read
 from .job import GROUP, SEGMENT, Executor, JobProgress, LocalExecutor, run
-from .ledger import sha256
+from .ledger import Ledger, sha256
 from .storage import Folder
 from .summary import BatchSummary, summarize
 from .work import RETRIES, Task
@@ -46,10 +46,14 @@ def build_task(
 ) -> Tuple[Task, Dict[str, Any]]:
     """Build the task of every worker, and the settings that the rows depend on. `options` are those of `edgecsp.load`.
 
-    "auto" is resolved here, once for all machines. `out` is a folder or a URI that all of them see. Raises an
-    `EdgecspError`.
+    "auto" is resolved here, once for all machines; precision "auto" is that of the rows that `out` has. `out` is a
+    folder or a URI that all of them see. Raises an `EdgecspError`.
     """
     requested = Options(model=model, engine=engine, **options)
+    folder = Folder(str(out))
+    if requested.precision == "auto":
+        known = Ledger(folder.place).settings() or {}
+        requested = replace(requested, precision=known.get("precision", "auto"))
     resolved = pipeline.resolve_model(requested)
     selection = tuning.choose(
         resolved, engine, device=requested.device, threads=requested.threads, precision=requested.precision,
@@ -60,7 +64,7 @@ def build_task(
         precision=selection.precision, classes=pipeline.class_ids(resolved, requested.classes),
     )  # fmt: skip
     task = Task(
-        selection.model, opened, Folder(str(out)).place, uuid.uuid4().hex, jsonl=jsonl, retries=retries,
+        selection.model, opened, folder.place, uuid.uuid4().hex, jsonl=jsonl, retries=retries,
         version=versions.own(),
     )  # fmt: skip
     settings = {

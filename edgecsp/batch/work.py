@@ -17,6 +17,7 @@ from ..errors import (
     SourceError,
     UsageError,
 )
+from ..graph.precision import detect_precision
 from ..media import scheduler, sources
 from ..media.sinks.rows import to_dict
 from ..media.sources import Source
@@ -68,9 +69,16 @@ class Worker:
         """Return the session's detector, opened on first use."""
         if self._detector is None:
             concurrency = scheduler.default_concurrency(self.threads)
-            self._detector = pipeline.open_detector(
-                replace(self.task.options, threads=self.threads, concurrency=concurrency)
-            )
+            options = replace(self.task.options, threads=self.threads, concurrency=concurrency)
+            try:
+                self._detector = pipeline.open_detector(options)
+            except EngineUnavailable as error:
+                if options.precision in (None, detect_precision(self.task.model)):
+                    raise
+                raise EngineUnavailable(
+                    f"{error}; all rows of a batch are in one precision, here {options.precision}: another needs "
+                    "another --out"
+                ) from error
         return self._detector
 
     def process(self, part: Shard) -> Record:

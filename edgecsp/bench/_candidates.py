@@ -10,6 +10,7 @@ from ..backends.tuning import Candidate
 from ..errors import EngineUnavailable, UnknownName, UsageError
 from ..graph import precision
 from ..media import scheduler
+from ..options.choices import REQUESTED_PRECISIONS
 from ..system import cpu
 from ..types import Model
 from ._accuracy_gate import EngineDevice
@@ -47,8 +48,8 @@ class Tuning:
             if backends.info(name).is_dummy:
                 raise UsageError(f"engine {name} computes nothing, by design: it would be the fastest of all")
         for name in self.precisions or ():
-            if name not in backends.PRECISIONS:
-                raise UnknownName("precision", name, backends.PRECISIONS)
+            if name not in REQUESTED_PRECISIONS:
+                raise UnknownName("precision", name, REQUESTED_PRECISIONS)
         for count in self.threads or ():
             if count < 1:
                 raise UsageError(f"--threads {count}: at least 1")
@@ -75,16 +76,25 @@ def find_engine_devices(tuning: Tuning) -> List[EngineDevice]:
     return available
 
 
-def select_precisions(tuning: Tuning, own: str, offered: Sequence[str]) -> List[str]:
-    return [name for name in offered if name in (tuning.precisions or (own, *backends.PRECISIONS))]
+def select_precisions(model: Model, engine: str, device: str, tuning: Tuning) -> List[str]:
+    """List the requested precisions that the engine has."""
+    auto = backends.auto_precision(model, engine, device)
+    requested = {auto if name == "auto" else name for name in tuning.precisions or backends.PRECISIONS}
+    return [name for name in backends.info(engine).precisions if name in requested]
+
+
+def needs_no_data(model: Model, engine: str, device: str, name: str) -> bool:
+    """Whether a precision is tried without labelled images: the graph's own, and what "auto" takes there."""
+    return name in (precision.detect_precision(model), backends.auto_precision(model, engine, device))
 
 
 def list_other_precisions(
     model: Model, places: Sequence[EngineDevice], tuning: Tuning, *, judged: bool
 ) -> Dict[EngineDevice, List[str]]:
-    """List the other precisions to try on each engine. Raises `UsageError` for impossible ones."""
+    """List the precisions to judge on labelled images, by engine. Raises `UsageError` for impossible ones."""
     own = precision.detect_precision(model)
-    others = [name for name in tuning.precisions or () if name != own]
+    unjudged = {own, "auto", *(backends.auto_precision(model, *place) for place in places)}
+    others = [name for name in tuning.precisions or () if name not in unjudged]
     if others and own != "fp32":
         raise UsageError(
             f"--precision {','.join(others)}: {model.name} is a graph in {own}, and rounding cannot be undone; "
@@ -99,17 +109,16 @@ def list_other_precisions(
         return {}
     others_by_engine = {}
     for engine, device in places:
-        names = [name for name in select_precisions(tuning, own, backends.info(engine).precisions) if name != own]
-        # A CPU computes fp16 by turning it into fp32 and back, unless that is asked for by name.
-        others_by_engine[engine, device] = [
-            name for name in names if name != "fp16" or device != "cpu" or name in others
-        ]
+        names = [name for name in select_precisions(model, engine, device, tuning) if name != own]
+        # An x86 CPU computes fp16 by turning it into fp32 and back, unless that is asked for by name.
+        is_x86 = device == "cpu" and cpu.is_x86()
+        others_by_engine[engine, device] = [name for name in names if name != "fp16" or not is_x86 or name in others]
     return others_by_engine
 
 
-def build_rows(kind: str, offered: Sequence[Contender], own: str, tuning: Tuning) -> Iterator[ContestRow]:
+def build_rows(kind: str, offered: Sequence[Contender], model: Model, tuning: Tuning) -> Iterator[ContestRow]:
     """Yield the candidates of a contest, and what "auto" does untuned."""
-    default = _default(kind, own, tuning.device)
+    default = _default(kind, model, tuning.device)
     named = [
         Candidate(engine, device, name, threads, at_once)
         for engine, device, name in offered
@@ -122,14 +131,14 @@ def build_rows(kind: str, offered: Sequence[Contender], own: str, tuning: Tuning
         yield ContestRow(each, kind, default=each == default)
 
 
-def _default(kind: str, own: str, device: str) -> Optional[Candidate]:
+def _default(kind: str, model: Model, device: str) -> Optional[Candidate]:
     try:
-        fixed = backends.choose("auto", device, own)
+        fixed = backends.choose_for(model, device=device)
     except EngineUnavailable:
         return None
     threads = cpu.threads()
     beside = _concurrencies(kind, fixed.engine, fixed.device, threads)[-1]
-    return Candidate(fixed.engine, fixed.device, own, threads, beside)
+    return Candidate(fixed.engine, fixed.device, str(fixed.precision), threads, beside)
 
 
 def _thread_counts(kind: str, device: str, tuning: Tuning) -> List[int]:

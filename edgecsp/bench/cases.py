@@ -130,11 +130,13 @@ def list_cases(
         own = precision.detect_precision(each.model)
         for name, why in engines.items():
             offered = backends.info(name).precisions
-            for requested in settings.precisions or (own,):
+            auto = backends.auto_precision(each.model, name, settings.engine_device)
+            requested_names = (auto if word == "auto" else word for word in settings.precisions or ("auto",))
+            for requested in dict.fromkeys(requested_names):
                 reason = f"engine {name!r} {why}" if why else None
                 if reason is None and requested not in offered:
                     reason = f"engine {name!r} computes in {', '.join(offered)}"
-                if reason is None and own != "fp32" and requested != own:
+                if reason is None and own != "fp32" and requested not in (own, auto):
                     reason = f"it is a graph in {own}, and rounding cannot be undone"
                 synthetic = requested == "int8" != own
                 about: Dict[str, Any] = {"about": each, "reason": reason, "synthetic_ranges": synthetic}

@@ -19,7 +19,7 @@ from .process import Process
 
 SIDE = 1536
 SECONDS = 0.4
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = ("fp32", "bf16", "int8")
 _SCALE = 1 / 64  # of the int8 values; any would do
 
 

@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 
 from .. import backends
 from ..errors import UnknownName, UsageError
+from ..options.choices import REQUESTED_PRECISIONS
 from ..system import cpu
 
 # MLPerf's terms. A query is timed as a whole: SingleStream sends one image and is judged by p90, MultiStream sends
@@ -48,7 +49,7 @@ class BenchSettings:
             ("device", self.device, known),
             ("scenario", self.scenario, tuple(SCENARIOS)),
             ("mode", self.mode, MODES),
-            *(("precision", each, backends.PRECISIONS) for each in self.precisions or ()),
+            *(("precision", each, REQUESTED_PRECISIONS) for each in self.precisions or ()),
         ):
             if name not in names:
                 raise UnknownName(kind, name, names)

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from .. import backends
 from ..backends import tuning as tuned
 from ..backends.tuning import KINDS, Candidate
 from ..errors import BuildFailed, EdgecspError
@@ -65,9 +64,9 @@ def run(
 ) -> Outcome:
     """Measure all candidates for a model that the user calls `spec`.
 
-    `data`, labelled images as `accuracy.read` reads them, admits other precisions than the graph's; `ranges` are
-    int8's [default: measured on the data]. `progress` shows the seconds, `tick` may raise
-    `BenchStopped`, which passes through. Raises an `EdgecspError`.
+    `data`, labelled images as `accuracy.read` reads them, admits other precisions than the graph's and that of "auto",
+    and only those that are accurate; `ranges` are int8's [default: measured on the data]. `progress` shows the seconds,
+    `tick` may raise `BenchStopped`, which passes through. Raises an `EdgecspError`.
     """
     tuning = tuning or Tuning()
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
@@ -77,18 +76,18 @@ def run(
     progress.update(description="the graphs", total=1)
     notes: List[str] = []
     int8, verdicts = _judge_others(model, requested, labelled, ranges, tuning, notes, progress, tick)
-    passed = {(each.engine, each.device, each.precision) for each in verdicts if each.refused is None}
+    is_passed = {Contender(each.engine, each.device, each.precision): each.refused is None for each in verdicts}
     own = precision.detect_precision(model)
-    offered = [
+    possible = (
         Contender(engine, device, name)
         for engine, device in places
-        for name in _candidates.select_precisions(tuning, own, backends.info(engine).precisions)
-        if name == own or (engine, device, name) in passed
-    ]
+        for name in _candidates.select_precisions(model, engine, device, tuning)
+    )
+    offered = [each for each in possible if is_passed.get(each, _candidates.needs_no_data(model, *each))]
     if not offered:
         reasons = "".join(f"\n  {v.engine} on {v.device} in {v.precision}: {v.refused}" for v in verdicts if v.refused)
         raise BuildFailed(f"none of the requested options can be used{reasons}")
-    rows = _measure(model, int8, offered, own, tuning, progress, tick)
+    rows = _measure(model, int8, offered, tuning, progress, tick)
     choices, choices_json = _choose_winners(rows)
     report = {
         "schema": SCHEMA, "command": list(command), "started": started.isoformat(timespec="seconds"),
@@ -136,13 +135,7 @@ def _judge_others(
 
 
 def _measure(
-    model: Model,
-    int8: Optional[Model],
-    offered: Sequence[Contender],
-    own: str,
-    tuning: Tuning,
-    progress: Progress,
-    tick: Tick,
+    model: Model, int8: Optional[Model], offered: Sequence[Contender], tuning: Tuning, progress: Progress, tick: Tick
 ) -> List[ContestRow]:
     """Run both contests, one after the other; returns all rows."""
     begun, total = time.monotonic(), tuning.seconds
@@ -168,7 +161,7 @@ def _measure(
             progress.update(description=text, completed=done, total=int(total))
 
         for number, kind in enumerate(kinds, 1):
-            field = list(_candidates.build_rows(kind, offered, own, tuning))
+            field = list(_candidates.build_rows(kind, offered, model, tuning))
             _candidates.drop_slow_candidates(field, rows)
             contest = Contest(request, len(model.onnx), begun + total * number / len(kinds), show, tick)
             try:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import backends
-from ..errors import BuildFailed, EdgecspError, EngineUnavailable, UnknownName, UsageError
-from ..graph import precision
+from ..errors import BuildFailed, EdgecspError, EngineUnavailable, UsageError
 from ..system import cpu
 from ..system.progress import NO_PROGRESS, Progress
 from ..types import Model
@@ -37,25 +36,23 @@ def list_cases(
     threads: Optional[int] = None,
     options: Optional[Mapping[str, Any]] = None,
 ) -> List[Case]:
-    """List the requested cases. `engines`: names, "auto", or "all" for what runs here; `precisions`: each graph's.
+    """List the requested cases. `engines`: names, "auto", or "all" for what runs here; `precisions`: ["auto"].
 
     `options` are keywords of `pipeline.load`. Raises `UnknownName`, `UsageError`, and `EngineUnavailable` for an
     engine that was named and is not available.
     """
-    for name in precisions or ():
-        if name not in backends.PRECISIONS:
-            raise UnknownName("precision", name, backends.PRECISIONS)
     if "all" in engines:
         engines = [name for name, why in find_engines(None, device).items() if why is None]
     cases = []
     for model in models:
-        for requested in precisions or (precision.detect_precision(model),):
+        for requested in precisions or ("auto",):
             for name in engines:
-                engine, place, _ = backends.choose(name, device, requested)
-                if backends.info(engine).is_dummy:
-                    raise UsageError(f"engine {engine} is a dummy and finds nothing; use another")
-                backends.require(engine, place)
-                cases.append(Case(model, engine, place, requested, threads, options=options or {}))
+                chosen = backends.choose_for(model, name, device, requested)
+                if backends.info(chosen.engine).is_dummy:
+                    raise UsageError(f"engine {chosen.engine} is a dummy and finds nothing; use another")
+                backends.require(chosen.engine, chosen.device)
+                place = (chosen.engine, chosen.device, chosen.precision or requested)
+                cases.append(Case(model, *place, threads, options=options or {}))
     return [case for i, case in enumerate(cases) if case not in cases[:i]]
 
 

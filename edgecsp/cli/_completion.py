@@ -114,9 +114,9 @@ def _devices(ctx: Any, incomplete: str) -> List[str]:
 
 
 def _precisions(ctx: Any, incomplete: str) -> List[str]:
-    from .. import backends
+    from ..options.choices import REQUESTED_PRECISIONS
 
-    return list(backends.PRECISIONS)
+    return list(REQUESTED_PRECISIONS)
 
 
 def _recipes(ctx: Any, incomplete: str) -> List[str]:

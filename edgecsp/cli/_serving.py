@@ -120,7 +120,6 @@ def run(
 
 def _engine_facts(detector: Detector) -> Dict[str, Any]:
     """Return the engine information for the page and the metrics."""
-    from ..graph import precision
     from ..system import cpu
 
     chosen = detector.chosen
@@ -128,7 +127,7 @@ def _engine_facts(detector: Detector) -> Dict[str, Any]:
     return {
         "engine": chosen.engine,
         "device": chosen.device,
-        "precision": chosen.precision or precision.detect_precision(detector.model),
+        "precision": chosen.precision,
         "threads": chosen.threads or cpu.threads(),
     }
 

@@ -31,7 +31,7 @@ def command(
     ),
     engine: Optional[List[str]] = _options.several("engine", "one, several, or all [default: all]"),
     precision: Optional[List[str]] = _options.several(
-        "precision", "fp32, fp16, int8, or several [default: the graph's]"
+        "precision", "auto, fp32, fp16, bf16, int8, or several [default: auto]"
     ),
     options: Options = _options.GROUP,
     scenario: str = typer.Option("single", "--scenario", help="single, offline or multi, as MLPerf calls them"),

@@ -33,7 +33,7 @@ def examine() -> Dict[str, Any]:
     from .. import __version__
     from ..system import cpu, memory, versions
 
-    free = memory.free()
+    free, auto = memory.free(), engines.auto()
     return {
         "edgecsp": __version__,
         "python": platform.python_version(),
@@ -46,7 +46,8 @@ def examine() -> Dict[str, Any]:
             "swap": free.swap if free else None,
         },
         "engines": engines.engines(),
-        "auto": engines.auto(),
+        "auto": auto,
+        "faster": engines.faster(auto),
     }
 
 
@@ -67,3 +68,4 @@ def _format_report(report: Dict[str, Any]) -> Any:
     yield from engines.table(report["engines"])
     yield engines.auto_line(report["auto"])
     yield from engines.tuned_lines()
+    yield from engines.faster_lines(report["faster"])

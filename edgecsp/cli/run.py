@@ -44,6 +44,16 @@ def command(
     json: Optional[str] = typer.Option(None, "--json", help="JSON Lines, an object per frame: a file, or - for stdout"),
     csv: Optional[str] = typer.Option(None, "--csv", help="CSV, one row per box; - for stdout"),
     save_json: Optional[Path] = typer.Option(None, "--save-json", help="COCO result JSON, for pycocotools"),
+    save_txt: bool = typer.Option(False, "--save-txt", help="YOLO lines in labels/ beside the copies"),
+    save_conf: bool = typer.Option(False, "--save-conf", help="scores in the YOLO lines"),
+    save_crop: bool = typer.Option(False, "--save-crop", help="cut-outs of the boxes in crops/LABEL/"),
+    save_frames: bool = typer.Option(False, "--save-frames", help="frames with boxes, as they are, in frames/"),
+    show: bool = typer.Option(False, "--show", help="show the frames in a window; q ends it"),
+    roi: Optional[str] = typer.Option(
+        None, "--roi", help="x1,y1,x2,y2, or more corners: keep boxes whose centre is in this region, pixels"
+    ),
+    start: Optional[float] = typer.Option(None, "--start", help="begin at this second of a video"),
+    end: Optional[float] = typer.Option(None, "--end", help="end at this second of a video"),
     sink: Optional[List[str]] = typer.Option(None, "--sink", help="NAME=TARGET: an output that another package adds"),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
@@ -53,30 +63,50 @@ def command(
     if options.max_pixels is not None:
         _options.limit_opencv(options.max_pixels)  # before OpenCV is imported
     from .. import pipeline
-    from ..media import scheduler, sinks, sources
+    from ..media import region, scheduler, sinks, sources, window
     from ..media.sinks import external
 
     external_sinks = [external.parse(text) for text in sink or ()]
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
+    if save_conf and not save_txt:
+        raise UsageError("--save-conf adds scores to the lines of --save-txt; type both")
+    if show:
+        window.check_display()
+    area = None if roi is None else region.parse(roi)
     _signals.return_large()
     opened = sources.open_all(source, stride=stride, max_pixels=options.max_pixels or sources.MAX_PIXELS)
+    if start is not None or end is not None:
+        opened = [sources.Span(each, start, end) for each in opened]
     detector = pipeline.open_detector(replace(options, concurrency=scheduler.choose_concurrency(opened)))
-    if options.engine == "auto" and not quiet:
+    chosen = detector.chosen
+    if not quiet and (options.engine == "auto" or (chosen and chosen.is_rounded)):
         startup.print_engine(detector)
     startup.warn_if_meaningless(detector, options.model_name, timed=True)
     if options.model is None and not quiet:
         startup.print_default_model(detector, options.model_name)
     summary = pipeline.RunSummary()
     with detector, sinks.open(
-        out=out, json=json, csv=csv, coco=save_json, external=external_sinks, sources=opened, overwrite=overwrite
+        out=out,
+        json=json,
+        csv=csv,
+        coco=save_json,
+        txt=save_txt,
+        conf=save_conf,
+        crops=save_crop,
+        frames=save_frames,
+        show=(lambda: stop.set()) if show else None,
+        external=external_sinks,
+        sources=opened,
+        overwrite=overwrite,
     ) as outputs, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = outputs.write
         if not quiet and "-" not in (json, csv):
             write = _print_headlines(outputs.write)
         pipeline.run(
-            detector, opened, write, summary, ended=outputs.end_stream, tick=tick, stop=stop, max_frames=max_frames
-        )
+            detector, opened, write, summary, ended=outputs.end_stream, tick=tick, stop=stop, max_frames=max_frames,
+            detect=None if area is None else lambda frame: area.keep(detector.detect_frame(frame)),
+        )  # fmt: skip
     if not quiet:
         _report(summary, outputs.paths)
         for note in outputs.notes:

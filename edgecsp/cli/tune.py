@@ -42,7 +42,7 @@ def command(
     ),
     engine: Optional[List[str]] = _options.several("engine", "one, several, or all [default: all]"),
     precision: Optional[List[str]] = _options.several(
-        "precision", "fp32, fp16, int8, or several [default: the graph's; with --data also int8]"
+        "precision", "auto, fp32, fp16, bf16, int8, or several [default: the graph's and auto; with --data all]"
     ),
     threads: Optional[List[str]] = _options.several(
         "threads", "one number or several: 1,2,4 [default: one per core, and halves of that]"

@@ -42,7 +42,7 @@ def command(
     split: str = typer.Option("val", "--split", help="which part of the data: val, test or train"),
     engine: Optional[List[str]] = _options.several("engine", "one, several, or all [default: auto]"),
     precision: Optional[List[str]] = _options.several(
-        "precision", "fp32, fp16, int8, or several [default: the graph's]"
+        "precision", "auto, fp32, fp16, bf16, int8, or several [default: auto]"
     ),
     options: Options = _options.GROUP,
     duration: float = typer.Option(2.0, "--duration", help="seconds of timing per row, after the warm-up; 0 for none"),
@@ -80,6 +80,9 @@ def command(
     )  # fmt: skip
     if not quiet:
         _introduce(labelled, cases)
+        if precision is None:
+            taken = dict.fromkeys(f"{case.engine} in {case.precision}" for case in cases)
+            inform(f"as edgecsp run computes it (--precision auto): {', '.join(taken)}", prefix=False)
     if duration and not 0.01 <= duration <= 3600:
         raise UsageError(f"--duration {duration:g}: seconds per row, from 0.01 to 3600, or 0 for no timing")
     outputs = _outputs.Outputs(labelled, cases, out, save_json, json)

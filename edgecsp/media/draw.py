@@ -46,7 +46,7 @@ def _paint(result: Result, canvas: Array) -> None:
 
 @_paint.register(Detections)
 def _paint_boxes(detections: Detections, canvas: Array) -> None:
-    names = [detections.label(int(i)) for i in detections.class_ids]
+    names = [detections.name_of(int(i)) for i in detections.class_ids]
     texts = [[f"{name} {score:.2f}", name] for name, score in zip(names, detections.scores)]
     boxes(canvas, detections.xyxy, texts, [colour(int(i)) for i in detections.class_ids])
 
@@ -110,7 +110,7 @@ def _paint_classes(classes: Classes, canvas: Array) -> None:
     if not rows:
         return
     scores = [f"{100 * float(score):.1f}%" for score in classes.scores[:rows]]
-    names = [classes.label(int(i)) for i in classes.class_ids[:rows]]
+    names = [classes.name_of(int(i)) for i in classes.class_ids[:rows]]
     column = max(style.width(score) for score in scores)
     w = min(width, column + max(style.width(name) for name in names))
     corner = canvas[: rows * style.tag_px + style.pad, :w]

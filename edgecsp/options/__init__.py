@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple, Union
 
 from ..errors import UsageError
 from ..system.deprecation import RenamedAttribute
-from .choices import BUNDLED_MODEL, MAX_PIXELS, PRECISIONS, RESIZES
+from .choices import BUNDLED_MODEL, MAX_PIXELS, REQUESTED_PRECISIONS, RESIZES
 from .declaration import describe_mismatch, list_options, option
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class EngineOptions:
         None, default_help="one per physical core", least=1, most=1024, about="threads that the engine computes with"
     )
     precision: Optional[str] = option(
-        None, default_help="the graph's", choices=PRECISIONS, about="what the network computes in"
-    )
+        "auto", choices=REQUESTED_PRECISIONS,
+        about="what the network computes in; auto: bf16 where CPU and engine compute it natively, else the graph's",
+    )  # fmt: skip
     concurrency: int = option(1, "images that are computed side by side, if the engine can", least=1)
     accepts_uint8: bool = option(True, "give the engine an image's bytes, if it can scale them itself")
 
@@ -69,9 +70,15 @@ class InputOptions:
 class Thresholds:
     """Thresholds and filters for detections. None means the model's own value.
 
-    `classes` keeps those classes alone: numbers, or names where a model is there to resolve them. `agnostic` lets
-    boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever the model declares. Each may
-    be set for a stream and for a request. Raises `UsageError` for a value out of its range.
+    `classes` keeps those classes alone: one or several, numbers, or names where a model is there to resolve them.
+    `agnostic` lets boxes of different classes suppress each other; `plain_nms` goes by IoU alone whatever the model
+    declares. Each may be set for a call, a stream and a request. Raises `UsageError` for a value out of its range.
+
+    >>> Thresholds(conf=0.4, classes="qr")
+    Thresholds(conf=0.4, iou=None, classes=('qr',), max_det=300, agnostic=False, plain_nms=False)
+    >>> Thresholds(conf=40)
+    Traceback (most recent call last):
+    edgecsp.errors.UsageError: conf 40: a number from 0 to 1
     """
 
     conf: Optional[float] = option(None, "confidence threshold", default_help="the model's, 0.25", least=0, most=1)
@@ -89,12 +96,18 @@ class Thresholds:
     class_ids = RenamedAttribute("classes", remove_in="0.3")
 
     def __post_init__(self) -> None:
+        if isinstance(self.classes, (str, int)):
+            object.__setattr__(self, "classes", (self.classes,))
         check(self)
 
 
 @dataclass(frozen=True)
 class Options(Thresholds, InputOptions, EngineOptions):
-    """All options of a detector, as `edgecsp.load` takes them. Raises `UsageError` for a value out of its range."""
+    """All options of a detector, as `edgecsp.load` takes them. Raises `UsageError` for a value out of its range.
+
+    >>> Options(model="codes", imgsz=416, conf=0.3).thresholds.conf
+    0.3
+    """
 
     @property
     def thresholds(self) -> Thresholds:
@@ -117,6 +130,20 @@ class Options(Thresholds, InputOptions, EngineOptions):
 
 
 OPTIONS = list_options(Options)
+THRESHOLDS = list_options(Thresholds)
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict  # which type checkers bring
+
+    class Changes(TypedDict, total=False):
+        """Fields of `Thresholds` as keywords, for type checkers and editors, which cannot read them from there."""
+
+        conf: Optional[float]
+        iou: Optional[float]
+        classes: Optional[Names]
+        max_det: int
+        agnostic: bool
+        plain_nms: bool
 
 
 def check(values: Any) -> None:

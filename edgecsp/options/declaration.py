@@ -1,4 +1,4 @@
-"""Declare options as fields of dataclasses, and read them: `Option`, `option`, `list_options`, `from_keywords`."""
+"""Declare options as fields of dataclasses, read them, and take them as keywords: `option`, `list_options`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 D = TypeVar("D")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 # The kind of an option by its annotation: what a file may hold, and how the command line reads it.
 KINDS = {
@@ -147,5 +148,22 @@ def from_keywords(
         signature = inspect.signature(function).replace(parameters=parameters)
         call.__signature__ = signature  # type: ignore[attr-defined]
         return call
+
+    return wrap
+
+
+def shows_options(declaration: type) -> Callable[[F], F]:
+    """Decorate a function that takes fields of `declaration` as keywords to have them in its signature, for help.
+
+    Their default there is `...`, for what the function works on has values of its own.
+    """
+
+    def wrap(function: F) -> F:
+        own = inspect.signature(function)
+        parameters = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        options = inspect.signature(declaration).parameters.values()
+        parameters += [each.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=...) for each in options]
+        function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return function
 
     return wrap

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from . import OPTIONS, EngineOptions, InputOptions, Thresholds
-from .choices import BUNDLED_MODEL
+from .choices import BUNDLED_MODEL, PRECISIONS
 from .declaration import Option, list_options
 
 
@@ -98,7 +98,7 @@ USES: Dict[str, OptionUse] = {
     ),
     "build": OptionUse(
         only=("weights", "imgsz", "precision"), reason="the recipe is of one engine and one board",
-        changes={"precision": {"default_help": "the recipe's"}},
+        changes={"precision": {"default": None, "default_help": "the recipe's", "choices": PRECISIONS, "about": ""}},
     ),
     "quantize": OptionUse(only=("imgsz", "threads"), reason=_SHAPE),
     "export": OptionUse(only=("weights", "imgsz"), reason=_SHAPE),

@@ -18,7 +18,7 @@ import importlib
 import logging
 import pkgutil
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import UnknownName, UsageError
 from ..graph import onnx_model
@@ -34,7 +34,7 @@ from ._record import Entry, PublicWeights, PublishedRow, Trained
 
 __all__ = [
     "GROUP", "Entry", "PublicWeights", "PublishedRow", "Trained", "bundled_weights", "get", "has", "load_bundled",
-    "model", "names", "net", "record", "source_digest",
+    "model", "models", "names", "net", "record", "source_digest",
 ]  # fmt: skip
 LOG = logging.getLogger(__name__)
 GROUP = "edgecsp.models"
@@ -76,6 +76,11 @@ def _external_entries() -> Mapping[str, Entry]:
 def names() -> Tuple[str, ...]:
     """The name of every model, family by family, those of other packages last."""
     return (*_entries(), *_external_entries())
+
+
+def models() -> List[str]:
+    """List the names that `edgecsp.load` takes: the models here, those of other packages too."""
+    return list(names())
 
 
 def has(name: str, *, built_in: bool = False) -> bool:
@@ -174,7 +179,7 @@ def source_digest(name: str) -> str:
     """
     digest = hashlib.sha256(_packed_file(name).read_bytes())
     here = Path(__file__).parent
-    code = ("graph/anchors", "types", "graph/export", "graph/labels", "graph/layers", "graph/onnx_model")
+    code = ("graph/anchors", "types/models", "graph/export", "graph/labels", "graph/layers", "graph/onnx_model")
     for file in (*sorted(here.glob("*.py")), *(here.parent / f"{each}.py" for each in code)):
         digest.update(file.read_bytes())
     return digest.hexdigest()

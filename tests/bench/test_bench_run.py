@@ -35,7 +35,7 @@ SHORT = {"duration_s": 0.2, "rounds": 2, "threads": 1}
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No peak and hardly any warm-up: what they cost is seconds, and they have tests of their own."""
-    monkeypatch.setattr(peak, "measure_peak", lambda *given, **more: {"fp32": 100.0, "int8": None})
+    monkeypatch.setattr(peak, "measure_peak", lambda *given, **more: {"fp32": 100.0, "bf16": 100.0, "int8": None})
     monkeypatch.setattr(_rounds, "WARM_S", 0.05)
 
 

@@ -22,19 +22,21 @@ def test_a_hand_written_peer_finds_what_edgecsp_finds(
     test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(subjects, "DATA", test_data)
-    more = (("engine", "ort"), ("threads", 1), ("file", "onnx"))
+    more = (("engine", "ort"), ("threads", 1), ("file", "onnx"), ("precision", "fp32"))
     able = [
         Peer("edgecsp ort", sys.executable, "with_edgecsp.py", ("darknet",), more),
         Peer("plain onnxruntime", sys.executable, "with_onnxruntime.py", ("darknet",), more),
+        Peer("OpenCV 5 dnn", sys.executable, "with_opencv5.py", ("darknet",), more),
         Peer("dies", sys.executable, "with_nothing.py", ("darknet",), more),
         Peer("not here", sys.executable, "", ("darknet",), lacks="no such thing"),
     ]
     (subject,) = subjects.subjects(["yolov3-tiny"], tmp_path, able, alone=True)
     rows = table.measure(subject, able, rounds=2, seconds=0.01)
     table.figures(rows)
-    ours, plain, dead, absent = rows
+    ours, plain, opencv5, dead, absent = rows
     assert ours["found"] >= 10 and ours["same"] == 1.0 and ours["times"] == ours["cpu_times"] == 1.0
     assert plain["same"] >= 0.9, "the same network, the same pictures, another's decoder"
+    assert opencv5["same"] == plain["same"], "the same decoder"
     assert len(plain["ms"]) == sum(plain["rounds"]) >= 6 and len(plain["cpu_ms"]) == 2 and plain["cpu_ms"][0] > 0
     assert "with_nothing.py" in dead["reason"] and not dead["ms"] and absent["reason"] == "no such thing"
     table.show(rows, subject.about)
@@ -47,7 +49,7 @@ def test_a_hand_written_peer_finds_what_edgecsp_finds(
 def test_the_model_in_the_box_is_a_subject_in_fp32_and_in_int8(tmp_path: Path) -> None:
     able = [peer for peer in processes.peers(str(tmp_path / "venv-"), 1) if peer.name.startswith("edgecsp o")]
     (subject,) = subjects.subjects(["codes"], tmp_path, able)
-    assert set(subject.request["files"]) == {"onnx", "int8", "cfg", "weights"} and not subject.others
+    assert set(subject.request["files"]) == {"onnx", "int8", "cfg", "weights", "param", "bin"} and not subject.others
     rows = table.measure(subject, able, rounds=1, seconds=0.01)
     table.figures(rows)
     found = {row["peer"]: row for row in rows if row["ms"]}
@@ -55,6 +57,30 @@ def test_the_model_in_the_box_is_a_subject_in_fp32_and_in_int8(tmp_path: Path) -
     assert found["edgecsp openvino"]["same"] == 1.0
     assert 0.1 < found["edgecsp openvino int8"]["same"] < 1.0, "the same boxes by and large, and not the same numbers"
     assert abs(found["edgecsp openvino int8"]["found"] - found["edgecsp openvino"]["found"]) <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(backends.unavailable_reason("ncnn")), reason="ncnn is not installed")
+def test_a_model_without_weights_gets_some_boxes_and_each_peer_finds_them_with_its_own_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subjects, "DATA", tmp_path)
+    able = [peer for peer in processes.peers(str(tmp_path / "venv-"), None) if peer.name.startswith("edgecsp")]
+    more = (("threads", None), ("file", "param"))
+    able.append(Peer("ncnn", sys.executable, "with_ncnn.py", ("darknet",), more))
+    names = ["cspdensenetb-ref-prn", "codes"]
+    untrained, codes = subjects.subjects(names, tmp_path, able, alone=True)
+    assert "random weights" in untrained.about
+    rows = [row for subject in (untrained, codes) for row in table.measure(subject, able, rounds=1, seconds=0.01)]
+    table.figures(rows[:3])
+    table.figures(rows[3:])
+    chosen, exact, _ = rows[:3]
+    assert (chosen["who"], exact["who"]) == ("edgecsp", "edgecsp fp32") and chosen["times"] == 1.0
+    assert exact["same"] == 1.0 and abs(exact["found"] - subjects.SOME) <= 2
+    assert abs(rows[5]["found"] - rows[4]["found"]) <= 4, "ncnn's own resize, decoder and NMS"
+    assert rows[5]["same"] >= 0.6, "its scores are higher where the class is unsure"
+    means = table.geometric_means([{**rows[2], "times": 2.0}, {**rows[5], "times": 8.0}])
+    assert means == {"ncnn": {"times": pytest.approx(4.0), "models": names}}
 
 
 def test_who_cannot_read_a_network_gets_one_that_costs_as_much() -> None:
@@ -95,11 +121,12 @@ def test_ratios_are_of_the_same_round() -> None:
             "calls": 1.0,
         }
 
-    rows = [row(table.BASE, [1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0]), row(table.JUDGE, [2.0, 2.0, 4.0, 4.0, 4.0, 2.0, 2.0])]
+    ms = [1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0]
+    rows = [row(table.BASES[1], ms), row(table.JUDGES[1], [2 * each for each in ms])]
     table.figures(rows)
     assert [each["times"] for each in rows] == [1.0, 2.0] and rows[1]["cpu_times"] == 1.0
     assert "boxes" not in rows[0] and rows[0]["same"] == 1.0
-    rows = [row(table.JUDGE, [1.0] * 7), {**row("theirs", [2.0] * 7), "reads": "another"}]
+    rows = [row(table.JUDGES[1], [1.0] * 7), {**row("theirs", [2.0] * 7), "reads": "another"}]
     table.figures(rows)
     assert rows[1]["times"] == 2.0 and rows[1]["same"] is None, "boxes of another network are held against nothing"
 

@@ -190,21 +190,21 @@ def test_real_engines_and_auto_takes_the_winner(two_cores: None, tiny: Tiny) -> 
             assert type(detector.session).__module__ == f"edgecsp.backends.{found.choices[kind].engine}"
 
 
-def test_the_default_is_there_for_comparison_when_others_are_asked_for(two_cores: None) -> None:
+def test_the_default_is_there_for_comparison_when_others_are_asked_for(two_cores: None, tiny: Tiny) -> None:
     tuning = tune.Tuning(engines=("opencv",), threads=(1,))
-    rows = list(_candidates.build_rows("latency", [_candidates.Contender("opencv", "cpu", "fp32")], "fp32", tuning))
+    rows = list(_candidates.build_rows("latency", [_candidates.Contender("opencv", "cpu", "fp32")], tiny.model, tuning))
     fixed = backends.choose(precision="fp32").engine
     assert [(each.candidate.engine, each.default, each.is_requested) for each in rows] == [
         (fixed, True, False), ("opencv", False, True),
     ]  # fmt: skip
 
 
-def test_what_was_far_behind_is_not_asked_again(two_cores: None) -> None:
+def test_what_was_far_behind_is_not_asked_again(two_cores: None, tiny: Tiny) -> None:
     offers = [_candidates.Contender(name, "cpu", "fp32") for name in ("ort", "opencv")]
-    before = list(_candidates.build_rows("latency", offers, "fp32", tune.Tuning()))
+    before = list(_candidates.build_rows("latency", offers, tiny.model, tune.Tuning()))
     for each in before:
         each.timing.rounds = [[30.0 if each.candidate.engine == "opencv" else 10.0]]
-    rows = list(_candidates.build_rows("throughput", offers, "fp32", tune.Tuning()))
+    rows = list(_candidates.build_rows("throughput", offers, tiny.model, tune.Tuning()))
     _candidates.drop_slow_candidates(rows, before)
     told = {each.candidate.engine: each.dropped for each in rows if not each.default}
     assert told["opencv"] == "not measured: 3.0 times as slow as the best for latency" and told["ort"] == ""

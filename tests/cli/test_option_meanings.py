@@ -27,7 +27,7 @@ DIFFERENT = {
     "--max-det": (["val"], "maximum number of boxes; COCO counts 100 of each class"),
     "--names": (["models pull"], "a file of labels; only for one's own weights"),
     "--out": (["batch", "export", "run", "val"], "where results are written; for machines that share it a URI"),
-    "--precision": (["bench", "tune", "val"], "a precision, or several where they are compared"),
+    "--precision": (["bench", "build", "tune", "val"], "a precision; several where compared; a plan's own has no auto"),
     "--quiet": (["batch", "bench", "data check", "quantize", "run", "train", "tune", "val"], "what is not printed"),
     "--resize": (["import", "models import"], "how images are resized; instead of the file's way"),
     "--save-json": (["val"], "detections as COCO result JSON; for its test server"),

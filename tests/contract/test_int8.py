@@ -48,7 +48,7 @@ def test_yolov3_tiny_in_int8_loses_less_than_a_hundredth(engine: str, files: Dic
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
     coco, found = accuracy.read(test_data / "data" / "coco64"), {}
     for kind, path in files.items():
-        with pipeline.load(path, engine, plain_nms=True) as detector:
+        with pipeline.load(path, engine, precision=kind, plain_nms=True) as detector:
             found[kind] = accuracy.ap50(detector, coco) or 0.0
     assert found["fp32"] == pytest.approx(0.512, abs=0.002)
     assert found["int8"] > found["fp32"] - COST, found

@@ -70,7 +70,7 @@ def refused(rc: int, *words: object) -> str:
 def test_what_a_model_finds_is_found_by_every_engine(home: Path, tmp_path: Path) -> None:
     figures, found = tmp_path / "figures.json", tmp_path / "found.json"
     words = ("--engine", "all", "--threads", 1, "--json", figures, "--save-json", found, "--out", tmp_path / "out")
-    shown = val(home / "tiny.onnx", "--data", home / "drawn", *words, "--save-worst", 2)
+    shown = val(home / "tiny.onnx", "--data", home / "drawn", *words, "--precision", "fp32", "--save-worst", 2)
     said = json.loads(figures.read_text())
     assert said["schema"] == "edgecsp-val/1" and said["settings"]["conf"] == 0.001
     assert (said["data"]["pictures"], said["data"]["objects"]) == (4, 18)
@@ -256,7 +256,7 @@ def test_coco64_on_every_engine(
     name: str, as_darknet: float, plain: float, test_data: Path, tmp_path: Path, capsys: Any
 ) -> None:
     model = real(name, test_data, tmp_path)
-    found = rows(model, test_data, tmp_path, "-e", "all")
+    found = rows(model, test_data, tmp_path, "-e", "all", "--precision", "fp32")
     assert len(found) == len([each for each in ENGINES if backends.unavailable_reason(each) is None]) >= 2
     for row in found:
         assert row["AP50"] == pytest.approx(as_darknet, abs=0.002), row["engine"]

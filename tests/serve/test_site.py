@@ -145,7 +145,11 @@ WRONG: Dict[str, Any] = {
     "a truth for a number": (("iou = 0.5", "iou = true"), 7, "iou: True is invalid"),
     "nan": (("iou = 0.5", "iou = nan"), 7, "iou: nan is invalid"),
     "half a thread": (("threads = 2", "threads = 1.5"), 3, "threads: 1.5 is invalid: must be an integer from 1"),
-    "a precision": (('"fp32"', '"fp23"'), 4, "precision: 'fp23' is invalid: must be one of fp32, fp16, bf16, int8"),
+    "a precision": (
+        ('"fp32"', '"fp23"'),
+        4,
+        "precision: 'fp23' is invalid: must be one of auto, fp32, fp16, bf16, int8",
+    ),
     "sides": (("[256, 320]", "[256]"), 5, "imgsz: .* is invalid"),
     "no list": (('classes = ["qr"]', 'classes = "qr"'), 19, "classes: 'qr' is invalid: must be a list of names"),
     "no port": (("0.0.0.0:9000", "0.0.0.0"), 9, "listen: '0.0.0.0' is invalid: must be HOST:PORT"),

@@ -36,7 +36,7 @@ def three() -> Detections:
 def test_rows_by_any_index(rows: object, wanted: list) -> None:
     all_rows = three()
     some = all_rows[rows]
-    assert len(some) == len(wanted) and some.labels == LABELS
+    assert len(some) == len(wanted) and some.names == LABELS
     assert some.scores.tolist() == [all_rows.scores[i] for i in wanted]
     assert some.class_ids.tolist() == [all_rows.class_ids[i] for i in wanted]
     assert some.xyxy.shape == (len(wanted), 4) and some.xyxy.tolist() == [all_rows.xyxy[i].tolist() for i in wanted]
@@ -62,7 +62,7 @@ def test_columns_must_agree() -> None:
 
 def test_empty() -> None:
     none = Detections.empty(LABELS)
-    assert len(none) == 0 and list(none) == [] and none.xyxy.dtype == np.float32 and none[[]].labels == LABELS
+    assert len(none) == 0 and list(none) == [] and none.xyxy.dtype == np.float32 and none[[]].names == LABELS
 
 
 def test_frozen() -> None:
@@ -74,7 +74,7 @@ def test_frozen() -> None:
 def test_frame_and_classes() -> None:
     assert Frame(np.zeros((4, 6, 3), np.uint8)).hw == (4, 6)
     best = Classes(np.ones(1, np.float32), np.zeros(1, np.int32), LABELS)
-    assert len(best) == 1 and best.label(0) == "person" and best.label(9) == "class9"
+    assert len(best) == 1 and best.name_of(0) == "person" and best.name_of(9) == "class9"
 
 
 def test_geometry_clips_to_the_picture_and_keeps_float32() -> None:

@@ -102,7 +102,7 @@ def test_a_classifiers_best() -> None:
     logits = np.log(np.array([1, 4, 2, 3], np.float32)).reshape(1, 4, 1, 1)
     best = classify(classifier(True), [logits], top=3)
     assert best.class_ids.tolist() == [1, 3, 2] and best.scores == pytest.approx([0.4, 0.3, 0.2])
-    assert [best.label(i) for i in best.class_ids] == ["b", "d", "c"]
+    assert [best.name_of(i) for i in best.class_ids] == ["b", "d", "c"]
     assert classify(classifier(True), [logits + 1e4]).scores.sum() == pytest.approx(1, rel=1e-3)
     plain = classify(classifier(False), [np.array([[0.1, 0.2, 0.2, 0.5]], np.float32)])
     assert plain.class_ids.tolist() == [3, 1, 2, 0]  # of two equals the first comes first

@@ -39,7 +39,7 @@ def test_rows_are_of_their_fields() -> None:
     for result in (BOXES, BEST):
         assert [tuple(row) for row in result.to_rows()] == [result.row_fields] * 2
         assert type(result).empty(LABELS).to_rows() == []
-        assert len(type(result).empty(LABELS)) == 0 and type(result).empty(LABELS).labels == LABELS
+        assert len(type(result).empty(LABELS)) == 0 and type(result).empty(LABELS).names == LABELS
 
 
 def test_columns_are_named_as_tensors() -> None:
@@ -57,7 +57,7 @@ def test_what_an_image_counts_for() -> None:
 def test_boxes_scale_and_classes_do_not() -> None:
     half = BOXES.scaled(0.5)
     assert half.xyxy[1].tolist() == [2.5, 3, 3.5, 4] and half.xyxy.dtype == np.float32
-    assert half.labels == LABELS and BEST.scaled(0.5) is BEST
+    assert half.names == LABELS and BEST.scaled(0.5) is BEST
 
 
 def test_headlines_are_of_what_is_not_drawn_as_boxes() -> None:

@@ -64,9 +64,10 @@ def test_another_model_or_size_has_none(kept: Path, tiny: Tiny) -> None:
 
 
 def replaced(tiny: Tiny, hw: Any) -> tuning.EngineSelection:
-    fixed = backends.choose()
     model = onnx_model.reshape(tiny.model, hw=hw)
-    return tuning.EngineSelection(model, *fixed[:2], None, None, 1, f"{fixed.engine} on {fixed.device}", fixed.why)
+    fixed = backends.choose_for(model)
+    summary = f"{fixed.engine} on {fixed.device} in {fixed.precision}"
+    return tuning.EngineSelection(model, *fixed[:2], None, fixed.precision, 1, summary, fixed.why, fixed.is_rounded)
 
 
 def test_who_never_tuned_pays_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,8 @@ __all__ = [
 class EngineSelection(NamedTuple):
     """A resolved engine: the graph to open and the options of `backends.open`.
 
-    `summary` is the choice in words, `why` its reason.
+    `summary` is the choice in words, `why` its reason. `is_rounded`: "auto" took another precision than the graph's,
+    untuned.
     """
 
     model: Model
@@ -46,6 +47,7 @@ class EngineSelection(NamedTuple):
     at_once: int
     summary: str
     why: str
+    is_rounded: bool = False
 
 
 def choose(
@@ -54,13 +56,13 @@ def choose(
     *,
     device: str = "auto",
     threads: Optional[int] = None,
-    precision: Optional[str] = None,
+    precision: Optional[str] = "auto",
     at_once: int = 1,
 ) -> EngineSelection:
     """Choose how to open a model: for "auto" the tuned choice if it fits the request, else `backends.choose`.
 
-    With `at_once` above 1 that is the choice for throughput, else the one for latency. Raises what
-    `backends.choose` raises.
+    With `at_once` above 1 that is the choice for throughput, else the one for latency. Precision "auto" is the tuned
+    one too, else `backends.auto_precision`'s; None is the graph's. Raises what `backends.choose` raises.
     """
     reason = ""
     if engine == "auto":
@@ -73,9 +75,12 @@ def choose(
                 )
         except StaleTuning as unfit:
             reason = f"; {unfit}"
-    fixed = backends.choose(engine, device, precision)
-    summary = f"{fixed.engine} on {fixed.device}"
-    return EngineSelection(model, fixed.engine, fixed.device, threads, precision, at_once, summary, fixed.why + reason)
+    fixed = backends.choose_for(model, engine, device, precision)
+    summary = f"{fixed.engine} on {fixed.device}" + (f" in {fixed.precision}" if fixed.precision else "")
+    return EngineSelection(
+        model, fixed.engine, fixed.device, threads, fixed.precision, at_once, summary, fixed.why + reason,
+        fixed.is_rounded,
+    )  # fmt: skip
 
 
 def _load_tuned(
@@ -90,8 +95,8 @@ def _load_tuned(
         return None
     content = records.read(place)
     one, day = records.select_choice(content, kind), content["date"][:10]
-    requested = {"device": None if device == "auto" else device, "threads": threads, "precision": precision}
+    requested = {"device": device, "threads": threads, "precision": precision}
     for name, value in requested.items():
-        if value not in (None, getattr(one, name)):
+        if value not in (None, "auto", getattr(one, name)):
             raise StaleTuning(f"not as tuned on {day}, with {name} {getattr(one, name)}: {value} was requested")
     return one, records.graph(model, place, content, one), f"tuned here on {day} ({records.command(content)})"

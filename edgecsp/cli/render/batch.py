@@ -20,7 +20,9 @@ FAILURES = 20
 
 def introduce(items: int, task: Task) -> None:
     """Log the number of files and the engine."""
-    inform(f"{items} file{'s' * (items != 1)}; engine {task.options.engine} on {task.options.device}")
+    options = task.options
+    precision = f" in {options.precision}" if options.precision else ""
+    inform(f"{items} file{'s' * (items != 1)}; engine {options.engine} on {options.device}{precision}")
     startup.warn_model_if_meaningless(task.options.engine, task.model, task.model.name, timed=True)
 
 

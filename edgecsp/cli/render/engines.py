@@ -44,14 +44,35 @@ def table(rows: List[Dict[str, Any]]) -> List[str]:
 
 
 def auto() -> Dict[str, Optional[str]]:
-    """Return the choice of `--engine auto` and its reason; the engine is None if none works."""
+    """Return what `--engine auto` and `--precision auto` mean for fp32 models; the engine is None if none works."""
     from ... import backends
     from ...errors import EngineUnavailable
 
     try:
-        return dict(backends.choose()._asdict())
+        chosen = backends.choose()
     except EngineUnavailable as error:
-        return {"engine": None, "device": None, "why": str(error)}
+        return {"engine": None, "device": None, "precision": None, "why": str(error)}
+    native = backends.native_precision(chosen.engine, chosen.device)
+    why = f"{chosen.why}; {backends.explain_precision(native)}"
+    return {"engine": chosen.engine, "device": chosen.device, "precision": native or "fp32", "why": why}
+
+
+def faster(chosen: Dict[str, Optional[str]]) -> List[Dict[str, Any]]:
+    """Collect the engines that would be faster than the automatic choice on this CPU if they were installed."""
+    from ... import backends
+
+    if chosen["engine"] is None or chosen["device"] != "cpu":
+        return []
+    found = backends.list_faster(chosen["engine"])
+    return [
+        {"engine": name, "times": times, "install": backends.install_command(name)} for name, times in found.items()
+    ]
+
+
+def faster_lines(rows: List[Dict[str, Any]]) -> List[str]:
+    """Format the rows of `faster` as lines."""
+    about = "would make models about {times:.1f} times as fast on this CPU (docs/engine-choice.md)"
+    return [f"{'faster':10} {row['install']} {about.format(**row)}" for row in rows]
 
 
 def tuned_lines() -> List[str]:
@@ -69,4 +90,4 @@ def auto_line(chosen: Dict[str, Optional[str]]) -> str:
     """Format the automatic choice as a line."""
     if chosen["engine"] is None:
         return f"{'auto':10} {chosen['why']}"
-    return f"{'auto':10} is {chosen['engine']} on {chosen['device']} here: {chosen['why']}"
+    return f"{'auto':10} is {chosen['engine']} on {chosen['device']} in {chosen['precision']} here: {chosen['why']}"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from ...cache import files
 from ...errors import OutputError, ReaderGone, UsageError
-from .annotated import AnnotatedSink
+from .annotated import AnnotatedSink, to_still
 from .base import All, Sink, Target
+from .display import WindowSink
 from .external import open_external
+from .folders import CropSink, FrameSink, YoloSink
 from .rows import CocoSink, CsvSink, JsonLinesSink
 
-__all__ = ["All", "AnnotatedSink", "CocoSink", "CsvSink", "JsonLinesSink", "ReaderGone", "Sink", "open"]
+__all__ = ["All", "AnnotatedSink", "CocoSink", "CsvSink", "JsonLinesSink", "ReaderGone", "Sink", "open", "to_still"]
 
 RUNS = Path("runs")
 
@@ -26,6 +29,11 @@ def open(
     json: Optional[Target] = None,
     csv: Optional[Target] = None,
     coco: Optional[Target] = None,
+    txt: bool = False,
+    conf: bool = False,
+    crops: bool = False,
+    frames: bool = False,
+    show: Optional[Callable[[], None]] = None,
     external: Sequence[Tuple[str, str]] = (),
     sources: Sequence[Any] = (),
     overwrite: bool = False,
@@ -33,6 +41,8 @@ def open(
     """Open all requested sinks as one; without any, annotated copies in a new folder runs/N.
 
     `out` is a folder or a .mp4, .jpg or .png file, the others a file or "-" for standard output (`coco` a file).
+    Beside the copies are labels/ for `txt` (YOLO lines, with `conf` their scores), crops/, and frames/ (frames with
+    boxes, as they are). `show` is called when the window that it opens is closed.
     `external` are names and targets of sinks that other packages add (see `external`).
     `sources` are the inputs: their files are never overwritten. With `overwrite`, copies in a folder replace other
     existing files; without it they get a number. Raises `UsageError` and `OutputError` before anything is written.
@@ -42,16 +52,27 @@ def open(
     _check_targets(targets, inputs)
     if coco is not None and str(coco) == "-":
         raise UsageError("COCO results need a file; '-' is for JSON lines or CSV")
-    is_new_run = not targets
-    if is_new_run:
+    folder_sinks: List[Tuple[str, Callable[..., Sink]]] = [
+        (name, sink)
+        for name, sink, is_requested in (
+            ("labels", partial(YoloSink, conf=conf), txt), ("crops", CropSink, crops), ("frames", FrameSink, frames),
+        )
+        if is_requested
+    ]  # fmt: skip
+    opened: List[Sink] = [] if show is None else [WindowSink(show)]
+    is_new_run = not targets and show is None
+    if is_new_run or (out is None and folder_sinks):
         out = _next_run()
-    opened: List[Sink] = []
     try:
         if out is not None:
             annotated = AnnotatedSink(out, inputs=inputs, overwrite=overwrite, is_new_run=is_new_run)
             opened.append(annotated)
             if annotated.is_file and (len(sources) > 1 or len(inputs) > 1):
                 raise UsageError(f"{out} is a single file, but there are several sources; give a folder")
+            for name, sink in folder_sinks:
+                if annotated.is_file:
+                    raise UsageError(f"{name} need a folder beside the copies; {out} is a file")
+                opened.append(sink(Path(out) / name, inputs=inputs, overwrite=overwrite))
         if json is not None:
             opened.append(JsonLinesSink(json))
         if csv is not None:

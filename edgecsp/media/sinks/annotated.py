@@ -113,21 +113,13 @@ class AnnotatedSink(Sink):
         self._paths.append(video.path)
 
     def _write_image(self, image: Array, stream: Stream) -> None:
-        import cv2
-
         path = self._claim(stream)
-        options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        try:
-            ok, data = cv2.imencode(path.suffix, image, options)
-        except cv2.error as error:
-            raise OutputError(f"cannot write {path}: {error.err or error}") from error
-        if not ok:
-            raise OutputError(f"cannot write {path}: OpenCV cannot encode {path.suffix}")
+        data = encode_image(image, path)
         if self._overwrite:
             with files.atomic(path) as file:
-                file.write(data.tobytes())
+                file.write(data)
         else:
-            path = files.write_new(self._free(path, stream), data.tobytes())
+            path = files.write_new(self._free(path, stream), data)
         self._paths.append(path)
 
     def _claim(self, stream: Stream) -> Path:
@@ -180,6 +172,21 @@ class AnnotatedSink(Sink):
                     raise UsageError(f"writing {copy} would replace a source; give another folder or name")
 
 
+def encode_image(image: Array, path: Path) -> bytes:
+    """Encode an image, (H, W, 3) uint8 BGR, as the suffix of its path says. Raises `OutputError`."""
+    import cv2
+
+    options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    try:
+        ok, data = cv2.imencode(path.suffix, image, options)
+    except cv2.error as error:
+        raise OutputError(f"cannot write {path}: {error.err or error}") from error
+    if not ok:
+        raise OutputError(f"cannot write {path}: OpenCV cannot encode {path.suffix}")
+    encoded: bytes = data.tobytes()
+    return encoded
+
+
 def copy_name(name: str, kind: str) -> Tuple[str, str]:
     """Return stem and suffix of a stream's copy, by its name and kind."""
     suffix = ".mp4"
@@ -195,6 +202,14 @@ def copy_name(name: str, kind: str) -> Tuple[str, str]:
         if kind == "live":
             stem = re.sub(r"[^\w.-]+", "_", stem)
     return files.shorten(stem, files.NAME_BYTES - len(suffix) - NUMBER) or "stream", suffix
+
+
+def to_still(frame: Frame) -> Frame:
+    """Return a frame as a still image; one of a video or live stream is named after its stream and its number."""
+    if frame.stream.kind == "image":
+        return frame
+    stem, _ = copy_name(frame.stream.name, frame.stream.kind)
+    return Frame(frame.image, Stream(f"{stem}_{frame.index}.png"))
 
 
 def ranks(inputs: Iterable[str], names: Callable[[str], Iterable[Any]]) -> Dict[Tuple[Any, str], int]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import itertools
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
+from ...errors import UsageError
 from ...graph.labels import COCO, COCO_IDS
 from ...system import text
-from ...types import Detection, Frame, Result
+from ...types import Detection, Detections, Frame, Origin, Result
 from .annotated import ranks
 from .base import Target, TextSink
 
@@ -31,7 +34,7 @@ class JsonLinesSink(TextSink):
         self._text.write(line(to_dict(frame, result)))
 
 
-def to_dict(frame: Frame, result: Result) -> Dict[str, Any]:
+def to_dict(frame: Union[Frame, Origin], result: Result) -> Dict[str, Any]:
     """Convert a frame and its result to the object of one JSON line."""
     height, width = frame.hw
     entry: Dict[str, Any] = {
@@ -60,18 +63,39 @@ class CsvSink(TextSink):
 
     def write(self, frame: Frame, result: Result) -> None:
         """Append the rows of a frame."""
-        pts_s = _seconds(frame)
-        head = [frame.stream.name, frame.index, "" if pts_s is None else pts_s]
-        self._rows(
-            [*head, row["class_id"], row["label"], row["score"], *row.get("xyxy", ("",) * 4)]
-            for row in result.to_rows()
-        )
+        self._rows(_table_rows(frame, result, ""))
 
     def _rows(self, rows: Any) -> None:
         lines = io.StringIO()
         csv.writer(lines, lineterminator="\n").writerows([text.cell(value) for value in row] for row in rows)
         if lines.getvalue():
             self._text.write(lines.getvalue())
+
+
+def to_table(frame: Union[Frame, Origin, None], result: Result) -> Any:
+    """Convert a result to a DataFrame of pandas, or of polars, with the columns of CSV. Raises `UsageError`."""
+    rows = _table_rows(frame, result, None)
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
+    return import_package("pandas", "polars").DataFrame(columns)
+
+
+def import_package(*names: str) -> Any:
+    """Import the first of other people's packages that is installed. Raises `UsageError`."""
+    for name in names:
+        with suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
+    raise UsageError(f"this conversion needs {' or '.join(names)}, not installed here; type: pip install {names[0]}")
+
+
+def _table_rows(frame: Union[Frame, Origin, None], result: Result, nothing: Any) -> List[List[Any]]:
+    """The rows of a result below `COLUMNS`, with `nothing` in cells without a value."""
+    pts_s = None if frame is None else _seconds(frame)
+    head = [nothing, nothing] if frame is None else [frame.stream.name, frame.index]
+    head.append(nothing if pts_s is None else pts_s)
+    return [
+        [*head, row["class_id"], row["label"], row["score"], *row.get("xyxy", (nothing,) * 4)]
+        for row in result.to_rows()
+    ]
 
 
 class CocoSink(TextSink):
@@ -93,10 +117,7 @@ class CocoSink(TextSink):
     def write(self, frame: Frame, result: Result) -> None:
         """Append the boxes of a frame."""
         boxes = result.require_boxes("COCO results need boxes; for a classifier, write JSON lines or CSV")
-        categories = category_ids(result.labels)
-        for detection in boxes:
-            category = categories[detection.class_id] if categories else detection.class_id + 1
-            row = coco_row(image_id(frame, self._stem(frame.stream.name)), category, detection)
+        for row in coco_rows(image_id(frame, self._stem(frame.stream.name)), boxes):
             self._text.write(self._separator + json.dumps(row, allow_nan=False))
             self._separator = ",\n"
 
@@ -118,6 +139,12 @@ class CocoSink(TextSink):
         super().close()
 
 
+def coco_rows(image: Union[int, str], boxes: Detections) -> List[Dict[str, Any]]:
+    """Convert the detections of an image to rows of COCO results."""
+    categories = category_ids(boxes.names)
+    return [coco_row(image, categories[box.class_id] if categories else box.class_id + 1, box) for box in boxes]
+
+
 def coco_row(image: Union[int, str], category: int, detection: Detection) -> Dict[str, Any]:
     """Convert a detection to a row of COCO results: {image_id, category_id, bbox [x, y, w, h], score}."""
     x0, y0, x1, y1 = detection.xyxy
@@ -132,7 +159,7 @@ def category_ids(labels: Sequence[str]) -> Optional[Sequence[int]]:
     return COCO_IDS if len(labels) == len(COCO) and same >= 70 else None
 
 
-def image_id(frame: Frame, stem: Optional[str] = None) -> Any:
+def image_id(frame: Union[Frame, Origin], stem: Optional[str] = None) -> Any:
     """Return COCO's id of an image: 139 for 000000000139.jpg, else the stem; of a video, stem_frame."""
     stem = Path(frame.stream.name).stem if stem is None else stem
     if frame.stream.kind != "image":
@@ -144,5 +171,5 @@ def _round(numbers: Sequence[float]) -> List[float]:
     return [round(number, 2) for number in numbers]
 
 
-def _seconds(frame: Frame) -> Optional[float]:
+def _seconds(frame: Union[Frame, Origin]) -> Optional[float]:
     return None if frame.pts_s is None else round(frame.pts_s, 6)

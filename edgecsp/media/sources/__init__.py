@@ -17,28 +17,35 @@ Images and videos are told apart by the extension, else by the content.
 
 from __future__ import annotations
 
+import functools
 import glob
+import itertools
+import logging
 import os
 import re
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ...cache.files import suggest_similar
 from ...errors import SourceError, UsageError
 from ...options.choices import MAX_PIXELS
-from . import schemes
+from ...types import Frame, Stream
+from . import memory, schemes
 from .base import Chain, Source, format_problems, redact
 from .camera import Camera
 from .gstreamer import open_pipeline
 from .images import EncodedImage, ImageFiles, quiet_opencv, read_stdin
 from .network import SCHEMES, TIMEOUT_S, open_url
 from .paths import check_regular, matching
+from .span import Span
 from .video import Video
 
 __all__ = [
-    "MAX_PIXELS", "Camera", "Chain", "EncodedImage", "ImageFiles", "Source", "Video", "format_problems", "is_image",
-    "is_media", "natural_key", "open", "open_all", "redact",
+    "MAX_PIXELS", "Camera", "Chain", "EncodedImage", "ImageFiles", "Source", "Span", "Video", "format_problems",
+    "is_image", "is_media", "natural_key", "open", "open_all", "open_mixed", "redact", "to_frame",
 ]  # fmt: skip
+
+LOG = logging.getLogger(__name__)
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset((
@@ -120,9 +127,80 @@ def open_all(
     return opened
 
 
+def open_mixed(items: Sequence[Any], *, stride: int = 1, max_pixels: int = MAX_PIXELS) -> List[Source]:
+    """Open URIs, paths, numbers of cameras and images in memory, and lists and iterables of these, in their order.
+
+    An iterable that is no list may be endless: its items are single images, taken one by one. Raises as `open_all`.
+    """
+    opened: List[Source] = []
+    read = functools.partial(to_frame, max_pixels=max_pixels)
+    try:
+        for kind, group in itertools.groupby(_flatten(items), memory.kind_of):
+            if kind == "uri":
+                opened += open_all([memory.to_uri(each) for each in group], stride=stride, max_pixels=max_pixels)
+            elif kind == "image":
+                opened.append(memory.ImageSequence(list(group), read))
+            else:
+                opened += [memory.ImageSequence(each, read) for each in group]
+    except BaseException:
+        for source in opened:
+            source.close()
+        raise
+    return opened
+
+
+def _flatten(items: Sequence[Any]) -> Iterator[Any]:
+    for item in items:
+        images = memory.list_images(item)
+        if images is None:
+            yield item
+        else:
+            yield from _flatten(images)
+
+
+def to_frame(image: Any, name: str = "image", max_pixels: int = MAX_PIXELS) -> Frame:
+    """Make a frame of one image: an array, a PIL image, encoded bytes, the path or URL of an image, or a `Frame`.
+
+    Raises `UsageError` for what holds more than an image, `SourceError` for what cannot be read; warnings are logged.
+    """
+    if isinstance(image, Frame):
+        return image
+    kind = memory.kind_of(image)
+    if kind == "iterable":
+        raise UsageError("a call takes one image or a list; type: for frame, result in detector.stream(images)")
+    if kind == "image":
+        return Frame(memory.to_pixels(image, name, max_pixels), Stream(name))
+    uri = memory.to_uri(image)
+    what = _describe_several(uri)
+    if not what:
+        with open(uri, max_pixels=max_pixels) as source:
+            for frame in () if source.moving else source:
+                for text in format_problems(source.problems):
+                    LOG.warning("%s", text)
+                return frame
+            what = "a video or stream"
+    raise UsageError(
+        f"{uri} is {what}, and a call takes one image; type: for frame, result in detector.stream({uri!r})"
+    )
+
+
+def _describe_several(uri: str) -> str:
+    """Describe a URI that is no single image by its look; "" for any other."""
+    if os.path.isdir(uri):
+        return "a folder"
+    if _is_device(uri) or uri.startswith("csi:"):
+        return "a camera"
+    if uri.startswith("gst:"):
+        return "a pipeline"
+    return "a pattern" if glob.has_magic(uri) and "://" not in uri and not os.path.exists(uri) else ""
+
+
+def _is_device(uri: str) -> bool:
+    return (uri.isascii() and uri.isdigit()) or re.fullmatch(r"/dev/video\d+", uri) is not None
+
+
 def _is_elsewhere(uri: str) -> bool:
-    device = (uri.isascii() and uri.isdigit()) or re.fullmatch(r"/dev/video\d+", uri) is not None
-    return uri == "-" or "://" in uri or uri.startswith(("gst:", "csi:")) or device
+    return uri == "-" or "://" in uri or uri.startswith(("gst:", "csi:")) or _is_device(uri)
 
 
 def _elsewhere(

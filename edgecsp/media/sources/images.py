@@ -59,7 +59,7 @@ class ImageFiles(Source):
                 continue
             for text in warnings:
                 self.problems[f"{path}: {text}"] += 1
-            yield Frame(image, Stream(path, "image", frames=1))
+            yield Frame(image, Stream(path, "image", frames=1, path=path))
         if failed and failed == len(self.paths):
             raise SourceError(f"none of {self.name} can be read; first error: {next(iter(self.problems))}")
 

@@ -1,0 +1,47 @@
+"""A part of a video or stream, by its time."""
+
+from __future__ import annotations
+
+from typing import Iterator, Optional
+
+from ...errors import SourceError, UsageError
+from ...types import Frame
+from .base import Source
+
+
+class Span(Source):
+    """The frames of a source from `start_s` on and before `end_s`, seconds of its own clock; images are all frames.
+
+    Frames before it are decoded and left out. Iterating raises `SourceError` when a video ends before `start_s`.
+    """
+
+    def __init__(self, source: Source, start_s: Optional[float] = None, end_s: Optional[float] = None) -> None:
+        super().__init__(source.name, paths=source.paths)
+        self._source = source
+        self._start_s, self._end_s = start_s or 0.0, float("inf") if end_s is None else end_s
+        if not 0 <= self._start_s < self._end_s:
+            raise UsageError(f"a part from {self._start_s:g} s to {self._end_s:g} s: the end must be after the start")
+        self.live, self.moving, self.problems = source.live, source.moving, source.problems
+
+    @property
+    def frames(self) -> Optional[int]:
+        """The number of images; None for a part of a video."""
+        return None if self.moving else self._source.frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._source.threads = self.threads
+        is_empty = True
+        for frame in self._source:
+            if frame.pts_s is not None and frame.pts_s >= self._end_s:
+                return
+            if frame.pts_s is None or frame.pts_s >= self._start_s:
+                is_empty = False
+                yield frame
+            del frame  # or its image is kept until the next one is there
+        if is_empty and not self.closed:
+            raise SourceError(f"{self.name} ends before {self._start_s:g} s; give an earlier start")
+
+    def close(self) -> None:
+        """Stop."""
+        super().close()
+        self._source.close()
