@@ -95,7 +95,7 @@ def run(
             closers.append(pool.close)
             stream_states, bus = list(views(pool.detector)), Bus()
             announce(pool.detector)
-            engine_info = _engine_facts(pool.detector)
+            engine_info = engine_facts(pool.detector)
             metrics = Metrics(pool, stream_states, bus, facts={key: str(value) for key, value in engine_info.items()})
             server = serve.Server(
                 pool, stream_states, bus, metrics, listener=listener, token=place.token, facts=engine_info
@@ -118,7 +118,7 @@ def run(
     raise typer.Exit(128 + stop.signal)
 
 
-def _engine_facts(detector: Detector) -> Dict[str, Any]:
+def engine_facts(detector: Detector) -> Dict[str, Any]:
     """Return the engine information for the page and the metrics."""
     from ..system import cpu
 
