@@ -97,6 +97,7 @@ def warn(text: object) -> None:
     LOG.warning("%s", printable(text))
 
 
+_INDENT = "\n  "  # an indented line cannot pass for one of the log's own
 _later: List[str] = []
 
 
@@ -117,8 +118,8 @@ def forget_warnings() -> None:
 
 
 def fail(error: BaseException) -> None:
-    """Print the error that ended the command."""
-    LOG.error("%s", printable(error))
+    """Print the error that ended the command; lines of its message that are indented stay lines."""
+    LOG.error("%s", _INDENT.join(map(printable, str(error).split(_INDENT))))
 
 
 def is_json() -> bool:
