@@ -16,7 +16,8 @@ import logging
 import sys
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterator, List
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import typer
 
@@ -81,6 +82,14 @@ def configure(*, verbose: bool = False, quiet: bool = False, log_json: bool = Fa
 def inform(text: object, *, prefix: bool = True) -> None:
     """Print a line for people to stderr; -q hides it."""
     LOG.info("%s", printable(text), extra={"prefix": prefix})
+
+
+def inform_written(paths: Sequence[Path], most: int = 8) -> None:
+    """Print a line for each of the first files that were written, and how many more there are."""
+    for path in paths[:most]:
+        inform(f"wrote {path}", prefix=False)
+    if len(paths) > most:
+        inform(f"  and {len(paths) - most} more", prefix=False)
 
 
 def warn(text: object) -> None:

@@ -57,10 +57,8 @@ def command(
     if source.suffix.lower() == ".onnx":
         if weights is not None:
             raise UsageError(f"{source} contains its weights; remove {weights}")
-        imported, target = (
-            _import_onnx(source, names, options, kind, num_classes, anchors),
-            Path(f"{source.stem}-edgecsp.onnx"),
-        )
+        imported = _import_onnx(source, names, options, kind, num_classes, anchors)
+        target = out or Path(f"{source.stem}-edgecsp.onnx")
     else:
         for flag, value in (("--kind", kind), ("--num-classes", num_classes), ("--anchors", anchors)):
             if value is not None:
@@ -69,8 +67,7 @@ def command(
             raise UsageError(
                 f"{source} needs its weights; type: edgecsp import {source} MODEL.weights (or X.onnx alone)"
             )
-        imported, target = _import_darknet(source, weights, names, options), Path(f"{source.stem}.onnx")
-    target = out or target
+        imported, target = _import_darknet(source, weights, names, options), out or Path(f"{source.stem}.onnx")
     files.refuse_sources(target, (source, weights, names))
     with _json.JsonOutput(json) as output:
         onnx_model.save(imported.model, target)
