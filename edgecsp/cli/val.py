@@ -135,7 +135,8 @@ def _report(rows: Sequence[CaseResult], paths: Sequence[Path], quiet: bool, *, t
     """Print the tables, the written files and the problems."""
     if not quiet:
         for line in accuracy_tables.tables(rows):
-            inform(line, prefix=False) if to_stderr else print(line)
+            style = "heading" if line.startswith(("model ", "class ")) else ""
+            inform(line, prefix=False) if to_stderr else print(line, style=style)
         for path in paths[:8]:
             inform(f"wrote {path}", prefix=False)
         if len(paths) > 8:

@@ -74,7 +74,8 @@ def _missing_engines(rows: Sequence[Row], requested: Sequence[str]) -> List[str]
 
 def _show(row: Row, first: bool) -> None:
     if first and not row["why"]:
-        print(f"{'engine':10} {'device':9} {'':5} {'largest':>9} {'mean':>9} {'IoU .99':>9} {'IoU .5':>9} {'ms':>8}")
+        heads = f"{'largest':>9} {'mean':>9} {'IoU .99':>9} {'IoU .5':>9} {'ms':>8}"
+        print(f"{'engine':10} {'device':9} {'':5} {heads}", style="heading")
     if row["why"]:
         return
     place = f"{row['engine']:10} {row['device']:9} {row['precision']:5}"
