@@ -21,11 +21,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..errors import EdgecspError, EngineFailed, EngineUnavailable, UsageError
-from ..system import cpu
+from ..system import cpu, install
 from . import work
 from .ledger import Record
 from .shards import Item, Shard, shard_from_dict
-from .storage import INSTALL
 
 LOG = logging.getLogger(__name__)
 LOCAL, AUTO = "local", "auto"
@@ -176,7 +175,7 @@ def _connect(address: str) -> Tuple[Any, str]:
         from ray import data
     except ImportError as error:
         old = sys.version_info < OLDEST
-        todo = f"it needs Python {OLDEST[0]}.{OLDEST[1]} or newer" if old else f"type: {INSTALL}"
+        todo = f"it needs Python {OLDEST[0]}.{OLDEST[1]} or newer" if old else f"type: {install.command('ray')}"
         raise EngineUnavailable(f"--ray {address} needs Ray, not installed here ({error}); {todo}") from error
     _silence_ray_data(data.DataContext.get_current())
     asked_to_stop = signal.getsignal(signal.SIGTERM)

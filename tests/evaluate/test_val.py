@@ -22,6 +22,7 @@ from edgecsp.errors import EdgecspError
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.importers import darknet
+from edgecsp.system import install
 from support import images, labelled, media
 from support.real_models import cfg_of
 from support.tiny import Tiny
@@ -187,7 +188,7 @@ def test_refuses_in_words(home: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_without_the_package_it_says_what_to_type(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'edgecsp[val]'" in refused(6, home / "tiny.onnx", "--data", home / "drawn", "-e", "ort")
+    assert install.command("val") in refused(6, home / "tiny.onnx", "--data", home / "drawn", "-e", "ort")
 
 
 def test_a_way_that_does_not_work_is_a_row_that_says_so(home: Path, tmp_path: Path) -> None:
