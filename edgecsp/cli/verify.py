@@ -8,7 +8,7 @@ import typer
 
 from ..errors import EngineUnavailable
 from ..options import Options
-from . import _images, _json, _options
+from . import _images, _json, _options, _progress
 from ._logging import inform, warn
 from ._print import print
 
@@ -41,7 +41,7 @@ def command(
     rows: List[Row] = []
     requested = _options.split_words(engine)
     threads = options.threads
-    with _json.JsonOutput(json) as output:
+    with _json.JsonOutput(json) as output, _progress.bar(f"comparing {reference.name}", unit="wait"):
         for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
             rows.append(verification.result_to_dict(result))
             if not output.is_stdout:

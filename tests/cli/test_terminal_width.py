@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -165,3 +166,30 @@ def test_json_on_a_terminal_is_a_line_each(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_lines_are_wrapped_at_words(line: str, wrapped: str) -> None:
     assert _print.wrap(line, 40) == wrapped
+
+
+@pytest.mark.parametrize(
+    ("words", "description"),
+    [
+        (["import", "tiny.cfg", "tiny.weights"], "importing tiny.cfg"),
+        (["verify", "tiny.onnx", "--engine", "ort"], "comparing tiny"),
+        (["quantize", "tiny.onnx", "--calib", "film.mp4", "--method", "minmax"], "converting tiny"),
+        (["batch", "a.jpg", "--out", "rows", "-m", "tiny.onnx", "-e", "ort"], "starting"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_waits_have_a_bar_in_terminals_alone(
+    words: List[str], description: str, desk: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    from support import terminal
+
+    if words[0] == "batch":
+        pytest.importorskip("pyarrow", reason="pyarrow (extra ray) is not installed")
+    for file in (tiny.cfg, tiny.weights, desk / "tiny.onnx", desk / "a.jpg"):
+        shutil.copy(file, tmp_path)
+    media.video(tmp_path / "film.mp4", 100, size=(64, 48))
+    text, lines = terminal.record(*words, cwd=tmp_path)
+    assert description in text and description not in "\n".join(lines), "shown, and gone at the end"
+    require_fit(lines)
+    shutil.rmtree(tmp_path / "rows", ignore_errors=True)
+    assert description not in commands.edgecsp(*words, code=0, cwd=tmp_path).stderr
