@@ -32,12 +32,11 @@ from typing import Any, Callable, Dict, List, NamedTuple
 import cv2
 import numpy as np
 
-from edgecsp import pipeline
 from edgecsp.system import cpu
 
-from . import attack_table, proc
+from . import attack_table, command_line, proc
 from .attack_table import ATTACKS, FORM, HOST, JPEG, form, part
-from .serve import HERE, Served
+from .serve import HERE, MODEL, Served
 
 TOKEN = "not-so-secret-0123456789"
 EVERY_S = 0.02  # a probe of health
@@ -60,15 +59,13 @@ class Measurement(NamedTuple):
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(
+        __doc__,
+        seconds=(4.0, "of each attack, and undisturbed before it"),
+        rounds=(3, "so often an attack that is over a bound is tried"),
+        json=Path, threads=cpu.threads(), **MODEL,
+    )  # fmt: skip
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(ATTACKS), help=f"of {', '.join(ATTACKS)}")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each attack, and undisturbed before it")
-    parser.add_argument("--rounds", type=int, default=3, help="so often an attack that is over a bound is tried")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
-    parser.add_argument("--weights")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--threads", type=int, default=cpu.threads())
     parser.add_argument("--raw", nargs=2, metavar=("NAME", "PORT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.raw:

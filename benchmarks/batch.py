@@ -18,7 +18,6 @@ fifth of a second is not seen. Linux alone.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
@@ -32,7 +31,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 from edgecsp.bench import stats
 
-from . import batch_ray
+from . import batch_ray, command_line
 from . import batch_scale as scale
 from .effort import MARK, Effort
 from .images import texture_video
@@ -156,16 +155,11 @@ def measured(rounds: int, videos: int, frames: int, engine: str) -> Dict[str, Wa
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
 
     def command(name: str, act: Callable[..., None], **options: Any) -> None:
-        subcommand = commands.add_parser(name)
-        for option, value in options.items():
-            several = {"nargs": "+"} if isinstance(value, list) else {}
-            kind = type(value[0] if isinstance(value, list) else value)
-            subcommand.add_argument(f"--{option}", type=kind, default=value, **several)  # type: ignore[arg-type]
-        subcommand.set_defaults(act=act)
+        command_line.add_options(commands.add_parser(name), **options).set_defaults(act=act)
 
     command("overhead", overhead, rounds=5, videos=6, frames=900, engine="ort", json="")
     command("plan", scale.plan, counts=[10_000, 100_000, 1_000_000])

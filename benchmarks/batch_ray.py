@@ -186,7 +186,7 @@ def _load(crew: Any, shards: List[Shard], part_s: float, until: int, effort: Eff
     threads.start()
     moments: List[Moment] = []
     finished: Set[str] = set()
-    with closing(crew.do(part_s, shards)) as records:
+    with closing(crew.process(part_s, shards)) as records:
 
         def moment(parts: int) -> Moment:
             effort.look()

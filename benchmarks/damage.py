@@ -11,7 +11,6 @@ names, or an undamaged video of which something is told.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -25,6 +24,8 @@ import numpy as np
 
 from edgecsp.errors import SourceError
 from edgecsp.media import sources
+
+from . import command_line
 
 FRAMES = 60
 LAVC = av.library_versions["libavcodec"][0]
@@ -118,14 +119,11 @@ class Row:
 
 def main() -> int:
     """Make, damage, read, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="codecs or containers, separated by commas")
-    parser.add_argument("--json", action="store_true", help="a JSON object a row")
-    args = parser.parse_args()
-    only = set(filter(None, args.only.split(",")))
+    only = ("", "codecs or containers, separated by commas")
+    args = command_line.parser(__doc__, only=only, json=(False, "a JSON object a row")).parse_args()
     wrong = count = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for row in rows(Path(scratch), only):
+        for row in rows(Path(scratch), set(filter(None, args.only.split(",")))):
             count += 1
             wrong += row.is_wrong
             print(json.dumps(row.to_dict()) if args.json else format_row(row), flush=True)

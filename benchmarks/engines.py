@@ -4,7 +4,7 @@
     python -m benchmarks.engines --table benchmarks/results/engines.json    print the tables of a file
 
 Every engine that runs here, in fp32 and in the lower precision that it computes natively. Processes take turns
-(`edgecsp bench`); a figure is the median of a row's best round, so that what other programs take does not count.
+(`edgecsp bench`); a figure is a row's fastest call, so that what other programs take does not count.
 `--isa` holds OpenVINO to less than the CPU has, by variables of its own; onnxruntime, OpenCV and ncnn have none that
 say so, and are left out then.
 """
@@ -16,17 +16,16 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 from edgecsp import backends, bench, zoo
-from edgecsp.bench import stats
 from edgecsp.cache import files
 
 SCHEMA = "edgecsp-engines/1"
 MODELS = ("codes", "yolov3-tiny", "yolov4-tiny", "csppeleenet-ref-efm-sam")
 ISAS = {"native": "", "AVX-512": "AVX512_CORE", "AVX2": "AVX2"}
 VARIABLES = ("OV_CPU_MAX_ISA", "ONEDNN_MAX_CPU_ISA")  # both, says OpenVINO: its own kernels and oneDNN's
-HELD = "openvino"  # the engine that they hold
+LIMITED = "openvino"  # the engine that they hold
 
 
 def winograd_share(name: str) -> float:
@@ -42,8 +41,8 @@ def winograd_share(name: str) -> float:
 
 
 @contextmanager
-def held_to(isa: str) -> Iterator[None]:
-    """Hold the engine `HELD` in child processes to an instruction set of `ISAS`."""
+def limit_isa(isa: str) -> Iterator[None]:
+    """Hold the engine `LIMITED` in child processes to an instruction set of `ISAS`."""
     before = dict(os.environ)
     try:
         os.environ.update({name: ISAS[isa] for name in VARIABLES if ISAS[isa]})
@@ -55,25 +54,21 @@ def held_to(isa: str) -> Iterator[None]:
 
 def measure(models: List[str], isa: str, seconds: float, rounds: int) -> Dict[str, Any]:
     """Measure the engines under an instruction set; {"peak": GFLOP/s by precision, "rows": [...]}."""
-    engines = tuple(name for name in backends.names(with_dummies=False) if not backends.unavailable_reason(name, "cpu"))
-    settings = bench.BenchSettings(
-        engines=engines if isa == "native" else (HELD,), precisions=("fp32", "bf16") if isa == "native" else ("fp32",),
-        duration_s=seconds, rounds=rounds, weights=None,
-    )  # fmt: skip
-    with held_to(isa):
+    engines: Tuple[str, ...] = (LIMITED,)
+    precisions: Tuple[str, ...] = ("fp32",)
+    if isa == "native":
+        names = backends.names(with_dummies=False)
+        engines = tuple(name for name in names if not backends.unavailable_reason(name, "cpu"))
+        precisions = ("fp32", "bf16")
+    settings = bench.BenchSettings(engines=engines, precisions=precisions, duration_s=seconds, rounds=rounds)
+    with limit_isa(isa):
         report = bench.run(models, settings)
     rows = [
-        {"model": row["model"], "engine": row["engine"], "precision": row["precision"], "ms": best_round(row)}
+        {"model": row["model"], "engine": row["engine"], "precision": row["precision"], "ms": min(row["ms"])}
         for row in report["rows"]
         if row["ms"]
     ]
     return {"isa": isa, "machine": report["machine"], "rows": rows}
-
-
-def best_round(row: Dict[str, Any]) -> float:
-    """The median of a report row's best round, milliseconds."""
-    ends = [sum(row["rounds"][: i + 1]) for i in range(len(row["rounds"]))]
-    return min(stats.median(row["ms"][end - count : end]) for end, count in zip(ends, row["rounds"]))
 
 
 def table(run: Dict[str, Any]) -> str:
@@ -97,12 +92,10 @@ def tables(report: Dict[str, Any]) -> str:
     parts = []
     for run in report["runs"]:
         machine = run["machine"]
-        held = (
-            "" if run["isa"] == "native" else f", held to {run['isa']} ({'='.join((VARIABLES[0], ISAS[run['isa']]))})"
-        )
+        limit = "" if run["isa"] == "native" else f", held to {run['isa']} ({VARIABLES[0]}={ISAS[run['isa']]})"
         peak = ", ".join(f"{name} {value:.0f}" for name, value in machine["peak_gflops"].items() if value)
         parts.append(
-            f"{machine['name']} ({', '.join(machine['isa'])}), {report['threads']} threads{held}; GFLOP/s: {peak}"
+            f"{machine['name']} ({', '.join(machine['isa'])}), {report['threads']} threads{limit}; GFLOP/s: {peak}"
         )
         parts.append(table(run))
     return "\n\n".join(parts)

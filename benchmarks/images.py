@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import List, Tuple
+from typing import Iterable, Iterator, List, Tuple
 
 import av
 import cv2
@@ -29,22 +29,15 @@ def image_paths() -> List[Path]:
 
 def video(path: Path, paths: List[Path], *, hw: tuple[int, int] = (480, 640), fps: int = 12, hold: int = 6) -> Path:
     """Write a video in H.264 in which each image fills the frame for `hold` frames, slowly zoomed."""
-    height, width = hw
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "16", "preset": "veryfast"}
-        count = 0
+
+    def frames() -> Iterator[np.ndarray]:
         for source in paths:
             image = cv2.imread(str(source))
             assert image is not None, f"{source} cannot be read"
-            for step in range(hold):
-                frame = av.VideoFrame.from_ndarray(_zoomed(image, hw, 1 + 0.02 * step), format="bgr24")
-                frame.pts, frame.time_base = count, Fraction(1, fps)
-                container.mux(stream.encode(frame))
-                count += 1
-        container.mux(stream.encode(None))
+            yield from (_zoomed(image, hw, 1 + 0.02 * step) for step in range(hold))
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _encode(path, hw, fps, frames(), crf="16")
     return path
 
 
@@ -53,13 +46,18 @@ def texture_video(path: Path, frames: int, seed: int, hw: Tuple[int, int] = (480
     height, width = hw
     texture = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 4, 3), np.uint8)
     texture = texture.repeat(8, 0).repeat(8, 1)
+    places = ((2 * index) % width for index in range(frames))
+    _encode(path, hw, 30, (texture[:, at : at + width] for at in places), g="30", bf="2")
+
+
+def _encode(path: Path, hw: Tuple[int, int], fps: int, frames: Iterable[np.ndarray], **options: str) -> None:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast", "g": "30", "bf": "2"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for index in range(frames):
-            at = (2 * index) % width
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(texture[:, at : at + width]), format="bgr24")
-            frame.pts, frame.time_base = index, Fraction(1, 30)
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", **options})
+        stream.height, stream.width = hw
+        stream.pix_fmt = "yuv420p"
+        for index, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 

@@ -29,6 +29,7 @@ from edgecsp.bench import stats
 from edgecsp.importers import darknet
 from edgecsp.options import Thresholds
 
+from . import command_line
 from .images import DATA, image_paths
 
 HERE = Path(__file__).resolve().parents[1]
@@ -38,15 +39,11 @@ VAL_CONF = 0.001
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=120, help="timed calls of each step")
-    parser.add_argument("--turns", type=int, default=3, help="processes of each checkout, with --before")
-    parser.add_argument("--before", type=Path, help="the root of another checkout")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--raw", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = command_line.parser(
+        __doc__, engine="auto", threads=2, rounds=(120, "timed calls of each step"),
+        turns=(3, "processes of each checkout, with --before"), before=(Path, "the root of another checkout"),
+        json=Path, raw=(False, argparse.SUPPRESS),
+    ).parse_args()  # fmt: skip
     if args.raw:
         print(json.dumps(dict(_measured(args))))
         return

@@ -7,7 +7,6 @@ The growth is the slope of a line through the resident memory of all frames but 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from typing import List
@@ -19,15 +18,18 @@ from edgecsp.cli._signals import return_large
 from edgecsp.media import scheduler, sinks, sources
 from edgecsp.system import memory
 
+from . import command_line, proc
+
+SELF = Path("/proc/self")
+
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(
+        __doc__, model=pipeline.BUNDLED_MODEL, engine="auto", out=(False, "draw and encode, too"),
+        frames=(int, "stop after so many"),
+    )  # fmt: skip
     parser.add_argument("video")
-    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--out", action="store_true", help="draw and encode, too")
-    parser.add_argument("--frames", type=int, help="stop after so many")
     args = parser.parse_args()
     return_large()
     opened, summary, sizes = sources.open_all([args.video]), pipeline.RunSummary(), []
@@ -39,16 +41,11 @@ def main() -> None:
         ) as sink:
             pipeline.run(
                 detector, opened, sink.write, summary,
-                ended=sink.end_stream, tick=lambda: sizes.append(resident()), max_frames=args.frames,
+                ended=sink.end_stream, tick=lambda: sizes.append(proc.resident(SELF)), max_frames=args.frames,
             )  # fmt: skip
     print(
         f"{summary.frames} frames: peak {(memory.peak() or 0) / 1e6:.0f} MB, grows {growth(sizes) / 1e6:.2f} MB / 1000"
     )
-
-
-def resident() -> int:
-    """Bytes in memory now. Source: proc(5)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def growth(samples: List[int]) -> float:

@@ -11,12 +11,13 @@ A table stands between two lines of the README, of which the first names its fil
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
+
+from . import command_line
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"
@@ -143,9 +144,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def main() -> int:
     """Parse, write or compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    args = parser.parse_args()
+    args = command_line.parser(__doc__, check=False).parse_args()
     place = REPO / "README.md"
     before = place.read_text("utf-8")
     after = filled(before)

@@ -41,26 +41,17 @@ from edgecsp.media.sources.images import decode
 from edgecsp.system import cpu
 from edgecsp.types import Frame, Stream
 
-from . import proc
+from . import command_line, proc
 from .images import image_paths
 
 HERE = Path(__file__).resolve().parent
-PAGE = os.sysconf("SC_PAGE_SIZE")
+MODEL = {"model": pipeline.BUNDLED_MODEL, "weights": str, "engine": "auto"}  # options of several benchmarks
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
-    parser.add_argument("--weights")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--threads", type=int, default=cpu.threads())
-    parser.add_argument("--callers", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--viewers", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    numbers = {"threads": cpu.threads(), "callers": 32, "seconds": 5.0, "rounds": 5, "viewers": 0}
+    args = command_line.parser(__doc__, **MODEL, **numbers, json=Path).parse_args()
     report = _viewers(args) if args.viewers else _load(args)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
@@ -268,17 +259,8 @@ class Served:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        words = [
-            "--model",
-            args.model,
-            "--engine",
-            args.engine,
-            "--threads",
-            str(args.threads),
-            "--port",
-            str(self.port),
-        ]
-        words += ["--weights", args.weights] if args.weights else []
+        values = {"model": args.model, "engine": args.engine, "threads": args.threads, "weights": args.weights}
+        words = [f"--{name}={value}" for name, value in {**values, "port": self.port}.items() if value is not None]
         env = {**os.environ, **({"EDGECSP_TOKEN": token} if token else {})}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edgecsp", "serve", *sources, *words, "--quiet"],
@@ -307,7 +289,7 @@ class Served:
 
     def rss(self) -> int:
         """Bytes of it in memory."""
-        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * PAGE
+        return proc.resident(Path(f"/proc/{self._process.pid}"))
 
     def __enter__(self) -> Served:
         return self

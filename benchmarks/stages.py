@@ -1,4 +1,4 @@
-"""Time of a video by stage: milliseconds a frame for decode, preprocess, inference, decode+NMS, draw and encode.
+"""Time of a video by stage: milliseconds a frame for decode, preprocess, inference, decode+NMS, JSON, draw and encode.
 
     python -m benchmarks.stages [--model NAME.onnx] [--video FILE] [--threads N] [--rounds 3] [--json FILE]
 
@@ -9,46 +9,41 @@ figure is the median of all frames of all rounds, with the quartiles beside it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 from edgecsp import pipeline
 from edgecsp.bench import stats
 from edgecsp.importers import darknet
-from edgecsp.media import draw, sinks, sources
-from edgecsp.media.sinks.mp4 import Mp4
+from edgecsp.media import sinks, sources
 
+from . import command_line
 from .images import DATA, image_paths, video
-
-STAGES = ("decode", "preprocess", "inference", "decode+NMS", "draw", "encode")
+from .video import time_stages
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a self-describing ONNX [default: yolo-fastest-1.1-xl of the test data]")
-    parser.add_argument("--video", type=Path, help="[default: one made of the test data's images]")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = command_line.parser(
+        __doc__, model=(str, "a self-describing ONNX [default: yolo-fastest-1.1-xl of the test data]"),
+        video=(Path, "[default: one made of the test data's images]"), engine="auto", threads=int, rounds=3, json=Path,
+    ).parse_args()  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         source = args.video or video(Path(scratch) / "in.mp4", image_paths())
         detector = pipeline.load(args.model or _default_model(), args.engine, threads=args.threads)
-        samples: Dict[str, List[float]] = {stage: [] for stage in STAGES}
+        samples: Dict[str, List[float]] = {}
         whole: List[float] = []
         for turn in range(args.rounds + 1):  # the first round warms up and is not counted
-            measured = _stages(detector, source, Path(scratch) / "stages.mp4")
+            with sources.open(str(source)) as opened:
+                measured = time_stages(detector, opened, time.perf_counter, Path(scratch) / "stages.mp4")
             overlapped = _whole(detector, source, Path(scratch) / "whole.mp4")
             if turn:
-                for stage in STAGES:
-                    samples[stage] += measured[stage]
+                for stage, seconds in measured.items():
+                    samples.setdefault(stage, []).extend(seconds)
                 whole.append(overlapped)
         _show(detector, source, samples, whole, args.json)
 
@@ -58,34 +53,6 @@ def _default_model() -> Any:
     if not weights.is_file():
         raise SystemExit(f"no model: {weights} is not there; give --model MODEL.onnx")
     return darknet.load(weights.with_suffix(".cfg"), weights).model
-
-
-def _stages(detector: pipeline.Detector, path: Path, target: Path) -> Dict[str, List[float]]:
-    """Seconds of each stage for each frame."""
-    taken: Dict[str, List[float]] = {stage: [] for stage in STAGES}
-
-    def timed(stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
-        begun = time.perf_counter()
-        result = work(*arguments)
-        taken[stage].append(time.perf_counter() - begun)
-        return result
-
-    with sources.open(str(path)) as source:
-        frames, writer = iter(source), None
-        while True:
-            frame = timed("decode", next, frames, None)
-            if frame is None:
-                taken["decode"].pop()
-                break
-            writer = writer or Mp4(target, frame.hw, frame.stream.fps)
-            batch, geometry = timed("preprocess", detector.prepare, frame.image)
-            outputs = timed("inference", detector.infer, batch)
-            result = timed("decode+NMS", detector.finish, outputs, geometry)
-            annotated = timed("draw", draw.annotate, frame.image, result)
-            timed("encode", writer.write, annotated, frame.pts_s)
-    if writer:
-        writer.close()
-    return taken
 
 
 def _whole(detector: pipeline.Detector, path: Path, target: Path) -> float:

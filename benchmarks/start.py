@@ -9,7 +9,6 @@ least beside them. The first round fills the caches (bytecode, edgecsp's plans, 
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import subprocess
@@ -22,6 +21,7 @@ from typing import Dict, List, Tuple
 from edgecsp import backends
 from edgecsp.bench import stats
 
+from . import command_line
 from .images import image_paths
 
 HERE = Path(__file__).resolve().parents[1]
@@ -30,10 +30,8 @@ Took = Tuple[float, float]
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = command_line.parser(__doc__, rounds=7, before=(Path, "the root of another checkout"))
     parser.add_argument("--engine", action="append", help="[default: auto and each engine that is here]")
-    parser.add_argument("--before", type=Path, help="the root of another checkout")
     args = parser.parse_args()
     able = [name for name in backends.names(with_dummies=False) if backends.unavailable_reason(name) is None]
     roots = {"now": HERE, **({"before": args.before.resolve()} if args.before else {})}

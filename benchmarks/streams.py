@@ -8,30 +8,23 @@ Evenness is read when nine tenths of all frames are done: each stream's frames o
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import List
 
-from edgecsp import pipeline
 from edgecsp.bench import stats
 
+from . import command_line
 from .images import image_paths, video
+from .serve import MODEL
 from .video import overlapped
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
-    parser.add_argument("--weights")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--streams", type=int, default=8)
-    parser.add_argument("--frames", type=int, default=80, help="of each stream")
-    parser.add_argument("--out", action="store_true", help="draw and encode, too")
-    parser.add_argument("--rounds", type=int, default=5)
-    args = parser.parse_args()
+    out, frames = (False, "draw and encode, too"), (80, "of each stream")
+    args = command_line.parser(__doc__, **MODEL, streams=8, frames=frames, out=out, rounds=5).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch, count = Path(folder), args.streams
         taken = (image_paths() * 99)[: max(1, args.frames // 5)]

@@ -28,6 +28,7 @@ from edgecsp.cache import files
 from edgecsp.errors import EdgecspError, UsageError
 from edgecsp.system import cpu
 
+from . import command_line
 from .peers import train as peers
 from .peers.training_data import lay
 
@@ -87,20 +88,13 @@ def show(report: Dict[str, Any]) -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.table5_accuracy", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_line.parser(
+        __doc__, data=("voc2012_subset", "in EDGECSP_TEST_DATA's data/, or a path"), epochs=20, batch=16,
+        imgsz=(0, "[default: the table's size of each row]"), seed=0, threads=cpu.threads(),
+        workers=(1, "processes that read images"), json=Path,
     )  # fmt: skip
-    parser.add_argument("--data", default="voc2012_subset", help="in EDGECSP_TEST_DATA's data/, or a path")
     parser.add_argument("--rows", nargs="+", metavar="MODEL", choices=trainable_rows(), help="[default: all]")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--imgsz", type=int, default=0, help="[default: the table's size of each row]")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--assigner", choices=("dynamic", "shape"), default="dynamic")
-    parser.add_argument("--threads", type=int, default=cpu.threads())
-    parser.add_argument("--workers", type=int, default=1, help="processes that read images")
-    parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
@@ -108,9 +102,7 @@ def main() -> int:
     """Train what is missing, write after each row, print."""
     args = parsed()
     names = args.rows or trainable_rows()
-    settings = {
-        key: getattr(args, key) for key in ("epochs", "batch", "imgsz", "seed", "assigner", "threads", "workers")
-    }
+    settings = {key: getattr(args, key) for key in SETTINGS}
     try:
         path = peers.find_data(args.data)
         learn, val = (accuracy.read(path, split=split) for split in ("train", "val"))

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -28,14 +28,19 @@ from edgecsp.media.sinks.mp4 import Mp4
 from edgecsp.media.sinks.rows import to_dict
 from edgecsp.system import cpu
 
+from . import command_line
 from .images import image_paths, video
+from .serve import MODEL
 
 Line = Dict[str, float]
 
 
 def main() -> None:
     """Parse, measure, print."""
-    args = _parsed()
+    args = command_line.parser(
+        __doc__, **MODEL, video=(Path, "[default: 720p H.264 made of the test data's images]"),
+        out=(False, "draw and encode, too"), rounds=5, alone=(False, argparse.SUPPRESS),
+    ).parse_args()  # fmt: skip
     if args.alone:
         _serve(args)
         return
@@ -51,49 +56,44 @@ def main() -> None:
     _show(args, stages, rounds)
 
 
-def _parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=pipeline.BUNDLED_MODEL)
-    parser.add_argument("--weights", help="random: for names without weights here")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--video", type=Path, help="[default: 720p H.264 made of the test data's images]")
-    parser.add_argument("--out", action="store_true", help="draw and encode, too")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
 def line(args: argparse.Namespace, scratch: Path) -> Line:
     """CPU seconds a frame of each stage, one after the other, every library on one thread."""
-    spent: Line = {}
-    writer, frames = None, 0
-
-    def timed(stage: str, work: Any, *arguments: Any) -> Any:
-        begun = time.process_time()
-        result = work(*arguments)
-        spent[stage] = spent.get(stage, 0.0) + time.process_time() - begun
-        return result
-
     with _detector(args, threads=1) as detector, sources.open(str(args.video)) as source:
         detector(np.zeros((720, 1280, 3), np.uint8))
         source.threads = 1
-        stream = iter(source)
-        while True:
-            frame = timed("decode", next, stream, None)
-            if frame is None:
-                break
-            frames += 1
-            batch, geometry = timed("preprocess", detector.prepare, frame.image)
-            outputs = timed("inference", detector.infer, batch)
-            result = timed("post", detector.finish, outputs, geometry)
-            timed("json", _json, frame, result)
-            if args.out:
-                writer = writer or Mp4(scratch / "line.mp4", frame.hw, frame.stream.fps)
-                canvas = timed("draw", _annotate, writer, frame, result)
-                timed("encode", writer.write, canvas, frame.pts_s)
-        if writer:
-            timed("encode", writer.close)
-    return {stage: seconds / frames for stage, seconds in spent.items()}
+        taken = time_stages(detector, source, time.process_time, scratch / "line.mp4" if args.out else None)
+    return {stage: sum(seconds) / len(taken["decode"]) for stage, seconds in taken.items()}
+
+
+def time_stages(
+    detector: pipeline.Detector, source: sources.Source, clock: Callable[[], float], target: Optional[Path]
+) -> Dict[str, List[float]]:
+    """Seconds of each stage for each frame, one after the other; with a target frames are drawn and encoded."""
+    taken: Dict[str, List[float]] = {}
+
+    def timed(stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        begun = clock()
+        result = work(*arguments)
+        taken.setdefault(stage, []).append(clock() - begun)
+        return result
+
+    frames, writer = iter(source), None
+    while True:
+        frame = timed("decode", next, frames, None)
+        if frame is None:
+            taken["decode"].pop()
+            break
+        batch, geometry = timed("preprocess", detector.prepare, frame.image)
+        outputs = timed("inference", detector.infer, batch)
+        result = timed("decode+NMS", detector.finish, outputs, geometry)
+        timed("json", _json, frame, result)
+        if target:
+            writer = writer or Mp4(target, frame.hw, frame.stream.fps)
+            canvas = timed("draw", _annotate, writer, frame, result)
+            timed("encode", writer.write, canvas, frame.pts_s)
+    if writer:
+        timed("encode", writer.close)
+    return taken
 
 
 def _json(frame: Any, result: Any) -> str:

@@ -156,14 +156,14 @@ def test_the_official_weights_from_pull_to_boxes(test_data: Path, tmp_path: Path
 
     pictures = sorted((test_data / "data" / "coco64" / "images").glob("*.jpg"))[:6]
     outputs = ("--json", tmp_path / "x.jsonl", "--out", tmp_path / "out")
-    edgecsp("run", *pictures, "--model", "yolov3-tiny", "--resize", "darknet", *outputs)
+    edgecsp("run", *pictures, "--model", "yolov3-tiny", "--resize", "darknet", "--precision", "fp32", *outputs)
     found = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert len(found) == len(pictures)
     if golden_path.is_file():
         assert_found(json.loads(golden_path.read_text()), found)
 
     if importlib.util.find_spec("faster_coco_eval"):
-        words = ("--data", test_data / "data" / "coco64", "-q", "--json", "-")
+        words = ("--data", test_data / "data" / "coco64", "--precision", "fp32", "-q", "--json", "-")
         (row,) = json.loads(edgecsp("val", "yolov3-tiny", *words).stdout)["rows"]
         assert row["AP50"] == pytest.approx(0.512, abs=0.002)
 

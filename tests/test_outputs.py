@@ -417,13 +417,13 @@ def test_import_replaces_none_of_its_sources(tmp_path: Path) -> None:
     (tmp_path / "m.cfg").write_text((REPO / "tests" / "data" / "yolov3-tiny.cfg").read_text())
     (tmp_path / "m.weights").write_bytes(np.int32([0, 2, 0, 0, 0]).tobytes() + bytes(4 * 8_858_734))
     (tmp_path / "m.names").write_text("\n".join(labels.COCO))
-    before = [files.sha256(tmp_path / name) for name in names]
+    before = [files.digest_of(tmp_path / name) for name in names]
     for target in names:
         done = edgecsp(
             "import", *(tmp_path / name for name in names[:2]), "-n", tmp_path / "m.names", "-o", tmp_path / target
         )
         assert done.returncode == 2 and "would replace a source" in done.stderr
-    assert [files.sha256(tmp_path / name) for name in names] == before and len(os.listdir(tmp_path)) == 3
+    assert [files.digest_of(tmp_path / name) for name in names] == before and len(os.listdir(tmp_path)) == 3
 
 
 def test_import_into_a_fifo(fifo: Any, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -21,7 +21,6 @@ Environments: the Makefile's .venv-peers-*, others with --venvs PREFIX; EDGECSP_
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -32,6 +31,7 @@ from typing import Any, Dict, List, Sequence
 from edgecsp.bench import stats
 from edgecsp.system import cpu
 
+from .. import command_line
 from . import alone
 from .processes import Peer, Process, opened, peers, seconds_each
 from .subjects import CONF, HW, IOU, Subject, subjects
@@ -152,18 +152,12 @@ def geometric_means(rows: Sequence[Dict[str, Any]]) -> Dict[str, Dict[str, Any]]
 
 def main() -> int:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=MODELS)
-    parser.add_argument("--equal", action="store_true", help="the same precision and threads for all")
-    parser.add_argument("--threads", type=int, default=cpu.threads(), help="of --equal")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=0.5, help="a round of one peer")
-    parser.add_argument(
-        "--venvs", default=".venv-peers-", help="prefix of the peers' environments [default: %(default)s]"
-    )
-    parser.add_argument("--model-only", action="store_true", help="the network alone")
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = command_line.parser(
+        __doc__, models=MODELS, equal=(False, "the same precision and threads for all"),
+        threads=(cpu.threads(), "of --equal"), rounds=20, seconds=(0.5, "a round of one peer"),
+        venvs=(".venv-peers-", "prefix of the peers' environments [default: %(default)s]"),
+        model_only=(False, "the network alone"), json=Path,
+    ).parse_args()  # fmt: skip
     threads = args.threads if args.equal else None
     setting = f"{threads} threads and fp32 for all" if threads else "everyone at its own defaults"
     print(f"{cpu.name()}, {', '.join(cpu.isa())}, {setting}, {args.rounds} rounds of {args.seconds:g} s")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast
 
 import av
 import cv2
@@ -20,7 +20,7 @@ from edgecsp.backends import _ncnn_graph
 from edgecsp.errors import CalibrationError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.export import RandomWeights, Weights
-from edgecsp.graph.layers import Net
+from edgecsp.graph.layers import Net, Tensor
 from edgecsp.importers import darknet
 from edgecsp.importers.darknet import writing
 from edgecsp.processing import decode, nms, preprocess
@@ -142,12 +142,17 @@ def _darknet(name: str, folder: Path, alone: bool) -> Subject:
     )
 
 
+def _yolo_heads(net: Net) -> List[Tuple[Tensor, Yolo]]:
+    """The heads of a network, which darknet's files can hold: they are all YOLO's."""
+    return [(tensor, cast(Yolo, head)) for tensor, head in net.heads]
+
+
 class _ShiftedWeights:
     """Random weights whose heads' objectness is moved by `shift`, so that other numbers of boxes are found."""
 
     def __init__(self, net: Net, shift: float) -> None:
         self._random, self._shift = RandomWeights(0), shift
-        self._heads = {f"layer {tensor.layer}": head for tensor, head in net.heads if isinstance(head, Yolo)}
+        self._heads = {f"layer {tensor.layer}": head for tensor, head in _yolo_heads(net)}
 
     def take(self, part: str, shape: Tuple[int, ...], at: str) -> Array:
         """The next values, as `Weights` asks for them."""
@@ -162,7 +167,7 @@ class _ShiftedWeights:
 def _find_some(name: str, images: Path) -> Weights:
     """Random weights with which about `SOME` boxes are found: what follows the network has as much to do."""
     net, model = zoo.get(name).net(), store.random(name)
-    heads = [head for _, head in net.heads if isinstance(head, Yolo)]
+    heads = [head for _, head in _yolo_heads(net)]
     hw = model.input.hw
     with contextlib.closing(backends.open(model, "ort")) as session:
         raw = [session.run(preprocess.prepare(image, model.input)[0]) for image in np.load(images)]
@@ -186,7 +191,7 @@ def _find_some(name: str, images: Path) -> Weights:
 
 def _describe_heads(net: Net, model: Model) -> Dict[str, Any]:
     """What a hand-written decoder must know; each head's place in the list of all anchors is its mask."""
-    heads = [head for _, head in net.heads if isinstance(head, Yolo)]
+    heads = [head for _, head in _yolo_heads(net)]
     anchors = [tuple(wh) for head in heads for wh in head.anchors_wh]
     first = np.cumsum([0, *(len(head.anchors_wh) for head in heads)])
     return {

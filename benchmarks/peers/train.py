@@ -35,6 +35,7 @@ from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError, UsageError
 from edgecsp.system import cpu
 
+from .. import command_line
 from ..images import DATA
 from .processes import HERE, start
 from .training_data import lay
@@ -185,22 +186,15 @@ def _folder(folder: Path | None) -> Iterator[Path]:
 
 def parsed() -> Tuple[argparse.Namespace, argparse.ArgumentParser]:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.peers.train", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_line.parser(
+        __doc__, data="bccd", minutes=(30.0, "of training, each [default: %(default)g]"),
+        model=("cspdensenetb-ref-prn", "ours [default: %(default)s]"), imgsz=320, batch=16,
+        seeds=(1, "runs of each [default: 1]"), threads=cpu.threads(),
+        workers=(1, "edgecsp's processes that read images"),
+        venvs=(".venv-peers-", "prefix of the environment [default: %(default)s]"),
+        keep=(Path, "a folder to keep the runs, their logs and ONNX files in"), json=Path,
     )  # fmt: skip
-    parser.add_argument("--data", default="bccd")
-    parser.add_argument("--minutes", type=float, default=30.0, help="of training, each [default: %(default)g]")
-    parser.add_argument("--model", default="cspdensenetb-ref-prn", help="ours [default: %(default)s]")
-    parser.add_argument("--imgsz", type=int, default=320)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each [default: 1]")
-    parser.add_argument("--threads", type=int, default=cpu.threads())
-    parser.add_argument("--workers", type=int, default=1, help="edgecsp's processes that read images")
     parser.add_argument("--amp", choices=("fp32", "bf16"), default="fp32", help="what ultralytics computes in on a CPU")
-    parser.add_argument("--venvs", default=".venv-peers-", help="prefix of the environment [default: %(default)s]")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the runs, their logs and ONNX files there")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     if args.minutes <= 0 or args.seeds < 1:
         parser.error("--minutes is above 0, --seeds at least 1")

@@ -122,7 +122,7 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
     passed: List[Tuple[EngineInfo, str]] = []
     for list_names in (registry.built_in, registry.external):  # the second reads files: only where the first is no use
         for each in _by_rank(list_names()):
-            if precision not in (None, *each.precisions) or (each.auto_x86_only and not cpu.is_x86()):
+            if precision not in (None, *each.precisions_on(device)) or (each.auto_x86_only and not cpu.is_x86()):
                 continue
             lacks = unavailable_reason(each.name, device)
             if lacks is None:
@@ -163,7 +163,7 @@ def auto_precision(model: Model, engine: str, device: str) -> str:
     from ..graph.precision import detect_precision
 
     own = detect_precision(model)
-    if own == "int8" or (own == "fp16" and own in info(engine).precisions):
+    if own == "int8" or (own == "fp16" and own in info(engine).precisions_on(device)):
         return own
     return native_precision(engine, device) or "fp32"
 
@@ -232,7 +232,7 @@ def open(
 
 def _open_stage(model: Model, engine: str, precision: Optional[str], options: SessionOptions) -> Session:
     """Open one graph on an engine that runs here; `precision` as it was requested."""
-    precision = _precision(model, info(engine), precision)
+    precision = _precision(model, info(engine), options.device, precision)
     model = _convert_precision(model, precision)
     try:
         return registry.find(engine)(model, replace(options, precision=precision))
@@ -250,16 +250,17 @@ def _convert_precision(model: Model, precision: str) -> Model:
     return precisions.to_fp32(model) if widens else model
 
 
-def _precision(model: Model, facts: EngineInfo, requested: Optional[str]) -> str:
+def _precision(model: Model, facts: EngineInfo, device: str, requested: Optional[str]) -> str:
     """Resolve the precision to compute in; raises when the engine or the graph does not support it."""
     from ..graph import precision
 
     current = precision.detect_precision(model)
     target = requested or current
-    if target not in facts.precisions:
+    offered = facts.precisions_on(device)
+    if target not in offered:
         able = [name for name in names(with_dummies=False) if target in info(name).precisions]
         raise EngineUnavailable(
-            f"engine {facts.name!r} computes in {', '.join(facts.precisions)}; {model.name} "
+            f"engine {facts.name!r} computes in {', '.join(offered)}; {model.name} "
             f"{'is' if target == current else 'was requested in'} {target}; type: --engine {' or '.join(able)}"
         )
     # Whoever computes in fp16 or bf16 rounds the weights itself; for fp32 see `_convert_precision`.

@@ -27,7 +27,8 @@ class EngineInfo:
 
     `name` is what users type; `summary` is shown behind it, a sentence with its full stop. `requires` are import
     names, `extra` the pip extra of the engine's own package that brings them, "" for none. `devices` begin with the
-    default one; on `concurrent_devices` several threads may be in `run` at once. `accepts_uint8`: `run` can take the
+    default one; on `concurrent_devices` several threads may be in `run` at once. `other_precisions` are those of the
+    devices that are not the default one, () where they are `precisions`, too. `accepts_uint8`: `run` can take the
     bytes of `preprocess.pixels` too. `is_dummy`: its heads are not the model's, so nothing chooses it unasked.
     "auto" takes the engine of the lowest `auto_rank` that runs, for `auto_reason`; None: never. `auto_x86_only`:
     on other CPUs only by name. Raises `ValueError` for what cannot be.
@@ -45,20 +46,26 @@ class EngineInfo:
     auto_rank: Optional[int] = None
     auto_reason: str = ""
     auto_x86_only: bool = False
+    other_precisions: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("requires", "devices", "precisions", "concurrent_devices"):
+        for field in ("requires", "devices", "precisions", "other_precisions", "concurrent_devices"):
             value = getattr(self, field)
             if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
                 raise ValueError(f"{field} of engine {self.name!r} is {value!r}; it must be a tuple of strings")
         if not self.name or not self.summary or not self.devices or not self.precisions:
             raise ValueError(f"engine {self.name!r} needs a name, a summary, devices and precisions")
-        unknown = [each for each in self.precisions if each not in PRECISIONS]
+        unknown = [each for each in (*self.precisions, *self.other_precisions) if each not in PRECISIONS]
         if unknown:
             raise ValueError(f"engine {self.name!r} has precision {unknown[0]!r}; known are {', '.join(PRECISIONS)}")
         foreign = [each for each in self.concurrent_devices if each not in self.devices]
         if foreign:
             raise ValueError(f"engine {self.name!r} has no device {foreign[0]!r}, which concurrent_devices lists")
+
+    def precisions_on(self, device: str) -> Tuple[str, ...]:
+        """List what the engine computes in on one of its devices; "auto" is the default one."""
+        is_default = device in ("auto", self.devices[0]) or not self.other_precisions
+        return self.precisions if is_default else self.other_precisions
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,8 @@ class Session(ABC):
     def auto_precision(cls, device: str) -> Optional[str]:
         """Return the precision that the engine computes a float graph in unless told otherwise; None for fp32.
 
-        One of `info.precisions` that the hardware computes natively and that finds the same objects. Asked where
-        `unavailable_reason` is None.
+        One of `info.precisions_on(device)` that the hardware computes natively and that finds the same objects. Asked
+        where `unavailable_reason` is None.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""OpenVINO: the first choice on an x86 CPU, in fp32, bf16 and int8."""
+"""OpenVINO: the first choice on an x86 CPU, in fp32, bf16 and int8; on Intel's GPUs and NPUs in fp16, too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import io
 import queue
 import threading
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional
+from pathlib import Path
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -15,20 +16,25 @@ from ..cache import plans
 from ..errors import BuildFailed, EngineUnavailable
 from ..processing import preprocess
 from ..system import cpu, versions
-from ..types import Array, Input, Model
+from ..types import Array, Model
 from .base import EngineInfo, Session, SessionOptions
+
+_DEVICES = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+NARROW = 16  # channels up to which pools in float are faster than in int8
 
 
 class OpenVinoSession(Session):
-    """An OpenVINO graph compiled for the CPU: for one image as early as possible, or for `concurrency` side by side."""
+    """A graph compiled by OpenVINO: for one image as early as possible, or for `concurrency` side by side."""
 
     info = EngineInfo(
         "openvino",
         "the first choice on an x86 CPU, in fp32, bf16 and int8.",
         requires=("openvino",),
         extra="openvino",
-        devices=("cpu",),
+        devices=tuple(_DEVICES),
         precisions=("fp32", "bf16", "int8"),
+        other_precisions=("fp32", "fp16", "int8"),
         concurrent_devices=("cpu",),
         accepts_uint8=True,
         auto_rank=20,
@@ -37,13 +43,29 @@ class OpenVinoSession(Session):
     )
 
     @classmethod
-    def auto_precision(cls, device: str) -> Optional[str]:
-        """Return bf16 on a CPU with AVX-512 BF16 or AMX, else None."""
+    def unavailable_reason(cls, device: str) -> Optional[str]:
+        """None for the CPU and for a device that OpenVINO sees, else what it sees instead."""
+        if device == "cpu":
+            return None
         import openvino as ov
 
-        # OpenVINO names bf16 for CPUs that only convert it, too (AVX-NE-CONVERT). Not every system lists what there is.
-        is_native = not cpu.isa() or _multiplies_bf16()
-        return "bf16" if device == "cpu" and is_native and _has_bf16(ov.Core()) else None
+        devices = ov.Core().available_devices
+        if any(each.partition(".")[0] == _DEVICES[device] for each in devices):
+            return None
+        version = ov.__version__.partition("-")[0]
+        return (
+            f"finds no such device of Intel's: OpenVINO {version} sees {', '.join(devices)}; install its "
+            "driver, in a container pass its device file through, then see: edgecsp doctor"
+        )
+
+    @classmethod
+    def auto_precision(cls, device: str) -> Optional[str]:
+        """Return bf16 on a CPU with AVX-512 BF16 or AMX, fp16 on a GPU or NPU, else None."""
+        import openvino as ov
+
+        if device in ("gpu", "npu"):
+            return "fp16"
+        return "bf16" if device == "cpu" and _is_bf16_native(ov.Core()) else None
 
     @classmethod
     def measured_speed(cls) -> Optional[float]:
@@ -54,7 +76,7 @@ class OpenVinoSession(Session):
 
     def __init__(self, model: Model, options: SessionOptions) -> None:
         super().__init__(model, options)
-        self._compile = partial(_Compiled, model, options.threads, options.precision, options.concurrency)
+        self._compile = partial(_Compiled, model, options)
         self._opening = threading.Lock()
         self._compiled: Dict[bool, _Compiled] = {self.accepts_uint8: self._compile(self.accepts_uint8)}
 
@@ -83,30 +105,14 @@ class OpenVinoSession(Session):
 class _Compiled:
     """The graph for one kind of input, and the requests that it is asked by."""
 
-    def __init__(self, model: Model, threads: int, precision: str, concurrency: int, is_uint8: bool) -> None:
+    def __init__(self, model: Model, options: SessionOptions, is_uint8: bool) -> None:
         import openvino as ov
 
         self._tensor = ov.Tensor
-        config = {
-            "PERFORMANCE_HINT": "LATENCY" if concurrency == 1 else "THROUGHPUT",
-            "NUM_STREAMS": concurrency,
-            "INFERENCE_NUM_THREADS": threads,
-            # Where the CPU has bf16 (AVX-512 BF16, AMX), OpenVINO takes it unasked, and moves heads by a hundredth.
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            # Pinned, two processes of one thread sit on the same core, and a decoder's thread is in the way.
-            "ENABLE_CPU_PINNING": False,
-            # `threads` is what the caller asked for, also when that is more than there are physical cores.
-            "ENABLE_HYPER_THREADING": True,
-        }
-        core = ov.Core()
-        if precision == "bf16" and not _has_bf16(core):
-            raise EngineUnavailable(
-                "engine 'openvino' computes in bf16 on a CPU with AVX-512 BF16 or AMX, which this one has not; type: "
-                "--precision fp32"
-            )
+        core, precision, concurrency = ov.Core(), options.precision, options.concurrency
+        _check_precision(core, options.device, precision)
         try:
-            spec = model.input if is_uint8 else None
-            compiled = _compile(core, _graph(model, precision), config, spec)
+            compiled = _compile(core, model, options, is_uint8)
         except Exception as error:
             message = " ".join(str(error).split())
             raise BuildFailed(f"OpenVINO {ov.__version__} cannot build {model.name}: {message}") from error
@@ -139,43 +145,97 @@ def _multiplies_bf16() -> bool:
     return not {"AVX-512 BF16", "AMX BF16"}.isdisjoint(cpu.isa())
 
 
+def _is_bf16_native(core: Any) -> bool:
+    # OpenVINO names bf16 for CPUs that only convert it, too (AVX-NE-CONVERT). Not every system lists what there is.
+    return (not cpu.isa() or _multiplies_bf16()) and _has_bf16(core)
+
+
 def _has_bf16(core: Any) -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _compile(core: Any, graph: bytes, config: Mapping[str, Any], pixels: Optional[Input]) -> Any:
-    """The graph, compiled now or at an earlier start; for bytes of that input in front of it, or as it is."""
+def _check_precision(core: Any, device: str, precision: str) -> None:
+    """Raises `EngineUnavailable` for a precision that this very device has not."""
+    if device == "cpu":
+        if precision == "bf16" and not _has_bf16(core):
+            raise EngineUnavailable(
+                "engine 'openvino' computes in bf16 on a CPU with AVX-512 BF16 or AMX, which this one has not; type: "
+                "--precision fp32"
+            )
+        return
+    capable = [each.lower() for each in core.get_property(_DEVICES[device], "OPTIMIZATION_CAPABILITIES")]
+    offered = [each for each in OpenVinoSession.info.other_precisions if each in capable]
+    if precision not in offered:
+        raise EngineUnavailable(
+            f"engine 'openvino' computes in {', '.join(offered)} on this {device.upper()}; {precision} was requested; "
+            f"type: --precision {offered[0] if offered else 'fp32 --device cpu'}"
+        )
+
+
+def _config(core: Any, options: SessionOptions) -> Dict[str, Any]:
+    """OpenVINO's settings for a session."""
+    precision, concurrency = options.precision, options.concurrency
+    hint: Dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY" if concurrency == 1 else "THROUGHPUT"}
+    if options.device != "cpu":
+        # What an int8 graph leaves in float is computed as the device likes it best.
+        return {**hint, "INFERENCE_PRECISION_HINT": _HINTS.get(precision, "f16")}
+    # In int8, bf16 does no harm to what is left in float.
+    rest = "bf16" if precision == "int8" and _is_bf16_native(core) else "f32"
+    return {
+        **hint,
+        "NUM_STREAMS": concurrency,
+        "INFERENCE_NUM_THREADS": options.threads,
+        # Where the CPU has bf16 (AVX-512 BF16, AMX), OpenVINO takes it unasked, and moves heads by a hundredth.
+        "INFERENCE_PRECISION_HINT": _HINTS.get(precision, rest),
+        # Pinned, two processes of one thread sit on the same core, and a decoder's thread is in the way.
+        "ENABLE_CPU_PINNING": False,
+        # `threads` is what the caller asked for, also when that is more than there are physical cores.
+        "ENABLE_HYPER_THREADING": True,
+    }
+
+
+def _compile(core: Any, model: Model, options: SessionOptions, is_uint8: bool) -> Any:
+    """The graph, compiled now or at an earlier start; for an image's bytes, or for planes of float32."""
     import openvino as ov
 
-    def read() -> Any:
-        graph_model = core.read_model(graph)
-        return graph_model if pixels is None else _add_preprocessing(graph_model, pixels)
+    from ..graph.precision import passes
 
-    if len(graph) > plans.LARGE_GRAPH:
-        return core.compile_model(read(), "CPU", config)
+    device, config, is_int8 = _DEVICES[options.device], _config(core, options), options.precision == "int8"
+
+    def read() -> Any:
+        graph = core.read_model(_int8_form(model, is_uint8) if is_int8 else model.onnx)
+        return _add_preprocessing(graph, model, is_int8) if is_uint8 else graph
+
+    if len(model.onnx) > plans.LARGE_GRAPH or "EXPORT_IMPORT" not in core.get_property(
+        device, "OPTIMIZATION_CAPABILITIES"
+    ):
+        return core.compile_model(read(), device, config)
+    # A driver's version is among what OpenVINO's own cache goes by.
+    traits = {"FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES", *core.get_property(device, "CACHING_PROPERTIES")}
     facts = {
         "engine": "openvino",
         "version": ov.get_version(),
-        "edgecsp": versions.own(),  # `_scaled` lays the image in
-        "device": [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")],
-        "graph": hashlib.sha256(graph).hexdigest(),
+        "edgecsp": versions.own(),  # `_add_preprocessing` lays the image in
+        "device": [str(core.get_property(device, name)) for name in sorted(traits)],
+        "graph": hashlib.sha256(model.onnx).hexdigest(),
         "options": config,
-        **({"pixels": preprocess.factors(pixels).tolist()} if pixels else {}),
+        **({"pixels": preprocess.factors(model.input).tolist()} if is_uint8 else {}),
+        **({"passes": hashlib.sha256(Path(passes.__file__).read_bytes()).hexdigest()} if is_int8 else {}),
     }
     compiled = None
 
     def build() -> bytes:
         nonlocal compiled
-        compiled = core.compile_model(read(), "CPU", config)
+        compiled = core.compile_model(read(), device, config)
         exported = io.BytesIO()
         compiled.export_model(exported)  # what it gives back without a stream has changed from version to version
         return exported.getvalue()
 
     plan = plans.get_or_rebuild(facts, build)
-    return core.import_model(plan, "CPU", config) if compiled is None else compiled
+    return core.import_model(plan, device, config) if compiled is None else compiled
 
 
-def _add_preprocessing(graph: Any, spec: Input) -> Any:
+def _add_preprocessing(graph: Any, model: Model, is_int8: bool) -> Any:
     """The graph behind what takes (N, h, w, 3) uint8 in the model's colours and makes of it what `prepare` does."""
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
@@ -185,20 +245,24 @@ def _add_preprocessing(graph: Any, spec: Input) -> Any:
     except ImportError:  # before 2025
         from openvino.runtime import opset13 as ops
 
+    factors = preprocess.factors(model.input)
+    if is_int8 and len(set(factors.tolist())) == 1:
+        # Of one factor it makes the scale of the first convolution, which then reads the bytes where they lie.
+        factors = factors[0]
     builder = PrePostProcessor(graph)
     port = builder.input(0)
     port.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     port.model().set_layout(ov.Layout("NCHW"))
     steps = port.preprocess().convert_element_type(ov.Type.f32)
     # By `prepare`'s own factors: `scale` divides, and a reciprocal may round to a neighbour.
-    steps.custom(lambda builder: ops.multiply(builder, ops.constant(preprocess.factors(spec))).output(0))
+    steps.custom(lambda builder: ops.multiply(builder, ops.constant(factors)).output(0))
     return builder.build()
 
 
-def _graph(model: Model, precision: str) -> bytes:
-    """The graph as OpenVINO is fast and right with it: in int8 it takes activations along, and uint8 alone as it is."""
-    if precision != "int8":
-        return model.onnx
+def _int8_form(model: Model, is_uint8: bool) -> bytes:
+    """The int8 graph as OpenVINO is fast and right with it: convolutions that read and write bytes, and little else."""
     from ..graph import precision as precisions
 
-    return precisions.to_uint8_activations(precisions.fold_activation_qdq(model)).onnx
+    model = precisions.quantize_after_pools(precisions.fold_activation_qdq(model), NARROW)
+    model = precisions.fold_float_qdq(precisions.fold_move_qdq(model))
+    return precisions.to_uint8_input(precisions.to_uint8_activations(model), keep_pair=not is_uint8).onnx

@@ -2,30 +2,30 @@
 
     recipe = recipes.load("jetson-tx2")          # or the path of a file of one's own
 
-A key that is not known, or a value that cannot be, is an error that says so; a key that is not given has the
-default of its field in `Recipe`. The tables ([build], [profile], [dla]) are for the reader alone.
+A key that is not known, or a value that cannot be, is an error with its line; a key that is not given has the default
+of its field in `Recipe`. The tables ([build], [profile], [dla]) are for the reader alone.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, Union
 
 from ..cache import files
+from ..cache.toml_file import TomlFile
 from ..errors import SourceError, UnknownName, UsageError
 from ..options.choices import PRECISIONS
+from ..options.declaration import describe_mismatch
 from ..types import Model
 
 HERE = Path(__file__).resolve().parents[1]
-TABLES: Dict[str, Tuple[str, ...]] = {
-    "": ("board", "compute_capability", "shared_memory", "tensorrt"),
-    "build": ("precision", "workspace_mb", "timing_cache", "tf32"),
-    "profile": ("batch", "imgsz"),
-    "dla": ("core", "gpu_fallback"),
+TABLES: Dict[str, Dict[str, str]] = {  # the kind of each key's value
+    "": {"board": "text", "compute_capability": "texts", "shared_memory": "flag", "tensorrt": "text"},
+    "build": {"precision": "text", "workspace_mb": "whole", "timing_cache": "flag", "tf32": "flag"},
+    "profile": {"batch": "whole", "imgsz": "sides"},
+    "dla": {"core": "whole", "gpu_fallback": "flag"},
 }
 
 
@@ -64,7 +64,7 @@ class Recipe:
             raise UsageError(f"imgsz {list(self.imgsz)}: [height, width] in pixels")
         if self.dla_core is not None and (self.dla_core < 0 or self.precision == "fp32"):
             raise UsageError('a DLA core is 0 or 1, and works in fp16 or int8: precision = "fp16"')
-        if not all(re.fullmatch(r"\d+\.\d", chip) for chip in self.compute_capability):
+        if not all(re.fullmatch(r"\d+\.\d", str(chip)) for chip in self.compute_capability):
             raise UsageError(f'compute_capability {list(self.compute_capability)}: strings like "8.7"')
 
 
@@ -77,10 +77,10 @@ def load(spec: Union[str, Path]) -> Recipe:
     """Load a bundled recipe by name, or one from a file. Raises `UnknownName`, `SourceError` or `UsageError`."""
     text = str(spec)
     if text in names():
-        return _parse(_folder() / f"{text}.toml", text)
+        return _parse(_folder() / f"{text}.toml")
     place = Path(text)
     if place.is_file():
-        return _parse(place, text)
+        return _parse(place)
     if place.suffix == ".toml" or len(place.parts) > 1:
         raise SourceError(f"no recipe at {text}{files.suggest_similar(text)}. The bundled ones: {', '.join(names())}")
     raise UnknownName("recipe", text, names())
@@ -112,52 +112,22 @@ def _folder() -> Path:
     return inside if inside.is_dir() else HERE.parent / "engines"
 
 
-def _parse(place: Path, label: str) -> Recipe:
-    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        content = toml.loads(place.read_text("utf-8"))
-    except OSError as error:
-        raise SourceError(f"cannot read {place}: {error.strerror}") from error
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise UsageError(f"recipe {label} is not TOML: {error}") from error
+def _parse(place: Path) -> Recipe:
+    file = TomlFile(place)
+    top = {key: value for key, value in file.document.items() if key not in TABLES}
     values: Dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            if key not in TABLES:
-                raise UsageError(f"recipe {label}: {_unknown('table', key, [table for table in TABLES if table])}")
-            values.update({_field(label, key, name): inner for name, inner in value.items()})
-        else:
-            values[_field(label, "", key)] = value
+    for table, content in {"": top, **{key: file.document[key] for key in file.document if key in TABLES}}.items():
+        path = (table,) if table else ()
+        if not isinstance(content, dict):
+            raise file.error(path, f"must be a table: [{table}]")
+        file.require_known(path, content, [*TABLES[table], *filter(None, () if table else TABLES)])
+        for key, value in content.items():
+            mismatch = describe_mismatch(TABLES[table][key], value)
+            if mismatch:
+                raise file.error((*path, key), f"{value!r} is invalid: must be {mismatch}")
+            value = [value, value] if key == "imgsz" and isinstance(value, int) else value
+            values["dla_core" if key == "core" else key] = tuple(value) if isinstance(value, list) else value
     try:
-        return Recipe(name=place.stem, **{name: _convert(name, value) for name, value in values.items()})
+        return Recipe(name=place.stem, **values)
     except UsageError as error:
-        raise UsageError(f"recipe {label}: {error}") from error
-
-
-def _field(label: str, table: str, key: str) -> str:
-    """Return the field of `Recipe` for a key of a table."""
-    if key not in TABLES[table]:
-        where = f" in [{table}]" if table else ""
-        raise UsageError(f"recipe {label}{where}: {_unknown('key', key, TABLES[table])}")
-    return "dla_core" if (table, key) == ("dla", "core") else key
-
-
-def _unknown(kind: str, name: str, known: Any) -> str:
-    return str(UnknownName(kind, name, known))
-
-
-def _convert(name: str, value: Any) -> Any:
-    """Convert a TOML value to its field's type; lists become tuples."""
-    kind = {each.name: str(each.type) for each in fields(Recipe)}[name]
-    kinds = [type(each) for each in value] if isinstance(value, list) else []
-    fit, expected = {
-        "bool": (type(value) is bool, "true or false"),
-        "int": (type(value) is int, "an integer"),
-        "Optional[int]": (type(value) is int, "an integer"),
-        "str": (type(value) is str, "a string"),
-        "Tuple[str, ...]": (isinstance(value, list) and set(kinds) <= {str}, "a list of strings"),
-        "Optional[Tuple[int, int]]": (kinds == [int, int], "[height, width]"),
-    }[kind]
-    if not fit:
-        raise UsageError(f"{name} = {value!r}: {expected} is expected")
-    return tuple(value) if isinstance(value, list) else value
+        raise file.error((), str(error)) from error

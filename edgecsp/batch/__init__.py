@@ -11,7 +11,7 @@ records finished shards, `job` runs the whole; only `_ray` knows Ray.
 from __future__ import annotations
 
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple, Union
@@ -91,5 +91,5 @@ def executor(
         raise UsageError(f"--threads {threads}: workers of --ray compute with the CPUs of --cpus; leave it out")
     from ._ray import Cluster
 
-    with Cluster(address, workers=workers, cpus=cpus, gpu=gpu) as cluster:
+    with closing(Cluster(address, workers=workers, cpus=cpus, gpu=gpu)) as cluster:
         yield cluster

@@ -113,12 +113,6 @@ class Cluster:
         """Disconnect from the cluster; a local one is shut down."""
         self.ray.shutdown()
 
-    def __enter__(self) -> Cluster:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 def _shards_per_worker(parts: Sequence[Shard], workers: int) -> int:
     """How many shards to give a worker at a time.

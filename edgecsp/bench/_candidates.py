@@ -80,7 +80,7 @@ def select_precisions(model: Model, engine: str, device: str, tuning: Tuning) ->
     """List the requested precisions that the engine has."""
     auto = backends.auto_precision(model, engine, device)
     requested = {auto if name == "auto" else name for name in tuning.precisions or backends.PRECISIONS}
-    return [name for name in backends.info(engine).precisions if name in requested]
+    return [name for name in backends.info(engine).precisions_on(device) if name in requested]
 
 
 def needs_no_data(model: Model, engine: str, device: str, name: str) -> bool:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Dict, Sequence
 
 from ..errors import UsageError
+from ..media.html import cards as page_cards
 from ..media.html import digest
+from ..media.html import facts as page_facts
 from ..media.html import style as page_style
-from ..media.html.svg import mark, short, tag
+from ..media.html.svg import mark, short, swatch, tag
 from . import _html_plots as plots
 from ._html_table import table
 from .report import SCHEMA
@@ -84,10 +86,7 @@ def _cards(report: Row) -> str:
         best = max(ranked, key=lambda each: each["spearman"])
         note = f"{best['engine']} {best['precision']}, {best['models']} models"
         cards.append((f"{best['spearman']:.2f}", "rank correlation with the paper's speeds, the best", note))
-    return "".join(
-        tag("li", tag("b", escape(figure)), tag("span", escape(about)), tag("small", escape(which)))
-        for figure, about, which in cards
-    )
+    return page_cards(cards)
 
 
 def _count(rows: Sequence[Row]) -> str:
@@ -120,13 +119,13 @@ def _legend(rows: Sequence[Row]) -> str:
     entries = []
     for label, row in measured.items():
         shape, colour = plots.row_style(rows, row)
-        entries.append(_swatch(mark(8, 8, shape, colour.split()[0], label, ""), label))
+        entries.append(swatch(mark(8, 8, shape, colour.split()[0], label, ""), label))
     papers = dict.fromkeys((row["paper"] or {}).get("on") for row in rows if row.get("paper"))
     if any(papers):
         label = "the paper's: " + ", ".join(filter(None, papers))
-        entries.append(_swatch(mark(8, 8, "ring", "paper", label, ""), label))
+        entries.append(swatch(mark(8, 8, "ring", "paper", label, ""), label))
     if any(row.get("unstable") for row in plots.select_measured(rows)):
-        entries.append(_swatch(mark(8, 8, "circle", "plain unstable", "unstable", ""), "dashed edge: unstable"))
+        entries.append(swatch(mark(8, 8, "circle", "plain unstable", "unstable", ""), "dashed edge: unstable"))
     return "".join(entries)
 
 
@@ -134,13 +133,9 @@ def _stage_legend(rows: Sequence[Row]) -> str:
     if not any(row.get("stages") for row in rows):
         return ""
     return "".join(
-        _swatch(tag("rect", x=2, y=2, width=12, height=12, class_=f"stage s{index}"), label)
+        swatch(tag("rect", x=2, y=2, width=12, height=12, class_=f"stage s{index}"), label)
         for index, (_, label) in enumerate(plots.STAGES)
     )
-
-
-def _swatch(shape: str, label: str) -> str:
-    return tag("li", tag("svg", shape, viewBox="0 0 16 16", aria_hidden="true"), escape(label))
 
 
 def _figure(chart: str, fallback: str) -> str:
@@ -183,7 +178,7 @@ def _machine(report: Row) -> str:
         ("commit", machine.get("commit")),
         ("command", " ".join(map(str, report["command"]))),
     ]
-    return "".join(tag("dt", name) + tag("dd", escape(str(value))) for name, value in facts if value)
+    return page_facts(facts)
 
 
 def _file(name: str) -> str:

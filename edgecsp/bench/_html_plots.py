@@ -52,7 +52,7 @@ def draw_accuracy(rows: Sequence[Row]) -> str:
     models = {(row["model"], _ap50(row)): row for row in measured}
     upward = svg.padded_scale([ap50 for _, ap50 in models], bottom, top)
     lines = dict(zip(models, _spread_heights([upward(ap50) for _, ap50 in models])))
-    parts = _grid(across, upward, "frames per second (log scale)", "AP50, %")
+    parts = svg.grid(across, upward, "frames per second (log scale)", "AP50, %")
     places = dict(zip(lines, svg.spread(list(lines.values()), 17, top + 4, bottom)))
     for (model, ap50), y in lines.items():
         mine = [row for row in measured if (row["model"], _ap50(row)) == (model, ap50)]
@@ -80,7 +80,7 @@ def draw_relative(rows: Sequence[Row]) -> str:
     bottom = top + step * len(models)
     values = [row[key] for row in measured for key in ("relative", "paper_relative") if row.get(key)]
     across = svg.padded_scale(values, left, right, log=True)
-    parts = _grid(across, Scale(0, 1, bottom, top), "times as fast as YOLOv3-tiny", "", crosses=False)
+    parts = svg.grid(across, Scale(0, 1, bottom, top), "times as fast as YOLOv3-tiny", "", (8, 0))
     parts.append(svg.line(across(1), top, across(1), bottom, "base"))
     for turn, model in enumerate(models):
         y = top + step * (turn + 0.5)
@@ -118,7 +118,7 @@ def draw_latencies(rows: Sequence[Row]) -> str:
             body += _violin(rows, row, share, across, y + step / 2)
             y += step
         y += 6
-    parts = _grid(across, Scale(0, 1, y, top), "latency over the row's median", "", crosses=False)
+    parts = svg.grid(across, Scale(0, 1, y, top), "latency over the row's median", "", (8, 0))
     parts.append(svg.line(across(1), top, across(1), y, "base"))
     for place, heading in ((right + 58, "median"), (right + 112, "p90"), (right + 166, "p99 ms")):
         parts.append(svg.text(place, 20, heading, class_="tick", text_anchor="end"))
@@ -136,7 +136,7 @@ def draw_stages(rows: Sequence[Row]) -> str:
     walls = [float(np.mean(row["wall_ms"])) if row.get("wall_ms") else total for row, total in zip(measured, sums)]
     bottom = top + step * len(measured)
     across = Scale(0, max(sums + walls) * 1.02, left, right)
-    parts = _grid(across, Scale(0, 1, bottom, top), "ms per frame (mean)", "", crosses=False)
+    parts = svg.grid(across, Scale(0, 1, bottom, top), "ms per frame (mean)", "", (8, 0))
     for turn, (row, total, wall) in enumerate(zip(measured, sums, walls)):
         y, edge = top + step * turn + 6, 0.0
         parts.append(svg.text(left - 14, y + 8, _shorten(row["title"]), class_="name", text_anchor="end"))
@@ -192,22 +192,6 @@ def _violin(rows: Sequence[Row], row: Row, share: Any, across: Scale, y: float) 
         )
     if row.get("unstable"):
         parts.append(svg.tag("circle", cx=across.start - 126, cy=y, r=4, class_="warn"))
-    return parts
-
-
-def _grid(across: Scale, upward: Scale, below: str, beside: str, crosses: bool = True) -> List[str]:
-    """Draw the ticks, grid lines and labels of both axes."""
-    parts, bottom, top = [], upward.start, upward.end
-    for value in across.ticks():
-        parts.append(svg.line(across(value), top, across(value), bottom, "grid"))
-        parts.append(svg.text(across(value), bottom + 18, svg.plain(value), class_="tick", text_anchor="middle"))
-    for value in upward.ticks() if crosses else ():
-        parts.append(svg.line(across.start, upward(value), across.end, upward(value), "grid"))
-        parts.append(svg.text(across.start - 8, upward(value) + 4, svg.plain(value), class_="tick", text_anchor="end"))
-    parts.append(svg.text((across.start + across.end) / 2, bottom + 38, below, class_="axis", text_anchor="middle"))
-    if beside:
-        turned = f"translate(14 {(top + bottom) / 2:.0f}) rotate(-90)"
-        parts.append(svg.text(0, 0, beside, class_="axis", text_anchor="middle", transform=turned))
     return parts
 
 

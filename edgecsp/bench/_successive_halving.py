@@ -96,6 +96,7 @@ class ContestRow:
         }  # fmt: skip
 
 
+@dataclass
 class Contest:
     """One contest: `run` measures the rows in place until the monotonic clock says `ends`.
 
@@ -103,22 +104,17 @@ class Contest:
     `tick` may raise `BenchStopped`. Always close it.
     """
 
-    def __init__(
-        self,
-        request: Callable[[ContestRow], Dict[str, Any]],
-        bytes_each: int,
-        ends: float,
-        show: Callable[[str], None],
-        tick: Callable[[], None],
-    ) -> None:
-        self._request, self._size, self._ends = request, bytes_each, ends
-        self._show, self._tick = show, tick
-        self._open: Dict[int, Process] = {}
+    request: Callable[[ContestRow], Dict[str, Any]]
+    bytes_each: int
+    ends: float
+    show: Callable[[str], None]
+    tick: Callable[[], None]
+    _open: Dict[int, Process] = field(default_factory=dict)
 
     def run(self, rows: Sequence[ContestRow]) -> None:
         """Measure the rows; `BenchStopped` passes through."""
         begun = time.monotonic()
-        left = self._admit(rows, begun + (1 - LAST) * (self._ends - begun))
+        left = self._admit(rows, begun + (1 - LAST) * (self.ends - begun))
         for stretch in range(_halvings(len(left)), 0, -1):
             left = self._halve(left)
             self._stretch(left, self._left_s() * (1 - LAST) / stretch, TURNS)
@@ -131,7 +127,7 @@ class Contest:
             self._open.popitem()[1].close()
 
     def _left_s(self) -> float:
-        return max(0.0, self._ends - time.monotonic())
+        return max(0.0, self.ends - time.monotonic())
 
     def _admit(self, rows: Sequence[ContestRow], until: float) -> List[ContestRow]:
         """Measure each row twice, the default first, then backwards; drop rows that are far behind."""
@@ -178,10 +174,10 @@ class Contest:
 
     def _round(self, row: ContestRow, seconds: float) -> None:
         """Run one round of a row, opening its process if needed; a process that fails drops its row."""
-        self._tick()
-        self._show(f"{row.kind}: {row.candidate}")
+        self.tick()
+        self.show(f"{row.kind}: {row.candidate}")
         try:
-            process = self._open.get(id(row)) or Process(self._request(row), str(row.candidate), self._tick)
+            process = self._open.get(id(row)) or Process(self.request(row), str(row.candidate), self.tick)
             self._open[id(row)] = process
             take_round(process, row.timing, seconds)
         except EdgecspError as error:
@@ -197,7 +193,7 @@ class Contest:
     def _has_room(self, row: ContestRow) -> bool:
         """Whether there is memory for another process beside the open ones."""
         free = memory.free()
-        return free is None or process_bytes(row.candidate.device, self._size) < SHARE * free.available
+        return free is None or process_bytes(row.candidate.device, self.bytes_each) < SHARE * free.available
 
     def _close(self, row: ContestRow) -> None:
         process = self._open.pop(id(row), None)

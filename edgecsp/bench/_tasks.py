@@ -6,6 +6,7 @@ import importlib
 import itertools
 import os
 import time
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
 
 import numpy as np
@@ -22,20 +23,17 @@ STAGES = ("decode", "preprocess", "inference", "post")
 Stages = Dict[str, List[float]]
 
 
+@dataclass
 class WorkerTask:
     """The task that is timed: `call()` is one sample of `per_sample` images; `stages` are times within it, if any.
 
     `detector` answers a parent that asks for heads.
     """
 
-    def __init__(
-        self,
-        call: Callable[[], None],
-        per_sample: int,
-        stages: Optional[Stages] = None,
-        detector: Optional[pipeline.Detector] = None,
-    ) -> None:
-        self.call, self.per_sample, self.stages, self.detector = call, per_sample, stages, detector
+    call: Callable[[], None]
+    per_sample: int
+    stages: Optional[Stages] = None
+    detector: Optional[pipeline.Detector] = None
 
 
 def open_task(request: Mapping[str, Any]) -> WorkerTask:

@@ -129,7 +129,7 @@ def list_cases(
     for each in subjects:
         own = precision.detect_precision(each.model)
         for name, why in engines.items():
-            offered = backends.info(name).precisions
+            offered = backends.info(name).precisions_on(settings.engine_device)
             auto = backends.auto_precision(each.model, name, settings.engine_device)
             requested_names = (auto if word == "auto" else word for word in settings.precisions or ("auto",))
             for requested in dict.fromkeys(requested_names):

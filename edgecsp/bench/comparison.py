@@ -55,12 +55,4 @@ def count_matches(expected: Result, actual: Result, iou: float) -> int:
 
     For classifiers: 1 when the best class is the same, else 0.
     """
-    (regions, class_ids), (other_regions, other_ids) = expected.regions(), actual.regions()
-    shared = nms.overlap(regions, other_regions)
-    shared[class_ids[:, None] != other_ids[None]] = 0
-    again = 0
-    for row in shared:  # best scores first, as they come
-        if row.size and row.max() >= iou:
-            shared[:, int(row.argmax())] = 0
-            again += 1
-    return again
+    return len(nms.match(*expected.regions(), *actual.regions(), iou))

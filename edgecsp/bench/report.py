@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..cache import files
-from ..errors import BadModel, SourceError
+from ..errors import BadModel
 from . import paper, stats
 from .results import NOTHING, UNSURE, CaseResult, Timing
 from .settings import BenchSettings
@@ -67,9 +67,7 @@ def rank_correlations(rows: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
 def load(path: Union[str, Path]) -> Dict[str, Any]:
     """Read a report file. Raises `SourceError` if it cannot be read, `BadModel` if it is not a report."""
     try:
-        content = json.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}{files.suggest_similar(path)}") from error
+        content = json.loads(files.read(path, suggest=True).decode("utf-8"))
     except ValueError as error:
         raise BadModel(f"{path} is not JSON ({error}); a report comes from: edgecsp bench --json FILE") from error
     schema = content.get("schema") if isinstance(content, dict) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import backends
 from ..errors import BuildFailed, EdgecspError, EngineUnavailable, UsageError
@@ -95,17 +95,11 @@ def measure_results(cases: Sequence[Case], data: Data, **options: Any) -> Iterat
         yield result
 
 
-def measure_speed(
-    results: Sequence[CaseResult],
-    duration_s: float,
-    *,
-    progress: Progress = NO_PROGRESS,
-    tick: Callable[[], None] = lambda: None,
-) -> None:
+def measure_speed(results: Sequence[CaseResult], duration_s: float, *, progress: Progress = NO_PROGRESS) -> None:
     """Time the cases whose accuracy was measured, `duration_s` seconds each, on images of the data, in place.
 
     Confidence thresholds are the models' own, as in `edgecsp run`, not those of AP. A case that cannot be timed says
-    why. `tick` is called often and may raise `BenchStopped`.
+    why.
     """
     measured = [result for result in results if result.accuracy]
     paths = next((result.accuracy.paths for result in measured if result.accuracy), ())
@@ -113,7 +107,7 @@ def measure_speed(
     chosen = tuple(paths[i * len(paths) // count] for i in range(count))
     settings = BenchSettings(mode="pipeline", duration_s=duration_s, rounds=SPEED_ROUNDS, sources=chosen)
     with tempfile.TemporaryDirectory() as scratch:
-        Bench(settings, GraphFiles(Path(scratch)), progress, tick).run(measured)
+        Bench(settings, GraphFiles(Path(scratch)), progress, lambda: None).run(measured)
     for result in measured:
         if result.failure:
             result.failure = f"its speed was not measured: {result.failure}"

@@ -98,7 +98,7 @@ def _list_cases(
         for device in info.devices:
             rounded = ((each, model) for each in backends.PRECISIONS if each != "int8")  # int8 needs ranges
             for each, graph in (*rounded, *graphs):
-                if each in info.precisions:
+                if each in info.precisions_on(device):
                     cases.append(Case(graph, name, device, each, threads, options=FLOATS))
     return sorted(
         cases, key=lambda case: (backends.PRECISIONS.index(case.precision), case.engine != backends.REFERENCE)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
-from ..errors import OutputError, ReaderGone, UsageError
+from ..errors import OutputError, ReaderGone, SourceError, UsageError
 
 LOG = logging.getLogger(__name__)
 NAME_BYTES = 255  # of a file's name, on nearly every file system
@@ -311,9 +311,19 @@ def _umask() -> int:
     return mask
 
 
-def sha256(path: Union[str, Path]) -> str:
-    """The hex digest of a file, read in pieces."""
-    digest = hashlib.sha256()
+def read(path: Union[str, Path], most: int = -1, *, suggest: bool = False) -> bytes:
+    """Read a file, or its first `most` bytes. Raises `SourceError`, which may suggest a file of a similar name."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(most)
+    except OSError as error:
+        hint = suggest_similar(path) if suggest else ""
+        raise SourceError(f"cannot read {path}: {error.strerror}{hint}") from error
+
+
+def digest_of(path: Union[str, Path], kind: str = "sha256") -> str:
+    """The hex digest of a file, read in pieces; `kind` is hashlib's name for it."""
+    digest = hashlib.new(kind)
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
@@ -329,3 +339,13 @@ def suggest_similar(path: Union[str, Path]) -> str:
         return f"; there is no folder {path.parent} either"
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
     return f"; did you mean {path.parent / near[0]}?" if near else ""
+
+
+def home(kind: str) -> Path:
+    """Return the folder of all that edgecsp keeps: $EDGECSP_HOME, else the platform's for "data" or for a "cache"."""
+    folder = os.environ.get("EDGECSP_HOME")
+    if folder:
+        return Path(folder).expanduser().absolute()
+    import platformdirs
+
+    return Path(getattr(platformdirs, f"user_{kind}_dir")("edgecsp", appauthor=False))

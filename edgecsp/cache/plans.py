@@ -48,22 +48,12 @@ class Plan:
 
 def folder() -> Path:
     """Return the folder of plans: $EDGECSP_HOME/plans, else the platform's cache folder."""
-    home = os.environ.get("EDGECSP_HOME")
-    if home:
-        return Path(home).expanduser().absolute() / "plans"
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("edgecsp", appauthor=False)) / "plans"
+    return files.home("cache") / "plans"
 
 
 def key_path() -> Path:
     """The key of the tags. Not in `folder()`: who copies the plans must not copy the key by accident."""
-    home = os.environ.get("EDGECSP_HOME")
-    if home:
-        return Path(home).expanduser().absolute() / "plan.key"
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("edgecsp", appauthor=False)) / "plan.key"
+    return files.home("data") / "plan.key"
 
 
 def path(facts: Mapping[str, Any]) -> Path:

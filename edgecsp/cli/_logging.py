@@ -16,7 +16,8 @@ import logging
 import sys
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterator, List
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import typer
 
@@ -92,11 +93,20 @@ def inform(text: object, *, prefix: bool = True) -> None:
     LOG.info("%s", printable(text), extra={"prefix": prefix})
 
 
+def inform_written(paths: Sequence[Path], most: int = 8) -> None:
+    """Print a line for each of the first files that were written, and how many more there are."""
+    for path in paths[:most]:
+        inform(f"wrote {path}", prefix=False)
+    if len(paths) > most:
+        inform(f"  and {len(paths) - most} more", prefix=False)
+
+
 def warn(text: object) -> None:
     """Print a line to stderr that -q does not hide."""
     LOG.warning("%s", printable(text))
 
 
+_INDENT = "\n  "  # an indented line cannot pass for one of the log's own
 _later: List[str] = []
 
 
@@ -117,8 +127,8 @@ def forget_warnings() -> None:
 
 
 def fail(error: BaseException) -> None:
-    """Print the error that ended the command."""
-    LOG.error("%s", printable(error))
+    """Print the error that ended the command; lines of its message that are indented stay lines."""
+    LOG.error("%s", _INDENT.join(map(printable, str(error).split(_INDENT))))
 
 
 def is_json() -> bool:

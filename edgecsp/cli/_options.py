@@ -28,7 +28,11 @@ def takes(entry: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     values are parameters of the command itself (`several`).
     """
     alone = USES[entry].several
-    declared = {name: each for name, each in list_used_options(entry).items() if name not in alone}
+    return group({name: each for name, each in list_used_options(entry).items() if name not in alone}, Options)
+
+
+def group(declared: Dict[str, Option], make: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command options in the place of its parameter `options`; it gets what `make` makes of their values."""
 
     def wrap(command: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(command)
@@ -39,7 +43,7 @@ def takes(entry: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @functools.wraps(command)
         def call(**values: Any) -> Any:
             own = {name: _parse(declared[name], values.pop(name)) for name in declared}
-            return command(options=Options(**own), **values)
+            return command(options=make(**own), **values)
 
         call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         call.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
 
 import typer
 
 from ..errors import EngineUnavailable, UsageError
+from ..options import Options
 from ..system import install
 from . import _options, _signals
 from ._logging import inform
+from .render import startup
 from .render import streams as render_streams
 
 if TYPE_CHECKING:
@@ -58,10 +60,10 @@ def require() -> None:
 
 def run(
     place: Place,
-    open_detector: Callable[[], Detector],
+    options: Options,
     views: Callable[[Detector], Sequence[StreamState]],
     *,
-    facts: Callable[[Detector], Dict[str, Any]],
+    announce: Callable[[Detector], None] = startup.print_engine,
     queue: int = 64,
     loop: bool = True,
     broker: Optional[Broker] = None,
@@ -70,26 +72,31 @@ def run(
 ) -> None:
     """Serve until Ctrl-C; then exit with the signal's code.
 
-    `views` creates the stream states once the model is loaded, `facts` returns the engine information to show.
+    `views` creates the stream states once the model is loaded, `announce` says what was loaded.
     """
     import cv2
 
-    from .. import serve
+    from .. import pipeline, serve
+    from ..media import scheduler
     from ..serve.events import Bus
     from ..serve.inference_pool import InferencePool
     from ..serve.metrics import Metrics
     from ..serve.streams import Streams
+    from ..system import cpu
 
     _signals.return_large()
     _allow_files()
     cv2.setNumThreads(1)  # images are processed concurrently; OpenCV's own threads would only compete
     listener = serve.bind(place.host, place.port)
     closers: List[Callable[[], None]] = []
+    options = replace(options, concurrency=scheduler.default_concurrency(options.threads or cpu.threads()))
     try:
         with _signals.until_signal() as stop:
-            pool = InferencePool(open_detector, queue=queue)
+            pool = InferencePool(lambda: pipeline.open_detector(options), queue=queue)
             closers.append(pool.close)
-            stream_states, bus, engine_info = list(views(pool.detector)), Bus(), facts(pool.detector)
+            stream_states, bus = list(views(pool.detector)), Bus()
+            announce(pool.detector)
+            engine_info = engine_facts(pool.detector)
             metrics = Metrics(pool, stream_states, bus, facts={key: str(value) for key, value in engine_info.items()})
             server = serve.Server(
                 pool, stream_states, bus, metrics, listener=listener, token=place.token, facts=engine_info
@@ -110,6 +117,20 @@ def run(
         listener.close()  # after the server's loop has ended
     inform("stopped")
     raise typer.Exit(128 + stop.signal)
+
+
+def engine_facts(detector: Detector) -> Dict[str, Any]:
+    """Return the engine information for the page and the metrics."""
+    from ..system import cpu
+
+    chosen = detector.chosen
+    assert chosen is not None
+    return {
+        "engine": chosen.engine,
+        "device": chosen.device,
+        "precision": chosen.precision,
+        "threads": chosen.threads or cpu.threads(),
+    }
 
 
 def _tellers(

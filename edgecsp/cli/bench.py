@@ -12,7 +12,7 @@ import typer
 from ..errors import UsageError
 from ..options import Options
 from . import _json, _logging, _old_spellings, _options, _progress, _signals
-from ._logging import inform, warn
+from ._logging import inform_written, warn
 from .render import bench as render_bench
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def command(
             page.close()
         if before:
             render_bench.differences(*bench.compare_reports(before, report), to_stderr=output.is_stdout)
-    for path in (*output.paths, *(page.paths if page else ())):
-        inform(f"wrote {path}", prefix=False)
+    inform_written([*output.paths, *(page.paths if page else ())])
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
     _exit_by_gates(report, gates)

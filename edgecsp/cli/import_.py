@@ -59,7 +59,7 @@ def command(
             raise UsageError(f"{source} contains its weights; remove {weights}")
         with _progress.bar(f"importing {source.name}", unit="wait"):
             imported = _import_onnx(source, names, options, kind, num_classes, anchors)
-        target = Path(f"{source.stem}-edgecsp.onnx")
+        target = out or Path(f"{source.stem}-edgecsp.onnx")
     else:
         for flag, value in (("--kind", kind), ("--num-classes", num_classes), ("--anchors", anchors)):
             if value is not None:
@@ -70,8 +70,7 @@ def command(
             )
         with _progress.bar(f"importing {source.name}", unit="wait"):
             imported = _import_darknet(source, weights, names, options)
-        target = Path(f"{source.stem}.onnx")
-    target = out or target
+        target = out or Path(f"{source.stem}.onnx")
     files.refuse_sources(target, (source, weights, names))
     with _json.JsonOutput(json) as output:
         onnx_model.save(imported.model, target)

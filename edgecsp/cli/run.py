@@ -13,7 +13,7 @@ import typer
 from ..errors import UsageError
 from ..options import Options
 from . import _config_file, _logging, _options, _progress, _signals
-from ._logging import inform, warn
+from ._logging import inform, inform_written, warn
 from ._print import print
 from .render import startup
 
@@ -181,7 +181,4 @@ def _report(summary: RunSummary, paths: Sequence[Path]) -> None:
         f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {counts}" + (f" and {more} more" * (more > 0)),
         prefix=False,
     )
-    for path in paths[:8]:
-        inform(f"wrote {path}", prefix=False)
-    if len(paths) > 8:
-        inform(f"  and {len(paths) - 8} more", prefix=False)
+    inform_written(paths)

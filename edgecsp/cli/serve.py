@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
@@ -43,11 +42,8 @@ def command(
 ) -> None:
     """Serve a web page of the streams and an inference API for images."""
     _serving.require()
-    from .. import pipeline
-    from ..media import scheduler
     from ..serve import mqtt as mqtt_module
     from ..serve import streams, webhooks
-    from ..system import cpu
 
     place = _serving.Place(host, port, _token(token_file))
     broker = None if mqtt is None else mqtt_module.broker(mqtt)
@@ -56,34 +52,16 @@ def command(
     for uri in source or ():
         streams.check(uri)
 
-    concurrency = scheduler.default_concurrency(options.threads or cpu.threads())
-
-    def facts(detector: Detector) -> Dict[str, Any]:
+    def announce(detector: Detector) -> None:
         startup.print_engine(detector)
         startup.warn_if_meaningless(detector, options.model_name, timed=False)
         if options.model is None:
             startup.print_default_model(detector, options.model_name)
-        return engine_facts(detector)
 
     _serving.run(
-        place, lambda: pipeline.open_detector(replace(options, concurrency=concurrency)),
-        lambda detector: streams.views(source or (), detector.settings), facts=facts, queue=queue,
-        loop=not no_loop, broker=broker, hooks=hooks,
+        place, options, lambda detector: streams.views(source or (), detector.settings), announce=announce,
+        queue=queue, loop=not no_loop, broker=broker, hooks=hooks,
     )  # fmt: skip
-
-
-def engine_facts(detector: Detector) -> Dict[str, Any]:
-    """Return the engine information for the page and the metrics."""
-    from ..system import cpu
-
-    chosen = detector.chosen
-    assert chosen is not None
-    return {
-        "engine": chosen.engine,
-        "device": chosen.device,
-        "precision": chosen.precision,
-        "threads": chosen.threads or cpu.threads(),
-    }
 
 
 def _token(place: Optional[Path]) -> Optional[str]:

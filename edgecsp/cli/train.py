@@ -7,12 +7,14 @@ import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
 
 import typer
 
 from ..errors import UsageError
-from . import _json, _logging, _progress, _signals
+from ..options.declaration import list_options
+from ..options.training import TrainSettings
+from . import _json, _logging, _options, _progress, _signals
 from ._logging import inform
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 QUIET_S = 60.0  # without a line in a log
 
 
+@_options.group({name: each for name, each in list_options(TrainSettings).items() if each.help}, dict)
 def command(
     model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list), or a darknet .cfg"),
     data: Path = typer.Option(
@@ -29,9 +32,8 @@ def command(
         "-d",
         help="data.yaml, COCO annotations (.json), darknet's .data, or a folder with text or XML labels",
     ),
-    epochs: int = typer.Option(100, "--epochs", help="number of epochs"),
     batch: str = typer.Option("16", "--batch", help="batch size; auto: as large as memory allows"),
-    imgsz: Optional[int] = typer.Option(None, "--imgsz", help="side of the network's input [default: the model's]"),
+    options: Dict[str, Any] = _options.GROUP,
     weights: Optional[str] = typer.Option(
         None, "--weights", help="initial weights: a run's folder, a .weights file, a model with weights, or none"
     ),
@@ -40,28 +42,12 @@ def command(
     cache: Optional[str] = typer.Option(
         None, "--cache", help="cache decoded images: ram, disk or none [default: ram if they fit]"
     ),
-    lr: float = typer.Option(2e-3, "--lr", help="highest learning rate (AdamW)"),
-    freeze: int = typer.Option(0, "--freeze", help="epochs with frozen initial weights"),
-    freeze_bn: Optional[bool] = typer.Option(
-        None,
-        "--freeze-bn/--no-freeze-bn",
-        help="keep the batch normalisation statistics of the weights [default: if they know the classes]",
-    ),
-    patience: int = typer.Option(
-        0, "--patience", help="stop after so many epochs without a better AP [default: never]"
-    ),
-    seed: int = typer.Option(0, "--seed", help="seed of weights, order and augmentation"),
     classes: Optional[List[str]] = typer.Option(None, "--classes", help="only these classes of the data: person,car"),
     single_cls: bool = typer.Option(False, "--single-cls", help="all classes as one"),
     val_split: float = typer.Option(
         0.1, "--val-split", help="share of validation images, if the data has no val split"
     ),
     no_flip: bool = typer.Option(False, "--no-flip", help="no horizontal flips, for text, arrows, left and right"),
-    mosaic: float = typer.Option(
-        0.8, "--mosaic", help="share of images made of four, 0 to 1; none in the last tenth of the run"
-    ),
-    scale: float = typer.Option(0.5, "--scale", help="images become up to this share larger or smaller, 0 to 1"),
-    multi_scale: bool = typer.Option(False, "--multi-scale", help="batches of several sizes"),
     name: Optional[Path] = typer.Option(None, "--name", "-n", help="the run's folder [default: the next runs/train/N]"),
     resume: Optional[Path] = typer.Option(None, "--resume", help="resume the run in this folder"),
     teacher: Optional[List[str]] = typer.Option(
@@ -70,13 +56,6 @@ def command(
     unlabelled: Optional[List[str]] = typer.Option(
         None, "--unlabelled", help="images that the teacher labels: a folder, a list, a glob"
     ),
-    teacher_conf: float = typer.Option(0.3, "--teacher-conf", help="confidence threshold for a teacher's boxes"),
-    distill: str = typer.Option(
-        "",
-        "--distill",
-        metavar="<str>",
-        help="learn from another network's heads, cell by cell: a run's folder, or X.cfg with X.weights beside it",
-    ),
     json: Optional[str] = _json.OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
@@ -84,29 +63,14 @@ def command(
     from ..train.api import check_installed
 
     check_installed()
-    from ..train import TrainSettings, train
+    from ..train import train
     from ..train.resources import AUTO, whole
 
     if "," in device:
         raise UsageError(_multi_gpu_message(device))
     if resume is not None and name is not None:
         raise UsageError(f"--resume {resume} resumes in its own folder; remove --name {name}")
-    settings = TrainSettings(
-        epochs=epochs,
-        batch=0 if batch == AUTO else whole("batch", batch, 1),
-        imgsz=imgsz,
-        lr=lr,
-        freeze=freeze,
-        freeze_bn=freeze_bn,
-        patience=patience,
-        seed=seed,
-        flip=not no_flip,
-        mosaic=mosaic,
-        scale=scale,
-        multi_scale=multi_scale,
-        teacher_conf=teacher_conf,
-        distill=distill,
-    )
+    settings = TrainSettings(batch=0 if batch == AUTO else whole("batch", batch, 1), flip=not no_flip, **options)
     to_json = None if _is_other() else json
     with _json.JsonOutput(to_json) as output, _signals.until_signal() as stop, _watch(quiet or _is_other()) as watch:
         run = train(
@@ -129,9 +93,8 @@ def command(
         )
         output.write(_figures(run), indent=1)
     if _is_other():
-        _signals.end(
-            0
-        )  # Python's finalization may abort in torch's threads, and torchrun would then end the first process
+        # Python's finalization may abort in torch's threads, and torchrun would then end the first process.
+        _signals.end(0)
     if not quiet:
         for line in _summary(run, data).splitlines():
             inform(line, prefix=False)

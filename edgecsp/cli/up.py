@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Optional
 
 import typer
 
 from ..errors import UsageError
 from . import _json, _options, _serving
 from ._logging import inform
-from .render import startup
-from .serve import engine_facts
 
 if TYPE_CHECKING:
-    from ..pipeline import Detector
     from ..serve.site import ServerConfig
 
 EXAMPLE = 'edgecsp up site.toml, a file such as: [[streams]] source = "rtsp://camera/live" (see: edgecsp up schema)'
@@ -49,21 +45,9 @@ def schema(json: Optional[str] = _json.OPTION) -> None:
 
 def _serve(site: ServerConfig) -> None:
     _serving.require()
-    from .. import pipeline
-    from ..media import scheduler
-    from ..system import cpu
-
-    concurrency = scheduler.default_concurrency(site.options.threads or cpu.threads())
-    options = replace(site.options, concurrency=concurrency)
-
-    def facts(detector: Detector) -> Dict[str, Any]:
-        startup.print_engine(detector)
-        return engine_facts(detector)
-
     _serving.run(
-        _serving.Place(site.host, site.port, site.token), lambda: pipeline.open_detector(options),
-        lambda detector: site.views(detector.model), facts=facts, queue=site["queue"], loop=site["loop"],
-        broker=site.broker, mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
+        _serving.Place(site.host, site.port, site.token), site.options, lambda detector: site.views(detector.model),
+        queue=site["queue"], loop=site["loop"], broker=site.broker, mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
     )  # fmt: skip
 
 

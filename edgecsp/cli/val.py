@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..options import Options, Thresholds
 from ..options.uses import list_used_options
 from . import _json, _options, _outputs, _progress
-from ._logging import inform, warn
+from ._logging import inform, inform_written, warn
 from ._print import print
 from .render import accuracy as accuracy_tables
 
@@ -137,10 +137,7 @@ def _report(rows: Sequence[CaseResult], paths: Sequence[Path], quiet: bool, *, t
         for line in accuracy_tables.tables(rows):
             style = "heading" if line.startswith(("model ", "class ")) else ""
             inform(line, prefix=False) if to_stderr else print(line, style=style)
-        for path in paths[:8]:
-            inform(f"wrote {path}", prefix=False)
-        if len(paths) > 8:
-            inform(f"  and {len(paths) - 8} more", prefix=False)
+        inform_written(paths)
     for row in rows:
         if row.failure:
             words = "only partly measured" if row.accuracy else "not measured"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -75,6 +75,20 @@ def overlap(a: Array, b: Array) -> Array:
     areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (a, b)]
     shared: Array = both / np.maximum(1e-9, areas[0][:, None] + areas[1][None] - both)
     return shared
+
+
+def match(expected: Array, ids: Array, others: Array, other_ids: Array, iou: float) -> List[float]:
+    """The IoU of each expected box, the best one first, with the other of its class that it shares most with.
+
+    One to one, and only what has at least `iou` in common.
+    """
+    shared = np.where(ids[:, None] == other_ids[None], overlap(expected, others), 0)
+    matched = []
+    for row in shared:
+        if row.size and row.max() >= iou:
+            matched.append(float(row.max()))
+            shared[:, int(row.argmax())] = 0
+    return matched
 
 
 def _opencv(xyxy: Array, iou: float) -> Array:

@@ -102,11 +102,9 @@ class Server:
     def url(self) -> str:
         """URL of the server for a browser."""
         host, port = self._address
-        name = (
-            "localhost"
-            if host in ("127.0.0.1", "::1")
-            else {"0.0.0.0": _own_address(), "::": _own_address()}.get(host, host)
-        )
+        if host in ("0.0.0.0", "::"):
+            host = _own_address()
+        name = "localhost" if host in ("127.0.0.1", "::1") else host
         return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
     def start(self) -> Server:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterator, List, Optional
 
 from ..media.sinks.rows import to_dict
@@ -44,7 +45,7 @@ class Subscription:
     Iterate over it, or `take` one; `close` ends the iteration from any thread.
     """
 
-    def __init__(self, bus: Bus, limit: int, woken: Callable[[], None]) -> None:
+    def __init__(self, bus: Bus, limit: int, woken: Callable[[], None] = lambda: None) -> None:
         self._bus = bus
         self._woken = woken
         self._waiting: Deque[Event] = deque(maxlen=limit)
@@ -67,11 +68,10 @@ class Subscription:
             return self._waiting.popleft() if self._waiting else None
 
     def __iter__(self) -> Iterator[Event]:
-        while True:
-            event = self.take(None)
-            if event is None:
-                return
-            yield event
+        yield from iter(partial(self.take, None), None)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def close(self) -> None:
         """Stop receiving events; queued ones can still be taken."""

@@ -33,10 +33,7 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
-UNFRAMED = (
-    b"content-security-policy",
-    b"frame-ancestors 'none'",
-)  # responses that are not pages may not be framed either
+UNFRAMED = (b"content-security-policy", b"frame-ancestors 'none'")  # nor may responses that are not pages
 FOR_PAGES = ((b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"same-origin"))
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -95,9 +95,7 @@ class InferencePool:
             # One more than in `media.scheduler`: a worker waiting for the GIL, which the event loop needs too, is idle.
             for _ in range(max(scheduler.workers(self.places), self.places + 1)):
                 self._start_worker()
-        words = ("worker", self._watch_all, self._ended)
-        self._watcher = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-watch", daemon=True)
-        self._watcher.start()
+        self._watcher = unexpected.start_thread("worker", self._watch_all, self._ended, "edgecsp-watch")
 
     @property
     def detector(self) -> Detector:
@@ -154,24 +152,19 @@ class InferencePool:
         with self._lock:
             self._closed = True
             self._ended.set()
-            waiting = [*self._requests, *self._streams]
-            self._requests.clear()
-            self._streams.clear()
+            waiting = self._take_all()
             self._work.notify_all()
             self._watch.notify_all()
         for job in waiting:
             job.fail(EngineFailed("the server is shutting down"))
-        late = time.monotonic() + PATIENCE_S
-        threads = [worker.thread for worker in self._workers]
-        for thread in (*threads, self._watcher):
-            if thread is not None:
-                thread.join(max(0.0, late - time.monotonic()))
+        threads = [worker.thread for worker in self._workers if worker.thread is not None]
+        unexpected.join_threads((*threads, self._watcher), PATIENCE_S)
         for worker in self._workers:
             if worker.job is not None:
                 worker.job.fail(EngineFailed("the server is shutting down"))
         # A session that is still in use is left open until the process ends.
         detector, self._detector = self._detector, None
-        if detector is not None and not any(thread and thread.is_alive() for thread in threads):
+        if detector is not None and not any(thread.is_alive() for thread in threads):
             detector.close()
 
     def _refuse(self) -> None:
@@ -184,10 +177,8 @@ class InferencePool:
 
     def _start_worker(self) -> None:
         worker = _Worker()
-        words = ("worker", partial(self._run, worker), self._ended)
-        worker.thread = threading.Thread(target=unexpected.keep_running, args=words, name="edgecsp-serve", daemon=True)
         self._workers.append(worker)
-        worker.thread.start()
+        worker.thread = unexpected.start_thread("worker", partial(self._run, worker), self._ended, "edgecsp-serve")
 
     def _run(self, worker: _Worker) -> None:
         while True:
@@ -232,6 +223,13 @@ class InferencePool:
             self._work.wait()
         return None
 
+    def _take_all(self) -> List[_Job]:
+        """Take all waiting jobs. The lock must be held."""
+        waiting = [*self._requests, *self._streams]
+        self._requests.clear()
+        self._streams.clear()
+        return waiting
+
     # -- watchdog ------------------------------------------------------------------------------------------------
 
     def _watch_all(self) -> None:
@@ -245,9 +243,8 @@ class InferencePool:
                 if not lacking:
                     self._watch.wait(min(1.0, self._hung_s / 4))
             for job in hung:
-                job.fail(
-                    SessionHung(f"the engine did not respond for {self._hung_s:g} s; a new session is being opened")
-                )
+                why = f"the engine did not respond for {self._hung_s:g} s; a new session is being opened"
+                job.fail(SessionHung(why))
             if lacking:
                 self._reopen()
 
@@ -306,9 +303,7 @@ class InferencePool:
         """Fail all waiting jobs and pause before the next attempt."""
         with self._lock:
             self._broken, self._broken_reason = True, why
-            waiting = [*self._requests, *self._streams]
-            self._requests.clear()
-            self._streams.clear()
+            waiting = self._take_all()
         for job in waiting:
             job.fail(EngineFailed(why))
         with self._lock:

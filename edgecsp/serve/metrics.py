@@ -61,7 +61,7 @@ class Metrics:
             registry=self._registry,
         )
         self._by_stage: Dict[str, Any] = {}  # prometheus-client validates a name at each call
-        self._registry.register(_Read(self._families))
+        self._registry.register(self)
         pool.observe = self.observe
         for view in self._views:
             view.observe = self.observe
@@ -79,7 +79,12 @@ class Metrics:
 
         return exposition.generate_latest(self._registry), "text/plain; version=0.0.4; charset=utf-8"
 
-    def _families(self) -> Iterator[Any]:
+    def describe(self) -> Iterable[Any]:
+        """Return nothing to prometheus-client: the metrics are known only when they are collected."""
+        return ()
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the current metrics to prometheus-client, but for those of the process and the stages."""
         yield from self._of_streams()
         yield from self._of_engine()
         yield from self._of_senders()
@@ -150,21 +155,6 @@ class Metrics:
         yield _gauge("power_watts", "Power reported by the board, by rail", ["rail"], watts)
         joules = [((package,), value) for package, value in self._board.energy_j().items()]
         yield _counter("energy_joules", "Energy used by the CPU, where the kernel reports it", ["package"], joules)
-
-
-class _Read:
-    """Collector for prometheus-client that reads current values."""
-
-    def __init__(self, families: Callable[[], Iterable[Any]]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Any]:
-        """Return the current metrics."""
-        return self._families()
-
-    def describe(self) -> Iterable[Any]:
-        """Return nothing: the metrics are known only when they are collected."""
-        return ()
 
 
 def _counter(name: str, words: str, labels: Sequence[str], rows: Rows) -> Any:

@@ -113,25 +113,20 @@ class Mqtt:
 
     def start(self) -> None:
         """Start the threads that listen and send; returns at once."""
-        for target, name in ((self._listen, "edgecsp-mqtt-in"), (self._run, "edgecsp-mqtt")):
-            words = ("mqtt", target, self.stop)
-            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        for work, name in ((self._listen, "edgecsp-mqtt-in"), (self._run, "edgecsp-mqtt")):
+            self._threads.append(unexpected.start_thread("mqtt", work, self.stop, name))
 
     def close(self, patience_s: float = TIMEOUT_S + 2) -> None:
         """Publish "offline" and end the threads; unsent messages stay in the spool."""
         self._events.close()
         late = time.monotonic() + patience_s
-        for thread in self._threads[:1]:
-            thread.join(max(0.0, late - time.monotonic()))
+        unexpected.join_threads(self._threads[:1], patience_s)
         soon = time.monotonic() + FAREWELL_S / 2
         while self.connected and len(self.spool) and time.monotonic() < soon:
             time.sleep(0.01)
         self.stop.set()
         self.wake.set()
-        for thread in self._threads[1:]:
-            thread.join(max(0.0, late - time.monotonic()))
+        unexpected.join_threads(self._threads[1:], late - time.monotonic())
         if not any(thread.is_alive() for thread in self._threads):
             self.spool.close()
 

@@ -146,13 +146,9 @@ class _Reader:
             raise self.error(key, f"{quoted} is invalid: must be {mismatch}")
         if isinstance(value, str):
             value = self._resolve(key, what, value)
-        return (
-            tuple(str(each) for each in value)
-            if what.kind == "texts"
-            else tuple(value)
-            if isinstance(value, list)
-            else value
-        )
+        if what.kind == "texts":
+            return tuple(str(each) for each in value)
+        return tuple(value) if isinstance(value, list) else value
 
     def _resolve(self, key: Tuple[Union[str, int], ...], what: ConfigKey, value: str) -> str:
         """Return the value, or what an environment variable or a file holds for it."""

@@ -89,23 +89,16 @@ class Streams:
 
     def start(self) -> None:
         """Start a thread for each stream; returns at once."""
-        targets = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds] + [
-            (self._check_stale, "edgecsp-look")
-        ]
-        for target, name in targets:
-            words = ("stream", target, self._stop)
-            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        works = [(feed.run, f"edgecsp-{feed.view.name}") for feed in self._feeds]
+        for work, name in (*works, (self._check_stale, "edgecsp-look")):
+            self._threads.append(unexpected.start_thread("stream", work, self._stop, name))
 
     def close(self, patience_s: float = PATIENCE_S) -> None:
         """Stop all threads and wait for them, at most `patience_s` seconds."""
         self._stop.set()
         for feed in self._feeds:
             feed.close()
-        late = time.monotonic() + patience_s
-        for thread in self._threads:
-            thread.join(max(0.0, late - time.monotonic()))
+        unexpected.join_threads(self._threads, patience_s)
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for view in self.views:
             view.set_state("ended", "the server is shutting down")
@@ -132,27 +125,25 @@ class _Outcome:
     error: str = ""
 
 
+@dataclass
 class _Feed:
     """One stream: opened, read until it fails, reopened."""
 
-    def __init__(
-        self,
-        view: StreamState,
-        pool: Detects,
-        bus: events.Bus,
-        stop: threading.Event,
-        loop: bool,
-        backoff: Backoff,
-        open_source: Callable[[str], sources.Source],
-        decoders: int,
-    ) -> None:
-        self.view = view
-        self._pool, self._bus, self._stop, self._loop = pool, bus, stop, loop
-        self._backoff, self._open, self._decoders = backoff, open_source, decoders
-        self._paced: Optional[Paced] = None
-        self._opened = 0
-        self._had_something = False
-        view.on_state_change = lambda state, reason: bus.publish(events.state(view.name, state, reason))
+    view: StreamState
+    _pool: Detects
+    _bus: events.Bus
+    _stop: threading.Event
+    _loop: bool
+    _backoff: Backoff
+    _open: Callable[[str], sources.Source]
+    _decoders: int
+    _paced: Optional[Paced] = None
+    _opened: int = 0
+    _had_something: bool = False
+
+    def __post_init__(self) -> None:
+        name, publish = self.view.name, self._bus.publish
+        self.view.on_state_change = lambda state, reason: publish(events.state(name, state, reason))
 
     def run(self) -> None:
         """Run the thread until it is stopped or a video ends."""

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Iterable, Tuple
 from typing import Counter as CounterOf
 
 from ..system import text
@@ -58,6 +58,20 @@ def keep_running(where: str, work: Callable[[], None], stop: threading.Event, pa
             report(where, error)
         if stop.wait(pause_s):
             return
+
+
+def start_thread(where: str, work: Callable[[], None], stop: threading.Event, name: str) -> threading.Thread:
+    """Start a thread whose work is kept running; it does not keep the process alive."""
+    thread = threading.Thread(target=keep_running, args=(where, work, stop), name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def join_threads(threads: Iterable[threading.Thread], patience_s: float) -> None:
+    """Wait for threads to end, `patience_s` seconds for all of them together."""
+    late = time.monotonic() + patience_s
+    for thread in threads:
+        thread.join(max(0.0, late - time.monotonic()))
 
 
 def _place(where: str, error: BaseException) -> Tuple[object, ...]:

@@ -16,10 +16,8 @@ import hmac
 import json
 import logging
 import threading
-import time
-from collections import deque
 from dataclasses import dataclass, field
-from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from urllib.parse import unquote
 
 from .. import __version__
@@ -28,7 +26,7 @@ from ..system import http
 from . import unexpected
 from .address import split
 from .event_throttle import EVERY_S, EventThrottle
-from .events import LIMIT, Bus, Event
+from .events import LIMIT, Bus, Event, Subscription
 from .retry import Backoff
 
 LOG = logging.getLogger(__name__)
@@ -107,7 +105,7 @@ class Webhooks:
         self._stop = threading.Event()
         self._client = http.Client(proxies=False)  # most hooks are near: proxies of the environment are not for them
         self._posts = [
-            _Posts(each, name, self._client, self._stop, queue, tries, timeout_s, backoff())
+            _Posts(each, name, self._client, self._stop, Subscription(bus, queue), tries, timeout_s, backoff())
             for each, name in zip(hooks, names(hooks))
         ]
         self._events = bus.subscribe(LIMIT * 4)
@@ -127,78 +125,58 @@ class Webhooks:
     @property
     def waiting(self) -> Dict[str, int]:
         """Waiting events by hook."""
-        return {posts.name: posts.waiting for posts in self._posts}
+        return {posts.name: len(posts.queue) for posts in self._posts}
 
     def start(self) -> None:
         """Start a thread for each hook and one that listens; returns at once."""
-        targets = [(self._listen, "edgecsp-hooks-in")] + [(posts.run, "edgecsp-hook") for posts in self._posts]
-        for target, name in targets:
-            words = ("webhook", target, self._stop)
-            thread = threading.Thread(target=unexpected.keep_running, args=words, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        works = [(self._listen, "edgecsp-hooks-in")] + [(posts.run, "edgecsp-hook") for posts in self._posts]
+        for work, name in works:
+            self._threads.append(unexpected.start_thread("webhook", work, self._stop, name))
 
     def close(self, patience_s: float = TIMEOUT_S + 2) -> None:
         """Stop the threads; waiting events are dropped."""
         self._events.close()
         self._stop.set()
         for posts in self._posts:
-            posts.wake()
-        late = time.monotonic() + patience_s
-        for thread in self._threads:
-            thread.join(max(0.0, late - time.monotonic()))
+            posts.queue.close()
+        unexpected.join_threads(self._threads, patience_s)
         self._client.close()
 
     def _listen(self) -> None:
         for event in self._throttle:
             for posts in self._posts:
                 if not posts.hook.streams or event["stream"] in posts.hook.streams:
-                    posts.put(event)
+                    posts.queue.put(event)
 
 
 class _Posts:
     """A hook and its queue."""
 
     def __init__(
-        self, target: Hook, name: str, client: http.Client, stop: threading.Event, queue: int, tries: int,
+        self, target: Hook, name: str, client: http.Client, stop: threading.Event, queue: Subscription, tries: int,
         timeout_s: float, backoff: Backoff,
     ) -> None:  # fmt: skip
-        self.hook, self.name, self._client = target, name, client
-        self.sent = self.dropped = 0
+        self.hook, self.name, self.queue, self._client = target, name, queue, client
+        self.sent = self._failed = 0
         self._stop, self._tries, self._timeout_s = stop, tries, timeout_s
         self._backoff, self._last_message = backoff, ""
-        self._ready = threading.Condition()
-        self._waiting: Deque[Event] = deque(maxlen=queue)
 
     @property
-    def waiting(self) -> int:
-        return len(self._waiting)
-
-    def put(self, event: Event) -> None:
-        with self._ready:
-            self.dropped += len(self._waiting) == self._waiting.maxlen
-            self._waiting.append(event)
-            self._ready.notify()
-
-    def wake(self) -> None:
-        with self._ready:
-            self._ready.notify()
+    def dropped(self) -> int:
+        return self.queue.lost + self._failed
 
     def run(self) -> None:
         """Deliver events one by one, in a thread."""
-        while not self._stop.is_set():
-            with self._ready:
-                self._ready.wait_for(lambda: self._waiting or self._stop.is_set())
-                if self._stop.is_set():
-                    return
-                event = self._waiting.popleft()
+        for event in self.queue:
+            if self._stop.is_set():
+                return
             self._backoff.reset()
             is_delivered = False
             try:
                 is_delivered = self._deliver(event)
             finally:
                 self.sent += is_delivered
-                self.dropped += not is_delivered
+                self._failed += not is_delivered
 
     def _deliver(self, event: Event) -> bool:
         for left in range(self._tries - 1, -1, -1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def lines(
     left, right, top, bottom = 52.0, width - 14, 12.0, height - 46
     across = _scale(x, [point[0] for each in series for point in each.points], left, right)
     up = _scale(y, [point[1] for each in series for point in each.points], bottom, top)
-    parts = _grid(across, up, x.name, y.name)
+    parts = svg.grid(across, up, x.name, y.name, (8 if wide else 5, 6), left=12)
     if guide is not None:
         parts.append(svg.line(across(guide), top, across(guide), bottom, "base"))
     for each in series:
@@ -57,10 +57,8 @@ def lines(
 def swatches(series: Sequence[Curve]) -> str:
     """The legend of some lines: list items, each name once."""
     once = {each.name: each for each in series if each.points}
-    return "".join(
-        svg.tag("li", svg.tag("svg", _sample(each.look), viewBox="0 0 16 16", aria_hidden="true"), escape(each.name))
-        for each in once.values()
-    )
+    samples = {name: svg.tag("path", d="M0 8L16 8", class_=f"line {each.look}") for name, each in once.items()}
+    return "".join(svg.swatch(sample, name) for name, sample in samples.items())
 
 
 def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
@@ -111,10 +109,6 @@ def _dot(each: Curve, point: Point, place: Point) -> str:
     return svg.tag("circle", title_tag, cx=place[0], cy=place[1], r=2.6, class_=f"dot {each.look}")
 
 
-def _sample(look: str) -> str:
-    return svg.tag("path", d="M0 8L16 8", class_=f"line {look}")
-
-
 def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Scale:
     if axis.range is not None:
         return Scale(*axis.range, start, end)
@@ -122,24 +116,6 @@ def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Sca
         return svg.padded_scale([max(value, max(values) / 1e4, 1e-9) for value in values], start, end, log=True)
     low, high = min(values), max(values)
     return Scale(low, high, start, end) if high > low else Scale(low - 0.5, high + 0.5, start, end)
-
-
-def _grid(across: Scale, up: Scale, below: str, beside: str) -> List[str]:
-    """The ticks of both axes, their lines and what they count."""
-    parts: List[Any] = []
-    most = 8 if across.end > 500 else 5
-    for value in across.ticks(most):
-        parts.append(svg.line(across(value), up.end, across(value), up.start, "grid"))
-        parts.append(svg.text(across(value), up.start + 18, svg.plain(value), class_="tick", text_anchor="middle"))
-    for value in up.ticks(6):
-        parts.append(svg.line(across.start, up(value), across.end, up(value), "grid"))
-        parts.append(svg.text(across.start - 8, up(value) + 4, svg.plain(value), class_="tick", text_anchor="end"))
-    middle = (across.start + across.end) / 2
-    parts.append(svg.text(middle, up.start + 38, below, class_="axis", text_anchor="middle"))
-    if beside:
-        turned = f"translate(12 {(up.start + up.end) / 2:.0f}) rotate(-90)"
-        parts.append(svg.text(0, 0, beside, class_="axis", text_anchor="middle", transform=turned))
-    return parts
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:

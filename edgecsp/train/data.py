@@ -189,17 +189,14 @@ class Samples(Dataset):
         index = int(np.random.default_rng((self._seed, epoch)).permutation(count)[place])
         how = self._how if mosaic else self._how.without_mosaic()
         augmented = sample(self._images.get, index, count, side, how, np.random.default_rng((self._seed, 1, k)))
-        return torch.from_numpy(augmented.image[:, :, ::-1].transpose(2, 0, 1).copy()), torch.from_numpy(
-            _rows(augmented)
-        )
+        rgb = augmented.image[:, :, ::-1].transpose(2, 0, 1).copy()
+        return torch.from_numpy(rgb), torch.from_numpy(_rows(augmented))
 
 
 def _rows(augmented: Sample) -> Array:
-    centre, size = (
-        (augmented.boxes[:, :2] + augmented.boxes[:, 2:]) / 2,
-        augmented.boxes[:, 2:] - augmented.boxes[:, :2],
-    )
-    return np.concatenate((augmented.ids[:, None], centre, size, augmented.confidence[:, None]), 1).astype(np.float32)
+    low, high = augmented.boxes[:, :2], augmented.boxes[:, 2:]
+    parts = (augmented.ids[:, None], (low + high) / 2, high - low, augmented.confidence[:, None])
+    return np.concatenate(parts, 1).astype(np.float32)
 
 
 def join(samples: Sequence[Union[Tuple[Tensor, Tensor], str]]) -> Union[Tuple[Tensor, Tensor], str]:

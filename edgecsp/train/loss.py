@@ -9,6 +9,7 @@ cross entropy. Where a box is ignored (a crowd, something that a teacher is not 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import torch
@@ -83,6 +84,7 @@ def at_least_one(count: Tensor) -> Tensor:
     return count.clamp(min=1)
 
 
+@dataclass
 class Loss:
     """The loss for a network's heads, means over the boxes of a batch.
 
@@ -90,14 +92,10 @@ class Loss:
     and classes against each other.
     """
 
-    def __init__(
-        self,
-        heads: Sequence[Yolo],
-        assigner: str = "dynamic",
-        smooth: float = 0.0,
-        weights: Tuple[float, float, float] = WEIGHTS,
-    ) -> None:
-        self.heads, self.assigner, self.smooth, self.weights = heads, assigner, smooth, weights
+    heads: Sequence[Yolo]
+    assigner: str = "dynamic"
+    smooth: float = 0.0
+    weights: Tuple[float, float, float] = WEIGHTS
 
     def __call__(
         self,

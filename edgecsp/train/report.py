@@ -82,9 +82,9 @@ def page(record: Row, log: Sequence[Row], details: Row, *, finished: bool) -> st
         confusion=_confusion(details),
         worst=_worst(details),
         classes=_classes(record, details),
-        settings=_facts({"begun with": record.get("start"), **record["settings"]}),
-        data=_facts(_data(record)),
-        versions=_facts({**record["versions"], "command": record.get("command")}),
+        settings=html.facts([("begun with", record.get("start")), *record["settings"].items()]),
+        data=html.facts(_data(record).items()),
+        versions=html.facts([*record["versions"].items(), ("command", record.get("command"))]),
     )
 
 
@@ -139,10 +139,7 @@ def _cards(record: Row, judged: Sequence[Row], learned: Sequence[Row], details: 
         last = learned[-1]
         note = f"waited {last['waited']:.0%} of the time for images" if "waited" in last else ""
         cards.append((f"{last['images_per_s']:.0f}", "images per second while training", note))
-    return "".join(
-        tag("li", tag("b", escape(figure)), tag("span", escape(about)), tag("small", escape(note)))
-        for figure, about, note in cards
-    )
+    return html.cards(cards)
 
 
 def _loss(learned: Sequence[Row]) -> str:
@@ -303,14 +300,6 @@ def _data(record: Row) -> Row:
         "images": f"{data['train_images']} to learn from, {data['val_images']} for validation",
         "anchors, px": ", ".join(f"{w:.0f} x {h:.0f}" for w, h in layout["anchors"]),
     }
-
-
-def _facts(facts: Row) -> str:
-    return "".join(
-        tag("dt", escape(name.replace("_", " "))) + tag("dd", escape(str(value)))
-        for name, value in facts.items()
-        if value is not None and value != ""
-    )
 
 
 def _pair(plots: Sequence[Any]) -> str:

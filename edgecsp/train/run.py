@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -218,27 +218,24 @@ def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...],
     return Layout(entry.name, side, tuple(names), anchors, masks)
 
 
+@dataclass
 class _Run:
     """A run in its folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        layout: Layout,
-        trainer: Trainer,
-        each: int,
-        learn: Data,
-        judge: Data,
-        watch: Callable[[TrainingProgress], None],
-    ) -> None:
-        self.folder, self.layout, self.trainer, self.each = folder, layout, trainer, each
-        self._learn, self._judge, self._watch = learn, judge, watch
-        self._log: List[Dict[str, Any]] = []
-        self._best: Dict[str, Any] = {}
-        self._details: Dict[str, Any] = {}
-        self._last: Optional[TrainingProgress] = None
-        spec = layout.entry.input(layout.net())
-        self._spec: Input = spec
+    folder: Path
+    layout: Layout
+    trainer: Trainer
+    each: int
+    _learn: Data
+    _judge: Data
+    _watch: Callable[[TrainingProgress], None]
+    _log: List[Dict[str, Any]] = field(default_factory=list)
+    _best: Dict[str, Any] = field(default_factory=dict)
+    _details: Dict[str, Any] = field(default_factory=dict)
+    _last: Optional[TrainingProgress] = None
+
+    def __post_init__(self) -> None:
+        self._spec: Input = self.layout.entry.input(self.layout.net())
 
     def begin(self, what: str, teaching: Teaching) -> None:
         """Write the record, and a state to go on from."""

@@ -21,6 +21,7 @@ from ..bench.accuracy.lists import list_images
 from ..bench.accuracy.names import normalize
 from ..errors import SourceError, UnknownName, UsageError
 from ..importers import darknet
+from ..processing import nms
 from ..types import Array, Model
 from ..zoo import store
 from .sightings import Sighting, look
@@ -203,10 +204,6 @@ def _taught(
 
 def _is_labelled(boxes: Boxes, xyxy: Array, classes: Array) -> Array:
     """Which of a teacher's boxes (N, 4) a labelled box of the same class overlaps."""
-    own = boxes.xyxy[:, None]
-    low, high = np.maximum(own[..., :2], xyxy[:, :2]), np.minimum(own[..., 2:], xyxy[:, 2:])
-    common = np.clip(high - low, 0, None).prod(2)
-    areas = [(each[..., 2:] - each[..., :2]).prod(-1) for each in (own, xyxy)]
-    iou = common / np.maximum(areas[0] + areas[1] - common, 1e-9)
-    labelled: Array = ((iou >= SAME) & (boxes.class_ids[:, None] == classes) & ~boxes.crowd[:, None]).any(0)
+    same = nms.overlap(boxes.xyxy, xyxy) >= SAME
+    labelled: Array = (same & (boxes.class_ids[:, None] == classes) & ~boxes.crowd[:, None]).any(0)
     return labelled

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Callable, ClassVar, Protocol, Sequence, Tuple
 
 from ..errors import UsageError
 from ..graph.layers import Net, Tensor
@@ -22,6 +23,7 @@ class Output(Protocol):
         ...
 
 
+@dataclass
 class Detect:
     """Ends a branch with a raw YOLO head: a 1x1 convolution with bias. Called once a head, in the masks' order.
 
@@ -29,51 +31,46 @@ class Detect:
     value a head. With `new_coords` (Scaled-YOLOv4) the sigmoid belongs to the graph.
     """
 
-    result = Detections
-    published_classes = 80  # COCO's
+    net: Net
+    classes: int
+    anchors: Sequence[Wh]
+    masks: Sequence[Sequence[int]]
+    scale_xy: Sequence[float] = ()
+    new_coords: bool = False
+    result: ClassVar = Detections
+    published_classes: ClassVar = 80  # COCO's
 
-    def __init__(
-        self,
-        net: Net,
-        classes: int,
-        anchors: Sequence[Wh],
-        masks: Sequence[Sequence[int]],
-        scale_xy: Sequence[float] = (),
-        new_coords: bool = False,
-    ) -> None:
-        if any(i >= len(anchors) or i < 0 for mask in masks for i in mask):
-            raise UsageError(f"the masks {list(masks)} name anchors that are not there: {len(anchors)} were given")
-        self.classes = classes
-        self._net, self._anchors, self._masks = net, anchors, masks
-        self._scale_xy = scale_xy or (1.0,) * len(masks)
-        self._new_coords = new_coords
+    def __post_init__(self) -> None:
+        if any(not 0 <= i < len(self.anchors) for mask in self.masks for i in mask):
+            raise UsageError(
+                f"the masks {list(self.masks)} name anchors that are not there: {len(self.anchors)} were given"
+            )
 
     def __call__(self, x: Tensor) -> None:
-        net, place = self._net, len(self._net.heads)
-        mask = self._masks[place]
-        act = "logistic" if self._new_coords else "linear"
+        net, place = self.net, len(self.net.heads)
+        mask = self.masks[place]
+        act = "logistic" if self.new_coords else "linear"
         net.yolo(
             net.conv(x, len(mask) * (5 + self.classes), 1, bn=False, act=act),
             classes=self.classes,
-            anchors_wh=[self._anchors[i] for i in mask],
-            scale_xy=self._scale_xy[place],
-            new_coords=self._new_coords,
+            anchors_wh=[self.anchors[i] for i in mask],
+            scale_xy=self.scale_xy[place] if self.scale_xy else 1.0,
+            new_coords=self.new_coords,
             mask=mask,
         )
 
 
+@dataclass
 class Classify:
     """Ends a classifier: global average, then a 1x1 convolution with bias to logits."""
 
-    result = Classes
-    published_classes = 1000  # ImageNet's
-
-    def __init__(self, net: Net, classes: int) -> None:
-        self.classes = classes
-        self._net = net
+    net: Net
+    classes: int
+    result: ClassVar = Classes
+    published_classes: ClassVar = 1000  # ImageNet's
 
     def __call__(self, x: Tensor) -> None:
-        net = self._net
+        net = self.net
         net.scores(net.conv(net.global_avgpool(x), self.classes, 1, bn=False, act="linear"))
 
 
@@ -169,6 +166,16 @@ def prn(net: Net, coarse: Tensor, *finer: Tensor, head: Output) -> None:
         up = net.upsample(net.conv(x, 128, 1), 2)
         x = net.conv(net.shortcut(up, fine, "leaky"), 128, 3)
         head(net.shortcut(net.shortcut(x, up, "leaky"), fine, "leaky"))
+
+
+def with_prn(backbone: Callable[[Net], Taps], levels: int = 2) -> Callable[[Net, Output], None]:
+    """A backbone under a PRN head of 2 or 3 levels."""
+
+    def build(net: Net, head: Output) -> None:
+        c3, c4, c5 = backbone(net)
+        prn(net, c5, *(c4, c3)[: levels - 1], head=head)
+
+    return build
 
 
 def efm(net: Net, taps: Taps, head: Output, *, attention: bool = False, pyramid: bool = False) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 from ..errors import UsageError
+from ..graph.anchors import A6, A9
 from ..graph.layers import Net
 from ..types import Input, Result
 from ._heads import Classify, Detect, Output, Wh
@@ -18,6 +19,7 @@ COARSE_FIRST = ((6, 7, 8), (3, 4, 5), (0, 1, 2))
 FINE_FIRST = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
 # The official weights were trained with 1,2,3 at stride 16; cfgs that say 0,1,2 lose a third of the AP50.
 TINY = ((3, 4, 5), (1, 2, 3))
+Build = Callable[[Net, Output], None]
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Entry:
 
     name: str
     title: str
-    build: Callable[[Net, Output], None]
+    build: Build
     size: int
     rows: Tuple[PublishedRow, ...] = ()
     source: str = ""
@@ -230,3 +232,16 @@ class Entry:
     def origin(self) -> Dict[str, str]:
         """Origin that an exported model states."""
         return {"zoo": self.name, "provenance": self.provenance}
+
+
+def reconstructed(name: str, title: str, build: Build, *rows: PublishedRow, levels: int = 0, **facts: Any) -> Entry:
+    """The record of a model whose layers were never published, at the size of its last row.
+
+    `levels` says how many YOLO heads it has, 2 or 3; without any it is a classifier, which sees the middle of images.
+    """
+    heads: Dict[int, Dict[str, Any]] = {
+        0: {"resize": "crop"},
+        2: {"anchors": A6, "masks": TINY},
+        3: {"anchors": A9, "masks": COARSE_FIRST},
+    }
+    return Entry(name, title, build, rows[-1].size, rows, provenance="reconstructed", **heads[levels], **facts)

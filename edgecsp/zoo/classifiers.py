@@ -7,13 +7,13 @@ from typing import Callable
 from ..graph.layers import Net
 from ._blocks import Taps, cspresnext50, plain
 from ._heads import Output
-from ._record import PUBLIC_DOMAIN, Entry, PublicWeights, PublishedRow
-from .csp_ref import STAGES, TOP, backbone, densenet, pelee
+from ._record import PUBLIC_DOMAIN, Build, Entry, PublicWeights, PublishedRow, reconstructed
+from .csp_ref import STAGES, TOP, Stage, backbone, densenet, pelee
 from .peleenet import DARKNETS, LAYERS, csppeleenet, peleenet
 from .peleenet import STAGES as HALVES
 
 
-def over(taps: Callable[[Net], Taps]) -> Callable[[Net, Output], None]:
+def over(taps: Callable[[Net], Taps]) -> Build:
     """A classifier on a backbone's coarsest map."""
     return lambda net, head: head(taps(net)[2])
 
@@ -24,8 +24,14 @@ def darknet_ref(net: Net, head: Output) -> None:
     head(net.conv(x, 1024, 3))
 
 
-_REPOSITORY = "authors' repository"
+def reference(stages: Stage, top: int) -> Build:
+    """A classifier on the stages of a reference backbone, whose last convolution is `top` wide and high."""
+    return over(lambda net: backbone(net, stages, top))
+
+
+_AUTHORS = "authors' repository"
 _MISPRINT = "a misprint of 0.836: the b row and the detectors' rows allow nothing else"
+_DENSENET = PublishedRow("Table 3", 224, 0.886, 3.48, top1=65.7, miss=_MISPRINT)
 
 MODELS = (
     Entry(
@@ -38,71 +44,36 @@ MODELS = (
         resize="crop",
         weights=PublicWeights("https://pjreddie.com/media/files/darknet.weights", licence=PUBLIC_DOMAIN),
     ),
-    Entry(
-        "cspdensenet-ref",
-        "CSPDenseNet Reference",
-        over(lambda net: backbone(net, densenet, 3)),
-        224,
-        (PublishedRow("Table 3", 224, 0.886, 3.48, top1=65.7, miss=_MISPRINT),),
-        provenance="reconstructed",
-        forced=(TOP,),
-        fitted=(STAGES,),
-        resize="crop",
+    *(
+        reconstructed(name, title, reference(stages, top), row, forced=(TOP,), fitted=(STAGES,))
+        for name, title, stages, top, row in (
+            ("cspdensenet-ref", "CSPDenseNet Reference", densenet, 3, _DENSENET),
+            ("cspdensenetb-ref", "CSPDenseNetb Ref.", densenet, 1, PublishedRow(_AUTHORS, 224, 0.631, 1.38, top1=64.2)),
+            (
+                "csppeleenet-ref",
+                "CSPPeleeNet Reference",
+                pelee,
+                3,
+                PublishedRow("Table 3", 224, 1.103, 4.10, top1=68.9),
+            ),
+            ("csppeleenetb-ref", "CSPPeleeNetb Ref.", pelee, 1, PublishedRow(_AUTHORS, 224, 0.897, 2.01, top1=67.8)),
+        )
     ),
-    Entry(
-        "cspdensenetb-ref",
-        "CSPDenseNetb Ref.",
-        over(lambda net: backbone(net, densenet, 1)),
-        224,
-        (PublishedRow(_REPOSITORY, 224, 0.631, 1.38, top1=64.2),),
-        provenance="reconstructed",
-        forced=(TOP,),
-        fitted=(STAGES,),
-        resize="crop",
-    ),
-    Entry(
-        "csppeleenet-ref",
-        "CSPPeleeNet Reference",
-        over(lambda net: backbone(net, pelee, 3)),
-        224,
-        (PublishedRow("Table 3", 224, 1.103, 4.10, top1=68.9),),
-        provenance="reconstructed",
-        forced=(TOP,),
-        fitted=(STAGES,),
-        resize="crop",
-    ),
-    Entry(
-        "csppeleenetb-ref",
-        "CSPPeleeNetb Ref.",
-        over(lambda net: backbone(net, pelee, 1)),
-        224,
-        (PublishedRow(_REPOSITORY, 224, 0.897, 2.01, top1=67.8),),
-        provenance="reconstructed",
-        forced=(TOP,),
-        fitted=(STAGES,),
-        resize="crop",
-    ),
-    Entry(
+    reconstructed(
         "peleenet",
         "PeleeNet",
         over(peleenet),
-        224,
-        (PublishedRow("Table 3", 224, 1.017, 2.79, top1=70.7),),
+        PublishedRow("Table 3", 224, 1.017, 2.79, top1=70.7),
         source="Robert-JunWang/Pelee",
-        provenance="reconstructed",
         forced=(LAYERS,),
         fitted=(DARKNETS,),
-        resize="crop",
     ),
-    Entry(
+    reconstructed(
         "csppeleenet",
         "CSPPeleeNet",
         over(csppeleenet),
-        224,
-        (PublishedRow("Table 3", 224, 0.888, 2.83, top1=70.9),),
-        provenance="reconstructed",
+        PublishedRow("Table 3", 224, 0.888, 2.83, top1=70.9),
         fitted=(HALVES,),
-        resize="crop",
     ),
     Entry(
         "cspresnext50",

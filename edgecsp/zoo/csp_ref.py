@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Callable, Dict
 
-from ..graph.anchors import A6, A9
 from ..graph.layers import Net, Tensor
+from . import _heads
 from ._blocks import Taps, csp, dense, plain, pool, two_way
-from ._heads import Output, efm, prn
-from ._record import COARSE_FIRST, TINY, Entry, PublishedRow
+from ._heads import efm
+from ._record import Build, Entry, PublishedRow, reconstructed
 
 Stage = Callable[[Net, Tensor, int], Tensor]
 
@@ -45,17 +45,12 @@ def _block(net: Net, layers: Stage, stage: int) -> Callable[[Tensor], Tensor]:
     return lambda y: layers(net, y, stage)
 
 
-def with_prn(layers: Stage, top: int = 3, levels: int = 2) -> Callable[[Net, Output], None]:
+def with_prn(layers: Stage, top: int = 3, levels: int = 2) -> Build:
     """The backbone under a PRN head of 2 or 3 levels."""
-
-    def build(net: Net, head: Output) -> None:
-        c3, c4, c5 = backbone(net, layers, top)
-        prn(net, c5, *(c4, c3)[: levels - 1], head=head)
-
-    return build
+    return _heads.with_prn(lambda net: backbone(net, layers, top), levels)
 
 
-def with_efm(layers: Stage) -> Callable[[Net, Output], None]:
+def with_efm(layers: Stage) -> Build:
     """The backbone under an EFM head with SAM."""
     return lambda net, head: efm(net, backbone(net, layers, 3), head, attention=True)
 
@@ -70,35 +65,13 @@ _EFM = "EFM: its cost, three heads, Maxout before every join"
 
 
 def _with_prn(name: str, title: str, layers: Stage, row: PublishedRow, *, top: int = 3) -> Entry:
-    return Entry(
-        name,
-        title,
-        with_prn(layers, top),
-        320,
-        (row,),
-        provenance="reconstructed",
-        forced=(TOP, HEAD),
-        fitted=(STAGES,),
-        anchors=A6,
-        masks=TINY,
-        start=_START.get(layers, ""),
-    )
+    facts = {"forced": (TOP, HEAD), "fitted": (STAGES,), "start": _START.get(layers, "")}
+    return reconstructed(name, title, with_prn(layers, top), row, levels=2, **facts)
 
 
 def _with_efm(name: str, title: str, layers: Stage, row: PublishedRow) -> Entry:
-    return Entry(
-        name,
-        title,
-        with_efm(layers),
-        320,
-        (row,),
-        provenance="reconstructed",
-        forced=(TOP, _EFM),
-        fitted=(STAGES, FUSION),
-        anchors=A9,
-        masks=COARSE_FIRST,
-        start=_START.get(layers, ""),
-    )
+    facts = {"forced": (TOP, _EFM), "fitted": (STAGES, FUSION), "start": _START.get(layers, "")}
+    return reconstructed(name, title, with_efm(layers), row, levels=3, **facts)
 
 
 MODELS = (
@@ -114,17 +87,14 @@ MODELS = (
         densenet,
         PublishedRow("Tables 4, 5", 320, 2.89, 5.05, ap=(21.7, 42.2, 20.6), fps={"gpu": 235, "mgpu": 49}),
     ),
-    Entry(
+    reconstructed(
         "csppeleenet-ref-prn-3l",
         "CSPPeleeNet Ref.-PRN (3l)",
         with_prn(pelee, levels=3),
-        320,
-        (PublishedRow("Tables 4, 5", 320, 3.15, 4.79, ap=(19.4, 40.0, 17.0), fps={"gpu": 267, "cpu": 52, "mgpu": 38}),),
-        provenance="reconstructed",
+        PublishedRow("Tables 4, 5", 320, 3.15, 4.79, ap=(19.4, 40.0, 17.0), fps={"gpu": 267, "cpu": 52, "mgpu": 38}),
+        levels=3,
         forced=(TOP, HEAD, "the third level's cost"),
         fitted=(STAGES, "the third level's wiring, by analogy with the second"),
-        anchors=A9,
-        masks=COARSE_FIRST,
     ),
     _with_prn(
         "csppeleenet-ref-prn",

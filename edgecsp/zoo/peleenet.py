@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Callable, List
 
-from ..graph.anchors import A6, A9
 from ..graph.layers import Net, Tensor
 from ._blocks import Taps, csp_half, pool, two_way
-from ._heads import Output, efm, prn
-from ._record import COARSE_FIRST, TINY, Entry, PublishedRow
+from ._heads import efm, with_prn
+from ._record import Build, PublishedRow, reconstructed
 
 _LAYERS, _INTER = (3, 4, 8, 6), (16, 32, 64, 64)
 
@@ -54,17 +53,7 @@ def _block(net: Net, layers: int, inter: int) -> Callable[[Tensor], Tensor]:
     return lambda y: two_way(net, y, layers, inter)
 
 
-def with_prn(backbone: Callable[[Net], Taps], levels: int = 2) -> Callable[[Net, Output], None]:
-    """A backbone under a PRN head of 2 or 3 levels."""
-
-    def build(net: Net, head: Output) -> None:
-        c3, c4, c5 = backbone(net)
-        prn(net, c5, *(c4, c3)[: levels - 1], head=head)
-
-    return build
-
-
-def with_efm(*, attention: bool = False, pyramid: bool = False) -> Callable[[Net, Output], None]:
+def with_efm(*, attention: bool = False, pyramid: bool = False) -> Build:
     """CSPPeleeNet under an EFM head."""
     return lambda net, head: efm(net, csppeleenet(net), head, attention=attention, pyramid=pyramid)
 
@@ -75,94 +64,62 @@ PRN = "the PRN head unchanged"
 THIRD = "the third level's wiring, by analogy with the second; its cost is exact"
 STAGES = "CSPPeleeNet's stages: the order of split, pool and transitions"
 EFM = "EFM: its budget, three heads and Maxout are given, its wiring is not"
+EFM_COST = "EFM's cost, the same in every row"
+SPP = "where the SPP stands"
 _FLOATS = "the printed number is met when every stored float is counted (4.303M)"
 
+
+def _in_table_2(bflops: float, ap50: float, fps: float) -> PublishedRow:
+    return PublishedRow("Table 2", 416, bflops, ap=(None, ap50, None), fps={"gpu": fps})
+
+
 MODELS = (
-    Entry(
+    reconstructed(
         "peleenet-prn",
         "PeleeNet-PRN",
         with_prn(peleenet),
-        416,
-        (PublishedRow("Table 4", 416, 4.04, 3.16, "floats", (23.3, 45.0, 22.0), fps={"gpu": 145}),),
-        provenance="reconstructed",
+        PublishedRow("Table 4", 416, 4.04, 3.16, "floats", (23.3, 45.0, 22.0), fps={"gpu": 145}),
+        levels=2,
         forced=(PRN, LAYERS),
         fitted=(DARKNETS,),
-        anchors=A6,
-        masks=TINY,
     ),
-    Entry(
+    reconstructed(
         "peleenet-prn-3l",
         "PeleeNet-PRN (3l)",
         with_prn(peleenet, 3),
-        416,
-        (PublishedRow("Table 4", 416, 5.03, 3.36, "floats"),),
-        provenance="reconstructed",
+        PublishedRow("Table 4", 416, 5.03, 3.36, "floats"),
+        levels=3,
         forced=(PRN, LAYERS),
         fitted=(DARKNETS, THIRD),
-        anchors=A9,
-        masks=COARSE_FIRST,
     ),
-    Entry(
+    reconstructed(
         "csppeleenet-efm-sam",
         "CSPPeleeNet-EFM (SAM)",
         with_efm(attention=True),
-        416,
-        (
-            PublishedRow("Table 4", 512, 7.68, 4.31, ap=(27.6, 50.4, 27.7), fps={"gpu": 109}, miss=_FLOATS),
-            PublishedRow("Tables 2, 4", 416, 5.068, 4.31, ap=(26.8, 49.0, 26.7), fps={"gpu": 129}, miss=_FLOATS),
-        ),
-        provenance="reconstructed",
+        PublishedRow("Table 4", 512, 7.68, 4.31, ap=(27.6, 50.4, 27.7), fps={"gpu": 109}, miss=_FLOATS),
+        PublishedRow("Tables 2, 4", 416, 5.068, 4.31, ap=(26.8, 49.0, 26.7), fps={"gpu": 129}, miss=_FLOATS),
+        levels=3,
         forced=("EFM's and SAM's cost, the same in every row",),
         fitted=(STAGES, EFM),
-        anchors=A9,
-        masks=COARSE_FIRST,
     ),
-    Entry(
-        "csppeleenet-efm",
-        "CSPPeleeNet-EFM",
-        with_efm(),
-        416,
-        (PublishedRow("Table 2", 416, 4.868, ap=(None, 48.6, None), fps={"gpu": 132}),),
-        provenance="reconstructed",
-        forced=("EFM's cost, the same in every row",),
-        fitted=(STAGES, EFM),
-        anchors=A9,
-        masks=COARSE_FIRST,
+    *(
+        reconstructed(name, title, build, row, levels=3, forced=(EFM_COST,), fitted=(STAGES, EFM, *more))
+        for name, title, build, row, more in (
+            ("csppeleenet-efm", "CSPPeleeNet-EFM", with_efm(), _in_table_2(4.868, 48.6, 132), ()),
+            (
+                "csppeleenet-efm-spp",
+                "CSPPeleeNet-EFM (SPP)",
+                with_efm(pyramid=True),
+                _in_table_2(4.863, 48.5, 128),
+                (SPP,),
+            ),
+        )
     ),
-    Entry(
-        "csppeleenet-efm-spp",
-        "CSPPeleeNet-EFM (SPP)",
-        with_efm(pyramid=True),
-        416,
-        (PublishedRow("Table 2", 416, 4.863, ap=(None, 48.5, None), fps={"gpu": 128}),),
-        provenance="reconstructed",
-        forced=("EFM's cost, the same in every row",),
-        fitted=(STAGES, EFM, "where the SPP stands"),
-        anchors=A9,
-        masks=COARSE_FIRST,
-    ),
-    Entry(
-        "csppeleenet-prn",
-        "CSPPeleeNet-PRN",
-        with_prn(csppeleenet),
-        416,
-        (PublishedRow("Table 2", 416, 3.590, ap=(None, 44.5, None), fps={"gpu": 169}),),
-        provenance="reconstructed",
-        forced=(PRN,),
-        fitted=(STAGES,),
-        anchors=A6,
-        masks=TINY,
-    ),
-    Entry(
-        "csppeleenet-prn-3l",
-        "CSPPeleeNet-PRN-3l",
-        with_prn(csppeleenet, 3),
-        416,
-        (PublishedRow("Table 2", 416, 4.586, ap=(None, 46.0, None), fps={"gpu": 151}),),
-        provenance="reconstructed",
-        forced=(PRN,),
-        fitted=(STAGES, THIRD),
-        anchors=A9,
-        masks=COARSE_FIRST,
+    *(
+        reconstructed(name, title, with_prn(csppeleenet, levels), row, levels=levels, forced=(PRN,), fitted=fitted)
+        for name, title, levels, row, fitted in (
+            ("csppeleenet-prn", "CSPPeleeNet-PRN", 2, _in_table_2(3.590, 44.5, 169), (STAGES,)),
+            ("csppeleenet-prn-3l", "CSPPeleeNet-PRN-3l", 3, _in_table_2(4.586, 46.0, 151), (STAGES, THIRD)),
+        )
     ),
 )

@@ -7,11 +7,11 @@ here is our own, not that of a `.weights` file.
 
 from __future__ import annotations
 
-from typing import Callable, List, Sequence
+from typing import List, Sequence
 
 from ..graph.layers import Net, Tensor
 from ._heads import Output
-from ._record import Entry, PublishedRow
+from ._record import Build, Entry, PublishedRow
 
 _MAP = 245
 """Channels that the second stage samples: 5 for each of 7 x 7 bins."""
@@ -53,7 +53,7 @@ def snet(net: Net, stem: int, widths: Sequence[int], last: int) -> Sequence[Tens
     return maps[1], net.conv(x, last, 1, act="relu") if last else x
 
 
-def first_stage(stem: int, widths: Sequence[int], last: int) -> Callable[[Net, Output], None]:
+def first_stage(stem: int, widths: Sequence[int], last: int) -> Build:
     """Backbone, context enhancement, region proposals and spatial attention."""
 
     def build(net: Net, head: Output) -> None:

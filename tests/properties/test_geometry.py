@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecsp.options.choices import RESIZES
 from edgecsp.processing.preprocess import GREY, prepare
-from edgecsp.types import RESIZES, Input
+from edgecsp.types import Input
 from support import oracle
 from support.effort import examples
 

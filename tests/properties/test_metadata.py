@@ -18,10 +18,11 @@ from edgecsp.errors import BadModel, EdgecspError, UsageError
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.graph.layers import Net
+from edgecsp.options.choices import RESIZES
 from edgecsp.processing.heads.scores import Scores
 from edgecsp.processing.heads.yolo import Yolo
 from edgecsp.processing.preprocess import prepare
-from edgecsp.types import RESIZES, Input, Model
+from edgecsp.types import Input, Model
 from support.darknet_nets import Case, assert_close, cases, run
 from support.effort import examples
 from support.tiny import Tiny

@@ -96,7 +96,7 @@ def test_a_picture_gives_boxes(site: served.Site, tiny: Tiny, image: np.ndarray)
     assert columns["boxes"]["shape"] == [len(wanted), 4] and columns["labels"]["datatype"] == "BYTES"
     assert np.allclose(np.array(columns["boxes"]["data"]).reshape(-1, 4), wanted.xyxy)
     assert columns["class_ids"]["data"] == wanted.class_ids.tolist()
-    assert columns["labels"]["data"] == [wanted.label(i) for i in wanted.class_ids]
+    assert columns["labels"]["data"] == [wanted.name_of(i) for i in wanted.class_ids]
 
 
 PICTURE = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["/9j/"]}
@@ -188,7 +188,7 @@ def test_tritons_client(site: served.Site, tiny: Tiny, image: np.ndarray) -> Non
         picture.set_data_from_numpy(np.array([served.encoded(image)], np.object_))
         found = client.infer("tiny", [picture], request_id="a", parameters={"conf": 0.001})
         assert np.array_equal(found.as_numpy("boxes"), wanted.xyxy) and found.get_response()["id"] == "a"
-        assert [name.decode() for name in found.as_numpy("labels")] == [wanted.label(i) for i in wanted.class_ids]
+        assert [name.decode() for name in found.as_numpy("labels")] == [wanted.name_of(i) for i in wanted.class_ids]
         with pytest.raises(Exception, match="no model named 'other'"):
             client.get_model_metadata("other")
     finally:

@@ -18,8 +18,8 @@ from edgecsp.backends.openvino import OpenVinoSession
 from edgecsp.backends.ort import OrtSession
 from edgecsp.backends.tuning import Candidate
 from edgecsp.bench import BenchSettings, _candidates, cases, val
+from edgecsp.cli._serving import engine_facts
 from edgecsp.cli.render import engines
-from edgecsp.cli.serve import engine_facts
 from edgecsp.errors import EngineUnavailable, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.system import cpu, install

@@ -25,7 +25,7 @@ def test_whole(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
-    assert files.sha256(path) == hashlib.sha256(b"two" * 1000).hexdigest()
+    assert files.digest_of(path) == hashlib.sha256(b"two" * 1000).hexdigest()
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])

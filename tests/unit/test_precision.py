@@ -10,7 +10,6 @@ from typing import Dict, Iterator, List
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
@@ -19,6 +18,7 @@ from edgecsp.errors import BadModel, CalibrationError, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import calibration
 from edgecsp.types import Array, Model
+from support.int8 import off, plainly
 from support.tiny import Tiny
 
 
@@ -36,21 +36,6 @@ def ranges(tiny: Tiny) -> precision.Ranges:
 @pytest.fixture(scope="module")
 def int8(tiny: Tiny, ranges: precision.Ranges) -> Model:
     return precision.with_ranges(tiny.model, ranges)
-
-
-def plainly(model: Model, batch: Array) -> List[Array]:
-    """The heads as ONNX defines them: node by node, nothing fused, Q/DQ in float."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
-    heads: List[Array] = session.run([head.name for head in model.heads], {"images": batch})
-    return heads
-
-
-def off(got: List[Array], wanted: List[Array]) -> float:
-    """The largest mean difference of a head, as a share of its largest value."""
-    return max(float(np.abs(a - b).mean() / np.abs(b).max()) for a, b in zip(got, wanted))
 
 
 # -- which precision, fp16 -------------------------------------------------------------------------------------

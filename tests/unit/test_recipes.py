@@ -36,26 +36,33 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         "kiosk", board="the kiosk", compute_capability=("8.7",), precision="int8", workspace_mb=300, batch=2,
         imgsz=(352, 640), dla_core=1, gpu_fallback=False,
     )  # fmt: skip
+    path.write_text("[profile]\nimgsz = 416\n")
+    assert recipes.load(path).imgsz == (416, 416)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("precision", r"kiosk\.toml is not TOML: "),
-        ("bord = 'x'", r"no key is called 'bord'\. Did you mean 'board'\?"),
-        ("[biuld]\nworkspace_mb = 1", r"no table is called 'biuld'\. Did you mean 'build'\?"),
-        ("[build]\nworkspace = 1", r"in \[build\]: no key is called 'workspace'\. Did you mean 'workspace_mb'\?"),
+        ("precision", r"kiosk\.toml is not valid TOML: "),
+        ("bord = 'x'", r"kiosk\.toml, line 1: bord: no key is called 'bord'\. Did you mean 'board'\?"),
+        ("[biuld]\nworkspace_mb = 1", r"line 1: biuld: no key is called 'biuld'\. Did you mean 'build'\?"),
+        (
+            "[build]\nworkspace = 1",
+            r"line 2: build\.workspace: no key is called 'workspace'\. Did you mean 'workspace_mb'\?",
+        ),
         ("[build]\nprecision = 'fp61'", r"no precision is called 'fp61'\. Did you mean 'fp16'\?"),
-        ("[build]\nprecision = 16", r"precision = 16: a string is expected"),
-        ("[build]\nworkspace_mb = 1.5", r"workspace_mb = 1\.5: an integer is expected"),
+        ("[build]\nprecision = 16", r"line 2: build\.precision: 16 is invalid: must be a string"),
+        ("[build]\nworkspace_mb = 1.5", r"workspace_mb: 1\.5 is invalid: must be an integer"),
         ("[build]\nworkspace_mb = 0", r"a workspace of 0 MB: from 1 to"),
-        ("[build]\ntf32 = 1", r"tf32 = 1: true or false is expected"),
-        ("compute_capability = '8.7'", r"compute_capability = '8\.7': a list of strings is expected"),
+        ("[build]\ntf32 = 1", r"tf32: 1 is invalid: must be true or false"),
+        ("compute_capability = '8.7'", r"compute_capability: '8\.7' is invalid: must be a list of names"),
         ("compute_capability = ['sm_87']", r"strings like \"8\.7\""),
-        ("[profile]\nimgsz = 416", r"imgsz = 416: \[height, width\] is expected"),
+        ("compute_capability = [8]", r"strings like \"8\.7\""),
+        ("build = 3", r"line 1: build: must be a table: \[build\]"),
+        ("[profile]\nimgsz = [416]", r"imgsz: \[416\] is invalid: must be one side or \[height, width\] in pixels"),
         ("[profile]\nimgsz = [0, 416]", r"imgsz \[0, 416\]: \[height, width\] in pixels"),
         ("[profile]\nbatch = 0", r"a batch of 0: at least 1"),
-        ("[profile]\nbatch = true", r"batch = True: an integer is expected"),
+        ("[profile]\nbatch = true", r"batch: True is invalid: must be an integer"),
         ("[dla]\ncore = 0", r"works in fp16 or int8"),
     ],
 )
@@ -74,7 +81,7 @@ def test_names_and_paths_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no recipe at .*kiosc\.toml; did you mean .*kiosk\.toml\?"):
         recipes.load(tmp_path / "kiosc.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="is not TOML"):
+    with pytest.raises(UsageError, match="is not valid TOML"):
         recipes.load(tmp_path / "binary.toml")
 
 

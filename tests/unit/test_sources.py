@@ -24,6 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecsp.cache import files
 from edgecsp.errors import SourceError, UsageError
 from edgecsp.media import sources
 from edgecsp.media.sources import network
@@ -305,8 +306,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")  # root may read all, so the mode alone is no test
 
     path = picture(tmp_path / "a.jpg")
-    for module in (sources.images, sources.video):
-        monkeypatch.setattr(module, "open", refuse, raising=False)
+    monkeypatch.setattr(files, "open", refuse, raising=False)
     for uri in (path, tmp_path / "a.mp4"):
         uri.touch()
         with pytest.raises(SourceError, match=r"cannot read .*: Permission denied"):

@@ -21,6 +21,7 @@ import edgecsp
 from edgecsp.bench import accuracy
 from edgecsp.cli import _logging, _print
 from edgecsp.cli.render import accuracy as _scores
+from edgecsp.errors import EngineUnavailable
 from edgecsp.media.sinks import CsvSink
 from edgecsp.system import text
 from edgecsp.types import Detections, Frame, Stream
@@ -163,3 +164,15 @@ def test_a_hostile_file_name_is_printed_as_it_is(tmp_path: Path) -> None:
     )
     assert missing.returncode == 3
     assert b"\x1b" not in missing.stderr
+
+
+def test_an_errors_indented_lines_stay_lines_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:
+    _logging.configure()
+    _logging.fail(EngineUnavailable("nothing runs\n  ort: \x1b[2J\n  trt: no\nedgecsp: all is well"))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.strip() for line in lines] == [
+        "edgecsp: nothing runs",
+        "ort: \\x1b[2J",
+        "trt: no\\nedgecsp: all is well",
+    ]
+    assert all(line.startswith("  ") for line in lines[1:])

@@ -153,7 +153,11 @@ def _candidate(fields: Any) -> Optional[Candidate]:
         info = backends.info(one.engine)
     except UnknownName:
         return None
-    return one if not info.is_dummy and one.device in info.devices and one.precision in info.precisions else None
+    return (
+        one
+        if not info.is_dummy and one.device in info.devices and one.precision in info.precisions_on(one.device)
+        else None
+    )
 
 
 def graph(model: Model, place: Path, content: Mapping[str, Any], one: Candidate) -> Model:

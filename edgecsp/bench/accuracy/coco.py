@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ...cache import files
 from ...errors import SourceError
 from .truth import Boxes, Data, LabelledImage
 
@@ -31,7 +32,6 @@ def read(path: Path, images: Optional[Path] = None, faults: Optional[List[str]] 
     places = {_field(path, "images", i, row, "id"): row for i, row in enumerate(content["images"])}
     if len(places) < len(content["images"]):
         first_at: Dict[Any, int] = {}
-        ids = [row["id"] for row in content["images"]]
         ids = [row["id"] for row in content["images"]]
         i, first = next((i, first_at[each]) for i, each in enumerate(ids) if first_at.setdefault(each, i) != i)
         raise SourceError(
@@ -68,11 +68,9 @@ _Row = Tuple[int, List[float], bool, float]
 
 def _json(path: Path) -> Dict[str, List[Dict[str, Any]]]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(files.read(path))
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not JSON: {error}") from None
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
     if isinstance(content, list):
         raise SourceError(f"{path} is a list, as results are; annotations are an object with {', '.join(KEYS)}")
     for key in KEYS:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import List, Tuple
 
+from ...cache import files
 from ...errors import SourceError
 from .truth import Boxes
 
@@ -37,10 +38,7 @@ def read(path: Path, names: int) -> Boxes:
 
 def read_lines(path: Path) -> List[str]:
     """Read a text file's lines, as an editor counts them. Raises `SourceError`."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    data = files.read(path)
     if data.startswith(_UTF_16):
         raise SourceError(f"{path} is UTF-16 text; save it as UTF-8")
     try:

@@ -13,6 +13,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from ...cache import files
 from ...errors import SourceError
 from .truth import Boxes
 
@@ -86,11 +87,7 @@ class _Node:
 
 
 def _parse(path: Path) -> _Node:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    data = files.read(path, MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise SourceError(f"{path} is larger than {MAX_BYTES >> 20} MiB, too large for the labels of one image")
     if not data.strip():

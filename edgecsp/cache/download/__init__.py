@@ -9,7 +9,6 @@ digest are right. `web` knows HTTP, `pages` knows what is sent in a file's place
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -22,11 +21,12 @@ from typing import Dict, Optional, Tuple
 from ...errors import IntegrityError, OutputError, SourceError
 from ...system.http import RequestFailed, Response
 from ...system.progress import NO_PROGRESS, Progress
+from .. import files
 from . import http as web
 from . import pages
 from .http import Patience
 
-__all__ = ["MAX_BYTES", "Patience", "digest_of", "download"]
+__all__ = ["MAX_BYTES", "Patience", "download"]
 
 MAX_BYTES = 2 << 30
 _WORTH_GOING_ON = 1 << 20
@@ -62,15 +62,6 @@ def download(
     except OSError as error:
         part.discard()  # a full disk is no place to keep half a file
         raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing was kept") from error
-
-
-def digest_of(path: Path, kind: str = "sha256") -> str:
-    """Compute the hex digest of a file, read in chunks; `kind` is hashlib's name for it."""
-    digest = hashlib.new(kind)
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class _Part:
@@ -146,7 +137,7 @@ class _Download:
         self._check_length(self.part.size)
         if self.digest:
             kind, expected = self.digest
-            actual = digest_of(self.part.path, kind)
+            actual = files.digest_of(self.part.path, kind)
             if actual != expected.lower():
                 raise self._wrong(f"is not the file it should be: {kind} {expected} was expected, {actual} was found")
 

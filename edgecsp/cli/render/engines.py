@@ -66,11 +66,8 @@ def faster(chosen: Dict[str, Optional[str]]) -> List[Dict[str, Any]]:
 
     if chosen["engine"] is None or chosen["device"] != "cpu":
         return []
-    times_by_engine = backends.list_faster(chosen["engine"])
-    return [
-        {"engine": name, "times": times, "install": backends.install_command(name)}
-        for name, times in times_by_engine.items()
-    ]
+    speeds = backends.list_faster(chosen["engine"]).items()
+    return [{"engine": name, "times": times, "install": backends.install_command(name)} for name, times in speeds]
 
 
 def faster_lines(rows: List[Dict[str, Any]]) -> List[str]:

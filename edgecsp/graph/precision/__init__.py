@@ -10,7 +10,7 @@
 
 The int8 graph is one file for every engine: symmetric int8 with zero points 0 (TensorRT takes no other), weights per
 output channel, a Q/DQ pair on each side of an activation (onnxruntime computes no convolution in int8 otherwise).
-`fold_activation_qdq`, `to_uint8_activations` and `quantize_biases` turn it into what an engine needs, without loss.
+`passes` turns it into what an engine needs, without loss.
 """
 
 from __future__ import annotations
@@ -22,12 +22,20 @@ from ._choose import choose_ranges
 from .calibration import METHODS, MIN_IMAGES, Ranges, load, measure_ranges
 from .fp16 import to_fp16, to_fp32
 from .int8 import check_quantizable, format_trials, quantize, with_ranges
-from .passes import fold_activation_qdq, quantize_biases, to_uint8_activations
+from .passes import (
+    fold_activation_qdq,
+    fold_float_qdq,
+    fold_move_qdq,
+    quantize_after_pools,
+    quantize_biases,
+    to_uint8_activations,
+    to_uint8_input,
+)
 
 __all__ = [
     "METHODS", "MIN_IMAGES", "Ranges", "check_quantizable", "choose_ranges", "detect_precision", "fold_activation_qdq",
-    "format_trials", "load", "measure_ranges", "quantize", "quantize_biases", "to_fp16", "to_fp32",
-    "to_uint8_activations", "with_ranges",
+    "fold_float_qdq", "fold_move_qdq", "format_trials", "load", "measure_ranges", "quantize", "quantize_after_pools",
+    "quantize_biases", "to_fp16", "to_fp32", "to_uint8_activations", "to_uint8_input", "with_ranges",
 ]  # fmt: skip
 
 _QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")

@@ -68,7 +68,7 @@ def _agreement(model: Model, small: Model, references: _Reference, threads: int)
     for batch, expected, heads in references:
         got = session.run(names, {source: batch})
         again = _boxes(model, got)
-        shared += _shared_iou(expected, again)
+        shared += sum(nms.match(expected.xyxy, expected.class_ids, again.xyxy, again.class_ids, MATCH_IOU))
         boxes += len(expected.scores) + len(again.scores)
         off += [float(np.abs(a - b).mean() / max(1e-12, float(np.abs(b).max()))) for a, b in zip(got, heads)]
     box_count = sum(len(expected.scores) for _, expected, _ in references)
@@ -93,15 +93,3 @@ def _boxes(model: Model, heads: Sequence[Array]) -> decode.Candidates:
     """What a detector keeps of its heads, best first; nothing of a classifier's."""
     boxes: decode.Candidates = model.heads[0].detect(model, heads, Thresholds())
     return boxes
-
-
-def _shared_iou(expected: decode.Candidates, actual: decode.Candidates) -> float:
-    """The sum of the IoU of boxes that are found again, each answering for one."""
-    shared = nms.overlap(expected.xyxy, actual.xyxy)
-    shared[expected.class_ids[:, None] != actual.class_ids[None]] = 0
-    total = 0.0
-    for row in shared:  # best scores first, as they come
-        if row.size and row.max() >= MATCH_IOU:
-            total += float(row.max())
-            shared[:, int(row.argmax())] = 0
-    return total

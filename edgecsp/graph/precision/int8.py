@@ -17,7 +17,7 @@ OPS = (
     "Split", "LeakyRelu", "Relu", "Clip",
 )  # fmt: skip
 # Operators that move values and make none: what goes in and what comes out has one scale.
-_MOVES = ("MaxPool", "Concat", "Resize", "Slice", "Split", "Identity", "Reshape", "Transpose")
+MOVES = ("MaxPool", "Concat", "Resize", "Slice", "Split", "Identity", "Reshape", "Transpose")
 OPSET = 13  # the first with scales per channel
 _OPTIONS = {
     "ActivationSymmetric": True,
@@ -134,7 +134,7 @@ def _has_weights(node: Any, makers: Dict[str, Any], known: Set[str]) -> bool:
     if node.op_type == "MatMul" and not known.intersection(node.input):
         return False
     before = makers.get(next(name for name in node.input if name not in known) if node.input else "")
-    while before is not None and before.op_type in _MOVES and before.input:
+    while before is not None and before.op_type in MOVES and before.input:
         before = makers.get(before.input[0])
     return before is None or before.op_type != "Softmax"
 
@@ -152,7 +152,7 @@ def _share_ranges(nodes: Sequence[Any], ranges: Dict[str, Tuple[float, float]]) 
         return name
 
     for node in nodes:
-        if node.op_type in _MOVES:
+        if node.op_type in MOVES:
             inputs = node.input if node.op_type == "Concat" else node.input[:1]
             for name in (*inputs, *node.output):
                 group[root(name)] = root(node.output[0])

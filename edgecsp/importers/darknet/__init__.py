@@ -58,7 +58,7 @@ def load(
     if not net.heads:
         raise BadModel(f"{cfg} has no head: no [yolo], and it does not end in a classifier's 1x1 output")
     file = WeightsFile(weights, net)
-    digest = files.sha256(weights)
+    digest = files.digest_of(weights)
     classes = net.heads[0][1].classes
     labels, notes = _labels(names, classes, has_boxes=net.heads[0][1].result.has_boxes)
     notes += _mask_note(net, digest)

@@ -120,10 +120,13 @@ def _end_to_end(layout: OutputLayout) -> Iterator[HeadGuess]:
     for name, rows, fields in layout.rows():
         grid = layout.strides(rows) or (rows % 3 == 0 and layout.strides(rows // 3))
         if fields == 6 and rows <= MOST_ROWS and not grid:
-            if layout.classes is None:
-                yield HeadGuess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
-            else:
-                yield HeadGuess((EndToEnd(name, layout.classes),))
+            yield _rows(layout, name)
+
+
+def _rows(layout: OutputLayout, name: str, **box: Any) -> HeadGuess:
+    if layout.classes is None:
+        return HeadGuess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
+    return HeadGuess((EndToEnd(name, layout.classes, **box),))
 
 
 def _yolov4(layout: OutputLayout) -> Iterator[HeadGuess]:
@@ -141,10 +144,8 @@ def _detr(layout: OutputLayout) -> Iterator[HeadGuess]:
     for name, rows, fields in layout.rows():
         if rows > MOST_ROWS or fields < 5:
             continue
-        if fields == 6 and layout.classes is not None:
-            yield HeadGuess((EndToEnd(name, layout.classes, "xywh", relative=True),))
-        elif fields == 6:
-            yield HeadGuess(needs="--names FILE or --classes N (its rows name a class and not how many there are)")
+        if fields == 6:
+            yield _rows(layout, name, box="xywh", relative=True)
         else:
             yield HeadGuess((Decoded(name, fields - 4, relative=True),))
 

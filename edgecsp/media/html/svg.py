@@ -95,6 +95,32 @@ def padded_scale(values: Sequence[float], start: float, end: float, log: bool = 
     return Scale(low - room, high + room, start, end)
 
 
+def grid(
+    across: Scale, upward: Scale, below: str, beside: str, ticks: Tuple[int, int] = (8, 8), left: float = 14
+) -> List[str]:
+    """Draw the ticks, grid lines and labels of both axes; `ticks` bounds their number, across and upward.
+
+    The label `beside` the upward axis stands at `left`.
+    """
+    parts, bottom, top = [], upward.start, upward.end
+    for value in across.ticks(ticks[0]):
+        parts.append(line(across(value), top, across(value), bottom, "grid"))
+        parts.append(text(across(value), bottom + 18, plain(value), class_="tick", text_anchor="middle"))
+    for value in upward.ticks(ticks[1]) if ticks[1] else ():
+        parts.append(line(across.start, upward(value), across.end, upward(value), "grid"))
+        parts.append(text(across.start - 8, upward(value) + 4, plain(value), class_="tick", text_anchor="end"))
+    parts.append(text((across.start + across.end) / 2, bottom + 38, below, class_="axis", text_anchor="middle"))
+    if beside:
+        turned = f"translate({left} {(top + bottom) / 2:.0f}) rotate(-90)"
+        parts.append(text(0, 0, beside, class_="axis", text_anchor="middle", transform=turned))
+    return parts
+
+
+def swatch(shape: str, label: str) -> str:
+    """Build an entry of a legend: a list item with a small image."""
+    return tag("li", tag("svg", shape, viewBox="0 0 16 16", aria_hidden="true"), escape(label))
+
+
 def spread(targets: Sequence[float], least: float, low: float, high: float) -> List[float]:
     """Move label positions apart to a distance of at least `least`, in the given order."""
     order = sorted(range(len(targets)), key=lambda index: targets[index])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Iterator, Optional, Sequence
 
+from ...cache import files
 from ...errors import SourceError
 from ...options.choices import MAX_PIXELS
 from ...types import Frame, Stream
@@ -101,9 +102,5 @@ def read(path: str, max_pixels: int = MAX_PIXELS) -> DecodedImage:
 def load(path: str) -> bytes:
     """Read the bytes of an image file, at most one more than `decode` accepts; raises `SourceError`."""
     check_regular(path)
-    try:
-        # Not cv2.imread: it does not accept every file name, and returns None for any error.
-        with open(path, "rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    # Not cv2.imread: it does not accept every file name, and returns None for any error.
+    return files.read(path, MAX_BYTES + 1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
+from ...cache import files
 from ...errors import SourceError
 from ...system import cpu
 from ...types import Frame, Stream
@@ -69,13 +70,9 @@ def open_video(path: str, problems: Optional[Problems] = None) -> Any:
     import av
 
     check_regular(path)
-    try:
-        with open(path, "rb") as file:
-            head = file.read(64)
-        if not head:
-            raise SourceError(f"{path} is empty (0 bytes)")
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    head = files.read(path, 64)
+    if not head:
+        raise SourceError(f"{path} is empty (0 bytes)")
     try:
         # "file:" because FFmpeg would read 12:30.mp4 as a protocol; the whitelist because a disguised playlist may name
         # any URL.

@@ -72,10 +72,7 @@ def load(name: str) -> Model:
         from ._pull import absent_error
 
         raise absent_error(name)
-    try:
-        data = path(name).read_bytes()
-    except OSError as error:
-        raise SourceError(f"cannot read {path(name)}: {error.strerror}") from error
+    data = files.read(path(name))
     if hashlib.sha256(data).hexdigest() != known.onnx_sha256:
         raise IntegrityError(f"{path(name)} is not as it was written; make it anew: edgecsp models pull {name}")
     return importers.parse(data, str(path(name)))

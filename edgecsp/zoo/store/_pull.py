@@ -57,7 +57,7 @@ def pull(
         here = record(name)
         if here and here.weights == "own":
             raise UsageError(f"{name} has your own weights, {here.source}. To drop them: edgecsp models rm {name}")
-        if here and download.digest_of(path(name)) == here.onnx_sha256:
+        if here and files.digest_of(path(name)) == here.onnx_sha256:
             LOG.info("%s is here already", name)
             return here
         target = downloads() / f"{name}.weights"
@@ -114,7 +114,7 @@ def _identify(name: str, source: Path) -> LocatedWeights:
         raise SourceError(f"no weights file at {source}{files.suggest_similar(source)}")
     public = zoo.get(name).weights
     try:
-        if public and public.is_pinned and download.digest_of(source, public.digest[0]) == public.digest[1]:
+        if public and public.is_pinned and files.digest_of(source, public.digest[0]) == public.digest[1]:
             return LocatedWeights("public", public.url, f"{public.digest[0]} as published", public.licence)
     except OSError as error:
         raise SourceError(f"cannot read {source}: {error.strerror}") from error
@@ -122,7 +122,7 @@ def _identify(name: str, source: Path) -> LocatedWeights:
 
 
 def _install(name: str, weights: Path, located: LocatedWeights, labels: Optional[Sequence[str]] = None) -> Record:
-    digest, size = download.digest_of(weights), weights.stat().st_size
+    digest, size = files.digest_of(weights), weights.stat().st_size
     origin = {"source": located.source, "sha256": digest, "licence": located.licence}
     model = zoo.model(name, _open(name, weights, labels), labels=labels, origin=origin)
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -8,7 +8,6 @@ downloads/                     what is on its way, and a lock for each name
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ContextManager, Dict, List, Mapping, Optional
@@ -39,12 +38,7 @@ class Record:
 
 def home() -> Path:
     """The folder of all that edgecsp keeps: $EDGECSP_HOME, else the platform's place for a user's data."""
-    folder = os.environ.get("EDGECSP_HOME")
-    if folder:
-        return Path(folder).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("edgecsp", appauthor=False))
+    return files.home("data")
 
 
 def path(name: str) -> Path:

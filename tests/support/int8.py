@@ -1,0 +1,25 @@
+"""Heads of int8 graphs as ONNX defines them, and how far they are off."""
+
+from __future__ import annotations
+
+from typing import List
+
+import numpy as np
+import onnxruntime as ort
+
+from edgecsp.types import Array, Model
+
+
+def plainly(model: Model, batch: Array) -> List[Array]:
+    """The heads as ONNX defines them: node by node, nothing fused, Q/DQ in float."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
+    heads: List[Array] = session.run([head.name for head in model.heads], {"images": batch})
+    return heads
+
+
+def off(heads: List[Array], reference: List[Array]) -> float:
+    """The largest mean difference of a head, as a share of its largest value."""
+    return max(float(np.abs(a - b).mean() / np.abs(b).max()) for a, b in zip(heads, reference))
