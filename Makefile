@@ -1,4 +1,4 @@
-# make demo    set up, then find the codes in a video: demo/ holds the mp4 and the boxes (SOURCE=... for one of yours)
+# make demo    install edgecsp alone, then find the codes in a video: demo/ holds the mp4 and the boxes (SOURCE=... for one of yours)
 # make test    set up, then run every test (also under Python 3.8 where there is one, and those of training with PyTorch)
 #              and print what share of the lines they run
 # make check   set up, then lint, types and the import rules
@@ -24,14 +24,18 @@ PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; 
 
 .PHONY: check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 test-train bench bench-peers bench-train clean
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/ready: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
 SOURCE ?= benchmarks/codes.mp4
-demo: $(VENV)/ready
+demo: $(VENV)/installed
 	mkdir -p demo
 	$(BIN)/edgecsp run '$(SOURCE)' --out demo/out.mp4 --json demo/out.jsonl
 

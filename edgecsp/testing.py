@@ -212,13 +212,11 @@ class EngineContract:
         self, name: str, sample: ContractSample, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The error says what to install."""
-        session, package = registry.find(name), registry.distribution(name)
+        session, command = registry.find(name), backends.install_command(name)
         monkeypatch.setattr(session, "info", replace(session.info, requires=("nosuchpackage",)))
-        owner = package.name if package else "edgecsp"
-        target = f"{owner}[{session.info.extra}]" if session.info.extra else owner
         with pytest.raises(EngineUnavailable) as caught:
             backends.open(sample.model, name)
-        assert "needs nosuchpackage, " in str(caught.value) and f"type: pip install '{target}'" in str(caught.value)
+        assert "needs nosuchpackage, " in str(caught.value) and f"type: {command}" in str(caught.value)
         assert backends.missing_packages(name) == ["nosuchpackage"]
 
 

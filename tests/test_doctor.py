@@ -12,7 +12,7 @@ import pytest
 
 from edgecsp import backends
 from edgecsp.graph import onnx_model
-from edgecsp.system import cpu
+from edgecsp.system import cpu, install
 from support import commands, media
 from support.repository import REPO
 from support.tiny import Tiny
@@ -67,7 +67,7 @@ def test_engines_are_the_doctors() -> None:
 
 def test_doctor_fails_where_nothing_computes() -> None:
     done = bare("doctor")
-    assert "needs gone, not installed here; type: pip install 'edgecsp[openvino]'" in done.stdout
+    assert f"needs gone, not installed here; type: {install.command('openvino')}" in done.stdout
     assert "no installed engine runs" in done.stdout
     said = json.loads(bare("doctor", "--json", "-").stdout)
     assert said["auto"]["engine"] is None and [row["engine"] for row in said["engines"] if row["runs"]] == ["null"]

@@ -63,7 +63,7 @@ def shortened(command: str) -> str:
 
 def lacking(done: subprocess.CompletedProcess[str]) -> Optional[str]:
     """The extra that a command asked for, where that extra's packages really are not all here."""
-    asked = re.search(r"type: pip install 'edgecsp\[(\w+)\]'", done.stderr)
+    asked = re.search(r"type: pip install .*\[(\w+)\]", done.stderr)
     if done.returncode != 6 or asked is None:
         return None
     lists = re.findall(r"^(\w+) = \[(.*?)\]", (REPO / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE)

@@ -17,7 +17,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
 from ..options.choices import PRECISIONS, REQUESTED_PRECISIONS
 from ..processing import preprocess
-from ..system import cpu
+from ..system import cpu, install
 from ..types import Model
 from . import registry
 from ._two_stage import open_stages
@@ -78,8 +78,9 @@ def missing_packages(engine: str) -> List[str]:
 def install_command(engine: str) -> str:
     """Return what to type to install what an engine needs."""
     package, extra = registry.distribution(engine), info(engine).extra
-    owner = package.name if package else "edgecsp"
-    return f"pip install '{owner}[{extra}]'" if extra else f"pip install '{owner}'"
+    if package is None:
+        return install.command(extra)
+    return f"pip install '{package.name}[{extra}]'" if extra else f"pip install '{package.name}'"
 
 
 def unavailable_reason(engine: str, device: str = "auto") -> Optional[str]:

@@ -21,14 +21,13 @@ from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..errors import EdgecspError, EngineFailed, EngineUnavailable, UsageError
-from ..system import cpu
+from ..system import cpu, install
 from . import work
 from .ledger import Record
 from .shards import Item, Shard, shard_from_dict
 
 LOG = logging.getLogger(__name__)
 LOCAL, AUTO = "local", "auto"
-INSTALL = "pip install 'edgecsp[ray]'"
 OLDEST = (3, 10)  # the Python of Ray 2.55
 LOCAL_INDEX_WORKERS = 4  # up to so many workers of one machine, indexing here is faster: 14-75 us a frame
 BLOCKS = 50  # per worker, for smooth progress: a block costs the driver 8 ms and 15 kB
@@ -170,7 +169,7 @@ def _connect(address: str) -> Tuple[Any, str]:
         from ray import data
     except ImportError as error:
         old = sys.version_info < OLDEST
-        todo = f"it needs Python {OLDEST[0]}.{OLDEST[1]} or newer" if old else f"type: {INSTALL}"
+        todo = f"it needs Python {OLDEST[0]}.{OLDEST[1]} or newer" if old else f"type: {install.command('ray')}"
         raise EngineUnavailable(f"--ray {address} needs Ray, not installed here ({error}); {todo}") from error
     _silence_ray_data(data.DataContext.get_current())
     asked_to_stop = signal.getsignal(signal.SIGTERM)

@@ -15,8 +15,8 @@ from ..cache import files
 from ..errors import EngineUnavailable, OutputError, SourceError, UsageError
 from ..media.sources import redact
 from ..media.sources.network import SCHEMES
+from ..system import install
 
-INSTALL = "pip install 'edgecsp[batch]'"
 FLAT = ("s3", "gcs")  # stores that know no folders: to make one is a request for nothing
 
 
@@ -26,7 +26,7 @@ def arrow() -> Any:
         import pyarrow
     except ImportError as error:
         raise EngineUnavailable(
-            f"edgecsp batch writes Parquet with pyarrow, not installed here; type: {INSTALL}"
+            f"edgecsp batch writes Parquet with pyarrow, not installed here; type: {install.command('batch')}"
         ) from error
     return pyarrow
 

@@ -10,8 +10,6 @@ Only the calls themselves are between the two readings of the clock.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import time
 from typing import Any, BinaryIO, Dict, List, Mapping, Sequence
@@ -50,9 +48,8 @@ def read_array(description: Mapping[str, Any], data: bytes) -> Array:
 def serve(handle: int) -> None:
     """Answer requests on the file `handle` until stdin ends."""
     isolation.leave_signals_to_parent()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     requests = sys.stdin.buffer
-    with os.fdopen(handle, "wb") as file:
+    with isolation.open_answers(handle) as file:
 
         def send(answer: Dict[str, Any], arrays: Sequence[Array] = ()) -> None:
             data = [np.ascontiguousarray(array).tobytes() for array in arrays]

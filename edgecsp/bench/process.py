@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -47,11 +45,8 @@ class Process:
         self.doing, self._tick, self._kills = doing, tick, memory.kernel_kills()
         self._stderr, self._rest = tempfile.TemporaryFile(), bytearray()  # noqa: SIM115 - closed with the process
         # The terminal sends Ctrl-C to the child as well, which may not have learned to ignore it yet.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
-        try:
+        with isolation.without_sigint():
             self._child, self._answers = isolation.spawn(CHILD, self._stderr)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             self.ready: Dict[str, Any] = self._ask(request, OPEN_S)["ready"]
         except BaseException:
@@ -110,7 +105,7 @@ class Process:
 
     def _receive(self, end: float, most_s: float) -> None:
         """Wait for some bytes of it. Raises `BuildFailed` when it ended, or at the monotonic time `end`."""
-        if select.select([self._answers], [], [], POLL_S)[0]:
+        if isolation.is_readable(self._answers, POLL_S):
             data = os.read(self._answers, 1 << 16)
             if not data:
                 raise BuildFailed(self._death())

@@ -110,12 +110,13 @@ class PartFile:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers_once(os.path.abspath(folder))
         self.handle, self.path = _create_part(folder, self._target.name)
-        self._open = True
+        self._open = self._has_handle = True
 
     def finish(self, names: Optional[Iterable[Path]] = None) -> Path:
         """Give the file its name, or with `names` the first of them that is free; return that name."""
         os.fsync(self.handle)
         os.chmod(self.path, 0o666 & ~_umask())
+        self._release()
         if self._stream is not None:
             with open(self.path, "rb") as whole, os.fdopen(os.dup(self._stream), "wb") as stream:
                 shutil.copyfileobj(whole, stream)
@@ -135,13 +136,24 @@ class PartFile:
     def drop(self) -> None:
         """Remove the file; after `finish` it does nothing."""
         if self._open:
+            self._release()
             with suppress(FileNotFoundError):  # the folder may have gone, and the file with it
                 self.path.unlink()
             self._close()
 
+    def _release(self) -> None:
+        """Close the file where an open one can be neither renamed nor removed; elsewhere its lock stays until then."""
+        if os.name == "nt":
+            self._close_handle()
+
+    def _close_handle(self) -> None:
+        if self._has_handle:
+            self._has_handle = False
+            os.close(self.handle)
+
     def _close(self) -> None:
         self._open = False
-        os.close(self.handle)
+        self._close_handle()
         if self._stream is not None:
             os.close(self._stream)
 
@@ -209,8 +221,10 @@ def _lock(handle: int, *, wait: bool) -> bool:
     """
     if sys.platform != "linux":
         return False
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError:
+        return False
     command = 38 if wait else 37  # F_OFD_SETLKW and F_OFD_SETLK, which Python 3.8 has no names for
     try:
         fcntl.fcntl(handle, command, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0))

@@ -75,6 +75,10 @@ class Command(TyperCommand):
             raise
         return rest
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence of the help whole: lists of commands wrap it at words, where click would cut it."""
+        return super().get_short_help_str(limit=1000)
+
     def _refuse_late_subcommand(self, ctx: Any, words: List[str]) -> None:
         """Raise `UsageError` for a subcommand behind options, which click reads as the first argument."""
         for param in [each for each in self.params if each.param_type_name == "argument"][:1]:
@@ -93,7 +97,7 @@ class Command(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, and the subcommands that begin with this command's name."""
         super().format_options(ctx, formatter)
-        rows = [(name, each.get_short_help_str(80)) for name, each in subcommands(ctx).items()]
+        rows = [(name, each.get_short_help_str()) for name, each in subcommands(ctx).items()]
         if rows:
             with formatter.section("Subcommands"):
                 formatter.write_dl(rows)

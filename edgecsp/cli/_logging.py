@@ -45,8 +45,13 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
         self.last_s = time.monotonic()
+        style = "error" if record.levelno >= logging.ERROR else "warning" if record.levelno >= logging.WARNING else ""
         for line in self.lines(record):
-            print(line, file=sys.stderr, flush=True)
+            self.write(line, style)
+
+    def write(self, line: str, style: str) -> None:
+        """Write a line of a record."""
+        print(line, file=sys.stderr, flush=True, style=style)
 
     def lines(self, record: logging.LogRecord) -> Iterator[str]:
         """Format a record as lines; further lines are indented, so that they cannot look like records."""
@@ -59,6 +64,10 @@ class StderrHandler(logging.Handler):
 
 class JsonHandler(StderrHandler):
     """Writes records as JSON, one object per line."""
+
+    def write(self, line: str, style: str) -> None:
+        """Write a record as it is: a program reads it."""
+        print(line, file=sys.stderr, flush=True, is_wrapped=False)
 
     def lines(self, record: logging.LogRecord) -> Iterator[str]:
         """Format a record as one line of JSON."""

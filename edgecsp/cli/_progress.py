@@ -35,7 +35,8 @@ def bar(
 ) -> Iterator[Progress]:
     """Show a progress bar of items, bytes or steps (`unit`); a total of None: unknown.
 
-    The description of steps changes often, so it is shown after the bar.
+    The description of steps changes often, so it is shown after the bar. The unit "wait" has nothing to count: a moving
+    bar and the time.
     """
     if quiet or not _logging.is_watched():
         yield NO_PROGRESS
@@ -57,6 +58,7 @@ def _columns(unit: str) -> Any:
         DownloadColumn,
         MofNCompleteColumn,
         TextColumn,
+        TimeElapsedColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
@@ -64,6 +66,8 @@ def _columns(unit: str) -> Any:
     text = TextColumn("{task.description}", markup=False)
     if unit == "bytes":
         return text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    if unit == "wait":
+        return text, BarColumn(), TimeElapsedColumn()
     if unit == "steps":
         return BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), text
     return text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

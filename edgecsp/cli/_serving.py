@@ -12,6 +12,7 @@ import typer
 
 from ..errors import EngineUnavailable, UsageError
 from ..options import Options
+from ..system import install
 from . import _options, _signals
 from ._logging import inform
 from .render import startup
@@ -54,7 +55,7 @@ def require() -> None:
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
         names = _options.join_names([name.replace("_", "-") for name in lacking])
-        raise EngineUnavailable(f"the server needs {names}, not installed; type: pip install 'edgecsp[serve]'")
+        raise EngineUnavailable(f"the server needs {names}, not installed; type: {install.command('serve')}")
 
 
 def run(

@@ -53,7 +53,7 @@ def command(
 
     gpu = task.options.device != "cpu"
     executors = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, threads=options.threads)
-    with _json.JsonOutput(json) as output, executors as executor, render_batch.progress(quiet) as tick:
+    with _json.JsonOutput(json) as output, render_batch.progress(quiet) as tick, executors as executor:
         dashboard = getattr(executor, "dashboard", "")
         if dashboard and not quiet:
             inform(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")

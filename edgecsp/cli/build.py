@@ -9,7 +9,7 @@ import typer
 
 from ..errors import BuildFailed
 from ..options import Options
-from . import _images, _options
+from . import _images, _options, _progress
 from ._logging import inform, warn
 from ._print import print
 
@@ -76,8 +76,9 @@ def _build(model: Model, recipe: Recipe, images: Optional[List[str]], *, trust: 
     from ..bench import verify
     from .render import comparison
 
-    detector, sessions = _open_plans(model, recipe, trust)
-    with detector:
+    with _progress.bar(f"building {model.name}", unit="wait"):
+        detector, sessions = _open_plans(model, recipe, trust)
+    with detector, _progress.bar("comparing", unit="wait"):
         result = verify.compare_plan(model, detector, _images.read_sample(images), recipe.batch)
         for session in sessions:
             how = "just built" if session.plan.is_new else "from the cache"

@@ -23,7 +23,10 @@ def command(json: Optional[str] = _json.OPTION) -> None:
         report = examine()
         output.write(report)
     if not output.is_stdout:
-        print(*_format_report(report), sep="\n")
+        print(*_format_machine(report), "", sep="\n")
+        engines.show(report["engines"], report["auto"])
+        for line in engines.faster_lines(report["faster"]):
+            print(line)
     if not any(row["runs"] and row["real"] for row in report["engines"]):
         raise typer.Exit(NO_ENGINE)
 
@@ -51,7 +54,7 @@ def examine() -> Dict[str, Any]:
     }
 
 
-def _format_report(report: Dict[str, Any]) -> Any:
+def _format_machine(report: Dict[str, Any]) -> Any:
     cpu, memory = report["cpu"], report["memory"]
     yield f"edgecsp {report['edgecsp']}, Python {report['python']}, {report['platform']}"
     yield ", ".join(f"{name} {version or '-'}" for name, version in report["packages"].items())
@@ -64,8 +67,3 @@ def _format_report(report: Dict[str, Any]) -> Any:
     yield f"     {', '.join(cpu['isa']) or 'instruction sets unknown'}"
     sizes = ((key, memory[key]) for key in ("total", "available", "swap") if memory[key] is not None)
     yield "Memory: " + (", ".join(f"{size / 2**30:.1f} GiB {key}" for key, size in sizes) or "unknown")
-    yield ""
-    yield from engines.table(report["engines"])
-    yield engines.auto_line(report["auto"])
-    yield from engines.tuned_lines()
-    yield from engines.faster_lines(report["faster"])

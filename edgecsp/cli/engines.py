@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Optional
 
 from . import _json
-from ._print import print
 from .render import engines
 
 
@@ -15,4 +14,4 @@ def command(json: Optional[str] = _json.OPTION) -> None:
         rows = engines.engines()
         output.write(rows)
     if not output.is_stdout:
-        print(*engines.table(rows), engines.auto_line(engines.auto()), *engines.tuned_lines(), sep="\n")
+        engines.show(rows, engines.auto())

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from ..options import Options
-from . import _json, _options
+from . import _json, _options, _progress
 from ._logging import inform
 from ._print import print
 
@@ -57,7 +57,8 @@ def command(
     if source.suffix.lower() == ".onnx":
         if weights is not None:
             raise UsageError(f"{source} contains its weights; remove {weights}")
-        imported = _import_onnx(source, names, options, kind, num_classes, anchors)
+        with _progress.bar(f"importing {source.name}", unit="wait"):
+            imported = _import_onnx(source, names, options, kind, num_classes, anchors)
         target = out or Path(f"{source.stem}-edgecsp.onnx")
     else:
         for flag, value in (("--kind", kind), ("--num-classes", num_classes), ("--anchors", anchors)):
@@ -67,7 +68,9 @@ def command(
             raise UsageError(
                 f"{source} needs its weights; type: edgecsp import {source} MODEL.weights (or X.onnx alone)"
             )
-        imported, target = _import_darknet(source, weights, names, options), out or Path(f"{source.stem}.onnx")
+        with _progress.bar(f"importing {source.name}", unit="wait"):
+            imported = _import_darknet(source, weights, names, options)
+        target = out or Path(f"{source.stem}.onnx")
     files.refuse_sources(target, (source, weights, names))
     with _json.JsonOutput(json) as output:
         onnx_model.save(imported.model, target)

@@ -10,7 +10,7 @@ from typing import Optional
 import typer
 
 from ..options import Options
-from . import _json, _options, _progress
+from . import _json, _options, _print, _progress
 from ._logging import inform
 from ._print import print
 
@@ -29,30 +29,33 @@ def list_(json: Optional[str] = _json.OPTION) -> None:
         output.write(rows)
     if output.is_stdout:
         return
-    head = ("name", "input", "params", "BFLOPs", "AP50", "top-1", "provenance", "weights")
+    head = ("name", "input", "params", "BFLOPs", "AP50", "provenance", "weights")
     cells = [
         (
             row["name"],
             str(row["input"]),
             f"{row['parameters'] / 1e6:.2f}M",
             f"{row['bflops']:.3f}",
-            row["paper"]["shown"]["ap50"],
-            row["paper"]["shown"]["top1"],
+            model.format_accuracy(row["paper"]["shown"]),
             row["provenance"],
-            row["weights"],
+            "own" if row["weights"] == model.OWN else row["weights"],
         )
         for row in rows
     ]
-    for line in model.align([head, *cells], right=(1, 2, 3, 4, 5)):
-        print(line)
+    titles, *lines = _print.align([head, *cells], right=(1, 2, 3, 4), gap=1)
+    print(titles, style="heading")
+    for row, line in zip(rows, lines):
+        print(line, style="" if row["weights"] in ("none", "public") else "good")
     own = [
         f"{row['name']}: trained by edgecsp: {model.format_training(row['trained'])}" for row in rows if row["trained"]
     ]
     print(
         "",
         *own,
-        "params (convolution weights) and BFLOPs are counted from the layers; AP50 on COCO and top-1 on ImageNet are",
-        "the authors' figures, @ the input size if it differs. none: no public weights; see models show NAME.",
+        "params (convolution weights) and BFLOPs are counted from the layers;",
+        "AP50 on COCO and top-1 on ImageNet are the authors' figures, @ the input size",
+        "if it differs. weights: none: no public ones, see models show NAME;",
+        "own: installed from a file of yours.",
         sep="\n",
     )
 

@@ -49,7 +49,8 @@ def command(
         files.refuse_sources(written, (model, *calib))
     precision.check_quantizable(source_model)
     ranges = ranges_of(source_model, calib, method, options.threads, quiet, keep_heads=keep_heads)
-    small = precision.with_ranges(source_model, ranges, keep_heads=keep_heads)
+    with _progress.bar(f"converting {source_model.name}", quiet=quiet, unit="wait"):
+        small = precision.with_ranges(source_model, ranges, keep_heads=keep_heads)
     if save_ranges:
         ranges.save(save_ranges)
     onnx_model.save(small, target)

@@ -135,7 +135,8 @@ def _report(rows: Sequence[CaseResult], paths: Sequence[Path], quiet: bool, *, t
     """Print the tables, the written files and the problems."""
     if not quiet:
         for line in accuracy_tables.tables(rows):
-            inform(line, prefix=False) if to_stderr else print(line)
+            style = "heading" if line.startswith(("model ", "class ")) else ""
+            inform(line, prefix=False) if to_stderr else print(line, style=style)
         inform_written(paths)
     for row in rows:
         if row.failure:

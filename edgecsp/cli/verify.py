@@ -8,7 +8,7 @@ import typer
 
 from ..errors import EngineUnavailable
 from ..options import Options
-from . import _images, _json, _options
+from . import _images, _json, _options, _progress
 from ._logging import inform, warn
 from ._print import print
 
@@ -41,7 +41,7 @@ def command(
     rows: List[Row] = []
     requested = _options.split_engines(engine)
     threads = options.threads
-    with _json.JsonOutput(json) as output:
+    with _json.JsonOutput(json) as output, _progress.bar(f"comparing {reference.name}", unit="wait"):
         for result in verification.measure_rows(reference, inputs, others=graphs, engines=requested, threads=threads):
             rows.append(verification.result_to_dict(result))
             if not output.is_stdout:
@@ -74,7 +74,8 @@ def _missing_engines(rows: Sequence[Row], requested: Sequence[str]) -> List[str]
 
 def _show(row: Row, first: bool) -> None:
     if first and not row["why"]:
-        print(f"{'engine':10} {'device':9} {'':5} {'largest':>9} {'mean':>9} {'IoU .99':>9} {'IoU .5':>9} {'ms':>8}")
+        heads = f"{'largest':>9} {'mean':>9} {'IoU .99':>9} {'IoU .5':>9} {'ms':>8}"
+        print(f"{'engine':10} {'device':9} {'':5} {heads}", style="heading")
     if row["why"]:
         return
     place = f"{row['engine']:10} {row['device']:9} {row['precision']:5}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, Mappi
 
 from .. import __version__
 from ..errors import EngineUnavailable
+from ..system import install
 from ..system.jetson import Board
 from . import unexpected
 from .events import Bus
@@ -44,7 +45,7 @@ class Metrics:
         try:
             import prometheus_client
         except ImportError:
-            raise EngineUnavailable("metrics need prometheus-client; type: pip install 'edgecsp[serve]'") from None
+            raise EngineUnavailable(f"metrics need prometheus-client; type: {install.command('serve')}") from None
         self.mqtt: Optional[Mqtt] = None
         self.webhooks: Optional[Webhooks] = None
         self._pool, self._views, self._bus = pool, list(views), bus

@@ -20,6 +20,7 @@ from typing import Dict, List, Optional, Sequence, Set
 from urllib.parse import unquote
 
 from ..errors import EngineUnavailable, OutputError, UsageError
+from ..system import install
 from ..zoo import store
 from . import homeassistant, unexpected
 from ._mqtt_connection import FAREWELL_S, TIMEOUT_S, MqttConnection
@@ -86,7 +87,7 @@ class Mqtt:
         try:
             import paho.mqtt.client  # noqa: F401 - fail here and not in a thread
         except ImportError:
-            raise EngineUnavailable("MQTT needs paho-mqtt; type: pip install 'edgecsp[serve]'") from None
+            raise EngineUnavailable(f"MQTT needs paho-mqtt; type: {install.command('serve')}") from None
         self.target = target
         self.spool = spool if spool is not None else Spool(spool_path(target))
         self.sent = self.connects = 0

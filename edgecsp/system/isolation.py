@@ -13,11 +13,13 @@ import importlib
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
-from contextlib import suppress
-from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+import time
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from ..errors import BuildFailed, EdgecspError, UnknownName, UsageError
@@ -64,17 +66,70 @@ def spawn(code: str, stderr: Any = None) -> Tuple[subprocess.Popen[bytes], int]:
     """
     reader, writer = os.pipe()
     try:
+        number, options = _pass_on(writer)
         child = subprocess.Popen(
-            [sys.executable, "-c", code, str(writer)],
+            [sys.executable, "-c", code, str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
-            pass_fds=(writer,),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            **options,
         )
     finally:
         os.close(writer)
     return child, reader
+
+
+def _pass_on(file: int) -> Tuple[int, Dict[str, Any]]:
+    """Let a child inherit an open file: what it opens it by, and options of Popen."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        handle = msvcrt.get_osfhandle(file)
+        os.set_handle_inheritable(handle, True)
+        return handle, {"startupinfo": subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})}
+    else:  # noqa: RET505 - a type checker of another platform skips the branch
+        return file, {"pass_fds": (file,)}
+
+
+def open_answers(number: int, buffering: int = -1) -> BinaryIO:
+    """In a child: open the file to answer on, which `spawn` gave as its argument."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        number = msvcrt.open_osfhandle(number, os.O_BINARY)
+    return os.fdopen(number, "wb", buffering)
+
+
+def is_readable(reader: int, timeout_s: float) -> bool:
+    """Wait for bytes, or the end, of the file that `spawn` returned; False after `timeout_s`."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        end, count = time.monotonic() + timeout_s, ctypes.c_ulong()
+        while True:  # there, select knows sockets only
+            handle = ctypes.c_void_p(msvcrt.get_osfhandle(reader))
+            is_open = ctypes.windll.kernel32.PeekNamedPipe(handle, None, 0, None, ctypes.byref(count), None)
+            if not is_open or count.value:
+                return True
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.002)
+    else:
+        return bool(select.select([reader], [], [], timeout_s)[0])
+
+
+@contextmanager
+def without_sigint() -> Iterator[None]:
+    """Block Ctrl-C, here and in children that are started meanwhile, where signals can be blocked."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def serve(handle: int) -> None:
@@ -82,7 +137,7 @@ def serve(handle: int) -> None:
     leave_signals_to_parent()
     request = json.load(sys.stdin)
     module, name = request["target"].split(":")
-    with os.fdopen(handle, "wb", buffering=0) as file:
+    with open_answers(handle, buffering=0) as file:
 
         def send(kind: str, value: Any) -> None:
             file.write(json.dumps({kind: value}).encode() + b"\n")
@@ -118,6 +173,8 @@ def leave_signals_to_parent() -> None:
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # the parent may have blocked it: `without_sigint`
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "prctl"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Union
 
 from ..errors import EngineUnavailable, UnknownName, UsageError
+from ..system import install
 from ..system.deprecation import warn_deprecated
 from ..system.redaction import RedactionFilter
 from .resources import AUTO
@@ -26,7 +27,7 @@ def check_installed() -> None:
     """Raise `EngineUnavailable` when a package that training needs is not installed."""
     for package in ("torch", "faster_coco_eval"):
         if importlib.util.find_spec(package) is None:
-            raise EngineUnavailable(f"training needs {package}, not installed here; type: pip install 'edgecsp[train]'")
+            raise EngineUnavailable(f"training needs {package}, not installed here; type: {install.command('train')}")
 
 
 def train(model: Union[str, Path], data: Union[str, Path, Data], **options: Any) -> TrainRun:

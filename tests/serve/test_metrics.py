@@ -15,6 +15,7 @@ from edgecsp.serve import events, mqtt, webhooks
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.metrics import Metrics
 from edgecsp.serve.spool import Spool
+from edgecsp.system import install
 from edgecsp.system.jetson import Board
 from support.watching import detections, frame
 
@@ -105,7 +106,7 @@ def test_a_second_server_in_the_same_process_has_its_own(views: Any, tmp_path: P
 
 def test_without_prometheus_client_it_is_said_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(EngineUnavailable, match=r"pip install 'edgecsp\[serve\]'"):
+    with pytest.raises(EngineUnavailable, match=re.escape(install.command("serve"))):
         Metrics(pool(), [])
 
 

@@ -27,6 +27,7 @@ from edgecsp.serve.event_throttle import EventThrottle
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
 from edgecsp.serve.spool import Spool
+from edgecsp.system import install
 from support.ports import free_port
 from support.repository import REPO
 from support.waiting import eventually
@@ -436,7 +437,7 @@ def test_what_is_no_broker_is_said_without_its_login(url: str, words: str) -> No
 def test_without_paho_it_is_said_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     bus = events.Bus()
-    with pytest.raises(EngineUnavailable, match=r"pip install 'edgecsp\[serve\]'"):
+    with pytest.raises(EngineUnavailable, match=re.escape(install.command("serve"))):
         mqtt.Mqtt(mqtt.broker("mqtt://broker.lan"), [], bus)
     assert bus.listeners == 0
 

@@ -18,6 +18,7 @@ import pytest
 
 from edgecsp import cli
 from edgecsp.serve import bind
+from edgecsp.system import install
 from support import served
 from support.repository import REPO, child_environment
 
@@ -134,7 +135,7 @@ def test_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Any) -
     real = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == "uvicorn" else real(name, *rest))
     code, said = refused(monkeypatch, capsys)
-    assert code == 6 and "needs uvicorn" in said and "pip install 'edgecsp[serve]'" in said
+    assert code == 6 and "needs uvicorn" in said and install.command("serve") in said
 
 
 def test_a_picture_by_the_line_it_prints() -> None:

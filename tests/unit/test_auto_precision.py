@@ -22,7 +22,7 @@ from edgecsp.cli._serving import engine_facts
 from edgecsp.cli.render import engines
 from edgecsp.errors import EngineUnavailable, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
-from edgecsp.system import cpu
+from edgecsp.system import cpu, install
 from edgecsp.types import Model
 from support import labelled, media
 from support.commands import invoke
@@ -179,7 +179,7 @@ def test_doctor_says_which_engine_would_be_faster_here(
     monkeypatch.setattr(backends, "missing_packages", lambda name: ["openvino"] if name == "openvino" else [])
     here = {"engine": "ort", "device": "cpu", "precision": "fp32", "why": ""}
     rows = engines.faster(here)
-    said = f"pip install 'edgecsp[openvino]' would make models about {times} times as fast on this CPU"
+    said = f"{install.command('openvino')} would make models about {times} times as fast on this CPU"
     assert [said in line for line in engines.faster_lines(rows)] == [True] * (times is not None)
     assert engines.faster({**here, "device": "cuda"}) == []
     assert engines.faster({**here, "engine": "opencv"}) == [], "that one was not measured against"

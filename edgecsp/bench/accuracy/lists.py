@@ -11,6 +11,7 @@ from ...errors import EngineUnavailable, NoSplit, SourceError
 from ...media.sinks.rows import category_ids, image_id
 from ...media.sources import IMAGE_SUFFIXES
 from ...media.sources.paths import walk
+from ...system import install
 from ...types import Frame, Stream
 from . import label_files, text, voc
 from .truth import Boxes, Data, LabelledImage
@@ -104,7 +105,7 @@ def _yaml(path: Path) -> Dict[str, Any]:
     try:
         import yaml as pyyaml
     except ImportError:
-        raise EngineUnavailable(f"{path} needs PyYAML, not installed here; type: pip install 'edgecsp[val]'") from None
+        raise EngineUnavailable(f"{path} needs PyYAML, not installed here; type: {install.command('val')}") from None
     try:
         content = pyyaml.safe_load("\n".join(text.read_lines(path)))
     except pyyaml.MarkedYAMLError as error:

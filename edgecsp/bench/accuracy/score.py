@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import EngineUnavailable
 from ...media.sinks.rows import coco_row
+from ...system import install
 from ...types import Array, Detections
 from .predictions import Predictions
 from .truth import LabelledImage
@@ -40,7 +41,7 @@ def require() -> None:
     """Raise `EngineUnavailable` unless faster-coco-eval is installed."""
     if importlib.util.find_spec("faster_coco_eval") is None:
         raise EngineUnavailable(
-            "AP needs faster-coco-eval, not installed here; type: pip install 'edgecsp[val]'. "
+            f"AP needs faster-coco-eval, not installed here; type: {install.command('val')}. "
             "(edgecsp run --save-json writes what other tools count.)"
         )
 

@@ -7,12 +7,14 @@ import io
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ...system.text import cell
+from .. import _print
 
 if TYPE_CHECKING:
     from ...bench.accuracy import Confusion
     from ...bench.results import CaseResult
 
 AVERAGES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
+WIDTH = 80  # of the tables, on files and pipes as well
 MOST = 5  # mistakes listed per kind
 
 
@@ -21,19 +23,14 @@ def tables(rows: Sequence[CaseResult]) -> Iterator[str]:
     from ...bench import val
 
     done = [row for row in rows if row.accuracy]
-    wide = max(len("model"), *(len(row.case.model.name) for row in done))
     speeds = [val.speed_to_dict(row) for row in done]
-    parts = next((list(speed["stages"]) for speed in speeds if speed), [])
-    heads = "".join(f"{name:>7}" for name in AVERAGES) + (f"{'ms':>9}" if parts else "")
-    yield f"{'model':{wide}} {'engine':9} {'device':8} {'precision':9}{heads}" + "".join(
-        f"{name:>11}" for name in parts
-    )
-    for row, speed in zip(done, speeds):
+    cells: List[Tuple[str, ...]] = [("model", "engine", "", "", *AVERAGES)]
+    for row in done:
         assert row.accuracy is not None
-        figures = "".join(f"{figure(row.accuracy.averages[name]):>7}" for name in AVERAGES) + _speed(speed)
-        yield f"{row.case.model.name:{wide}} {row.case.engine:9} {row.case.device:8} {row.case.precision:9}{figures}"
-    if parts:
-        yield "ms: medians per image, one at a time from file to boxes, and of its parts"
+        averages = row.accuracy.averages
+        cells.append((*_case(row), *(figure(averages[name]) for name in AVERAGES)))
+    yield from _print.align(cells, right=range(4, 4 + len(AVERAGES)), gap=1)
+    yield from _times(done, speeds)
     for speed, way in zip(speeds, _ways(done)):
         if speed and speed["unstable"]:
             yield f"? unstable{f', {way}' if way else ''}: likely cause: {', '.join(speed['causes'])}"
@@ -42,12 +39,23 @@ def tables(rows: Sequence[CaseResult]) -> Iterator[str]:
         yield from _mistakes(row, way)
 
 
-def _speed(speed: Optional[Dict[str, Any]]) -> str:
-    """Format milliseconds and their parts, with "?" behind a figure that is unstable."""
-    if speed is None:
-        return ""
-    ms = f"{speed['median_ms']:.2f}{'?' if speed['unstable'] else ''}"
-    return f"{ms:>9}" + "".join(f"{value:>11.2f}" for value in speed["stages"].values())
+def _case(row: CaseResult) -> Tuple[str, str, str, str]:
+    return row.case.model.name, row.case.engine, row.case.device, row.case.precision
+
+
+def _times(rows: Sequence[CaseResult], speeds: Sequence[Optional[Dict[str, Any]]]) -> Iterator[str]:
+    """Yield milliseconds and their parts of each row, with "?" behind a figure that is unstable."""
+    parts = next((list(speed["stages"]) for speed in speeds if speed), [])
+    if not parts:
+        return
+    cells = [("", "ms", *parts)]
+    for row, way, speed in zip(rows, _ways(rows), speeds):
+        if speed is not None:
+            total = f"{speed['median_ms']:.2f}{'?' * speed['unstable']}"
+            cells.append((way or row.case.model.name, total, *(f"{ms:.2f}" for ms in speed["stages"].values())))
+    yield ""
+    yield from _print.align(cells, right=range(1, 2 + len(parts)))
+    yield "ms: medians per image, one at a time from file to boxes, and of its parts"
 
 
 def figure(value: Optional[float]) -> str:
@@ -61,13 +69,16 @@ def _classes(rows: Sequence[CaseResult]) -> Iterator[str]:
     every = scores[0].classes
     there = [i for i, each in enumerate(every) if each.objects]
     wide = max([len("class"), *(len(every[i].name) for i in there)])
-    yield ""
-    if len(rows) > 1:
-        yield f"{'':{wide}} {'':8}{'':9}" + "".join(f"{way[-14:]:>15}" for way in _ways(rows))
-    yield f"{'class':{wide}} {'objects':>8}{'images':>9}" + f"{'AP':>8}{'AP50':>7}" * len(rows)
-    for i in there:
-        pairs = "".join(f"{figure(each.classes[i].ap):>8}{figure(each.classes[i].ap50):>7}" for each in scores)
-        yield f"{every[i].name:{wide}} {every[i].objects:>8}{every[i].images:>9}{pairs}"
+    most = max(1, (WIDTH - wide - 18) // 15)  # rows side by side
+    for first in range(0, len(rows), most):
+        side, ways = scores[first : first + most], _ways(rows)[first : first + most]
+        yield ""
+        if len(rows) > 1:
+            yield f"{'':{wide}} {'':8}{'':9}" + "".join(f"{way[-14:]:>15}" for way in ways)
+        yield f"{'class':{wide}} {'objects':>8}{'images':>9}" + f"{'AP':>8}{'AP50':>7}" * len(side)
+        for i in there:
+            pairs = "".join(f"{figure(each.classes[i].ap):>8}{figure(each.classes[i].ap50):>7}" for each in side)
+            yield f"{every[i].name:{wide}} {every[i].objects:>8}{every[i].images:>9}{pairs}"
     without = len(every) - len(there)
     if without:
         yield f"{without} class{'es have' if without > 1 else ' has'} no objects"
@@ -75,7 +86,7 @@ def _classes(rows: Sequence[CaseResult]) -> Iterator[str]:
 
 def _ways(rows: Sequence[CaseResult]) -> List[str]:
     """Name each row by what differs between the rows."""
-    words = [(row.case.model.name, row.case.engine, row.case.device, row.case.precision) for row in rows]
+    words = [_case(row) for row in rows]
     differ = [len(set(column)) > 1 for column in zip(*words)]
     return [" ".join(word for word, tells in zip(each, differ) if tells) for each in words]
 

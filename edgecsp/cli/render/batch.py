@@ -69,7 +69,7 @@ def progress(quiet: bool) -> Iterator[Callable[[JobProgress], None]]:
         TextColumn("{task.fields[status]}", markup=False),
     )
     with _progress.bars(*columns) as bar:
-        line = bar.add_task("listing", total=None, status="")
+        line = bar.add_task("starting", total=None, status="")
         yield lambda now: bar.update(
             line, description=now.stage, completed=now.parts, total=now.part_count, status=pace.format_status(now)
         )

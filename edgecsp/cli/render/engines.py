@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
+from .._print import print
+
 
 def engines() -> List[Dict[str, Any]]:
     """Collect a row for each engine: description, requirements, and whether each of its devices works here."""
@@ -29,18 +31,19 @@ def engines() -> List[Dict[str, Any]]:
     return rows
 
 
-def table(rows: List[Dict[str, Any]]) -> List[str]:
-    """Format the rows: engine, usable devices and precisions; below, why others are unavailable."""
-    lines = []
+def show(rows: List[Dict[str, Any]], chosen: Dict[str, Optional[str]]) -> None:
+    """Print the engines: usable devices and precisions; below, why others are unavailable; then what "auto" means."""
     for row in rows:
         ready = [device for device in row["devices"] if device not in row["why_not"]]
         state = f"ready on {','.join(ready)}" if ready else "not ready"
-        lines.append(f"{row['engine']:10} {state:16} {','.join(row['precisions']):16} {row['about']}")
+        line = f"{row['engine']:10} {state:14} {','.join(row['precisions']):20} {row['about']}"
+        print(line, style="good" if ready else "warning")
         devices_by_reason: Dict[str, List[str]] = {}
         for device, why in row["why_not"].items():
             devices_by_reason.setdefault(why, []).append(device)
-        lines += [f"{'':10} {','.join(devices)}: it {why}" for why, devices in devices_by_reason.items()]
-    return lines
+        for why, devices in devices_by_reason.items():
+            print(f"{'':10} {','.join(devices)}: it {why}")
+    print(auto_line(chosen), *_tuned_lines(), sep="\n")
 
 
 def auto() -> Dict[str, Optional[str]]:
@@ -73,7 +76,7 @@ def faster_lines(rows: List[Dict[str, Any]]) -> List[str]:
     return [f"{'faster':10} {row['install']} {about.format(**row)}" for row in rows]
 
 
-def tuned_lines() -> List[str]:
+def _tuned_lines() -> List[str]:
     """List models with a cached tuning, and whether it applies."""
     from ...backends import tuning
 

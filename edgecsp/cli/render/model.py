@@ -8,8 +8,10 @@ from ... import zoo
 from ...graph.layers import Tensor
 from ...types import Head
 from ...zoo import Entry, PublishedRow, store
+from .. import _print
 
 DEVICES = {"gpu": "GTX 1080 Ti", "cpu": "Core i9-9900K", "mgpu": "Jetson TX2", "xeon": "Xeon E5-2682"}
+OWN = "installed (own)"
 PROVENANCE = {
     "published": "published: the layers are its authors' own",
     "reconstructed": "reconstructed: no cfg was ever published; the costs are the paper's, the layers may differ",
@@ -82,7 +84,8 @@ def subtitle(details: Dict[str, Any]) -> str:
 
 def lines(details: Dict[str, Any]) -> Iterator[str]:
     """Yield `full` as text."""
-    yield f"{details['title']} ({details['name']})\n"
+    yield f"{details['title']} ({details['name']})"
+    yield ""
     yield from _numbers(details)
     yield ""
     for key, value in _origin(details):
@@ -113,7 +116,7 @@ def _numbers(details: Dict[str, Any]) -> List[str]:
         for what, counted, printed in table
         if counted or any(value is not None for value in printed)
     ]
-    return align(cells, right=range(1, 2 + len(rows)))
+    return _print.align(cells, right=range(1, 2 + len(rows)))
 
 
 def _origin(details: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
@@ -163,7 +166,7 @@ def _weights(details: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
 
 def _state(entry: Entry, here: Optional[store.Record]) -> str:
     if here:
-        return "installed" if here.weights == "public" else "installed (own)"
+        return "installed" if here.weights == "public" else OWN
     if entry.bundled:
         return "bundled"
     return "public" if entry.weights else "none"
@@ -210,9 +213,6 @@ def number(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def align(table: Sequence[Sequence[str]], *, right: Sequence[int]) -> List[str]:
-    """Align rows of cells as lines; the columns in `right` are right-aligned."""
-    columns = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return [
-        "  ".join(f"{row[i]:{'>' if i in right else '<'}{n}}" for i, n in enumerate(columns)).rstrip() for row in table
-    ]
+def format_accuracy(figures: Dict[str, str]) -> str:
+    """Format the published accuracy of a model: the AP50 of a detector, the top-1 of a classifier."""
+    return figures["ap50"] or (figures["top1"] and f"{figures['top1']} top-1")

@@ -31,7 +31,7 @@ def report(summary: Dict[str, Any], *, to_stderr: bool) -> None:
             markup=False,
         )
     for line in (*_verdict_lines(summary), *_choice_lines(summary), *_untried_lines(summary)):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=not console.is_terminal)
 
 
 def _table(rows: List[Dict[str, Any]], chosen: Dict[str, Any]) -> Table:
