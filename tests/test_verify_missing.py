@@ -38,7 +38,7 @@ def test_an_engine_that_is_missing_is_said_and_fails(missing: str, more: Any, ca
     code, out, err = typed(capsys, missing, "--engine", "trt,openvino", *more)
     assert code == 6
     assert "not verified: trt on cuda: needs trt, not installed" in err
-    assert "not verified: openvino on cpu: needs openvino, not installed" in err
+    assert "not verified: openvino on cpu, openvino on gpu, openvino on npu: needs openvino, not installed" in err
     if more:
         assert all(row["why"] for row in json.loads(out)["rows"])
     else:

@@ -16,5 +16,5 @@ def test_batch_without_pyarrow_ends_before_anything_is_read(tmp_path: Path) -> N
     environment["PYTHONPATH"] = f"{tmp_path / 'hidden'}:{environment['PYTHONPATH']}"
     words = ("batch", "absent", "--out", "rows", "--jsonl", "--model", "absent-model")
     done = edgecsp(*words, code=6, cwd=tmp_path, env=environment)
-    assert done.stderr.count("\n") == 1 and "edgecsp[batch]" in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1 and "[batch]" in done.stderr, done.stderr
     assert not (tmp_path / "rows").exists()
