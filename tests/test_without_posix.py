@@ -33,20 +33,20 @@ for owner, name in (
         delattr(owner, name)
 
 
-def hide(owner, name):
-    real = getattr(owner, name)
+class Hiding:  # no function: pathlib of Python 3.8 would make a method of it
 
-    def call(path, *args, **options):
+    def __init__(self, real):
+        self.real = real
+
+    def __call__(self, path, *args, **options):
         text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
         if text.startswith(("/proc", "/sys")):
             raise FileNotFoundError(2, "hidden by the test", text)
-        return real(path, *args, **options)
-
-    setattr(owner, name, call)
+        return self.real(path, *args, **options)
 
 
 for owner, name in ((builtins, "open"), (io, "open"), (os, "open"), (os, "stat"), (os, "scandir"), (os, "listdir")):
-    hide(owner, name)
+    setattr(owner, name, Hiding(getattr(owner, name)))
 """
 
 

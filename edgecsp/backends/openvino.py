@@ -163,6 +163,13 @@ def _is_bf16_native(core: Any) -> bool:
     return (not cpu.isa() or _multiplies_bf16()) and _has_bf16(core)
 
 
+def _is_int8_fused() -> bool:
+    """Whether this OpenVINO builds int8 graphs without the pairs that change nothing: 2024's fails at an upsample."""
+    import openvino as ov
+
+    return int(ov.get_version().split(".")[0]) >= 2025
+
+
 def _has_bf16(core: Any) -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -192,8 +199,8 @@ def _config(core: Any, options: SessionOptions) -> Dict[str, Any]:
     if options.device != "cpu":
         # What an int8 graph leaves in float is computed as the device likes it best.
         return {**hint, "INFERENCE_PRECISION_HINT": _HINTS.get(precision, "f16")}
-    # In int8, bf16 does no harm to what is left in float.
-    rest = "bf16" if precision == "int8" and _is_bf16_native(core) else "f32"
+    # In int8, bf16 does no harm to what is left in float; releases of 2024 leave more in it than is good.
+    rest = "bf16" if precision == "int8" and _is_bf16_native(core) and _is_int8_fused() else "f32"
     return {
         **hint,
         "NUM_STREAMS": concurrency,
@@ -276,6 +283,8 @@ def _int8_form(model: Model, is_uint8: bool) -> bytes:
     """The int8 graph as OpenVINO is fast and right with it: convolutions that read and write bytes, and little else."""
     from ..graph import precision as precisions
 
+    if not _is_int8_fused():
+        return precisions.to_uint8_activations(precisions.fold_activation_qdq(model)).onnx
     model = precisions.quantize_after_pools(precisions.fold_activation_qdq(model), NARROW)
     model = precisions.fold_float_qdq(precisions.fold_move_qdq(model))
     return precisions.to_uint8_input(precisions.to_uint8_activations(model), keep_pair=not is_uint8).onnx

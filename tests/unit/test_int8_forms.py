@@ -121,6 +121,8 @@ def test_openvino_computes_convolutions_in_int8_and_nothing_between_them(codes: 
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     from edgecsp.backends import openvino as backend
 
+    if not backend._is_int8_fused():
+        pytest.skip("OpenVINO's releases of 2024 are given the pairs that they need")
     compiled = backend._compile(openvino.Core(), codes, backends.SessionOptions(precision="int8"), True)
     nodes = [(node, node.get_rt_info()) for node in compiled.get_runtime_model().get_ordered_ops()]
     facts = [(str(info["layerType"].astype(str)), str(info["runtimePrecision"].astype(str))) for _, info in nodes]
