@@ -16,7 +16,7 @@ import numpy as np
 
 import edgecsp
 from edgecsp import backends, zoo
-from edgecsp.backends import _ncnn_graph
+from edgecsp.backends import registry
 from edgecsp.errors import CalibrationError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.export import RandomWeights, Weights
@@ -231,10 +231,9 @@ def _files(
     files = {kind: folder / f"{name}-{kind}.onnx" for kind in models}
     for kind, each in models.items():
         onnx_model.save(each, files[kind])
-    graph = _ncnn_graph.to_ncnn(model.onnx, [head.name for head in model.heads], name)
-    files.update(param=folder / f"{name}.param", bin=folder / f"{name}.bin")
-    files["param"].write_text(graph.param, "utf-8")
-    files["bin"].write_bytes(graph.weights)
+    for suffix, data in registry.find("ncnn").to_files(model).items():
+        files[suffix[1:]] = folder / f"{name}{suffix}"
+        files[suffix[1:]].write_bytes(data)
     return {kind: str(path) for kind, path in files.items()}
 
 

@@ -114,7 +114,7 @@ class Session(ABC):
 
     @classmethod
     def auto_precision(cls, device: str) -> Optional[str]:
-        """Return the precision that the engine computes a float graph in unless told otherwise; None for fp32.
+        """Return the precision that the engine computes a float graph in by default; None for fp32.
 
         One of `info.precisions_on(device)` that the hardware computes natively and that finds the same objects. Asked
         where `unavailable_reason` is None.
