@@ -84,7 +84,7 @@ def test_yolonas_gives_boxes_and_scores(tmp_path: Path) -> None:
     assert (row.class_id, row.label) == (5, "bus") and row.xyxy == pytest.approx((64, 48, 192, 144), abs=1e-2)
 
 
-@pytest.mark.parametrize("kind", sorted({*recognise.KINDS} - {"yolonas"}))
+@pytest.mark.parametrize("kind", sorted({*recognise.KINDS} - {"damo", "yolonas"}))
 @pytest.mark.parametrize("names", [("boxes", "scores"), ("scores", "boxes")])
 def test_no_flag_makes_scores_boxes(kind: str, names: Any, tmp_path: Path) -> None:
     """As one output the 80 scores would be rows of a YOLOv8 of 76 classes."""

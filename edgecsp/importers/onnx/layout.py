@@ -8,7 +8,7 @@ from ...graph import limits as onnx_limits
 
 # What lays numbers out anew and computes none; a sigmoid is part of a raw head.
 _LAYOUT = {"Cast", "Concat", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Sigmoid"}
-_LAYOUT |= {"Squeeze", "Transpose", "Unsqueeze"}
+_LAYOUT |= {"Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 _CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 
 
