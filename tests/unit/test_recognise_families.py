@@ -75,13 +75,13 @@ FAMILIES: Dict[str, Tuple[bytes, Dict[str, Any], str, str, Any, Sequence[str]]] 
     "YOLO-NAS, batch": (
         families.counted(tuple(f"graph2_{name}" for name in ("num_predictions", "pred_boxes", "pred_scores",
                                                              "pred_classes")), dtype=TensorProto.UINT8),
-        EIGHTY, "yolonas-batch", "middle", BYTES, COCO,
+        EIGHTY, "yolonas-batch", "middle of 636", BYTES, COCO,
     ),
     "EfficientNMS": (families.plugin(), {}, "efficientnms", "middle", PLAIN, COCO),
     "EfficientNMS of corners": (families.plugin(box_coding=0), {}, "efficientnms", "middle", PLAIN, COCO),
     "EfficientNMS of logits": (families.plugin(score_activation=1), {}, "efficientnms", "middle", PLAIN, COCO),
     "YOLOv7 end2end": (families.flat("output", FLAT), EIGHTY, "yolov7-nms", "middle", PLAIN, COCO),
-    "YOLO-NAS, flat": (nas_bytes(), EIGHTY, "yolonas-flat", "middle", BYTES, COCO),
+    "YOLO-NAS, flat": (nas_bytes(), EIGHTY, "yolonas-flat", "middle of 636", BYTES, COCO),
     "YOLOv7's raw heads": (
         families.yolov7_raw(), {"anchors": "yolov7"}, "yolov7-raw", "middle", PLAIN, COCO,
     ),
@@ -120,8 +120,9 @@ def laid_in(how: str, image: Tuple[int, int] = IMAGE) -> Tuple[Tuple[float, floa
     h, w = image
     if how == "stretch":
         return (HW[1] / w, HW[0] / h), (0, 0)
-    r = min(HW[0] / h, HW[1] / w)
-    rounded = round if how == "middle" else math.floor
+    margin = 4 if how == "middle of 636" else 0
+    r = min((HW[0] - margin) / h, (HW[1] - margin) / w)
+    rounded = round if how in ("middle", "middle of 636") else math.floor
     new_w, new_h = (rounded(side * r + 1e-9) for side in (w, h))
     offsets = (0, 0) if how == "top left" else ((HW[1] - new_w) // 2, (HW[0] - new_h) // 2)
     return (new_w / w, new_h / h), offsets

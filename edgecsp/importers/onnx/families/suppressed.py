@@ -10,7 +10,7 @@ from ....processing.heads.end_to_end import EndToEnd
 from ..graph import GraphOutput
 from ..kinds import HeadGuess, Kind, OutputLayout
 from ..tail import GraphTail
-from .yolo import NEEDS_CLASSES, ULTRALYTICS, guess_pair
+from .yolo import NEEDS_CLASSES, ULTRALYTICS, YOLONAS, guess_pair
 
 
 def _rows(tail: GraphTail, boxes: str, scores: str, classes: str, rows: int) -> Sequence[GraphOutput]:
@@ -150,9 +150,8 @@ def _plugin(layout: OutputLayout) -> Iterator[HeadGuess]:
 
 
 _LABELS = (COCO_CATEGORIES,)
-# super-gradients, training/processing/processing.py: RGB in the middle of grey 114; by default bytes go in as they are.
 _RATIO = {"resize": "letterbox", "letterbox": "imagenet"}
-_BYTES = {**ULTRALYTICS, "scale": 1.0}
+_BYTES = {**YOLONAS, "scale": 1.0}  # by default the graph scales them itself
 
 KINDS: Dict[str, Kind] = {
     "efficientnms": Kind("YOLOs whose EfficientNMS_TRT is cut off", _plugin, ULTRALYTICS, explicit_only=True),
@@ -163,11 +162,11 @@ KINDS: Dict[str, Kind] = {
         "YOLOv7 with NMS: output (N, 7) [image, box, class, score]", _yolov7, ULTRALYTICS, names=frozenset({"output"})
     ),
     "yolonas-flat": Kind(
-        "YOLO-NAS with NMS, flat: (N, 7) [image, box, score, class]", _yolonas_flat, ULTRALYTICS, byte_input=_BYTES,
+        "YOLO-NAS with NMS, flat: (N, 7) [image, box, score, class]", _yolonas_flat, YOLONAS, byte_input=_BYTES,
         names=frozenset({"graph2_flat_predictions"}),
     ),
     "yolonas-batch": Kind(
-        "YOLO-NAS with NMS, batch: a count, boxes, scores and classes", _yolonas_batch, ULTRALYTICS, byte_input=_BYTES
+        "YOLO-NAS with NMS, batch: a count, boxes, scores and classes", _yolonas_batch, YOLONAS, byte_input=_BYTES
     ),
     # torchvision's SSDs stretch the image themselves; the others keep its ratio, and pad with 0 after normalising.
     "ssd": Kind(

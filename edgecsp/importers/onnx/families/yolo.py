@@ -178,6 +178,8 @@ def _yolov7_raw(layout: OutputLayout) -> Iterator[HeadGuess]:
 
 
 ULTRALYTICS = {"resize": "letterbox", "letterbox": "ultralytics"}
+# super-gradients, training/processing/processing.py: RGB, 636 of 640 pixels in the middle of grey 114.
+YOLONAS = {"resize": "letterbox", "letterbox": "yolonas"}
 _YOLOX = {"resize": "letterbox", "letterbox": "yolox", "colour": "bgr", "scale": 1.0}
 # YOLOX before 0.2 (ValTransform with legacy) also turned the colours and normalised by ImageNet's statistics.
 _YOLOX_LEGACY = {
@@ -198,7 +200,7 @@ KINDS: Dict[str, Kind] = {
     "yolox-decoded": Kind("YOLOX with decode_in_inference", _objectness, _YOLOX, raw=False, holds={"Exp": True}),
     "yolox-legacy": Kind("YOLOX before 0.2: normalised images", _yolox, _YOLOX_LEGACY, explicit_only=True),
     "yolov4": Kind("pytorch-YOLOv4: boxes (1, N, 1, 4) and confs (1, N, C)", _yolov4, {"resize": "stretch"}),
-    "yolonas": Kind("YOLO-NAS: boxes (1, cells, 4) and scores (1, cells, C)", _nas, ULTRALYTICS, iou=0.7),
+    "yolonas": Kind("YOLO-NAS: boxes (1, cells, 4) and scores (1, cells, C)", _nas, YOLONAS, iou=0.7),
     "damo": Kind(
         "DAMO-YOLO: scores (1, cells, C) named output, then boxes (1, cells, 4)", _damo, _DAMO, iou=0.7,
         names=frozenset({"output"}),
