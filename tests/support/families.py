@@ -76,9 +76,10 @@ def queries(columns: int, *, softmax: bool = False, shift: int = 0) -> Tuple[np.
     return boxes, logits
 
 
-def rtdetr_logits(columns: int = 80, operators: Sequence[str] = ("TopK",)) -> bytes:
+def rtdetr_logits(columns: int = 80, operators: Sequence[str] = ("TopK",), **saved: Any) -> bytes:
     boxes, logits = queries(columns)
-    return plain({"logits": logits, "pred_boxes": boxes, "last_hidden_state": logits[..., :8].copy()}, operators)
+    hidden = logits[..., :8].copy()
+    return plain({"logits": logits, "pred_boxes": boxes, "last_hidden_state": hidden}, operators, **saved)
 
 
 def yolos(columns: int = 92) -> bytes:

@@ -20,12 +20,14 @@ MAX_BATCH = 256
 DEFAULT_SIDE = 640
 
 Hw = Tuple[int, int]
-# Inputs beside the image that make a graph scale its boxes to the original image: with these values it gives them in
-# the network's pixels. Source: PaddleDetection's export (scale_factor, im_shape), RT-DETR's and D-FINE's own.
-_CONSTANTS: Dict[str, Callable[[Hw], Sequence[float]]] = {
-    "scale_factor": lambda hw: (1, 1),
-    "im_shape": lambda hw: hw,
-    "orig_target_sizes": lambda hw: hw[::-1],
+# Inputs beside the image, without their batch axis. The first three make a graph scale its boxes to the original image:
+# with these values it gives them in the network's pixels. The last says which pixels are no padding. Sources:
+# PaddleDetection's export (scale_factor, im_shape), RT-DETR's and D-FINE's own, transformers' DETR.
+_CONSTANTS: Dict[str, Callable[[Hw], Array]] = {
+    "scale_factor": lambda hw: np.ones(2),
+    "im_shape": lambda hw: np.array(hw),
+    "orig_target_sizes": lambda hw: np.array(hw[::-1]),
+    "pixel_mask": np.ones,
 }
 
 
@@ -57,6 +59,8 @@ def fix(proto: Any, filename: str, hw: Optional[Hw], metadata_hw: Optional[Hw]) 
     batch_name = dims[0].dim_param if has_batch_axis else ""
     if not has_batch_axis:
         sides = [1, *sides]
+    if sides[1] is None and sides[3] not in (1, 3):
+        sides[1] = 3  # transformers' exporters leave the channels open, too
     fixed = _fixed_size(filename, image.name, sides, hw, metadata_hw)
     batch = sides[0] or 1
     shape = (batch, sides[1], *fixed)
@@ -128,8 +132,8 @@ def _make_constant(proto: Any, value: Any, hw: Hw) -> None:
 
     tensor = value.type.tensor_type
     dtype = {TensorProto.INT64: np.int64, TensorProto.INT32: np.int32}.get(tensor.elem_type, np.float32)
-    values = np.array(_CONSTANTS[value.name](hw), dtype)
-    if len(tensor.shape.dim) == 2:
+    values = np.asarray(_CONSTANTS[value.name](hw), dtype)
+    if len(tensor.shape.dim) > values.ndim:
         values = np.repeat(values[None], max(1, tensor.shape.dim[0].dim_value), 0)
     proto.graph.initializer.append(numpy_helper.from_array(values, value.name))
 

@@ -28,10 +28,11 @@ def _ultralytics(layout: OutputLayout) -> Iterator[HeadGuess]:
 
 
 def _queries(layout: OutputLayout) -> Iterator[Sequence[GraphOutput]]:
-    """Pairs of boxes and logits of queries, which are few and no grid; the exporters' own names first."""
+    """Pairs of boxes and logits of queries: those of the exporters' own names, else few that are no grid."""
     named = layout.named("pred_boxes", "logits") or layout.named("dets", "labels")
     for boxes, logits in layout.pairs():
-        if named in ((), (boxes, logits)) and boxes.shape[1] <= MOST_ROWS and not layout.is_grid(boxes.shape[1]):
+        rows = boxes.shape[1]
+        if named == (boxes, logits) or (not named and rows <= MOST_ROWS and not layout.is_grid(rows)):
             yield boxes, logits
 
 
