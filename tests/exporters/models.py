@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import torch
@@ -22,7 +22,14 @@ SIDE = (256, 320)
 Rows = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def enliven(model: Any, call: Callable[[torch.Tensor], Any], images: torch.Tensor) -> None:
+def call(name: str, model: Any, images: torch.Tensor) -> Any:
+    """Run a model on images in 0..1."""
+    if name in ("rtdetr", "yolos"):
+        return model(pixel_values=4 * images - 2 if name == "yolos" else images)
+    return model(list(images))
+
+
+def enliven(name: str, model: Any, images: torch.Tensor) -> None:
     """Give a new model weights and statistics with which each place says something else."""
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
@@ -36,13 +43,11 @@ def enliven(model: Any, call: Callable[[torch.Tensor], Any], images: torch.Tenso
             norm.reset_running_stats()
             norm.train().momentum = None
         with torch.no_grad():
-            call(images)
+            call(name, model, images)
     model.eval()
 
 
-def spread(
-    model: Any, call: Callable[[torch.Tensor], Any], layer: Any, images: torch.Tensor, mean: float, std: float
-) -> None:
+def spread(name: str, model: Any, layer: Any, images: torch.Tensor, mean: float, std: float) -> None:
     """Give a layer random weights with which each of its channels has this mean and deviation over the images."""
     values: List[torch.Tensor] = []
     channel = 1 if layer.weight.dim() == 4 else -1
@@ -50,7 +55,7 @@ def spread(
     torch.nn.init.zeros_(layer.bias)
     hook = layer.register_forward_hook(lambda _, __, out: values.append(out))
     with torch.no_grad():
-        call(images)
+        call(name, model, images)
         hook.remove()
         rows = torch.cat([out.movedim(channel, -1).reshape(-1, out.shape[channel]) for out in values])
         factor = std / rows.std(0).clamp(min=1e-6)
@@ -69,23 +74,22 @@ def torchvision_model(name: str, images: torch.Tensor) -> Any:
     }[name]
     sizes = {} if name == "ssdlite" else {"min_size": SIDE[0], "max_size": SIDE[1]}
     model = build(weights=None, weights_backbone=None, num_classes=91, **sizes)
-    call: Callable[[torch.Tensor], Any] = lambda batch: model(list(batch))
-    enliven(model, call, images)
+    enliven(name, model, images)
     if name == "fasterrcnn":
         heads, boxes = model.rpn.head, model.roi_heads.box_predictor
         for layer, mean, std in (
             (heads.bbox_pred, 0.0, 0.2), (heads.cls_logits, 0.0, 2.0), (boxes.bbox_pred, 0.0, 0.5),
             (boxes.cls_score, 0.0, 3.0),
         ):  # fmt: skip
-            spread(model, call, layer, images, mean, std)
+            spread(name, model, layer, images, mean, std)
         return model
     classes, boxes = model.head.classification_head, model.head.regression_head
     pairs = [*zip(classes.module_list, boxes.module_list)] if name == "ssdlite" else []
     layers = [(one[1], other[1]) for one, other in pairs] or [(classes.cls_logits, boxes.bbox_reg)]
     for score, box in layers:
         # Boxes of some size: FCOS's are distances, the others' shifts of anchors.
-        spread(model, call, box, images, 2.0 if name == "fcos" else 0.0, 0.3)
-        spread(model, call, score, images, *((0.0, 2.0) if name == "ssdlite" else (-3.0, 1.0)))
+        spread(name, model, box, images, 2.0 if name == "fcos" else 0.0, 0.3)
+        spread(name, model, score, images, *((0.0, 2.0) if name == "ssdlite" else (-3.0, 1.0)))
     return model
 
 
@@ -103,21 +107,19 @@ def transformers_model(name: str, images: torch.Tensor) -> Any:
             feat_strides=[8, 16, 32], decoder_attention_heads=4, encoder_attention_heads=4, num_queries=300,
         )  # fmt: skip
         model = t.RTDetrForObjectDetection(config)
-        call: Callable[[torch.Tensor], Any] = lambda batch: model(pixel_values=batch)
-        enliven(model, call, images)
+        enliven(name, model, images)
         for layer in (model.model.enc_score_head, model.model.decoder.class_embed[-1]):
-            spread(model, call, layer, images, -3.0, 1.0)
+            spread(name, model, layer, images, -3.0, 1.0)
         return model
     config = t.YolosConfig(
         hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=list(HW["yolos"]),
         num_detection_tokens=100, num_labels=91,
     )  # fmt: skip
     model = t.YolosForObjectDetection(config)
-    call = lambda batch: model(pixel_values=4 * batch - 2)
-    enliven(model, call, images)
+    enliven(name, model, images)
     torch.nn.init.normal_(model.vit.embeddings.detection_tokens)  # queries that differ
-    spread(model, call, model.bbox_predictor.layers[-1], images, 0.0, 0.5)
-    spread(model, call, model.class_labels_classifier.layers[-1], images, 0.0, 2.0)
+    spread(name, model, model.bbox_predictor.layers[-1], images, 0.0, 0.5)
+    spread(name, model, model.class_labels_classifier.layers[-1], images, 0.0, 2.0)
     return model
 
 
