@@ -52,7 +52,9 @@ def command(
         False, "--boxes-only", help="X.onnx of masks, keypoints or oriented boxes: read the boxes alone"
     ),
     debug_heads: Optional[Path] = typer.Option(
-        None, "--debug-heads", help="X.onnx that may be of several kinds: draw what each would find into this PNG"
+        None,
+        "--debug-heads",
+        help="X.onnx: draw what it finds into this PNG, or each of several kinds that it may be of",
     ),
     debug_image: Optional[Path] = typer.Option(
         None, "--debug-image", help="the image for --debug-heads [default: noise]"

@@ -17,15 +17,20 @@ from typing import Any, Callable, Dict, List, Tuple
 import numpy as np
 import torch
 
-HW = {"ssdlite": (320, 320), "yolos": (128, 160)}  # 100 queries of YOLOS are as many as cells of 16 and 32 pixels
+HW = {
+    "ssdlite": (320, 320),
+    "yolos": (128, 160),
+    "rfdetr": (224, 224),
+}  # 100 queries of YOLOS are as many as cells of 16 and 32 pixels
 SIDE = (256, 320)
+DETRS = ("rtdetr", "dfine", "rfdetr", "yolos")
 Rows = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def call(name: str, model: Any, images: torch.Tensor) -> Any:
     """Run a model on images in 0..1."""
-    if name in ("rtdetr", "yolos"):
-        return model(pixel_values=4 * images - 2 if name == "yolos" else images)
+    if name in DETRS:
+        return model(pixel_values=4 * images - 2 if name in ("yolos", "rfdetr") else images)
     return model(list(images))
 
 
@@ -96,20 +101,35 @@ def torchvision_model(name: str, images: torch.Tensor) -> Any:
 def transformers_model(name: str, images: torch.Tensor) -> Any:
     import transformers as t
 
-    if name == "rtdetr":
+    if name in ("rtdetr", "dfine"):
         backbone = t.RTDetrResNetConfig(
             embedding_size=16, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1], layer_type="basic",
             out_features=["stage2", "stage3", "stage4"],
         )  # fmt: skip
-        config = t.RTDetrConfig(
-            backbone_config=backbone, encoder_in_channels=[32, 48, 64], decoder_layers=2, encoder_ffn_dim=64,
-            decoder_ffn_dim=64, d_model=32, encoder_hidden_dim=32, decoder_in_channels=[32, 32, 32], num_labels=80,
-            feat_strides=[8, 16, 32], decoder_attention_heads=4, encoder_attention_heads=4, num_queries=300,
-        )  # fmt: skip
-        model = t.RTDetrForObjectDetection(config)
+        sizes: Dict[str, Any] = {
+            "encoder_in_channels": [32, 48, 64], "decoder_layers": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+            "d_model": 32, "encoder_hidden_dim": 32, "decoder_in_channels": [32, 32, 32], "num_labels": 80,
+            "feat_strides": [8, 16, 32], "decoder_attention_heads": 4, "encoder_attention_heads": 4,
+        }  # fmt: skip
+        if name == "rtdetr":
+            model = t.RTDetrForObjectDetection(t.RTDetrConfig(backbone_config=backbone, **sizes))
+        else:
+            model = t.DFineForObjectDetection(t.DFineConfig(backbone_config=backbone, **sizes))
         enliven(name, model, images)
         for layer in (model.model.enc_score_head, model.model.decoder.class_embed[-1]):
             spread(name, model, layer, images, -3.0, 1.0)
+        return model
+    if name == "rfdetr":
+        config = t.RfDetrConfig(
+            num_labels=91, num_queries=100, d_model=64, decoder_ffn_dim=64, decoder_layers=2, group_detr=1,
+            decoder_self_attention_heads=4, decoder_cross_attention_heads=4,
+        )  # fmt: skip
+        vit = config.backbone_config
+        vit.hidden_size, vit.num_attention_heads, vit.num_windows = 48, 4, 2
+        vit.image_size = HW["rfdetr"][0]
+        model = t.RfDetrForObjectDetection(config)
+        enliven(name, model, images)
+        spread(name, model, model.class_embed, images, -3.0, 1.0)
         return model
     config = t.YolosConfig(
         hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=list(HW["yolos"]),
@@ -126,7 +146,8 @@ def transformers_model(name: str, images: torch.Tensor) -> Any:
 def transformers_rows(name: str, model: Any, images: torch.Tensor) -> List[Rows]:
     import transformers as t
 
-    processor = {"rtdetr": t.RTDetrImageProcessor, "yolos": t.YolosImageProcessor}[name]()
+    processors = {"rfdetr": "RfDetrImageProcessor", "yolos": "YolosImageProcessor"}
+    processor = getattr(t, processors.get(name, "RTDetrImageProcessor"))()
     found = []
     for image in images:
         results = processor.post_process_object_detection(
@@ -163,7 +184,7 @@ def picodet_rows(_: str, model: Any, images: torch.Tensor) -> List[Rows]:
 
 NAMES: Dict[str, Tuple[Callable[[str, torch.Tensor], Any], Callable[[str, Any, torch.Tensor], List[Rows]]]] = {
     **dict.fromkeys(("ssdlite", "retinanet", "fcos", "fasterrcnn"), (torchvision_model, torchvision_rows)),
-    **dict.fromkeys(("rtdetr", "yolos"), (transformers_model, transformers_rows)),
+    **dict.fromkeys(DETRS, (transformers_model, transformers_rows)),
     "picodet": (picodet_file, picodet_rows),
 }
 
@@ -184,10 +205,10 @@ def export(name: str, model: Any, path: str) -> None:
     image = torch.rand(1, 3, *HW.get(name, SIDE))
     if name == "picodet":
         shutil.copy(model, path)
-    elif name in ("rtdetr", "yolos"):
+    elif name in DETRS:
         torch.onnx.export(
             Named(model).eval(), (image,), path, input_names=["pixel_values"], output_names=["logits", "pred_boxes"],
-            opset_version=17, dynamo=False,
+            opset_version=18, dynamo=name == "rfdetr",  # which the older exporter cannot
         )  # fmt: skip
     else:
         names = ["boxes", "labels", "scores"] if name == "fasterrcnn" else ["boxes", "scores", "labels"]

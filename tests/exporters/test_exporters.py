@@ -23,7 +23,7 @@ DATA = os.environ.get("EDGECSP_TEST_DATA", "")
 SCRIPT = Path(__file__).with_name("models.py")
 KINDS = {
     "ssdlite": "ssd", "retinanet": "retinanet", "fcos": "retinanet", "fasterrcnn": "fasterrcnn", "rtdetr": "detr",
-    "yolos": "yolos", "picodet": "picodet",
+    "dfine": "detr", "rfdetr": "detr-vit", "yolos": "yolos", "picodet": "picodet",
 }  # fmt: skip
 IMAGES = 3
 LEAST = 3

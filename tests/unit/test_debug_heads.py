@@ -47,6 +47,14 @@ def test_both_are_drawn_side_by_side(tmp_path: Path) -> None:
     assert (left[20:40] != right[20:40]).any()  # of different classes
 
 
+def test_a_file_that_is_certain_shows_its_boxes(tmp_path: Path) -> None:
+    options = recognise.ImportOptions(kind="yolov8", debug_heads=tmp_path / "out.png")
+    imported = importers.import_foreign(tied(tmp_path), options)
+    assert any("class0 0.90 at 30 25 50 35" in note and "out.png shows them" in note for note in imported.notes)
+    drawn = cv2.imread(str(tmp_path / "out.png"))
+    assert drawn.shape == (96, 128, 3)
+
+
 def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     options = recognise.ImportOptions(debug_image=tmp_path / "none.png")
     with pytest.raises(SourceError, match=r"none\.png"):

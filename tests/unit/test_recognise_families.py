@@ -64,6 +64,9 @@ def yolox_turned() -> bytes:
 FAMILIES: Dict[str, Tuple[bytes, Dict[str, Any], str, str, Any, Sequence[str]]] = {
     "RT-DETR of transformers": (families.rtdetr_logits(), {}, "detr", "stretch", PLAIN, COCO),
     "D-FINE of its own classes": (families.rtdetr_logits(11), {"classes": 11}, "detr", "stretch", PLAIN, [""] * 11),
+    "RF-DETR of transformers": (
+        families.rtdetr_logits(91, ["TopK", "patches"]), {}, "detr-vit", "stretch", IMAGENET, COCO_CATEGORIES,
+    ),
     "YOLOS": (families.yolos(), {}, "yolos", "top left", IMAGENET, COCO_CATEGORIES),
     "DETR of its own classes": (families.yolos(11), {"classes": 10}, "yolos", "top left", IMAGENET, [""] * 10),
     "RF-DETR": (families.rfdetr(), {}, "rfdetr", "stretch", IMAGENET, COCO_CATEGORIES),

@@ -38,8 +38,8 @@ class ImportOptions:
 
     `kind` is one of `KINDS` or `ALIASES`; `labels` the names of all classes, or `classes` how many there are;
     `anchors` those of raw heads; `hw` the input size of a graph whose size is free; `resize` another way of laying
-    images into it. `boxes_only` reads the boxes of a model that gives more. Where readings tie, `debug_heads` is the
-    PNG that shows both on `debug_image`.
+    images into it. `boxes_only` reads the boxes of a model that gives more. `debug_heads` is a PNG
+    that shows the boxes on `debug_image`: where readings tie, those of each.
     """
 
     kind: Optional[str] = None
@@ -106,7 +106,7 @@ def recognise(
 
     output_layout = OutputLayout(
         read, hw, _classes(filename, options, meta), options.anchors, partial(layout.last_operator, proto), operators,
-        image.extra, image.has_bytes, plugin,
+        image.extra, image.has_bytes, layout.has_patches(proto), plugin,
     )  # fmt: skip
     make_model = partial(_model, filename, options, meta, hw, channels, image.has_bytes)
     try:
@@ -114,6 +114,15 @@ def recognise(
     except Tie as tie:
         raise _show(tie, filename, proto, read, make_model, options, hw) from None
     model, shapes = make_model(proto, match, read)
+    if options.debug_heads is not None:
+        if not probe.can_run(proto):
+            raise UsageError(
+                "--debug-heads runs the graph, which takes onnxruntime and an input of at most 4 megapixels"
+            )
+        shown_on = readings.read_image(options.debug_image, hw)
+        described = readings.describe([readings.Reading(match, model, proto)], filename, shown_on)
+        readings.draw(described, shown_on, options.debug_heads)
+        notes.append(f"{described[0][0]}; {options.debug_heads} shows them")
     used = {output.name for output in (*match.guess.reads, *shapes)}
     dropped = [output.name for output in outputs if not used & {output.name, boxes.name_of(output)}]
     _, label_notes = _labels(options, meta, model.heads[0].classes, KINDS[match.kind])

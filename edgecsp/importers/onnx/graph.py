@@ -62,11 +62,7 @@ def convert_to_float32(proto: Any) -> bool:
         tensor.data_type for tensor in graph.initializer
     }:
         return False
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        if value.type.tensor_type.elem_type == half:
-            value.type.tensor_type.elem_type = TensorProto.FLOAT
-    for tensor in graph.initializer:
-        _widen(tensor)
+    _widen_values(graph)
     for node in _nodes(graph):
         for attribute in node.attribute:
             if attribute.name in ("to", "dtype") and attribute.i == half:
@@ -81,9 +77,18 @@ def _nodes(graph: Any) -> Iterator[Any]:
         yield node
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                for tensor in inner.initializer:
-                    _widen(tensor)
+                _widen_values(inner)
                 yield from _nodes(inner)
+
+
+def _widen_values(graph: Any) -> None:
+    from onnx import TensorProto
+
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    for tensor in graph.initializer:
+        _widen(tensor)
 
 
 def _widen(tensor: Any) -> None:

@@ -20,7 +20,8 @@ class OutputLayout:
     """The facts to match: the outputs, the input's size, and the user's classes and anchors.
 
     `last_operator` gives the operator that computes an output, `operators` all of the graph. `extra_inputs` are the
-    inputs beside the image, `has_bytes` says that the image is uint8. `plugin` is the box layout, the confidence and
+    inputs beside the image, `has_bytes` says that the image is uint8, `has_patches` that a vision
+    transformer cuts it up. `plugin` is the box layout, the confidence and
     the IoU threshold of an NMS plugin that was cut off.
     """
 
@@ -32,6 +33,7 @@ class OutputLayout:
     operators: FrozenSet[str] = frozenset()
     extra_inputs: FrozenSet[str] = frozenset()
     has_bytes: bool = False
+    has_patches: bool = False
     plugin: Optional[Tuple[str, float, float]] = None
 
     def rows(self) -> Iterator[Tuple[str, int, int]]:
@@ -99,7 +101,8 @@ class Kind:
     `explicit_only`: never guessed by shapes, which are ambiguous; only by metadata or the user. `names`: outputs that
     its exporter names so; a file that has them is guessed to be of such a family and of no other.
     `input` are fields of `types.Input`; of a graph that takes bytes, `byte_input` are. `raw` True: nothing is computed
-    behind the convolutions; `scores_first`: its rows begin with a sigmoid, or do not; None: no matter. `holds` are
+    behind the convolutions; `scores_first`: its rows begin with a sigmoid, or do not; `patches`: it is a vision
+    transformer, or none; None: no matter. `holds` are
     operators that the graph has or lacks. `labels` are label lists that a number of classes without names stands for.
     `conf` and `iou` are what the family runs at. The head that `find`
     makes says by `multi_label` whether the family's own predictor gives a place several classes.
@@ -111,6 +114,7 @@ class Kind:
     raw: Optional[bool] = None
     holds: Mapping[str, bool] = field(default_factory=dict)
     scores_first: Optional[bool] = None
+    patches: Optional[bool] = None
     conf: float = 0.25
     iou: float = 0.45
     explicit_only: bool = False

@@ -95,6 +95,8 @@ def _fits(proto: Any, family: Kind, guess: HeadGuess, output_layout: OutputLayou
     """Whether the graph's operators are consistent with a guess."""
     if any((name in output_layout.operators) != has for name, has in family.holds.items()):
         return False
+    if family.patches is not None and family.patches != output_layout.has_patches:
+        return False
     names = [*(output.name for output in guess.reads), *(head.name for head in guess.heads)]
     if not names:
         return True

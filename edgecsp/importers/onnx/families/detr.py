@@ -114,6 +114,17 @@ KINDS: Dict[str, Kind] = {
         _sigmoid,
         {"resize": "stretch"},
         holds={"TopK": True},  # it selects the queries, which the DETRs with a softmax lack
+        patches=False,
+        iou=1.0,
+        names=_LOGITS,
+        labels=_LABELS,
+    ),
+    "detr-vit": Kind(
+        "RF-DETR, LW-DETR and other vision transformers of transformers: logits (1, N, C) and pred_boxes (1, N, 4)",
+        _sigmoid,
+        {"resize": "stretch", **_IMAGENET},
+        holds={"TopK": True},
+        patches=True,
         iou=1.0,
         names=_LOGITS,
         labels=_LABELS,
