@@ -249,6 +249,15 @@ def test_what_is_unclear_is_refused_and_says_what_to_type(name: str, tmp_path: P
         importers.import_foreign(written(tmp_path, data), options_of(flags))
 
 
+def test_a_damaged_plugin_is_an_error(tmp_path: Path) -> None:
+    proto = onnx.load_model_from_string(families.plugin())
+    (plugin,) = (node for node in proto.graph.node if node.domain == "TRT")
+    (threshold,) = (each for each in plugin.attribute if each.name == "iou_threshold")
+    threshold.ClearField("type")
+    with pytest.raises(BadModel, match="'iou_threshold' of its NMS plugin is no number"):
+        importers.import_foreign(written(tmp_path, proto.SerializeToString()))
+
+
 def test_yolov8_before_its_decoding_is_not_taken_for_yolox(tmp_path: Path) -> None:
     g = Graph()
     x = g.node("Conv", "images", g.const(np.zeros((144, 3, *HW))))

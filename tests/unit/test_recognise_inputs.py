@@ -118,6 +118,13 @@ def test_no_half_is_left_in_the_graph(tmp_path: Path) -> None:
             assert node.op_type != "Cast" or attribute.i != TensorProto.FLOAT16
 
 
+def test_a_damaged_tensor_of_half_precision(tmp_path: Path) -> None:
+    proto = onnx.load_model_from_string(grid_network(1, half=True))
+    proto.graph.initializer[0].raw_data = proto.graph.initializer[0].raw_data[:-4]
+    with pytest.raises(BadModel, match=r"tensor 'const\d' is damaged"):
+        importers.import_foreign(written(tmp_path, proto.SerializeToString()))
+
+
 def test_bytes_are_for_families_that_say_how(tmp_path: Path) -> None:
     data = families.plain({"o": np.zeros((1, 84, cells()), np.float32)}, dtype=TensorProto.UINT8)
     with pytest.raises(BadModel, match="UINT8; export it with a float32 input"):

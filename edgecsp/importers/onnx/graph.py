@@ -94,8 +94,13 @@ def _widen_values(graph: Any) -> None:
 def _widen(tensor: Any) -> None:
     from onnx import TensorProto, numpy_helper
 
-    if tensor.data_type == TensorProto.FLOAT16:
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    if tensor.data_type != TensorProto.FLOAT16:
+        return
+    try:
+        values = numpy_helper.to_array(tensor).astype(np.float32)
+    except ValueError as error:
+        raise BadModel(f"tensor {tensor.name!r} is damaged ({error})") from error
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
 
 def read_outputs(proto: Any, filename: str, *, measure: bool, batch_name: str = "") -> Tuple[GraphOutput, ...]:

@@ -172,8 +172,7 @@ def make_single(proto: Any, filename: str, batch: int) -> str:
     padded.CopyFrom(proto)
     _pad(padded, batch)
     smaller.CopyFrom(proto)
-    _shrink(smaller, batch)
-    if probe.can_run(padded) and _agree(padded, smaller, filename):
+    if probe.can_run(padded) and _shrink(smaller, batch) and _agree(padded, smaller, filename):
         proto.CopyFrom(smaller)
         return f"exported for batches of {batch}: made a graph of one image"
     proto.CopyFrom(padded)
@@ -202,8 +201,11 @@ def _pad(proto: Any, batch: int) -> None:
         dims[0].dim_value = 1
 
 
-def _shrink(proto: Any, batch: int) -> None:
-    """Write 1 for the batch into the input, the outputs and the shapes that the graph holds as constants."""
+def _shrink(proto: Any, batch: int) -> bool:
+    """Write 1 for the batch into the input, the outputs and the shapes that the graph holds as constants.
+
+    False for a graph whose constants cannot be read.
+    """
     from onnx import numpy_helper
 
     graph = proto.graph
@@ -215,10 +217,14 @@ def _shrink(proto: Any, batch: int) -> None:
     constants = {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
     constants.update((tensor.name, tensor) for tensor in graph.initializer)
     for name in shapes & constants.keys():
-        values = numpy_helper.to_array(constants[name]).copy()
+        try:
+            values = numpy_helper.to_array(constants[name]).copy()
+        except (ValueError, TypeError):
+            return False
         if values.ndim == 1 and values.size and values[0] == batch:
             values[0] = 1
             constants[name].CopyFrom(numpy_helper.from_array(values, constants[name].name))
+    return True
 
 
 def _agree(padded: Any, smaller: Any, filename: str) -> bool:

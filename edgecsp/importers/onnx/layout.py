@@ -74,7 +74,7 @@ def has_patches(proto: Any) -> bool:
         return False
     sides = {each.name: list(each.ints) for each in first.attribute if each.name in ("kernel_shape", "strides")}
     stride = sides.get("strides", [1])
-    return min(stride) >= _LEAST_PATCH and sides.get("kernel_shape", stride) == stride
+    return min(stride, default=0) >= _LEAST_PATCH and sides.get("kernel_shape", stride) == stride
 
 
 def measure_cost(proto: Any) -> GraphCost:

@@ -19,7 +19,7 @@ def cut(proto: Any, filename: str) -> Optional[Tuple[str, float, float]]:
     if not suppressing:
         return None
     plugin, *others = suppressing
-    values = {attribute.name: _value(attribute) for attribute in plugin.attribute}
+    values = {attribute.name: _number(attribute, filename) for attribute in plugin.attribute}
     outputs = {value.name for value in proto.graph.output}
     is_last = outputs <= set(plugin.output) and len(plugin.input) == 2
     is_plain = values.get("background_class", -1) < 0 and not values.get("class_agnostic", 0)
@@ -34,7 +34,7 @@ def cut(proto: Any, filename: str) -> Optional[Tuple[str, float, float]]:
         scores = _sigmoid(proto, scores)
     _end_at(proto, (boxes, scores))
     box = "xywh" if values.get("box_coding", 0) else "xyxy"
-    return box, float(values.get("score_threshold", 0.25)), float(values.get("iou_threshold", 0.45))
+    return box, values.get("score_threshold", 0.25), values.get("iou_threshold", 0.45)
 
 
 def refuse(filename: str, operators: AbstractSet[str]) -> None:
@@ -47,12 +47,17 @@ def refuse(filename: str, operators: AbstractSet[str]) -> None:
         )
 
 
-def _value(attribute: Any) -> Any:
-    """Return an attribute's number; exporters write some as lists of one."""
-    from onnx import helper
+def _number(attribute: Any, filename: str) -> float:
+    """Return an attribute's number, 0 for a text; exporters write some as lists of one. Raises `BadModel`."""
+    from onnx import AttributeProto
 
-    value = helper.get_attribute_value(attribute)
-    return value[0] if isinstance(value, (list, tuple)) and value else value
+    values = {
+        AttributeProto.FLOAT: [attribute.f], AttributeProto.INT: [attribute.i], AttributeProto.STRING: [0],
+        AttributeProto.FLOATS: attribute.floats, AttributeProto.INTS: attribute.ints,
+    }.get(attribute.type)  # fmt: skip
+    if not values:
+        raise BadModel(f"{filename}: attribute {attribute.name!r} of its NMS plugin is no number")
+    return float(values[0])
 
 
 def _sigmoid(proto: Any, name: str) -> str:
