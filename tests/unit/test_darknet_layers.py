@@ -276,6 +276,11 @@ def test_layers_that_are_refused_by_name(kind: str) -> None:
         built(f"[{kind}]\n")
 
 
+def test_networks_that_read_no_image_are_refused_by_name() -> None:
+    with pytest.raises(BadModel, match=r"line 2: \[net\] inputs= and no image: .*recurrent .* is not supported"):
+        built("[rnn]\n", "[net]\ninputs=256\n")
+
+
 def test_options_that_are_refused_by_name() -> None:
     for option in ("xnor=1", "binary=1", "antialiasing=1", "rotate=1", "flipped=1"):
         with pytest.raises(BadModel, match=f"{option} changes the result and is not supported"):

@@ -140,6 +140,12 @@ def _step(section: Section) -> Callable[[Build, Section], Optional[Tensor]]:
 
 def _net(section: Section, hw: Optional[Tuple[int, int]]) -> Tuple[Net, str]:
     height, width = hw or (section.integer("height", 0, 0, MAX_SIDE), section.integer("width", 0, 0, MAX_SIDE))
+    if not (height and width) and "inputs" in section.options:
+        raise section.error(
+            "inputs= and no image: a network of numbers, such as a recurrent one (rnn, gru, lstm), is not supported by "
+            "edgecsp",
+            "inputs",
+        )
     if not (height and width):
         raise section.error("needs width= and height=, in pixels")
     channels = section.integer("channels", 3)
