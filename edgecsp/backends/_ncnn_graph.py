@@ -73,8 +73,8 @@ def _format_field(key: int, value: Any) -> str:
 
 
 def _format_number(value: float) -> str:
-    # By its point ncnn knows a float: it would take the bits of an integer for one. Nine digits are a float32, and with a
-    # sign they are the 15 characters that older ones read of a number.
+    # By its point ncnn knows a float: it would take the bits of an integer for one. Nine digits are a float32, and
+    # with a sign they are the 15 characters that older ones read of a number.
     return f"{value:.8e}" if isinstance(value, float) else str(int(value))
 
 

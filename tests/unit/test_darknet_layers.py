@@ -215,6 +215,15 @@ def test_white_space_inside_a_list_is_dropped_as_darknet_drops_it() -> None:
     assert made.net.heads[0][1].anchors_wh == ((10, 20),)
 
 
+def test_a_missing_comma_joins_two_numbers_as_in_darknet() -> None:
+    """The public cfg of CSPx-P7 with its hyperparameters has `61,45    61,45` in its anchors: 31 numbers for num=16."""
+    text = GAUSSIAN.replace("anchors=10,20\n", "anchors = 13,17, 61,45    61,45\nmask=1,2\n").replace("num=1", "num=3")
+    made = built(text.replace("filters=11", "filters=22"))
+    assert made.net.heads[0][1].anchors_wh == ((61, 4561), (45, 0.5))
+    assert any("lacks a comma in '45    61', which darknet reads as 4561" in note for note in made.notes)
+    assert any("has 5 numbers, one too few for num; darknet's last one is 0.5" in note for note in made.notes)
+
+
 def test_a_mask_past_num_takes_the_anchor_that_the_cfg_lists() -> None:
     """The public cfg of CSPx-P7 has 20 anchors, num=16 and mask=16,17,18,19."""
     text = GAUSSIAN.replace("anchors=10,20", "anchors=1,2, 10,20\nmask=1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Callable, Dict, List, Optional, Tuple
 
 from ...graph.layers import Tensor
@@ -32,8 +33,17 @@ def _nms_beta(build: Build, section: Section) -> float:
     return 0.6 if kind == "greedynms" else 0.0
 
 
-def _anchors(section: Section) -> List[Tuple[float, float]]:
+def _anchors(build: Build, section: Section) -> List[Tuple[float, float]]:
+    """Read the anchors as darknet does, also where a comma lacks: white space does not separate two numbers."""
     numbers = section.numbers("anchors", 0, 1e6)
+    notes, joined = [], re.search(r"[\d.]+\s+[\d.]+", section.text("anchors"))
+    if joined:
+        number = "".join(joined[0].split())
+        notes.append(f"lacks a comma in {shorten(joined[0])!r}, which darknet reads as {number}, as is done here")
+    if len(numbers) > 2 and len(numbers) == 2 * section.integer("num", 0) - 1:
+        notes.append(f"has {len(numbers)} numbers, one too few for num; darknet's last one is 0.5")
+        numbers.append(0.5)
+    build.notes += [f"line {section.options['anchors'][1]}: anchors= {note}" for note in notes]
     if len(numbers) < 2 or len(numbers) % 2 or min(numbers) <= 0:
         raise section.error(
             f"anchors= must be pairs of a width and a height above 0; found {len(numbers)} numbers", "anchors"
@@ -43,7 +53,7 @@ def _anchors(section: Section) -> List[Tuple[float, float]]:
 
 def _masked(build: Build, section: Section) -> Tuple[List[int], List[Tuple[float, float]]]:
     """The mask of a head and the anchors that it chooses."""
-    anchors = _anchors(section)
+    anchors = _anchors(build, section)
     num = section.integer("num", len(anchors), 1)
     if num > len(anchors):
         raise section.error(f"num={num}, and there are {len(anchors)} anchors", "num")
@@ -98,7 +108,7 @@ def _region(build: Build, section: Section) -> None:
         raise section.error(f"coords={section.text('coords')}: only boxes of 4 coordinates are supported", "coords")
     if section.integer("classfix", 0) == -1:
         raise section.error("classfix=-1 changes the result and is not supported by edgecsp", "classfix")
-    anchors, num = _anchors(section), section.integer("num", 1, 1)
+    anchors, num = _anchors(build, section), section.integer("num", 1, 1)
     if num > len(anchors):
         raise section.error(f"num={num}, and there are {len(anchors)} anchors", "num")
     build.nms_beta = 0.0
