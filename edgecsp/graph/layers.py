@@ -23,7 +23,7 @@ from ..processing.heads.scores import Scores
 from ..processing.heads.two_stage import Raw
 from ..processing.heads.yolo import Yolo
 from ..types import Head
-from .tape import MAX_ELEMENTS, MAX_LAYERS, MAX_MAXOUT, MAX_SIDE, MAX_WEIGHTS, Layer, Pair, Tape, Tensor
+from .tape import MAX_ELEMENTS, MAX_LAYERS, MAX_MAXOUT, MAX_REORG, MAX_SIDE, MAX_WEIGHTS, Layer, Pair, Tape, Tensor
 from .tape import format_shapes as _format_shapes
 from .tape import pair as _pair
 
@@ -265,6 +265,8 @@ class Net(Tape):
         return x if stride == 1 else self._add("reorg", [x], self._reorganised(x, stride), block=stride)
 
     def _check_reorg(self, x: Tensor, stride: int) -> None:
+        if stride > MAX_REORG:
+            raise BadModel(f"reorg by {stride}: at most {MAX_REORG} is allowed")
         if stride < 1 or x.h % stride or x.w % stride:
             raise BadModel(f"reorg by {stride} needs sides that it divides; found {_format_shapes([x])}")
 

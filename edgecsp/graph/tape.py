@@ -14,6 +14,7 @@ MAX_ELEMENTS = 1 << 29  # one feature map: 2 GB of float32
 MAX_WEIGHTS = 500_000_000  # 2 GB of float32: what one ONNX file can hold
 MAX_LAYERS = 1 << 15
 MAX_MAXOUT = 1024  # channels of which one stays; each is a node of the graph
+MAX_REORG = 16  # the side of a block whose places become channels; each place is a node of the graph
 
 Pair = Union[int, Tuple[int, int]]
 

@@ -246,6 +246,7 @@ REFUSED = [
     (CONV + HALF + CONV + "[shortcut]\nfrom=0,1\n", "not all are of its size; darknet defines that for one"),
     ("[reorg]\nstride=3\n", "reorg by 3 needs sides that it divides; found 32x32x3"),
     ("[reorg]\nstride=2\n", "reorg by 2 needs a multiple of 4 channels; found 32x32x3"),
+    ("[reorg3d]\nstride=32\n", "reorg by 32: at most 16 is allowed"),
     ("[reorg]\nstride=2\nreverse=1\n", "reverse=1 changes the result"),
     ("[crop]\ncrop_height=40\ncrop_width=8\n", "cuts 8x40 out of a map of 32x32"),
     (CONV + "[softmax]\n", "softmax needs a map of 1x1; found 32x32x8"),
