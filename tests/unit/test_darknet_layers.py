@@ -207,6 +207,47 @@ def test_shared_weights_are_stored_once(tmp_path: Path) -> None:
     assert sum(const.name.endswith("conv.weight") for const in graph.initializer) == 2
 
 
+# -- the small families ------------------------------------------------------------------------------------------
+
+
+def face_detector() -> str:
+    """A cfg of yoloface's and MobileNet-Yolo's kind: depthwise blocks, a pooled side path, squeeze and excitation."""
+
+    def conv(filters: int, size: int = 1, stride: int = 1, groups: int = 1, act: str = "relu") -> str:
+        options = f"filters={filters}\nsize={size}\ngroups={groups}\nstride={stride}\npad=1\n"
+        return f"[convolutional]\n{options}batch_normalize=1\nactivation={act}\n"
+
+    def block(wide: int, filters: int, stride: int = 1) -> str:
+        text = conv(wide) + conv(wide, 3, stride, wide) + conv(filters, act="linear")
+        return text + ("[shortcut]\nfrom=-4\nactivation=linear\n" if stride == 1 else "")
+
+    def squeeze(filters: int) -> str:
+        gates = "".join(
+            f"[convolutional]\nfilters={n}\nsize=1\nstride=1\nactivation={act}\n"
+            for n, act in ((filters // 2, "relu"), (filters, "logistic"))
+        )
+        return conv(filters) + "[avgpool]\n" + gates + "[scale_channels]\nfrom=-4\n" + conv(filters, 3, 1, filters)
+
+    def head(mask: str) -> str:
+        text = "[convolutional]\nsize=1\nstride=1\npad=1\nfilters=18\nactivation=linear\n[yolo]\n"
+        text += f"mask = {mask}\nanchors = 4,  6,   6,  9,   8, 13,  12, 10,  13, 19,  19, 25\nclasses=1\nnum=6\n"
+        return text + "scale_x_y = 1.0\nnms_kind=greedynms\nbeta_nms=0.2\n"
+
+    text = "[net]\nwidth=96\nheight=64\nchannels=3\n" + conv(8, 3, 2) + conv(8, 3, 1, 8) + conv(4, act="linear")
+    text += block(18, 6, 2) + block(36, 6) + conv(18)  # layer 10
+    text += "[route]\nlayers = -8\n[maxpool]\nsize=2\nstride=2\n[route]\nlayers = -1,10\n" + conv(24)  # 14
+    text += block(24, 8, 2) + squeeze(24) + head("3,4,5")
+    text += "[route]\nlayers = -3\n[upsample]\nstride = 2\n[route]\nlayers=-1,14\n" + squeeze(18) + head("0,1,2")
+    return text
+
+
+def test_a_small_face_detector_is_the_oracles(tmp_path: Path) -> None:
+    imported, batch, heads = load(face_detector(), tmp_path)
+    assert [head.shape for head in heads] == [(18, 8, 12), (18, 16, 24)] and imported.model.nms_beta == 0.6
+    for out, wanted in zip(run(imported.model, batch), heads):
+        assert_close(out[0], wanted)
+
+
 # -- numbers and limits ------------------------------------------------------------------------------------------
 
 
