@@ -45,24 +45,31 @@ def run(
     tick: Callable[[], None] = lambda: None,
     stop: Optional[threading.Event] = None,
     max_frames: Optional[int] = None,
-    detect: Optional[Callable[[Frame], Result]] = None,
-    after: Callable[[Frame, Result], Result] = lambda frame, result: result,
+    keep: Callable[[Result], Result] = lambda result: result,
+    track: bool = False,
 ) -> None:
     """Detect on every frame of the opened sources and `write` the results; `summary` is kept up to date.
 
     Videos and live streams go side by side, images one source after the other (see `flow`). A source that breaks
     is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has
     had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the current frame.
-    `detect` stands for `detector.detect_frame`, in any order of frames; `after` changes a result, in each stream's order.
+    `keep` selects rows of a result. With `track`, the results of videos and live streams are `types.Tracks`.
     """
     stop = stop or threading.Event()
     begun = time.monotonic()
     under_way: Dict[sources.Source, Stream] = {}
+    trackers = detector.make_trackers() if track else None
+    settings = trackers.lower(detector.settings) if trackers else None
+
+    def detect(frame: Frame) -> Result:
+        return keep(detector.detect_frame(frame, settings))
 
     def turn(source: sources.Source, stream: Optional[Stream]) -> None:
         before = under_way.pop(source, None)
         if before is not None and before is not stream:
             ended(before)
+            if trackers:
+                trackers.end(before)
         if stream is not None:
             under_way[source] = stream
 
@@ -71,7 +78,7 @@ def run(
             for item in results:
                 if isinstance(item, scheduler.FrameResult):
                     turn(item.source, item.frame.stream)
-                    result = after(item.frame, item.result)
+                    result = trackers.update(item.frame, item.result) if trackers else item.result
                     write(item.frame, result)
                     summary.add(result, item.source)
                     tick()
