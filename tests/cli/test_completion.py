@@ -64,7 +64,7 @@ def completed(line: str) -> List[str]:
 
 def test_commands_subcommands_and_options(folder: Path) -> None:
     assert completed("edgecsp tu") == ["tune"]
-    assert completed("edgecsp models ") == ["list", "show", "pull", "rm", "import"]
+    assert completed("edgecsp models ") == ["list", "recommend", "show", "pull", "rm", "import"]
     assert completed("edgecsp tune l") == ["list"]
     assert completed("edgecsp tune list --js") == ["--json"]
     assert completed("edgecsp batch su") == ["summary"] and completed("edgecsp up ch") == ["check"]
