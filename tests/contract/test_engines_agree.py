@@ -73,7 +73,7 @@ def stages(name: str) -> List[Tuple[Model, Array, List[Array]]]:
 
 def by_weight(name: str) -> object:
     """The largest take seconds to make."""
-    return pytest.param(name, marks=pytest.mark.slow) if zoo.net(name).floats > 3e7 else name
+    return pytest.param(name, marks=pytest.mark.slow) if zoo.net(name).floats > 1.5e7 else name
 
 
 @every_engine

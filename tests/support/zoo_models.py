@@ -15,8 +15,9 @@ STAND_INS: Dict[str, Tuple[str, ...]] = {
     **dict.fromkeys(["csppeleenet-cem", "csppeleenet-cem-sam", "csppeleenet-gfm"], ("csppeleenet-efm-sam",)),
     **dict.fromkeys(["yolo-fastest-1.1-xl", "yolo-fastest-1.0-xl", "yolo-fastest-1.1-body"], ("yolo-fastest-1.1",)),
     "mobilenetv2-yolov3-nano-voc": ("mobilenetv2-yolov3-nano",),
-    **dict.fromkeys(["resnet10", "cspresnet10"], ("resnext50", "csppeleenet")),
-    "resnet152": ("resnext50", "densenet201-elastic", "yolov4"),
+    "cspresnet10": ("resnet10", "csppeleenet"),
+    "resnext50": ("resnet10", "cspresnext50"),
+    "resnet152": ("resnet10", "densenet201-elastic"),
     "densenet264-32": ("densenet201-elastic",),
 }
 Kind = Tuple[object, ...]
