@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from ..graph.labels import VOC
 from ..graph.layers import Net, Tensor
-from ._blocks import inverted, project
+from ._blocks import project, squeeze_excite
 from ._heads import Output, spp
-from ._record import TWO_COARSE_FIRST, Entry, PublicWeights, PublishedRow
+from ._record import COARSE_FIRST, TWO_COARSE_FIRST, Entry, PublicWeights, PublishedRow
 from .yolo_fastest import Units, units
 
 _FINE: Units = (
@@ -38,15 +38,32 @@ def _mixed(net: Net, x: Tensor, *widths: int) -> Tensor:
 
 
 def face_50k(net: Net, head: Output) -> None:
-    """yoloface-50k: a map of each resolution passes beside the units that halve the next one."""
+    """yoloface-50k: one head at stride 8."""
     x = project(net, net.conv(net.input, 8, 3, stride=2), 4)
-    wide = net.conv(x, 18, 1)
-    x = inverted(net, project(net, wide, 6, 2), 36, 6)
-    x = net.concat(net.maxpool(wide, 8, 2), net.conv(x, 18, 1))
-    wide = net.conv(x, 24, 1)
-    x = units(net, project(net, wide, 8, 2), ((40, 8, 1),) * 2)
-    x = net.conv(net.concat(net.maxpool(wide, 4, 2), net.conv(x, 24, 1)), 40, 1)
+    x = _beside(net, net.conv(x, 18, 1), 6, ((36, 6, 1),), 8, "leaky")
+    x = _beside(net, net.conv(x, 24, 1), 8, ((40, 8, 1),) * 2, 4, "leaky")
+    x = net.conv(x, 40, 1)
     head(net.conv(net.conv(x, 40, 3, groups=40), 32, 1))
+
+
+def face_500k(net: Net, head: Output) -> None:
+    """yoloface-500k-v2: heads at 32, 16 and 8, each behind a squeeze and excitation."""
+    x = project(net, net.conv(net.input, 8, 3, stride=2, act="relu"), 4, act="relu")
+    maps = []
+    for n, out, widths in ((18, 6, (36,)), (24, 8, (48,) * 2), (48, 16, (96,) * 3), (96, 24, (144,) * 2)):
+        maps.append(net.conv(x, n, 1, act="relu"))
+        x = _beside(net, maps[-1], out, [(width, out, 1) for width in widths], 2, "relu")
+    for n, out, finer in ((72, 48, maps[3]), (48, 36, maps[2]), (24, 30, None)):
+        x = net.conv(x, n, 1, act="relu")
+        head(_mixed(net, squeeze_excite(net, x, n // 2, "relu"), out))
+        if finer is not None:
+            x = net.concat(net.upsample(x, 2), finer)
+
+
+def _beside(net: Net, x: Tensor, out: int, widths: Units, size: int, act: str) -> Tensor:
+    """Units at half the size, beside the map that they began with, pooled over `size` places."""
+    y = units(net, project(net, x, out, 2, act=act), widths, act=act)
+    return net.concat(net.maxpool(x, size, 2), net.conv(y, x.c, 1, act=act))
 
 
 _REPOSITORY = "dog-qiuqiu/MobileNet-Yolo"
@@ -96,5 +113,17 @@ MODELS = (
         weights=PublicWeights(_RAW + "b5604ecd3db8a912908abedb14b705eb0832370c/yoloface-50k/yoloface-50k.weights"),
         labels=("face",),
         stride=8,
+    ),
+    Entry(
+        "yoloface-500k-v2",
+        "yoloface-500k-v2",
+        face_500k,
+        320,
+        source=f"{_REPOSITORY}, yoloface-500k/yoloface-500k-v2.cfg",
+        anchors=((4, 6), (7, 10), (11, 15), (16, 24), (33, 25), (26, 41), (47, 60), (83, 97), (141, 149)),
+        masks=COARSE_FIRST,
+        nms_beta=0.6,
+        weights=PublicWeights(_RAW + "49b3548eff995b6c9c18fd14209afc86f701e6a5/yoloface-500k/yoloface-500k-v2.weights"),
+        labels=("face",),
     ),
 )

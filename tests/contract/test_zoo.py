@@ -54,6 +54,7 @@ STRIDES = {
     **dict.fromkeys(["yolo-fastest-1.0-xl", "yolo-fastest-1.1-body"], (32, 16)),
     **dict.fromkeys(["mobilenetv2-yolov3-nano", "mobilenetv2-yolov3-nano-voc"], (32, 16)),
     "yoloface-50k": (8,),
+    "yoloface-500k-v2": (32, 16, 8),
     **dict.fromkeys(["cspresnext50-panet-spp", "cspdarknet53-panet-spp", "yolov4", "yolov4-csp"], (8, 16, 32)),
 }
 

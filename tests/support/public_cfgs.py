@@ -503,6 +503,39 @@ def yoloface_50k() -> Cfg:
     return cfg
 
 
+def yoloface_500k() -> Cfg:
+    cfg = Cfg()
+    cfg.act = "relu"
+    cfg.conv(8, 3, 2)
+    cfg.conv(8, 3, groups=8)
+    cfg.conv(4, act="linear")
+    for wide, out, inner, repeated, back, tap in (
+        (18, 6, 36, 1, -8, 10), (24, 8, 48, 2, -12, 25), (48, 16, 96, 3, -16, 44), (96, 24, 144, 2, -12, 59),
+    ):  # fmt: skip
+        _inverted(cfg, wide, out, 2)
+        for _ in range(repeated):
+            _inverted(cfg, inner, out, 1, -4)
+        cfg.conv(wide)
+        cfg.route(str(back))
+        cfg.maxpool(2, 2)
+        cfg.route(f"-1,{tap}")
+    anchors = "4,  6,   7, 10,  11, 15,  16, 24,  33, 25,  26, 41,  47, 60,  83, 97, 141,149"
+    for filters, out, mask, tap in ((72, 48, "6,7,8", 48), (48, 36, "3,4,5", 29), (24, 30, "0,1,2", 0)):
+        cfg.conv(filters)
+        cfg.section("avgpool")
+        cfg.section("convolutional", filters=filters // 2, size=1, stride=1, activation="relu")
+        cfg.section("convolutional", filters=filters, size=1, stride=1, activation="logistic")
+        cfg.section("scale_channels", **{"from": -4})
+        cfg.conv(filters, 3, groups=filters)
+        cfg.conv(out)
+        cfg.yolo(mask, anchors, classes=1, scale_x_y=1.0, nms_kind="greedynms", beta_nms=0.2)
+        if tap:
+            cfg.route("-9")
+            cfg.upsample()
+            cfg.route(f"-1,{tap}")
+    return cfg
+
+
 def efficientnet_b0() -> Cfg:
     cfg = Cfg()
     cfg.act = "swish"
@@ -552,4 +585,5 @@ PUBLIC = {
     "mobilenetv2-yolov3-nano": nano,
     "mobilenetv2-yolov3-nano-voc": nano_voc,
     "yoloface-50k": yoloface_50k,
+    "yoloface-500k-v2": yoloface_500k,
 }

@@ -61,10 +61,12 @@ def test_a_url_names_the_commit_so_that_its_file_cannot_change(name: str) -> Non
 
 
 def test_what_they_detect() -> None:
-    assert len(SMALL) == 7 and len(VOC) == 20
+    assert len(SMALL) == 8 and len(VOC) == 20
     labels = {name: zoo.get(name).labels for name in SMALL}
     assert {name for name, own in labels.items() if not own} == {
         "yolo-fastest-1.1", XL, "yolo-fastest-1.0-xl", "mobilenetv2-yolov3-nano",
     }  # fmt: skip
-    assert labels["yolo-fastest-1.1-body"] == ("body",) and labels["yoloface-50k"] == ("face",)
+    assert labels["yolo-fastest-1.1-body"] == ("body",) and labels["yoloface-50k"] == labels["yoloface-500k-v2"] == (
+        "face",
+    )
     assert labels["mobilenetv2-yolov3-nano-voc"] == VOC
