@@ -89,11 +89,6 @@ def resnext(net: Net, x: Tensor, n: int, units: int) -> Tensor:
     return x
 
 
-def residual_sum(net: Net, y: Tensor, x: Tensor, act: str = "leaky") -> Tensor:
-    """y + x with its activation; of an x that is larger every second place is taken, as darknet's shortcut does."""
-    return net.shortcut(y, net.maxpool(x, 1, x.h // y.h) if x.h > y.h else x, act)
-
-
 def inverted(
     net: Net, x: Tensor, wide: int, out: int, stride: int = 1, *, size: int = 3, act: str = "leaky", gate: int = 0
 ) -> Tensor:

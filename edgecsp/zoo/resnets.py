@@ -7,7 +7,7 @@ from its paper.
 from __future__ import annotations
 
 from ..graph.layers import Net, Tensor
-from ._blocks import csp, inverted, pool, project, residual_sum
+from ._blocks import csp, inverted, pool, project
 from ._heads import Output
 from ._record import PUBLIC_DOMAIN, Entry, PublicWeights, PublishedRow, reconstructed
 
@@ -17,7 +17,7 @@ def resnet10(net: Net, head: Output) -> None:
     x = pool(net, net.conv(net.input, 64, 7, stride=2))
     for n in (64, 128, 256, 512):
         y = net.conv(x, n, 3, stride=1 if n == 64 else 2)
-        x = residual_sum(net, net.conv(y, n, 3, act="linear"), x)
+        x = net.shortcut(net.conv(y, n, 3, act="linear"), x, "leaky")
     head(x)
 
 
@@ -34,7 +34,7 @@ def cspresnet10(net: Net, head: Output) -> None:
 
 def _unit(net: Net, x: Tensor) -> Tensor:
     """ResNet's unit of two 3x3."""
-    return residual_sum(net, net.conv(net.conv(x, x.c, 3), x.c, 3, act="linear"), x)
+    return net.shortcut(net.conv(net.conv(x, x.c, 3), x.c, 3, act="linear"), x, "leaky")
 
 
 def resnext50(net: Net, head: Output) -> None:
@@ -44,7 +44,7 @@ def resnext50(net: Net, head: Output) -> None:
         for unit in range(units):
             y = net.conv(x, n, 1)
             y = net.conv(y, n, 3, stride=2 if n > 128 and not unit else 1, groups=32)
-            x = residual_sum(net, net.conv(y, 2 * n, 1, act="linear"), x)
+            x = net.shortcut(net.conv(y, 2 * n, 1, act="linear"), x, "leaky")
     head(x)
 
 

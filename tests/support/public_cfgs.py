@@ -536,6 +536,32 @@ def yoloface_500k() -> Cfg:
     return cfg
 
 
+def resnet10() -> Cfg:
+    cfg = Cfg()
+    cfg.conv(64, 7, 2)
+    cfg.maxpool(2, 2)
+    for filters, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        cfg.conv(filters, 3, stride)
+        cfg.conv(filters, 3, act="linear")
+        cfg.shortcut(-3, "leaky")
+    cfg.classifier()
+    return cfg
+
+
+def resnext50() -> Cfg:
+    cfg = Cfg()
+    cfg.conv(64, 7, 2)
+    cfg.maxpool(2, 2)
+    for filters, units in ((128, 3), (256, 4), (512, 6), (1024, 3)):
+        for unit in range(units):
+            cfg.conv(filters)
+            cfg.conv(filters, 3, 2 if filters > 128 and unit == 0 else 1, groups=32)
+            cfg.conv(2 * filters, act="linear")
+            cfg.shortcut(-4, "leaky")
+    cfg.classifier()
+    return cfg
+
+
 def efficientnet_b0() -> Cfg:
     cfg = Cfg()
     cfg.act = "swish"
@@ -577,6 +603,8 @@ PUBLIC = {
     "yolov4-csp": yolov4_csp,
     "darknet-ref": darknet_ref,
     "cspresnext50": cspresnext50,
+    "resnet10": resnet10,
+    "resnext50": resnext50,
     "efficientnet-b0": efficientnet_b0,
     "yolo-fastest-1.1": yolo_fastest,
     "yolo-fastest-1.1-xl": yolo_fastest_xl,
