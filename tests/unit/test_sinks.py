@@ -12,7 +12,6 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from types import SimpleNamespace
 from typing import Any, Iterator, List, Optional
 
 import av
