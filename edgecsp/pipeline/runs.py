@@ -7,14 +7,12 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 from ..errors import SourceError
 from ..media import scheduler, sources
 from ..types import Frame, Result, Stream
-
-if TYPE_CHECKING:
-    from . import Detector
+from .detector import Detector
 
 
 @dataclass

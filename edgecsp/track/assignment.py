@@ -32,10 +32,9 @@ def assign(gain: Array) -> Tuple[Array, Array]:
 
 def _components(possible: Array) -> Iterator[Tuple[List[int], List[int]]]:
     """Yield the rows and columns that possible pairs connect."""
-    degrees = possible.sum(1)
-    by_column = possible.sum(0)
-    alone = degrees == 1
-    alone[alone] = by_column[possible[alone].argmax(1)] == 1
+    degrees, by_column = possible.sum(1), possible.sum(0)
+    # Most are a row and a column alone.
+    alone = (degrees == 1) & (possible & (by_column == 1)).any(1)
     for row in np.flatnonzero(alone).tolist():
         yield [row], [int(possible[row].argmax())]
     left = set(np.flatnonzero((degrees > 0) & ~alone).tolist())

@@ -2,7 +2,7 @@
 
 Position and speed of each of the four numbers are a filter of their own (constant speed, disturbed by white
 acceleration), as in SORT (Bewley et al., 2016) and DeepSORT (Wojke et al., 2017), whose noises in shares of the box's
-height a frame are taken for 30 frames a second; here they are shares of its mean side a second.
+height a frame are taken for 30 fps; here they are shares of its mean side a second.
 """
 
 from __future__ import annotations
@@ -94,4 +94,5 @@ class Motion:
 
 def mean_side(xywh: Array) -> Array:
     """The geometric mean of width and height, at least a pixel: (N, 1)."""
-    return np.sqrt(np.maximum(xywh[:, 2:3] * xywh[:, 3:4], 1.0))
+    side: Array = np.sqrt(np.maximum(xywh[:, 2:3] * xywh[:, 3:4], 1.0))
+    return side

@@ -13,24 +13,24 @@ TOLERANCE = 0.15  # in mean sides
 STILL = 0.75  # the share of boxes that lie where they were expected from which on nothing is looked for
 
 
-def find(expected: Array, seen: Array) -> Array:
-    """Find the shift (2,) in pixels that lays the most expected boxes (N, 4) xywh on boxes that were seen (M, 4) xywh.
+def find(expected: Array, detected: Array) -> Array:
+    """Find the shift (2,) in pixels that lays the most expected boxes (N, 4) on detected ones (M, 4), both xywh.
 
     It must lay at least three, and half of the fewer, where none at all lays fewer; else it is (0, 0).
     """
     none = np.zeros(2)
-    if min(len(expected), len(seen)) < LEAST:
+    if min(len(expected), len(detected)) < LEAST:
         return none
     side = mean_side(expected)
-    offsets = seen[None, :, :2] - expected[:, None, :2]
-    ratio = mean_side(seen)[:, 0] / side
+    offsets = detected[None, :, :2] - expected[:, None, :2]
+    ratio = mean_side(detected)[:, 0] / side
     far = np.abs(offsets).max(2) / side
     far[(ratio < 0.7) | (ratio > 1.4)] = np.inf
-    fewer = min(len(expected), len(seen))
+    fewer = min(len(expected), len(detected))
     unmoved = int((far.min(1) < TOLERANCE).sum())
     if unmoved >= STILL * fewer:
         return none
-    near = np.argpartition(far, min(NEAREST, len(seen)) - 1, 1)[:, :NEAREST]
+    near = np.argpartition(far, min(NEAREST, len(detected)) - 1, 1)[:, :NEAREST]
     rows = np.arange(len(expected))[:, None]
     candidates, is_alike = offsets[rows, near], np.isfinite(far[rows, near])
     tried = candidates[is_alike]

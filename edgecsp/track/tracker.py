@@ -3,7 +3,7 @@
 Detections of high score are given to tracks first, those of low score to the tracks that are left, as in the paper.
 Different: times are presentation times, so that neither the frame rate nor a dropped frame matters; a pair's cost is
 how likely the box is where the track's motion puts it (`motion`), not the overlap, which is nothing for a small object
-at 5 frames a second; and a movement of the camera, which moves all boxes alike, is taken off first (`shift`).
+at 5 fps; and a movement of the camera, which moves all boxes alike, is taken off first (`shift`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ GATE = 25.0  # squared Mahalanobis distance in 4 dimensions; 1 true pair in 20,0
 WORTH = 60.0  # what a pair may cost
 OTHER_CLASS_IOU = 0.6  # a box of another class is the track's if it lies where the track is
 GROWN, SAME_PLACE_IOU = 1.5, 0.2  # boxes are compared half as large again
-DUPLICATE_IOU = 0.7
+OTHER_CLASS_COST = 20.0
+DUPLICATE_IOU, OTHER_CLASS_DUPLICATE_IOU = 0.7, 0.75  # no track begins with a box that shares as much with a track's
 TRAIL_S = 2.0
 
 
@@ -49,7 +50,7 @@ class _Columns:
     ids: Array
     class_ids: Array
     last: Array  # the box that was detected last, (N, 4) xywh
-    seen_s: Array
+    updated_s: Array
     is_sure: Array
 
     def take(self, rows: Array) -> _Columns:
@@ -111,7 +112,7 @@ class Tracker:
         self._columns.last[:, :2] += moved
         track_of = np.full(len(boxes), -1)
         self._pair(boxes, xywh, track_of, np.flatnonzero(is_high), self._columns.is_sure)
-        recent = self._columns.is_sure & (self._columns.seen_s >= pts_s - elapsed - self.settings.sure_s)
+        recent = self._columns.is_sure & (self._columns.updated_s >= pts_s - elapsed - self.settings.sure_s)
         self._pair(boxes, xywh, track_of, np.flatnonzero(~is_high & (boxes.scores >= self.low_conf)), recent)
         self._pair(boxes, xywh, track_of, np.flatnonzero(is_high), ~self._columns.is_sure)
         turned = self._pair_by_place(boxes, xywh, track_of, np.flatnonzero(is_high))
@@ -121,7 +122,7 @@ class Tracker:
         self._motion.update(rows, xywh[matched], boxes.scores[matched])
         self._motion.restart(turned)
         self._columns.last[rows] = xywh[matched]
-        self._columns.seen_s[rows] = pts_s
+        self._columns.updated_s[rows] = pts_s
         self._columns.class_ids[rows] = boxes.class_ids[matched]
         is_new = rows[~self._columns.is_sure[rows]]
         self._columns.ids[np.sort(is_new)] = self._take_ids(len(is_new))
@@ -129,11 +130,11 @@ class Tracker:
         self._begin(boxes, xywh, track_of, np.flatnonzero(is_high & (track_of < 0)), is_sure=is_first)
         self._drop(track_of, elapsed)
 
-        shown = np.flatnonzero(track_of >= 0)
-        shown = shown[self._columns.is_sure[track_of[shown]]]
-        rows = track_of[shown]
-        trails = [self._extend_trail(row, (x, y)) for row, (x, y) in zip(rows.tolist(), xywh[shown, :2].tolist())]
-        return Tracks.of(boxes[shown], self._columns.ids[rows], trails)
+        rows_out = np.flatnonzero(track_of >= 0)
+        rows_out = rows_out[self._columns.is_sure[track_of[rows_out]]]
+        rows = track_of[rows_out]
+        trails = [self._extend_trail(row, (x, y)) for row, (x, y) in zip(rows.tolist(), xywh[rows_out, :2].tolist())]
+        return Tracks.of(boxes[rows_out], self._columns.ids[rows], trails)
 
     def _pair(self, boxes: Detections, xywh: Array, track_of: Array, candidates: Array, is_open: Array) -> None:
         """Give free boxes to free tracks that are open for them; `track_of` (M,) gets their rows."""
@@ -149,6 +150,7 @@ class Tracker:
         is_other = self._columns.class_ids[rows][:, None] != boxes.class_ids[candidates]
         if is_other.any():
             is_possible &= ~is_other | (overlap(_corners(motion.place), boxes.xyxy[candidates]) >= OTHER_CLASS_IOU)
+            cost = cost + OTHER_CLASS_COST * is_other
         at, to = assign(np.where(is_possible, np.maximum(WORTH - cost, 1e-6), 0.0))
         track_of[candidates[to]] = rows[at]
 
@@ -167,14 +169,16 @@ class Tracker:
         is_alike = self._columns.class_ids[rows][:, None] == boxes.class_ids[candidates]
         at, to = assign(np.where(is_alike & (shared > SAME_PLACE_IOU), shared, 0.0))
         track_of[candidates[to]] = rows[at]
-        return rows[at]
+        turned: Array = rows[at]
+        return turned
 
     def _begin(self, boxes: Detections, xywh: Array, track_of: Array, new: Array, *, is_sure: bool) -> None:
         """Begin tracks with boxes that are no other's, and none twice."""
         others = np.flatnonzero(track_of >= 0)
         if len(new) and len(others):
-            alike = boxes.class_ids[new][:, None] == boxes.class_ids[others]
-            new = new[~((overlap(boxes.xyxy[new], boxes.xyxy[others]) > DUPLICATE_IOU) & alike).any(1)]
+            is_alike = boxes.class_ids[new][:, None] == boxes.class_ids[others]
+            most = np.where(is_alike, DUPLICATE_IOU, OTHER_CLASS_DUPLICATE_IOU)
+            new = new[(overlap(boxes.xyxy[new], boxes.xyxy[others]) <= most).all(1)]
         if not len(new):
             return
         count, number = len(self._motion), len(new)
@@ -202,7 +206,7 @@ class Tracker:
     def _drop(self, track_of: Array, elapsed: float) -> None:
         """Forget tracks that were not seen for too long."""
         assert self._now_s is not None
-        unseen = self._now_s - self._columns.seen_s
+        unseen = self._now_s - self._columns.updated_s
         # A new object has until the next frame, however far that is, and not much longer.
         limit = np.where(self._columns.is_sure, self.settings.lost_s, max(self.settings.sure_s, elapsed))
         stays = unseen <= limit

@@ -73,6 +73,10 @@ class Tracks(Detections):
         """Convert to rows for JSON: {class_id, label, score, xyxy, track_id} each."""
         return [{**row, "track_id": track_id} for row, track_id in zip(super().to_rows(), self.track_ids.tolist())]
 
+    def to_boxes(self) -> Detections:
+        """Convert to detections without ids."""
+        return Detections(self.xyxy, self.scores, self.class_ids, self.names).with_origin(self.origin)
+
     def to_supervision(self) -> Any:
         """Convert to supervision's `Detections`, with `tracker_id`."""
         detections = super().to_supervision()

@@ -19,7 +19,18 @@ from .folders import CropSink, FrameSink, YoloSink
 from .mot import MotSink
 from .rows import CocoSink, CsvSink, JsonLinesSink
 
-__all__ = ["All", "AnnotatedSink", "CocoSink", "CsvSink", "JsonLinesSink", "ReaderGone", "Sink", "open", "to_still"]
+__all__ = [
+    "All",
+    "AnnotatedSink",
+    "CocoSink",
+    "CsvSink",
+    "JsonLinesSink",
+    "MotSink",
+    "ReaderGone",
+    "Sink",
+    "open",
+    "to_still",
+]
 
 RUNS = Path("runs")
 
@@ -45,7 +56,8 @@ def open(
 
     `out` is a folder or a .mp4, .jpg or .png file, the others a file or "-" for standard output (`coco` a file).
     Beside the copies are labels/ for `txt` (YOLO lines, with `conf` their scores), crops/, frames/ (frames with
-    boxes, as they are), and mot/ (tracks). `more` are CSV's columns beside those of boxes. `show` is called when the window that it opens is closed.
+    boxes, as they are), and mot/ (tracks). `more` are CSV's columns beside those of boxes. `show` is called when the
+    window that it opens is closed.
     `external` are names and targets of sinks that other packages add (see `external`).
     `sources` are the inputs: their files are never overwritten. With `overwrite`, copies in a folder replace other
     existing files; without it they get a number. Raises `UsageError` and `OutputError` before anything is written.
