@@ -21,7 +21,7 @@ class GaussianYolo(BoxHead):
     gaussian_yolo_layer.c; Choi et al., ICCV 2019.
     """
 
-    kind = "gaussian_yolo"
+    kind = "gaussian-yolo"
     stride: int
     anchors_wh: Tuple[Tuple[float, float], ...]
     scale_xy: float = 1.0
