@@ -89,8 +89,12 @@ def write_video(path: Path, seconds: float = 12, seed: int = TEST_SEEDS + 10**6 
             frame = av.VideoFrame.from_ndarray(camera.noise(d, warped, 2.0), format="bgr24")
             frame.pts, frame.time_base = k, Fraction(1, FPS)
             container.mux(stream.encode(frame))
-            boxes_by_class = [(class_id, visible_box(points, view)) for class_id, points in symbols]
-            rows = [{"class_id": c, "label": CLASSES[c], "xyxy": box} for c, box in boxes_by_class if box is not None]
+            visible = [(i, c, visible_box(points, view)) for i, (c, points) in enumerate(symbols, 1)]
+            rows = [
+                {"class_id": c, "label": CLASSES[c], "xyxy": box, "track_id": i}
+                for i, c, box in visible
+                if box is not None
+            ]
             labels.write(json.dumps({"frame": k, "detections": rows}) + "\n")
             boxes += len(rows)
         container.mux(stream.encode(None))

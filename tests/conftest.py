@@ -27,9 +27,6 @@ settings.register_profile(
 )
 settings.load_profile("edgecsp")
 
-# ncnn's OpenMP threads would otherwise wait at work, and take the cores from the tests beside them.
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
-
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # or pytest-xdist begins with the files that have many tests

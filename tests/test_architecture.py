@@ -15,7 +15,7 @@ from support.repository import REPO, TESTS
 
 PACKAGE = REPO / "edgecsp"
 FILES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = ("cv2", "onnx", "onnxruntime", "av", "openvino", "tensorrt", "torch")
+HEAVY = ("urllib.request", "cv2", "onnx", "onnxruntime", "av", "openvino", "tensorrt", "torch")
 
 
 def child(code: str) -> str:

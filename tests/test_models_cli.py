@@ -48,8 +48,10 @@ def test_list_names_every_model_with_what_it_costs_and_where_its_weights_are() -
     said = edgecsp("models", "list").stdout
     rows = {line.split()[0]: line for line in said.splitlines() if line.strip()}
     assert set(zoo.names()) <= set(rows)
-    assert re.search(r"320 +5\.67M +3\.428 +44\.6 +reconstructed +none$", rows[EFM])
-    assert re.search(r"416 +8\.85M +5\.571 +33\.1 +published +public$", rows["yolov3-tiny"])
+    assert re.search(r"320 +5\.67M +3\.428 +22\.8 +44\.6 +reconstructed +none$", rows[EFM])
+    assert re.search(
+        r"416 +8\.85M +5\.571 +35\.4 +33\.1 +published +public +darknet's: public domain$", rows["yolov3-tiny"]
+    )
     listed: Dict[str, Any] = {row["name"]: row for row in asked("models", "list")}
     assert listed[EFM]["parameters"] == 5_668_080 and listed[EFM]["paper"]["params_m"] == 5.67
 

@@ -46,7 +46,11 @@ def test_each_command_has_the_options_of_the_declaration(use: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_has_an_option_of_a_detector_on_its_own(name: str) -> None:
     use = name.replace("models import", "import")
-    if use in ("import", "train"):  # theirs are others under the same names, which their entry in USES says
+    if use in (
+        "import",
+        "train",
+        "models recommend",
+    ):  # theirs are others under the same names, which their entry in USES says
         assert USES[use].only is not None and USES[use].reason
         return
     allowed = {flag for option in list_used_options(use).values() for flag in option.flags} if use in USES else set()

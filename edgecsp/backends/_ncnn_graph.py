@@ -73,8 +73,9 @@ def _format_field(key: int, value: Any) -> str:
 
 
 def _format_number(value: float) -> str:
-    # By its point ncnn knows a float: it would take the bits of an integer for one.
-    return f"{value:.9e}" if isinstance(value, float) else str(int(value))
+    # By its point ncnn knows a float: it would take the bits of an integer for one. Nine digits are a float32, and
+    # with a sign they are the 15 characters that older ones read of a number.
+    return f"{value:.8e}" if isinstance(value, float) else str(int(value))
 
 
 def to_ncnn(onnx: bytes, outputs: Sequence[str], name: str) -> NcnnGraph:
@@ -214,6 +215,10 @@ class _Converter:
 
     def _slice(self, node: Any, name: str, attrs: Dict[str, Any]) -> None:
         bounds = [self._constant_of(node, index) for index in range(1, 5)]
+        pairs = [each.tolist() for each in bounds if each is not None and each.size == 2]
+        if len(pairs) == 4 and pairs[2] == [2, 3]:
+            self._slice_places(node, pairs[0], pairs[1], pairs[3])
+            return
         if any(each is None or each.size != 1 for each in bounds[:3]):
             raise self._lacks(f"a Slice of several axes or of computed bounds ({name})")
         start, stop, axis, step = (1 if each is None else int(each.reshape(-1)[0]) for each in bounds)
@@ -235,6 +240,27 @@ class _Converter:
         self._add("Reshape", [whole], [rows], _0=height * width, _1=step, _2=count)
         self._crop(rows, row, 1, offset, offset + 1)
         self._add("Reshape", [row], node.output, _0=width, _1=height, _2=count)
+
+    def _slice_places(self, node: Any, start: List[int], stop: List[int], step: List[int]) -> None:
+        """A part of the map, or every n-th place of it: a pool of one place picks those."""
+        sides = self._shapes[node.input[0]][2:]
+        ends = [min(end, side) for end, side in zip(stop, sides)]
+        part = node.output[0] if max(step) == 1 else f"{node.output[0]}{OF}part"
+        self._add("Crop", node.input[:1], [part], _9=start, _10=ends, _11=[1, 2])
+        if max(step) > 1:
+            size = {"_1": 1, "_11": 1, "_2": step[1], "_12": step[0]}
+            self._add("Pooling", [part], node.output, _0=_MAX, _3=0, _14=0, _13=0, _15=0, _5=_VALID, **size)
+
+    def _reshape(self, node: Any, name: str, attrs: Dict[str, Any]) -> None:
+        shape = self._constant_of(node, 1)
+        if shape is None or shape.size != 4 or shape[0] not in (0, 1) or shape[1:].min() < 1:
+            raise self._lacks(f"a Reshape that is not to a map of fixed size ({name})")
+        self._add("Reshape", node.input[:1], node.output, _0=int(shape[3]), _1=int(shape[2]), _2=int(shape[1]))
+
+    def _softmax(self, node: Any, name: str, attrs: Dict[str, Any]) -> None:
+        if attrs.get("axis", -1) != 1:
+            raise self._lacks(f"a Softmax of axis {attrs.get('axis', -1)} ({name})")
+        self._add("Softmax", node.input, node.output, _0=0, _1=1)
 
     def _crop(self, source: str, target: str, axis: int, start: int, stop: int) -> None:
         self._add("Crop", [source], [target], _9=[start], _10=[stop], _11=[axis])

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 
 from ..errors import SourceError
 from ..media.sources import Source, images, video
+from ..media.sources.ffmpeg_log import open_container
 from ..types import Frame, Stream
 from . import storage
 from .shards import IMAGE, Item, Shard
@@ -33,7 +34,7 @@ def open_video(item: Item, problems: Dict[str, int]) -> Iterator[OpenVideo]:
     with storage.open_remote(item.place) as file:
         try:
             container = video.open_with_log(
-                lambda: av.open(file, container_options={"protocol_whitelist": ""}, metadata_errors="replace"),
+                lambda: open_container(file, container_options={"protocol_whitelist": ""}),
                 item.source, problems,
             )  # fmt: skip
         except av.error.FFmpegError as error:

@@ -1,4 +1,4 @@
-"""`edgecsp models`: list and show the models of the zoo, pull and remove their weights."""
+"""`edgecsp models`: list, recommend and show the models of the zoo, pull and remove their weights."""
 
 from __future__ import annotations
 
@@ -14,35 +14,46 @@ from . import _json, _options, _print, _progress
 from ._logging import inform
 from ._print import print
 
-app = typer.Typer(help="List, show, pull and remove models.", no_args_is_help=True)
+app = typer.Typer(help="List, recommend, show, pull and remove models.", no_args_is_help=True)
 NAME = typer.Argument(..., help="see: edgecsp models list")
+MOST_ROWS = 12  # recommendations in the terminal
 
 
 @app.command("list")
-def list_(json: Optional[str] = _json.OPTION) -> None:
-    """List the models with their cost, published accuracy and installed weights."""
-    from .. import zoo
+def list_(
+    task: Optional[str] = typer.Option(None, "--task", help="models of this task alone: detect or classify"),
+    max_bflops: Optional[float] = typer.Option(None, "--max-bflops", min=0, help="models of at most this cost"),
+    has_weights: bool = typer.Option(False, "--has-weights", help="models that have weights to run with"),
+    sort: Optional[str] = typer.Option(None, "--sort", help="name, bflops, size, ap50 or licence [default: by family]"),
+    json: Optional[str] = _json.OPTION,
+) -> None:
+    """List the models with their cost, published accuracy, size, licence and installed weights."""
     from .render import model
 
     with _json.JsonOutput(json) as output:
-        rows = [model.brief(zoo.get(name)) for name in zoo.names()]
+        rows = model.select(task, max_bflops, has_weights, sort)
         output.write(rows)
     if output.is_stdout:
         return
-    head = ("name", "input", "params", "BFLOPs", "AP50", "provenance", "weights")
+    if not rows:
+        inform("no model is so: fewer filters show more", prefix=False)
+        return
+    head = ("name", "input", "params", "BFLOPs", "MB", "AP50", "provenance", "weights", "licence")
     cells = [
         (
             row["name"],
             str(row["input"]),
             f"{row['parameters'] / 1e6:.2f}M",
             f"{row['bflops']:.3f}",
+            f"{row['weights_bytes'] / 1e6:.{1 if row['weights_bytes'] >= 1e6 else 2}f}",
             model.format_accuracy(row["paper"]["shown"]),
             row["provenance"],
             "own" if row["weights"] == model.OWN else row["weights"],
+            model.shorten_licence(row["licence"]),
         )
         for row in rows
     ]
-    titles, *lines = _print.align([head, *cells], right=(1, 2, 3, 4), gap=1)
+    titles, *lines = _print.align([head, *cells], right=(1, 2, 3, 4, 5), gap=1)
     print(titles, style="heading")
     for row, line in zip(rows, lines):
         print(line, style="" if row["weights"] in ("none", "public") else "good")
@@ -52,10 +63,43 @@ def list_(json: Optional[str] = _json.OPTION) -> None:
     print(
         "",
         *own,
-        "params (convolution weights) and BFLOPs are counted from the layers;",
-        "AP50 on COCO and top-1 on ImageNet are the authors' figures, @ the input size",
-        "if it differs. weights: none: no public ones, see models show NAME;",
-        "own: installed from a file of yours.",
+        "params (convolution weights), BFLOPs and MB (a .weights file) are counted from the layers;",
+        "AP50 on COCO, or the images named, and top-1 on ImageNet are the authors' figures,",
+        "@ the input size if it differs. weights: none: no public ones, see models show NAME;",
+        "own: installed from a file of yours. The best for a board: edgecsp models recommend.",
+        sep="\n",
+    )
+
+
+@app.command("recommend")
+def recommend(
+    device: str = typer.Option(..., "--device", help="the device to choose for: jetson-tx2, rpi5 or cpu"),
+    fps: float = typer.Option(30, "--fps", min=0, help="frames per second that it must reach"),
+    has_weights: bool = typer.Option(False, "--has-weights", help="models that have weights to run with"),
+    json: Optional[str] = _json.OPTION,
+) -> None:
+    """Recommend detectors for a device, by published or measured speed, and say why and how certain that is."""
+    from ..bench import recommend as recommendations
+
+    with _json.JsonOutput(json) as output:
+        rows = recommendations.rank(device, fps=fps, has_weights=has_weights)
+        output.write([row._asdict() for row in rows])
+    if output.is_stdout:
+        return
+    head = ("", "model", "AP50", "BFLOPs", "weights", "why", "certainty")
+    cells = [
+        (f"{row.rank}", row.model, f"{row.ap50}", f"{row.bflops:.3f}", row.weights, row.why, row.certainty)
+        for row in rows[:MOST_ROWS]
+    ]
+    titles, *lines = _print.align([head, *cells], right=(0, 2, 3))
+    print(titles, style="heading")
+    print(*lines, sep="\n")
+    at = recommendations.DEVICES[device]
+    print(
+        "",
+        f"{len(rows) - MOST_ROWS} more: --json -" if len(rows) > MOST_ROWS else "",
+        f"speeds: {at.source}; {at.certainty}.",
+        "A speed that nobody published or measured is unknown, never estimated. To measure yours: edgecsp tune MODEL.",
         sep="\n",
     )
 

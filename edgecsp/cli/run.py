@@ -48,6 +48,8 @@ def command(
     save_conf: bool = typer.Option(False, "--save-conf", help="scores in the YOLO lines"),
     save_crop: bool = typer.Option(False, "--save-crop", help="cut-outs of the boxes in crops/LABEL/"),
     save_frames: bool = typer.Option(False, "--save-frames", help="frames with boxes, as they are, in frames/"),
+    track: bool = typer.Option(False, "--track", help="give the same object the same id in all frames of a video"),
+    save_mot: bool = typer.Option(False, "--save-mot", help="MOTChallenge's lines in mot/ beside the copies; tracks"),
     show: bool = typer.Option(False, "--show", help="show the frames in a window; q ends it"),
     roi: Optional[str] = typer.Option(
         None, "--roi", help="x1,y1,x2,y2, or more corners: keep boxes whose centre is in this region, pixels"
@@ -71,11 +73,15 @@ def command(
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     if save_conf and not save_txt:
         raise UsageError("--save-conf adds scores to the lines of --save-txt; type both")
+    if save_mot and not track:
+        raise UsageError("--save-mot writes the ids of --track; type both")
     if show:
         window.check_display()
     area = None if roi is None else region.parse(roi)
     _signals.return_large()
     opened = sources.open_all(source, stride=stride, max_pixels=options.max_pixels or sources.MAX_PIXELS)
+    if track and not any(each.moving for each in opened):
+        raise UsageError("--track needs a video, a camera or a stream; images have no time")
     if start is not None or end is not None:
         opened = [sources.Span(each, start, end) for each in opened]
     detector = pipeline.open_detector(replace(options, concurrency=scheduler.choose_concurrency(opened)))
@@ -95,6 +101,8 @@ def command(
         conf=save_conf,
         crops=save_crop,
         frames=save_frames,
+        mot=save_mot,
+        more=["track_id"] if track else [],
         show=(lambda: stop.set()) if show else None,
         external=external_sinks,
         sources=opened,
@@ -105,7 +113,7 @@ def command(
             write = _print_headlines(outputs.write)
         pipeline.run(
             detector, opened, write, summary, ended=outputs.end_stream, tick=tick, stop=stop, max_frames=max_frames,
-            detect=None if area is None else lambda frame: area.keep(detector.detect_frame(frame)),
+            keep=area.keep if area else lambda result: result, track=track,
         )  # fmt: skip
     if not quiet:
         _report(summary, outputs.paths)

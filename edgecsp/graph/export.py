@@ -1,94 +1,29 @@
 """A tape and its weights -> ONNX: opset 13, batch-norm folded, no plugin, outputs at the raw heads.
 
 Opset 13 and IR 7 are what TensorRT 8.2 on the Jetson TX2 reads. Every op used is free of the batch and
-image size (slices act on channels, resizes by factor), so `onnx_model.reshape` may change either.
+image size (slices act on channels, resizes by factor), so `onnx_model.reshape` may change either; a network with a
+crop, a reorg or a connected layer, whose sizes stand in the graph, keeps its image size.
 """
 
 from __future__ import annotations
 
 import io
-from typing import Any, Dict, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from ..errors import BadWeights
 from ..types import Array
 from .layers import Layer, Net
+from .weights import BN_EPSILON, GraphWeights, RandomWeights, Weights, fold_batch_norm, kernel_shape, stored_parts
+
+__all__ = [
+    "BN_EPSILON", "INPUT", "IR_VERSION", "OPSET", "GraphWeights", "RandomWeights", "Weights", "field_head",
+    "fold_batch_norm", "to_bytes",
+]  # fmt: skip
 
 OPSET = 13
 IR_VERSION = 7
 INPUT = "images"
-BN_EPSILON = 1e-5  # under the root: AlexeyAB's and hank-ai's darknet; the original added 1e-6 to the root
-_ROUNDING = 1e-7  # a variance below zero by no more is zero that was rounded
-
-
-class Weights(Protocol):
-    """Gives a net's floats in darknet's order: bias, [scale, mean, variance], weights, layer by layer."""
-
-    def take(self, part: str, shape: Tuple[int, ...], at: str) -> Array:
-        """The next float32 values, of a shape; `part` is one of the five words, `at` names the layer in errors."""
-        ...
-
-
-class RandomWeights:
-    """Seeded weights for timing and tests: activations keep their size, nothing saturates."""
-
-    def __init__(self, seed: int = 0) -> None:
-        self._rng = np.random.default_rng(seed)
-
-    def take(self, part: str, shape: Tuple[int, ...], at: str) -> Array:
-        """Weights by He's rule; scales and variances near one, biases and means near zero."""
-        values: Array = self._rng.standard_normal(shape, dtype=np.float32)
-        if part == "weights":
-            values *= np.float32(np.sqrt(2 / np.prod(shape[1:])))
-        elif part in ("scale", "variance"):
-            values = 1 + 0.1 * np.tanh(values)
-        else:
-            values *= 0.1
-        return values.astype(np.float32, copy=False)
-
-
-class GraphWeights:
-    """The weights of a graph that `to_bytes` wrote, with batch-norm folded in: what is asked of it is neutral."""
-
-    def __init__(self, onnx: bytes) -> None:
-        from onnx import load_model_from_string, numpy_helper
-
-        self._read = numpy_helper.to_array
-        self._constants = {each.name: each for each in load_model_from_string(onnx).graph.initializer}
-
-    def take(self, part: str, shape: Tuple[int, ...], at: str) -> Array:
-        """The next float32 values. Raises `BadWeights` where the graph has none for the layer."""
-        if part not in ("weights", "bias"):
-            value = {"scale": np.sqrt(1 + BN_EPSILON), "mean": 0.0, "variance": 1.0}[part]
-            return np.full(shape, value, np.float32)
-        name = f"{int(at.split()[-1]):03d}_conv.{part[:6] if part == 'weights' else part}"
-        if name not in self._constants:
-            raise BadWeights(
-                f"{at} has no {part} in the graph: it is in another precision, or edgecsp did not write it"
-            )
-        return np.asarray(self._read(self._constants[name]), np.float32).reshape(shape)
-
-
-def fold_batch_norm(layer: Layer, weights: Weights, at: str) -> Tuple[Array, Array]:
-    """A convolution's (c_out, c_in / groups, kh, kw) weights and (c_out,) bias, batch-norm folded in."""
-    n, (kh, kw) = layer.attrs["filters"], layer.attrs["size"]
-    shape = (n, layer.weights // (n * kh * kw), kh, kw)
-    bias = weights.take("bias", (n,), at)
-    if not layer.attrs["bn"]:
-        return weights.take("weights", shape, at), bias
-    scale, mean, variance = (weights.take(part, (n,), at) for part in ("scale", "mean", "variance"))
-    kernel = weights.take("weights", shape, at)
-    if variance.min() < -_ROUNDING:
-        raise BadWeights(f"{at}: a batch-norm variance of {variance.min():g}; the weights do not fit this network")
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        factor = scale.astype(np.float64) / np.sqrt(np.maximum(variance.astype(np.float64), 0) + BN_EPSILON)
-        # In float64, cast piece by piece: a float64 copy of a large kernel costs more than the arithmetic.
-        kernel = np.multiply(kernel, factor.reshape(-1, 1, 1, 1), out=np.empty_like(kernel), casting="same_kind")
-        bias = (bias - mean * factor).astype(np.float32)
-    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-        raise BadWeights(f"{at}: folding the batch-norm overflows; the weights do not fit this network")
-    return kernel, bias
 
 
 def to_bytes(
@@ -134,7 +69,7 @@ def _serialize(model: Any, net: Net, weights: Weights, kernels: Mapping[int, str
     out = io.BytesIO()
     out.write(model.SerializeToString() + field_head(7, total) + graph)
     for index, layer in enumerate(net.layers):
-        if layer.op != "conv":
+        if not stored_parts(layer):
             continue
         arrays = fold_batch_norm(layer, weights, layer.at or _name(index, layer))
         # A layer that no head needs still takes its weights from the file.
@@ -150,9 +85,9 @@ def _tensor_heads(name: str, layer: Layer) -> Sequence[Tuple[bytes, int]]:
     """
     from onnx import TensorProto
 
-    n, (kh, kw) = layer.attrs["filters"], layer.attrs["size"]
+    shape: Tuple[int, ...] = kernel_shape(layer)
     fields = []
-    for part, dims in (("weight", (n, layer.weights // (n * kh * kw), kh, kw)), ("bias", (n,))):
+    for part, dims in (("weight", shape), ("bias", shape[:1])):
         size = 4 * int(np.prod(dims))
         tensor = TensorProto(name=f"{name}.{part}", data_type=TensorProto.FLOAT, dims=dims).SerializeToString()
         tensor += field_head(9, size)
@@ -206,9 +141,10 @@ class _Writer:
         return name
 
     def _conv(self, name: str, index: int, layer: Layer) -> None:
-        a = layer.attrs
-        inputs = [*self._inputs(layer), f"{name}.weight", f"{name}.bias"]
-        self.kernels[index] = name
+        a, source = layer.attrs, layer.attrs.get("source", index)
+        # Weights that are shared are written also where no head needs the layer that brings them.
+        kernel = self.kernels.setdefault(source, _name(source, self.net.layers[source]))
+        inputs = [*self._inputs(layer), f"{kernel}.weight", f"{kernel}.bias"]
         self._node(
             "Conv",
             index,
@@ -220,6 +156,8 @@ class _Writer:
             pads=a["pad"] * 2,
             dilations=[a["dilation"]] * 2,
         )
+
+    _shared_conv = _connected = _batchnorm = _conv
 
     def _act(self, name: str, index: int, layer: Layer) -> None:
         (x,) = self._inputs(layer)
@@ -306,6 +244,67 @@ class _Writer:
     def _scale(self, name: str, index: int, layer: Layer) -> None:
         factor = self._const(f"{name}.factor", np.float32(layer.attrs["factor"]))
         self._node("Mul", index, [*self._inputs(layer), factor], name)
+
+    def _shift(self, name: str, index: int, layer: Layer) -> None:
+        by = self._const(f"{name}.by", np.float32(layer.attrs["by"]))
+        self._node("Add", index, [*self._inputs(layer), by], name)
+
+    def _crop(self, name: str, index: int, layer: Layer) -> None:
+        (x,) = self._inputs(layer)
+        a, (_, h, w) = layer.attrs, layer.shape
+        self._slice_places(name, x, (a["top"], a["left"]), (a["top"] + h, a["left"] + w), 1, self._names[index])
+
+    def _slice_places(
+        self, name: str, x: str, start: Tuple[int, int], stop: Tuple[int, int], step: int, out: str
+    ) -> None:
+        from onnx import helper
+
+        bounds = (("start", start), ("stop", stop), ("axis", (2, 3)), ("step", (step, step)))
+        consts = [self._const(f"{name}.{key}", np.array(values, np.int64)) for key, values in bounds]
+        self.nodes.append(helper.make_node("Slice", [x, *consts], [out], name=name))
+
+    def _reorg3d(self, name: str, index: int, layer: Layer) -> None:
+        self._space_to_depth(name, self._inputs(layer)[0], layer.attrs["block"], self._names[index])
+
+    def _space_to_depth(self, name: str, x: str, block: int, out: str) -> None:
+        # Strided slices side by side: SpaceToDepth itself is not known to every engine.
+        from onnx import helper
+
+        parts, end = [], np.iinfo(np.int32).max
+        for place in range(block * block):
+            parts.append(f"{name}.{place}")
+            self._slice_places(parts[-1], x, divmod(place, block), (end, end), block, parts[-1])
+        self.nodes.append(helper.make_node("Concat", parts, [out], name=name, axis=1))
+
+    def _reorg(self, name: str, index: int, layer: Layer) -> None:
+        (x,) = self._inputs(layer)
+        block, (c, h, w) = layer.attrs["block"], layer.shape
+        inner, outer = (c // block**4, h * block**2, w * block**2), (c, h, w)
+        self._reshape(f"{name}.laid", x, inner, f"{name}.laid")
+        self._space_to_depth(f"{name}.depth", f"{name}.laid", block, f"{name}.depth")
+        self._reshape(name, f"{name}.depth", outer, self._names[index])
+
+    def _reshape(self, name: str, x: str, shape: Tuple[int, int, int], out: str) -> None:
+        from onnx import helper
+
+        dims = self._const(f"{name}.shape", np.array((0, *shape), np.int64))  # 0: the batch stays
+        self.nodes.append(helper.make_node("Reshape", [x, dims], [out], name=name))
+
+    def _softmax(self, name: str, index: int, layer: Layer) -> None:
+        from onnx import helper
+
+        (x,) = self._inputs(layer)
+        groups = layer.attrs["groups"]
+        if groups == 1:
+            self._node("Softmax", index, [x], name, axis=1)
+            return
+        share, parts = layer.shape[0] // groups, []
+        for group in range(groups):
+            part = f"{name}.{group}"
+            self._slice_node(part, x, group * share, (group + 1) * share, 1)
+            self.nodes.append(helper.make_node("Softmax", [part], [f"{part}.soft"], name=f"{part}.soft", axis=1))
+            parts.append(f"{part}.soft")
+        self._node("Concat", index, parts, name, axis=1)
 
     def _upsample(self, name: str, index: int, layer: Layer) -> None:
         factor = layer.attrs["factor"]

@@ -88,6 +88,12 @@ COCO = (
 )
 """COCO's 80 classes in darknet's order and spelling (coco.names)."""
 
+VOC = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""Pascal VOC's 20 classes in darknet's order (voc.names)."""
+
 
 COCO_IDS = (
     *range(1, 12),

@@ -14,117 +14,26 @@ convolution + k*k*c*h*w of every max-pool, everything else 0; parameters = convo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Sequence, Tuple
 
 from ..errors import BadModel
+from ..processing.heads.gaussian_yolo import GaussianYolo
+from ..processing.heads.region import YoloRegion
 from ..processing.heads.scores import Scores
 from ..processing.heads.two_stage import Raw
 from ..processing.heads.yolo import Yolo
 from ..types import Head
+from .tape import MAX_ELEMENTS, MAX_LAYERS, MAX_MAXOUT, MAX_REORG, MAX_SIDE, MAX_WEIGHTS, Layer, Pair, Tape, Tensor
+from .tape import format_shapes as _format_shapes
+from .tape import pair as _pair
 
-# Bounds that no detector comes near and that keep a hostile cfg from asking for gigabytes.
-MAX_SIDE = 16384
-MAX_ELEMENTS = 1 << 27  # one feature map: 512 MB of float32
-MAX_WEIGHTS = 500_000_000  # 2 GB of float32: what one ONNX file can hold
-MAX_LAYERS = 1 << 15
-MAX_MAXOUT = 1024  # channels of which one stays; each is a node of the graph
+__all__ = ["ACTIVATIONS", "MAX_ELEMENTS", "MAX_LAYERS", "MAX_SIDE", "MAX_WEIGHTS", "Layer", "Net", "Tensor"]
 
 ACTIVATIONS = ("linear", "leaky", "relu", "relu6", "mish", "swish", "logistic", "tanh")
-Pair = Union[int, Tuple[int, int]]
 
 
-class Tensor(NamedTuple):
-    """A handle on a layer's output: its index on the tape (-1: the image) and its (c, h, w)."""
-
-    layer: int
-    c: int
-    h: int
-    w: int
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One step of the tape.
-
-    `inputs` are layer indices (-1: the image), `attrs` what the op needs. `weights` counts convolution
-    weights alone (the paper's parameters), `floats` everything a `.weights` file stores, `flops` as above;
-    `at` says where the layer was asked for, for error messages.
-    """
-
-    op: str
-    inputs: Tuple[int, ...]
-    shape: Tuple[int, int, int]
-    attrs: Dict[str, Any] = field(default_factory=dict)
-    weights: int = 0
-    floats: int = 0
-    flops: int = 0
-    at: str = ""
-
-
-def _pair(value: Pair) -> Tuple[int, int]:
-    return value if isinstance(value, tuple) else (value, value)
-
-
-class Net:
+class Net(Tape):
     """A tape of layers over one image of (channels, height, width). Impossible layers raise `BadModel`."""
-
-    def __init__(self, channels: int, height: int, width: int) -> None:
-        if not (0 < channels <= 1024 and 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
-            raise BadModel(f"an input of {width}x{height}x{channels} cannot be meant; sides go from 1 to {MAX_SIDE}")
-        if channels * height * width > MAX_ELEMENTS:
-            raise BadModel(
-                f"an input of {width}x{height}x{channels} cannot be meant; {MAX_ELEMENTS:,} values are the most"
-            )
-        self.input = Tensor(-1, channels, height, width)
-        self.layers: List[Layer] = []
-        self.heads: List[Tuple[Tensor, Head]] = []
-        self.at = ""
-        self._weights = 0  # a running sum: thousands of layers must not each add up all before them
-
-    # -- what the tape knows ---------------------------------------------------------------------------
-
-    @property
-    def weights(self) -> int:
-        """Convolution weights alone: the parameters that the CSPNet paper counts."""
-        return self._weights
-
-    @property
-    def floats(self) -> int:
-        """Number of floats that a `.weights` file of this net stores (weights, biases, batch-norm vectors)."""
-        return sum(layer.floats for layer in self.layers)
-
-    @property
-    def bflops(self) -> float:
-        """Billions of floating point operations for one image, by the paper's rule."""
-        return sum(layer.flops for layer in self.layers) / 1e9
-
-    def _add(
-        self,
-        op: str,
-        inputs: Sequence[Tensor],
-        shape: Tuple[int, int, int],
-        costs: Tuple[int, int, int] = (0, 0, 0),
-        **attrs: Any,
-    ) -> Tensor:
-        c, h, w = shape
-        if min(shape) < 1:
-            raise BadModel(f"{op} of {_format_shapes(inputs)} leaves nothing: its output would be {w}x{h}x{c}")
-        if c * h * w > MAX_ELEMENTS:
-            raise BadModel(
-                f"{op} makes a map of {w}x{h}x{c}, {c * h * w * 4 / 2**30:.1f} GB; "
-                f"the largest allowed is {MAX_ELEMENTS * 4 / 2**30:.1f} GB"
-            )
-        if len(self.layers) == MAX_LAYERS:
-            raise BadModel(f"the network has more than {MAX_LAYERS:,} layers")
-        weights, floats, flops = costs
-        if self._weights + weights > MAX_WEIGHTS:
-            raise BadModel(
-                f"{op} of {_format_shapes(inputs)} has {weights:,} weights; a model may have {MAX_WEIGHTS:,} in all"
-            )
-        self._weights += weights
-        self.layers.append(Layer(op, tuple(x.layer for x in inputs), shape, attrs, weights, floats, flops, self.at))
-        return Tensor(len(self.layers) - 1, c, h, w)
 
     # -- layers that carry weights ---------------------------------------------------------------------
 
@@ -140,8 +49,12 @@ class Net:
         dilation: int = 1,
         bn: bool = True,
         act: str = "leaky",
+        share: Optional[Tensor] = None,
     ) -> Tensor:
-        """Convolution [+ batch-norm] + activation; `pad` on all sides, size // 2 when not given."""
+        """Convolution [+ batch-norm] + activation; `pad` on all sides, size // 2 when not given.
+
+        With `share`, another convolution before its activation, the weights are that one's, stored once.
+        """
         (kh, kw), (sh, sw) = _pair(size), _pair(stride)
         if min(filters, kh, kw, sh, sw, groups, dilation) < 1 or (pad is not None and pad < 0):
             raise BadModel("a convolution's filters, size, stride, groups and dilation start at 1, its pad at 0")
@@ -152,8 +65,12 @@ class Net:
         w = (x.w + 2 * pw - dilation * (kw - 1) - 1) // sw + 1
         weights = filters * (x.c // groups) * kh * kw
         costs = (weights, weights + filters * (4 if bn else 1), 2 * weights * h * w)
+        op, shared = "conv", {}
+        if share is not None:
+            self._check_shared(share, weights, filters=filters, size=(kh, kw), groups=groups, bn=bn)
+            op, shared, costs = "shared_conv", {"source": share.layer}, (0, 0, costs[2])
         convolved = self._add(
-            "conv",
+            op,
             [x],
             (filters, h, w),
             costs,
@@ -164,8 +81,46 @@ class Net:
             pad=(ph, pw),
             dilation=dilation,
             bn=bn,
+            **shared,
         )
         return self.act(convolved, act)
+
+    def _check_shared(self, share: Tensor, weights: int, **needed: Any) -> None:
+        like = self.layers[share.layer] if share.layer >= 0 else None
+        if like is None or like.op != "conv":
+            raise BadModel("weights can be shared with a convolution that has its own")
+        if like.weights != weights or any(like.attrs[key] != value for key, value in needed.items()):
+            raise BadModel(
+                "weights are shared between convolutions of the same channels, filters, size, groups and batch-norm"
+            )
+
+    def connected(self, x: Tensor, outputs: int, *, bn: bool = False, act: str = "leaky") -> Tensor:
+        """Every output reads the whole map: a convolution as large as the map, (outputs, 1, 1).
+
+        A `.weights` file stores its weights in front of the batch-norm, unlike a convolution's.
+        """
+        weights = outputs * x.c * x.h * x.w
+        costs = (weights, weights + outputs * (4 if bn else 1), 2 * weights)
+        return self.act(self._weighted("connected", x, (outputs, 1, 1), costs, size=(x.h, x.w), bn=bn), act)
+
+    def batchnorm(self, x: Tensor) -> Tensor:
+        """Batch-norm alone, with its bias: a convolution of one channel each whose weights are 1."""
+        return self._weighted("batchnorm", x, x[1:], (0, 4 * x.c, 0), size=(1, 1), groups=x.c)
+
+    def _weighted(
+        self,
+        op: str,
+        x: Tensor,
+        shape: Tuple[int, int, int],
+        costs: Tuple[int, int, int],
+        *,
+        size: Tuple[int, int],
+        groups: int = 1,
+        bn: bool = True,
+    ) -> Tensor:
+        """Add a layer that the graph computes as a convolution without padding."""
+        plain = {"stride": (1, 1), "pad": (0, 0), "dilation": 1}
+        return self._add(op, [x], shape, costs, filters=shape[0], size=size, groups=groups, bn=bn, **plain)
 
     # -- layers that do not ----------------------------------------------------------------------------
 
@@ -234,14 +189,39 @@ class Net:
         return self._add("slice", [x], (channels, x.h, x.w), start=start, stop=stop, step=step)
 
     def shortcut(self, x: Tensor, other: Tensor, act: str = "linear") -> Tensor:
-        """x + other on the channels that both have; the result has x's channels (darknet, PRN)."""
-        if (x.h, x.w) != (other.h, other.w):
-            raise BadModel(f"shortcut needs maps of one size; found {_format_shapes((x, other))}")
+        """x + other on the channels that both have; the result has x's shape (darknet, PRN).
+
+        Of a larger map every n-th place is added, n being how many times its sides are x's, rounded down.
+        Source: darknet blas.c, shortcut_cpu.
+        """
         common = min(x.c, other.c)
-        total = self._add("add", [self.slice(x, 0, common), self.slice(other, 0, common)], (common, x.h, x.w))
+        other = self._sample(self.slice(other, 0, common), x)
+        total = self._add("add", [self.slice(x, 0, common), other], (common, x.h, x.w))
         if common < x.c:
             total = self.concat(total, self.slice(x, common, x.c))
         return self.act(total, act)
+
+    def _sample(self, larger: Tensor, x: Tensor) -> Tensor:
+        """The places of a larger map that a shortcut adds to `x`."""
+        step = larger.w // x.w
+        if (larger.h, larger.w) == (x.h, x.w):
+            return larger
+        if not (larger.w > x.w and larger.h > x.h and larger.h // x.h == step):
+            raise BadModel(
+                "shortcut needs maps of one size, or adds a map that is as many times larger in both directions; "
+                f"found {_format_shapes((x, larger))}"
+            )
+        if step > 1:  # a pool of one place costs nothing, and every engine and training has it
+            shape = (larger.c, (larger.h - 1) // step + 1, (larger.w - 1) // step + 1)
+            larger = self._add("maxpool", [larger], shape, size=(1, 1), stride=(step, step), pads=(0, 0, 0, 0))
+        return self.crop(larger, x.h, x.w, 0, 0)
+
+    def crop(self, x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
+        """The part of a map that begins at (top, left)."""
+        if min(height, width) < 1 or min(top, left) < 0 or top + height > x.h or left + width > x.w:
+            raise BadModel(f"{width}x{height} at ({left}, {top}) cannot be cut out of {_format_shapes([x])}")
+        same = (height, width) == (x.h, x.w)
+        return x if same else self._add("crop", [x], (x.c, height, width), top=top, left=left)
 
     def add(self, x: Tensor, other: Tensor, act: str = "linear") -> Tensor:
         """x + other, where `other` may also be a (c, 1, 1) vector that is added everywhere."""
@@ -263,6 +243,44 @@ class Net:
         """Multiply every value by a constant."""
         return x if factor == 1 else self._add("scale", [x], x[1:], factor=float(factor))
 
+    def shift(self, x: Tensor, by: float) -> Tensor:
+        """Add a constant to every value."""
+        return x if by == 0 else self._add("shift", [x], x[1:], by=float(by))
+
+    def reorg3d(self, x: Tensor, stride: int) -> Tensor:
+        """Space to depth: (c, h, w) to (s * s * c, h / s, w / s); channel (dy * s + dx) * c + i is channel i's
+        places at (dy, dx) of each block.
+        """
+        self._check_reorg(x, stride)
+        return x if stride == 1 else self._add("reorg3d", [x], self._reorganised(x, stride), block=stride)
+
+    def reorg(self, x: Tensor, stride: int) -> Tensor:
+        """YOLOv2's reorg: `reorg3d` of the same values laid as (c / s^2, h * s, w * s), laid anew.
+
+        It mixes channels and places; weights were trained with it. Source: darknet blas.c, reorg_cpu.
+        """
+        self._check_reorg(x, stride)
+        if x.c % stride**2:
+            raise BadModel(f"reorg by {stride} needs a multiple of {stride**2} channels; found {_format_shapes([x])}")
+        return x if stride == 1 else self._add("reorg", [x], self._reorganised(x, stride), block=stride)
+
+    def _check_reorg(self, x: Tensor, stride: int) -> None:
+        if stride > MAX_REORG:
+            raise BadModel(f"reorg by {stride}: at most {MAX_REORG} is allowed")
+        if stride < 1 or x.h % stride or x.w % stride:
+            raise BadModel(f"reorg by {stride} needs sides that it divides; found {_format_shapes([x])}")
+
+    def _reorganised(self, x: Tensor, stride: int) -> Tuple[int, int, int]:
+        return x.c * stride**2, x.h // stride, x.w // stride
+
+    def softmax(self, x: Tensor, groups: int = 1) -> Tensor:
+        """Softmax over the channels of a 1x1 map, in groups of the same size side by side."""
+        if (x.h, x.w) != (1, 1):
+            raise BadModel(f"softmax needs a map of 1x1; found {_format_shapes([x])}")
+        if not 1 <= groups <= MAX_MAXOUT or x.c % groups:
+            raise BadModel(f"softmax: {x.c} channels cannot be split into {groups} groups")
+        return self._add("softmax", [x], x[1:], groups=groups)
+
     def upsample(self, x: Tensor, factor: int) -> Tensor:
         """Nearest neighbour, by a whole factor."""
         if not 1 <= factor <= MAX_SIDE:
@@ -282,16 +300,11 @@ class Net:
         mask: Sequence[int] = (),
     ) -> None:
         """`x` is a raw YOLO head: A * (5 + classes) channels. `mask` says which of the cfg's anchors these are."""
-        needed = len(anchors_wh) * (5 + classes)
-        if x.c != needed:
-            raise BadModel(
-                f"a YOLO head of {len(anchors_wh)} anchors and {classes} classes needs {needed} channels; "
-                f"the layer before it has {x.c} (filters={needed} in that [convolutional])"
-            )
+        self._check_channels(x, "YOLO", len(anchors_wh), 5 + classes, classes)
         head = Yolo(
-            f"head{len(self.heads)}",
+            self._next_head,
             classes,
-            max(1, round(self.input.w / x.w)),
+            self._stride(x),
             tuple((float(w), float(h)) for w, h in anchors_wh),
             float(scale_xy),
             bool(new_coords),
@@ -299,11 +312,46 @@ class Net:
         )
         self.head(x, head)
 
+    def gaussian_yolo(
+        self,
+        x: Tensor,
+        *,
+        classes: int,
+        anchors_wh: Sequence[Tuple[float, float]],
+        scale_xy: float = 1.0,
+        mask: Sequence[int] = (),
+    ) -> None:
+        """`x` is a raw head of Gaussian YOLOv3: A * (9 + classes) channels."""
+        self._check_channels(x, "Gaussian YOLO", len(anchors_wh), 9 + classes, classes)
+        stride, anchors = self._stride(x), tuple((float(w), float(h)) for w, h in anchors_wh)
+        self.head(x, GaussianYolo(self._next_head, classes, stride, anchors, float(scale_xy), tuple(mask)))
+
+    def region(self, x: Tensor, *, classes: int, cells_wh: Sequence[Tuple[float, float]]) -> None:
+        """`x` is a raw head of YOLOv2: A * (5 + classes) channels; `cells_wh` are its anchors in cells."""
+        self._check_channels(x, "region", len(cells_wh), 5 + classes, classes)
+        step_w, step_h = self.input.w / x.w, self.input.h / x.h
+        anchors = tuple((w * step_w, h * step_h) for w, h in cells_wh)
+        self.head(x, YoloRegion(self._next_head, classes, self._stride(x), anchors))
+
+    @property
+    def _next_head(self) -> str:
+        return f"head{len(self.heads)}"
+
+    def _stride(self, x: Tensor) -> int:
+        return max(1, round(self.input.w / x.w))
+
+    def _check_channels(self, x: Tensor, kind: str, anchors: int, fields: int, classes: int) -> None:
+        if x.c != anchors * fields:
+            raise BadModel(
+                f"a {kind} head of {anchors} anchors and {classes} classes needs {anchors * fields} channels; "
+                f"the layer before it has {x.c} (filters={anchors * fields} in that [convolutional])"
+            )
+
     def scores(self, x: Tensor, *, softmax: bool = True) -> None:
         """`x` is a classifier's output, (classes, 1, 1); `softmax` if these are logits."""
         if (x.h, x.w) != (1, 1):
             raise BadModel(f"a classifier must end at 1x1; found {_format_shapes([x])}")
-        self.head(x, Scores(f"head{len(self.heads)}", x.c, softmax))
+        self.head(x, Scores(self._next_head, x.c, softmax))
 
     def raw(
         self, x: Tensor, name: str, *, classes: int, stride: int = 0, anchors_wh: Sequence[Tuple[float, float]] = ()
@@ -319,8 +367,3 @@ class Net:
         """An output needs a name of its own: the image itself and a map that is one already get a copy."""
         taken = {-1, *(tensor.layer for tensor, _ in self.heads)}
         return self._add("identity", [x], x[1:]) if x.layer in taken else x
-
-
-def _format_shapes(xs: Sequence[Tensor]) -> str:
-    more = f" and {len(xs) - 6} more" if len(xs) > 6 else ""
-    return " and ".join(f"{x.w}x{x.h}x{x.c}" for x in xs[:6]) + more

@@ -167,7 +167,7 @@ def _resize(proto: Any, model: Model, hw: Tuple[int, int]) -> None:
         before, after = _maps(proto, was), _maps(proto, hw)
     except (ValueError, LookupError, InferenceError) as error:
         raise BadModel(f"{model.name}: its graph is damaged ({' '.join(str(error).split())})") from error
-    if not all(head.is_resizable for head in model.heads):
+    if not all(head.is_resizable for head in model.heads) or any(map(_reads_whole_map, proto.graph.node)):
         raise UsageError(f"{problem}: its size is fixed")
     sides = [side for name in before for side in zip(before[name], after.get(name, (0, 0)), was, hw)]
     if not all(a * new == b * old and ((a and old % a == 0) or a % old == 0) for a, b, old, new in sides):
@@ -178,6 +178,12 @@ def _resize(proto: Any, model: Model, hw: Tuple[int, int]) -> None:
     for value in (proto.graph.input[0], *proto.graph.output):
         for dim, side in zip(value.type.tensor_type.shape.dim[2:], after.get(value.name, (1, 1))):
             dim.dim_value = side
+
+
+def _reads_whole_map(node: Any) -> bool:
+    """Whether a node of our own is a layer that is another one for a map of another size."""
+    name: str = node.name
+    return name.endswith(("_connected", "_softmax"))
 
 
 def _maps(proto: Any, hw: Tuple[int, int]) -> Dict[str, List[int]]:

@@ -65,17 +65,20 @@ def _import(proto: Any, data: bytes, filename: str, options: ImportOptions, fold
         raise BadModel(f"{filename}: a name in it is not text ({error})") from error
 
 
-def refuse_checkpoint(path: Path) -> None:
-    """Raise `UsageError` for a PyTorch checkpoint, there or not: what trained it must export it."""
+def refuse_other_formats(path: Path) -> None:
+    """Raise `UsageError` for a darknet file or a PyTorch checkpoint, there or not, with the command that is missing."""
+    onnx = path.with_suffix(".onnx")
+    if path.suffix.lower() in (".cfg", ".weights"):
+        todo = f"edgecsp import {path.with_suffix('.cfg')} {path.with_suffix('.weights')} --names LABELS -o {onnx}"
+        raise UsageError(f"{path} is a darknet file, and edgecsp runs ONNX files; type: {todo}; then: --model {onnx}")
     if path.suffix.lower() not in (".pt", ".pth"):
         return
-    onnx = path.with_suffix(".onnx")
     todo = f"{onnx} is beside it" if onnx.is_file() else f"export it: yolo export model={path} format=onnx"
     raise UsageError(f"{path} is a PyTorch checkpoint, and edgecsp runs ONNX files; {todo}; then: --model {onnx}")
 
 
 def _read(path: Path) -> bytes:
-    refuse_checkpoint(path)
+    refuse_other_formats(path)
     if not path.is_file():
         raise SourceError(f"no model file at {path}{files.suggest_similar(path)}")
     return path.read_bytes()

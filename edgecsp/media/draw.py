@@ -7,7 +7,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from ..types import Array, Classes, Detections, Result
+from ..types import Array, Classes, Detections, Result, Tracks
 
 BGR = Tuple[int, int, int]
 
@@ -46,9 +46,23 @@ def _paint(result: Result, canvas: Array) -> None:
 
 @_paint.register(Detections)
 def _paint_boxes(detections: Detections, canvas: Array) -> None:
-    names = [detections.name_of(int(i)) for i in detections.class_ids]
-    texts = [[f"{name} {score:.2f}", name] for name, score in zip(names, detections.scores)]
+    texts = [[f"{name} {score:.2f}", name] for name, score in zip(detections.labels, detections.scores)]
     boxes(canvas, detections.xyxy, texts, [colour(int(i)) for i in detections.class_ids])
+
+
+@_paint.register(Tracks)
+def _paint_tracks(tracks: Tracks, canvas: Array) -> None:
+    """Draw each trail in its object's colour, and over them the boxes with their ids."""
+    import cv2
+
+    line = _style(min(canvas.shape[:2])).line
+    colours = [colour(int(i)) for i in tracks.class_ids]
+    for trail, tint in zip(tracks.trails, colours):
+        points = np.array(trail, np.float64).round().astype(np.int32)
+        cv2.polylines(canvas, [points[:, None]], False, tint, line, cv2.LINE_AA)
+    rows = zip(tracks.labels, tracks.scores, tracks.track_ids)
+    texts = [[f"#{i} {name} {score:.2f}", f"#{i} {name}", f"#{i}"] for name, score, i in rows]
+    boxes(canvas, tracks.xyxy, texts, colours)
 
 
 def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: Sequence[BGR]) -> None:

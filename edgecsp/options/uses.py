@@ -103,6 +103,7 @@ USES: Dict[str, OptionUse] = {
     "quantize": OptionUse(only=("imgsz", "threads"), reason=_SHAPE),
     "export": OptionUse(only=("weights", "imgsz"), reason=_SHAPE),
     "models show": OptionUse(only=("imgsz",), reason=_SHAPE),
+    "models recommend": OptionUse(only=(), reason="`--device` is the board that a model is chosen for"),
     "import": OptionUse(
         only=("imgsz", "resize"), reason=_SHAPE,
         changes={

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -42,7 +41,7 @@ def format_command(extra: str, installed: Optional[Distribution], root: Path) ->
         return f"pip install {shlex.quote(f'{PACKAGE}{brackets}')}"
     origin: Dict[str, Any] = json.loads(installed.read_text("direct_url.json") or "{}")
     url = str(origin.get("url", ""))
-    path = Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else None
+    path = _to_path(url) if url.startswith("file:") else None
     if path is not None and not path.exists():
         return f"pip install {' '.join(map(shlex.quote, _list_requirements(extra, installed)))}"
     if "vcs_info" in origin:
@@ -52,6 +51,12 @@ def format_command(extra: str, installed: Optional[Distribution], root: Path) ->
         option = "-e " * bool(origin["dir_info"].get("editable"))
         return f"pip install {option}{shlex.quote(f'{path}{brackets}')}"
     return f"pip install {shlex.quote(PACKAGE + brackets + (f' @ {url}' if url else ''))}"  # no URL: from a registry
+
+
+def _to_path(url: str) -> Path:
+    from urllib.request import url2pathname  # with ssl and email, an eighth of what `edgecsp --help` takes
+
+    return Path(url2pathname(urlsplit(url).path))
 
 
 def _list_requirements(extra: str, installed: Distribution) -> List[str]:

@@ -27,15 +27,16 @@ class Result:
     """The result of one image, by column, highest score first; each task has a class of its own.
 
     `scores` (N,) float32 in 0..1; `class_ids` (N,) int32; `names` the model's names by class id. `task` is the name
-    of the task; `key` and `row_fields` are what `to_rows` is called and has in JSON; `has_boxes` says whether a
-    row is a box of the image, or speaks of the whole image. Index it with an int, slice, mask, index array or
-    names of classes to get fewer rows. `origin` is the image that it is of, None for one that was made otherwise;
-    methods that need the image raise `UsageError` without it.
+    of the task; `key` and `row_fields` are what `to_rows` is called and has in JSON; `columns_by_row` are the arrays;
+    `has_boxes` says whether a row is a box of the image, or speaks of the whole image. Index it with an int, slice,
+    mask, index array or names of classes to get fewer rows. `origin` is the image that it is of, None for one that was
+    made otherwise; methods that need the image raise `UsageError` without it.
     """
 
     task: ClassVar[str]
     key: ClassVar[str]
     row_fields: ClassVar[Tuple[str, ...]] = ("class_id", "label", "score")
+    columns_by_row: ClassVar[Tuple[str, ...]] = ("scores", "class_ids")
     has_boxes: ClassVar[bool]
     scores: Array
     class_ids: Array
@@ -70,6 +71,11 @@ class Result:
     def counts(self) -> Dict[str, int]:
         """Count the labels that the image counts for, the most frequent first."""
         return dict(Counter(self.counted()).most_common())
+
+    def __getitem__(self, rows: Any) -> Self:
+        rows = self._rows(rows)
+        columns: Any = {name: getattr(self, name)[rows] for name in self.columns_by_row}
+        return replace(self, **columns).with_origin(self.origin)  # type: ignore[type-var]
 
     def _rows(self, rows: Any) -> Any:
         """Convert an index to one that numpy takes and that keeps the columns. Raises `UnknownName` for a label."""
@@ -267,6 +273,7 @@ class Detections(Result):
     task = "detect"
     key = "detections"
     row_fields = (*Result.row_fields, "xyxy")
+    columns_by_row = ("xyxy", *Result.columns_by_row)
     has_boxes = True
     xyxy: Array
     scores: Array
@@ -299,11 +306,6 @@ class Detections(Result):
         order = np.argsort(-np.asarray(scores), kind="stable")
         xyxy, scores = np.asarray(detections.xyxy, np.float32)[order], np.asarray(scores, np.float32)[order]
         return cls(xyxy, scores, np.asarray(ids, np.int32)[order], tuple(names))
-
-    def __getitem__(self, rows: Any) -> Self:
-        rows = self._rows(rows)
-        columns = {"xyxy": self.xyxy[rows], "scores": self.scores[rows], "class_ids": self.class_ids[rows]}
-        return replace(self, **columns).with_origin(self.origin)
 
     def __iter__(self) -> Iterator[Detection]:
         for box, score, class_id in zip(self.xyxy, self.scores, self.class_ids):
@@ -378,10 +380,6 @@ class Classes(Result):
     def empty(cls, names: Sequence[str] = ()) -> Self:
         """No rows."""
         return cls(np.zeros(0, np.float32), np.zeros(0, np.int32), tuple(names))
-
-    def __getitem__(self, rows: Any) -> Self:
-        rows = self._rows(rows)
-        return replace(self, scores=self.scores[rows], class_ids=self.class_ids[rows]).with_origin(self.origin)
 
     def __iter__(self) -> Iterator[Any]:
         """Yield `Classification` rows; for type checkers any, or no `Detections` could be `Classes`."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Sequence, Tuple
+from typing import Callable, Optional, Sequence, Tuple
 
 from ..graph.layers import Net, Tensor
 
@@ -45,13 +45,27 @@ def dense(net: Net, x: Tensor, layers: int, growth: int) -> Tensor:
     return x
 
 
-def two_way(net: Net, x: Tensor, layers: int, inter: int) -> Tensor:
-    """PeleeNet's two-way dense block (growth 32): a 3x3 and a stack of two 3x3 beside each other."""
+def two_way_layer(net: Net, x: Tensor, inter: int, act: str = "leaky") -> Tuple[Tensor, Tensor]:
+    """The two maps of 16 channels that a layer of PeleeNet adds: a 3x3 and a stack of two 3x3 beside each other."""
+    left = net.conv(net.conv(x, inter, 1, act=act), 16, 3, act=act)
+    right = net.conv(net.conv(net.conv(x, inter, 1, act=act), 16, 3, act=act), 16, 3, act=act)
+    return left, right
+
+
+def two_way(
+    net: Net, x: Tensor, layers: int, inter: int, *, act: str = "leaky", gate: Optional[Block] = None
+) -> Tensor:
+    """PeleeNet's two-way dense block (growth 32). With `gate` a layer's new channels pass it on their way."""
     for _ in range(layers):
-        left = net.conv(net.conv(x, inter, 1), 16, 3)
-        right = net.conv(net.conv(net.conv(x, inter, 1), 16, 3), 16, 3)
-        x = net.concat(x, left, right)
+        new = two_way_layer(net, x, inter, act)
+        x = net.concat(x, gate(net.concat(*new))) if gate else net.concat(x, *new)
     return x
+
+
+def squeeze_excite(net: Net, x: Tensor, inner: int, act: str) -> Tensor:
+    """Squeeze and excitation as darknet's cfgs write it: x times what two 1x1 make of its mean, channel by channel."""
+    y = net.conv(net.global_avgpool(x), inner, 1, bn=False, act=act)
+    return net.mul(x, net.conv(y, x.c, 1, bn=False, act="logistic"))
 
 
 # -- residual units ----------------------------------------------------------------------------------------
@@ -73,6 +87,25 @@ def resnext(net: Net, x: Tensor, n: int, units: int) -> Tensor:
         y = net.conv(net.conv(x, n, 1), n, 3, groups=32)
         x = net.shortcut(net.conv(y, n, 1, act="linear"), x, "leaky")
     return x
+
+
+def inverted(
+    net: Net, x: Tensor, wide: int, out: int, stride: int = 1, *, size: int = 3, act: str = "leaky", gate: int = 0
+) -> Tensor:
+    """MobileNetV2's unit: 1x1 to `wide`, depthwise, linear 1x1 to `out`; plus x where the shape stays.
+
+    `gate` is the inner width of a squeeze and excitation behind the depthwise convolution.
+    """
+    y = project(net, net.conv(x, wide, 1, act=act), out, stride, size=size, act=act, gate=gate)
+    return net.shortcut(y, x) if y[1:] == x[1:] else y
+
+
+def project(
+    net: Net, x: Tensor, out: int, stride: int = 1, *, size: int = 3, act: str = "leaky", gate: int = 0
+) -> Tensor:
+    """The second half of `inverted`: depthwise, linear 1x1 to `out`."""
+    y = net.conv(x, x.c, size, stride=stride, groups=x.c, act=act)
+    return net.conv(squeeze_excite(net, y, gate, act) if gate else y, out, 1, act="linear")
 
 
 # -- cross stage partial (CSPNet, Figure 2) ----------------------------------------------------------------
@@ -101,13 +134,15 @@ def csp(
     return net.conv(net.concat(aside, y) if part_first else net.concat(y, aside), out, 1, act=act)
 
 
-def csp_half(net: Net, x: Tensor, block: Block) -> Tensor:
-    """The same with the split as the paper draws it: the first half of the channels is kept, the second goes
-    through the block and its transition; the join is left to the caller's second transition.
+def csp_slice(
+    net: Net, x: Tensor, block: Block, *, gamma: float = 0.5, act: str = "leaky", transition: bool = True
+) -> Tensor:
+    """The same with the split as the paper draws it: the share `gamma` of the channels is kept, the others go
+    through the block and its `transition`; the join is left to the caller's second transition.
     """
-    half = x.c // 2
-    y = block(net.slice(x, half, x.c))
-    return net.concat(net.slice(x, 0, half), net.conv(y, y.c, 1))
+    bypass = int(x.c * gamma)
+    y = block(net.slice(x, bypass, x.c))
+    return net.concat(net.slice(x, 0, bypass), net.conv(y, y.c, 1, act=act) if transition else y)
 
 
 # -- whole backbones ---------------------------------------------------------------------------------------

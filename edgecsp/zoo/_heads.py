@@ -82,9 +82,9 @@ def sam(net: Net, x: Tensor) -> Tensor:
     return net.mul(x, net.conv(x, x.c, 1, act="logistic"))
 
 
-def spp(net: Net, x: Tensor) -> Tensor:
+def spp(net: Net, x: Tensor, sizes: Sequence[int] = (5, 9, 13)) -> Tensor:
     """Spatial pyramid pooling: x beside its maxima over 13, 9 and 5 places, the widest first."""
-    pools = [net.maxpool(x, size, 1) for size in (5, 9, 13)]
+    pools = [net.maxpool(x, size, 1) for size in sizes]
     return net.concat(*reversed(pools), x)
 
 
@@ -153,27 +153,27 @@ def panet(net: Net, taps: Taps, head: Output, *, partial: bool = False) -> None:
 # -- PRN and EFM -------------------------------------------------------------------------------------------
 
 
-def prn(net: Net, coarse: Tensor, *finer: Tensor, head: Output) -> None:
+def prn(net: Net, coarse: Tensor, *finer: Tensor, head: Output, act: str = "leaky") -> None:
     """Partial residual network (published cfg of YOLOv3-tiny-PRN): heads at 32, then at each finer map.
 
     A sum takes place on the first 128 channels of the finer map. The branch to the next level leaves before
     the shortcut, which the cfg says for the second level and PRN-3l's cost confirms for the third.
     """
-    a = net.conv(coarse, 256, 1)
-    x = net.conv(a, 256, 3)
-    head(net.shortcut(x, a, "leaky"))
+    a = net.conv(coarse, 256, 1, act=act)
+    x = net.conv(a, 256, 3, act=act)
+    head(net.shortcut(x, a, act))
     for fine in finer:
-        up = net.upsample(net.conv(x, 128, 1), 2)
-        x = net.conv(net.shortcut(up, fine, "leaky"), 128, 3)
-        head(net.shortcut(net.shortcut(x, up, "leaky"), fine, "leaky"))
+        up = net.upsample(net.conv(x, 128, 1, act=act), 2)
+        x = net.conv(net.shortcut(up, fine, act), 128, 3, act=act)
+        head(net.shortcut(net.shortcut(x, up, act), fine, act))
 
 
-def with_prn(backbone: Callable[[Net], Taps], levels: int = 2) -> Callable[[Net, Output], None]:
+def with_prn(backbone: Callable[[Net], Taps], levels: int = 2, *, act: str = "leaky") -> Callable[[Net, Output], None]:
     """A backbone under a PRN head of 2 or 3 levels."""
 
     def build(net: Net, head: Output) -> None:
         c3, c4, c5 = backbone(net)
-        prn(net, c5, *(c4, c3)[: levels - 1], head=head)
+        prn(net, c5, *(c4, c3)[: levels - 1], head=head, act=act)
 
     return build
 
@@ -204,3 +204,38 @@ def efm(net: Net, taps: Taps, head: Output, *, attention: bool = False, pyramid:
         for _ in range(convolutions):
             x = attend(net.conv(x, x.c, 3))
         head(x)
+
+
+def gfm(net: Net, taps: Taps, head: Output) -> None:
+    """Global fusion model: EFM's heads, but every level joins all three maps. Reconstructed, see README.
+
+    Each map is squeezed by Maxout to the width of the level that it is joined at.
+    """
+    c3, c4, c5 = taps
+    levels = (net.maxout(c3, 64), net.maxout(c4, 128), net.conv(c5, 256, 1))
+    for place, convolutions in ((2, 1), (1, 2), (0, 3)):
+        n = levels[place].c
+        maps = [_resized(net, net.maxout(x, n) if x.c > n else x, place - i) for i, x in enumerate(levels)]
+        x = net.conv(net.concat(*maps), n, 1)
+        for _ in range(convolutions):
+            x = net.conv(x, n, 3)
+        head(x)
+
+
+def cem(net: Net, taps: Taps, head: Output, *, attention: bool = False) -> None:
+    """ThunderNet's context enhancement for three YOLO heads of 128 channels. Reconstructed, see README.
+
+    Every level joins all three maps, each brought to 128 channels; `attention` puts a SAM in front of the heads.
+    """
+    levels = [net.conv(x, 128, 1) for x in taps]
+    for place in (2, 1, 0):
+        x = net.conv(net.concat(*(_resized(net, x, place - i) for i, x in enumerate(levels))), 128, 1)
+        x = net.conv(x, 128, 1)
+        head(sam(net, x) if attention else x)
+
+
+def _resized(net: Net, x: Tensor, down: int) -> Tensor:
+    """A map pooled `down` times to half its size, or upsampled as often where that is negative."""
+    for _ in range(down):
+        x = net.maxpool(x, 2, 2)
+    return net.upsample(x, 2 ** max(0, -down))

@@ -19,6 +19,7 @@ COARSE_FIRST = ((6, 7, 8), (3, 4, 5), (0, 1, 2))
 FINE_FIRST = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
 # The official weights were trained with 1,2,3 at stride 16; cfgs that say 0,1,2 lose a third of the AP50.
 TINY = ((3, 4, 5), (1, 2, 3))
+TWO_COARSE_FIRST = ((3, 4, 5), (0, 1, 2))
 Build = Callable[[Net, Output], None]
 
 
@@ -28,9 +29,10 @@ class PublishedRow:
 
     `bflops` and `params_m` (millions) as printed; `count` says what the latter counts: "weights", those of
     convolutions alone, or "floats", everything a `.weights` file stores. `ap` is (AP, AP50, AP75) and `top1`
-    ImageNet accuracy, in percent, None where nothing is printed. `fps` is by device: "gpu" a GTX 1080 Ti,
-    "cpu" a Core i9-9900K with OpenCV, "mgpu" a Jetson TX2, "xeon" a Xeon E5-2682 v4. `miss` says why a number
-    is not met.
+    ImageNet accuracy, in percent, None where nothing is printed; `data` the images of `ap`. `fps` is by device:
+    "gpu" a GTX 1080 Ti, "cpu" a Core i9-9900K with OpenCV, "mgpu" a Jetson TX2, "xeon" a Xeon E5-2682 v4, "a76"
+    four Cortex-A76 at 2.4 GHz with ncnn (Tencent/ncnn, benchmark/README: milliseconds of the network alone). `miss`
+    says why a number is not met.
     """
 
     table: str
@@ -42,6 +44,7 @@ class PublishedRow:
     top1: Optional[float] = None
     fps: Mapping[str, float] = field(default_factory=dict)
     miss: str = ""
+    data: str = "COCO"
 
 
 class Cost(NamedTuple):

@@ -57,7 +57,7 @@ MODELS = (
         "YOLOv4-tiny",
         tiny,
         416,
-        (PublishedRow(_README, 416, 6.9, ap=(None, 40.2, None), fps={"gpu": 371}),),
+        (PublishedRow(_README, 416, 6.9, ap=(None, 40.2, None), fps={"gpu": 371, "a76": 18.9}),),
         source="AlexeyAB/darknet, cfg/yolov4-tiny.cfg",
         anchors=A6,
         masks=TINY,

@@ -64,7 +64,7 @@ def completed(line: str) -> List[str]:
 
 def test_commands_subcommands_and_options(folder: Path) -> None:
     assert completed("edgecsp tu") == ["tune"]
-    assert completed("edgecsp models ") == ["list", "show", "pull", "rm", "import"]
+    assert completed("edgecsp models ") == ["list", "recommend", "show", "pull", "rm", "import"]
     assert completed("edgecsp tune l") == ["list"]
     assert completed("edgecsp tune list --js") == ["--json"]
     assert completed("edgecsp batch su") == ["summary"] and completed("edgecsp up ch") == ["check"]
@@ -81,7 +81,8 @@ def test_a_path_is_left_to_the_shell(folder: Path) -> None:
 def test_models_by_name_and_by_file(folder: Path) -> None:
     (folder / "yolo-mine.onnx").write_bytes(b"")
     assert completed("edgecsp run x --model yolov3-tiny") == ["yolov3-tiny", "yolov3-tiny-prn"]
-    assert completed("edgecsp val yolo-") == ["yolo-mine.onnx"]
+    assert completed("edgecsp val yolo-m") == ["yolo-mine.onnx"]
+    assert completed("edgecsp val yolo-fastest-1.0") == ["yolo-fastest-1.0-xl"]
     assert completed("edgecsp models show ") == list(zoo.names())
     assert completed("edgecsp bench ") == [*zoo.names(), "yolo-mine.onnx", "compare"]
     assert "compare" not in completed("edgecsp bench codes ")

@@ -17,7 +17,10 @@ DIFFERENT = {
     "--calib": (["quantize"], "images for calibration; required, so that its minimum is named"),
     "--classes": (["train", "val"], "classes to use; of the data, where the others have the model's"),
     "--data": (["bench", "train", "tune"], "labelled images; the help says what for"),
-    "--device": (["bench", "train", "tune"], "the device; the help names those that the command can use"),
+    "--device": (
+        ["bench", "models recommend", "train", "tune"],
+        "the device; the help names those that the command can use",
+    ),
     "--duration": (["val"], "seconds of timing; 0 leaves it out"),
     "--engine": (["bench", "tune", "val", "verify"], "an engine, or several where they are compared"),
     "--html": (["data check"], "a page; the help says which"),

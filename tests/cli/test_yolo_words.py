@@ -107,6 +107,16 @@ def test_a_checkpoint_is_told_how_to_be_exported(folder: Path, name: str) -> Non
     assert f"{onnx} is beside it" in edgecsp("run", "a.png", "--model", name, code=2, cwd=folder).stderr
 
 
+@pytest.mark.parametrize("name", ["yolo.cfg", "yolo.weights"])
+def test_a_darknet_file_is_told_how_to_be_imported(folder: Path, name: str) -> None:
+    cv2.imwrite(str(folder / "a.png"), np.zeros((32, 32, 3), np.uint8))
+    for _ in range(2):
+        done = edgecsp("run", "a.png", "--model", name, code=2, cwd=folder)
+        command = "edgecsp import yolo.cfg yolo.weights --names LABELS -o yolo.onnx; then: --model yolo.onnx"
+        assert f"{name} is a darknet file, and edgecsp runs ONNX files; type: {command}" in done.stderr
+        (folder / name).write_bytes(b"[net]")
+
+
 def test_aliases_of_engines() -> None:
     assert {alias: registry.resolve(alias) for alias in ("onnxruntime", "tensorrt", "auto", "ort", "other")} == {
         "onnxruntime": "ort", "tensorrt": "trt", "auto": "auto", "ort": "ort", "other": "other",

@@ -23,6 +23,7 @@ from support import oracle
 from support.coco import ap50
 from support.real_models import cfg_of
 from support.repository import REPO, child_environment
+from support.zoo_models import distinct
 
 ENGINES = [name for name in backends.names() if name != "ort" and not backends.info(name).is_dummy]
 OF_SCALE = 1e-3
@@ -72,11 +73,11 @@ def stages(name: str) -> List[Tuple[Model, Array, List[Array]]]:
 
 def by_weight(name: str) -> object:
     """The largest take seconds to make."""
-    return pytest.param(name, marks=pytest.mark.slow) if zoo.net(name).floats > 3e7 else name
+    return pytest.param(name, marks=pytest.mark.slow) if zoo.net(name).floats > 1.5e7 else name
 
 
 @every_engine
-@pytest.mark.parametrize("name", [by_weight(name) for name in zoo.names()])
+@pytest.mark.parametrize("name", [by_weight(name) for name in distinct()])
 def test_same_heads_on_every_graph_of_the_zoo(name: str, engine: str) -> None:
     for graph, batch, wanted in stages(name):
         session = backends.open(graph, engine, precision="fp32")

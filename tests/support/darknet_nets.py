@@ -147,6 +147,67 @@ class Draw:
         )
         return True
 
+    def sampled_shortcut(self) -> bool:
+        """A residual block with a stride: the shortcut reads a map of twice the size."""
+        if min(self.shape[1:]) < 2:
+            return False
+        self.add("route", layers=self.one_of(*self.earlier())) if self.earlier() else None
+        if not self.net.outputs or min(self.shape[1:]) < 2:
+            return False
+        large = len(self.net.outputs) - 1
+        filters = self.draw(st.integers(1, 8))
+        self.add("convolutional", filters=filters, size=3, pad=1, stride=2, activation="leaky")
+        (_, h1, w1), (_, h2, w2) = self.net.outputs[large].shape, self.shape
+        if w1 // w2 != h1 // h2:
+            return False
+        self.add("shortcut", **{"from": self.name(large)}, activation=self.one_of("linear", "relu"))
+        return True
+
+    def shared(self) -> bool:
+        """Two convolutions of the same weights, the second dilated (a trident)."""
+        filters, bn = self.draw(st.integers(1, 6)), self.draw(st.integers(0, 1))
+        options = {"filters": filters, "size": 3, "pad": 1, "batch_normalize": bn}
+        self.add("convolutional", filters=filters, activation="linear")
+        self.add("convolutional", **options, activation=self.one_of(*ACTIVATIONS))
+        first = len(self.net.outputs) - 1
+        more = {"dilation": 2} if self.draw(st.booleans()) else {}
+        self.add("convolutional", **options, **more, share_index=self.name(first), activation="leaky")
+        return True
+
+    def connected(self) -> bool:
+        if int(np.prod(self.shape)) > 600:
+            return False
+        more = {"batch_normalize": 1} if self.draw(st.booleans()) else {}
+        self.add("connected", output=self.draw(st.integers(1, 8)), activation=self.one_of(*ACTIVATIONS), **more)
+        return True
+
+    def batchnorm(self) -> None:
+        self.add("batchnorm")
+
+    def crop(self) -> bool:
+        _, h, w = self.shape
+        more = {"noadjust": 1} if self.draw(st.booleans()) else {}
+        self.add("crop", crop_height=self.draw(st.integers(1, h)), crop_width=self.draw(st.integers(1, w)), **more)
+        return True
+
+    def reorg(self) -> bool:
+        """Either kind of reorg, of a map that the stride divides."""
+        kind, stride = self.one_of("reorg", "reorg3d"), self.one_of(1, 2, 2, 3)
+        _, h, w = self.shape
+        if min(h, w) < stride:
+            return False
+        if h % stride or w % stride:
+            self.add("crop", crop_height=h // stride * stride, crop_width=w // stride * stride, noadjust=1)
+        if kind == "reorg":
+            self.add("convolutional", filters=stride * stride * self.one_of(1, 2), activation="leaky")
+        self.add(kind, stride=stride)
+        return True
+
+    def softmax(self) -> None:
+        self.add("avgpool")
+        groups = self.one_of(*[g for g in range(1, self.shape[0] + 1) if self.shape[0] % g == 0])
+        self.add("softmax", groups=groups, **self.one_of({}, {"temperature": "2"}))
+
     def upsample(self) -> bool:
         factor = self.draw(st.integers(1, 3))
         if max(self.shape[1:]) * factor > 24:
@@ -180,11 +241,15 @@ class Draw:
 
     def yolo(self) -> None:
         anchors, classes = self.draw(st.integers(1, 2)), self.draw(st.integers(1, 3))
-        if self.kinds.count("yolo"):
-            classes = self.classes
+        classes = self.classes or classes
         self.classes = classes
-        self.add("convolutional", filters=anchors * (5 + classes), activation="linear")
-        self.add("yolo", anchors="4,5,6,7", num=2, mask=",".join(map(str, range(anchors))), classes=classes)
+        kind = self.one_of("yolo", "yolo", "region", "gaussian_yolo")
+        more = {"softmax": 1} if kind == "region" else {}
+        chosen = {} if kind == "region" else {"mask": ",".join(map(str, range(anchors)))}
+        fields = 9 if kind == "gaussian_yolo" else 5
+        self.add("convolutional", filters=anchors * (fields + classes), activation="linear")
+        num = 2 if chosen else anchors
+        self.add(kind, anchors="4,5,6,7", num=num, **chosen, classes=classes, **more)
         self.yolos.append(len(self.net.outputs) - 1)
 
 
@@ -202,6 +267,14 @@ STEPS = [
     "squeeze",
     "sam",
     "dropout",
+    "sampled_shortcut",
+    "shared",
+    "connected",
+    "batchnorm",
+    "crop",
+    "reorg",
+    "reorg",
+    "softmax",
 ]
 
 
@@ -222,8 +295,9 @@ def cases(draw: st.DrawFn) -> Case:
         drawing.net.heads.clear()
         drawing.yolos.clear()
         drawing.add("avgpool")
-        drawing.add("softmax")
     heads = drawing.net.heads or [drawing.net.x]
+    if not drawing.net.heads:
+        drawing.add("softmax")  # left to the head
     return Case("\n".join(drawing.text), drawing.recorder.data, drawing.image[None], heads, tuple(drawing.kinds))
 
 

@@ -30,7 +30,6 @@ from edgecsp.importers.darknet.cfg import read
 from edgecsp.importers.darknet.layers import build
 from edgecsp.processing import decode
 from edgecsp.processing.heads.scores import Scores
-from edgecsp.processing.heads.yolo import Yolo
 from edgecsp.types import Model
 from support import oracle
 from support.tiny import TINY_CFG
@@ -81,6 +80,75 @@ activation=linear
 [avgpool]
 [softmax]
 groups=1
+"""
+
+OLDER_CFG = """\
+[net]
+height=28
+width=36
+channels=3
+[crop]
+crop_height=24
+crop_width=32
+[convolutional]
+filters=8
+size=3
+pad=1
+activation=leaky
+[batchnorm]
+[convolutional]
+filters=8
+size=3
+pad=1
+stride=2
+activation=linear
+[shortcut]
+from=1
+activation=leaky
+[reorg]
+stride=2
+[reorg3d]
+stride=2
+[convolutional]
+filters=4
+size=3
+pad=1
+activation=linear
+[convolutional]
+filters=4
+size=3
+pad=1
+activation=linear
+[convolutional]
+filters=4
+size=3
+pad=1
+share_index=-1
+activation=leaky
+[convolutional]
+filters=14
+activation=linear
+[region]
+classes=2
+num=2
+anchors=1.5,2, 3,1
+softmax=1
+[route]
+layers=-3
+[connected]
+output=8
+batch_normalize=1
+activation=leaky
+[softmax]
+groups=2
+temperature=3
+[convolutional]
+filters=11
+activation=linear
+[gaussian_yolo]
+classes=2
+num=1
+anchors=10,20
 """
 
 NUMBERS = [
@@ -136,6 +204,12 @@ LINES = [
         "[[net]]",
         "[softmax]",
         "[region]",
+        "[reorg]",
+        "[reorg3d]",
+        "[crop]",
+        "[connected]",
+        "[batchnorm]",
+        "[gaussian_yolo]",
     ],
     *[
         "=",
@@ -164,6 +238,10 @@ LINES = [
     *[
         "antialiasing=1",
         "share_index=1",
+        "crop_height=16384",
+        "output=100000000",
+        "temperature=0",
+        "softmax=1",
         "activation=elu",
         "activation=mish",
         "pad=1",
@@ -264,7 +342,7 @@ def judge(model: Model, flops: float) -> str:
     outputs = session.run(None, {"images": batch})
     for head, out, declared in zip(model.heads, outputs, proto.graph.output):
         assert list(out.shape) == [d.dim_value for d in declared.type.tensor_type.shape.dim]
-        assert out.shape[1] == (len(head.anchors_wh) * (5 + head.classes) if isinstance(head, Yolo) else head.classes)
+        assert out.shape[1] == head.shape[1]
     try:
         if isinstance(model.heads[0], Scores):
             model.heads[0].classify(model, outputs)
@@ -280,7 +358,7 @@ def main(seed: int, cases: int, folder: Path) -> None:
     # On Linux the limit is on addresses, not pages: what libraries reserve counts as well.
     resource.setrlimit(resource.RLIMIT_AS, (GIGABYTES << 30, GIGABYTES << 30))
     bases: List[Tuple[str, bytes]] = []
-    for text, (h, w) in ((TINY_CFG, (64, 64)), (CLASSIFIER_CFG, (24, 20))):
+    for text, (h, w) in ((TINY_CFG, (64, 64)), (CLASSIFIER_CFG, (24, 20)), (OLDER_CFG, (28, 36))):
         recorder = oracle.Recorder(seed)
         oracle.darknet(text, np.zeros((3, h, w)), recorder)
         bases.append((text, recorder.data))

@@ -41,12 +41,14 @@ def video(
     draw: Callable[..., Any] = scene,
     codec: str = "libx264",
     options: Optional[Dict[str, str]] = None,
+    title: str = "",
 ) -> Path:
     """A video of `count` frames at 30 fps, or at `times` seconds; the index of an mp4 is in front."""
     import av
 
     muxer = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=muxer) as container:
+        container.metadata["title"] = title
         stream = container.add_stream(codec, rate=30, options=options or {"preset": "veryfast", "g": "10"})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"

@@ -137,6 +137,28 @@ def pool(x: np.ndarray, size: int, stride: Tuple[int, int], padding: int, averag
     return out
 
 
+def normalize(y: np.ndarray, bias: np.ndarray, *norm: np.ndarray) -> np.ndarray:
+    """(C, H, W) through batch-norm of (scale, mean, variance), if there is one, and the bias."""
+    if norm:
+        scale, mean, variance = (part[:, None, None] for part in norm)
+        y = (y - mean) / np.sqrt(variance + 0.00001) * scale
+    return y + bias[:, None, None]
+
+
+def reorganise(x: np.ndarray, out_w: int, out_h: int, out_c: int, stride: int) -> np.ndarray:
+    """darknet's reorg_cpu with forward=0, on memory as it lies."""
+    memory, out = x.reshape(-1), np.zeros(x.size)
+    in_c = out_c // (stride * stride)
+    for k in range(out_c):
+        for j in range(out_h):
+            for i in range(out_w):
+                offset = k // in_c
+                across, down = i * stride + offset % stride, j * stride + offset // stride
+                source = across + out_w * stride * (down + out_h * stride * (k % in_c))
+                out[i + out_w * (j + out_h * k)] = memory[source]
+    return out
+
+
 class Darknet:
     """A network run section by section; `outputs` holds every layer's map, `heads` what a [yolo] was given."""
 
@@ -145,6 +167,7 @@ class Darknet:
         self.take = take
         self.outputs: List[np.ndarray] = []
         self.heads: List[np.ndarray] = []
+        self.kernels: Dict[int, Tuple[np.ndarray, ...]] = {}  # of each convolution, for those that share them
 
     def step(self, kind: str, options: Options) -> np.ndarray:
         self.x = getattr(self, f"_{kind}")(options)
@@ -163,15 +186,49 @@ class Darknet:
         n, size, groups = int(o.get("filters", 1)), int(o.get("size", 1)), int(o.get("groups", 1))
         pad = size // 2 if int(o.get("pad", 0)) else int(o.get("padding", 0))
         dilation = int(o.get("dilation", 1)) if size > 1 else 1
+        if "share_index" in o:
+            index = int(o["share_index"])
+            parts = self.kernels[index if index >= 0 else len(self.outputs) + index]
+        else:
+            names = ("bias", "scale", "mean", "variance") if int(o.get("batch_normalize", 0)) else ("bias",)
+            parts = tuple(self.take(name, (n,)) for name in names)
+            parts += (self.take("weights", (n, self.x.shape[0] // groups, size, size)),)
+        self.kernels[len(self.outputs)] = parts
+        y = convolve(self.x, parts[-1], self._strides(o), pad * dilation, dilation, groups)
+        return activate(normalize(y, *parts[:-1]), o.get("activation", "logistic"))
+
+    def _connected(self, o: Options) -> np.ndarray:
+        n = int(o.get("output", 1))
         bias = self.take("bias", (n,))
-        normed = int(o.get("batch_normalize", 0))
-        if normed:
-            scale, mean, variance = (self.take(part, (n,)) for part in ("scale", "mean", "variance"))
-        kernel = self.take("weights", (n, self.x.shape[0] // groups, size, size))
-        y = convolve(self.x, kernel, self._strides(o), pad * dilation, dilation, groups)
-        if normed:
-            y = (y - mean[:, None, None]) / np.sqrt(variance + 0.00001)[:, None, None] * scale[:, None, None]
-        return activate(y + bias[:, None, None], o.get("activation", "logistic"))
+        kernel = self.take("weights", (n, self.x.size))
+        norm: Tuple[np.ndarray, ...] = ()
+        if int(o.get("batch_normalize", 0)):
+            norm = tuple(self.take(part, (n,)) for part in ("scale", "mean", "variance"))
+        y = (kernel @ self.x.reshape(-1))[:, None, None]
+        return activate(normalize(y, bias, *norm), o.get("activation", "logistic"))
+
+    def _batchnorm(self, o: Options) -> np.ndarray:
+        return normalize(self.x, *(self.take(part, (len(self.x),)) for part in ("bias", "scale", "mean", "variance")))
+
+    def _crop(self, o: Options) -> np.ndarray:
+        h, w = int(o["crop_height"]), int(o["crop_width"])
+        c, height, width = self.x.shape
+        y = np.zeros((c, h, w))
+        for i in range(h):
+            for j in range(w):
+                y[:, i, j] = self.x[:, i + (height - h) // 2, j + (width - w) // 2]
+        return y if int(o.get("noadjust", 0)) else 2 * y - 1
+
+    def _reorg(self, o: Options) -> np.ndarray:
+        """darknet's reorg_cpu called with the input's sides, forward=0: one index of memory after the other."""
+        stride, (c, h, w) = int(o.get("stride", 1)), self.x.shape
+        return reorganise(self.x, w, h, c, stride).reshape(c * stride**2, h // stride, w // stride)
+
+    def _reorg3d(self, o: Options) -> np.ndarray:
+        """The same called with the output's sides."""
+        stride, (c, h, w) = int(o.get("stride", 1)), self.x.shape
+        out = (c * stride**2, h // stride, w // stride)
+        return reorganise(self.x, out[2], out[1], out[0], stride).reshape(out)
 
     def _maxpool(self, o: Options) -> np.ndarray:
         if int(o.get("maxpool_depth", 0)):
@@ -198,8 +255,14 @@ class Darknet:
         y = self.x.copy()
         for position in o["from"].split(","):
             other = self.layer(position)
-            both = min(len(y), len(other))
-            y[:both] += other[:both]
+            (c1, h1, w1), (c2, h2, w2) = other.shape, y.shape
+            stride, sample = w1 // w2, w2 // w1
+            assert stride == h1 // h2 and sample == h2 // h1
+            stride, sample = max(1, stride), max(1, sample)
+            for j in range(min(h1, h2)):
+                for i in range(min(w1, w2)):
+                    both = min(c1, c2)
+                    y[:both, j * sample, i * sample] += other[:both, j * stride, i * stride]
         return activate(y, o.get("activation", "linear"))
 
     def _upsample(self, o: Options) -> np.ndarray:
@@ -220,11 +283,19 @@ class Darknet:
     def _dropout(self, o: Options) -> np.ndarray:
         return self.x
 
-    _softmax = _cost = _dropout
+    _cost = _dropout
+
+    def _softmax(self, o: Options) -> np.ndarray:
+        groups, temperature = int(o.get("groups", 1)), float(o.get("temperature", 1))
+        parts = [part / temperature for part in np.split(self.x.reshape(-1), groups)]
+        soft = [np.exp(part - part.max()) / np.exp(part - part.max()).sum() for part in parts]
+        return np.concatenate(soft).reshape(self.x.shape)
 
     def _yolo(self, o: Options) -> np.ndarray:
         self.heads.append(self.x)
         return self.x
+
+    _region = _gaussian_yolo = _yolo
 
 
 def darknet(cfg: str, image: np.ndarray, take: Take) -> List[np.ndarray]:
@@ -303,6 +374,53 @@ def yolo(
                     else:
                         w, h = math.exp(min(tw, 700)) * anchor_w, math.exp(min(th, 700)) * anchor_h
                     rows.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2, score, k))
+    return rows
+
+
+def region(
+    out: np.ndarray, cells_wh: Sequence[Tuple[float, float]], classes: int, input_hw: Tuple[int, int], conf: float
+) -> List[Tuple[float, float, float, float, float, int]]:
+    """(C, H, W) of a [region] with softmax=1 -> rows (x0, y0, x1, y1, score, class); anchors are in cells."""
+    rows = []
+    _, height, width = out.shape
+    for a, (bias_w, bias_h) in enumerate(cells_wh):
+        for row in range(height):
+            for column in range(width):
+                tx, ty, tw, th, to, *tc = (float(v) for v in out[a * (5 + classes) :, row, column][: 5 + classes])
+                largest = max(tc)
+                total = sum(math.exp(v - largest) for v in tc)
+                x, y = (column + sigmoid(tx)) / width * input_hw[1], (row + sigmoid(ty)) / height * input_hw[0]
+                w, h = math.exp(tw) * bias_w / width * input_hw[1], math.exp(th) * bias_h / height * input_hw[0]
+                for k, value in enumerate(tc):
+                    score = sigmoid(to) * math.exp(value - largest) / total
+                    if score > conf:
+                        rows.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2, score, k))
+    return rows
+
+
+def gaussian_yolo(
+    out: np.ndarray,
+    anchors_wh: Sequence[Tuple[float, float]],
+    classes: int,
+    input_hw: Tuple[int, int],
+    conf: float,
+    scale_xy: float = 1.0,
+) -> List[Tuple[float, float, float, float, float, int]]:
+    """(C, H, W) of a [Gaussian_yolo] -> rows (x0, y0, x1, y1, score, class)."""
+    rows = []
+    _, height, width = out.shape
+    for a, (anchor_w, anchor_h) in enumerate(anchors_wh):
+        for row in range(height):
+            for column in range(width):
+                cell = [float(v) for v in out[a * (9 + classes) :, row, column][: 9 + classes]]
+                x = (column + scale_xy * sigmoid(cell[0]) - 0.5 * (scale_xy - 1)) / width * input_hw[1]
+                y = (row + scale_xy * sigmoid(cell[2]) - 0.5 * (scale_xy - 1)) / height * input_hw[0]
+                w, h = math.exp(cell[4]) * anchor_w, math.exp(cell[6]) * anchor_h
+                uncertainty = (sigmoid(cell[1]) + sigmoid(cell[3]) + sigmoid(cell[5]) + sigmoid(cell[7])) / 4
+                for k, value in enumerate(cell[9:]):
+                    score = sigmoid(cell[8]) * sigmoid(value) * (1 - uncertainty)
+                    if sigmoid(cell[8]) > conf and score > conf:
+                        rows.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2, score, k))
     return rows
 
 

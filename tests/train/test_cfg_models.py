@@ -227,6 +227,7 @@ REFUSED = [
     ((LAST, LAST.replace("[yolo]", "[dropout]\n[yolo]")), r"\[yolo\] follows a \[dropout\]: training needs"),
     (("channels=3", "channels=1"), r"line 5: \[net\] channels=1: training reads colour images; write channels=3"),
     (("channels=3", "channels=3\nletter_box=1"), r"line 6: \[net\] letter_box=1: .*take the option out"),
+    (("[dropout]\n", "[reorg3d]\nstride=2\n"), r"layer \d+ \[reorg3d\] .*training does not know the layer reorg3d"),
     (("size=3\nstride=1", "size=2\nstride=1"), r"layer 16 \[local_avgpool\] .*: .*even padding only; write an odd"),
 ]
 
@@ -240,8 +241,8 @@ def test_what_cannot_be_trained_is_named(change: Any, message: str, model: Path)
 
 
 def test_layers_that_are_not_built_and_files_that_are_no_cfg(model: Path) -> None:
-    model.write_text(CFG.replace("[dropout]", "[reorg]"))
-    with pytest.raises(BadModel, match=r"line \d+: \[reorg\] is a darknet layer that edgecsp does not support"):
+    model.write_text(CFG.replace("[dropout]", "[lstm]"))
+    with pytest.raises(BadModel, match=r"line \d+: \[lstm\] is a darknet layer that edgecsp does not support"):
         trainable(str(model))
     model.write_text(CFG[: CFG.index("[yolo]")])
     with pytest.raises(UsageError, match=r"mine.cfg has no \[yolo\] and cannot be trained here"):

@@ -25,6 +25,7 @@ from edgecsp.graph.export import RandomWeights
 from edgecsp.graph.precision import calibration
 from edgecsp.types import Model
 from support.repository import REPO, child_environment
+from support.zoo_models import distinct
 
 pytestmark = [pytest.mark.trtrtx, pytest.mark.slow]
 HW = (64, 96)
@@ -78,7 +79,7 @@ def in_precision(stage: Model, kind: str) -> Model:
     return precision.quantize(stage, batches, method="minmax")
 
 
-@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in zoo.names() for kind in ("fp32", "fp16", "int8")])
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in distinct() for kind in ("fp32", "fp16", "int8")])
 def test_the_zoo(name: str, kind: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MIN_IMAGES", 1)  # of what use the ranges are is not asked here
     for stage in stages(name):

@@ -93,6 +93,21 @@ def test_layers_that_no_zoo_model_has_come_back() -> None:
     assert described(again) == described(net) and again.heads == net.heads
 
 
+def test_layers_of_older_darknets_come_back() -> None:
+    net = Net(3, 64, 64)
+    first = net.conv(net.crop(net.input, 32, 32, 16, 16), 8, 3, act="linear")
+    x = net.batchnorm(net.conv(first, 8, 3))
+    kernel = net.conv(x, 8, 3, act="linear")
+    x = net.conv(kernel, 8, 3, dilation=2, share=kernel, act="relu")
+    x = net.reorg3d(net.reorg(x, 2), 2)
+    anchors = [(24.0, 8.0), (12.0, 4.0)]
+    net.region(net.conv(x, 14, 1, bn=False, act="linear"), classes=2, cells_wh=[(3, 1), (1.5, 0.5)])
+    net.gaussian_yolo(net.conv(x, 22, 1, bn=False, act="linear"), classes=2, anchors_wh=anchors, mask=(0, 1))
+    net.yolo(net.connected(x, 14, act="linear"), classes=2, anchors_wh=anchors, mask=(0, 1))
+    again = read_back(net, anchors)
+    assert described(again) == described(net) and again.heads == net.heads
+
+
 def test_heads_keep_their_order() -> None:
     net = Net(3, 64, 64)
     fine = net.conv(net.conv(net.input, 8, 3, stride=2), 12, 1, bn=False, act="linear")
@@ -137,6 +152,16 @@ def vector() -> Net:
     return headed(net, net.add(x, net.global_avgpool(x)))
 
 
+def off_centre() -> Net:
+    net = Net(3, 64, 64)
+    return headed(net, net.crop(net.conv(net.input, 8, 3), 32, 32, 0, 0))
+
+
+def shifted() -> Net:
+    net = Net(3, 64, 64)
+    return headed(net, net.shift(net.conv(net.input, 8, 3), 1))
+
+
 def scores() -> Net:
     net = Net(3, 64, 64)
     net.scores(net.global_avgpool(net.conv(net.input, 8, 3)))
@@ -151,6 +176,8 @@ WRONG = [
     (uneven, "a convolution that is not square"),
     (vector, "adds maps of two shapes"),
     (scores, "is no YOLO head"),
+    (off_centre, "cuts out a part that is not the middle"),
+    (shifted, "is shift, which darknet has no section for"),
 ]
 
 

@@ -17,7 +17,7 @@ def measured() -> Dict[str, Tuple[float, float]]:
     for name in zoo.names():
         entry = zoo.get(name)
         rows = [row for row in entry.rows if row.size == entry.size and row.ap[1] is not None]
-        if entry.weights is not None and rows:
+        if entry.weights is not None and rows and not entry.labels:
             found[name] = rows[0].ap[1] or 0.0, entry.cost((entry.size, entry.size)).bflops
     return found
 

@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ... import zoo
+from ...errors import UnknownName
 from ...graph.layers import Tensor
 from ...types import Head
 from ...zoo import Entry, PublishedRow, store
 from .. import _print
 
-DEVICES = {"gpu": "GTX 1080 Ti", "cpu": "Core i9-9900K", "mgpu": "Jetson TX2", "xeon": "Xeon E5-2682"}
+DEVICES = {
+    "gpu": "GTX 1080 Ti",
+    "cpu": "Core i9-9900K",
+    "mgpu": "Jetson TX2",
+    "xeon": "Xeon E5-2682",
+    "a76": "4 Cortex-A76 (ncnn)",
+}
+# The keys of `models list --sort`; what is unknown comes last.
+SORTS: Dict[str, Callable[[Dict[str, Any]], Any]] = {
+    "name": lambda row: row["name"],
+    "bflops": lambda row: row["bflops"],
+    "size": lambda row: row["weights_bytes"],
+    "ap50": lambda row: -(row["paper"]["ap50"] or 0) * (row["paper"]["data"] == "COCO"),
+    "licence": lambda row: (not row["licence"], row["licence"]),
+}
 OWN = "installed (own)"
+HEADER_BYTES = 20  # of a .weights file
 PROVENANCE = {
     "published": "published: the layers are its authors' own",
     "reconstructed": "reconstructed: no cfg was ever published; the costs are the paper's, the layers may differ",
 }
+
+
+def select(
+    task: Optional[str] = None,
+    max_bflops: Optional[float] = None,
+    has_weights: bool = False,
+    sort: Optional[str] = None,
+) -> List[Dict[str, Any]]:
+    """Return the rows of the list that pass the filters, sorted. Raises `UnknownName`."""
+    if sort is not None and sort not in SORTS:
+        raise UnknownName("sort key", sort, SORTS)
+    rows = [brief(zoo.get(name)) for name in zoo.names()]
+    tasks = {row["task"] for row in rows}
+    if task is not None and task not in tasks:
+        raise UnknownName("task", task, tasks)
+    rows = [
+        row
+        for row in rows
+        if task in (None, row["task"])
+        and (max_bflops is None or row["bflops"] <= max_bflops)
+        and (row["weights"] != "none" or not has_weights)
+    ]
+    return sorted(rows, key=SORTS[sort]) if sort else rows
 
 
 def brief(entry: Entry) -> Dict[str, Any]:
@@ -27,10 +66,12 @@ def brief(entry: Entry) -> Dict[str, Any]:
         "task": entry.task,
         "input": entry.size,
         "parameters": cost.weights,
-        "bflops": round(cost.bflops, 4),
+        "bflops": round(cost.bflops, 6),
+        "weights_bytes": HEADER_BYTES + 4 * cost.floats,
         "paper": _paper_row(entry),
         "provenance": entry.provenance,
         "weights": _state(entry, here),
+        "licence": _licence(entry, here),
         "trained": entry.trained and vars(entry.trained),
     }
 
@@ -58,7 +99,7 @@ def full(entry: Entry, hw: Optional[Tuple[int, int]]) -> Dict[str, Any]:
         },
         "parameters": cost.weights,
         "floats": cost.floats,
-        "bflops": round(cost.bflops, 4),
+        "bflops": round(cost.bflops, 6),
         "paper": [_row(row) for row in entry.rows],
         "provenance": entry.provenance,
         "source": entry.source,
@@ -172,11 +213,26 @@ def _state(entry: Entry, here: Optional[store.Record]) -> str:
     return "public" if entry.weights else "none"
 
 
+def _licence(entry: Entry, here: Optional[store.Record]) -> str:
+    """What is stated of the licence of the weights that are or would be installed, "" where there are none."""
+    if here:
+        return here.licence
+    if entry.bundled:
+        return str(zoo.record(entry.name)["licence"])
+    return entry.weights.licence if entry.weights else ""
+
+
+def shorten_licence(text: str) -> str:
+    """Shorten a licence to its first statement."""
+    return text.partition(";")[0]
+
+
 def _paper_row(entry: Entry) -> Dict[str, Any]:
     """Return the published row of the default size, else the first with its size appended."""
     rows = [row for row in entry.rows if row.size == entry.size] or list(entry.rows)
-    details = _row(rows[0]) if rows else {"size": entry.size, "ap50": None, "top1": None}
+    details = _row(rows[0]) if rows else {"size": entry.size, "ap50": None, "top1": None, "data": "COCO"}
     elsewhere = "" if details["size"] == entry.size else f" @{details['size']}"
+    elsewhere += f" {details['data']}" if details["data"] != "COCO" else ""
     formatted = {key: number(details[key]) + elsewhere if details[key] else "" for key in ("ap50", "top1")}
     return {**details, "shown": formatted}
 
@@ -192,6 +248,7 @@ def _row(row: PublishedRow) -> Dict[str, Any]:
         "ap": ap,
         "ap50": ap50,
         "ap75": ap75,
+        "data": row.data,
         "top1": row.top1,
         "fps": dict(row.fps),
         "miss": row.miss,

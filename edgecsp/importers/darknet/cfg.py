@@ -63,7 +63,8 @@ class Section:
     def _numbers(self, key: str, kind: Type[float], low: float, high: float) -> List[float]:
         if key not in self.options:
             return []
-        words = [word.strip() for word in self.text(key).split(",")]
+        # darknet drops all white space of a line before it looks for commas: "1 0, 13" is 10 and 13.
+        words = ["".join(word.split()) for word in self.text(key).split(",")]
         while len(words) > 1 and not words[-1]:  # "10,14," is common, and darknet reads past it
             words.pop()
         if len(words) > MAX_NUMBERS:

@@ -1,8 +1,10 @@
-"""Read and write darknet's `.weights`: a header, then every convolution's floats in cfg order, little-endian.
+"""Read and write darknet's `.weights`: a header, then every layer's floats in cfg order, little-endian.
 
 Header: int32 major, minor, revision; then how many images were seen, uint64 from version 0.2 on, uint32
 before. A convolution stores its bias, with batch-norm also scale, mean and variance, then its weights as
-[filters][channels / groups][height][width]. Source: darknet parser.c, load_convolutional_weights.
+[filters][channels / groups][height][width]. A [connected] layer has its weights behind its bias, a [batchnorm] has no
+weights (`graph.weights.stored_parts`; the original darknet's [batchnorm] stored no bias either, and its files do not
+fit). Source: darknet parser.c, load_convolutional_weights and those beside it.
 """
 
 from __future__ import annotations

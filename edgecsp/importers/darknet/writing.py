@@ -2,22 +2,24 @@
 
     writing.write(net, weights, anchors_wh, Path("best.cfg"), Path("best.weights"))
 
-A section a convolution, pool, join, sum, product and head; an activation belongs to the section before it. Where a
-layer does not read the one just before, a [route] stands between, as in hand-written cfgs. What darknet has no section
-for is an error that names the layer.
+A section a convolution, pool, join, sum, product, reorg and head; an activation belongs to the section before it.
+Where a layer does not read the one just before, a [route] stands between, as in hand-written cfgs. What darknet has no
+section for is an error that names the layer.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ...cache import files
 from ...errors import BadModel
-from ...graph.export import Weights
-from ...graph.layers import Layer, Net
+from ...graph.layers import Layer, Net, Tensor
+from ...graph.weights import Weights, kernel_shape, stored_parts
+from ...processing.heads.gaussian_yolo import GaussianYolo
+from ...processing.heads.region import YoloRegion
 from ...processing.heads.yolo import Yolo
-from ...types import Array
+from ...types import Array, Head
 from . import weights as weights_file
 
 Option = Tuple[str, Any]
@@ -45,23 +47,33 @@ def text(net: Net, anchors_wh: Sequence[Tuple[float, float]], comment: str = "")
         cfg.at[index] = _WRITERS[layer.op](cfg, index, layer)
         while heads and heads[0][0].layer <= index:  # in the heads' own order, which decides what is head0
             tensor, head = heads.pop(0)
-            if not isinstance(head, Yolo):
-                raise cfg.error(tensor.layer, "is no YOLO head, and only those are written")
-            cfg.reading(tensor.layer, "yolo", *_yolo(head, anchors_wh))
+            cfg.reading(tensor.layer, head.kind, *_head(cfg, tensor, head, anchors_wh))
     return (f"# {comment}\n" if comment else "") + "\n".join(cfg.lines).lstrip() + "\n"
 
 
 def arrays(net: Net, weights: Weights) -> Iterator[Array]:
-    """Yield every convolution's arrays in the order of a `.weights` file."""
+    """Yield every layer's arrays in the order of a `.weights` file."""
     for index, layer in enumerate(net.layers):
-        if layer.op == "conv":
-            n, kernel = layer.attrs["filters"], layer.attrs["size"]
-            for part in ("bias", "scale", "mean", "variance") if layer.attrs["bn"] else ("bias",):
-                yield weights.take(part, (n,), f"layer {index}")
-            yield weights.take("weights", (n, layer.weights // (n * kernel[0] * kernel[1]), *kernel), f"layer {index}")
+        for part in stored_parts(layer):
+            shape = kernel_shape(layer)
+            yield weights.take(part, shape if part == "weights" else shape[:1], f"layer {index}")
 
 
-def _yolo(head: Yolo, anchors_wh: Sequence[Tuple[float, float]]) -> Iterator[Option]:
+def _head(cfg: _Cfg, tensor: Tensor, head: Head, anchors_wh: Sequence[Tuple[float, float]]) -> Iterator[Option]:
+    if isinstance(head, (Yolo, GaussianYolo)):
+        return _yolo(head, anchors_wh)
+    if isinstance(head, YoloRegion):
+        return _region(cfg, tensor, head)
+    raise cfg.error(tensor.layer, "is no YOLO head, and only those are written")
+
+
+def _region(cfg: _Cfg, tensor: Tensor, head: YoloRegion) -> Iterator[Option]:
+    across, down = tensor.w / cfg.net.input.w, tensor.h / cfg.net.input.h
+    yield "anchors", ", ".join(f"{_number(w * across)},{_number(h * down)}" for w, h in head.anchors_wh)
+    yield from (("classes", head.classes), ("coords", 4), ("num", len(head.anchors_wh)), ("softmax", 1))
+
+
+def _yolo(head: Union[Yolo, GaussianYolo], anchors_wh: Sequence[Tuple[float, float]]) -> Iterator[Option]:
     if tuple(tuple(anchors_wh[i]) for i in head.mask) != head.anchors_wh:
         raise BadModel(f"{head.name} has the anchors {head.anchors_wh}, which its mask does not choose of {anchors_wh}")
     yield "mask", ",".join(map(str, head.mask))
@@ -69,7 +81,7 @@ def _yolo(head: Yolo, anchors_wh: Sequence[Tuple[float, float]]) -> Iterator[Opt
     yield from (("classes", head.classes), ("num", len(anchors_wh)))
     if head.scale_xy != 1:
         yield "scale_x_y", _number(head.scale_xy)
-    if head.new_coords:
+    if isinstance(head, Yolo) and head.new_coords:
         yield "new_coords", 1
 
 
@@ -133,6 +145,27 @@ class _Cfg:
         return BadModel(f"layer {index} of the tape {problem}")
 
 
+def _connected(cfg: _Cfg, index: int, layer: Layer) -> int:
+    options: List[Option] = [("batch_normalize", 1)] if layer.attrs["bn"] else []
+    options += [("output", layer.attrs["filters"]), cfg.activation(index)]
+    return cfg.reading(layer.inputs[0], "connected", *options)
+
+
+def _batchnorm(cfg: _Cfg, index: int, layer: Layer) -> int:
+    return cfg.reading(layer.inputs[0], "batchnorm")
+
+
+def _reorg(cfg: _Cfg, index: int, layer: Layer) -> int:
+    return cfg.reading(layer.inputs[0], layer.op, ("stride", layer.attrs["block"]))
+
+
+def _crop(cfg: _Cfg, index: int, layer: Layer) -> int:
+    (_, above, beside), (_, h, w) = cfg.shape(layer.inputs[0]), layer.shape
+    if (layer.attrs["top"], layer.attrs["left"]) != ((above - h) // 2, (beside - w) // 2):
+        raise cfg.error(index, "cuts out a part that is not the middle, which darknet has no section for")
+    return cfg.reading(layer.inputs[0], "crop", ("crop_height", h), ("crop_width", w), ("noadjust", 1))
+
+
 def _conv(cfg: _Cfg, index: int, layer: Layer) -> int:
     (kh, kw), (ph, pw), dilation = (layer.attrs[name] for name in ("size", "pad", "dilation"))
     if (kh, ph) != (kw, pw) or ph % dilation:
@@ -141,6 +174,7 @@ def _conv(cfg: _Cfg, index: int, layer: Layer) -> int:
     options += [("filters", layer.attrs["filters"]), ("size", kh), *_strides(layer), ("padding", ph // dilation)]
     options += [("dilation", dilation)] if dilation > 1 else []
     options += [("groups", layer.attrs["groups"])] if layer.attrs["groups"] > 1 else []
+    options += [("share_index", cfg.place(layer.attrs["source"]))] if layer.op == "shared_conv" else []
     return cfg.reading(layer.inputs[0], "convolutional", *options, cfg.activation(index))
 
 
@@ -242,7 +276,7 @@ def _within(cfg: _Cfg, index: int, layer: Layer) -> int:
     """A layer that is written in the section of what it reads."""
     source = layer.inputs[0]
     op = cfg.net.layers[source].op if source >= 0 else "input"
-    able = {"act": ("conv", "add", "mul"), "scale": ("upsample",)}
+    able = {"act": ("conv", "shared_conv", "connected", "add", "mul"), "scale": ("upsample",)}
     if layer.op in able and op not in able[layer.op] and source not in cfg.sums:
         raise cfg.error(index, f"is {layer.op} behind {op}, which darknet has no section for")
     return cfg.at[source]
@@ -250,6 +284,12 @@ def _within(cfg: _Cfg, index: int, layer: Layer) -> int:
 
 _WRITERS: Dict[str, Callable[[_Cfg, int, Layer], int]] = {
     "conv": _conv,
+    "shared_conv": _conv,
+    "connected": _connected,
+    "batchnorm": _batchnorm,
+    "reorg": _reorg,
+    "reorg3d": _reorg,
+    "crop": _crop,
     "maxpool": _pool,
     "avgpool": _pool,
     "global_avgpool": _global_avgpool,

@@ -16,9 +16,21 @@ from .base import All, Sink, Target
 from .display import WindowSink
 from .external import open_external
 from .folders import CropSink, FrameSink, YoloSink
+from .mot import MotSink
 from .rows import CocoSink, CsvSink, JsonLinesSink
 
-__all__ = ["All", "AnnotatedSink", "CocoSink", "CsvSink", "JsonLinesSink", "ReaderGone", "Sink", "open", "to_still"]
+__all__ = [
+    "All",
+    "AnnotatedSink",
+    "CocoSink",
+    "CsvSink",
+    "JsonLinesSink",
+    "MotSink",
+    "ReaderGone",
+    "Sink",
+    "open",
+    "to_still",
+]
 
 RUNS = Path("runs")
 
@@ -33,6 +45,8 @@ def open(
     conf: bool = False,
     crops: bool = False,
     frames: bool = False,
+    mot: bool = False,
+    more: Sequence[str] = (),
     show: Optional[Callable[[], None]] = None,
     external: Sequence[Tuple[str, str]] = (),
     sources: Sequence[Any] = (),
@@ -41,8 +55,9 @@ def open(
     """Open all requested sinks as one; without any, annotated copies in a new folder runs/N.
 
     `out` is a folder or a .mp4, .jpg or .png file, the others a file or "-" for standard output (`coco` a file).
-    Beside the copies are labels/ for `txt` (YOLO lines, with `conf` their scores), crops/, and frames/ (frames with
-    boxes, as they are). `show` is called when the window that it opens is closed.
+    Beside the copies are labels/ for `txt` (YOLO lines, with `conf` their scores), crops/, frames/ (frames with
+    boxes, as they are), and mot/ (tracks). `more` are CSV's columns beside those of boxes. `show` is called when the
+    window that it opens is closed.
     `external` are names and targets of sinks that other packages add (see `external`).
     `sources` are the inputs: their files are never overwritten. With `overwrite`, copies in a folder replace other
     existing files; without it they get a number. Raises `UsageError` and `OutputError` before anything is written.
@@ -56,6 +71,7 @@ def open(
         (name, sink)
         for name, sink, is_requested in (
             ("labels", partial(YoloSink, conf=conf), txt), ("crops", CropSink, crops), ("frames", FrameSink, frames),
+            ("mot", MotSink, mot),
         )
         if is_requested
     ]  # fmt: skip
@@ -76,7 +92,7 @@ def open(
         if json is not None:
             opened.append(JsonLinesSink(json))
         if csv is not None:
-            opened.append(CsvSink(csv))
+            opened.append(CsvSink(csv, more=more))
         if coco is not None:
             opened.append(CocoSink(coco, inputs=inputs))
         opened.extend(open_external(name, target) for name, target in external)

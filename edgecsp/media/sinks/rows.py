@@ -55,15 +55,19 @@ def line(entry: Dict[str, Any]) -> str:
 
 
 class CsvSink(TextSink):
-    """One row per box under a header; a classifier's rows have no box, and a frame without boxes has no row."""
+    """One row per box under a header; a classifier's rows have no box, and a frame without boxes has no row.
 
-    def __init__(self, target: Target) -> None:
+    `more` are further fields of a result's rows: track_id.
+    """
+
+    def __init__(self, target: Target, *, more: Sequence[str] = ()) -> None:
         super().__init__(target)
-        self._rows([COLUMNS])
+        self._more = more
+        self._rows([(*COLUMNS, *more)])
 
     def write(self, frame: Frame, result: Result) -> None:
         """Append the rows of a frame."""
-        self._rows(_table_rows(frame, result, ""))
+        self._rows(_table_rows(frame, result, "", self._more))
 
     def _rows(self, rows: Any) -> None:
         lines = io.StringIO()
@@ -74,8 +78,9 @@ class CsvSink(TextSink):
 
 def to_table(frame: Union[Frame, Origin, None], result: Result) -> Any:
     """Convert a result to a DataFrame of pandas, or of polars, with the columns of CSV. Raises `UsageError`."""
-    rows = _table_rows(frame, result, None)
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
+    more = [name for name in result.row_fields if name not in (*COLUMNS, "xyxy")]
+    rows = _table_rows(frame, result, None, more)
+    columns = {name: [row[i] for row in rows] for i, name in enumerate((*COLUMNS, *more))}
     return import_package("pandas", "polars").DataFrame(columns)
 
 
@@ -87,15 +92,20 @@ def import_package(*names: str) -> Any:
     raise UsageError(f"this conversion needs {' or '.join(names)}, not installed here; type: pip install {names[0]}")
 
 
-def _table_rows(frame: Union[Frame, Origin, None], result: Result, nothing: Any) -> List[List[Any]]:
-    """The rows of a result below `COLUMNS`, with `nothing` in cells without a value."""
+def _table_rows(
+    frame: Union[Frame, Origin, None], result: Result, nothing: Any, more: Sequence[str]
+) -> List[List[Any]]:
+    """The rows of a result below `COLUMNS` and `more`, with `nothing` in cells without a value."""
     pts_s = None if frame is None else _seconds(frame)
     head = [nothing, nothing] if frame is None else [frame.stream.name, frame.index]
     head.append(nothing if pts_s is None else pts_s)
     return [
-        [*head, row["class_id"], row["label"], row["score"], *row.get("xyxy", (nothing,) * 4)]
+        [
+            *head, row["class_id"], row["label"], row["score"], *row.get("xyxy", (nothing,) * 4),
+            *(row.get(name, nothing) for name in more),
+        ]
         for row in result.to_rows()
-    ]
+    ]  # fmt: skip
 
 
 class CocoSink(TextSink):

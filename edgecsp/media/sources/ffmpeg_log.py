@@ -190,3 +190,12 @@ class _Process:
 
 
 _PROCESS = _Process()
+
+
+def open_container(file: Any, **options: Any) -> Any:
+    """Open a file or URL to be read as a PyAV container, whatever its metadata is encoded in. Raises as `av.open`."""
+    import av
+
+    if int(av.__version__.split(".")[0]) < 19:  # from then on it replaces what is not UTF-8 unasked
+        options["metadata_errors"] = "replace"
+    return av.open(file, **options)

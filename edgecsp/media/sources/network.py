@@ -14,7 +14,7 @@ from ...system.redaction import redact, redact_text
 from ...types import Frame
 from . import video
 from .base import Source
-from .ffmpeg_log import local_errors
+from .ffmpeg_log import local_errors, open_container
 from .images import MAX_BYTES, EncodedImage
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https")
@@ -69,9 +69,8 @@ class NetworkSource(Source):
         wait_s = self._timeout_s / 2 if self._rtsp else self._timeout_s
         try:
             with local_errors():  # the first frames are decoded here, so their errors are not another video's
-                return av.open(
-                    self._url, timeout=(self._timeout_s, wait_s), container_options=self._options,
-                    metadata_errors="replace",
+                return open_container(
+                    self._url, timeout=(self._timeout_s, wait_s), container_options=self._options
                 )  # fmt: skip
         except (av.error.FFmpegError, UnicodeError, ValueError) as error:
             reason = self._reason(error, begun)

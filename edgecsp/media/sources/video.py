@@ -17,7 +17,7 @@ from ...types import Frame, Stream
 from ._ending import is_incomplete
 from ._upright import ToBgr
 from .base import Source
-from .ffmpeg_log import Message, Watch, capture_log, demuxer_errors, local_errors
+from .ffmpeg_log import Message, Watch, capture_log, demuxer_errors, local_errors, open_container
 from .images import looks_like
 from .paths import check_regular
 
@@ -77,9 +77,7 @@ def open_video(path: str, problems: Optional[Problems] = None) -> Any:
         # "file:" because FFmpeg would read 12:30.mp4 as a protocol; the whitelist because a disguised playlist may name
         # any URL.
         container = open_with_log(
-            lambda: av.open(
-                f"file:{path}", container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
-            ),
+            lambda: open_container(f"file:{path}", container_options={"protocol_whitelist": "file"}),
             path, problems,
         )  # fmt: skip
     except av.error.FFmpegError as error:

@@ -55,7 +55,7 @@ def resolve(spec: Union[str, Path], weights: Optional[str] = None, *, hw: Option
         if weights:
             raise UsageError(f"{text} has weights of its own; random ones are for the zoo's (edgecsp models list)")
         return importers.load(text, hw=hw)
-    importers.refuse_checkpoint(Path(text))
+    importers.refuse_other_formats(Path(text))
     near = difflib.get_close_matches(text.lower(), zoo.names(), n=1, cutoff=0.6)
     guess = f"; did you mean {near[0]}?" if near else files.suggest_similar(text) or "."
     raise SourceError(f"no model is called {text}, and no file is there{guess} The names: edgecsp models list")

@@ -1,57 +1,33 @@
-"""The pipeline: source -> preprocess -> session.run -> decode -> nms -> sink.
-
-`Detector` is the line for one image, `stream` for many, `run` drives it into sinks. The threads are in `flow`.
-"""
+"""`Detector`: the line for one image, and `stream` for many."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import typing
-from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, List, Optional, Sequence, Tuple, Union
 
-from . import backends
-from .backends import tuning
-from .errors import EdgecspError, EngineFailed, SourceError, UsageError
-from .graph import onnx_model
-from .media import scheduler, sources
-from .media.sources import memory
-from .options import OPTIONS, THRESHOLDS, Names, Options, Thresholds
-from .options.choices import BUNDLED_MODEL as BUNDLED_MODEL
-from .options.choices import MAX_PIXELS
-from .options.declaration import from_keywords, shows_options
-from .processing import preprocess
-from .system.deprecation import deprecate
-from .types import Array, Detections, Frame, Geometry, Model, Origin, Result, Stream
-from .zoo import store
+from .. import backends
+from ..backends import tuning
+from ..errors import EdgecspError, EngineFailed, UsageError
+from ..media import scheduler, sources
+from ..media.sources import memory
+from ..options import OPTIONS, THRESHOLDS, Names, Thresholds
+from ..options.choices import MAX_PIXELS
+from ..options.declaration import shows_options
+from ..processing import preprocess
+from ..track import StreamTrackers
+from ..types import Array, Detections, Frame, Geometry, Model, Origin, Result
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # which type checkers bring
 
-    from .options import Changes
+    from ..options import Changes
 
-    Images = Union[List[Any], Tuple[Any, ...]]
-
-LOG = logging.getLogger(__name__)
 MANY = 32  # frames for which a second session is worth its opening
-
-
-@deprecate("pipeline.Settings", "options.Thresholds", remove_in="0.3")
-def Settings(
-    conf: Optional[float] = None,
-    iou: Optional[float] = None,
-    class_ids: Optional[Tuple[int, ...]] = None,
-    max_det: int = 300,
-    agnostic: bool = False,
-    plain_nms: bool = False,
-) -> Thresholds:
-    """Make `Thresholds`."""
-    return Thresholds(conf, iou, class_ids, max_det, agnostic, plain_nms)
 
 
 class Detector:
@@ -183,18 +159,34 @@ class Detector:
 
     @shows_options(Thresholds)
     def stream(
-        self, *source: Any, stride: int = 1, settings: Optional[Thresholds] = None, **changes: Unpack[Changes]
+        self,
+        *source: Any,
+        stride: int = 1,
+        track: bool = False,
+        settings: Optional[Thresholds] = None,
+        **changes: Unpack[Changes],
     ) -> Iterator[Tuple[Frame, Detections]]:
         """Iterate over the frames of sources with their results. Files lose no frame, live sources keep the newest.
 
         A source is what `edgecsp run` takes (a file, folder, pattern, video, URL), a path, a camera's number, an image
         as a call takes it, or a list or iterable of these. Of several videos and live sources the frames come in turns
         (`frame.stream` says whose one is); the error of a source ends all. Options are as those of a call. A result
-        has the image of a video's frame for as long as the frame is there.
+        has the image of a video's frame for as long as the frame is there. With `track`, results of videos and live
+        streams are `types.Tracks`: an object has the same id in all frames.
         """
         self._require_open()
         thresholds = self._thresholds(settings, changes)
-        return self._stream(partial(sources.open_mixed, source, stride=stride, max_pixels=self.max_pixels), thresholds)
+        opening = partial(sources.open_mixed, source, stride=stride, max_pixels=self.max_pixels)
+        if not track:
+            return self._stream(opening, thresholds)
+        trackers = self.make_trackers(thresholds)
+        tracked = self._stream(opening, trackers.lower(thresholds))
+        return ((frame, trackers.update(frame, result).require_boxes()) for frame, result in tracked)
+
+    def make_trackers(self, settings: Optional[Thresholds] = None) -> StreamTrackers:
+        """Make trackers for streams of this detector's results. Detect with their `lower` thresholds for them."""
+        conf = (settings or self.settings).conf
+        return StreamTrackers(self.model.conf if conf is None else conf)
 
     def _stream(
         self, opening: Callable[[], List[sources.Source]], settings: Thresholds, *, holds: bool = False
@@ -233,10 +225,10 @@ class Detector:
         detect = detect or self.detect_frame
         return scheduler.results(opened, detect, concurrency=self.session.concurrency, stop=stop)
 
-    def detect_frame(self, frame: Frame) -> Result:
+    def detect_frame(self, frame: Frame, settings: Optional[Thresholds] = None) -> Result:
         """Detect in a frame; the result knows nothing of its image."""
         batch, geometry = self.prepare(frame.image)
-        return self.finish(self.infer(batch), geometry)
+        return self.finish(self.infer(batch), geometry, settings)
 
     def _thresholds(self, settings: Optional[Thresholds], changes: Any) -> Thresholds:
         """Resolve the options of a call. Raises `UsageError`, and `TypeError` for one that there is not."""
@@ -275,126 +267,6 @@ class Detector:
         self.close()
 
 
-@from_keywords(Options, positional=2, renamed={"at_once": "concurrency", "pixels": "accepts_uint8"})
-def load(options: Options) -> Detector:
-    """Open a detector of a model, an ONNX file or a name of the zoo [default: the bundled model] on an engine.
-
-    `device`, `threads`, `precision` and `concurrency` are those of `backends.open`. Engine "auto" is what was tuned for
-    this model on this machine (`edgecsp tune`) where that is no other than these, else `backends.choose`'s.
-    `weights="random"` takes random weights for a name of the zoo: its boxes mean nothing, its speed does.
-    `imgsz` is the network's input, one side or (height, width), when not the model's own; `resize` another
-    way of laying images into it; `classes` names or numbers to keep; `accepts_uint8=False` gives an engine the float32
-    planes of `preprocess.prepare` also where it takes an image's bytes. An image file of more than `max_pixels` is
-    refused by its header. docs/options.md has all of them. Raises an `EdgecspError`.
-    """
-    return open_detector(options)
-
-
-def open_detector(options: Options) -> Detector:
-    """Open a detector as `load` does, with the options as one object. Raises an `EdgecspError`."""
-    model = resolve_model(options)
-    if options.resize is not None:
-        model = replace(model, input=replace(model.input, resize=options.resize))
-    thresholds = replace(options.thresholds, classes=class_ids(model, options.classes))
-    selection = tuning.choose(
-        model, options.engine, device=options.device, threads=options.threads, precision=options.precision,
-        at_once=options.concurrency,
-    )  # fmt: skip
-    model = selection.model
-
-    open_session = partial(
-        backends.open, model, selection.engine, device=selection.device, threads=selection.threads,
-        precision=selection.precision, accepts_uint8=options.accepts_uint8,
-    )  # fmt: skip
-    session = open_session(concurrency=selection.at_once)
-    LOG.debug("opened %s, input %dx%d, on %s: %s", model.name, *model.input.hw[::-1], selection.summary, selection.why)
-    detector = Detector(model, session, thresholds, selection, options.max_pixels or MAX_PIXELS)
-    if selection.at_once == 1 and selection.device in backends.info(selection.engine).concurrent_devices:
-        detector._open_session = lambda concurrency: open_session(concurrency=concurrency)
-    return detector
-
-
-def resolve_model(options: Options) -> Model:
-    """Resolve a model, a file or a name, reshaped if a size is given. Raises an `EdgecspError`."""
-    model = options.model or BUNDLED_MODEL
-    if isinstance(model, Model):
-        return onnx_model.reshape(model, hw=options.hw)
-    return store.resolve(model, options.weights, hw=options.hw)
-
-
 def class_ids(model: Model, classes: Optional[Names]) -> Optional[Tuple[int, ...]]:
     """Names or numbers of classes as numbers; None for all. Raises `UsageError`."""
     return None if classes is None else tuple(model.class_ids([str(name) for name in classes]))
-
-
-@dataclass
-class RunSummary:
-    """Counts of a run: frames, those of each source, seconds on the wall, detections by label, survived problems."""
-
-    frames: int = 0
-    by_source: Counter[sources.Source] = field(default_factory=Counter)
-    seconds: float = 0.0
-    label_counts: Counter[str] = field(default_factory=Counter)
-    problems: Dict[str, int] = field(default_factory=dict)
-    failed: List[str] = field(default_factory=list)
-
-    def add(self, result: Result, source: sources.Source) -> None:
-        """Count one frame."""
-        self.frames += 1
-        self.by_source[source] += 1
-        self.label_counts.update(result.counted())
-
-
-def run(
-    detector: Detector,
-    opened: Sequence[sources.Source],
-    write: Callable[[Frame, Result], None],
-    summary: RunSummary,
-    *,
-    ended: Callable[[Stream], None] = lambda stream: None,
-    tick: Callable[[], None] = lambda: None,
-    stop: Optional[threading.Event] = None,
-    max_frames: Optional[int] = None,
-    detect: Optional[Callable[[Frame], Result]] = None,
-) -> None:
-    """Detect on every frame of the opened sources and `write` the results; `summary` is kept up to date.
-
-    Videos and live streams go side by side, images one source after the other (see `flow`). A source that breaks
-    is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has
-    had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the current frame.
-    `detect` stands for `detector.detect_frame`.
-    """
-    stop = stop or threading.Event()
-    begun = time.monotonic()
-    under_way: Dict[sources.Source, Stream] = {}
-
-    def turn(source: sources.Source, stream: Optional[Stream]) -> None:
-        before = under_way.pop(source, None)
-        if before is not None and before is not stream:
-            ended(before)
-        if stream is not None:
-            under_way[source] = stream
-
-    try:
-        with closing(detector.results(opened, stop, detect=detect)) as results:
-            for item in results:
-                if isinstance(item, scheduler.FrameResult):
-                    turn(item.source, item.frame.stream)
-                    write(item.frame, item.result)
-                    summary.add(item.result, item.source)
-                    tick()
-                    if summary.frames == max_frames:
-                        stop.set()
-                elif isinstance(item.error, SourceError) and len(opened) > 1:
-                    summary.failed.append(str(item.error))
-                    turn(item.source, None)
-                elif item.error is not None:
-                    raise item.error
-                else:
-                    turn(item.source, None)
-                del item  # or its image is kept until the next one is there
-    finally:
-        for source in opened:
-            for text, count in source.problems.items():
-                summary.problems[text] = summary.problems.get(text, 0) + count
-        summary.seconds = time.monotonic() - begun

@@ -1,0 +1,93 @@
+"""Detections with the ids of their tracks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+
+from .frames import Array
+from .results import Detection, Detections
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # which type checkers bring
+
+Trail = Tuple[Tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class TrackedDetection(Detection):
+    """One row of `Tracks`: a detection with the id of its track, unique in its stream, from 1 on."""
+
+    track_id: int
+
+
+@dataclass(frozen=True, repr=False)
+class Tracks(Detections):
+    """Detections of a video's frame with the ids of their tracks; iterate for `TrackedDetection` rows.
+
+    `track_ids` (N,) int64, unique in the stream, from 1 on. `trails` (N,) object: where the centre of each was, as
+    (x, y) in image pixels, oldest first, this frame's last.
+
+    >>> boxes = Detections(np.float32([(0, 0, 8, 8)]), np.float32([0.9]), np.int32([0]), ("cat",))
+    >>> tracks = Tracks.of(boxes, np.array([7]))
+    >>> tracks.to_rows()
+    [{'class_id': 0, 'label': 'cat', 'score': 0.9, 'xyxy': [0.0, 0.0, 8.0, 8.0], 'track_id': 7}]
+    >>> [(each.label, each.track_id) for each in tracks[tracks.track_ids == 7]]
+    [('cat', 7)]
+    """
+
+    row_fields = (*Detections.row_fields, "track_id")
+    columns_by_row = (*Detections.columns_by_row, "track_ids", "trails")
+    track_ids: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    trails: Array = field(default_factory=lambda: np.zeros(0, object))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.track_ids.shape != (len(self),) or self.trails.shape != (len(self),):
+            raise ValueError(
+                f"columns differ: {len(self)} boxes, track_ids {self.track_ids.shape}, trails {self.trails.shape}"
+            )
+
+    @classmethod
+    def of(cls, boxes: Detections, track_ids: Array, trails: Sequence[Trail] = ()) -> Self:
+        """Add ids (N,) to detections; without `trails`, of this frame alone. The origin is that of `boxes`."""
+        column = np.empty(len(boxes), object)
+        for row, trail in enumerate(trails or [(tuple(centre),) for centre in boxes.xywh[:, :2].tolist()]):
+            column[row] = trail  # all at once, numpy would make columns of their points
+        ids = np.asarray(track_ids, np.int64)
+        tracks = cls(boxes.xyxy, boxes.scores, boxes.class_ids, boxes.names, track_ids=ids, trails=column)
+        return tracks.with_origin(boxes.origin)
+
+    @classmethod
+    def empty(cls, names: Sequence[str] = ()) -> Self:
+        """No rows."""
+        return cls.of(Detections.empty(names), np.zeros(0, np.int64))
+
+    def __iter__(self) -> Iterator[TrackedDetection]:
+        for each, track_id in zip(super().__iter__(), self.track_ids):
+            yield TrackedDetection(each.xyxy, each.score, each.class_id, each.label, int(track_id))
+
+    def to_rows(self) -> List[Dict[str, Any]]:
+        """Convert to rows for JSON: {class_id, label, score, xyxy, track_id} each."""
+        return [{**row, "track_id": track_id} for row, track_id in zip(super().to_rows(), self.track_ids.tolist())]
+
+    def to_boxes(self) -> Detections:
+        """Convert to detections without ids."""
+        return Detections(self.xyxy, self.scores, self.class_ids, self.names).with_origin(self.origin)
+
+    def to_supervision(self) -> Any:
+        """Convert to supervision's `Detections`, with `tracker_id`."""
+        detections = super().to_supervision()
+        detections.tracker_id = self.track_ids
+        return detections
+
+    def columns(self) -> Dict[str, Any]:
+        """Convert to columns: boxes (N, 4), scores, class_ids, labels, track_ids."""
+        return {**super().columns(), "track_ids": self.track_ids}
+
+    def scaled(self, scale: float) -> Self:
+        """The tracks of the image at another size."""
+        trails = [tuple((x * scale, y * scale) for x, y in trail) for trail in self.trails]
+        return self.of(super().scaled(scale), self.track_ids, trails)
