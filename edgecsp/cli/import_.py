@@ -190,7 +190,7 @@ def _table(description: Dict[str, Any]) -> None:
         ("input", f"{width}x{height} {description['input']['colour'].upper()}, {description['input']['resize']}"),
     ]
     for head in description["heads"]:
-        shape = "x".join(str(side) for side in head["shape"])
+        shape = "x".join(str(side or "?") for side in head["shape"])
         anchors = "  ".join(f"{w:g}x{h:g}" for w, h in head["anchors_wh"])
         mask = f", mask {','.join(str(i) for i in head['mask'])}" if head["mask"] else ""
         place = f", stride {head['stride']}{mask}: {anchors}" if anchors else ""
