@@ -6,11 +6,12 @@ Every function edits the `onnx.ModelProto` it is given.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...errors import BadModel
+from ...graph.precision import fp16
 from . import probe
 
 # Operators whose results are as long as the data has it.
@@ -54,53 +55,15 @@ def convert_to_float32(proto: Any) -> bool:
     """Make a float16 graph one of float32, weights and all; returns whether there was anything to convert.
 
     Not every engine computes in float16, and none takes such images; `--precision` asks for it where it is there.
+    Raises `BadModel`.
     """
     from onnx import TensorProto
 
-    graph, half = proto.graph, TensorProto.FLOAT16
-    if half not in {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)} | {
-        tensor.data_type for tensor in graph.initializer
-    }:
+    ends = (value.type.tensor_type.elem_type for value in (*proto.graph.input, *proto.graph.output))
+    if TensorProto.FLOAT16 not in {*ends, *(tensor.data_type for tensor in proto.graph.initializer)}:
         return False
-    _widen_values(graph)
-    for node in _nodes(graph):
-        for attribute in node.attribute:
-            if attribute.name in ("to", "dtype") and attribute.i == half:
-                attribute.i = TensorProto.FLOAT
-            if attribute.HasField("t"):
-                _widen(attribute.t)
+    fp16.widen(proto)
     return True
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                _widen_values(inner)
-                yield from _nodes(inner)
-
-
-def _widen_values(graph: Any) -> None:
-    from onnx import TensorProto
-
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
-            value.type.tensor_type.elem_type = TensorProto.FLOAT
-    for tensor in graph.initializer:
-        _widen(tensor)
-
-
-def _widen(tensor: Any) -> None:
-    from onnx import TensorProto, numpy_helper
-
-    if tensor.data_type != TensorProto.FLOAT16:
-        return
-    try:
-        values = numpy_helper.to_array(tensor).astype(np.float32)
-    except ValueError as error:
-        raise BadModel(f"tensor {tensor.name!r} is damaged ({error})") from error
-    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
 
 def read_outputs(proto: Any, filename: str, *, measure: bool, batch_name: str = "") -> Tuple[GraphOutput, ...]:
