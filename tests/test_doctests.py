@@ -10,7 +10,8 @@ import pytest
 
 # The least number of examples of each.
 MODULES = {
-    "edgecsp": 3, "edgecsp.pipeline": 6, "edgecsp.types.results": 4, "edgecsp.types.frames": 2,
+    "edgecsp": 3, "edgecsp.pipeline.detector": 6, "edgecsp.types.results": 4, "edgecsp.types.frames": 2,
+    "edgecsp.types.tracks": 3, "edgecsp.track.tracker": 2, "edgecsp.track.assignment": 2,
     "edgecsp.types.names": 1, "edgecsp.options": 3, "edgecsp.errors": 1,
 }  # fmt: skip
 

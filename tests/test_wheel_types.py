@@ -34,7 +34,7 @@ reveal_type(run.ap50)
 reveal_type(run.load()(image))
 """
 REVEALED = [
-    "edgecsp.pipeline.Detector",
+    "edgecsp.pipeline.detector.Detector",
     "edgecsp.types.results.Detections",
     "list[edgecsp.types.results.Detection]",
     "list[tuple[edgecsp.types.frames.Frame, edgecsp.types.results.Detections]]",

@@ -8,7 +8,7 @@ import typing
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, List, Literal, Optional, Sequence, Tuple, Union
 
 from .. import backends
 from ..backends import tuning
@@ -20,7 +20,7 @@ from ..options.choices import MAX_PIXELS
 from ..options.declaration import shows_options
 from ..processing import preprocess
 from ..track import StreamTrackers
-from ..types import Array, Detections, Frame, Geometry, Model, Origin, Result
+from ..types import Array, Detections, Frame, Geometry, Model, Origin, Result, Tracks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # which type checkers bring
@@ -38,7 +38,7 @@ class Detector:
     it; those that the engine does not take at once wait for it. `settings` are its thresholds, `chosen` is what
     `load` took and why.
 
-    >>> detector = load("codes", "ort")
+    >>> import edgecsp; detector = edgecsp.load("codes", "ort")
     >>> import numpy; image = numpy.zeros((480, 640, 3), numpy.uint8)
     >>> detector(image)
     <Detections: none in image, 640x480>
@@ -157,7 +157,17 @@ class Detector:
         """Raw heads -> boxes in image pixels, best first; the head is asked how. Classes must be numbers."""
         return self.model.heads[0].finish(self.model, outputs, geometry, settings or self.settings)
 
-    @shows_options(Thresholds)
+    @typing.overload
+    def stream(
+        self,
+        *source: Any,
+        track: Literal[True],
+        stride: int = 1,
+        settings: Optional[Thresholds] = None,
+        **changes: Unpack[Changes],
+    ) -> Iterator[Tuple[Frame, Tracks]]: ...
+
+    @typing.overload
     def stream(
         self,
         *source: Any,
@@ -165,7 +175,12 @@ class Detector:
         track: bool = False,
         settings: Optional[Thresholds] = None,
         **changes: Unpack[Changes],
-    ) -> Iterator[Tuple[Frame, Detections]]:
+    ) -> Iterator[Tuple[Frame, Detections]]: ...
+
+    @shows_options(Thresholds)
+    def stream(
+        self, *source: Any, stride: int = 1, track: bool = False, settings: Optional[Thresholds] = None, **changes: Any
+    ) -> Any:
         """Iterate over the frames of sources with their results. Files lose no frame, live sources keep the newest.
 
         A source is what `edgecsp run` takes (a file, folder, pattern, video, URL), a path, a camera's number, an image
