@@ -23,6 +23,7 @@ _buffers = threading.local()  # a thread's scratch memory
 _LETTERBOXES: Dict[str, Tuple[Union[int, Tuple[int, int, int]], bool, bool, int]] = {
     "darknet": (GREY, True, False, 0), "ultralytics": (114, True, True, 0), "yolox": (114, False, False, 0),
     "imagenet": ((104, 116, 124), False, False, 0), "mit": (114, True, False, 0), "yolonas": (114, True, True, 4),
+    "mmdet": (114, False, True, 0),
 }  # fmt: skip
 
 

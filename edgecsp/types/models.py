@@ -11,7 +11,7 @@ from .frames import Array, Geometry
 from .names import find_class_ids
 from .results import Detections, Result
 
-LETTERBOXES = ("darknet", "ultralytics", "yolox", "imagenet", "mit", "yolonas")
+LETTERBOXES = ("darknet", "ultralytics", "yolox", "imagenet", "mit", "yolonas", "mmdet")
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,14 @@ def torchvision(operators: Sequence[str] = (), hw: Sequence[Any] = HW) -> bytes:
     return g.save({"boxes": ("n", 4), "scores": ("n",), "labels": ("n",)}, integers=["labels"], shape=(3, *hw))
 
 
+def mmdet() -> bytes:
+    """Rows [corners, score] and labels."""
+    dets, labels = np.zeros((1, 100, 5), np.float32), np.zeros((1, 100), np.int64)
+    for i, (box, score, k) in enumerate(BOXES):
+        dets[0, i], labels[0, i] = (*corners(box), score), k
+    return plain({"dets": dets, "labels": labels})
+
+
 def paddle() -> bytes:
     """Rows (N, 6) [class, score, corners], divided by the second input scale_factor, and a count."""
     g = Graph()

@@ -96,6 +96,11 @@ FAMILIES: Dict[str, Tuple[bytes, Dict[str, Any], str, str, Any, Sequence[str]]] 
     "torchvision, of its own classes": (
         families.torchvision(), {"classes": 9}, "retinanet", "top left", PLAIN, [""] * 9,
     ),
+    "RTMDet": (families.mmdet(), {"classes": 80, "kind": "rtmdet"}, "rtmdet", "top left, rounded", NANODET, COCO),
+    "YOLOX of mmdetection": (
+        families.mmdet(), {"classes": 80, "kind": "yolox-mmdet"}, "yolox-mmdet", "top left, rounded",
+        ("bgr", (0, 0, 0), (1, 1, 1), 1.0), COCO,
+    ),
     "NanoDet": (families.nanodet((8, 16, 32), 0.5), {}, "nanodet", "stretch", NANODET, COCO),
     "NanoDet of more bins": (families.nanodet((8, 16, 32), 0.5, 11), {}, "nanodet", "stretch", NANODET, COCO),
     "NanoDet, level by level": (
@@ -125,9 +130,9 @@ def laid_in(how: str, image: Tuple[int, int] = IMAGE) -> Tuple[Tuple[float, floa
         return (HW[1] / w, HW[0] / h), (0, 0)
     margin = 4 if how == "middle of 636" else 0
     r = min((HW[0] - margin) / h, (HW[1] - margin) / w)
-    rounded = round if how in ("middle", "middle of 636") else math.floor
+    rounded = round if how in ("middle", "middle of 636", "top left, rounded") else math.floor
     new_w, new_h = (rounded(side * r + 1e-9) for side in (w, h))
-    offsets = (0, 0) if how == "top left" else ((HW[1] - new_w) // 2, (HW[0] - new_h) // 2)
+    offsets = (0, 0) if how.startswith("top left") else ((HW[1] - new_w) // 2, (HW[0] - new_h) // 2)
     return (new_w / w, new_h / h), offsets
 
 
@@ -235,6 +240,7 @@ REFUSED = {
     "raw heads without anchors": (families.yolov7_raw(), {}, "--anchors yolov7, yolov5"),
     "PP-YOLOE with and without a mean": (pair("boxes", "turned"), {}, r"--kind ppyoloe\|ppyoloe-plus"),
     "Paddle's rows of three families": (families.paddle(), {"classes": 10}, r"--kind picodet\|ppyoloe\|ppyoloe-plus"),
+    "mmdetection's rows of two families": (families.mmdet(), EIGHTY, r"--kind rtmdet\|yolox-mmdet"),
     "scores before boxes of nobody": (pair("scores", "boxes"), {}, "not a supported export"),
     "NanoDet of how many bins": (
         families.nanodet((8, 16, 32), 0.5, classes=20), {}, "nanodet of 20 classes, or nanodet of 8 classes",

@@ -119,6 +119,23 @@ def guess_paddle(layout: OutputLayout) -> Iterator[HeadGuess]:
     yield HeadGuess(_head(layout), reads=tuple(rows), build=build)
 
 
+def _mmdet(layout: OutputLayout) -> Iterator[HeadGuess]:
+    """Rows dets (1, N, 5) [corners, score] and labels (1, N), in network pixels. Source: mmdeploy, configs/mmdet."""
+    outputs = layout.named("dets", "labels")
+    if not outputs or outputs[0].shape[::2] != (1, 5) or outputs[1].shape != outputs[0].shape[:2]:
+        return
+    if layout.classes is None:
+        yield HeadGuess(needs=NEEDS_CLASSES)
+        return
+    dets, labels = outputs
+
+    def build(tail: GraphTail) -> Sequence[GraphOutput]:
+        boxes, scores = tail.take(dets.name, [0, 1, 2, 3], axis=2), tail.take(dets.name, [4], axis=2)
+        return _rows(tail, boxes, scores, tail.cast(labels.name), dets.shape[1])
+
+    yield HeadGuess(_head(layout), reads=outputs, build=build)
+
+
 def _torchvision(layout: OutputLayout) -> Iterator[HeadGuess]:
     """Boxes (N, 4), labels (N) and scores (N) of one image, which the graph itself resizes and normalises.
 
@@ -150,6 +167,9 @@ def _plugin(layout: OutputLayout) -> Iterator[HeadGuess]:
 
 
 _LABELS = (COCO_CATEGORIES,)
+# mmdetection, configs/yolox and configs/rtmdet, test_pipeline and data_preprocessor: BGR, padded right and below.
+_MMDET = {"resize": "letterbox", "letterbox": "mmdet", "colour": "bgr", "scale": 1.0}
+_RTMDET = {**_MMDET, "mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395)}
 _RATIO = {"resize": "letterbox", "letterbox": "imagenet"}
 _BYTES = {**YOLONAS, "scale": 1.0}  # by default the graph scales them itself
 
@@ -168,6 +188,8 @@ KINDS: Dict[str, Kind] = {
     "yolonas-batch": Kind(
         "YOLO-NAS with NMS, batch: a count, boxes, scores and classes", _yolonas_batch, YOLONAS, byte_input=_BYTES
     ),
+    "yolox-mmdet": Kind("YOLOX of mmdetection: dets (1, N, 5) and labels (1, N)", _mmdet, _MMDET),
+    "rtmdet": Kind("RTMDet of mmdetection: dets (1, N, 5) and labels (1, N)", _mmdet, _RTMDET),
     # torchvision's SSDs stretch the image themselves; the others keep its ratio, and pad with 0 after normalising.
     "ssd": Kind(
         "torchvision's SSDs: boxes (N, 4), scores (N) and labels (N)", _torchvision, {"resize": "stretch"},
