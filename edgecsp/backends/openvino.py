@@ -129,6 +129,9 @@ class _Compiled:
         except Exception as error:
             message = " ".join(str(error).split())
             raise BuildFailed(f"OpenVINO {ov.__version__} cannot build {model.name}: {message}") from error
+        # Heads behind an NMS have as many rows as there are boxes, in other memory each time.
+        is_fixed = all(compiled.output(head.name).partial_shape.is_static for head in model.heads)
+        self._varying = () if is_fixed else tuple(head.name for head in model.heads)
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()  # the last one's memory is still in the cache
         for _ in range(concurrency):
             request = compiled.create_infer_request()
@@ -148,6 +151,8 @@ class _Compiled:
             # The image is read where it lies. Named in `infer`, it would take twice as long to hand over.
             request.set_input_tensor(self._tensor(laid, shared_memory=True))
             request.infer(share_outputs=True)
+            if self._varying:
+                return [request.get_tensor(name).data.copy() for name in self._varying]
             # The results are copies, for the next call writes over the originals.
             return [each.copy() for each in outputs]
         finally:

@@ -42,11 +42,22 @@ def command(
     kind: Optional[str] = typer.Option(
         None,
         "--kind",
-        help="X.onnx: yolov5, yolov6, yolov8, yolov10, yolox, yolov4, darknet ... [default: by its shapes]",
+        help="X.onnx: yolov5, yolov8, yolox, detr, rfdetr, nanodet, darknet ... [default: by its outputs]",
     ),
     num_classes: Optional[int] = typer.Option(None, "--num-classes", help="X.onnx: number of classes, without --names"),
     anchors: Optional[str] = typer.Option(
-        None, "--anchors", help="X.onnx with raw heads: yolov3, yolov4, yolov3-tiny, yolov4-tiny or W,H,W,H,..."
+        None, "--anchors", help="X.onnx with raw heads: yolov3, yolov4, yolov5, yolov7, yolov4-tiny or W,H,W,H,..."
+    ),
+    boxes_only: bool = typer.Option(
+        False, "--boxes-only", help="X.onnx of masks, keypoints or oriented boxes: read the boxes alone"
+    ),
+    debug_heads: Optional[Path] = typer.Option(
+        None,
+        "--debug-heads",
+        help="X.onnx: draw what it finds into this PNG, or each of several kinds that it may be of",
+    ),
+    debug_image: Optional[Path] = typer.Option(
+        None, "--debug-image", help="the image for --debug-heads [default: noise]"
     ),
     json: Optional[str] = _json.OPTION,
 ) -> None:
@@ -54,14 +65,22 @@ def command(
     from ..cache import files
     from ..graph import onnx_model
 
+    if debug_heads is not None:
+        files.refuse_sources(debug_heads, (source, names, debug_image))
     if source.suffix.lower() == ".onnx":
         if weights is not None:
             raise UsageError(f"{source} contains its weights; remove {weights}")
         with _progress.bar(f"importing {source.name}", unit="wait"):
-            imported = _import_onnx(source, names, options, kind, num_classes, anchors)
+            imported = _import_onnx(
+                source, names, options, kind=kind, classes=num_classes, anchors=anchors, boxes_only=boxes_only,
+                debug_heads=debug_heads, debug_image=debug_image,
+            )  # fmt: skip
         target = out or Path(f"{source.stem}-edgecsp.onnx")
     else:
-        for flag, value in (("--kind", kind), ("--num-classes", num_classes), ("--anchors", anchors)):
+        for flag, value in (
+            ("--kind", kind), ("--num-classes", num_classes), ("--anchors", anchors),
+            ("--boxes-only", boxes_only or None), ("--debug-heads", debug_heads), ("--debug-image", debug_image),
+        ):  # fmt: skip
             if value is not None:
                 raise UsageError(f"{flag} is only for another exporter's X.onnx; {source} is read as a darknet cfg")
         if weights is None:
@@ -99,12 +118,7 @@ def _import_darknet(cfg: Path, weights: Path, names: Optional[Path], options: Op
 
 
 def _import_onnx(
-    path: Path,
-    names: Optional[Path],
-    options: Options,
-    kind: Optional[str],
-    classes: Optional[int],
-    anchors: Optional[str],
+    path: Path, names: Optional[Path], options: Options, *, anchors: Optional[str], **foreign: Any
 ) -> _ImportedModel:
     from .. import importers
     from ..importers import darknet
@@ -112,7 +126,9 @@ def _import_onnx(
 
     labels = None if names is None else darknet.read_names(names)
     anchor_set = None if anchors is None else onnx_import.parse_anchors(anchors)
-    import_options = onnx_import.ImportOptions(kind, labels, classes, anchor_set, options.hw, options.resize)
+    import_options = onnx_import.ImportOptions(
+        labels=labels, anchors=anchor_set, hw=options.hw, resize=options.resize, **foreign
+    )
     recognised: Recognised = importers.import_foreign(path, import_options)
     cost = recognised.cost
     facts = {
@@ -174,7 +190,7 @@ def _table(description: Dict[str, Any]) -> None:
         ("input", f"{width}x{height} {description['input']['colour'].upper()}, {description['input']['resize']}"),
     ]
     for head in description["heads"]:
-        shape = "x".join(str(side) for side in head["shape"])
+        shape = "x".join(str(side or "?") for side in head["shape"])
         anchors = "  ".join(f"{w:g}x{h:g}" for w, h in head["anchors_wh"])
         mask = f", mask {','.join(str(i) for i in head['mask'])}" if head["mask"] else ""
         place = f", stride {head['stride']}{mask}: {anchors}" if anchors else ""

@@ -26,9 +26,19 @@ class AnchorSet:
     heads: Tuple[Tuple[Wh, ...], ...]
     scale_xy: Tuple[float, ...] = ()
 
+    def split(self, count: int) -> Tuple[Tuple[Wh, ...], ...]:
+        """Return the anchors of `count` heads; one list for all is divided evenly. Another number may come back."""
+        each = self.heads
+        if len(each) == 1 and len(each[0]) % count == 0:
+            n = len(each[0]) // count
+            each = tuple(each[0][i : i + n] for i in range(0, len(each[0]), n))
+        return each
+
 
 SETS: Dict[str, AnchorSet] = {
     "yolov3": AnchorSet((A9[:3], A9[3:6], A9[6:])),
+    "yolov5": AnchorSet((A9[:3], A9[3:6], A9[6:])),  # YOLOv7-tiny's, too
+    "yolov7": AnchorSet((A9_V4[:3], A9_V4[3:6], A9_V4[6:])),
     "yolov4": AnchorSet((A9_V4[:3], A9_V4[3:6], A9_V4[6:]), (1.2, 1.1, 1.05)),
     # The official weights were trained with anchors 1,2,3 at stride 16, whatever the cfg says.
     "yolov3-tiny": AnchorSet((A6[1:4], A6[3:])),

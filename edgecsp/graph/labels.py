@@ -95,11 +95,6 @@ VOC = (
 """Pascal VOC's 20 classes in darknet's order (voc.names)."""
 
 
-def default_labels(classes: int, *, has_boxes: bool) -> Tuple[str, ...]:
-    """Labels where none were given: COCO's for boxes of 80 classes, else class0, class1 ..."""
-    return COCO if has_boxes and classes == len(COCO) else tuple(f"class{i}" for i in range(classes))
-
-
 COCO_IDS = (
     *range(1, 12),
     *range(13, 26),
@@ -113,3 +108,13 @@ COCO_IDS = (
     *range(84, 91),
 )
 """COCO's annotation category id of each of the 80 classes."""
+
+COCO_CATEGORIES = tuple(
+    COCO[COCO_IDS.index(category)] if category in COCO_IDS else f"id {category}" for category in range(91)
+)
+"""COCO's classes by annotation category id, as detectors of 91 classes number them; 11 of them stand for nothing."""
+
+
+def default_labels(classes: int, *, has_boxes: bool) -> Tuple[str, ...]:
+    """Labels where none were given: COCO's for boxes of 80 classes, else class0, class1 ..."""
+    return COCO if has_boxes and classes == len(COCO) else tuple(f"class{i}" for i in range(classes))

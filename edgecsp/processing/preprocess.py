@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from functools import lru_cache
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -17,9 +17,14 @@ GREY = 127  # darknet's letterbox fills with 0.5; 127 / 255 is the nearest byte 
 # compute; the sides that OpenCV's remap takes.
 _BLOCK, _ROWS, _SHORT = 1 << 19, 8, 1 << 15
 _buffers = threading.local()  # a thread's scratch memory
-# Whose letterbox: the grey, whether the image is in the middle (or top left), whether its size is rounded as Python
-# rounds (or down).
-_LETTERBOXES = {"darknet": (GREY, True, False), "ultralytics": (114, True, True), "yolox": (114, False, False)}
+# Whose letterbox: the colour, blue first; whether the image is in the middle (or top left); whether its size is rounded
+# as Python rounds (or down); how many pixels of each side it leaves in any case. "imagenet" fills with ImageNet's mean,
+# which is 0 once normalised.
+_LETTERBOXES: Dict[str, Tuple[Union[int, Tuple[int, int, int]], bool, bool, int]] = {
+    "darknet": (GREY, True, False, 0), "ultralytics": (114, True, True, 0), "yolox": (114, False, False, 0),
+    "imagenet": ((104, 116, 124), False, False, 0), "mit": (114, True, False, 0), "yolonas": (114, True, True, 4),
+    "mmdet": (114, False, True, 0),
+}  # fmt: skip
 
 
 def prepare(image: Array, spec: Input, out: Optional[Array] = None) -> Tuple[Array, Geometry]:
@@ -207,18 +212,19 @@ def _stretch(image: Array, hw: Tuple[int, int]) -> Tuple[Array, Geometry]:
 def _letterbox(image: Array, hw: Tuple[int, int], whose: str) -> Tuple[Array, Geometry]:
     import cv2
 
-    grey, centred, rounded = _LETTERBOXES[whose]
+    colour, centred, rounded, margin = _LETTERBOXES[whose]
     height, width = image.shape[:2]
+    inner = (max(1, hw[0] - margin), max(1, hw[1] - margin))
     if rounded:
         # ultralytics' own float and rounding: halves go to the even side, where the product is one at all.
-        ratio = min(hw[0] / height, hw[1] / width)
+        ratio = min(inner[0] / height, inner[1] / width)
         h, w = (max(1, round(side * ratio)) for side in (height, width))
     else:
         # Whole numbers: int(49 * (640 / 49)) is 639, and a line of grey where the image should end.
-        over, under = (hw[1], width) if hw[1] * height <= hw[0] * width else (hw[0], height)
+        over, under = (inner[1], width) if inner[1] * height <= inner[0] * width else (inner[0], height)
         h, w = (max(1, side * over // under) for side in (height, width))
     top, left = ((hw[0] - h) // 2, (hw[1] - w) // 2) if centred else (0, 0)
-    pixels = np.full((*hw, 3), grey, np.uint8)
+    pixels = np.full((*hw, 3), colour, np.uint8)
     cv2.resize(image, (w, h), dst=pixels[top : top + h, left : left + w], interpolation=cv2.INTER_LINEAR)
     # The scale of the pixels actually made, not the ratio asked for: rounding to whole pixels moves boxes.
     return pixels, Geometry((w / width, h / height), (float(left), float(top)), (height, width))

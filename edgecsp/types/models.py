@@ -11,7 +11,7 @@ from .frames import Array, Geometry
 from .names import find_class_ids
 from .results import Detections, Result
 
-LETTERBOXES = ("darknet", "ultralytics", "yolox")
+LETTERBOXES = ("darknet", "ultralytics", "yolox", "imagenet", "mit", "yolonas", "mmdet")
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Input:
 
     `resize`: "darknet" and "stretch" ignore the aspect ratio, the one sampling from corner pixel to corner
     pixel as darknet does, the other from pixel centre to pixel centre as OpenCV does; "letterbox" keeps it
-    and pads with grey; "crop" scales the short side and cuts the centre (darknet's classifiers). `letterbox`
-    says whose letterbox it is: the grey, the image's place in it and the rounding (see `preprocess`). `colour`
+    and pads with one colour; "crop" scales the short side and cuts the centre (darknet's classifiers). `letterbox`
+    says whose letterbox it is: the colour, the image's place in it and the rounding (see `preprocess`). `colour`
     is the channel order the graph was trained on, "rgb" or "bgr". value = (byte * `scale` - `mean`) / `std`.
     """
 

@@ -7,7 +7,7 @@ the image and puts a box on every red cell.
 from __future__ import annotations
 
 import io
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -61,19 +61,24 @@ class Graph:
 
     def save(
         self,
-        outputs: Dict[str, Sequence[Any]],
+        outputs: Mapping[str, Sequence[Any]],
         *,
+        integers: Sequence[str] = (),
         shape: Sequence[Any] = (1, 3, *HW),
         props: Optional[Dict[str, str]] = None,
         opset: int = 13,
         dtype: int = TensorProto.FLOAT,
         extra_inputs: Sequence[Any] = (),
     ) -> bytes:
+        kind = TensorProto.FLOAT if dtype == TensorProto.UINT8 else dtype
         graph = helper.make_graph(
             self.nodes,
             "main_graph",
             [helper.make_tensor_value_info("images", dtype, list(shape)), *extra_inputs],
-            [helper.make_tensor_value_info(name, dtype, list(dims)) for name, dims in outputs.items()],
+            [
+                helper.make_tensor_value_info(name, TensorProto.INT64 if name in integers else kind, list(dims))
+                for name, dims in outputs.items()
+            ],
             initializer=self.consts,
         )
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)

@@ -77,6 +77,18 @@ def test_half_refuses(tiny: Tiny, int8: Model) -> None:
         precision.to_fp16(onnx_model.with_graph(tiny.model, proto))
 
 
+def test_float32s_largest_number_becomes_halfs(tiny: Tiny) -> None:
+    """DETRs write it for anchors that are never to be chosen."""
+    proto = onnx.load_model_from_string(tiny.model.onnx)
+    bias = next(tensor for tensor in proto.graph.initializer if tensor.name == "000_conv.bias")
+    values = numpy_helper.to_array(bias).copy()
+    values[:2] = np.finfo(np.float32).max, -np.inf
+    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+    half = onnx.load_model_from_string(precision.to_fp16(onnx_model.with_graph(tiny.model, proto)).onnx)
+    rounded = next(numpy_helper.to_array(each) for each in half.graph.initializer if each.name == bias.name)
+    assert rounded[:2].tolist() == [65504, -65504] and np.allclose(rounded[2:], values[2:], rtol=1e-3)
+
+
 # -- ranges ----------------------------------------------------------------------------------------------------
 
 

@@ -80,11 +80,11 @@ def test_yolonas_gives_boxes_and_scores(tmp_path: Path) -> None:
     path = written(tmp_path, nas())
     assert importers.import_foreign(path).kind == "yolonas"
     with pipeline.load(path, "ort", conf=0.5) as detector:
-        (row,) = detector(np.zeros((192, 256, 3), np.uint8))
-    assert (row.class_id, row.label) == (5, "bus") and row.xyxy == pytest.approx((64, 48, 192, 144), abs=1e-2)
+        (row,) = detector(np.zeros((184, 248, 3), np.uint8))  # half of it is 92 x 124: 4 pixels of a side stay grey
+    assert (row.class_id, row.label) == (5, "bus") and row.xyxy == pytest.approx((60, 44, 188, 140), abs=1e-2)
 
 
-@pytest.mark.parametrize("kind", sorted({*recognise.KINDS} - {"yolonas"}))
+@pytest.mark.parametrize("kind", sorted({*recognise.KINDS} - {"damo", "yolonas"}))
 @pytest.mark.parametrize("names", [("boxes", "scores"), ("scores", "boxes")])
 def test_no_flag_makes_scores_boxes(kind: str, names: Any, tmp_path: Path) -> None:
     """As one output the 80 scores would be rows of a YOLOv8 of 76 classes."""

@@ -11,6 +11,7 @@ from ...errors import BadModel, UsageError
 from ...types import Model
 
 _LARGEST = float(np.finfo(np.float16).max)
+_NEVER = float(np.finfo(np.float32).max)  # DETRs write it where they mean "never", as fp16's largest does
 # Inputs that ONNX wants in float32 whatever the data is: Resize's region and scales.
 _STAYS = {"Resize": (1, 2), "Upsample": (1,)}
 
@@ -57,22 +58,27 @@ def to_fp32(model: Model) -> Model:
 
     Raises `BadModel`.
     """
-    from onnx import TensorProto
-
     from ..onnx_model import parse_graph, with_graph
 
     proto = parse_graph(model)
+    widen(proto)
+    return with_graph(replace(model, origin={**model.origin, "precision": "fp32 of fp16"}), proto)
+
+
+def widen(proto: Any) -> None:
+    """Make all of an `onnx.ModelProto` that is fp16 float32. Raises `BadModel` for a damaged tensor."""
     for graph in (proto.graph, *proto.functions):
         _widen(graph)
-    for value in (*proto.graph.input, *proto.graph.output):
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
-            value.type.tensor_type.elem_type = TensorProto.FLOAT
-    return with_graph(replace(model, origin={**model.origin, "precision": "fp32 of fp16"}), proto)
 
 
 def _widen(graph: Any) -> None:
     """Every fp16 tensor of a graph or a function, and of its branches, becomes float32; so does what casts to fp16."""
     from onnx import TensorProto, numpy_helper
+
+    if hasattr(graph, "initializer"):  # a function's inputs have no type
+        for value in (*graph.input, *graph.output):
+            if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
 
     tensors = [*getattr(graph, "initializer", ())]
     for node in graph.node:
@@ -84,7 +90,11 @@ def _widen(graph: Any) -> None:
                 attribute.i = TensorProto.FLOAT
     for tensor in tensors:
         if tensor.data_type == TensorProto.FLOAT16:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+            try:
+                values = numpy_helper.to_array(tensor).astype(np.float32)
+            except ValueError as error:
+                raise BadModel(f"tensor {tensor.name!r} is damaged ({error})") from error
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     del graph.value_info[:]  # it names types that are no longer
 
 
@@ -103,6 +113,7 @@ def _round(tensor: Any, name: str) -> None:
     from onnx import numpy_helper
 
     values = numpy_helper.to_array(tensor)
+    values = np.where(np.abs(values) >= _NEVER, np.sign(values) * np.float32(_LARGEST), values)
     if values.size and not np.abs(values).max() <= _LARGEST:
         raise BadModel(f"{name}: {tensor.name} holds {np.abs(values).max():g}, and fp16 ends at {_LARGEST:g}")
     tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))

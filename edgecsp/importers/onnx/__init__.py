@@ -3,9 +3,9 @@
     found = recognise(proto, "yolov8n.onnx")
     print(found.kind, found.model.heads, found.notes)
 
-`families` describes each family's outputs, `match` tries them all, `layout` reads the graph's nodes, `metadata` an
-exporter's metadata, `graph` edits. A file that fits exactly one family is recognised; otherwise an error names the
-flags that decide.
+`families` describes each family's outputs in the words of `kinds`, `match` tries them all, `layout` reads the graph's
+nodes, `metadata` an exporter's metadata; `inputs`, `graph`, `plugins`, `boxes` and `tail` edit. A file that fits
+exactly one family is recognised; otherwise an error names the flags that decide, with what `readings` would find.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...errors import BadModel, UnknownName, UsageError
 from ...graph import limits as onnx_limits
 from ...graph.anchors import SETS, AnchorSet
-from ...graph.labels import COCO, default_labels
+from ...graph.labels import COCO_CATEGORIES, default_labels
 from ...types import Input, Model
-from . import graph, layout, metadata
-from .families import ALIASES, KINDS, HeadGuess, Kind, OutputLayout
+from . import boxes, graph, inputs, layout, metadata, plugins, probe, readings
+from .families import ALIASES, KINDS
 from .graph import GraphOutput
-from .match import choose
+from .kinds import HeadGuess, Kind, OutputLayout
+from .match import Match, Tie, choose
+from .tail import GraphTail
 
 __all__ = ["ALIASES", "KINDS", "Recognised", "ImportOptions", "parse_anchors", "recognise"]
 
-_NMS = ("EfficientNMS_TRT", "EfficientNMSX_TRT", "BatchedNMS_TRT", "BatchedNMSDynamic_TRT", "RotatedNMS_TRT")
-_TASKS = {"segment": "segmentation masks", "pose": "poses (keypoints)", "obb": "oriented boxes"}
 _OPSET = 13
 
 
@@ -37,8 +37,9 @@ class ImportOptions:
     """The user's options for a file; None means to detect from the file.
 
     `kind` is one of `KINDS` or `ALIASES`; `labels` the names of all classes, or `classes` how many there are;
-    `anchors` those of darknet's raw heads; `hw` the input size of a graph whose size is free; `resize` another
-    way of laying images into it.
+    `anchors` those of raw heads; `hw` the input size of a graph whose size is free; `resize` another way of laying
+    images into it. `boxes_only` reads the boxes of a model that gives more. `debug_heads` is a PNG
+    that shows the boxes on `debug_image`: where readings tie, those of each.
     """
 
     kind: Optional[str] = None
@@ -47,6 +48,9 @@ class ImportOptions:
     anchors: Optional[AnchorSet] = None
     hw: Optional[Tuple[int, int]] = None
     resize: Optional[str] = None
+    boxes_only: bool = False
+    debug_heads: Optional[Path] = None
+    debug_image: Optional[Path] = None
 
 
 @dataclass(frozen=True)
@@ -81,37 +85,109 @@ def recognise(
         raise BadModel(f"{filename} is not an ONNX model: it has no graph")
     meta = metadata.read({prop.key: prop.value for prop in proto.metadata_props})
     kind = _kind(options.kind)
-    _refuse_task(filename, kind, meta.task)
-    if kind and meta.kind and kind != meta.kind:
-        raise UsageError(f"--kind {kind} was requested, and the metadata of {filename} says that it is {meta.kind}")
-    operators = layout.operators(proto)
-    _refuse_plugins(filename, operators)
+    _check_kind(filename, kind, meta)
     graph.embed_external(proto, folder, filename)
     onnx_limits.check(proto, filename)
-    measure = graph.fix_input(proto, filename, options.hw, meta.hw)
+    plugin = plugins.cut(proto, filename)
+    operators = layout.operators(proto)
+    plugins.refuse(filename, operators)
+    half = graph.convert_to_float32(proto)
+    image = inputs.fix(proto, filename, options.hw, meta.hw)
     onnx_limits.check_sizes(proto, filename)
-    hw, channels = _size(proto, filename, meta.stride if measure else None)
-    cast = graph.cast_to_float32(proto)
-    outputs = graph.read_outputs(proto, filename, measure=measure)
-    _refuse_masks(filename, outputs, hw)
+    hw, channels = _size(proto, filename, meta.stride if image.measure else None)
+    notes = [inputs.make_single(proto, filename, image.batch)] if image.batch > 1 else []
+    outputs = graph.read_outputs(proto, filename, measure=image.measure, batch_name=image.batch_name)
+    task = boxes.find_task(meta.task, outputs, hw, meta.keypoints, boxes_only=options.boxes_only)
+    read = outputs
+    if options.boxes_only:
+        read = boxes.read_alone(proto, filename, outputs, task, hw)
+    elif task is not None:
+        boxes.refuse(filename, task)
 
-    classes = _classes(filename, options, meta)
-    output_layout = OutputLayout(outputs, hw, classes, options.anchors, partial(layout.last_operator, proto))
-    match = choose(filename, proto, output_layout, kind or meta.kind, operators)
-    heads, shapes = _attach(proto, match.guess, outputs)
+    output_layout = OutputLayout(
+        read, hw, _classes(filename, options, meta), options.anchors, partial(layout.last_operator, proto), operators,
+        image.extra, image.has_bytes, layout.has_patches(proto), plugin,
+    )  # fmt: skip
+    make_model = partial(_model, filename, options, meta, hw, channels, image.has_bytes)
+    try:
+        match = choose(filename, proto, output_layout, _known_kind(filename, kind or meta.kind, plugin))
+    except Tie as tie:
+        raise _show(tie, filename, proto, read, make_model, options, hw) from None
+    model, shapes = make_model(proto, match, read)
+    if options.debug_heads is not None:
+        if not probe.can_run(proto):
+            raise UsageError(
+                "--debug-heads runs the graph, which takes onnxruntime and an input of at most 4 megapixels"
+            )
+        shown_on = readings.read_image(options.debug_image, hw)
+        described = readings.describe([readings.Reading(match, model, proto)], filename, shown_on)
+        readings.draw(described, shown_on, options.debug_heads)
+        notes.append(f"{described[0][0]}; {options.debug_heads} shows them")
+    used = {output.name for output in (*match.guess.reads, *shapes)}
+    dropped = [output.name for output in outputs if not used & {output.name, boxes.name_of(output)}]
+    _, label_notes = _labels(options, meta, model.heads[0].classes, KINDS[match.kind])
+    notes += _graph_notes(proto, half, dropped, plugin is not None)
+    return Recognised(model, proto, match.kind, shapes, (*meta.unreadable, *label_notes, *notes))
+
+
+def _model(
+    filename: str,
+    options: ImportOptions,
+    meta: metadata.Props,
+    hw: Tuple[int, int],
+    channels: int,
+    has_bytes: bool,
+    proto: Any,
+    match: Match,
+    outputs: Sequence[GraphOutput],
+) -> Tuple[Model, Tuple[GraphOutput, ...]]:
+    """Make a match's model, without the graph's bytes, and edit the graph; returns the heads' outputs too."""
     family = KINDS[match.kind]
-    labels, notes = _labels(options, meta, heads[0].classes, family)
-    model = Model(
+    fields = family.byte_input if has_bytes else family.input
+    if fields is None:
+        name = proto.graph.node[0].output[0]
+        raise BadModel(f"{filename}: its input {name!r} is UINT8; export it with a float32 input")
+    heads, shapes = _attach(proto, match.guess, outputs)
+    labels, _ = _labels(options, meta, heads[0].classes, family)
+    spec = Input(hw, channels=channels, **fields)
+    return Model(
         name=Path(filename).stem,
-        input=_input(family, hw, channels, options.resize),
+        input=spec if options.resize is None else replace(spec, resize=options.resize),
         heads=heads,
         labels=labels,
-        conf=family.conf,
-        iou=family.iou,
+        conf=family.conf if match.guess.conf is None else match.guess.conf,
+        iou=family.iou if match.guess.iou is None else match.guess.iou,
         origin={"recognised": match.kind, **dict(meta.origin)},
-    )
-    dropped = [output.name for output in outputs if output not in match.guess.join + shapes]
-    return Recognised(model, proto, match.kind, shapes, (*meta.unreadable, *notes, *_graph_notes(proto, cast, dropped)))
+    ), shapes
+
+
+def _show(
+    tie: Tie,
+    filename: str,
+    proto: Any,
+    outputs: Sequence[GraphOutput],
+    make_model: Callable[..., Tuple[Model, Tuple[GraphOutput, ...]]],
+    options: ImportOptions,
+    hw: Tuple[int, int],
+) -> BadModel:
+    """Return the error of a tie, with the first boxes of each reading; draws them where the user asked for that."""
+    if not probe.can_run(proto):
+        return tie
+    candidates = []
+    for match in tie.matches:
+        if match.guess.heads:
+            copy = type(proto)()
+            copy.CopyFrom(proto)
+            candidates.append(readings.Reading(match, make_model(copy, match, outputs)[0], copy))
+    image = readings.read_image(options.debug_image, hw)
+    described = readings.describe(candidates, filename, image)
+    rows = "; ".join(text for text, _ in described)
+    of = options.debug_image or "noise"
+    text = f"{tie.problem}. Of {of}: {rows}. {tie.advice}"
+    if options.debug_heads is None:
+        return BadModel(f"{text}, or see them: --debug-heads FILE.png --debug-image IMAGE")
+    readings.draw(described, image, options.debug_heads)
+    return BadModel(f"{text}; {options.debug_heads} shows both")
 
 
 def parse_anchors(text: str) -> AnchorSet:
@@ -142,29 +218,24 @@ def _kind(name: Optional[str]) -> Optional[str]:
     return key
 
 
-def _refuse_task(filename: str, kind: Optional[str], task: str) -> None:
-    if task in _TASKS:
-        raise BadModel(
-            f"{filename} gives {_TASKS[task]} (task={task} in its metadata); edgecsp runs detectors and classifiers"
-        )
+def _check_kind(filename: str, kind: Optional[str], meta: metadata.Props) -> None:
+    """Raise `UsageError` where the user's kind is not what the metadata says: metadata decides before shapes."""
+    if kind is None:
+        return
     tasks = {family.result.task for family in KINDS.values()}
-    if kind and task in tasks and task != KINDS[kind].result.task:
-        raise UsageError(f"--kind {kind} was requested, and the metadata of {filename} says task={task}")
+    if meta.task in tasks and meta.task != KINDS[kind].result.task:
+        raise UsageError(f"--kind {kind} was requested, and the metadata of {filename} says task={meta.task}")
+    if meta.kind and kind != meta.kind:
+        raise UsageError(f"--kind {kind} was requested, and the metadata of {filename} says that it is {meta.kind}")
 
 
-def _refuse_plugins(filename: str, operators: FrozenSet[str]) -> None:
-    plugins = sorted(name for name in operators if name in _NMS)
-    if plugins:
-        raise BadModel(
-            f"{filename} contains NMS as {', '.join(plugins)}, a TensorRT plugin that no other engine has; "
-            "export it without NMS (edgecsp does that part)"
-        )
-
-
-def _refuse_masks(filename: str, outputs: Sequence[GraphOutput], hw: Tuple[int, int]) -> None:
-    for output in outputs:
-        if output.shape[1:] == (32, hw[0] // 4, hw[1] // 4) and len(outputs) > 1:
-            raise BadModel(f"{filename} gives segmentation masks ({output}); edgecsp runs detectors and classifiers")
+def _known_kind(filename: str, kind: Optional[str], plugin: Optional[Tuple[str, float, float]]) -> Optional[str]:
+    """Return the kind that need not be guessed: the user's, the metadata's, or that of a plugin that was cut off."""
+    if plugin is None:
+        return kind
+    if kind not in (None, "efficientnms"):
+        raise UsageError(f"--kind {kind} was requested, and {filename} ends in EfficientNMS_TRT; omit --kind")
+    return "efficientnms"
 
 
 def _size(proto: Any, filename: str, stride: Optional[int]) -> Tuple[Tuple[int, int], int]:
@@ -189,12 +260,10 @@ def _attach(
     proto: Any, guess: HeadGuess, outputs: Sequence[GraphOutput]
 ) -> Tuple[Tuple[Any, ...], Tuple[GraphOutput, ...]]:
     """Edit the graph to have one output per head; returns the heads and these outputs."""
-    if guess.join:
-        output = graph.join_outputs(proto, *guess.join)
-        heads: Tuple[Any, ...] = (replace(guess.heads[0], name=output.name),)
-        outputs = (*outputs, output)
-    else:
-        heads = guess.heads
+    heads: Tuple[Any, ...] = guess.heads
+    if guess.build is not None:
+        outputs = guess.build(GraphTail(proto))
+        heads = tuple(replace(head, name=output.name) for head, output in zip(heads, outputs))
     by_name: Dict[str, GraphOutput] = {output.name: output for output in outputs}
     graph.select_outputs(proto, [head.name for head in heads])
     return heads, tuple(by_name[head.name] for head in heads)
@@ -203,28 +272,28 @@ def _attach(
 def _labels(
     options: ImportOptions, meta: metadata.Props, classes: int, family: Kind
 ) -> Tuple[Tuple[str, ...], List[str]]:
-    if options.labels is not None:
+    if options.labels is not None and len(options.labels) == classes:
         return options.labels, []
     if meta.names is not None and len(meta.names) == classes:
         return meta.names, []
-    labels = default_labels(classes, has_boxes=family.result.has_boxes)
-    if labels is COCO:
-        return labels, [f"{classes} classes and no --names: assumed to be COCO's"]
-    return labels, [f"no --names: the {classes} classes are called class0, class1 ..."]
+    for labels in family.labels:
+        if len(labels) == classes:
+            numbered = " by category id" * (labels is COCO_CATEGORIES)
+            return labels, [f"{classes} classes and no --names: assumed to be COCO's{numbered}"]
+    return default_labels(classes, has_boxes=False), [
+        f"no --names: the {classes} classes are called class0, class1 ..."
+    ]
 
 
-def _input(family: Kind, hw: Tuple[int, int], channels: int, resize: Optional[str]) -> Input:
-    input_spec = Input(hw, channels=channels, **family.input)
-    return input_spec if resize is None else replace(input_spec, resize=resize)
-
-
-def _graph_notes(proto: Any, cast: bool, dropped: Sequence[str]) -> List[str]:
+def _graph_notes(proto: Any, half: bool, dropped: Sequence[str], plugin: bool) -> List[str]:
     notes = []
     opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset > _OPSET:
         notes.append(f"opset {opset}: onnxruntime reads it; TensorRT 8.2 (Jetson TX2) needs {_OPSET} or less")
-    if cast:
-        notes.append("float16 inside: its input and outputs are cast from and to float32")
+    if half:
+        notes.append("float16 inside: made float32, as not every engine computes in it; --precision fp16 asks for it")
+    if plugin:
+        notes.append("EfficientNMS_TRT is cut off, as no other engine has it: edgecsp suppresses at its thresholds")
     if dropped:
         notes.append(f"not used: {', '.join(dropped[:6])}")
     if "NonMaxSuppression" in layout.operators(proto):

@@ -8,7 +8,8 @@ from ...graph import limits as onnx_limits
 
 # What lays numbers out anew and computes none; a sigmoid is part of a raw head.
 _LAYOUT = {"Cast", "Concat", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Sigmoid"}
-_LAYOUT |= {"Squeeze", "Transpose", "Unsqueeze"}
+_LAYOUT |= {"Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+_LEAST_PATCH = 8
 _CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 
 
@@ -64,6 +65,16 @@ def has_arithmetic(proto: Any, name: str) -> Optional[bool]:
     if not ends:
         return None
     return not ends <= _CONVOLUTIONS
+
+
+def has_patches(proto: Any) -> bool:
+    """Whether an image is cut into patches first, as vision transformers do: a convolution as wide as its stride."""
+    first = next((node for node in proto.graph.node if node.op_type in _CONVOLUTIONS), None)
+    if first is None:
+        return False
+    sides = {each.name: list(each.ints) for each in first.attribute if each.name in ("kernel_shape", "strides")}
+    stride = sides.get("strides", [1])
+    return min(stride, default=0) >= _LEAST_PATCH and sides.get("kernel_shape", stride) == stride
 
 
 def measure_cost(proto: Any) -> GraphCost:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Sequence
 
 from ...errors import BadModel
-from ...graph.labels import COCO
 from . import layout
-from .families import KINDS, HeadGuess, Kind, OutputLayout
+from .families import KINDS
+from .kinds import HeadGuess, Kind, OutputLayout
+
+_POSE_FIELDS = 56  # of a YOLOv8 pose model of one class: box, score and 17 keypoints of x, y and visibility
 
 
 class Match(NamedTuple):
@@ -21,15 +23,28 @@ class Match(NamedTuple):
         """The number of classes that this match gives, None if unknown."""
         return self.guess.heads[0].classes if self.guess.heads else None
 
+    def __str__(self) -> str:
+        return self.kind + (f" of {self.classes} classes" if self.classes else "")
 
-def choose(
-    filename: str, proto: Any, output_layout: OutputLayout, kind: Optional[str], operators: FrozenSet[str]
-) -> Match:
-    """Choose the one family that fits; `kind` is the user's or the metadata's. Raises `BadModel`."""
+
+class Tie(BadModel):
+    """Several families fit; `matches` are they, `advice` is what to type."""
+
+    def __init__(self, filename: str, listed: str, matches: Sequence[Match]) -> None:
+        kinds = sorted({match.kind for match in matches})
+        flag = f"--kind {'|'.join(kinds)}" if len(kinds) > 1 else "--classes N or --names FILE"
+        each = ", or ".join(map(str, matches))
+        self.matches, self.advice = tuple(matches), f"Say which: edgecsp import {filename} {flag}"
+        self.problem = f"{filename}: {listed} may be {each}"
+        super().__init__(f"{self.problem}. {self.advice}")
+
+
+def choose(filename: str, proto: Any, output_layout: OutputLayout, kind: Optional[str]) -> Match:
+    """Choose the one family that fits; `kind` is the user's or the metadata's. Raises `Tie`, `BadModel`."""
     listed = ", ".join(str(output) for output in output_layout.outputs[:6])
-    matches = _matches(proto, output_layout, kind, operators)
+    matches = _matches(proto, output_layout, kind)
     if not matches:
-        known = "Known: " + "; ".join(family.about for family in KINDS.values())
+        known = "Known: " + "; ".join(family.about.split(": ")[0] for family in KINDS.values())
         known = known if kind is None else f"--kind {kind} is {KINDS[kind].about}"
         raise BadModel(
             f"{filename} is not a supported export ({listed} of a {output_layout.hw[1]}x{output_layout.hw[0]} image). "
@@ -44,50 +59,58 @@ def choose(
             f"{filename}: {listed} would be of {would} classes, and {output_layout.classes} are named; "
             "say which with --names FILE or --classes N"
         )
-    match = _resolve(filename, listed, fitting, prefer_coco=output_layout.classes is None)
+    match = _resolve(filename, listed, fitting, prefer_known=output_layout.classes is None)
     if match.guess.needs:
         raise BadModel(
             f"{filename} looks like {match.kind} ({listed}); type: edgecsp import {filename} {match.guess.needs}"
         )
-    if match.kind == "yolov8" and match.classes == 52 and output_layout.classes is None and kind is None:
+    if match.kind == "yolov8" and match.classes == _POSE_FIELDS - 4 and output_layout.classes is None and kind is None:
         raise BadModel(
             f"{filename}: {listed} is what a YOLOv8 pose model gives (1 class, 17 keypoints), which edgecsp does not "
-            f"run; if it is a detector of 52 classes: edgecsp import {filename} --kind yolov8 --classes 52"
+            f"run; for its boxes: edgecsp import {filename} --boxes-only; if it is a detector of 52 classes: "
+            f"edgecsp import {filename} --kind yolov8 --classes 52"
         )
-    if "NonMaxSuppression" in operators and match.kind != "yolov10":
+    is_end_to_end = match.guess.heads[0].nms_free
+    if "NonMaxSuppression" in output_layout.operators and not is_end_to_end:
         raise BadModel(f"{filename} contains NMS (NonMaxSuppression); export it without NMS (nms=False)")
     return match
 
 
-def _matches(proto: Any, output_layout: OutputLayout, kind: Optional[str], operators: FrozenSet[str]) -> List[Match]:
+def _matches(proto: Any, output_layout: OutputLayout, kind: Optional[str]) -> List[Match]:
     if kind is not None:  # who says it need not be second-guessed by operators
         return [Match(kind, guess) for guess in KINDS[kind].find(output_layout)]
-    return [
+    names = {output.name for output in output_layout.outputs}
+    matches = [
         Match(name, guess)
         for name, family in KINDS.items()
-        if not family.explicit_only
+        if not family.explicit_only and family.names <= names
         for guess in family.find(output_layout)
-        if _fits(proto, family, guess, operators)
+        if _fits(proto, family, guess, output_layout)
     ]
+    named = [match for match in matches if KINDS[match.kind].names]
+    return named or matches
 
 
-def _fits(proto: Any, family: Kind, guess: HeadGuess, operators: FrozenSet[str]) -> bool:
+def _fits(proto: Any, family: Kind, guess: HeadGuess, output_layout: OutputLayout) -> bool:
     """Whether the graph's operators are consistent with a guess."""
-    if family.exp is not None and family.exp != ("Exp" in operators):
+    if any((name in output_layout.operators) != has for name, has in family.holds.items()):
         return False
-    if family.raw is None or not guess.heads:
+    if family.patches is not None and family.patches != output_layout.has_patches:
+        return False
+    names = [*(output.name for output in guess.reads), *(head.name for head in guess.heads)]
+    if not names:
         return True
-    computed = layout.has_arithmetic(proto, guess.heads[0].name)
+    first = names[0]
+    if family.scores_first is not None and family.scores_first != (output_layout.last_operator(first) == "Sigmoid"):
+        return False
+    computed = None if family.raw is None else layout.has_arithmetic(proto, first)
     return computed is None or computed != family.raw
 
 
-def _resolve(filename: str, listed: str, fitting: List[Match], *, prefer_coco: bool) -> Match:
-    coco = [match for match in fitting if match.classes == len(COCO)]
-    if prefer_coco and len(coco) == 1:
-        fitting = coco
+def _resolve(filename: str, listed: str, fitting: List[Match], *, prefer_known: bool) -> Match:
+    known = [match for match in fitting if match.classes in [len(labels) for labels in KINDS[match.kind].labels]]
+    if prefer_known and len(known) == 1:
+        fitting = known
     if len(fitting) == 1:
         return fitting[0]
-    each = ", or ".join(match.kind + (f" of {match.classes} classes" if match.classes else "") for match in fitting)
-    kinds = sorted({match.kind for match in fitting})
-    flag = f"--kind {'|'.join(kinds)}" if len(kinds) > 1 else "--classes N or --names FILE"
-    raise BadModel(f"{filename}: {listed} may be {each}. Say which: edgecsp import {filename} {flag}")
+    raise Tie(filename, listed, fitting)

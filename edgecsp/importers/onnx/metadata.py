@@ -1,7 +1,7 @@
 """Read an exporter's `metadata_props`: names, stride, size and task, parsed as data and never evaluated.
 
 ultralytics writes Python literals: names "{0: 'person', 1: 'bicycle'}", imgsz "[640, 640]", stride "32",
-task "detect". YOLOv5 writes the names and the stride alone.
+task "detect". YOLOv5 writes the names and the stride alone, RapidAI lines of names as "character".
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _TASK_KINDS = {"classify": "classify"}  # tasks of one family
 class Props:
     """The file's own description; None and "" where it has none.
 
-    `kind` is the family, where shapes alone would lead to another; `unreadable` lists what could not be parsed.
+    `kind` is the family, where shapes alone would lead to another; `keypoints` how many a pose model gives, and how
+    many values each has; `unreadable` lists what could not be parsed.
     """
 
     names: Optional[Tuple[str, ...]] = None
@@ -28,6 +29,7 @@ class Props:
     stride: Optional[int] = None
     task: str = ""
     kind: Optional[str] = None
+    keypoints: Optional[Tuple[int, int]] = None
     origin: Tuple[Tuple[str, str], ...] = ()
     unreadable: Tuple[str, ...] = ()
 
@@ -45,9 +47,12 @@ def read(properties: Dict[str, str]) -> Props:
         return parsed
 
     names, hw, stride = value("names", _names), value("imgsz", _hw), value("stride", _stride)
+    keypoints = value("kpt_shape", _hw)
+    if names is None and properties.get("character", "").strip():  # RapidAI writes a name a line
+        names = _names(properties["character"].strip().splitlines())
     keys = (("licence", "license"), ("author", "author"), ("exporter", "version"), ("about", "description"))
     origin = tuple((key, properties[theirs][:200]) for key, theirs in keys if properties.get(theirs))
-    return Props(names, hw, stride, _task(properties), _kind(properties), origin, tuple(unreadable))
+    return Props(names, hw, stride, _task(properties), _kind(properties), keypoints, origin, tuple(unreadable))
 
 
 def _task(properties: Dict[str, str]) -> str:
