@@ -19,7 +19,8 @@ class TrainSettings:
     or "shape" (`loss`), `mosaic` the share of images that are made of four, `scale` by which share images become larger
     or smaller at most, `multi_scale` whether batches differ in size, `flip` whether images may be mirrored,
     `freeze_bn` whether the statistics of batch-norms stay as the weights bring them (None: where their heads know a
-    class of the data), `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the
+    class of the data), `blend` whether the best weights are mixed with such initial ones where that gives a higher AP,
+    `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the
     score from which a teacher's box is a label, `distill` the network whose heads are learned from, cell by cell ("":
     none).
     """
@@ -42,6 +43,10 @@ class TrainSettings:
     freeze: int = option(0, "epochs with frozen initial weights", least=0)
     freeze_bn: Optional[bool] = option(
         None, "keep the batch normalisation statistics of the weights", flag="--freeze-bn/--no-freeze-bn",
+        default_help="if they know the classes",
+    )  # fmt: skip
+    blend: bool = option(
+        True, "mix the result with its initial weights where that is better", flag="--blend/--no-blend",
         default_help="if they know the classes",
     )  # fmt: skip
     patience: int = option(0, "stop after so many epochs without a better AP [default: never]", least=0)

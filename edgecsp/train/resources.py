@@ -1,4 +1,4 @@
-"""Default number of processes that make batches, and of images in a batch."""
+"""The device; default number of processes that make batches, and of images in a batch."""
 
 from __future__ import annotations
 
@@ -75,3 +75,17 @@ def _free(device: str) -> Optional[int]:
         return int(torch.cuda.mem_get_info(device)[0])
     free = memory.free()
     return None if free is None else free.available
+
+
+def pick_device(requested: str) -> str:
+    """ "auto", "cpu", "cuda" or "cuda:1" as torch has it. Raises `UsageError`."""
+    import torch
+
+    if requested == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    name = f"cuda:{requested}" if requested.isdecimal() else requested
+    if name != "cpu" and not name.startswith("cuda"):
+        raise UsageError(f"device {requested!r}: auto, cpu, cuda, or a GPU's number")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise UsageError(f"--device {requested}: torch {torch.__version__} sees no CUDA device here; use --device cpu")
+    return name

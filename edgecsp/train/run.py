@@ -18,23 +18,22 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-import numpy as np
 import torch
 
-from .. import zoo
 from ..bench.accuracy import Data, Predictions, require
+from ..bench.accuracy.score import Score
 from ..cache import files
 from ..errors import BadModel, UsageError
 from ..pipeline import Detector, load
 from ..types import Array, Input
+from . import blend, checkpoint, distributed, folders, loop, report, resources, result, start
 from . import cache as caches
-from . import checkpoint, distributed, folders, loop, report, resources, result, start
-from .anchors import kmeans, shape_iou
 from .augment import Augment
 from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
 from .distill import Distillation
-from .model import Layout, cfg_text, masks_of, trainable
+from .model import Layout, cfg_text, trainable
+from .network import Network
 from .progress import LoggedProgress, TrainingProgress, duration
 from .settings import TrainSettings
 from .splits import as_one, digest, split
@@ -108,7 +107,7 @@ def train(
     resources.pick_workers(workers, "cpu")
     teaching = Teaching(tuple(teacher), tuple(unlabelled))
     distilled = start.find_teacher(settings.distill) if settings.distill else None
-    with distributed.processes(pick_device(device)) as place, distributed.first_logs():
+    with distributed.processes(resources.pick_device(device)) as place, distributed.first_logs():
         if distributed.rank():
             watch = lambda progress: None  # noqa: E731
 
@@ -141,7 +140,7 @@ def train(
             cfg = cfg_text(model)
             begin = distributed.from_first(lambda: start.find(weights, entry))
             layout = distributed.from_first(
-                lambda: replace(_layout(entry, side, images, learn.names, distilled or begin), cfg=cfg)
+                lambda: replace(start.choose_layout(entry, side, images, learn.names, distilled or begin), cfg=cfg)
             )
         if settings.batch == 0:
             batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
@@ -157,7 +156,7 @@ def train(
             run.resume()
         else:
             LOG.info("%s", _begin(trainer, begin, layout, advise=weights is None))
-            distributed.from_first(lambda: run.begin(begin.name, teaching))
+            distributed.from_first(lambda: run.begin(begin, teaching))
         try:
             return run.go(images, resources.pick_workers(workers, place), stop)
         finally:
@@ -175,18 +174,6 @@ def _steps(settings: TrainSettings, images: int) -> Tuple[TrainSettings, int]:
     return settings, max(1, images // (settings.batch * several))
 
 
-def pick_device(requested: str) -> str:
-    """ "auto", "cpu", "cuda" or "cuda:1" as torch has it. Raises `UsageError`."""
-    if requested == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    name = f"cuda:{requested}" if requested.isdecimal() else requested
-    if name != "cpu" and not name.startswith("cuda"):
-        raise UsageError(f"device {requested!r}: auto, cpu, cuda, or a GPU's number")
-    if name != "cpu" and not torch.cuda.is_available():
-        raise UsageError(f"--device {requested}: torch {torch.__version__} sees no CUDA device here; use --device cpu")
-    return name
-
-
 def _begin(trainer: Trainer, begin: start.Start, layout: Layout, *, advise: bool) -> str:
     """Load the weights that training begins with; one line about them."""
     if not begin.state:
@@ -199,23 +186,6 @@ def _begin(trainer: Trainer, begin: start.Start, layout: Layout, *, advise: bool
     heads = f", its heads for {len(shared)} of {len(layout.labels)} classes" if shared else ""
     heads += ", with its batch-norms' statistics" if trainer.freezes_statistics else ""
     return f"begins with {begin.name}{advice}: {taken} of {len(trainer.network.state_dict())} tensors{heads}"
-
-
-def _layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], begin: start.Start) -> Layout:
-    """Anchors of the heads that training begins with; else from the data, by k-means on the IoU of shapes."""
-    wh = np.concatenate(images.sizes) * side
-    wh = wh[(wh >= 1).all(1)]
-    masks = masks_of(entry)
-    count = sum(map(len, masks))
-    fitted = kmeans(wh, count) if len(wh) >= count else tuple(entry.anchors[:count])
-    anchors = begin.anchors(names, masks)
-    before, after = (float(shape_iou(wh, np.array(a)).max(1).mean()) for a in (anchors or entry.anchors, fitted))
-    if anchors:
-        LOG.info("anchors of the weights: mean best IoU of shapes %.3f (from the data: %.3f)", before, after)
-    else:
-        LOG.info("anchors from the data: mean best IoU of shapes %.3f -> %.3f", before, after)
-        anchors = fitted
-    return Layout(entry.name, side, tuple(names), anchors, masks)
 
 
 @dataclass
@@ -237,13 +207,13 @@ class _Run:
     def __post_init__(self) -> None:
         self._spec: Input = self.layout.entry.input(self.layout.net())
 
-    def begin(self, what: str, teaching: Teaching) -> None:
-        """Write the record, and a state to go on from."""
+    def begin(self, begin: start.Start, teaching: Teaching) -> None:
+        """Write the record, a state to go on from, and the initial weights if the result may be mixed with them."""
         record = {
             "schema": "edgecsp-train/1",
             "settings": asdict(self.trainer.settings),
             "layout": self.layout.to_dict(),
-            "start": what,
+            "start": begin.name,
             "processes": distributed.size(),
             "teacher": teaching.to_dict(),
             "data": {
@@ -258,6 +228,8 @@ class _Run:
         }
         with files.atomic(self.folder / "run.json") as file:
             file.write(json.dumps(record, indent=1).encode())
+        if self.trainer.settings.blend and begin.state and begin.shared(self.layout.labels):
+            checkpoint.write(self.folder / "first.pt", self.trainer.average.state_dict())
         self.save()
 
     def resume(self) -> None:
@@ -318,9 +290,7 @@ class _Run:
 
     def validate(self) -> None:
         """The average's AP on the validation images; the best so far is kept beside the last."""
-        predictions = Predictions(self._judge)
-        progress = LoggedProgress("validated", len(self._judge.images))
-        score = validate(self.trainer.average, predictions, self._spec, self.trainer.device, progress)
+        predictions, score = self._measure(self.trainer.average)
         ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
         epoch = self.trainer.step // self.each
         self._log.append({"step": self.trainer.step, "epoch": epoch, "AP": ap, "AP50": ap50})
@@ -330,13 +300,46 @@ class _Run:
         figures = f"{loss}AP {_format_figure(ap)}, AP50 {_format_figure(ap50)}{speed}"
         LOG.info("epoch %d of %d: %s", epoch, self.trainer.settings.epochs, figures)
         if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
-            judged = judge(predictions)
-            conf, f1 = best_threshold(judged)
-            self._best = {"epoch": epoch, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
-            self._details = report.details(predictions, judged, score, conf)
-            texts = {"best": json.dumps(self._best), "details": json.dumps(self._details)}
-            checkpoint.write(self.folder / "best.pt", {"average": self.trainer.average.state_dict(), **texts})
+            self._write_best(self.trainer.average, predictions, score, {"epoch": epoch})
         self._report(finished=False)
+
+    def _measure(self, network: Network) -> Tuple[Predictions, Score]:
+        predictions = Predictions(self._judge)
+        progress = LoggedProgress("validated", len(self._judge.images))
+        return predictions, validate(network, predictions, self._spec, self.trainer.device, progress)
+
+    def _write_best(self, network: Network, predictions: Predictions, score: Score, row: Dict[str, Any]) -> None:
+        judged = judge(predictions)
+        conf, f1 = best_threshold(judged)
+        ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
+        self._best = {**row, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
+        self._details = report.details(predictions, judged, score, conf)
+        texts = {"best": json.dumps(self._best), "details": json.dumps(self._details)}
+        checkpoint.write(self.folder / "best.pt", {"average": network.state_dict(), **texts})
+
+    def _blend(self) -> None:
+        """Mix the best weights with the initial ones; the mixture with the highest AP becomes the best, if any does."""
+        first = self.folder / "first.pt"
+        if not first.is_file() or "blend" in self._best or not self._best:
+            return
+        initial, trained = checkpoint.read(first), checkpoint.read(self.folder / "best.pt")["average"]
+        before, best = self._best, None
+        for share in blend.SHARES:
+            network = blend.mix(self.trainer.average, initial, trained, share)
+            predictions, score = self._measure(network)
+            ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
+            figures = {"step": self.trainer.step, "epoch": before["epoch"], "blend": share, "AP": ap, "AP50": ap50}
+            self._log.append(figures)
+            LOG.info(
+                "mixed with %d %% of the initial weights: AP %s, AP50 %s",
+                round(100 * share),
+                *map(_format_figure, (ap, ap50)),
+            )
+            if (ap or 0.0) > ((best[2].averages["AP"] if best else before["AP"]) or 0.0):
+                best = network, predictions, score, share
+        if best:
+            self._write_best(*best[:3], {"epoch": before["epoch"], "blend": best[3]})
+        self.save()
 
     def _report(self, *, finished: bool) -> None:
         report.write(self.folder, folders.record(self.folder), self._log, self._details, finished=finished)
@@ -349,14 +352,16 @@ class _Run:
             file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
 
     def _finish(self, pace: loop.Pace) -> TrainRun:
+        self._blend()
         state = checkpoint.read(self.folder / "best.pt")
         network = type(self.trainer.average)(self.layout.net())
         network.load_state_dict(state["average"])
         best = self._best
+        mixed = f", mixed with {best['blend']:.0%} of the initial weights" if "blend" in best else ""
         record = folders.record(self.folder)
         origin = {
             "weights": "trained by edgecsp",
-            "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}",
+            "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}{mixed}",
             "data": record["data"]["digest"],
             "AP": _format_figure(best["AP"]),
             "AP50": _format_figure(best["AP50"]),

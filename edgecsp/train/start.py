@@ -7,10 +7,12 @@ are taken along (`fit`), with the anchors that they were trained with; the other
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,10 +25,12 @@ from ..graph.layers import Net
 from ..importers.darknet import read_names
 from ..importers.darknet.weights import WeightsFile
 from . import from_cfg
-from .anchors import Anchors
-from .model import Layout, cfg_text
+from .anchors import Anchors, kmeans, shape_iou
+from .data import Images
+from .model import Layout, cfg_text, masks_of
 from .network import Network, yolo_heads
 
+LOG = logging.getLogger(__name__)
 NONE = "none"
 
 
@@ -162,3 +166,20 @@ def _labels_beside(path: Path, classes: int) -> Tuple[str, ...]:
     except (SourceError, BadModel):
         labels = COCO if classes == len(COCO) else ()
     return labels if len(labels) == classes else ()
+
+
+def choose_layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], begin: Start) -> Layout:
+    """Anchors of the heads that training begins with; else from the data, by k-means on the IoU of shapes."""
+    wh = np.concatenate(images.sizes) * side
+    wh = wh[(wh >= 1).all(1)]
+    masks = masks_of(entry)
+    count = sum(map(len, masks))
+    fitted = kmeans(wh, count) if len(wh) >= count else tuple(entry.anchors[:count])
+    anchors = begin.anchors(names, masks)
+    before, after = (float(shape_iou(wh, np.array(a)).max(1).mean()) for a in (anchors or entry.anchors, fitted))
+    if anchors:
+        LOG.info("anchors of the weights: mean best IoU of shapes %.3f (from the data: %.3f)", before, after)
+    else:
+        LOG.info("anchors from the data: mean best IoU of shapes %.3f -> %.3f", before, after)
+        anchors = fitted
+    return Layout(entry.name, side, tuple(names), anchors, masks)

@@ -25,7 +25,7 @@ from edgecsp.errors import UsageError  # noqa: E402
 from edgecsp.train import TrainSettings, distributed  # noqa: E402
 from edgecsp.train.data import Steps  # noqa: E402
 from edgecsp.train.model import Layout  # noqa: E402
-from edgecsp.train.run import pick_device  # noqa: E402
+from edgecsp.train.resources import pick_device  # noqa: E402
 from edgecsp.train.trainer import Trainer  # noqa: E402
 from support import toy_run, toy_zoo  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
