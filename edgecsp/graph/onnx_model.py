@@ -183,7 +183,7 @@ def _resize(proto: Any, model: Model, hw: Tuple[int, int]) -> None:
 def _reads_whole_map(node: Any) -> bool:
     """Whether a node of our own is a layer that is another one for a map of another size."""
     name: str = node.name
-    return name.endswith(("_connected", "_softmax"))
+    return str(name).endswith(("_connected", "_softmax"))  # bytes, where it is not UTF-8
 
 
 def _maps(proto: Any, hw: Tuple[int, int]) -> Dict[str, List[int]]:

@@ -79,7 +79,11 @@ def in_precision(stage: Model, kind: str) -> Model:
     return precision.quantize(stage, batches, method="minmax")
 
 
-@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in distinct() for kind in ("fp32", "fp16", "int8")])
+LONG = {"densenet201-elastic"}  # 200 layers: a plan of it takes ten seconds, so one precision is enough
+CASES = [(name, kind) for name in distinct() for kind in ("fp32", "fp16", "int8") if name not in LONG or kind == "fp32"]
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_zoo(name: str, kind: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MIN_IMAGES", 1)  # of what use the ranges are is not asked here
     for stage in stages(name):
@@ -90,7 +94,8 @@ def test_the_zoo(name: str, kind: str, build: Build, monkeypatch: pytest.MonkeyP
         # A plan holds the weights in the graph's type, and kernels; int8's are many and take more than they save.
         if kind != "int8":
             bytes_each = {"fp32": 4, "fp16": 2}[kind]
-            assert 0.9 * bytes_each * floats(stage) < done["size"] < (bytes_each + 0.6) * floats(stage) + (8 << 20)
+            kernels = (8 << 20) + 20_000 * len(onnx.load_model_from_string(graph.onnx).graph.node)
+            assert 0.9 * bytes_each * floats(stage) < done["size"] < (bytes_each + 0.6) * floats(stage) + kernels
 
 
 def floats(model: Model) -> int:

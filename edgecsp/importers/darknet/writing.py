@@ -47,7 +47,7 @@ def text(net: Net, anchors_wh: Sequence[Tuple[float, float]], comment: str = "")
         cfg.at[index] = _WRITERS[layer.op](cfg, index, layer)
         while heads and heads[0][0].layer <= index:  # in the heads' own order, which decides what is head0
             tensor, head = heads.pop(0)
-            cfg.reading(tensor.layer, head.kind, *_head(cfg, tensor, head, anchors_wh))
+            cfg.reading(tensor.layer, head.kind.replace("-", "_"), *_head(cfg, tensor, head, anchors_wh))
     return (f"# {comment}\n" if comment else "") + "\n".join(cfg.lines).lstrip() + "\n"
 
 
