@@ -319,22 +319,22 @@ class _Run:
 
     def _blend(self) -> None:
         """Mix the best weights with the initial ones; the mixture with the highest AP becomes the best, if any does."""
-        first = self.folder / "first.pt"
-        if not first.is_file() or "blend" in self._best or not self._best:
+        first, step = self.folder / "first.pt", self.trainer.step
+        if not first.is_file() or not self._best or any(row["step"] == step and "blend" in row for row in self._log):
             return
-        initial, trained = checkpoint.read(first), checkpoint.read(self.folder / "best.pt")["average"]
-        before, best = self._best, None
+        state = checkpoint.read(self.folder / "best.pt")
+        before, best = json.loads(state["best"]), None
+        if "blend" in before:  # killed before it wrote `last.pt`
+            self._best = before
+            return
+        initial = checkpoint.read(first)
         for share in blend.SHARES:
-            network = blend.mix(self.trainer.average, initial, trained, share)
+            network = blend.mix(self.trainer.average, initial, state["average"], share)
             predictions, score = self._measure(network)
             ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
-            figures = {"step": self.trainer.step, "epoch": before["epoch"], "blend": share, "AP": ap, "AP50": ap50}
-            self._log.append(figures)
-            LOG.info(
-                "mixed with %d %% of the initial weights: AP %s, AP50 %s",
-                round(100 * share),
-                *map(_format_figure, (ap, ap50)),
-            )
+            self._log.append({"step": step, "epoch": before["epoch"], "blend": share, "AP": ap, "AP50": ap50})
+            figures = f"AP {_format_figure(ap)}, AP50 {_format_figure(ap50)}"
+            LOG.info("mixed with %.0f %% of the initial weights: %s", 100 * share, figures)
             if (ap or 0.0) > ((best[2].averages["AP"] if best else before["AP"]) or 0.0):
                 best = network, predictions, score, share
         if best:

@@ -72,6 +72,11 @@ def test_the_best_is_kept(
     expected = measured[0 if kept is None else 1 + SHARES.index(kept)]
     assert all(torch.equal(best["average"][name], value) for name, value in expected.items())
     assert run.ap == (0.3 if kept is None else 0.9) and json.loads(best["best"]).get("blend") == kept
+    (run.folder / "best.onnx").unlink()  # as if the end had been killed: nothing is mixed a second time
+    again = train(MODEL, data, settings=QUICK, weights=str(first.folder), resume=run.folder, workers=0)
+    assert len(rows(run.folder)) == len(SHARES) and again.ap == run.ap
+    state = torch.load(run.folder / "best.pt", weights_only=True)["average"]
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
     text = (run.folder / "best.onnx").read_bytes()
     assert (b"mixed with 50% of the initial weights" in text) == (kept is not None)
 
