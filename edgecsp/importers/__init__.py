@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
 
 from ..cache import files
 from ..errors import BadModel, SourceError, UsageError
 from ..graph import onnx_model
 from ..types import Model
-from .onnx import ImportOptions, Recognised, recognise
+
+if TYPE_CHECKING:  # at run time only where a file is another exporter's: its families take a start's 30 ms
+    from .onnx import ImportOptions, Recognised
 
 
 def load(path: Union[str, Path], *, hw: Optional[Tuple[int, int]] = None) -> Model:
@@ -35,10 +37,12 @@ def parse(
     `hw` and `folder` are for another exporter's file: the size where it is free, and where its other files lie.
     """
     proto = onnx_model.read_proto(data, filename)
-    return (
-        onnx_model.parse_own(proto, data, filename)
-        or _import(proto, data, filename, ImportOptions(hw=hw), folder).model
-    )
+    own = onnx_model.parse_own(proto, data, filename)
+    if own:
+        return own
+    from .onnx import ImportOptions
+
+    return _import(proto, data, filename, ImportOptions(hw=hw), folder).model
 
 
 def import_foreign(path: Union[str, Path], options: Optional[ImportOptions] = None) -> Recognised:
@@ -51,10 +55,14 @@ def import_foreign(path: Union[str, Path], options: Optional[ImportOptions] = No
     proto = onnx_model.read_proto(data, str(path))
     if onnx_model.KEY in onnx_model.read_metadata(proto, str(path)):
         raise UsageError(f"{path} describes itself already; type: edgecsp run --model {path} SOURCE")
+    from .onnx import ImportOptions
+
     return _import(proto, data, str(path), options or ImportOptions(), path.parent)
 
 
 def _import(proto: Any, data: bytes, filename: str, options: ImportOptions, folder: Optional[Path]) -> Recognised:
+    from .onnx import recognise
+
     try:
         recognised = recognise(proto, filename, options, folder=folder)
         origin = {"source": f"ONNX: {Path(filename).name}", "sha256": hashlib.sha256(data).hexdigest()}
