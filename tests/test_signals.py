@@ -205,6 +205,67 @@ print("went on")
 
 
 @linux
+@pytest.mark.parametrize("held", ["stop._cond", "signal_again()"])
+def test_a_signal_while_the_event_of_the_first_is_locked(held: str) -> None:
+    """The main thread holds the event's lock, or has another signal pending: the handler waits for nothing."""
+    code = f"""
+import os, signal, threading
+from contextlib import contextmanager
+from edgecsp.cli import _signals
+
+@contextmanager
+def signal_again():
+    was = signal.getsignal(signal.SIGINT)
+
+    def begin(*args):
+        signal.signal(signal.SIGINT, was)
+        os.kill(os.getpid(), signal.SIGINT)
+        was(*args)
+
+    signal.signal(signal.SIGINT, begin)
+    yield
+
+_signals.leave_on_signals()
+with _signals.until_signal() as stop:
+    with {held}:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert stop.is_set() and stop.wait() and stop.signal == 2
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, timeout=30)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@linux
+def test_a_signal_that_a_library_swallows_comes_again() -> None:
+    code = """
+import os, signal, time
+from edgecsp.cli import _signals
+_signals.leave_on_signals()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+except BaseException:
+    pass
+try:
+    try:
+        time.sleep(30)
+    finally:
+        print("ends", flush=True)
+        try:
+            raise ValueError
+        except ValueError:
+            time.sleep(3 * _signals.AGAIN_S)  # it takes long to end: nothing comes again
+        print("ended")
+except SystemExit as error:
+    _signals.end_on_signals()
+    time.sleep(2 * _signals.AGAIN_S)
+    raise
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "ends\nended\n", "")
+
+
+@linux
 def test_ctrl_c_twice_leaves_no_worker_of_the_bench() -> None:
     process = started("bench", "codes", "-e", "ort", "--duration", "60", "--threads", "1", stdout=subprocess.DEVNULL)
     late = time.monotonic() + 60

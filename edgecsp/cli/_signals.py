@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager
-from typing import Any, Iterator, List, NoReturn
+from typing import Any, Iterator, List, NoReturn, Optional
 
+AGAIN_S = 0.5
 received = 0  # the last termination signal
 
 
 class Stop(threading.Event):
-    """Event set by the first Ctrl-C, SIGTERM or SIGHUP; `signal` is its number."""
+    """Event set by the first Ctrl-C, SIGTERM or SIGHUP; `signal` is its number.
 
+    A handler runs in the middle of whatever the main thread does, which may be holding the lock of an event, also
+    of this one: so it takes none. Who waits looks here every `POLL_S`.
+    """
+
+    POLL_S = 0.1
     signal = 0
+
+    def is_set(self) -> bool:
+        return bool(self.signal) or super().is_set()
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        late = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (left := late - time.monotonic()) > 0:
+            super().wait(min(self.POLL_S, left))
+        return self.is_set()
 
 
 @contextmanager
@@ -26,12 +43,13 @@ def until_signal() -> Iterator[Stop]:
 
     def on_signal(number: int, frame: object) -> None:
         global received
-        received = stop.signal = number
-        stop.set()
         for name, was in before.items():
             signal.signal(name, was)
+        received = stop.signal = number
 
-    before = {name: signal.signal(name, on_signal) for name in _ending()}
+    before = {name: signal.getsignal(name) for name in _ending()}
+    for name in before:
+        signal.signal(name, on_signal)
     try:
         yield stop
     finally:
@@ -53,6 +71,7 @@ def end_on_signals() -> None:
     """Make any signal end the process at once."""
     for name in _ending():
         signal.signal(name, _end_now)
+    _look_again(0)
 
 
 def end(code: int) -> NoReturn:
@@ -73,7 +92,26 @@ def _leave(number: int, frame: object) -> NoReturn:
     global received
     received = number
     end_on_signals()
+    _look_again(AGAIN_S)
     sys.exit(128 + number)
+
+
+def _look_again(after_s: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _leave_again)
+        signal.setitimer(signal.ITIMER_REAL, after_s, after_s)
+
+
+def _leave_again(number: int, frame: object) -> None:
+    """Raise SystemExit once more where the first was swallowed: some libraries catch everything while they import."""
+    if not _is_unwinding(sys.exc_info()[1]):
+        sys.exit(128 + received)
+
+
+def _is_unwinding(error: Optional[BaseException]) -> bool:
+    while error is not None and not isinstance(error, SystemExit):
+        error = error.__context__
+    return error is not None
 
 
 def _end_now(number: int, frame: object) -> NoReturn:
