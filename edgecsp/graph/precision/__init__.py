@@ -10,7 +10,8 @@
 
 The int8 graph is one file for every engine: symmetric int8 with zero points 0 (TensorRT takes no other), weights per
 output channel, a Q/DQ pair on each side of an activation (onnxruntime computes no convolution in int8 otherwise).
-`passes` turns it into what an engine needs, without loss.
+`passes` turns it into what an engine needs, without loss. `equalize` brings the channels of maps to one range first;
+`mixed` keeps layers in float.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ._choose import choose_ranges
 from .calibration import METHODS, MIN_IMAGES, Ranges, load, measure_ranges
 from .fp16 import to_fp16, to_fp32
 from .int8 import check_quantizable, format_trials, quantize, with_ranges
+from .mixed import QuantizedLayer, list_layers, measure_gains, with_float_layers
 from .passes import (
     fold_activation_qdq,
     fold_float_qdq,
@@ -33,9 +35,10 @@ from .passes import (
 )
 
 __all__ = [
-    "METHODS", "MIN_IMAGES", "Ranges", "check_quantizable", "choose_ranges", "detect_precision", "fold_activation_qdq",
-    "fold_float_qdq", "fold_move_qdq", "format_trials", "load", "measure_ranges", "quantize", "quantize_after_pools",
-    "quantize_biases", "to_fp16", "to_fp32", "to_uint8_activations", "to_uint8_input", "with_ranges",
+    "METHODS", "MIN_IMAGES", "QuantizedLayer", "Ranges", "check_quantizable", "choose_ranges", "detect_precision",
+    "fold_activation_qdq", "fold_float_qdq", "fold_move_qdq", "format_trials", "list_layers", "load", "measure_gains",
+    "measure_ranges", "quantize", "quantize_after_pools", "quantize_biases", "to_fp16", "to_fp32",
+    "to_uint8_activations", "to_uint8_input", "with_float_layers", "with_ranges",
 ]  # fmt: skip
 
 _QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")

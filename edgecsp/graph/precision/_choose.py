@@ -14,7 +14,7 @@ from ...processing import decode, nms
 from ...system import cpu
 from ...types import Array, Model
 from . import calibration
-from .calibration import METHODS, RangeMeter, Ranges
+from .calibration import METHODS, Ranges, open_meter
 from .int8 import check_quantizable, with_ranges
 from .passes import quantize_biases, to_uint8_activations
 
@@ -27,15 +27,17 @@ MATCH_IOU = 0.5  # IoU from which a box is the same object's
 _Reference = List[Tuple[Array, decode.Candidates, List[Array]]]  # an image, and fp32's boxes and heads of it
 
 
-def choose_ranges(model: Model, batches: Iterable[Array], *, keep_heads: bool = True, threads: int = 0) -> Ranges:
+def choose_ranges(
+    model: Model, batches: Iterable[Array], *, keep_heads: bool = True, threads: int = 0, equalized: bool = True
+) -> Ranges:
     """Measure ranges by the method whose int8 graph agrees best with fp32 on held-out images; `tried` has the scores.
 
     Agreement is 2 x the sum of the IoU of matching boxes (same class, IoU 0.5 or more) / the boxes of both; where
     fp32 has none, and for a classifier, 1 - the mean distance of heads as a share of their largest value. The ranges
-    returned are of all images. Raises as `measure_ranges` does.
+    returned are of all images. `equalized`, and what is raised: as `measure_ranges` has it.
     """
     check_quantizable(model)
-    meter = RangeMeter(model, threads)
+    meter, batches = open_meter(model, batches, threads, equalized=equalized)
     held_out: List[Array] = []
     for i, batch in enumerate(batches):
         meter.count(batch)
@@ -61,7 +63,7 @@ def choose_ranges(model: Model, batches: Iterable[Array], *, keep_heads: bool = 
 
 
 def _agreement(model: Model, small: Model, references: _Reference, threads: int) -> float:
-    session = _session(small, threads)
+    session = open_int8(small, threads)
     source, names = session.get_inputs()[0].name, [head.name for head in model.heads]
     shared = boxes = 0.0
     off: List[float] = []
@@ -75,7 +77,8 @@ def _agreement(model: Model, small: Model, references: _Reference, threads: int)
     return 2 * shared / boxes if box_count else 1 - float(np.mean(off))
 
 
-def _session(model: Model, threads: int) -> Any:
+def open_int8(model: Model, threads: int) -> Any:
+    """An onnxruntime session of an int8 model, in the form that its engine takes. Raises `BadModel`."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -7,6 +7,7 @@ them, and a tensor's lowest and highest value by its name.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from dataclasses import dataclass, field
@@ -16,10 +17,11 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 import numpy as np
 
 from ...cache import files
-from ...errors import BadModel, CalibrationError, UnknownName
+from ...errors import CalibrationError, UnknownName
 from ...types import Array, Model
+from . import _graph, equalize
 
-METHODS = ("percentile", "entropy", "minmax")
+METHODS = ("percentile", "entropy", "minmax", "mse")
 MIN_IMAGES = 100  # images; fewer give the ranges of those images, not of the world
 KIND = "edgecsp ranges 1"
 # The share of magnitudes that a range holds: one value in ten thousand is clipped. Of 99.9 to 99.999 this one moved
@@ -35,7 +37,8 @@ class Ranges:
 
     `model` is the sha256 of the graph they were measured on (weights and sizes, not labels), `pictures` how many
     there were, `inputs` the sha256 of the network's inputs in their order. Where the method was chosen, `tried` is how
-    well each one's int8 boxes agree with fp32's, in 0..1 (see `best`).
+    well each one's int8 boxes agree with fp32's, in 0..1 (see `best`). `scales` are the divisors of the channels of
+    maps, by the convolution's output: `tensors` are of the graph that `equalize.scale_channels` makes with them.
     """
 
     model: str
@@ -44,6 +47,7 @@ class Ranges:
     inputs: str
     tensors: Dict[str, Tuple[float, float]]
     tried: Dict[str, float] = field(default_factory=dict)
+    scales: Dict[str, List[float]] = field(default_factory=dict)
 
     def save(self, path: Union[str, Path]) -> None:
         """Write them as JSON; the file appears whole or not at all. Raises `OutputError`."""
@@ -53,7 +57,7 @@ class Ranges:
     def _to_dict(self) -> Dict[str, Any]:
         return {
             "kind": KIND, "model": self.model, "method": self.method, "pictures": self.images, "inputs": self.inputs,
-            "tensors": self.tensors, "tried": self.tried,
+            "tensors": self.tensors, "tried": self.tried, **({"scales": self.scales} if self.scales else {}),
         }  # fmt: skip
 
     def check(self, model: Model) -> None:
@@ -82,7 +86,10 @@ def load(path: Union[str, Path]) -> Ranges:
         if not all(math.isfinite(end) for pair in tensors.values() for end in pair):
             raise ValueError("a range in it is no number")
         tried = {str(name): float(value) for name, value in content.pop("tried", {}).items()}
-        ranges = Ranges(images=content.pop("pictures"), tensors=tensors, tried=tried, **content)
+        scales = {str(name): [float(each) for each in row] for name, row in content.pop("scales", {}).items()}
+        if not all(math.isfinite(each) and each > 0 for row in scales.values() for each in row):
+            raise ValueError("a scale in it is no positive number")
+        ranges = Ranges(images=content.pop("pictures"), tensors=tensors, tried=tried, scales=scales, **content)
         if (type(ranges.model), type(ranges.images), type(ranges.method)) != (str, int, str):
             raise ValueError("a field in it is of another type")
     except OSError as error:
@@ -96,17 +103,24 @@ def load(path: Union[str, Path]) -> Ranges:
 
 
 def measure_ranges(
-    model: Model, batches: Iterable[Array], method: str = "percentile", *, threads: int = 0, least: Optional[int] = None
+    model: Model,
+    batches: Iterable[Array],
+    method: str = "percentile",
+    *,
+    threads: int = 0,
+    least: Optional[int] = None,
+    equalized: bool = False,
 ) -> Ranges:
     """Run images through the graph and keep what each tensor holds; one image is in memory at a time.
 
     `batches` are prepared inputs, (1, C, h, w) float32, at least `least` of them [default: `LEAST`; fewer are for
-    timing alone]. `threads`: 0 for onnxruntime's choice. Raises `CalibrationError` for too few images and for values
-    that are no numbers.
+    timing alone]. `threads`: 0 for onnxruntime's choice. `equalized`: the channels of each map are brought to one
+    range first, by the first images, which are in memory for that. Raises `CalibrationError` for too few images and for
+    values that are no numbers.
     """
     if method not in METHODS:
         raise UnknownName("calibration method", method, METHODS)
-    meter = RangeMeter(model, threads)
+    meter, batches = open_meter(model, batches, threads, equalized=equalized)
     for batch in batches:
         meter.count(batch)
         meter.add(batch)
@@ -114,15 +128,29 @@ def measure_ranges(
     return meter.ranges(method)
 
 
+def open_meter(
+    model: Model, batches: Iterable[Array], threads: int, *, equalized: bool
+) -> Tuple[RangeMeter, Iterable[Array]]:
+    """A meter, of the equalised graph if wanted, and the batches, all of them again."""
+    if not equalized:
+        return RangeMeter(model, threads), batches
+    rest = iter(batches)
+    first = list(itertools.islice(rest, equalize.IMAGES))
+    return RangeMeter(model, threads, equalize.find_scales(model, first, threads)), itertools.chain(first, rest)
+
+
 class RangeMeter:
     """The values of a graph so far: `note` every image in its order, `add` those that ranges are of."""
 
-    def __init__(self, model: Model, threads: int) -> None:
-        self._session, self._names = _open_observed(model, threads)
+    def __init__(self, model: Model, threads: int, scales: Optional[Dict[str, List[float]]] = None) -> None:
+        self._digest, self._scales = _digest(model), scales or {}
+        model = equalize.scale_channels(model, self._scales)
+        self._session, self._names = _graph.open_observed(model, threads)
         self._source: str = self._session.get_inputs()[0].name
-        self._histograms = {name: _Histogram() for name in (self._source, *self._names)}
+        slopes = _negative_slopes(model)
+        self._histograms = {name: _Histogram(slopes.get(name, 1.0)) for name in (self._source, *self._names)}
         self._heads = [head.name for head in model.heads]
-        self._model, self._inputs, self._count = _digest(model), hashlib.sha256(), 0
+        self._inputs, self._count = hashlib.sha256(), 0
 
     def count(self, batch: Array) -> None:
         """Count an image, (1, C, h, w) float32, and take it into the digest."""
@@ -151,42 +179,35 @@ class RangeMeter:
     def ranges(self, method: str) -> Ranges:
         """The ranges by a method, of what was added so far."""
         tensors = {name: histogram.range(method) for name, histogram in self._histograms.items()}
-        return Ranges(self._model, method, self._count, self._inputs.hexdigest(), tensors)
+        return Ranges(self._digest, method, self._count, self._inputs.hexdigest(), tensors, scales=self._scales)
 
 
-def _open_observed(model: Model, threads: int) -> Tuple[Any, List[str]]:
-    """A session that also gives every float tensor between its nodes, and their names."""
-    import onnxruntime as ort
-    from onnx import TensorProto, helper, shape_inference
-
+def _negative_slopes(model: Model) -> Dict[str, float]:
+    """By tensor that only activations read: what they leave of its negative values."""
     from ..onnx_model import parse_graph
 
-    proto = parse_graph(model)
-    known = shape_inference.infer_shapes(proto).graph
-    kinds = {value.name: value.type.tensor_type.elem_type for value in (*known.value_info, *known.output)}
-    heads = {value.name for value in proto.graph.output}
-    names = [name for node in proto.graph.node for name in node.output if kinds.get(name) == TensorProto.FLOAT]
-    for name in names:
-        if name not in heads:
-            proto.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # between images we count, not it
-    try:
-        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BadModel(f"onnxruntime {ort.__version__} cannot run {model.name}: {error}") from error
-    return session, names
+    readers: Dict[str, List[float]] = {}
+    for node in parse_graph(model).graph.node:
+        slope = 1.0
+        if node.op_type == "LeakyRelu":
+            slope = next((each.f for each in node.attribute if each.name == "alpha"), 0.01)
+        elif node.op_type == "Relu":
+            slope = 0.0
+        for name in node.input:
+            readers.setdefault(name, []).append(slope)
+    return {name: max(slopes) for name, slopes in readers.items()}
 
 
 class _Histogram:
-    """How often each magnitude occurs: `BINS` bins over 0..top, where top doubles as larger values come."""
+    """How often each magnitude occurs: `BINS` bins over 0..top, where top doubles as larger values come.
 
-    def __init__(self) -> None:
+    `counts` (2, BINS): of values from 0 on, and of negative ones.
+    """
+
+    def __init__(self, slope: float = 1.0) -> None:
         self.low, self.high = math.inf, -math.inf
-        self.top = 0.0
-        self.counts: Array = np.zeros(BINS, np.int64)
+        self.top, self._slope = 0.0, slope
+        self.counts: Array = np.zeros((2, BINS), np.int64)
 
     def add(self, values: Array, name: str) -> None:
         low, high = float(values.min()), float(values.max())
@@ -196,21 +217,37 @@ class _Histogram:
         peak = max(-low, high)
         self.top = self.top or max(peak, 1e-9)
         while peak > self.top:
-            self.counts = np.concatenate((self.counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2, np.int64)))
+            self.counts = np.concatenate((self.counts.reshape(2, -1, 2).sum(2), np.zeros((2, BINS // 2), np.int64)), 1)
             self.top *= 2
-        places = np.abs(values).ravel()
+        flat = values.ravel()
+        places = np.abs(flat)
         places *= np.float32(BINS / self.top)
-        self.counts += np.bincount(np.minimum(places.astype(np.int32), BINS - 1), minlength=BINS)
+        bins = np.minimum(places.astype(np.int32), BINS - 1)
+        bins += BINS * (flat < 0)
+        self.counts += np.bincount(bins, minlength=2 * BINS).reshape(2, BINS)
 
     def range(self, method: str) -> Tuple[float, float]:
         """Lowest and highest value to represent."""
-        limit = math.inf
+        limit, counts = math.inf, self.counts.sum(0)
         if method == "percentile":
-            target = self.counts.sum() * (PERCENTILE / 100)
-            limit = (int(np.searchsorted(self.counts.cumsum(), target)) + 1) * self.top / BINS
+            target = counts.sum() * (PERCENTILE / 100)
+            limit = (int(np.searchsorted(counts.cumsum(), target)) + 1) * self.top / BINS
         elif method == "entropy":
-            limit = _least_loss(self.counts) * self.top / BINS
+            limit = _least_loss(counts) * self.top / BINS
+        elif method == "mse":
+            limit = _least_error(self.counts[0] + self.counts[1] * self._slope**2) * self.top / BINS
         return max(self.low, -limit), min(self.high, limit)
+
+
+def _least_error(counts: Array) -> int:
+    """How many bins to keep so that rounding and clipping together have the least mean square error."""
+    middles = np.arange(BINS) + 0.5
+    weights = counts.astype(np.float64)
+    limits = np.unique(np.geomspace(BINS / LEVELS, BINS, 100).round())
+    steps = limits / LEVELS
+    rounding = np.minimum(steps[:, None] ** 2 / 12, middles**2)
+    errors = np.where(middles <= limits[:, None], rounding, (middles - limits[:, None]) ** 2) @ weights
+    return int(limits[int(errors.argmin())])
 
 
 def _least_loss(counts: Array) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Sequence, Set, Tuple
 
 import numpy as np
 
-from ...errors import BadModel, UsageError
+from ...errors import UsageError
 from ...types import Array, Model
+from . import _graph, equalize
 from .calibration import Ranges, measure_ranges
 
 # What is computed in int8. Sigmoid, Tanh, Softplus and products stay in float: mish and swish lose too much.
@@ -18,7 +19,6 @@ OPS = (
 )  # fmt: skip
 # Operators that move values and make none: what goes in and what comes out has one scale.
 MOVES = ("MaxPool", "Concat", "Resize", "Slice", "Split", "Identity", "Reshape", "Transpose")
-OPSET = 13  # the first with scales per channel
 _OPTIONS = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
@@ -35,11 +35,12 @@ def quantize(
     return with_ranges(model, measure_ranges(model, batches, method, threads=threads), keep_heads=keep_heads)
 
 
-def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Model:
+def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True, in_float: Collection[str] = ()) -> Model:
     """The same model in int8: Q/DQ pairs, symmetric, zero points 0, weights per output channel.
 
     What lies behind the last convolutions stays in float: it counts in pixels of the whole image, of which int8 has
-    127 steps, and joins boxes with scores. `keep_heads` leaves those convolutions in float as well.
+    127 steps, and joins boxes with scores. `keep_heads` leaves those convolutions in float as well, `in_float` other
+    nodes, by name.
 
     Raises `UsageError` for a graph that is not one fp32 stage, `CalibrationError` for another graph's ranges.
     """
@@ -51,8 +52,9 @@ def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True) -> Mod
 
     check_quantizable(model)
     ranges.check(model)
-    proto = _prepare(model)
-    excluded = [node.name for node in _nodes_after_convolutions(proto.graph, keep_heads)]
+    model = equalize.scale_channels(model, ranges.scales)
+    proto = _graph.prepare(model)
+    excluded = [*(node.name for node in list_float_nodes(proto.graph, keep_heads)), *in_float]
     shared = _share_ranges([node for node in proto.graph.node if node.name not in excluded], ranges.tensors)
     tensors = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in shared.items()
@@ -89,27 +91,8 @@ def check_quantizable(model: Model) -> None:
         raise UsageError(f"{model.name} is a graph in {current} already; int8 is made from the fp32 one")
 
 
-def _prepare(model: Model) -> Any:
-    """The graph at an opset that has scales per channel, every node named, shapes inferred."""
-    from onnx import shape_inference, version_converter
-
-    from ..onnx_model import parse_graph
-
-    proto = parse_graph(model)
-    opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    try:
-        if opset < OPSET:
-            proto = version_converter.convert_version(proto, OPSET)
-        proto = shape_inference.infer_shapes(proto)
-    except (RuntimeError, ValueError) as error:
-        raise BadModel(f"{model.name} is of opset {opset} and cannot be brought to {OPSET}: {error}") from error
-    for index, node in enumerate(proto.graph.node):
-        node.name = node.name or f"{index:03d}_{node.op_type}"
-    return proto
-
-
-def _nodes_after_convolutions(graph: Any, keep_heads: bool) -> List[Any]:
-    """The nodes that lead to no convolution; with `keep_heads` the last convolutions among them."""
+def list_float_nodes(graph: Any, keep_heads: bool) -> List[Any]:
+    """List the nodes that lead to no convolution; with `keep_heads` the last convolutions among them."""
     makers = {name: node for node in graph.node for name in node.output}
     known = {tensor.name for tensor in graph.initializer}
     convolutions = [node for node in graph.node if _has_weights(node, makers, known)]

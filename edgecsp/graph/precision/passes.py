@@ -32,7 +32,7 @@ def fold_activation_qdq(model: Model) -> Model:
         is_computed = pair.maker is not None and pair.maker.op_type in ("Conv", "Add")
         return is_computed and all(node.op_type in _ACTIVATIONS for node in pair.readers)
 
-    return _drop_pairs(model, is_before_activation)
+    return drop_pairs(model, is_before_activation)
 
 
 def fold_move_qdq(model: Model) -> Model:
@@ -60,7 +60,7 @@ def fold_move_qdq(model: Model) -> Model:
         before = scales.get(pair.quantize.input[0])
         return all(scale(node) == before for node in (pair.quantize, *pair.dequantize))
 
-    return _drop_pairs(model, changes_nothing)
+    return drop_pairs(model, changes_nothing)
 
 
 def quantize_after_pools(model: Model, channels: int) -> Model:
@@ -81,7 +81,7 @@ def quantize_after_pools(model: Model, channels: int) -> Model:
         pools = [node for node in pair.readers if node.op_type == "MaxPool" and node.output[0] in quantized]
         return pair.quantize.input[0] in narrow and len(pools) == len(pair.readers)
 
-    return _drop_pairs(model, is_pooled)
+    return drop_pairs(model, is_pooled)
 
 
 def fold_float_qdq(model: Model) -> Model:
@@ -96,7 +96,7 @@ def fold_float_qdq(model: Model) -> Model:
     def is_for_floats(pair: _Pair) -> bool:
         return all(node.op_type in ("Conv", "Gemm") and node.input[1] not in computed for node in pair.readers)
 
-    return _drop_pairs(model, is_for_floats)
+    return drop_pairs(model, is_for_floats)
 
 
 def to_uint8_input(model: Model, *, keep_pair: bool = True) -> Model:
@@ -122,7 +122,7 @@ def to_uint8_input(model: Model, *, keep_pair: bool = True) -> Model:
             for node in (pair.quantize, *pair.dequantize):
                 node.input[1:] = step
     stepped = with_graph(model, proto)
-    return stepped if keep_pair else _drop_pairs(stepped, lambda pair: bool(pair.quantize.input[0] == image))
+    return stepped if keep_pair else drop_pairs(stepped, lambda pair: bool(pair.quantize.input[0] == image))
 
 
 def _pairs(graph: Any) -> Iterator[_Pair]:
@@ -143,7 +143,7 @@ def _pairs(graph: Any) -> Iterator[_Pair]:
             yield _Pair(makers.get(node.input[0]), node, back, after)
 
 
-def _drop_pairs(model: Model, is_needless: Callable[[_Pair], bool]) -> Model:
+def drop_pairs(model: Model, is_needless: Callable[[_Pair], bool]) -> Model:
     """The model with the readers of such pairs behind what the pairs quantised."""
     from ..onnx_model import parse_graph, with_graph
 
