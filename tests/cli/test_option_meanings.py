@@ -16,7 +16,7 @@ DIFFERENT = {
     "--batch": (["train"], "the batch size, which training can choose: auto"),
     "--calib": (["quantize"], "images for calibration; required, so that its minimum is named"),
     "--classes": (["train", "val"], "classes to use; of the data, where the others have the model's"),
-    "--data": (["bench", "train", "tune"], "labelled images; the help says what for"),
+    "--data": (["bench", "quantize", "train", "tune"], "labelled images; the help says what for"),
     "--device": (
         ["bench", "models recommend", "train", "tune"],
         "the device; the help names those that the command can use",
@@ -28,6 +28,7 @@ DIFFERENT = {
     "--imgsz": (["import", "models import", "train"], "the input size; of a file, and one side where it is square"),
     "--json": (["run"], "a file or - for stdout; JSON Lines, as a stream has no end"),
     "--max-det": (["val"], "maximum number of boxes; COCO counts 100 of each class"),
+    "--max-ap-drop": (["quantize"], "how far AP may fall; there it decides which layers stay in float"),
     "--names": (["models pull"], "a file of labels; only for one's own weights"),
     "--out": (["batch", "demo", "export", "run", "val"], "where results are written; for machines that share it a URI"),
     "--precision": (["bench", "build", "tune", "val"], "a precision; several where compared; a plan's own has no auto"),
