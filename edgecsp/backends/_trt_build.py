@@ -108,6 +108,7 @@ def _configure(config: trt.IBuilderConfig, options: Mapping[str, Any]) -> None:
             config.set_flag(trt.BuilderFlag.FP16)
         elif options["precision"] == "int8":  # the ranges are the graph's own: QuantizeLinear, DequantizeLinear
             config.set_flag(trt.BuilderFlag.INT8)
+            config.set_flag(trt.BuilderFlag.FP16)  # for the layers that the graph keeps in float
     if not options["tf32"]:  # on by default, where the chip has it
         config.clear_flag(trt.BuilderFlag.TF32)
 
