@@ -8,6 +8,7 @@ from typing import Tuple
 import numpy as np
 
 from ..errors import UsageError
+from ..track import polygon
 from ..types import Array, Result
 
 _FORM = "x1,y1,x2,y2 of a rectangle or x1,y1,x2,y2,x3,y3,... of a polygon, in pixels of the image"
@@ -25,12 +26,7 @@ class Region:
         >>> Region(((0, 0), (10, 0), (0, 10))).contains(np.array([(2, 2), (8, 8), (-1, 5)])).tolist()
         [True, False, False]
         """
-        x, y = np.asarray(points, np.float64).reshape(-1, 2).T
-        inside = np.zeros(len(x), bool)
-        for (ax, ay), (bx, by) in zip(self.corners, (*self.corners[1:], self.corners[0])):
-            if ay != by:
-                inside ^= ((y >= ay) != (y >= by)) & (x < ax + (y - ay) * (bx - ax) / (by - ay))
-        return inside
+        return polygon.contains(self.corners, points)
 
     def keep(self, result: Result) -> Result:
         """Return the boxes whose centre is inside. Raises `UsageError` for a classifier."""

@@ -12,11 +12,11 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from datetime import datetime, timezone
 from functools import partial
 from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterator, List, Optional
 
 from ..media.sinks.rows import to_dict
+from ..system.clock import now
 from ..types import Frame, Result
 
 LIMIT = 256
@@ -32,11 +32,6 @@ def detections(stream: str, frame: Frame, result: Result) -> Event:
 def state(stream: str, new_state: str, reason: str) -> Event:
     """Create the event of a stream that changed its state."""
     return {"type": "state", "stream": stream, "time": now(), "state": new_state, "reason": reason}
-
-
-def now() -> str:
-    """Current time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Subscription:

@@ -21,13 +21,14 @@ from urllib.parse import unquote
 
 from ..errors import EngineUnavailable, OutputError, UsageError
 from ..system import install
+from ..system.clock import now
 from ..zoo import store
 from . import homeassistant, unexpected
 from ._mqtt_connection import FAREWELL_S, TIMEOUT_S, MqttConnection
 from ._mqtt_connection import Broker as Broker
 from .address import redact_source, split
 from .event_throttle import EVERY_S, EventThrottle, counts
-from .events import LIMIT, Bus, Event, now
+from .events import LIMIT, Bus, Event
 from .live import StreamState
 from .retry import Backoff
 from .spool import Spool
