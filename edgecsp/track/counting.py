@@ -51,7 +51,7 @@ class AreaCounter:
         self._crossed: List[Dict[str, Counter[str]]] = [{"in": Counter(), "out": Counter()} for _ in lines]
         self._zone_counts = [_ZoneCounts() for _ in zones]
         self._names: Tuple[str, ...] = ()
-        self._wh = (0, 0)
+        self._wh = (1, 1)
         self._now_s = 0.0
         self._forget()
 
@@ -83,9 +83,8 @@ class AreaCounter:
         A time that goes back, and an image of another size, begin anew with the objects (`skip`).
         """
         if wh != self._wh or pts_s < self._now_s:
-            self.skip()
             self._wh = wh
-            self._forget()
+            self.skip()
         self._now_s, self._names = pts_s, tracks.names
         changes = self._sides.update(tracks.track_ids, tracks.xyxy, pts_s)
         self._note(changes.rows, tracks)

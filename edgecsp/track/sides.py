@@ -111,7 +111,9 @@ class Sides:
         size = np.sqrt(np.maximum((x1 - x0) * (y1 - y0), 1.0))
         x = (x0 + x1) / 2
         places = np.array(((x, y1), (x, (y0 + y1) / 2)))
-        distances = np.array([each.distances(places[k].T) for each, k in zip(self._geometry, self._anchors)])
+        distances = np.zeros((len(self._geometry), len(x)))
+        for area, (each, kind) in enumerate(zip(self._geometry, self._anchors)):
+            distances[area] = each.distances(places[kind].T)
         rows = self._rows(track_ids.tolist(), places, distances, pts_s)
         has_jumped = self._step(rows, places, size, pts_s)[self._anchors]
         self._cross(rows, distances, places)
