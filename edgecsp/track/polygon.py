@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Sequence, Tuple
 
 import numpy as np
@@ -37,9 +38,9 @@ def side(begin: Point, end: Point, points: Array) -> Array:
 
     Above 0 to the right of the way from `begin` to `end`, as it is seen in the image; below 0 to its left.
     """
-    along = np.subtract(end, begin)
-    offset = points - np.asarray(begin, np.float64)
-    distances: Array = (along[0] * offset[:, 1] - along[1] * offset[:, 0]) / np.hypot(*along)
+    (x0, y0), (x1, y1) = begin, end
+    length = math.hypot(x1 - x0, y1 - y0)
+    distances: Array = (points[:, 1] - y0) * ((x1 - x0) / length) - (points[:, 0] - x0) * ((y1 - y0) / length)
     return distances
 
 

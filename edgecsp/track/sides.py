@@ -38,12 +38,11 @@ class _LineGeometry:
         """Signed distances (N,) in pixels of points (N, 2): above 0 on the right."""
         return polygon.side(self._begin, self._end, points)
 
-    def is_within(self, points: Array) -> Array:
-        """Whether points (N, 2) on the straight line are between the line's ends: (N,) bool."""
-        begin, along = np.asarray(self._begin), np.subtract(self._end, self._begin)
-        share = (points - begin) @ along / (along @ along)
-        is_within: Array = (share >= 0) & (share <= 1)
-        return is_within
+    def is_within(self, place: complex) -> bool:
+        """Whether a point x + iy of the straight line is between the line's ends."""
+        (x0, y0), (x1, y1) = self._begin, self._end
+        along = (x1 - x0) * (place.real - x0) + (y1 - y0) * (place.imag - y0)
+        return 0 <= along <= (x1 - x0) ** 2 + (y1 - y0) ** 2
 
 
 class _ZoneGeometry:
@@ -101,36 +100,38 @@ class Sides:
         self._turned_s = np.zeros((len(areas), 0))  # since when it is on the other side, NaN where it is not
         self._distances = np.zeros((len(areas), 0))
         self._is_within = np.zeros((len(areas), 0), bool)  # whether it last crossed between the line's ends
-        self._places = np.zeros((len(ANCHORS), 2, 0))
-        self._speeds = np.zeros((len(ANCHORS), 2, 0))  # pixels a second, NaN where not known
+        self._places = np.zeros((len(ANCHORS), 0), complex)  # x + iy of each anchor
+        self._speeds = np.zeros((len(ANCHORS), 0), complex)  # pixels a second, NaN where not known
         self.updated_s = np.zeros(0)
 
     def update(self, track_ids: Array, xyxy: Array, pts_s: float) -> Changes:
         """Move tracks to where they are now: ids (M,), boxes (M, 4) in image pixels."""
         x0, y0, x1, y1 = np.asarray(xyxy, np.float64).T
         size = np.sqrt(np.maximum((x1 - x0) * (y1 - y0), 1.0))
-        x = (x0 + x1) / 2
-        places = np.array(((x, y1), (x, (y0 + y1) / 2)))
-        distances = np.zeros((len(self._geometry), len(x)))
+        places = np.array(((x0 + x1) / 2 + 1j * y1, (x0 + x1) / 2 + 0.5j * (y0 + y1)))
+        distances = np.zeros((len(self._geometry), len(size)))
         for area, (each, kind) in enumerate(zip(self._geometry, self._anchors)):
-            distances[area] = each.distances(places[kind].T)
+            distances[area] = each.distances(_points(places[kind]))
         rows = self._rows(track_ids.tolist(), places, distances, pts_s)
         has_jumped = self._step(rows, places, size, pts_s)[self._anchors]
         self._cross(rows, distances, places)
 
         before = self.side[:, rows]
         margin = np.minimum(MARGIN * size, self._caps)
-        now = (distances > margin).astype(np.int8) - (distances < -margin)
-        is_other = (now != before) & (now != 0)
-        since_s = np.where(is_other & ~has_jumped, np.fmin(self._turned_s[:, rows], pts_s), np.nan)
-        has_turned = ~has_jumped & is_other & ((before == 0) | (pts_s - since_s >= self._settle_s))
-        here = np.where(distances >= 0, 1, -1)
-        after = np.where(has_jumped, here, np.where(has_turned, now, before)).astype(np.int8)
-        self.side[:, rows] = after
+        now = (distances > margin).view(np.int8) - (distances < -margin).view(np.int8)
+        is_other = (now != before) & (now != 0) & ~has_jumped
+        since_s = np.where(is_other, np.fmin(self._turned_s[:, rows], pts_s), np.nan)
+        has_turned = is_other & ((before == 0) | (pts_s - since_s >= self._settle_s))
         self._turned_s[:, rows] = np.where(has_turned, np.nan, since_s)
-        self._distances[:, rows], self._places[:, :, rows], self.updated_s[rows] = distances, places, pts_s
-        is_counted = has_turned & (before != 0) & self._is_within[:, rows]
-        return Changes(rows, after * is_counted, after * (has_jumped & (after != before)), since_s)
+        self._distances[:, rows], self._places[:, rows], self.updated_s[rows] = distances, places, pts_s
+        turned = jumped = np.zeros_like(now)
+        if has_turned.any() or has_jumped.any():
+            here = np.where(distances >= 0, 1, -1).astype(np.int8)
+            after = np.where(has_jumped, here, np.where(has_turned, now, before))
+            self.side[:, rows] = after
+            turned = after * (has_turned & (before != 0) & self._is_within[:, rows])
+            jumped = after * (has_jumped & (after != before))
+        return Changes(rows, turned, jumped, since_s)
 
     def _rows(self, ids: List[int], places: Array, distances: Array, pts_s: float) -> Array:
         """The rows of tracks; new ones are added, where they are now."""
@@ -144,34 +145,33 @@ class Sides:
             self._distances = np.append(self._distances, distances[:, new], 1)
             is_zone = np.repeat(np.arange(areas) >= len(self._lines), number).reshape(areas, number)
             self._is_within = np.append(self._is_within, is_zone, 1)
-            self._places = np.append(self._places, places[:, :, new], 2)
-            self._speeds = np.append(self._speeds, np.full((len(ANCHORS), 2, number), np.nan), 2)
+            self._places = np.append(self._places, places[:, new], 1)
+            self._speeds = np.append(self._speeds, np.full((len(ANCHORS), number), np.nan), 1)
             self.updated_s = np.append(self.updated_s, np.full(number, pts_s))
         return np.array([self._row_of[track_id] for track_id in ids], int)
 
     def _step(self, rows: Array, places: Array, size: Array, pts_s: float) -> Array:
         """Update the speeds; return whether each anchor's step is farther than its motion explains, (2, M)."""
         elapsed = pts_s - self.updated_s[rows]
-        step, speed = places - self._places[:, :, rows], self._speeds[:, :, rows]
-        is_new = np.isnan(speed[:, 0])
-        off = np.hypot(*np.moveaxis(step - np.where(is_new[:, None], 0.0, speed) * elapsed, 1, 0))
-        has_jumped: Array = off > size * (STEP + np.where(is_new, FIRST_SPEED, STEP_SPEED) * elapsed)
-        share = 1 - np.exp(-elapsed / SPEED_S)
+        step, speed = places - self._places[:, rows], self._speeds[:, rows]
+        is_known = speed == speed
+        off = np.abs(step - np.where(is_known, speed, 0) * elapsed)
+        has_jumped: Array = off > size * (STEP + np.where(is_known, STEP_SPEED, FIRST_SPEED) * elapsed)
         measured = step / np.maximum(elapsed, 1e-6)
-        after = np.where(is_new[:, None], measured, speed + share * (measured - speed))
-        self._speeds[:, :, rows] = np.where((has_jumped | (elapsed <= 0))[:, None], np.nan, after)
+        share = np.where(is_known, 1 - np.exp(-elapsed / SPEED_S), 1.0)
+        after = np.where(is_known, speed, 0) * (1 - share) + measured * share
+        self._speeds[:, rows] = np.where(has_jumped | (elapsed <= 0), np.nan, after)
         return has_jumped
 
     def _cross(self, rows: Array, distances: Array, places: Array) -> None:
         """Note where tracks went over the straight line through each line, between its ends or beyond."""
-        for area, line in enumerate(self._lines):
-            before, now = self._distances[area, rows], distances[area]
-            over = np.flatnonzero((before >= 0) != (now >= 0))
-            if len(over):
-                share = before[over] / (before[over] - now[over])
-                kind = self._anchors[area]
-                begin, end = self._places[kind][:, rows[over]], places[kind][:, over]
-                self._is_within[area, rows[over]] = line.is_within((begin + share * (end - begin)).T)
+        lines = len(self._lines)
+        before = self._distances[:lines, rows]
+        for area, k in np.argwhere((before >= 0) != (distances[:lines] >= 0)).tolist():
+            kind, row = self._anchors[area], rows[k]
+            share = before[area, k] / (before[area, k] - distances[area, k])
+            begin, end = self._places[kind, row], places[kind, k]
+            self._is_within[area, row] = self._lines[area].is_within(begin + share * (end - begin))
 
     def drop(self, stays: Array) -> None:
         """Forget the tracks that do not stay, (N,) bool."""
@@ -179,3 +179,8 @@ class Sides:
         self._row_of = {track_id: int(place[row]) for track_id, row in self._row_of.items() if stays[row]}
         for name in ("side", "_turned_s", "_distances", "_is_within", "_places", "_speeds", "updated_s"):
             setattr(self, name, getattr(self, name)[..., stays])
+
+
+def _points(places: Array) -> Array:
+    """Places x + iy (N,) as (N, 2)."""
+    return places.view(np.float64).reshape(-1, 2)

@@ -22,7 +22,7 @@ ZONES = [
     Zone("corner", [(0, 0.6), (0.4, 0.7), (0.5, 1), (0, 1)]),
     Zone("star", [(320, 60), (600, 100), (420, 200), (580, 400), (300, 260)], anchor="center", classes=("car",)),
 ]
-TRACKS, SCENES = 10, 100
+TRACKS, SCENES = 25, 40
 
 
 def tracks(ids: List[int], xyxy: Any, class_ids: Any = None) -> Tracks:
@@ -43,13 +43,13 @@ def walk(rng: np.random.Generator, times: np.ndarray) -> Tuple[np.ndarray, np.nd
     return np.abs((place + limit) % (2 * limit) - limit), wh  # turned back at the borders
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2))
 def test_counts_of_random_trajectories_equal_a_slow_oracle(part: int) -> None:
     total = 0
-    for scene in range(part * SCENES // 4, (part + 1) * SCENES // 4):
+    for scene in range(part * SCENES // 2, (part + 1) * SCENES // 2):
         rng = np.random.default_rng(scene)
-        fps = rng.choice([5, 10, 25])
-        times = np.arange(10 * fps) / fps
+        fps = rng.choice([5, 10, 20])
+        times = np.arange(6 * fps) / fps
         times = times[rng.random(len(times)) > 0.1]  # frames that were dropped
         place, wh = walk(rng, times)
         ids = np.arange(1, TRACKS + 1)
