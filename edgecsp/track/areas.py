@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from .polygon import Point
 ANCHORS = ("bottom", "center")
 SETTLE_S = 0.2
 _NAME = re.compile(r"[\w.-]+( [\w.-]+)*")
-_LINE_FORM = "NAME:x1,y1,x2,y2, in pixels, or in shares of the image's width and height where all are at most 1"
-_ZONE_FORM = "NAME:x1,y1,x2,y2,x3,y3,..., a polygon in pixels, or in shares of the image where all are at most 1"
+_LINE_FORM = "NAME:x1,y1,x2,y2 in pixels, or in shares of the image's width and height where all are at most 1"
+_ZONE_FORM = "NAME:x1,y1,x2,y2,x3,y3,... in pixels, or in shares of the image where all are at most 1"
+_KINDS: Dict[str, Callable[[str], Any]] = {"float": float, "Optional[float]": float, "Optional[int]": int, "str": str}
 
 
 @dataclass(frozen=True)
@@ -120,30 +122,49 @@ class Zone(_Area):
 
 
 def parse_line(text: str) -> Line:
-    """Read a line as it is typed: `door:0,0.5,1,0.5`. Raises `UsageError`."""
-    name, points = _parse("line", text, _LINE_FORM)
+    """Read a line as it is typed. Raises `UsageError`.
+
+    >>> parse_line("door:0,0.5,1,0.5,classes=cat+dog,anchor=center").classes
+    ('cat', 'dog')
+    """
+    name, points, fields = _parse(Line, text, _LINE_FORM)
     if len(points) != 2:
         raise UsageError(f"line {text!r}: {_LINE_FORM}")
-    return Line(name, tuple(points))
+    return Line(name, tuple(points), **fields)
 
 
 def parse_zone(text: str) -> Zone:
-    """Read a zone as it is typed: `ramp:0,0,0.5,0,0.5,1`. Raises `UsageError`."""
-    name, points = _parse("zone", text, _ZONE_FORM)
+    """Read a zone as it is typed. Raises `UsageError`.
+
+    >>> parse_zone("ramp:0,0,0.5,0,0.5,1,dwell_s=10").dwell_s
+    10.0
+    """
+    name, points, fields = _parse(Zone, text, _ZONE_FORM)
     if len(points) < 3:
         raise UsageError(f"zone {text!r}: {_ZONE_FORM}")
-    return Zone(name, tuple(points))
+    return Zone(name, tuple(points), **fields)
 
 
-def _parse(what: str, text: str, form: str) -> Tuple[str, List[Point]]:
-    name, _, rest = text.rpartition(":")
-    try:
-        numbers = [float(word) for word in rest.replace(";", ",").split(",")]
-    except ValueError:
-        raise UsageError(f"{what} {text!r}: {form}") from None
+def _parse(kind: Type[_Area], text: str, form: str) -> Tuple[str, List[Point], Dict[str, Any]]:
+    what = kind.__name__.lower()
+    types = {each.name: str(each.type) for each in dataclasses.fields(kind) if each.name not in ("name", "points")}
+    form = f"{form}; behind them KEY=VALUE of {', '.join(types)}"
+    name, _, rest = text.partition(":")
+    numbers, values = [], {}
+    for word in rest.split(","):
+        key, equals, value = (part.strip() for part in word.partition("="))
+        try:
+            if not equals:
+                numbers.append(float(word))
+            elif key == "classes":
+                values[key] = tuple(value.split("+"))
+            else:
+                values[key] = _KINDS[types[key]](value)
+        except (KeyError, ValueError):
+            raise UsageError(f"{what} {text!r}: {word!r} is not understood; type {form}") from None
     if not name or len(numbers) % 2:
-        raise UsageError(f"{what} {text!r}: {form}")
-    return name.strip(), list(zip(numbers[::2], numbers[1::2]))
+        raise UsageError(f"{what} {text!r}: type {form}")
+    return name.strip(), list(zip(numbers[::2], numbers[1::2])), values
 
 
 def _to_points(what: str, points: Any) -> Tuple[Point, ...]:

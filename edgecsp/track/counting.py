@@ -10,7 +10,7 @@ from typing import Any, DefaultDict, Dict, Iterator, List, Optional, Sequence, T
 
 import numpy as np
 
-from ..types import Array, Detections, Tracks
+from ..types import Array, CountedArea, Detections, Tracks
 from .areas import Line, Zone, require_unique
 from .events import Event
 from .sides import Changes, Sides
@@ -223,6 +223,14 @@ class AreaCounter:
             line.name: {way: dict(n) for way, n in crossed.items()} for line, crossed in zip(self.lines, self._crossed)
         }
         return {"lines": lines, "zones": {zone.name: self._zone(z) for z, zone in enumerate(self.zones)}}
+
+    def areas(self) -> List[CountedArea]:
+        """Return the lines and zones with their counts, in pixels of the last frame."""
+        counts = self.counts()
+        names = {**counts["lines"], **counts["zones"]}
+        return [
+            CountedArea(each.name, each.to_pixels(self._wh), names[each.name]) for each in (*self.lines, *self.zones)
+        ]
 
     def _zone(self, z: int) -> Dict[str, Any]:
         counts = self._zone_counts[z]

@@ -28,7 +28,8 @@ def side_of_zone(zone: Sequence[Point], point: Point, wh: Tuple[int, int]) -> fl
     for (ax, ay), (bx, by) in zip(zone, [*zone[1:], zone[0]]):
         turn = math.atan2(by - y, bx - x) - math.atan2(ay - y, ax - x)
         winding += math.remainder(turn, 2 * math.pi)
-        if any(a <= 1 and b <= 1 or a >= limit - 1 and b >= limit - 1 for a, b, limit in ((ax, bx, wh[0]), (ay, by, wh[1]))):
+        pairs = ((ax, bx, wh[0]), (ay, by, wh[1]))
+        if any(max(a, b) <= 1 or min(a, b) >= limit - 1 for a, b, limit in pairs):
             continue
         along = max(0.0, min(1.0, ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2)))
         nearest = min(nearest, math.dist((x, y), (ax + along * (bx - ax), ay + along * (by - ay))))
