@@ -76,7 +76,7 @@ def command(
     from .. import pipeline
     from ..media import region, scheduler, sinks, sources, window
     from ..media.sinks import external
-    from ..track import parse_line, parse_zone
+    from ..track.areas import parse_line, parse_zone, require_unique
 
     external_sinks = [external.parse(text) for text in sink or ()]
     if max_frames is not None and max_frames < 1:
@@ -86,6 +86,7 @@ def command(
     lines, zones = [parse_line(text) for text in line or ()], [parse_zone(text) for text in zone or ()]
     if events is not None and not (lines or zones):
         raise UsageError("--events writes what happens at a --line or in a --zone; type one too")
+    require_unique([*lines, *zones])
     track = track or bool(lines or zones)
     if save_mot and not track:
         raise UsageError("--save-mot writes the ids of --track; type both")

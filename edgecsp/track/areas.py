@@ -15,7 +15,7 @@ from . import polygon
 from .polygon import Point
 
 ANCHORS = ("bottom", "center")
-SETTLE_S = 0.2
+SETTLE_S = 0.15  # two frames of a camera at 5 fps, with the jitter of its times
 _NAME = re.compile(r"[\w.-]+( [\w.-]+)*")
 _LINE_FORM = "NAME:x1,y1,x2,y2 in pixels, or in shares of the image's width and height where all are at most 1"
 _ZONE_FORM = "NAME:x1,y1,x2,y2,x3,y3,... in pixels, or in shares of the image where all are at most 1"

@@ -13,7 +13,7 @@ import numpy as np
 from ..types import Array, CountedArea, Detections, Tracks
 from .areas import Line, Zone, require_unique
 from .events import Event
-from .sides import Changes, Sides
+from .sides import ROUNDING_S, Changes, Sides
 
 FORGET_S = 2.5  # longer than a tracker remembers an object that it does not see (`TrackSettings.lost_s`)
 
@@ -148,7 +148,9 @@ class AreaCounter:
 
     def _dwell(self, z: int, dwell_s: float) -> Iterator[Event]:
         seconds = self._sides.updated_s - self._since_s[z]
-        for row in np.flatnonzero(self._is_member[z] & ~self._has_dwelt[z] & (seconds >= dwell_s)).tolist():
+        for row in np.flatnonzero(
+            self._is_member[z] & ~self._has_dwelt[z] & (seconds >= dwell_s - ROUNDING_S)
+        ).tolist():
             self._has_dwelt[z, row] = True
             class_id = int(self._member_class[z, row])
             yield self._event("dwell", self.zones[z], row, class_id, value=float(seconds[row]))

@@ -22,6 +22,7 @@ LINE_CAP = 0.25  # the margin in shares of what the image has on the line's smal
 STEP = 0.5  # how far from where its motion leads an object may be, in mean sides
 STEP_SPEED, FIRST_SPEED = 2.0, 8.0  # and in mean sides a second; the latter while its speed is not known
 SPEED_S = 0.2  # over which the speed is averaged
+ROUNDING_S = 0.001  # of times in files
 BORDER_PX = 1.0  # a zone's edge so near to the image's border is no edge: nothing comes from beyond it
 
 
@@ -121,7 +122,7 @@ class Sides:
         now = (distances > margin).view(np.int8) - (distances < -margin).view(np.int8)
         is_other = (now != before) & (now != 0) & ~has_jumped
         since_s = np.where(is_other, np.fmin(self._turned_s[:, rows], pts_s), np.nan)
-        has_turned = is_other & ((before == 0) | (pts_s - since_s >= self._settle_s))
+        has_turned = is_other & ((before == 0) | (pts_s - since_s >= self._settle_s - ROUNDING_S))
         self._turned_s[:, rows] = np.where(has_turned, np.nan, since_s)
         self._distances[:, rows], self._places[:, rows], self.updated_s[rows] = distances, places, pts_s
         turned = jumped = np.zeros_like(now)

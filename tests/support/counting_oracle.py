@@ -98,7 +98,7 @@ class Walker:
             self.side = where
         else:
             self.beyond = time if self.beyond is None else self.beyond
-            if time - self.beyond >= area.settle_s:
+            if time - self.beyond >= area.settle_s - 0.001:
                 self.side, self.beyond = where, None
         return "turn" if before and self.side != before and self.is_within else ""
 
