@@ -148,9 +148,8 @@ class AreaCounter:
 
     def _dwell(self, z: int, dwell_s: float) -> Iterator[Event]:
         seconds = self._sides.updated_s - self._since_s[z]
-        for row in np.flatnonzero(
-            self._is_member[z] & ~self._has_dwelt[z] & (seconds >= dwell_s - ROUNDING_S)
-        ).tolist():
+        is_due = self._is_member[z] & ~self._has_dwelt[z] & (seconds >= dwell_s - ROUNDING_S)
+        for row in np.flatnonzero(is_due).tolist():
             self._has_dwelt[z, row] = True
             class_id = int(self._member_class[z, row])
             yield self._event("dwell", self.zones[z], row, class_id, value=float(seconds[row]))

@@ -57,7 +57,7 @@ def test_in_is_downwards_over_a_line_from_left_to_right(fps: float) -> None:
 
 
 def test_one_box_on_the_other_side_counts_nothing() -> None:
-    """supervision 0.25's LineZone with a threshold of 2 counts these as 1 in, or loses a real crossing for it."""
+    """Of these supervision 0.25's LineZone counts 1 in with a threshold of 2."""
     counter = AreaCounter([LINE], [])
     a, b = 92.0, 108.0
     assert follow(counter, [a, a, a, b, a, a, a]) == [] and crossed(counter) == (0, 0)
