@@ -22,9 +22,9 @@ def find(expected: Array, detected: Array) -> Array:
     if min(len(expected), len(detected)) < LEAST:
         return none
     side = mean_side(expected)
-    offsets = detected[None, :, :2] - expected[:, None, :2]
+    x, y = (detected[:, k] - expected[:, k, None] for k in (0, 1))
     ratio = mean_side(detected)[:, 0] / side
-    far = np.abs(offsets).max(2) / side
+    far = np.maximum(np.abs(x), np.abs(y)) / side
     far[(ratio < 0.7) | (ratio > 1.4)] = np.inf
     fewer = min(len(expected), len(detected))
     unmoved = int((far.min(1) < TOLERANCE).sum())
@@ -32,7 +32,7 @@ def find(expected: Array, detected: Array) -> Array:
         return none
     near = np.argpartition(far, min(NEAREST, len(detected)) - 1, 1)[:, :NEAREST]
     rows = np.arange(len(expected))[:, None]
-    candidates, is_alike = offsets[rows, near], np.isfinite(far[rows, near])
+    candidates, is_alike = np.stack((x[rows, near], y[rows, near]), 2), np.isfinite(far[rows, near])
     tried = candidates[is_alike]
     # (T, N, K): does the shift lay the expected box on this near one
     fits = (np.abs(candidates[None] - tried[:, None, None]).max(3) < TOLERANCE * side) & is_alike

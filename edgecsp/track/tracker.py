@@ -120,13 +120,15 @@ class Tracker:
         matched = np.flatnonzero(track_of >= 0)
         rows = track_of[matched]
         self._motion.update(rows, xywh[matched], boxes.scores[matched])
-        self._motion.restart(turned)
+        if len(turned):
+            self._motion.restart(turned)
         self._columns.last[rows] = xywh[matched]
         self._columns.updated_s[rows] = pts_s
         self._columns.class_ids[rows] = boxes.class_ids[matched]
         is_new = rows[~self._columns.is_sure[rows]]
-        self._columns.ids[np.sort(is_new)] = self._take_ids(len(is_new))
-        self._columns.is_sure[rows] = True
+        if len(is_new):
+            self._columns.ids[np.sort(is_new)] = self._take_ids(len(is_new))
+            self._columns.is_sure[is_new] = True
         self._begin(boxes, xywh, track_of, np.flatnonzero(is_high & (track_of < 0)), is_sure=is_first)
         self._drop(track_of, elapsed)
 
@@ -139,19 +141,24 @@ class Tracker:
     def _pair(self, boxes: Detections, xywh: Array, track_of: Array, candidates: Array, is_open: Array) -> None:
         """Give free boxes to free tracks that are open for them; `track_of` (M,) gets their rows."""
         candidates = candidates[track_of[candidates] < 0]
+        if not len(candidates):
+            return
         is_free = is_open.copy()
         is_free[track_of[track_of >= 0]] = False
         rows = np.flatnonzero(is_free)
-        if not len(rows) or not len(candidates):
+        if not len(rows):
             return
         motion = self._motion.take(rows)
-        distance, cost = motion.distances(xywh[candidates])
-        is_possible = distance < GATE
+        distances = motion.distances(xywh[candidates])
+        is_possible = distances < GATE
         is_other = self._columns.class_ids[rows][:, None] != boxes.class_ids[candidates]
         if is_other.any():
             is_possible &= ~is_other | (overlap(_corners(motion.place), boxes.xyxy[candidates]) >= OTHER_CLASS_IOU)
-            cost = cost + OTHER_CLASS_COST * is_other
-        at, to = assign(np.where(is_possible, np.maximum(WORTH - cost, 1e-6), 0.0))
+        at, to = np.nonzero(is_possible)
+        costs = motion.costs(at, xywh[candidates[to]], distances[at, to]) + OTHER_CLASS_COST * is_other[at, to]
+        gain = np.zeros(distances.shape)
+        gain[at, to] = np.maximum(WORTH - costs, 1e-6)
+        at, to = assign(gain)
         track_of[candidates[to]] = rows[at]
 
     def _pair_by_place(self, boxes: Detections, xywh: Array, track_of: Array, candidates: Array) -> Array:
@@ -160,11 +167,13 @@ class Tracker:
         As OC-SORT (Cao et al., 2023) recovers tracks by their last observation.
         """
         candidates = candidates[track_of[candidates] < 0]
+        if not len(candidates):
+            return candidates
         is_free = np.ones(len(self._motion), bool)
         is_free[track_of[track_of >= 0]] = False
         rows = np.flatnonzero(is_free)
-        if not len(rows) or not len(candidates):
-            return rows[:0]
+        if not len(rows):
+            return rows
         shared = overlap(_corners(self._columns.last[rows], GROWN), _corners(xywh[candidates], GROWN))
         is_alike = self._columns.class_ids[rows][:, None] == boxes.class_ids[candidates]
         at, to = assign(np.where(is_alike & (shared > SAME_PLACE_IOU), shared, 0.0))
