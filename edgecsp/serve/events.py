@@ -1,7 +1,8 @@
-"""Event bus: detections and state changes, in one order, for any number of listeners at their own pace.
+"""Event bus: detections, states, and events of lines and zones, in one order, for listeners at their own pace.
 
-An event is a JSON object: `id` (grows, also from one start to the next), `type` ("detections" or "state"), `stream`
-(its name), `time` (UTC), and either the fields of `edgecsp run --json` or `state` and `reason`.
+An event is a JSON object: `id` (grows, also from one start to the next), `type` ("detections", "state" or
+"area"), `stream` (its name), `time` (UTC), and either the fields of `edgecsp run --json`, `state` and `reason`, or
+`event` (what happened at a line or in a zone).
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ def detections(stream: str, frame: Frame, result: Result) -> Event:
 def state(stream: str, new_state: str, reason: str) -> Event:
     """Create the event of a stream that changed its state."""
     return {"type": "state", "stream": stream, "time": now(), "state": new_state, "reason": reason}
+
+
+def area(event: Event) -> Event:
+    """Create the event of what happened at a line or in a zone, an object of the `EventStore`."""
+    return {"type": "area", "stream": event["stream"], "time": event["time"], "event": event}
 
 
 class Subscription:
