@@ -65,8 +65,8 @@ async def asset(request: Any) -> Response:
 
 async def openapi_json(request: Any) -> Response:
     """GET /openapi.json."""
-    app_state = _app_state(request)
-    return app_state.respond(openapi.document(app_state.model.name, list(app_state.views), _files()))
+    app_state, origin = _app_state(request), str(request.base_url).rstrip("/")
+    return app_state.respond(openapi.document(app_state.model.name, list(app_state.views), _files(), origin))
 
 
 async def state(request: Any) -> Response:

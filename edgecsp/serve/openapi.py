@@ -36,8 +36,13 @@ def statuses(operation: Operation) -> Dict[int, str]:
     return {code: _MEANING[code] for code in sorted({*operation.refusals, *_ANYWHERE, *of_all, *of_body})}
 
 
-def document(model: str, streams: Sequence[str] = (), files: Sequence[str] = ()) -> Dict[str, Any]:
-    """Build the OpenAPI document; `model`, `streams` and `files` (of the page) are the existing names."""
+def document(
+    model: str, streams: Sequence[str] = (), files: Sequence[str] = (), origin: str = "http://localhost:8080"
+) -> Dict[str, Any]:
+    """Build the OpenAPI document; `model`, `streams` and `files` (of the page) are the existing names.
+
+    `origin` is the server's address as its caller reaches it.
+    """
     names = {"model": [model], "version": ["1"], "name": list(streams), "file": list(files), "id": []}
     paths: Dict[str, Dict[str, Any]] = {}
     for operation in OPERATIONS:
@@ -48,7 +53,7 @@ def document(model: str, streams: Sequence[str] = (), files: Sequence[str] = ())
             "title": "edgecsp",
             "version": __version__,
             "description": f"Object detection in images and streams with {model}. Example: "
-            "`curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' http://localhost:8080/v1/detect`",
+            f"`curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {origin}/v1/detect`",
         },
         "tags": [{"name": name} for name in ("detect", "streams", "areas", "kserve", "server", "page")],
         "paths": paths,
