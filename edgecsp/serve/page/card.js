@@ -1,4 +1,5 @@
 // A stream's card: its live view, its figures, its plot and its filters.
+import { Areas } from "./areas.js";
 import { plot } from "./plot.js";
 
 const WAIT_MS = 150;
@@ -9,7 +10,7 @@ export class Card {
     this.address = `/api/streams/${encodeURIComponent(stream.name)}`;
     this.model = model;
     this.image = this.find("img");
-    this.form = this.find("form");
+    this.form = this.find(".filters form");
     this.playing = false;
     this.broken = 0;
     this.all = false;
@@ -28,6 +29,7 @@ export class Card {
       event.currentTarget.querySelector(".unseen").textContent = large ? "Make smaller" : "Enlarge";
       if (large) this.node.scrollIntoView({ block: "nearest" });
     });
+    this.areas = new Areas(this.node, this.address, model.labels);
     this.find(".more").addEventListener("click", () => {
       this.all = !this.all;
       this.now = plot(this.node, this.last.plot, this.model, this.all);
@@ -75,6 +77,7 @@ export class Card {
     this.find(".latency").textContent = stream.latency_ms === null ? "\u2013" : stream.latency_ms.toFixed(stream.latency_ms < 10 ? 1 : 0);
     this.find(".dropped").textContent = stream.dropped.toLocaleString("en");
     this.now = plot(this.node, stream.plot, model, this.all);
+    this.areas.show(stream);
     this.settle();
   }
 
@@ -160,10 +163,10 @@ export class Card {
         method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(change),
       });
       const result = await answer.json();
-      this.find(".wrong").textContent = answer.ok ? "" : result.error;
+      this.find(".filters .wrong").textContent = answer.ok ? "" : result.error;
       if (answer.ok) this.last = { ...this.last, ...result };
     } catch {
-      this.find(".wrong").textContent = "The server did not respond; the settings are unchanged.";
+      this.find(".filters .wrong").textContent = "The server did not respond; the settings are unchanged.";
     }
     if (this.pending === mine) { this.pending = 0; this.settle(); }
   }

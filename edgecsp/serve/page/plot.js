@@ -1,7 +1,8 @@
 // Objects in view by class over time: one line per class, newest at the right, as SVG.
+import { svgElement } from "./dom.js";
+
 const WIDTH = 600, HEIGHT = 110, MOST = 5;
 const SPANS_S = [30, 60, 120, 300, 600];
-const SPACE = "http://www.w3.org/2000/svg";
 
 export function tint(model, label) {
   const at = model.labels.indexOf(label);
@@ -21,12 +22,6 @@ function bright(colour) {
 
 function mixed(colour, to, share) {
   return `rgb(${parts(colour).map(value => Math.round(value + (to - value) * share)).join(" ")})`;
-}
-
-function svgElement(name, attributes) {
-  const node = document.createElementNS(SPACE, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
 }
 
 // Draw into the card; returns what is in view now: [{label, count}]. `all` draws every class, not only the first five.
