@@ -24,6 +24,8 @@ from .app_state import AppState, MjpegBroadcaster
 from .body import Receive, Scope, Send, read
 from .guard import App, Guard
 from .live import StreamState
+from .schema import parse_text
+from .schemas import EVENT_TYPE
 
 PAGE = Path(__file__).resolve().parent / "page"
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -134,7 +136,11 @@ async def listen(request: Any) -> Response:
     """GET /events: detections, state changes and events of lines and zones as server-sent events."""
     app_state = _app_state(request)
     after = request.headers.get("last-event-id", "")
-    event_stream = events.sse(app_state.bus, after=int(after) if after.isdecimal() and len(after) < 18 else None)
+    event_stream = events.sse(
+        app_state.bus,
+        after=int(after) if after.isdecimal() and len(after) < 18 else None,
+        event_type=parse_text(EVENT_TYPE, "type", request.query_params.get("type", "")),
+    )
     return _ViewerResponse(app_state, event_stream, "text/event-stream")
 
 

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
-from typing import Any, AsyncIterator, Callable, Collection, Deque, Dict, Iterator, List, Optional
+from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterator, List, Optional
 
 from ..media.sinks.rows import to_dict
 from ..system.clock import now
@@ -43,21 +43,17 @@ def area(event: Event) -> Event:
 class Subscription:
     """Event queue of one listener: at most `limit` events wait, then the oldest is dropped and counted in `lost`.
 
-    `types` are those of the events that it gets; None: all.
+    It gets events of `event_type` alone; None: of all types.
 
     Iterate over it, or `take` one; `close` ends the iteration from any thread.
     """
 
     def __init__(
-        self,
-        bus: Bus,
-        limit: int,
-        woken: Callable[[], None] = lambda: None,
-        types: Optional[Collection[str]] = None,
+        self, bus: Bus, limit: int, woken: Callable[[], None] = lambda: None, event_type: Optional[str] = None
     ) -> None:
         self._bus = bus
         self._woken = woken
-        self._types = types
+        self._event_type = event_type
         self._waiting: Deque[Event] = deque(maxlen=limit)
         self._ready = threading.Condition()
         self.lost = 0
@@ -65,7 +61,7 @@ class Subscription:
 
     def put(self, event: Event) -> None:
         """Queue an event; never blocks."""
-        if self._types is not None and event["type"] not in self._types:
+        if self._event_type not in (None, event["type"]):
             return
         with self._ready:
             self.lost += len(self._waiting) == self._waiting.maxlen
@@ -132,13 +128,13 @@ class Bus:
         *,
         after: Optional[int] = None,
         woken: Callable[[], None] = lambda: None,
-        types: Optional[Collection[str]] = None,
+        event_type: Optional[str] = None,
     ) -> Subscription:
-        """Subscribe to events of some types, from now on, or from the event after id `after` as far as it is kept.
+        """Subscribe to events of one type or all, from now on or from the event after id `after` as far as it is kept.
 
         `woken` is called, in any thread, when there is something to take. It must not block or raise.
         """
-        listener = Subscription(self, limit, woken, types)
+        listener = Subscription(self, limit, woken, event_type)
         with self._lock:
             for event in self._recent:
                 if after is not None and event["id"] > after:
@@ -174,7 +170,7 @@ async def sse(
     after: Optional[int] = None,
     limit: int = LIMIT,
     heartbeat_s: float = HEARTBEAT_S,
-    types: Optional[Collection[str]] = None,
+    event_type: Optional[str] = None,
 ) -> AsyncIterator[str]:
     """Stream events as `text/event-stream`: id, event and data; an event "lost" counts those a slow client missed.
 
@@ -187,7 +183,7 @@ async def sse(
         with suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(ready.set)
 
-    with bus.subscribe(limit, after=after, woken=woken, types=types) as events:
+    with bus.subscribe(limit, after=after, woken=woken, event_type=event_type) as events:
         lost = 0
         yield ": events of edgecsp\nretry: 3000\n\n"
         while True:

@@ -54,6 +54,8 @@ EVENT_QUERY = {
     "since": text("only later ones than this time: UTC, 2026-11-30T12:00:00.000Z", pattern=_TIME),
     "limit": Field("whole", "the most events; default 50", 1, 500),
 }
+EVENT_TYPE = text("type of the events to send; default: all", choices=("detections", "state", "area"))
+_EVENT_TYPE = Parameter("type", "query", EVENT_TYPE)
 _EVENT_ID = Parameter("id", "path", text("id of an event, as listed by /api/events"))
 _LAST_EVENT = Parameter("Last-Event-ID", "header", text("id of the last event received; later ones are sent again"))
 _JSON_LENGTH = Parameter(
@@ -319,7 +321,7 @@ OPERATIONS: Tuple[Operation, ...] = (
     Operation("get", "/api/events/{id}/clip.mp4", "areas", "The seconds around an event; ranges are answered with 206",
               {"video/mp4": _BYTES}, (_EVENT_ID,), refusals={404: None, 416: None}),
     Operation("get", "/events", "streams", "Detections, states, and events of lines and zones, as server-sent events",
-              {"text/event-stream": text()}, (_LAST_EVENT,), refusals={503: None}),
+              {"text/event-stream": text()}, (_EVENT_TYPE, _LAST_EVENT), refusals={503: None}),
     Operation("get", "/metrics", "server", "Metrics for Prometheus", {"text/plain": text()}),
     Operation("get", "/v2", "kserve", "Server metadata", {JSON: SERVER}),
     Operation("get", "/v2/health/live", "kserve", "Whether the server is live", {JSON: LIVE}, open_to_all=True),

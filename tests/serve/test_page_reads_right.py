@@ -107,6 +107,17 @@ def test_the_name_for_the_api_is_there(opened: Tuple[chromium.Page, served.Site]
     assert site.ask(address).json["name"] == "door-1"
 
 
+def test_a_page_without_tracks_asks_for_the_state_and_the_images_alone(
+    opened: Tuple[chromium.Page, served.Site],
+) -> None:
+    """Viewers must cost what they did before there were lines and zones."""
+    page, _ = opened
+    asked = {each["request"]["url"].split("/", 3)[3] for each in page.received("Network.requestWillBeSent")}
+    of_streams = {each.split("?")[0] for each in asked if not each.startswith("page/")}
+    assert of_streams == {"", "api/state", "api/streams/door-1/video", "api/streams/yard/video"}
+    assert page.value("document.getElementById('events').hidden")
+
+
 def test_the_docs_name_this_server(opened: Tuple[chromium.Page, served.Site]) -> None:
     page, site = opened
     assert page.complaints() == []

@@ -58,6 +58,7 @@ export class Areas {
     // Points of a site file may be pixels, which are shares once the size of the image is known: ask again.
     this.sized = this.saved.every(({ points }) => points.flat().every(value => value <= 1));
     if (!this.sized) this.names = null;
+    if (this.draft) return;
     this.stage.show(this.sized ? this.saved : [], false);
     if (this.saved.length) this.find(".areas").open = true;
     this.find(".edit").textContent = this.saved.length ? "Edit" : "Draw lines and zones";

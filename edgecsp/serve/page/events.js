@@ -96,7 +96,7 @@ function listen(on) {
     clearTimeout(timer);
     return;
   }
-  source = new EventSource("/events?types=area");
+  source = new EventSource("/events?type=area");
   source.addEventListener("open", load);
   source.addEventListener("area", message => {
     const { event } = JSON.parse(message.data);
