@@ -8,7 +8,7 @@ const copy = areas => JSON.parse(JSON.stringify(areas));
 const total = counts => Object.values(counts ?? {}).reduce((sum, each) => sum + each, 0);
 const byClass = counts => Object.entries(counts ?? {}).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${count} ${label}`).join(", ");
 
-// The figures of a line or zone: [word, counts by class].
+// The figures of a line or zone, those worth telling by class first: [word, counts by class].
 function figures(kind, counts) {
   const words = kind === "line" ? ["in", "out"] : ["inside", "entered", "left"];
   return words.map(word => [word, counts?.[word] ?? {}]);
@@ -73,7 +73,7 @@ export class Areas {
     this.find(".counts").replaceChildren(...rows.map(([name, each], at) => {
       const mark = element("span", "mark");
       mark.style.setProperty("--area", colour(at));
-      const classes = each.filter(([, counts]) => total(counts)).map(([word, counts]) => `${word}: ${byClass(counts)}`).join("; ");
+      const classes = each.slice(0, 2).filter(([, counts]) => total(counts)).map(([word, counts]) => `${word}: ${byClass(counts)}`).join("; ");
       return element("li", "",
         element("p", "area-name", mark, name),
         element("dl", "", ...each.map(([word, counts]) => element("div", "", element("dt", "", word), element("dd", "", total(counts).toLocaleString("en"))))),

@@ -214,7 +214,7 @@ export class Stage {
       lines.slice(2).forEach(each => each.setAttribute("d", path(shaft) + path(head)));
       spot = beside;
     }
-    tag.textContent = [name || "(no name)", this.editing ? "" : this.notes[at]].filter(Boolean).join(": ");
+    tag.replaceChildren(name || "(no name)", ...(this.editing || !this.notes[at] ? [] : [element("span", "", `: ${this.notes[at]}`)]));
     this.put(tag, spot);
     if (this.editing) tag.setAttribute("aria-label", `${kind} ${name}: arrow keys move it, Delete removes it`);
     handles.forEach((node, corner) => {
