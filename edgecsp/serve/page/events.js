@@ -3,11 +3,11 @@ import { ask, button, element } from "./dom.js";
 
 const PAGE = 20, MOST = 500;
 // Clips are written some seconds after their event; nothing tells when.
-const CLIP_CHECK_MS = 3000, CLIP_WAIT_MS = 90000;
+const CLIP_CHECK_MS = 3000, CLIP_WAIT_MS = 90000, RETRY_MS = 5000;
 
 const find = id => document.getElementById(id);
 const list = find("events-list"), player = find("player"), video = player.querySelector("video"), still = player.querySelector("img");
-let titles = new Map(), events = [], limit = PAGE, source = null, timer = null, retry = null;
+let titles = new Map(), events = [], limit = PAGE, loads = 0, source = null, timer = null, retry = null;
 
 export const playing = () => player.open;
 
@@ -68,8 +68,13 @@ function matches(event) {
 async function load() {
   const query = new URLSearchParams({ limit });
   for (const name of ["stream", "kind"]) if (find(`events-${name}`).value) query.set(name, find(`events-${name}`).value);
+  const before = events, mine = loads += 1;
   try {
-    ({ events } = await ask(`/api/events?${query}`));
+    const { events: rows } = await ask(`/api/events?${query}`);
+    if (mine !== loads) return;
+    // What came by the stream of events meanwhile is newer than the answer.
+    const newer = events.filter(each => !before.includes(each) && !rows.some(row => row.id === each.id) && matches(each));
+    events = [...newer, ...rows].slice(0, limit);
     find("events-wrong").textContent = "";
   } catch (error) {
     find("events-wrong").textContent = error.message;
@@ -88,8 +93,7 @@ function expectClips() {
 // -- live
 
 function listen(on) {
-  if (on === Boolean(source)) return;
-  clearTimeout(retry);
+  if (on === Boolean(source) || (on && retry)) return;
   if (!on) {
     source.close();
     source = null;
@@ -98,6 +102,7 @@ function listen(on) {
   }
   source = new EventSource("/events?type=area");
   source.addEventListener("open", load);
+  source.addEventListener("lost", load);
   source.addEventListener("area", message => {
     const { event } = JSON.parse(message.data);
     if (!matches(event) || events.some(each => each.id === event.id)) return;
@@ -107,7 +112,10 @@ function listen(on) {
   });
   source.addEventListener("error", () => {
     // A browser tries again by itself, but not after a refusal.
-    if (source?.readyState === EventSource.CLOSED) { source = null; retry = setTimeout(() => listen(true), 5000); }
+    if (source?.readyState !== EventSource.CLOSED) return;
+    source = null;
+    load();
+    retry = setTimeout(() => { retry = null; listen(!document.hidden); }, RETRY_MS);
   });
 }
 
