@@ -6,7 +6,7 @@ Source: home-assistant.io, "MQTT sensor" and "MQTT device trigger".
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from ..track import Zone
 from .areas import Area, StreamAreas
@@ -19,7 +19,8 @@ def messages(
     """Yield topics and JSON objects of the lines and zones of a stream."""
     node = ids.node(areas.stream)
     common = common_fields(prefix, areas.stream, title, node)
-    for area in (*areas.lines, *areas.zones):
+    every_area: Sequence[Area] = (*areas.lines, *areas.zones)
+    for area in every_area:
         own = area_name(area.name)
         for what, path, fields in _sensors(area):
             yield (

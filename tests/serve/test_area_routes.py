@@ -16,6 +16,7 @@ from edgecsp.serve.event_store import EventStore
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.schema import find_mismatch
 from edgecsp.track import Line, Zone
+from edgecsp.track.areas import SETTLE_S
 from edgecsp.types import Tracks
 from support import crossing, served
 from support.tiny import Tiny
@@ -76,7 +77,7 @@ def test_lines_and_zones_are_read_with_their_counts(site: served.Site) -> None:
     assert (answer["track"], answer["editable"]) == (True, False)
     assert answer["lines"] == [{
         "name": "gate", "points": [[0, 0.5], [1, 0.5]], "classes": None, "anchor": "center", "cooldown_s": 0,
-        "settle_s": 0.2,
+        "settle_s": SETTLE_S,
     }]  # fmt: skip
     assert answer["zones"][0]["dwell_s"] is None
     assert answer["counts"]["lines"] == {"gate": {"in": {}, "out": {}}}
@@ -112,7 +113,7 @@ def test_changes_are_saved_and_counted_from_then_on(site: served.Site, saves: Sa
     assert [each["name"] for each in answer.json["lines"]] == ["gate", "far gate"]
     assert answer.json["lines"][1] == {
         **LINE, "name": "far gate", "classes": None, "anchor": "bottom", "cooldown_s": areas.COOLDOWN_S,
-        "settle_s": 0.2,
+        "settle_s": SETTLE_S,
     }  # fmt: skip
     assert answer.json["counts"]["lines"]["gate"]["in"] == {"thing": 1}, "what did not change goes on"
     assert answer.json["zones"][0]["classes"] == ["class1"]
