@@ -189,15 +189,21 @@ def test_lists_are_by_stream_kind_and_time(tmp_path: Path) -> None:
 def test_the_folder_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
     other = tmp_path / "holiday.jpg"
     other.write_bytes(b"z" * 5_000_000)
-    store = EventStore(tmp_path, max_mb=1)
+    store = EventStore(tmp_path, max_mb=2)
+
+    def own_bytes() -> int:
+        paths = [path for path in tmp_path.iterdir() if path != other]
+        return sum({path.stat().st_ino: path.stat().st_blocks * 512 for path in paths}.values())
+
     ids: List[str] = []
-    for _ in range(6):
+    for _ in range(20):
         ids.append(event()["id"])
         store.add(event(id=ids[-1]))
         store.add_file([ids[-1]], "snapshot", write(100_000))
         store.add_file([ids[-1]], "clip", write(150_000))
-    kept = [each["id"] for each in store.latest(9)]
-    assert kept == ids[:2:-1], "three of 250 kB and their rows"
+        assert own_bytes() <= 2_000_000
+    kept = [each["id"] for each in store.latest(99)]
+    assert 6 <= len(kept) < 8 and kept == ids[: -len(kept) - 1 : -1], "the latest"
     files = {path.name for path in tmp_path.iterdir() if path.suffix in (".jpg", ".mp4")}
     assert files == {"holiday.jpg", *(f"{i}{suffix}" for i in kept for suffix in (".jpg", ".mp4"))}
     # Events that share a clip: its bytes count once, and are there as long as one of them is.
@@ -205,9 +211,12 @@ def test_the_folder_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
     for event_id in pair:
         store.add(event(id=event_id))
     store.add_file(pair, "clip", write(400_000))
-    assert [each["id"] for each in store.latest(9)] == [*pair[::-1], *ids[:3:-1]]
+    assert [each["id"] for each in store.latest(99)] == [*pair[::-1], *kept[: len(store.latest(99)) - 2]]
+    assert len(store.latest(99)) >= len(kept) and own_bytes() <= 2_000_000
     store.close()
-    assert [each["id"] for each in EventStore(tmp_path, max_mb=1).latest(9)][:2] == pair[::-1]
+    smaller = EventStore(tmp_path, max_mb=0.9)
+    assert [each["id"] for each in smaller.latest(9)][:2] == pair[::-1] and own_bytes() <= 900_000
+    smaller.close()
 
 
 def test_old_events_go(tmp_path: Path) -> None:
