@@ -275,6 +275,17 @@ def test_packets_are_copied_whatever_they_came_in(tmp_path: Path, name: str) -> 
     assert packets.write(tmp_path / "later.mp4", begin_s + 50, begin_s + 60) > 0, "the last group, rather than nothing"
 
 
+def test_h265_has_the_tag_that_all_players_know(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    if "libx265" not in av.codecs_available:
+        pytest.skip("this PyAV encodes no H.265")
+    options = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=10"}
+    packets = RecentPackets(60.0)
+    read_all(crossing.video(tmp_path / "a.ts", codec="libx265", options=options), packets)
+    assert packets.write(tmp_path / "clip.mp4", -1e9, 1e9) > 2
+    assert len(frames_of(tmp_path / "clip.mp4")) == crossing.FRAMES and b"hvc1" in (tmp_path / "clip.mp4").read_bytes()
+
+
 def test_the_packets_are_bounded_in_seconds_and_bytes(tmp_path: Path) -> None:
     film = media.video(tmp_path / "noise.mp4", 90, draw=media.noise)
     of_time, of_bytes, nothing = RecentPackets(1.0), RecentPackets(60.0, 400_000), RecentPackets(60.0, 10_000)
