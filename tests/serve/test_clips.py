@@ -12,11 +12,13 @@ import pytest
 from edgecsp.errors import OutputError
 from edgecsp.media import sources
 from edgecsp.media.sources.packets import RecentPackets
+from edgecsp.options import Thresholds
 from edgecsp.serve import events
 from edgecsp.serve.event_store import EventStore, check_folder
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.recorder import Recorder
 from edgecsp.serve.streams import Streams
+from edgecsp.serve.tracking import StreamTracking
 from edgecsp.track.events import new_id
 from support import crossing, media
 from support.crossing import event
@@ -85,6 +87,35 @@ def test_a_crossing_is_stored_with_its_snapshot_and_its_clip(film: Path, tmp_pat
     assert counts["lines"]["gate"] == {"in": {"square": 1}, "out": {}}
     assert counts["zones"]["yard"]["entered"] == {"square": 1}
     store.close()
+
+
+def test_an_interruption_is_no_crossing_and_ids_go_on() -> None:
+    """What was above the line before and is below it after may be another object; what was counted stays."""
+    counted = crossing.areas()
+    tracking = StreamTracking(counted, crossing.Sees.model, None)  # type: ignore[arg-type]
+
+    def watch(first_y: int, last_y: int, start: int) -> List[int]:
+        tracking.begin(sources.Source("camera"))
+        ids: List[int] = []
+        for index, y in enumerate(range(first_y, last_y, 4)):
+            boxes = detections(1, labels=crossing.LABELS, box=(40, y, 60, y + 10))
+            ids += tracking.update(frame(start + index), boxes).track_ids.tolist()
+        return ids
+
+    assert set(watch(0, 110, 0)) == {1}
+    assert counted.counts()["lines"]["gate"] == {"in": {"square": 1}, "out": {}}
+    assert set(watch(0, 50, 40)) == {2}
+    assert set(watch(70, 100, 55)) == {3}, "half a second later, as if it had gone on"
+    assert counted.counts()["lines"]["gate"] == {"in": {"square": 1}, "out": {}}
+
+
+def test_boxes_of_lower_scores_continue_tracks() -> None:
+    tracking = StreamTracking(crossing.areas(), crossing.Sees.model, None)  # type: ignore[arg-type]
+    assert tracking.lower(Thresholds()).conf == pytest.approx(0.4 * 0.5)
+    assert tracking.lower(Thresholds(conf=0.25, iou=0.6)) == Thresholds(conf=0.1, iou=0.6)
+    weak = detections(1, labels=crossing.LABELS)
+    weak.scores[:] = 0.2
+    assert len(tracking.update(frame(), weak)) == 0, "none begins with it"
 
 
 def test_a_clip_that_is_not_over_is_written_when_the_server_ends(film: Path, tmp_path: Path) -> None:
