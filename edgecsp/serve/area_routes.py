@@ -53,6 +53,9 @@ async def list_events(request: Any) -> Response:
         if name not in EVENT_QUERY:
             raise HTTPRequestError(400, f"unknown parameter {name[:60]!r}; known: {', '.join(EVENT_QUERY)}")
         values[name] = parse_text(EVENT_QUERY[name], name, text)
+    if values.get("since"):  # times are compared as text, to the millisecond
+        seconds, _, fraction = values["since"].rstrip("Z").partition(".")
+        values["since"] = f"{seconds}.{fraction[:3]:0<3}Z"
     limit = values.pop("limit") or LIMIT
     return app_state.respond({"events": app_state.event_store.latest(limit, **values)})
 

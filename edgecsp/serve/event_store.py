@@ -26,10 +26,10 @@ MAX_MB, MAX_DAYS = 1000, 30.0
 MOST, MOST_IN_MEMORY = 100_000, 1000  # events with and without a folder
 UNSURE = 100  # latest events whose files may have been under way when the server was killed
 SUFFIXES = {"snapshot": ".jpg", "clip": ".mp4"}
-COLUMNS, SIZE = "id, payload, snapshot, clip", "length(payload) + snapshot + clip"
+COLUMNS, SIZE = "id, payload, snapshot, clip", "snapshot + clip"
 SCRIPT = (
     "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL",
-    "PRAGMA journal_size_limit=1048576",
+    "PRAGMA wal_autocheckpoint=64", "PRAGMA journal_size_limit=262144",
     """CREATE TABLE IF NOT EXISTS events (
         number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, stream TEXT NOT NULL, kind TEXT NOT NULL,
         time TEXT NOT NULL, payload TEXT NOT NULL, snapshot INTEGER NOT NULL DEFAULT 0, clip INTEGER NOT NULL DEFAULT 0
@@ -82,7 +82,6 @@ class EventStore:
                 "INSERT INTO events (id, stream, kind, time, payload) VALUES (?, ?, ?, ?, ?)",
                 event["id"], event["stream"], event["kind"], event["time"], payload,
             )  # fmt: skip
-            self._bytes += len(payload)
             self.prune()
 
     def add_file(self, event_ids: Sequence[str], kind: str, write: Callable[[Path], object]) -> None:
@@ -110,7 +109,7 @@ class EventStore:
         with self._lock:
             self._remove("time < ?", oldest.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
             self._remove("number <= (SELECT max(number) FROM events) - ?", self._most)
-            while self._bytes > self._max_bytes and self._bytes:
+            while self._bytes + self._measure_index() > self._max_bytes and self._bytes:
                 self._remove("number = (SELECT min(number) FROM events)")
 
     def _remove(self, which: str, *values: object) -> None:
@@ -130,9 +129,15 @@ class EventStore:
                 path.unlink()
         elif path.is_file():
             status = path.stat()
-            size = status.st_size if is_charged or status.st_nlink == 1 else 1
+            size = _on_disk(status) if is_charged or status.st_nlink == 1 else 1
             self._run(f"UPDATE events SET {kind} = ? WHERE id = ?", size, event_id)
             self._bytes += size - before[0]
+
+    def _measure_index(self) -> int:
+        """Bytes of the index and its journal."""
+        if self.folder is None:
+            return 0
+        return sum(_on_disk(path.stat()) for path in self.folder.glob("index.db*"))
 
     def _measure_files(self) -> None:
         self._bytes = 0
@@ -182,6 +187,11 @@ class EventStore:
             return self._base.execute(words, values)
         except sqlite3.Error as error:  # the disk is full or was removed, or the server is shutting down
             raise OutputError(f"cannot keep events in {self.folder}: {error}") from error
+
+
+def _on_disk(status: os.stat_result) -> int:
+    """Bytes that a file takes on its disk."""
+    return getattr(status, "st_blocks", 0) * 512 or status.st_size
 
 
 def check_folder(folder: Path) -> None:

@@ -186,6 +186,9 @@ def test_events_are_listed_newest_first(site: served.Site, store: EventStore) ->
     assert ids("") == ["enter", "cross"]
     assert ids("?limit=1") == ["enter"] and ids("?kind=cross&stream=door") == ["cross"]
     assert ids("?stream=yard") == [] and ids("?since=2099-01-01T00:00:00Z") == []
+    second, _, fraction = store.latest(1)[0]["time"].partition(".")
+    assert ids(f"?since={second}Z&kind=enter") == ["enter"] * (fraction != "000Z")
+    assert ids(f"?since={second}.{fraction}") == ids(f"?since={second}.{fraction[:3]}999Z") == []
     for query, words in (
         ("?limit=0", "must be an integer from 1 to 500"), ("?limit=501", "must be"),
         ("?kind=x", "must be one of cross"),

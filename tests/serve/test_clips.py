@@ -12,11 +12,13 @@ import pytest
 from edgecsp.errors import OutputError
 from edgecsp.media import sources
 from edgecsp.media.sources.packets import RecentPackets
+from edgecsp.options import Thresholds
 from edgecsp.serve import events
 from edgecsp.serve.event_store import EventStore, check_folder
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.recorder import Recorder
 from edgecsp.serve.streams import Streams
+from edgecsp.serve.tracking import StreamTracking
 from edgecsp.track.events import new_id
 from support import crossing, media
 from support.crossing import event
@@ -85,6 +87,35 @@ def test_a_crossing_is_stored_with_its_snapshot_and_its_clip(film: Path, tmp_pat
     assert counts["lines"]["gate"] == {"in": {"square": 1}, "out": {}}
     assert counts["zones"]["yard"]["entered"] == {"square": 1}
     store.close()
+
+
+def test_an_interruption_is_no_crossing_and_ids_go_on() -> None:
+    """What was above the line before and is below it after may be another object; what was counted stays."""
+    counted = crossing.areas()
+    tracking = StreamTracking(counted, crossing.Sees.model, None)  # type: ignore[arg-type]
+
+    def watch(first_y: int, last_y: int, start: int) -> List[int]:
+        tracking.begin(sources.Source("camera"))
+        ids: List[int] = []
+        for index, y in enumerate(range(first_y, last_y, 4)):
+            boxes = detections(1, labels=crossing.LABELS, box=(40, y, 60, y + 10))
+            ids += tracking.update(frame(start + index), boxes).track_ids.tolist()
+        return ids
+
+    assert set(watch(0, 110, 0)) == {1}
+    assert counted.counts()["lines"]["gate"] == {"in": {"square": 1}, "out": {}}
+    assert set(watch(0, 50, 40)) == {2}
+    assert set(watch(70, 100, 55)) == {3}, "half a second later, as if it had gone on"
+    assert counted.counts()["lines"]["gate"] == {"in": {"square": 1}, "out": {}}
+
+
+def test_boxes_of_lower_scores_continue_tracks() -> None:
+    tracking = StreamTracking(crossing.areas(), crossing.Sees.model, None)  # type: ignore[arg-type]
+    assert tracking.lower(Thresholds()).conf == pytest.approx(0.4 * 0.5)
+    assert tracking.lower(Thresholds(conf=0.25, iou=0.6)) == Thresholds(conf=0.1, iou=0.6)
+    weak = detections(1, labels=crossing.LABELS)
+    weak.scores[:] = 0.2
+    assert len(tracking.update(frame(), weak)) == 0, "none begins with it"
 
 
 def test_a_clip_that_is_not_over_is_written_when_the_server_ends(film: Path, tmp_path: Path) -> None:
@@ -189,15 +220,21 @@ def test_lists_are_by_stream_kind_and_time(tmp_path: Path) -> None:
 def test_the_folder_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
     other = tmp_path / "holiday.jpg"
     other.write_bytes(b"z" * 5_000_000)
-    store = EventStore(tmp_path, max_mb=1)
+    store = EventStore(tmp_path, max_mb=2)
+
+    def own_bytes() -> int:
+        paths = [path for path in tmp_path.iterdir() if path != other]
+        return sum({path.stat().st_ino: path.stat().st_blocks * 512 for path in paths}.values())
+
     ids: List[str] = []
-    for _ in range(6):
+    for _ in range(20):
         ids.append(event()["id"])
         store.add(event(id=ids[-1]))
         store.add_file([ids[-1]], "snapshot", write(100_000))
         store.add_file([ids[-1]], "clip", write(150_000))
-    kept = [each["id"] for each in store.latest(9)]
-    assert kept == ids[:2:-1], "three of 250 kB and their rows"
+        assert own_bytes() <= 2_000_000
+    kept = [each["id"] for each in store.latest(99)]
+    assert 6 <= len(kept) < 8 and kept == ids[: -len(kept) - 1 : -1], "the latest"
     files = {path.name for path in tmp_path.iterdir() if path.suffix in (".jpg", ".mp4")}
     assert files == {"holiday.jpg", *(f"{i}{suffix}" for i in kept for suffix in (".jpg", ".mp4"))}
     # Events that share a clip: its bytes count once, and are there as long as one of them is.
@@ -205,9 +242,12 @@ def test_the_folder_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
     for event_id in pair:
         store.add(event(id=event_id))
     store.add_file(pair, "clip", write(400_000))
-    assert [each["id"] for each in store.latest(9)] == [*pair[::-1], *ids[:3:-1]]
+    assert [each["id"] for each in store.latest(99)] == [*pair[::-1], *kept[: len(store.latest(99)) - 2]]
+    assert len(store.latest(99)) >= len(kept) and own_bytes() <= 2_000_000
     store.close()
-    assert [each["id"] for each in EventStore(tmp_path, max_mb=1).latest(9)][:2] == pair[::-1]
+    smaller = EventStore(tmp_path, max_mb=0.9)
+    assert [each["id"] for each in smaller.latest(9)][:2] == pair[::-1] and own_bytes() <= 900_000
+    smaller.close()
 
 
 def test_old_events_go(tmp_path: Path) -> None:
@@ -264,6 +304,17 @@ def test_packets_are_copied_whatever_they_came_in(tmp_path: Path, name: str) -> 
     assert times[0] == 0 and 1.0 <= seconds <= 1.5
     assert len(times) == round(seconds * 30)
     assert packets.write(tmp_path / "later.mp4", begin_s + 50, begin_s + 60) > 0, "the last group, rather than nothing"
+
+
+def test_h265_has_the_tag_that_all_players_know(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    if "libx265" not in av.codecs_available:
+        pytest.skip("this PyAV encodes no H.265")
+    options = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=10"}
+    packets = RecentPackets(60.0)
+    read_all(crossing.video(tmp_path / "a.ts", codec="libx265", options=options), packets)
+    assert packets.write(tmp_path / "clip.mp4", -1e9, 1e9) > 2
+    assert len(frames_of(tmp_path / "clip.mp4")) == crossing.FRAMES and b"hvc1" in (tmp_path / "clip.mp4").read_bytes()
 
 
 def test_the_packets_are_bounded_in_seconds_and_bytes(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ def _mux(path: Path, parameters: Any, packets: List[_Packet], tick: Fraction) ->
     zero = packets[0].pts
     with av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = _add_stream(container, parameters)
+        if parameters.codec_context.name == "hevc":
+            stream.codec_context.codec_tag = "hvc1"  # FFmpeg's own choice, hev1, does not play on Apple's devices
         for each in packets:
             _mux_one(container, stream, each, zero, tick)
 
