@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import typer
 
@@ -63,6 +63,9 @@ def command(
     roi: Optional[str] = typer.Option(
         None, "--roi", help="x1,y1,x2,y2, or more corners: keep boxes whose centre is in this region, pixels"
     ),
+    mask: Optional[Path] = typer.Option(
+        None, "--mask", help="an image, stretched over the frame: keep boxes whose centre is where it is white"
+    ),
     start: Optional[float] = typer.Option(None, "--start", help="begin at this second of a video"),
     end: Optional[float] = typer.Option(None, "--end", help="end at this second of a video"),
     sink: Optional[List[str]] = typer.Option(None, "--sink", help="NAME=TARGET: an output that another package adds"),
@@ -92,7 +95,15 @@ def command(
         raise UsageError("--save-mot writes the ids of --track; type both")
     if show:
         window.check_display()
-    area = None if roi is None else region.parse(roi)
+    limits: List[Any] = [] if roi is None else [region.parse(roi)]
+    if mask is not None:
+        limits.append(region.Mask(sources.to_frame(mask).image))
+
+    def keep(result: Result, hw: Tuple[int, int]) -> Result:
+        for limit in limits:
+            result = limit.keep(result, hw)
+        return result
+
     _signals.return_large()
     opened = sources.open_all(source, stride=stride, max_pixels=options.max_pixels or sources.MAX_PIXELS)
     if track and not any(each.moving for each in opened):
@@ -130,7 +141,7 @@ def command(
             write = _print_headlines(outputs.write)
         pipeline.run(
             detector, opened, write, summary, ended=outputs.end_stream, tick=tick, stop=stop, max_frames=max_frames,
-            keep=area.keep if area else lambda result: result, track=track, lines=lines, zones=zones,
+            keep=keep, track=track, lines=lines, zones=zones,
         )  # fmt: skip
     if not quiet:
         _report(summary, outputs.paths)
