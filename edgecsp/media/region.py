@@ -8,7 +8,6 @@ from typing import Tuple
 import numpy as np
 
 from ..errors import UsageError
-from ..track import polygon
 from ..types import Array, Detections, Result
 
 _FORM = "x1,y1,x2,y2 of a rectangle or x1,y1,x2,y2,x3,y3,... of a polygon, in pixels of the image"
@@ -26,6 +25,8 @@ class Region:
         >>> Region(((0, 0), (10, 0), (0, 10))).contains(np.array([(2, 2), (8, 8), (-1, 5)])).tolist()
         [True, False, False]
         """
+        from ..track import polygon  # imports the trackers, which most runs do without
+
         return polygon.contains(self.corners, points)
 
     def keep(self, result: Result, hw: Tuple[int, int] = (0, 0)) -> Result:

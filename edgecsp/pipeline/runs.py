@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import SourceError
 from ..media import scheduler, sources
-from ..track import Line, Zone
 from ..types import Frame, Result, Stream
 from .detector import Detector
+
+if TYPE_CHECKING:
+    from ..track import Line, Zone
 
 
 @dataclass
