@@ -19,14 +19,13 @@ from ..options import OPTIONS, THRESHOLDS, Names, Thresholds
 from ..options.choices import MAX_PIXELS
 from ..options.declaration import shows_options
 from ..processing import preprocess
-from ..track import Line, StreamTrackers, Zone
-from ..track.areas import require_unique
 from ..types import Array, Detections, Frame, Geometry, Model, Origin, Result, Tracks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # which type checkers bring
 
     from ..options import Changes
+    from ..track import Line, StreamTrackers, Zone
 
 MANY = 32  # frames for which a second session is worth its opening
 
@@ -218,6 +217,9 @@ class Detector:
 
         Raises `UsageError` where two lines or zones share a name, and for a class that the model does not know.
         """
+        from ..track import StreamTrackers
+        from ..track.areas import require_unique
+
         require_unique([*lines, *zones])
         for area in (*lines, *zones):
             class_ids(self.model, area.classes)
