@@ -6,9 +6,9 @@
 Scenes have known truth (`track_scenes`): the demo video, with its true boxes and with those that `codes` detects, at
 20, 10 and 5 fps, with dropped frames and a camera that shakes; and 20 objects that cross each other's ways, at 30, 10
 and 5 fps, with missing boxes, objects hidden for a second, dropped frames, a camera that shakes. IDF1 and identity
-switches are motmetrics', which the other Python has, with supervision up to 0.25. An object that was away for more than 2 s is
-another one. Exit code 1 where a bar is missed: IDF1 0.95 with true boxes of the demo video, 0.85 with those of `codes`,
-one switch in 100 track-seconds of all.
+switches are motmetrics', which the other Python has, with supervision up to 0.25. An object that was away for more
+than 2 s is another one. Exit code 1 where a bar is missed: IDF1 0.95 with true boxes of the demo video, 0.85 with
+those of `codes`, one switch in 100 track-seconds of all.
 
 `--cost`: frames per second of `run` with and without tracks, in turns. The network runs on the demo video, and its
 boxes are replaced by those of so many objects, so that both have the same work.

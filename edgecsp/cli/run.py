@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import typer
 
@@ -19,6 +19,7 @@ from .render import area_counts, startup
 
 if TYPE_CHECKING:
     from ..pipeline import RunSummary
+    from ..track import Line, Zone
     from ..types import Frame, Result
 
 COMMAND_CLASS = _config_file.ConfigCommand
@@ -64,6 +65,9 @@ def command(
     roi: Optional[str] = typer.Option(
         None, "--roi", help="x1,y1,x2,y2, or more corners: keep boxes whose centre is in this region, pixels"
     ),
+    mask: Optional[Path] = typer.Option(
+        None, "--mask", help="an image, stretched over the frame: keep boxes whose centre is where it is white"
+    ),
     start: Optional[float] = typer.Option(None, "--start", help="begin at this second of a video"),
     end: Optional[float] = typer.Option(None, "--end", help="end at this second of a video"),
     sink: Optional[List[str]] = typer.Option(None, "--sink", help="NAME=TARGET: an output that another package adds"),
@@ -75,25 +79,23 @@ def command(
     if options.max_pixels is not None:
         _options.limit_opencv(options.max_pixels)  # before OpenCV is imported
     from .. import pipeline
-    from ..media import region, scheduler, sinks, sources, window
+    from ..media import scheduler, sinks, sources, window
     from ..media.sinks import external
-    from ..track.areas import parse_line, parse_zone, require_unique
 
     external_sinks = [external.parse(text) for text in sink or ()]
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     if save_conf and not save_txt:
         raise UsageError("--save-conf adds scores to the lines of --save-txt; type both")
-    lines, zones = [parse_line(text) for text in line or ()], [parse_zone(text) for text in zone or ()]
+    lines, zones = _parse_areas(line or (), zone or ())
     if events is not None and not (lines or zones):
         raise UsageError("--events writes what happens at a --line or in a --zone; type one too")
-    require_unique([*lines, *zones])
     track = track or bool(lines or zones)
     if save_mot and not track:
         raise UsageError("--save-mot writes the ids of --track; type both")
     if show:
         window.check_display()
-    area = None if roi is None else region.parse(roi)
+    keep = _limit(roi, mask)
     _signals.return_large()
     opened = sources.open_all(source, stride=stride, max_pixels=options.max_pixels or sources.MAX_PIXELS)
     if track and not any(each.moving for each in opened):
@@ -131,7 +133,7 @@ def command(
             write = _print_headlines(outputs.write)
         pipeline.run(
             detector, opened, write, summary, ended=outputs.end_stream, tick=tick, stop=stop, max_frames=max_frames,
-            keep=area.keep if area else lambda result: result, track=track, lines=lines, zones=zones,
+            keep=keep, track=track, lines=lines, zones=zones,
         )  # fmt: skip
     if not quiet:
         _report(summary, outputs.paths)
@@ -143,6 +145,32 @@ def command(
         raise typer.Exit(128 + stop.signal)
     if summary.problems or summary.failed:
         raise typer.Exit(PARTLY_DONE)
+
+
+def _parse_areas(line: Sequence[str], zone: Sequence[str]) -> Tuple[List[Line], List[Zone]]:
+    if not line and not zone:
+        return [], []
+    from ..track.areas import parse_line, parse_zone, require_unique
+
+    lines, zones = [parse_line(text) for text in line], [parse_zone(text) for text in zone]
+    require_unique([*lines, *zones])
+    return lines, zones
+
+
+def _limit(roi: Optional[str], mask: Optional[Path]) -> Callable[[Result, Tuple[int, int]], Result]:
+    """Make what keeps the boxes of a region and a mask, where there are such."""
+    from ..media import region, sources
+
+    limits: List[Any] = [] if roi is None else [region.parse(roi)]
+    if mask is not None:
+        limits.append(region.Mask(sources.to_frame(mask).image))
+
+    def keep(result: Result, hw: Tuple[int, int]) -> Result:
+        for limit in limits:
+            result = limit.keep(result, hw)
+        return result
+
+    return keep
 
 
 def _print_headlines(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:

@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import SourceError
 from ..media import scheduler, sources
-from ..track import Line, Zone
 from ..types import Frame, Result, Stream
 from .detector import Detector
+
+if TYPE_CHECKING:
+    from ..track import Line, Zone
 
 
 @dataclass
@@ -48,7 +50,7 @@ def run(
     tick: Callable[[], None] = lambda: None,
     stop: Optional[threading.Event] = None,
     max_frames: Optional[int] = None,
-    keep: Callable[[Result], Result] = lambda result: result,
+    keep: Callable[[Result, Tuple[int, int]], Result] = lambda result, hw: result,
     track: bool = False,
     lines: Sequence[Line] = (),
     zones: Sequence[Zone] = (),
@@ -58,8 +60,8 @@ def run(
     Videos and live streams go side by side, images one source after the other (see `flow`). A source that breaks
     is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has
     had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the current frame.
-    `keep` selects rows of a result. With `track`, the results of videos and live streams are `types.Tracks`; with
-    `lines` or `zones` too, and they have what happened there.
+    `keep` selects rows of a result, given the image's height and width. With `track`, the results of videos and live
+    streams are `types.Tracks`; with `lines` or `zones` too, and they have what happened there.
     """
     stop = stop or threading.Event()
     begun = time.monotonic()
@@ -68,7 +70,7 @@ def run(
     settings = trackers.lower(detector.settings) if trackers else None
 
     def detect(frame: Frame) -> Result:
-        return keep(detector.detect_frame(frame, settings))
+        return keep(detector.detect_frame(frame, settings), frame.hw)
 
     def turn(source: sources.Source, stream: Optional[Stream]) -> None:
         before = under_way.pop(source, None)

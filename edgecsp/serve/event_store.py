@@ -23,6 +23,7 @@ from ..cache import files
 from ..errors import OutputError
 
 MAX_MB, MAX_DAYS = 1000, 30.0
+BEFORE_S, AFTER_S = 5.0, 5.0  # of a clip
 MOST, MOST_IN_MEMORY = 100_000, 1000  # events with and without a folder
 UNSURE = 100  # latest events whose files may have been under way when the server was killed
 SUFFIXES = {"snapshot": ".jpg", "clip": ".mp4"}
@@ -51,6 +52,7 @@ class EventStore:
         self._max_bytes, self._max_days = round(max_mb * 1e6), max_days
         self._most = MOST_IN_MEMORY if folder is None else MOST
         self._lock = threading.RLock()
+        self._bytes = self._largest = 0
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +94,7 @@ class EventStore:
         if self.folder is None:
             return
         last = self._path(event_ids[-1], kind)
+        self.prune(self._largest)  # room for it: it is in the folder before it is measured
         write(last)
         for event_id in event_ids[:-1] if last.exists() else ():
             try:
@@ -103,13 +106,13 @@ class EventStore:
                 self._measure(event_id, kind, is_charged=event_id == event_ids[-1])
             self.prune()
 
-    def prune(self) -> None:
-        """Remove the oldest events above the bounds."""
+    def prune(self, room: int = 0) -> None:
+        """Remove the oldest events above the bounds, less some bytes."""
         oldest = datetime.now(timezone.utc) - timedelta(days=self._max_days)
         with self._lock:
             self._remove("time < ?", oldest.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
             self._remove("number <= (SELECT max(number) FROM events) - ?", self._most)
-            while self._bytes + self._measure_index() > self._max_bytes and self._bytes:
+            while self._bytes + self._measure_index() + room > self._max_bytes and self._bytes:
                 self._remove("number = (SELECT min(number) FROM events)")
 
     def _remove(self, which: str, *values: object) -> None:
@@ -132,6 +135,7 @@ class EventStore:
             size = _on_disk(status) if is_charged or status.st_nlink == 1 else 1
             self._run(f"UPDATE events SET {kind} = ? WHERE id = ?", size, event_id)
             self._bytes += size - before[0]
+            self._largest = max(self._largest, size)
 
     def _measure_index(self) -> int:
         """Bytes of the index and its journal."""
@@ -140,7 +144,6 @@ class EventStore:
         return sum(_on_disk(path.stat()) for path in self.folder.glob("index.db*"))
 
     def _measure_files(self) -> None:
-        self._bytes = 0
         if self.folder is not None:
             for (event_id,) in self._run("SELECT id FROM events ORDER BY number DESC LIMIT ?", UNSURE).fetchall():
                 for kind in SUFFIXES:

@@ -21,11 +21,10 @@ from ..media.sources import Source
 from ..media.sources.packets import RecentPackets
 from ..types import Frame, Result
 from . import _render, events, unexpected
-from .event_store import EventStore
+from .event_store import AFTER_S, BEFORE_S, EventStore
 
 _T = TypeVar("_T")
 LOG = logging.getLogger(__name__)
-BEFORE_S, AFTER_S = 5.0, 5.0
 MARGIN_S = 1.0  # a packet may come so much later than its frame's time says
 IMAGES = 8  # frames that wait for their snapshot; the events of others have none
 PRUNE_S = 60.0

@@ -8,8 +8,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from .. import backends
 from ..options.uses import list_used_options
 from .area_schemas import LINE_FIELDS, REQUIRED, ZONE_FIELDS
-from .event_store import MAX_DAYS, MAX_MB
-from .recorder import AFTER_S, BEFORE_S
+from .event_store import AFTER_S, BEFORE_S, MAX_DAYS, MAX_MB
 from .schema import JSON_SCHEMA, Field, to_schema
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"

@@ -12,8 +12,7 @@ import pytest
 from edgecsp.cache.toml_file import line_of
 from edgecsp.errors import OutputError, UnknownName, UsageError
 from edgecsp.serve import site
-from edgecsp.serve.event_store import MAX_DAYS, MAX_MB
-from edgecsp.serve.recorder import AFTER_S, BEFORE_S
+from edgecsp.serve.event_store import AFTER_S, BEFORE_S, MAX_DAYS, MAX_MB
 from edgecsp.serve.site_keys import schema
 from edgecsp.track import Line, Zone
 from support.commands import edgecsp
