@@ -53,7 +53,7 @@ def _paint_boxes(detections: Detections, canvas: Array) -> None:
 
 @_paint.register(Tracks)
 def _paint_tracks(tracks: Tracks, canvas: Array) -> None:
-    """Draw lines and zones with their counts, each trail in its object's colour, and over them the boxes with ids."""
+    """Draw lines and zones, each trail in its object's colour, over them the boxes with ids, and the counts."""
     import cv2
 
     line = _style(min(canvas.shape[:2])).line
@@ -66,10 +66,12 @@ def _paint_tracks(tracks: Tracks, canvas: Array) -> None:
     rows = zip(tracks.labels, tracks.scores, tracks.track_ids)
     texts = [[f"#{i} {name} {score:.2f}", f"#{i} {name}", f"#{i}"] for name, score, i in rows]
     boxes(canvas, tracks.xyxy, texts, colours)
+    for area in tracks.areas:
+        _paint_counts(canvas, area)
 
 
 def _paint_area(canvas: Array, area: CountedArea) -> None:
-    """Draw a line, with an arrow to where "in" is, or a zone, and its counts."""
+    """Draw a line, with an arrow to where "in" is, or a zone."""
     import cv2
 
     style = _style(min(canvas.shape[:2]))
@@ -83,8 +85,12 @@ def _paint_area(canvas: Array, area: CountedArea) -> None:
             inwards = np.array((-along[1], along[0])) / np.hypot(*along) * style.tag_px
             begin, end = np.array((middle, middle + inwards)).round().astype(int).tolist()
             cv2.arrowedLine(canvas, begin, end, tint, width, cv2.LINE_AA, tipLength=0.4)
-    x, y = (points[0] if len(points) == 2 else points[points.sum(1).argmin()]).round().astype(int).tolist()
-    _paint_tag(canvas, style, [area.headline(), area.name], [x, y, x, y], AREA_BGR)
+
+
+def _paint_counts(canvas: Array, area: CountedArea) -> None:
+    """Write the counts of a line at its first point, of a zone at its upper left."""
+    x, y = (round(each) for each in (area.points[0] if len(area.points) == 2 else min(area.points, key=sum)))
+    _paint_tag(canvas, _style(min(canvas.shape[:2])), [area.headline(), area.name], [x, y, x, y], AREA_BGR)
 
 
 def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: Sequence[BGR]) -> None:

@@ -80,7 +80,7 @@ class Motion:
         return distances
 
     def costs(self, rows: Array, xywh: Array, distances: Array) -> Array:
-        """What pairs of rows (P,) and boxes (P, 4) cost that are as far from each other as `distances` (P,).
+        """Costs (P,) of pairs of rows (P,) and boxes (P, 4) that are as far from each other as `distances` (P,).
 
         Minus twice the logarithm of how likely the box is this one's, 0 at best: of two that are as far from a box in
         their own deviations, it belongs to the one that is surer of its place.
