@@ -9,10 +9,9 @@ import typer
 
 from ..errors import UsageError
 from ..options import Options
-from . import _json, _options, _signals
+from . import _json, _options, _signals, render
 from ._logging import inform, warn
 from ._print import print
-from .render import batch as render_batch
 
 PARTLY_DONE = 4
 
@@ -36,6 +35,7 @@ def command(
     ),
     group: Optional[int] = typer.Option(None, "--group", help="images per group [default: 256]"),
     retries: int = typer.Option(2, "--retries", help="retries of a failed shard"),
+    track: bool = typer.Option(False, "--track", help="give the same object the same id in all frames of a video"),
     jsonl: bool = typer.Option(False, "--jsonl", help="write JSON Lines next to each Parquet file"),
     json: Optional[str] = _json.OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
@@ -43,17 +43,17 @@ def command(
     """Detect objects in a corpus, on one machine or a Ray cluster; run it again to resume."""
     from .. import batch
 
-    corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries)
+    corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries, track)
     batch.arrow()  # before the corpus is listed, which takes minutes for a large one
     _signals.return_large()
     items = batch.read(corpus)
-    task, settings = batch.build_task(out=out, jsonl=jsonl, retries=retries, **options.to_keywords())
+    task, settings = batch.build_task(out=out, jsonl=jsonl, track=track, retries=retries, **options.to_keywords())
     if not quiet:
-        render_batch.introduce(len(items), task)
+        render.batch.introduce(len(items), task)
 
     gpu = task.options.device != "cpu"
     executors = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, threads=options.threads)
-    with _json.JsonOutput(json) as output, render_batch.progress(quiet) as tick, executors as executor:
+    with _json.JsonOutput(json) as output, render.batch.progress(quiet) as tick, executors as executor:
         dashboard = getattr(executor, "dashboard", "")
         if dashboard and not quiet:
             inform(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")
@@ -63,7 +63,7 @@ def command(
         if json:
             output.write(asdict(batch.summarize(out)))
     if not quiet:
-        render_batch.report(done, out)
+        render.batch.report(done, out)
     for source, stage, reason in done.failures[:8]:
         warn(f"{stage} {source}: {reason}")
     if len(done.failures) > 8:
@@ -74,7 +74,7 @@ def command(
 
 def _check_arguments(
     corpus: Optional[str], out: Optional[str], workers: Optional[int], cpus: int, segment: Optional[int],
-    group: Optional[int], retries: int,
+    group: Optional[int], retries: int, track: bool,
 ) -> Sequence[str]:  # fmt: skip
     """Check the arguments and return CORPUS and --out; raises `UsageError`."""
     if corpus is None or out is None:
@@ -83,6 +83,8 @@ def _check_arguments(
     for name, count in counts.items():
         if count is not None and count < 1:
             raise UsageError(f"{name} {count}: at least 1")
+    if track and segment is not None:
+        raise UsageError("--segment splits videos, and --track needs whole ones; leave one out")
     if retries < 0:
         raise UsageError(f"--retries {retries}: 0 or more")
     return corpus, out
@@ -101,5 +103,5 @@ def summary(
         output.write(asdict(totals))
     if output.is_stdout:
         return
-    for name, value in render_batch.lines(totals, verify):
+    for name, value in render.batch.lines(totals, verify):
         print(f"{name:10} {value}")
