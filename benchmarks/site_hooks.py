@@ -57,7 +57,7 @@ def _rewrite(text: str, place: str) -> str:
     origin = ORIGINS.get(place, f"docs/{place}")
     folder = posixpath.dirname(origin)
 
-    def site_link(link: "re.Match[str]") -> str:
+    def site_link(link: re.Match[str]) -> str:
         image, label, target, anchor = link.groups()
         path = posixpath.normpath(posixpath.join(folder, target))
         site_path = ADDED.get(path) or (path[len("docs/") :] if path.startswith("docs/") else None)
