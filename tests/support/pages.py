@@ -33,7 +33,7 @@ def list_pages() -> List[str]:
 def blocks_of(page: str) -> List[Block]:
     """List the fenced blocks of a page, in order."""
     text = (REPO / "docs" / page).read_text("utf-8")
-    return [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)]
+    return [Block(*each) for each in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)]
 
 
 def commands_of(block: Block) -> Iterator[str]:
