@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 REPO = Path(__file__).resolve().parent.parent
 # Files of the repository outside of docs/ that the site has, and their place there.
@@ -27,6 +27,8 @@ ADDED = {
 }
 ORIGINS = {place: path for path, place in ADDED.items()}
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
+# A table right below a line of text: Markdown on GitHub has it begin there, the site's wants an empty line.
+TABLE_BELOW_TEXT = re.compile(r"^([^|\n][^\n]*\n)(?=\|[^\n]*\|\n\|[-:| ]+\|$)", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -66,13 +68,4 @@ def _rewrite(text: str, place: str) -> str:
             return f"{image}[{label}]({relative}{anchor or ''})"
         return label if (REPO / path).exists() else link[0]  # what is missing stays, and the strict build says so
 
-    return LINK.sub(site_link, text)
-
-
-def list_site_paths() -> Dict[str, str]:
-    """Return the place of every document on the site, by its path in the repository."""
-    own = {
-        path.relative_to(REPO).as_posix(): path.relative_to(REPO / "docs").as_posix()
-        for path in (REPO / "docs").rglob("*.md")
-    }
-    return {**own, **ADDED}
+    return LINK.sub(site_link, TABLE_BELOW_TEXT.sub(r"\1\n", text))

@@ -233,6 +233,7 @@ def test_links_of_documents_become_links_of_the_site() -> None:
     assert site_hooks.rewrite_links(text + fenced, "repository/docker.md") == (
         "[a](../options.md#x) ![b](demo.jpg) c [d](gone.md)\n" + fenced
     )
+    assert site_hooks.rewrite_links("text\n| a |\n|---|\n| b |\n", "index.md") == "text\n\n| a |\n|---|\n| b |\n"
     assert all((REPO / path).exists() for path in site_hooks.ADDED)
 
 
