@@ -32,7 +32,7 @@ class Tie(BadModel):
 
     def __init__(self, filename: str, listed: str, matches: Sequence[Match]) -> None:
         kinds = sorted({match.kind for match in matches})
-        flag = f"--kind {'|'.join(kinds)}" if len(kinds) > 1 else "--classes N or --names FILE"
+        flag = f"--kind {'|'.join(kinds)}" if len(kinds) > 1 else "--num-classes N or --names FILE"
         each = ", or ".join(map(str, matches))
         self.matches, self.advice = tuple(matches), f"Say which: edgecsp import {filename} {flag}"
         self.problem = f"{filename}: {listed} may be {each}"
@@ -57,7 +57,7 @@ def choose(filename: str, proto: Any, output_layout: OutputLayout, kind: Optiona
         would = ", ".join(f"{match.classes} ({match.kind})" for match in matches)
         raise BadModel(
             f"{filename}: {listed} would be of {would} classes, and {output_layout.classes} are named; "
-            "say which with --names FILE or --classes N"
+            "say which with --names FILE or --num-classes N"
         )
     match = _resolve(filename, listed, fitting, prefer_known=output_layout.classes is None)
     if match.guess.needs:
@@ -68,7 +68,7 @@ def choose(filename: str, proto: Any, output_layout: OutputLayout, kind: Optiona
         raise BadModel(
             f"{filename}: {listed} is what a YOLOv8 pose model gives (1 class, 17 keypoints), which edgecsp does not "
             f"run; for its boxes: edgecsp import {filename} --boxes-only; if it is a detector of 52 classes: "
-            f"edgecsp import {filename} --kind yolov8 --classes 52"
+            f"edgecsp import {filename} --kind yolov8 --num-classes 52"
         )
     is_end_to_end = match.guess.heads[0].nms_free
     if "NonMaxSuppression" in output_layout.operators and not is_end_to_end:
