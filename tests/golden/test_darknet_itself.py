@@ -2,8 +2,8 @@
 
 Debian's package `darknet` has the library, Joseph Redmon's of 2018: that of the ResNets and of YOLOv2. It knows no
 share_index, no [reorg3d] and no [Gaussian_yolo], and its [batchnorm] stores no bias; those are AlexeyAB's.
-It adds 1e-6 to the root of a variance where AlexeyAB's, as the importer, adds 1e-5 under it: with random weights that is
-1.4e-4 to 1.9e-4 of the scores of extraction.cfg, darknet19.cfg and densenet201.cfg, all that they differ by.
+It adds 1e-6 to the root of a variance where AlexeyAB's, as the importer, adds 1e-5 under it: with random weights that
+is 1.4e-4 to 1.9e-4 of the scores of extraction.cfg, darknet19.cfg and densenet201.cfg, all that they differ by.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def test_outputs_are_darknets_own(name: str, library: str, tmp_path: Path) -> No
         assert theirs.std() > 1e-3 and np.abs(values - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
-def run_library(
-    library: str, text: str, data: bytes, image: np.ndarray, folder: Path, count: int = 5
-) -> np.ndarray:
+def run_library(library: str, text: str, data: bytes, image: np.ndarray, folder: Path, count: int = 5) -> np.ndarray:
     """The last layer's first `count` values; leaves a.cfg and a.weights in `folder`."""
     cfg, weights = folder / "a.cfg", folder / "a.weights"
     cfg.write_text(text)
