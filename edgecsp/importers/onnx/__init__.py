@@ -179,6 +179,8 @@ def _show(
             copy = type(proto)()
             copy.CopyFrom(proto)
             candidates.append(readings.Reading(match, make_model(copy, match, outputs)[0], copy))
+    if not candidates:
+        return tie
     image = readings.read_image(options.debug_image, hw)
     described = readings.describe(candidates, filename, image)
     rows = "; ".join(text for text, _ in described)
@@ -187,7 +189,7 @@ def _show(
     if options.debug_heads is None:
         return BadModel(f"{text}, or see them: --debug-heads FILE.png --debug-image IMAGE")
     readings.draw(described, image, options.debug_heads)
-    return BadModel(f"{text}; {options.debug_heads} shows {'both' if len(described) == 2 else 'each'}")
+    return BadModel(f"{text}; {options.debug_heads} shows {'both' if len(described) == 2 else 'them'}")
 
 
 def parse_anchors(text: str) -> AnchorSet:
