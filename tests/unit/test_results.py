@@ -118,7 +118,7 @@ def test_a_file_whose_graph_differs_from_its_head_is_refused(head: Head, fits: t
 
 def test_every_kind_has_a_file_and_an_answer() -> None:
     assert sorted(heads.kinds()) == [
-        "anchor-free", "decoded", "end-to-end", "gaussian-yolo", "raw", "region", "scores", "yolo",
+        "anchor-free", "decoded", "end-to-end", "gaussian-yolo", "raw", "region", "scores", "ssd", "yolo",
     ]  # fmt: skip
     for head in (*(head for head, _, _ in FITTING), Raw("o", 2)):
         assert heads.find(head.kind) is type(head)
