@@ -6,80 +6,95 @@ One file per command. stdout is data, stderr is for people. Heavy imports are in
 
 from __future__ import annotations
 
+import functools
+import importlib
 import sys
-from typing import NoReturn, Optional
+from typing import Any, NoReturn, Optional, Sequence
 
 import typer
 
 from .. import __version__
 from ..errors import EdgecspError
-from . import (
-    _completion,
-    _config_file,
-    _grammar,
-    _logging,
-    _signals,
-    _streams,
-    batch,
-    bench,
-    build,
-    data,
-    demo,
-    doctor,
-    engines,
-    export,
-    import_,
-    models,
-    quantize,
-    run,
-    serve,
-    train,
-    tune,
-    up,
-    val,
-    verify,
-)
+from . import _completion, _grammar, _logging, _signals, _streams
 from ._print import print
 
-app = typer.Typer(
-    help="Run CSP object detectors on edge devices.",
-    no_args_is_help=True,
-    cls=_grammar.CommandGroup,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS = (  # name, file, function
+    ("run", "run", "command"),
+    ("demo", "demo", "command"),
+    ("batch", "batch", "command"),
+    ("batch summary", "batch", "summary"),
+    ("serve", "serve", "command"),
+    ("up", "up", "command"),
+    ("up check", "up", "check"),
+    ("up schema", "up", "schema"),
+    ("import", "import_", "command"),
+    ("bench", "bench", "command"),
+    ("bench compare", "bench", "compare"),
+    ("train", "train", "command"),
+    ("tune", "tune", "command"),
+    ("tune list", "tune", "list_"),
+    ("tune forget", "tune", "forget"),
+    ("export", "export", "command"),
+    ("build", "build", "command"),
+    ("quantize", "quantize", "command"),
+    ("val", "val", "command"),
+    ("verify", "verify", "command"),
+    ("engines", "engines", "command"),
+    ("doctor", "doctor", "command"),
 )
-app.command("run", cls=_config_file.ConfigCommand)(run.command)
-app.command("demo")(demo.command)
-app.command("batch")(batch.command)
-app.command("batch summary")(batch.summary)
-app.command("serve")(serve.command)
-app.command("up")(up.command)
-app.command("up check")(up.check)
-app.command("up schema")(up.schema)
-app.command("import")(import_.command)
-app.command("bench")(bench.command)
-app.command("bench compare")(bench.compare)
-app.command("train")(train.command)
-app.command("tune")(tune.command)
-app.command("tune list")(tune.list_)
-app.command("tune forget")(tune.forget)
-app.command("export")(export.command)
-app.command("build")(build.command)
-app.command("quantize")(quantize.command)
-app.command("val")(val.command)
-app.command("verify")(verify.command)
-app.command("engines")(engines.command)
-app.command("doctor")(doctor.command)
-models.app.command("import")(import_.command)  # alias
-app.add_typer(models.app, name="models")
-app.add_typer(data.app, name="data")
-for _each in (app, models.app, data.app):
-    for _info in _each.registered_commands:
-        assert _info.callback is not None
-        _info.callback = _logging.logged(_info.callback)
-        if _info.cls is None or not issubclass(_info.cls, _grammar.Command):
-            _info.cls = _grammar.Command
+GROUPS = ("models", "data")
+
+
+def make_app(first: Optional[str] = None) -> typer.Typer:
+    """Make the application; where a command begins with the word `first`, with those commands alone.
+
+    Importing the files of all commands takes longer than the rest of a start before the detector.
+    """
+    application = typer.Typer(
+        help="Run CSP object detectors on edge devices.",
+        no_args_is_help=True,
+        cls=_grammar.CommandGroup,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    application.callback()(_root)
+    known = {name.split(" ")[0] for name, _, _ in COMMANDS} | set(GROUPS)
+    for name, file, function in COMMANDS:
+        if first not in known or name.split(" ")[0] == first:
+            module = _file(file)
+            command_class = getattr(module, "COMMAND_CLASS", _grammar.Command)
+            application.command(name, cls=command_class)(_logging.logged(getattr(module, function)))
+    for name in GROUPS:
+        if first not in known or name == first:
+            application.add_typer(_group(name), name=name)
+    return application
+
+
+def _first_word(words: Sequence[str]) -> Optional[str]:
+    """The first word that is no option; None also where `_yolo_words` has an answer, which may name other commands."""
+    plain = [word for word in words if not word.startswith("-")]
+    return plain[0] if plain and not any("=" in word for word in plain) else None
+
+
+def _file(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+@functools.lru_cache(maxsize=None)
+def _group(name: str) -> typer.Typer:
+    group: typer.Typer = _file(name).app
+    for info in group.registered_commands:
+        assert info.callback is not None
+        info.callback, info.cls = _logging.logged(info.callback), _grammar.Command
+    return group
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = make_app()
+    return globals()[name]
 
 
 def _version(is_requested: bool) -> None:
@@ -88,7 +103,6 @@ def _version(is_requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Optional[bool] = typer.Option(
         None, "--version", callback=_version, is_eager=True, help="Print the version and exit."
@@ -112,7 +126,7 @@ def main() -> NoReturn:
     failed: Optional[EdgecspError] = None
     code: object = 0
     try:
-        app(prog_name="edgecsp")
+        make_app(_first_word(sys.argv[1:]))(prog_name="edgecsp")
     except SystemExit as ended:
         code = ended.code or 0
     except EdgecspError as error:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import OutputError, UsageError
+from . import render
 from ._json import JsonOutput
-from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
     from ..bench.accuracy import Data
@@ -80,7 +80,7 @@ class Outputs:
         if self._out is not None:
             folder = self._out / _case_name(row.case) if len(self._cases) > 1 else self._out
             with files.atomic(folder / "confusion.csv") as file:
-                file.write(accuracy_tables.matrix(measured.confusion).encode())
+                file.write(render.accuracy.matrix(measured.confusion).encode())
             self.paths.append(folder / "confusion.csv")
             bad = accuracy.find_worst(measured.predictions, measured.confusion.conf, worst)
             self.paths += accuracy.save(bad, folder / "worst", measured.predictions.data.names)

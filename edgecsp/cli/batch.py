@@ -9,10 +9,9 @@ import typer
 
 from ..errors import UsageError
 from ..options import Options
-from . import _json, _options, _signals
+from . import _json, _options, _signals, render
 from ._logging import inform, warn
 from ._print import print
-from .render import batch as render_batch
 
 PARTLY_DONE = 4
 
@@ -49,11 +48,11 @@ def command(
     items = batch.read(corpus)
     task, settings = batch.build_task(out=out, jsonl=jsonl, retries=retries, **options.to_keywords())
     if not quiet:
-        render_batch.introduce(len(items), task)
+        render.batch.introduce(len(items), task)
 
     gpu = task.options.device != "cpu"
     executors = batch.executor(ray, workers=workers, cpus=cpus, gpu=gpu, threads=options.threads)
-    with _json.JsonOutput(json) as output, render_batch.progress(quiet) as tick, executors as executor:
+    with _json.JsonOutput(json) as output, render.batch.progress(quiet) as tick, executors as executor:
         dashboard = getattr(executor, "dashboard", "")
         if dashboard and not quiet:
             inform(f"Ray's dashboard: {dashboard} (its token: ray get-auth-token)")
@@ -63,7 +62,7 @@ def command(
         if json:
             output.write(asdict(batch.summarize(out)))
     if not quiet:
-        render_batch.report(done, out)
+        render.batch.report(done, out)
     for source, stage, reason in done.failures[:8]:
         warn(f"{stage} {source}: {reason}")
     if len(done.failures) > 8:
@@ -101,5 +100,5 @@ def summary(
         output.write(asdict(totals))
     if output.is_stdout:
         return
-    for name, value in render_batch.lines(totals, verify):
+    for name, value in render.batch.lines(totals, verify):
         print(f"{name:10} {value}")

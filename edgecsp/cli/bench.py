@@ -11,9 +11,8 @@ import typer
 
 from ..errors import UsageError
 from ..options import Options
-from . import _json, _logging, _old_spellings, _options, _progress, _signals
+from . import _json, _logging, _old_spellings, _options, _progress, _signals, render
 from ._logging import inform_written, warn
-from .render import bench as render_bench
 
 if TYPE_CHECKING:
     from ..bench import Gate
@@ -77,13 +76,13 @@ def command(
 
             report = bench.run(words, settings, data=data, progress=progress, tick=tick, command=sys.argv)
         if not quiet:
-            render_bench.report(report, to_stderr=output.is_stdout)
+            render.bench.report(report, to_stderr=output.is_stdout)
         output.write(report, indent=None)
         if page:
             page.write(bench.html(report))
             page.close()
         if before:
-            render_bench.differences(*bench.compare_reports(before, report), to_stderr=output.is_stdout)
+            render.bench.differences(*bench.compare_reports(before, report), to_stderr=output.is_stdout)
     inform_written([*output.paths, *(page.paths if page else ())])
     if stop.signal:
         raise typer.Exit(128 + stop.signal)
@@ -103,7 +102,7 @@ def compare(
     report = bench.load(after)
     differences, doubts = bench.compare_reports(bench.load(before), report)
     with _json.JsonOutput(json) as output:
-        render_bench.differences(differences, doubts, to_stderr=output.is_stdout)
+        render.bench.differences(differences, doubts, to_stderr=output.is_stdout)
         document = {"schema": COMPARED, "differences": [each.to_dict() for each in differences], "notes": doubts}
         output.write(document, indent=None)
     _exit_by_gates(report, gates)
@@ -118,7 +117,7 @@ def _exit_by_gates(report: Dict[str, Any], gates: Sequence[Gate]) -> None:
             why = gate.find_violation(row)
             if why:
                 failed = True
-                warn(f"--fail-if {gate.text!r}: {render_bench.row_name(row)}: {why}")
+                warn(f"--fail-if {gate.text!r}: {render.bench.row_name(row)}: {why}")
     if gates and not rows:
         failed = True
         warn("--fail-if: no row was measured")

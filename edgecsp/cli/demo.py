@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import typer
+from typer.main import get_command
 
 from ..options.choices import BUNDLED_MODEL
 from ._logging import inform
@@ -34,10 +35,12 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
 ) -> None:
     """Find codes in a short video that comes with the package, offline."""
-    parent: Any = context.parent
-    run = parent.command.commands["run"]
+    from . import make_app
+
+    application: Any = get_command(make_app("run"))
+    run = application.commands["run"]
     words = [str(video()), "--model", BUNDLED_MODEL, *(("--out", str(out)) if out else ()), *["--quiet"] * quiet]
-    with run.make_context("run", words, parent=parent) as inner:
+    with run.make_context("run", words, parent=context.parent) as inner:
         run.invoke(inner)
     if not quiet:
         inform("try next:", prefix=False)

@@ -10,7 +10,7 @@ from typing import Optional
 import typer
 
 from ..options import Options
-from . import _json, _options, _print, _progress
+from . import _json, _options, _print, _progress, import_
 from ._logging import inform
 from ._print import print
 
@@ -165,3 +165,6 @@ def rm(name: str = typer.Argument(..., help="the model to remove; it can be pull
 
     store.remove(name)
     inform(f"removed {name}", prefix=False)
+
+
+app.command("import")(import_.command)  # alias

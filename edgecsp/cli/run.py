@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..pipeline import RunSummary
     from ..types import Frame, Result
 
+COMMAND_CLASS = _config_file.ConfigCommand
 PARTLY_DONE = 4
 
 

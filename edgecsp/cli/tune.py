@@ -11,10 +11,9 @@ import typer
 from ..errors import EdgecspError, UsageError
 from ..options import Options
 from ..options.choices import BUNDLED_MODEL
-from . import _json, _options, _progress, _signals, bench, quantize
+from . import _json, _options, _progress, _signals, bench, quantize, render
 from ._logging import inform, warn
 from ._print import print
-from .render import tune as render_tune
 
 if TYPE_CHECKING:
     from ..graph.precision import Ranges
@@ -81,7 +80,7 @@ def command(
                 raise typer.Exit(128 + stop.signal) from None
         place = result.save()
         if not quiet:
-            render_tune.report(result.report, to_stderr=output.is_stdout)
+            render.tune.report(result.report, to_stderr=output.is_stdout)
         output.write(result.report, indent=None)
     if not quiet:
         inform(f"cached in {place}, used by --engine auto; to remove it: edgecsp tune forget {spec}", prefix=False)
@@ -115,7 +114,7 @@ def list_(
     if output.is_stdout:
         return
     for cached in rows:
-        print(*render_tune.format_cached(cached), sep="\n")
+        print(*render.tune.format_cached(cached), sep="\n")
     if not rows:
         inform(f"nothing is cached{f' for {model}' if model else ''}; type: edgecsp tune MODEL", prefix=False)
 

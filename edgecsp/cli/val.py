@@ -12,10 +12,9 @@ import typer
 from ..errors import UsageError
 from ..options import Options, Thresholds
 from ..options.uses import list_used_options
-from . import _json, _options, _outputs, _progress
+from . import _json, _options, _outputs, _progress, render
 from ._logging import inform, inform_written, warn
 from ._print import print
-from .render import accuracy as accuracy_tables
 
 if TYPE_CHECKING:
     from ..bench.accuracy import Data
@@ -134,7 +133,7 @@ def _describe_data(data: Data) -> Dict[str, Any]:
 def _report(rows: Sequence[CaseResult], paths: Sequence[Path], quiet: bool, *, to_stderr: bool) -> None:
     """Print the tables, the written files and the problems."""
     if not quiet:
-        for line in accuracy_tables.tables(rows):
+        for line in render.accuracy.tables(rows):
             style = "heading" if line.startswith(("model ", "class ")) else ""
             inform(line, prefix=False) if to_stderr else print(line, style=style)
         inform_written(paths)

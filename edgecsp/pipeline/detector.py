@@ -19,13 +19,13 @@ from ..options import OPTIONS, THRESHOLDS, Names, Thresholds
 from ..options.choices import MAX_PIXELS
 from ..options.declaration import shows_options
 from ..processing import preprocess
-from ..track import StreamTrackers
 from ..types import Array, Detections, Frame, Geometry, Model, Origin, Result, Tracks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # which type checkers bring
 
     from ..options import Changes
+    from ..track import StreamTrackers
 
 MANY = 32  # frames for which a second session is worth its opening
 
@@ -200,6 +200,8 @@ class Detector:
 
     def make_trackers(self, settings: Optional[Thresholds] = None) -> StreamTrackers:
         """Make trackers for streams of this detector's results. Detect with their `lower` thresholds for them."""
+        from ..track import StreamTrackers
+
         conf = (settings or self.settings).conf
         return StreamTrackers(self.model.conf if conf is None else conf)
 
