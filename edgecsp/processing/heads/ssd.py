@@ -45,8 +45,8 @@ class Ssd(BoxHead):
         n, fields = len(self.priors_wh), 5 + self.classes
         _, channels, height, width = out.shape
         if channels != n * fields:
-            made = f"{n} default boxes of {self.classes} classes make {n * fields}"
-            raise BadModel(f"head {self.name} has {channels} channels; {made}")
+            expected = f"{n} default boxes of {self.classes} classes make {n * fields}"
+            raise BadModel(f"head {self.name} has {channels} channels; {expected}")
         rows = out.reshape(n, fields, height * width)
         chances = np.exp(rows[:, 4:] - rows[:, 4:].max(1, keepdims=True))
         scores = chances[:, 1:] / chances.sum(1, keepdims=True)
