@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .errors import EdgecspError
     from .options import Options, Thresholds
     from .pipeline import Detector, load
+    from .track import Line, Zone
     from .train.api import train
     from .types import Classes, Detection, Detections, Frame
     from .zoo import models
@@ -45,8 +46,10 @@ _HOMES = {
     "Detection": "types",
     "Detections": "types",
     "Frame": "types",
+    "Line": "track",
     "Options": "options",
     "Thresholds": "options",
+    "Zone": "track",
     "Detector": "pipeline",
     "EdgecspError": "errors",
     "engines": "backends",
@@ -54,8 +57,8 @@ _HOMES = {
     "models": "zoo",
 }
 __all__ = [
-    "Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "Options", "Thresholds", "__version__",
-    "engines", "load", "models", "train",
+    "Classes", "Detection", "Detections", "Detector", "EdgecspError", "Frame", "Line", "Options", "Thresholds", "Zone",
+    "__version__", "engines", "load", "models", "train",
 ]  # fmt: skip
 
 # A library: its log is seen once the program around it, or the command line, has said where to.

@@ -90,6 +90,9 @@ def test_a_region_and_a_part_of_a_video(edgecsp: Edgecsp, tmp_path: Path) -> Non
     assert labels("photos/a.png", "--roi", "0,0,450,480") == [["qr"]]
     assert labels("photos/a.png", "--roi", "450,0,640,0,640,480") == [["barcode"]]
     assert labels("photos/a.png", "--roi", "0,0,50,50") == [[]]
+    cv2.imwrite(str(tmp_path / "mask.png"), np.tile(np.uint8([255] * 45 + [0] * 19), (12, 1)))  # white to x = 450
+    assert labels("photos/a.png", "--mask", "mask.png") == [["qr"]]
+    assert labels("photos/a.png", "--mask", "mask.png", "--roi", "450,0,640,480") == [[]]
     part = rows("clip.mp4", "--start", 0.5, "--end", 0.8, "--roi", "0,0,450,480")
     assert [row["frame"] for row in part] == list(range(15, 24)) and {len(row["detections"]) for row in part} == {1}
     edgecsp("clip.mp4", "--start", 0.9, "--save-txt", "--save-frames", "--out", "out")
@@ -102,6 +105,7 @@ def test_what_cannot_be_meant_is_a_sentence(edgecsp: Edgecsp, tmp_path: Path) ->
     assert "clip.mp4 ends before 7 s" in edgecsp("clip.mp4", "--start", 7, code=3).stderr
     assert "the end must be after the start" in edgecsp("clip.mp4", "--start", 2, "--end", 1, code=2).stderr
     assert "x1,y1,x2,y2 of a rectangle" in edgecsp("clip.mp4", "--roi", "left", code=2).stderr
+    assert "no such file or folder: mask.png" in edgecsp("clip.mp4", "--mask", "mask.png", code=3).stderr
     assert "no display here" in edgecsp("clip.mp4", "--show", code=2).stderr
     assert "runs" not in " ".join(files(tmp_path))
 

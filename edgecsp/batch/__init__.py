@@ -41,10 +41,13 @@ def build_task(
     *,
     out: Union[str, Path],
     jsonl: bool = False,
+    track: bool = False,
     retries: int = RETRIES,
     **options: Any,
 ) -> Tuple[Task, Dict[str, Any]]:
     """Build the task of every worker, and the settings that the rows depend on. `options` are those of `edgecsp.load`.
+
+    With `track`, rows have the ids of tracks, and no video is split.
 
     "auto" is resolved here, once for all machines; precision "auto" is that of the rows that `out` has. `out` is a
     folder or a URI that all of them see. Raises an `EdgecspError`.
@@ -55,6 +58,8 @@ def build_task(
         known = Ledger(folder.place).settings() or {}
         requested = replace(requested, precision=known.get("precision", "auto"))
     resolved = pipeline.resolve_model(requested)
+    if track and not resolved.result.has_boxes:
+        raise UsageError(f"tracks need boxes; {resolved.name} is a classifier")
     selection = tuning.choose(
         resolved, engine, device=requested.device, threads=requested.threads, precision=requested.precision,
         at_once=scheduler.default_concurrency(requested.threads or cpu.threads()),
@@ -64,13 +69,14 @@ def build_task(
         precision=selection.precision, classes=pipeline.class_ids(resolved, requested.classes),
     )  # fmt: skip
     task = Task(
-        selection.model, opened, folder.place, uuid.uuid4().hex, jsonl=jsonl, retries=retries,
+        selection.model, opened, folder.place, uuid.uuid4().hex, jsonl=jsonl, track=track, retries=retries,
         version=versions.own(),
     )  # fmt: skip
     settings = {
         "model": resolved.name, "sha256": sha256(selection.model.onnx), "engine": opened.engine,
         "device": opened.device, "precision": opened.precision, "resize": opened.resize,
         **thresholds_to_dict(opened.thresholds), "jsonl": jsonl,
+        **({"track": True} if track else {}),
     }  # fmt: skip
     return task, settings
 

@@ -99,7 +99,7 @@ def run(
             stack.enter_context(files.locked(lock, busy, hint="Use a folder of your own: --out DIR"))
         ledger.check_settings({**settings, "segment": segment, "group": group})
         videos, images = corpus.split(items)
-        plan = _plan(ledger, executor, videos, segment, progress, tick)
+        plan = _plan(ledger, executor, videos, None if task.track else segment, progress, tick)
         unread = list(progress.failures)
         grouped = group_images(images, group)
         parts = [part for some in plan.values() for part in some] + grouped
@@ -116,9 +116,9 @@ def run(
 
 
 def _plan(
-    ledger: Ledger, executor: Executor, videos: Sequence[Item], least: int, progress: JobProgress, tick: Tick
+    ledger: Ledger, executor: Executor, videos: Sequence[Item], least: Optional[int], progress: JobProgress, tick: Tick
 ) -> Dict[str, List[Shard]]:
-    """Plan the shards of each readable video, by its source."""
+    """Plan the shards of each readable video, by its source: of `least` frames, or whole."""
     progress.stage, progress.part_count = "indexing", len(videos)
     indexes = dict(zip((item.source for item in videos), _read_records(ledger.load_index, videos)))
     unknown = [item for item in videos if indexes[item.source] is None]
@@ -134,7 +134,8 @@ def _plan(
         if "failed" in record:
             progress.failures.append([item.source, "read", record["failed"]])
             continue
-        plan[item.source] = split_video(item, split_points(record), record["frames"], least)
+        whole = [whole_video(item, record["frames"])]
+        plan[item.source] = whole if least is None else split_video(item, split_points(record), record["frames"], least)
         progress.total += record["frames"]
     return plan
 

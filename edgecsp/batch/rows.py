@@ -17,7 +17,7 @@ def _schema(result: Type[Result]) -> Any:
     arrow = storage.arrow()
     types = {
         "class_id": arrow.int32(), "label": arrow.string(), "score": arrow.float64(),
-        "xyxy": arrow.list_(arrow.float64()),
+        "xyxy": arrow.list_(arrow.float64()), "track_id": arrow.int64(),
     }  # fmt: skip
     fields = [(name, types[name]) for name in result.row_fields]
     return arrow.schema(

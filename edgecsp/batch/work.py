@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import List, Optional, Tuple
 
 from .. import pipeline
@@ -23,7 +24,7 @@ from ..media.sinks.rows import to_dict
 from ..media.sources import Source
 from ..options import Options
 from ..system import versions
-from ..types import Model
+from ..types import Model, Tracks
 from . import keyframe_index, rows
 from .ledger import MAX_ATTEMPTS, Ledger, Record
 from .segment import Group, Segment, open_source
@@ -44,6 +45,7 @@ class Task:
     out: str
     run: str
     jsonl: bool = False
+    track: bool = False
     retries: int = RETRIES
     version: str = ""
 
@@ -119,15 +121,19 @@ class Worker:
     def _detect(self, part: Shard, decoder_threads: int) -> Tuple[Source, rows.Rows, Counter[str]]:
         """Run the detector on a shard; returns its source, its rows and the count of each label."""
         source = open_source(part, decoder_threads)
-        collected = rows.Rows(self.detector().model.result, jsonl=self.task.jsonl)
+        detector = self.detector()
+        trackers = detector.make_trackers() if self.task.track else None
+        settings = trackers.lower(detector.settings) if trackers else None
+        collected = rows.Rows(Tracks if trackers else detector.model.result, jsonl=self.task.jsonl)
         labels: Counter[str] = Counter()
-        for item in self.detector().results([source]):
+        for item in detector.results([source], detect=partial(detector.detect_frame, settings=settings)):
             if isinstance(item, scheduler.SourceEnd):
                 if item.error is not None:
                     raise item.error
                 continue
-            collected.add(to_dict(item.frame, item.result))
-            labels.update(item.result.counted())
+            result = trackers.update(item.frame, item.result) if trackers else item.result
+            collected.add(to_dict(item.frame, result))
+            labels.update(result.counted())
             del item
         return source, collected, labels
 

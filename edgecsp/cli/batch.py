@@ -35,6 +35,7 @@ def command(
     ),
     group: Optional[int] = typer.Option(None, "--group", help="images per group [default: 256]"),
     retries: int = typer.Option(2, "--retries", help="retries of a failed shard"),
+    track: bool = typer.Option(False, "--track", help="give the same object the same id in all frames of a video"),
     jsonl: bool = typer.Option(False, "--jsonl", help="write JSON Lines next to each Parquet file"),
     json: Optional[str] = _json.OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="no progress, no summary"),
@@ -42,11 +43,11 @@ def command(
     """Detect objects in a corpus, on one machine or a Ray cluster; run it again to resume."""
     from .. import batch
 
-    corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries)
+    corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries, track)
     batch.arrow()  # before the corpus is listed, which takes minutes for a large one
     _signals.return_large()
     items = batch.read(corpus)
-    task, settings = batch.build_task(out=out, jsonl=jsonl, retries=retries, **options.to_keywords())
+    task, settings = batch.build_task(out=out, jsonl=jsonl, track=track, retries=retries, **options.to_keywords())
     if not quiet:
         render.batch.introduce(len(items), task)
 
@@ -73,7 +74,7 @@ def command(
 
 def _check_arguments(
     corpus: Optional[str], out: Optional[str], workers: Optional[int], cpus: int, segment: Optional[int],
-    group: Optional[int], retries: int,
+    group: Optional[int], retries: int, track: bool,
 ) -> Sequence[str]:  # fmt: skip
     """Check the arguments and return CORPUS and --out; raises `UsageError`."""
     if corpus is None or out is None:
@@ -82,6 +83,8 @@ def _check_arguments(
     for name, count in counts.items():
         if count is not None and count < 1:
             raise UsageError(f"{name} {count}: at least 1")
+    if track and segment is not None:
+        raise UsageError("--segment splits videos, and --track needs whole ones; leave one out")
     if retries < 0:
         raise UsageError(f"--retries {retries}: 0 or more")
     return corpus, out

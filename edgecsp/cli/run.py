@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import typer
 
@@ -15,10 +15,11 @@ from ..options import Options
 from . import _config_file, _logging, _options, _progress, _signals
 from ._logging import inform, inform_written, warn
 from ._print import print
-from .render import startup
+from .render import area_counts, startup
 
 if TYPE_CHECKING:
     from ..pipeline import RunSummary
+    from ..track import Line, Zone
     from ..types import Frame, Result
 
 COMMAND_CLASS = _config_file.ConfigCommand
@@ -50,10 +51,22 @@ def command(
     save_crop: bool = typer.Option(False, "--save-crop", help="cut-outs of the boxes in crops/LABEL/"),
     save_frames: bool = typer.Option(False, "--save-frames", help="frames with boxes, as they are, in frames/"),
     track: bool = typer.Option(False, "--track", help="give the same object the same id in all frames of a video"),
+    line: Optional[List[str]] = typer.Option(
+        None, "--line", help="NAME:x1,y1,x2,y2[,KEY=VALUE]: count what crosses this line, in pixels or shares; tracks"
+    ),
+    zone: Optional[List[str]] = typer.Option(
+        None, "--zone", help="NAME:x1,y1,x2,y2,x3,y3,...[,KEY=VALUE]: count what is in this polygon; tracks"
+    ),
+    events: Optional[str] = typer.Option(
+        None, "--events", help="JSON Lines, an object per event of --line and --zone: a file, or - for stdout"
+    ),
     save_mot: bool = typer.Option(False, "--save-mot", help="MOTChallenge's lines in mot/ beside the copies; tracks"),
     show: bool = typer.Option(False, "--show", help="show the frames in a window; q ends it"),
     roi: Optional[str] = typer.Option(
         None, "--roi", help="x1,y1,x2,y2, or more corners: keep boxes whose centre is in this region, pixels"
+    ),
+    mask: Optional[Path] = typer.Option(
+        None, "--mask", help="an image, stretched over the frame: keep boxes whose centre is where it is white"
     ),
     start: Optional[float] = typer.Option(None, "--start", help="begin at this second of a video"),
     end: Optional[float] = typer.Option(None, "--end", help="end at this second of a video"),
@@ -66,7 +79,7 @@ def command(
     if options.max_pixels is not None:
         _options.limit_opencv(options.max_pixels)  # before OpenCV is imported
     from .. import pipeline
-    from ..media import region, scheduler, sinks, sources, window
+    from ..media import scheduler, sinks, sources, window
     from ..media.sinks import external
 
     external_sinks = [external.parse(text) for text in sink or ()]
@@ -74,15 +87,20 @@ def command(
         raise UsageError(f"--max-frames {max_frames}: at least 1")
     if save_conf and not save_txt:
         raise UsageError("--save-conf adds scores to the lines of --save-txt; type both")
+    lines, zones = _parse_areas(line or (), zone or ())
+    if events is not None and not (lines or zones):
+        raise UsageError("--events writes what happens at a --line or in a --zone; type one too")
+    track = track or bool(lines or zones)
     if save_mot and not track:
         raise UsageError("--save-mot writes the ids of --track; type both")
     if show:
         window.check_display()
-    area = None if roi is None else region.parse(roi)
+    keep = _limit(roi, mask)
     _signals.return_large()
     opened = sources.open_all(source, stride=stride, max_pixels=options.max_pixels or sources.MAX_PIXELS)
     if track and not any(each.moving for each in opened):
-        raise UsageError("--track needs a video, a camera or a stream; images have no time")
+        words = "--line and --zone need" if lines or zones else "--track needs"
+        raise UsageError(f"{words} a video, a camera or a stream; images have no time")
     if start is not None or end is not None:
         opened = [sources.Span(each, start, end) for each in opened]
     detector = pipeline.open_detector(replace(options, concurrency=scheduler.choose_concurrency(opened)))
@@ -98,6 +116,7 @@ def command(
         json=json,
         csv=csv,
         coco=save_json,
+        events=events,
         txt=save_txt,
         conf=save_conf,
         crops=save_crop,
@@ -110,11 +129,11 @@ def command(
         overwrite=overwrite,
     ) as outputs, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = outputs.write
-        if not quiet and "-" not in (json, csv):
+        if not quiet and "-" not in (json, csv, events):
             write = _print_headlines(outputs.write)
         pipeline.run(
             detector, opened, write, summary, ended=outputs.end_stream, tick=tick, stop=stop, max_frames=max_frames,
-            keep=area.keep if area else lambda result: result, track=track,
+            keep=keep, track=track, lines=lines, zones=zones,
         )  # fmt: skip
     if not quiet:
         _report(summary, outputs.paths)
@@ -126,6 +145,32 @@ def command(
         raise typer.Exit(128 + stop.signal)
     if summary.problems or summary.failed:
         raise typer.Exit(PARTLY_DONE)
+
+
+def _parse_areas(line: Sequence[str], zone: Sequence[str]) -> Tuple[List[Line], List[Zone]]:
+    if not line and not zone:
+        return [], []
+    from ..track.areas import parse_line, parse_zone, require_unique
+
+    lines, zones = [parse_line(text) for text in line], [parse_zone(text) for text in zone]
+    require_unique([*lines, *zones])
+    return lines, zones
+
+
+def _limit(roi: Optional[str], mask: Optional[Path]) -> Callable[[Result, Tuple[int, int]], Result]:
+    """Make what keeps the boxes of a region and a mask, where there are such."""
+    from ..media import region, sources
+
+    limits: List[Any] = [] if roi is None else [region.parse(roi)]
+    if mask is not None:
+        limits.append(region.Mask(sources.to_frame(mask).image))
+
+    def keep(result: Result, hw: Tuple[int, int]) -> Result:
+        for limit in limits:
+            result = limit.keep(result, hw)
+        return result
+
+    return keep
 
 
 def _print_headlines(write: Callable[[Frame, Result], None]) -> Callable[[Frame, Result], None]:
@@ -190,4 +235,7 @@ def _report(summary: RunSummary, paths: Sequence[Path]) -> None:
         f"{frames} in {summary.seconds:.1f} s ({fps:.1f} fps): {counts}" + (f" and {more} more" * (more > 0)),
         prefix=False,
     )
+    for stream, area in summary.areas:
+        for row in area_counts.lines(area):
+            inform(f"{stream}: {row}" if len(summary.areas) > 1 else row, prefix=False)
     inform_written(paths)

@@ -7,7 +7,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from ..types import Array, Classes, Detections, Result, Tracks
+from ..types import Array, Classes, CountedArea, Detections, Result, Tracks
 
 BGR = Tuple[int, int, int]
 
@@ -18,6 +18,7 @@ PALETTE_RGB = (
     0x56B4E9, 0xF0E442, 0x0072B2, 0x999933, 0xFF8FB8, 0x117733, 0xDDCC77, 0x882255,
 )  # fmt: skip
 FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX; OpenCV 5 has a better-looking font under the same number
+AREA_BGR, AREA_EDGE = (255, 255, 255), (0, 0, 0)  # lines and zones: white with a black edge
 TOP = 5
 
 
@@ -52,10 +53,12 @@ def _paint_boxes(detections: Detections, canvas: Array) -> None:
 
 @_paint.register(Tracks)
 def _paint_tracks(tracks: Tracks, canvas: Array) -> None:
-    """Draw each trail in its object's colour, and over them the boxes with their ids."""
+    """Draw lines and zones, each trail in its object's colour, over them the boxes with ids, and the counts."""
     import cv2
 
     line = _style(min(canvas.shape[:2])).line
+    for area in tracks.areas:
+        _paint_area(canvas, area)
     colours = [colour(int(i)) for i in tracks.class_ids]
     for trail, tint in zip(tracks.trails, colours):
         points = np.array(trail, np.float64).round().astype(np.int32)
@@ -63,6 +66,31 @@ def _paint_tracks(tracks: Tracks, canvas: Array) -> None:
     rows = zip(tracks.labels, tracks.scores, tracks.track_ids)
     texts = [[f"#{i} {name} {score:.2f}", f"#{i} {name}", f"#{i}"] for name, score, i in rows]
     boxes(canvas, tracks.xyxy, texts, colours)
+    for area in tracks.areas:
+        _paint_counts(canvas, area)
+
+
+def _paint_area(canvas: Array, area: CountedArea) -> None:
+    """Draw a line, with an arrow to where "in" is, or a zone."""
+    import cv2
+
+    style = _style(min(canvas.shape[:2]))
+    points = np.array(area.points, np.float64)
+    middle = points.mean(0)
+    corners = [points.round().astype(np.int32)[:, None]]
+    for tint, width in ((AREA_EDGE, style.line + 2), (AREA_BGR, style.line)):
+        cv2.polylines(canvas, corners, len(points) > 2, tint, width, cv2.LINE_AA)
+        if len(points) == 2:
+            along = points[1] - points[0]
+            inwards = np.array((-along[1], along[0])) / np.hypot(*along) * style.tag_px
+            begin, end = np.array((middle, middle + inwards)).round().astype(int).tolist()
+            cv2.arrowedLine(canvas, begin, end, tint, width, cv2.LINE_AA, tipLength=0.4)
+
+
+def _paint_counts(canvas: Array, area: CountedArea) -> None:
+    """Write the counts of a line at its first point, of a zone at its upper left."""
+    x, y = (round(each) for each in (area.points[0] if len(area.points) == 2 else min(area.points, key=sum)))
+    _paint_tag(canvas, _style(min(canvas.shape[:2])), [area.headline(), area.name], [x, y, x, y], AREA_BGR)
 
 
 def boxes(canvas: Array, xyxy: Array, texts: Sequence[Sequence[str]], colours: Sequence[BGR]) -> None:

@@ -8,7 +8,7 @@ from typing import Tuple
 import numpy as np
 
 from ..errors import UsageError
-from ..types import Array, Result
+from ..types import Array, Detections, Result
 
 _FORM = "x1,y1,x2,y2 of a rectangle or x1,y1,x2,y2,x3,y3,... of a polygon, in pixels of the image"
 
@@ -25,17 +25,44 @@ class Region:
         >>> Region(((0, 0), (10, 0), (0, 10))).contains(np.array([(2, 2), (8, 8), (-1, 5)])).tolist()
         [True, False, False]
         """
-        x, y = np.asarray(points, np.float64).reshape(-1, 2).T
-        inside = np.zeros(len(x), bool)
-        for (ax, ay), (bx, by) in zip(self.corners, (*self.corners[1:], self.corners[0])):
-            if ay != by:
-                inside ^= ((y >= ay) != (y >= by)) & (x < ax + (y - ay) * (bx - ax) / (by - ay))
-        return inside
+        from ..track import polygon  # imports the trackers, which most runs do without
 
-    def keep(self, result: Result) -> Result:
-        """Return the boxes whose centre is inside. Raises `UsageError` for a classifier."""
-        boxes = result.require_boxes("a region needs boxes; a classifier's result speaks of the whole image")
+        return polygon.contains(self.corners, points)
+
+    def keep(self, result: Result, hw: Tuple[int, int] = (0, 0)) -> Result:
+        """Return the boxes whose centre is inside, in an image of any size. Raises `UsageError` for a classifier."""
+        boxes = _require_boxes(result)
         return boxes[self.contains(boxes.xywh[:, :2])]
+
+
+class Mask:
+    """An image that is white where boxes are kept; it lies over the whole image, of whatever size that is.
+
+    >>> half = Mask(np.uint8([[255, 0]]))
+    >>> half.contains(np.array([(10, 5), (90, 5), (100, 50)]), (50, 100)).tolist()
+    [True, False, False]
+    """
+
+    def __init__(self, image: Array) -> None:
+        """`image` (H, W) or (H, W, 3) uint8."""
+        grey = image if image.ndim == 2 else image.max(2)
+        self._is_white: Array = grey >= 128
+
+    def contains(self, points: Array, hw: Tuple[int, int]) -> Array:
+        """Whether points (N, 2) of an image of this height and width are on white: (N,) bool."""
+        height, width = self._is_white.shape
+        x, y = (points * (width / hw[1], height / hw[0])).astype(int).T
+        is_inside: Array = self._is_white[y.clip(0, height - 1), x.clip(0, width - 1)]
+        return is_inside
+
+    def keep(self, result: Result, hw: Tuple[int, int]) -> Result:
+        """Return the boxes whose centre is on white. Raises `UsageError` for a classifier."""
+        boxes = _require_boxes(result)
+        return boxes[self.contains(boxes.xywh[:, :2], hw)]
+
+
+def _require_boxes(result: Result) -> Detections:
+    return result.require_boxes("a region needs boxes; a classifier's result speaks of the whole image")
 
 
 def parse(text: str) -> Region:

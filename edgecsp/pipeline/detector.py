@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # which type checkers bring
 
     from ..options import Changes
-    from ..track import StreamTrackers
+    from ..track import Line, StreamTrackers, Zone
 
 MANY = 32  # frames for which a second session is worth its opening
 
@@ -163,6 +163,8 @@ class Detector:
         *source: Any,
         track: Literal[True],
         stride: int = 1,
+        lines: Sequence[Line] = (),
+        zones: Sequence[Zone] = (),
         settings: Optional[Thresholds] = None,
         **changes: Unpack[Changes],
     ) -> Iterator[Tuple[Frame, Tracks]]: ...
@@ -173,13 +175,22 @@ class Detector:
         *source: Any,
         stride: int = 1,
         track: bool = False,
+        lines: Sequence[Line] = (),
+        zones: Sequence[Zone] = (),
         settings: Optional[Thresholds] = None,
         **changes: Unpack[Changes],
     ) -> Iterator[Tuple[Frame, Detections]]: ...
 
     @shows_options(Thresholds)
     def stream(
-        self, *source: Any, stride: int = 1, track: bool = False, settings: Optional[Thresholds] = None, **changes: Any
+        self,
+        *source: Any,
+        stride: int = 1,
+        track: bool = False,
+        lines: Sequence[Line] = (),
+        zones: Sequence[Zone] = (),
+        settings: Optional[Thresholds] = None,
+        **changes: Any,
     ) -> Any:
         """Iterate over the frames of sources with their results. Files lose no frame, live sources keep the newest.
 
@@ -187,23 +198,33 @@ class Detector:
         as a call takes it, or a list or iterable of these. Of several videos and live sources the frames come in turns
         (`frame.stream` says whose one is); the error of a source ends all. Options are as those of a call. A result
         has the image of a video's frame for as long as the frame is there. With `track`, results of videos and live
-        streams are `types.Tracks`: an object has the same id in all frames.
+        streams are `types.Tracks`: an object has the same id in all frames. With `lines` or `zones`, for which objects
+        are tracked too, their `events` are what happened in the frame and their `areas` the counts up to it.
         """
         self._require_open()
         thresholds = self._thresholds(settings, changes)
         opening = partial(sources.open_mixed, source, stride=stride, max_pixels=self.max_pixels)
-        if not track:
+        if not (track or lines or zones):
             return self._stream(opening, thresholds)
-        trackers = self.make_trackers(thresholds)
+        trackers = self.make_trackers(thresholds, lines, zones)
         tracked = self._stream(opening, trackers.lower(thresholds))
         return ((frame, trackers.update(frame, result).require_boxes()) for frame, result in tracked)
 
-    def make_trackers(self, settings: Optional[Thresholds] = None) -> StreamTrackers:
-        """Make trackers for streams of this detector's results. Detect with their `lower` thresholds for them."""
-        from ..track import StreamTrackers
+    def make_trackers(
+        self, settings: Optional[Thresholds] = None, lines: Sequence[Line] = (), zones: Sequence[Zone] = ()
+    ) -> StreamTrackers:
+        """Make trackers for streams of this detector's results. Detect with their `lower` thresholds for them.
 
+        Raises `UsageError` where two lines or zones share a name, and for a class that the model does not know.
+        """
+        from ..track import StreamTrackers
+        from ..track.areas import require_unique
+
+        require_unique([*lines, *zones])
+        for area in (*lines, *zones):
+            class_ids(self.model, area.classes)
         conf = (settings or self.settings).conf
-        return StreamTrackers(self.model.conf if conf is None else conf)
+        return StreamTrackers(self.model.conf if conf is None else conf, lines=lines, zones=zones)
 
     def _stream(
         self, opening: Callable[[], List[sources.Source]], settings: Thresholds, *, holds: bool = False

@@ -7,17 +7,23 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import SourceError
 from ..media import scheduler, sources
 from ..types import Frame, Result, Stream
 from .detector import Detector
 
+if TYPE_CHECKING:
+    from ..track import Line, Zone
+
 
 @dataclass
 class RunSummary:
-    """Counts of a run: frames, those of each source, seconds on the wall, detections by label, survived problems."""
+    """Counts of a run: frames, those of each source, seconds on the wall, detections by label, survived problems.
+
+    `areas`: the counts of lines and zones by stream, as `AreaCounter.counts` gives them.
+    """
 
     frames: int = 0
     by_source: Counter[sources.Source] = field(default_factory=Counter)
@@ -25,6 +31,7 @@ class RunSummary:
     label_counts: Counter[str] = field(default_factory=Counter)
     problems: Dict[str, int] = field(default_factory=dict)
     failed: List[str] = field(default_factory=list)
+    areas: List[Tuple[str, Dict[str, Any]]] = field(default_factory=list)
 
     def add(self, result: Result, source: sources.Source) -> None:
         """Count one frame."""
@@ -43,24 +50,27 @@ def run(
     tick: Callable[[], None] = lambda: None,
     stop: Optional[threading.Event] = None,
     max_frames: Optional[int] = None,
-    keep: Callable[[Result], Result] = lambda result: result,
+    keep: Callable[[Result, Tuple[int, int]], Result] = lambda result, hw: result,
     track: bool = False,
+    lines: Sequence[Line] = (),
+    zones: Sequence[Zone] = (),
 ) -> None:
     """Detect on every frame of the opened sources and `write` the results; `summary` is kept up to date.
 
     Videos and live streams go side by side, images one source after the other (see `flow`). A source that breaks
     is noted in `summary.failed` and the others go on, unless it is the only one. `ended` is told each stream that has
     had its last frame, `tick` is called after each frame; `stop`, once set, ends the run after the current frame.
-    `keep` selects rows of a result. With `track`, the results of videos and live streams are `types.Tracks`.
+    `keep` selects rows of a result, given the image's height and width. With `track`, the results of videos and live
+    streams are `types.Tracks`; with `lines` or `zones` too, and they have what happened there.
     """
     stop = stop or threading.Event()
     begun = time.monotonic()
     under_way: Dict[sources.Source, Stream] = {}
-    trackers = detector.make_trackers() if track else None
+    trackers = detector.make_trackers(lines=lines, zones=zones) if track or lines or zones else None
     settings = trackers.lower(detector.settings) if trackers else None
 
     def detect(frame: Frame) -> Result:
-        return keep(detector.detect_frame(frame, settings))
+        return keep(detector.detect_frame(frame, settings), frame.hw)
 
     def turn(source: sources.Source, stream: Optional[Stream]) -> None:
         before = under_way.pop(source, None)
@@ -94,4 +104,5 @@ def run(
         for source in opened:
             for text, count in source.problems.items():
                 summary.problems[text] = summary.problems.get(text, 0) + count
+        summary.areas = trackers.counts() if trackers else []
         summary.seconds = time.monotonic() - begun

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Set, Tuple
 
 import numpy as np
 
@@ -19,25 +19,22 @@ def assign(gain: Array) -> Tuple[Array, Array]:
     >>> rows.tolist(), columns.tolist()
     ([0, 1], [1, 0])
     """
-    pairs: List[Tuple[int, int]] = []
-    for rows, columns in _components(gain > 0):
-        if len(rows) == len(columns) == 1:
-            pairs.append((rows[0], columns[0]))
-        else:
-            pairs.extend((rows[i], columns[j]) for i, j in _solve(gain[np.ix_(rows, columns)]))
+    possible = gain > 0
+    rows, columns = np.nonzero(possible)
+    # Most are a row and a column alone.
+    is_alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
+    if is_alone.all():
+        return rows, columns
+    pairs = list(zip(rows[is_alone].tolist(), columns[is_alone].tolist()))
+    for some, others in _components(possible, set(rows[~is_alone].tolist())):
+        pairs.extend((some[i], others[j]) for i, j in _solve(gain[np.ix_(some, others)]))
     pairs.sort()
     both = np.array(pairs, int).reshape(-1, 2)
     return both[:, 0], both[:, 1]
 
 
-def _components(possible: Array) -> Iterator[Tuple[List[int], List[int]]]:
-    """Yield the rows and columns that possible pairs connect."""
-    degrees, by_column = possible.sum(1), possible.sum(0)
-    # Most are a row and a column alone.
-    alone = (degrees == 1) & (possible & (by_column == 1)).any(1)
-    for row in np.flatnonzero(alone).tolist():
-        yield [row], [int(possible[row].argmax())]
-    left = set(np.flatnonzero((degrees > 0) & ~alone).tolist())
+def _components(possible: Array, left: Set[int]) -> Iterator[Tuple[List[int], List[int]]]:
+    """Yield the rows, of those that are left, and columns that possible pairs connect."""
     while left:
         rows, columns, todo = set(), set(), {left.pop()}
         while todo:

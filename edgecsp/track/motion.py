@@ -8,7 +8,6 @@ height a frame are taken for 30 fps; here they are shares of its mean side a sec
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Tuple
 
 import numpy as np
 
@@ -72,16 +71,23 @@ class Motion:
         for each in fields(self):
             getattr(self, each.name)[rows] = getattr(again, each.name)
 
-    def distances(self, xywh: Array) -> Tuple[Array, Array]:
-        """Compare all with boxes (M, 4): squared Mahalanobis distances (N, M), and what they cost (N, M).
+    def distances(self, xywh: Array) -> Array:
+        """Compare all with boxes (M, 4): squared Mahalanobis distances (N, M)."""
+        measured = (MEASURED * mean_side(xywh)[:, 0]) ** 2
+        distances = np.zeros((len(self), len(xywh)))
+        for place, variance, seen_at in zip(self.place.T, self.place_var.T, xywh.T):  # numpy is slow on an axis of 4
+            distances += (seen_at - place[:, None]) ** 2 / (variance[:, None] + measured)
+        return distances
 
-        The cost is minus twice the logarithm of how likely the box is this one's, 0 at best: of two that are as far
-        from a box in their own deviations, it belongs to the one that is surer of its place.
+    def costs(self, rows: Array, xywh: Array, distances: Array) -> Array:
+        """Costs (P,) of pairs of rows (P,) and boxes (P, 4) that are as far from each other as `distances` (P,).
+
+        Minus twice the logarithm of how likely the box is this one's, 0 at best: of two that are as far from a box in
+        their own deviations, it belongs to the one that is surer of its place.
         """
         measured = (MEASURED * mean_side(xywh)) ** 2
-        total = self.place_var[:, None] + measured
-        distance = ((xywh - self.place[:, None]) ** 2 / total).sum(2)
-        return distance, distance + np.log(total / measured).sum(2)
+        costs: Array = distances + np.log(((self.place_var[rows] + measured) / measured).prod(1))
+        return costs
 
     def take(self, rows: Array) -> Motion:
         """Return the states of some rows."""

@@ -10,6 +10,7 @@ from .motion import mean_side
 LEAST = 3  # boxes that must agree
 NEAREST = 3  # boxes that are looked at for each expected one
 TOLERANCE = 0.15  # in mean sides
+SMALLER, LARGER = 0.7, 1.4  # the mean side of a box that may be the expected one, in its
 STILL = 0.75  # the share of boxes that lie where they were expected from which on nothing is looked for
 
 
@@ -22,17 +23,19 @@ def find(expected: Array, detected: Array) -> Array:
     if min(len(expected), len(detected)) < LEAST:
         return none
     side = mean_side(expected)
-    offsets = detected[None, :, :2] - expected[:, None, :2]
-    ratio = mean_side(detected)[:, 0] / side
-    far = np.abs(offsets).max(2) / side
-    far[(ratio < 0.7) | (ratio > 1.4)] = np.inf
+    x, y = (detected[:, k] - expected[:, k, None] for k in (0, 1))
+    off, sides = np.maximum(np.abs(x), np.abs(y)), mean_side(detected)[:, 0]
+    rows, columns = np.nonzero(off < TOLERANCE * side)
     fewer = min(len(expected), len(detected))
-    unmoved = int((far.min(1) < TOLERANCE).sum())
+    ratio = sides[columns] / side[rows, 0]
+    unmoved = len(set(rows[(ratio >= SMALLER) & (ratio <= LARGER)].tolist()))
     if unmoved >= STILL * fewer:
         return none
+    ratios, far = sides / side, off / side
+    far[(ratios < SMALLER) | (ratios > LARGER)] = np.inf
     near = np.argpartition(far, min(NEAREST, len(detected)) - 1, 1)[:, :NEAREST]
-    rows = np.arange(len(expected))[:, None]
-    candidates, is_alike = offsets[rows, near], np.isfinite(far[rows, near])
+    at = np.arange(len(expected))[:, None]
+    candidates, is_alike = np.stack((x[at, near], y[at, near]), 2), np.isfinite(far[at, near])
     tried = candidates[is_alike]
     # (T, N, K): does the shift lay the expected box on this near one
     fits = (np.abs(candidates[None] - tried[:, None, None]).max(3) < TOLERANCE * side) & is_alike

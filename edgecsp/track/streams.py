@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..options import Thresholds
 from ..types import Detections, Frame, Origin, Result, Stream
+from .areas import Line, Zone
+from .counting import AreaCounter
 from .tracker import Tracker, TrackSettings
 
 
 class StreamTrackers:
-    """A tracker for each stream, made with its first frame."""
+    """A tracker for each stream, made with its first frame, and with `lines` or `zones` a counter."""
 
-    def __init__(self, conf: float, settings: Optional[TrackSettings] = None) -> None:
+    def __init__(
+        self,
+        conf: float,
+        settings: Optional[TrackSettings] = None,
+        lines: Sequence[Line] = (),
+        zones: Sequence[Zone] = (),
+    ) -> None:
         self._conf, self._settings = conf, settings
+        self._lines, self._zones = lines, zones
+        self._counters: Dict[Stream, AreaCounter] = {}
+        self._ended: List[Tuple[str, Dict[str, Any]]] = []
         self._trackers: Dict[Stream, Tracker] = {}
 
     def lower(self, thresholds: Thresholds) -> Thresholds:
@@ -29,7 +40,14 @@ class StreamTrackers:
         boxes: Detections = result.require_boxes("tracks need boxes; a classifier's result speaks of the whole image")
         if frame.pts_s is None:
             return boxes[boxes.scores >= self._conf]
-        return self._tracker(frame.stream).update(boxes, frame.pts_s)
+        tracks = self._tracker(frame.stream).update(boxes, frame.pts_s)
+        if not self._lines and not self._zones:
+            return tracks
+        if frame.stream not in self._counters:
+            self._counters[frame.stream] = AreaCounter(self._lines, self._zones, frame.stream.name)
+        counter = self._counters[frame.stream]
+        height, width = frame.hw
+        return tracks.counted_by(counter.update(tracks, frame.pts_s, (width, height)), counter.areas())
 
     def _tracker(self, stream: Stream) -> Tracker:
         if stream not in self._trackers:
@@ -37,5 +55,11 @@ class StreamTrackers:
         return self._trackers[stream]
 
     def end(self, stream: Stream) -> None:
-        """Forget a stream that has ended."""
+        """Forget the objects of a stream that has ended; its counts stay."""
         self._trackers.pop(stream, None)
+        if stream in self._counters:
+            self._ended.append((stream.name, self._counters.pop(stream).counts()))
+
+    def counts(self) -> List[Tuple[str, Dict[str, Any]]]:
+        """Return what `AreaCounter.counts` gives of each stream, with its name."""
+        return [*self._ended, *((stream.name, counter.counts()) for stream, counter in self._counters.items())]

@@ -19,13 +19,14 @@ from ..types import Array, Detections, Tracks
 from ..types.tracks import Trail
 from . import shift
 from .assignment import assign
-from .motion import Motion
+from .motion import Motion, mean_side
 
 GATE = 25.0  # squared Mahalanobis distance in 4 dimensions; 1 true pair in 20,000 is farther
 WORTH = 60.0  # what a pair may cost
 OTHER_CLASS_IOU = 0.6  # a box of another class is the track's if it lies where the track is
 GROWN, SAME_PLACE_IOU = 1.5, 0.2  # boxes are compared half as large again
 OTHER_CLASS_COST = 20.0
+REACH, REACH_S = 1.0, 0.5  # how far from where it is expected an object comes back: in sides, and sides a second unseen
 DUPLICATE_IOU, OTHER_CLASS_DUPLICATE_IOU = 0.7, 0.75  # no track begins with a box that shares as much with a track's
 TRAIL_S = 2.0
 
@@ -83,6 +84,10 @@ class Tracker:
         """The score from which a box may continue a track."""
         return self.conf * self.settings.low
 
+    def restart(self) -> None:
+        """Forget all tracks, because the stream was interrupted; ids go on."""
+        self._forget()
+
     def _forget(self) -> None:
         nothing = np.zeros(0)
         self._motion = Motion.begin(np.zeros((0, 4)))
@@ -91,6 +96,7 @@ class Tracker:
         )
         self._trails: List[Tuple[Deque[float], Deque[Tuple[float, float]]]] = []
         self._now_s: Optional[float] = None
+        self._before_s = 0.0
 
     def update(self, boxes: Detections, pts_s: float) -> Tracks:
         """Track the detections of the next frame, at its presentation time in seconds.
@@ -102,7 +108,7 @@ class Tracker:
             self._forget()
         is_first = self._now_s is None
         elapsed = 0.0 if self._now_s is None else pts_s - self._now_s
-        self._now_s = pts_s
+        self._now_s, self._before_s = pts_s, pts_s if self._now_s is None else self._now_s
         self._motion.predict(elapsed)
 
         xywh = boxes.xywh.astype(np.float64)
@@ -120,13 +126,15 @@ class Tracker:
         matched = np.flatnonzero(track_of >= 0)
         rows = track_of[matched]
         self._motion.update(rows, xywh[matched], boxes.scores[matched])
-        self._motion.restart(turned)
+        if len(turned):
+            self._motion.restart(turned)
         self._columns.last[rows] = xywh[matched]
         self._columns.updated_s[rows] = pts_s
         self._columns.class_ids[rows] = boxes.class_ids[matched]
         is_new = rows[~self._columns.is_sure[rows]]
-        self._columns.ids[np.sort(is_new)] = self._take_ids(len(is_new))
-        self._columns.is_sure[rows] = True
+        if len(is_new):
+            self._columns.ids[np.sort(is_new)] = self._take_ids(len(is_new))
+            self._columns.is_sure[is_new] = True
         self._begin(boxes, xywh, track_of, np.flatnonzero(is_high & (track_of < 0)), is_sure=is_first)
         self._drop(track_of, elapsed)
 
@@ -134,25 +142,42 @@ class Tracker:
         rows_out = rows_out[self._columns.is_sure[track_of[rows_out]]]
         rows = track_of[rows_out]
         trails = [self._extend_trail(row, (x, y)) for row, (x, y) in zip(rows.tolist(), xywh[rows_out, :2].tolist())]
-        return Tracks.of(boxes[rows_out], self._columns.ids[rows], trails)
+        return Tracks.of(boxes if len(rows_out) == len(boxes) else boxes[rows_out], self._columns.ids[rows], trails)
 
     def _pair(self, boxes: Detections, xywh: Array, track_of: Array, candidates: Array, is_open: Array) -> None:
         """Give free boxes to free tracks that are open for them; `track_of` (M,) gets their rows."""
         candidates = candidates[track_of[candidates] < 0]
+        if not len(candidates):
+            return
         is_free = is_open.copy()
         is_free[track_of[track_of >= 0]] = False
         rows = np.flatnonzero(is_free)
-        if not len(rows) or not len(candidates):
+        if not len(rows):
             return
-        motion = self._motion.take(rows)
-        distance, cost = motion.distances(xywh[candidates])
-        is_possible = distance < GATE
+        motion = self._motion if len(rows) == len(self._motion) else self._motion.take(rows)
+        distances = motion.distances(xywh[candidates])
+        is_possible = distances < GATE
+        self._limit_reach(motion, self._columns.updated_s[rows], xywh[candidates], is_possible)
         is_other = self._columns.class_ids[rows][:, None] != boxes.class_ids[candidates]
         if is_other.any():
             is_possible &= ~is_other | (overlap(_corners(motion.place), boxes.xyxy[candidates]) >= OTHER_CLASS_IOU)
-            cost = cost + OTHER_CLASS_COST * is_other
-        at, to = assign(np.where(is_possible, np.maximum(WORTH - cost, 1e-6), 0.0))
+        at, to = np.nonzero(is_possible)
+        costs = motion.costs(at, xywh[candidates[to]], distances[at, to]) + OTHER_CLASS_COST * is_other[at, to]
+        gain = np.zeros(distances.shape)
+        gain[at, to] = np.maximum(WORTH - costs, 1e-6)
+        at, to = assign(gain)
         track_of[candidates[to]] = rows[at]
+
+    def _limit_reach(self, motion: Motion, updated_s: Array, xywh: Array, is_possible: Array) -> None:
+        """Clear pairs of tracks that the last frame had not with boxes that are far away: those are other objects.
+
+        The deviations of an object that left the image grow until what enters elsewhere would be likely enough.
+        """
+        lost = np.flatnonzero(updated_s < self._before_s)
+        if len(lost):
+            x, y = (np.abs(xywh[:, k] - motion.place[lost, k, None]) for k in (0, 1))
+            reach = REACH + REACH_S * (self._now_s - updated_s[lost, None])
+            is_possible[lost] &= np.maximum(x, y) <= reach * mean_side(xywh)[:, 0]
 
     def _pair_by_place(self, boxes: Detections, xywh: Array, track_of: Array, candidates: Array) -> Array:
         """Give the boxes that are left to tracks that were seen where they are: their objects turned. Returns the rows.
@@ -160,11 +185,13 @@ class Tracker:
         As OC-SORT (Cao et al., 2023) recovers tracks by their last observation.
         """
         candidates = candidates[track_of[candidates] < 0]
+        if not len(candidates):
+            return candidates
         is_free = np.ones(len(self._motion), bool)
         is_free[track_of[track_of >= 0]] = False
         rows = np.flatnonzero(is_free)
-        if not len(rows) or not len(candidates):
-            return rows[:0]
+        if not len(rows):
+            return rows
         shared = overlap(_corners(self._columns.last[rows], GROWN), _corners(xywh[candidates], GROWN))
         is_alike = self._columns.class_ids[rows][:, None] == boxes.class_ids[candidates]
         at, to = assign(np.where(is_alike & (shared > SAME_PLACE_IOU), shared, 0.0))

@@ -15,11 +15,11 @@ from ..system.deprecation import moved_names
 from .frames import Array, Frame, Geometry, Origin, Stream
 from .models import LETTERBOXES, Head, Input, Model
 from .results import Classes, Classification, Detection, Detections, Result
-from .tracks import TrackedDetection, Tracks
+from .tracks import CountedArea, TrackedDetection, Tracks
 
 __all__ = [
-    "LETTERBOXES", "Array", "Classes", "Classification", "Detection", "Detections", "Frame", "Geometry", "Head",
-    "Input", "Model", "Origin", "Result", "Stream", "TrackedDetection", "Tracks",
+    "LETTERBOXES", "Array", "Classes", "Classification", "CountedArea", "Detection", "Detections", "Frame", "Geometry",
+    "Head", "Input", "Model", "Origin", "Result", "Stream", "TrackedDetection", "Tracks",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # for type checkers a module with __getattr__ would have every name

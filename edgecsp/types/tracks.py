@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from .results import Detection, Detections
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # which type checkers bring
+
+    from ..track.events import Event
 
 Trail = Tuple[Tuple[float, float], ...]
 
@@ -23,12 +25,34 @@ class TrackedDetection(Detection):
     track_id: int
 
 
+@dataclass(frozen=True)
+class CountedArea:
+    """A line (two points) or a zone (more) with its counts up to a frame, as `AreaCounter.counts` gives them.
+
+    `points` are in image pixels.
+    """
+
+    name: str
+    points: Tuple[Tuple[float, float], ...]
+    counts: Mapping[str, Any]
+
+    def total(self, what: str) -> int:
+        """Sum a count ("in", "out", "inside", "entered", "left") over its labels."""
+        return sum(self.counts[what].values())
+
+    def headline(self) -> str:
+        """The name and the counts in a line: `door: 3 in, 1 out`, `ramp: 2 inside`."""
+        names = ("in", "out") if len(self.points) == 2 else ("inside",)
+        return f"{self.name}: " + ", ".join(f"{self.total(name)} {name}" for name in names)
+
+
 @dataclass(frozen=True, repr=False)
 class Tracks(Detections):
     """Detections of a video's frame with the ids of their tracks; iterate for `TrackedDetection` rows.
 
     `track_ids` (N,) int64, unique in the stream, from 1 on. `trails` (N,) object: where the centre of each was, as
-    (x, y) in image pixels, oldest first, this frame's last.
+    (x, y) in image pixels, oldest first, this frame's last. `events`: what happened at lines and zones in this frame;
+    `areas`: their counts up to it.
 
     >>> boxes = Detections(np.float32([(0, 0, 8, 8)]), np.float32([0.9]), np.int32([0]), ("cat",))
     >>> tracks = Tracks.of(boxes, np.array([7]))
@@ -42,6 +66,8 @@ class Tracks(Detections):
     columns_by_row = (*Detections.columns_by_row, "track_ids", "trails")
     track_ids: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     trails: Array = field(default_factory=lambda: np.zeros(0, object))
+    events: Tuple[Event, ...] = ()
+    areas: Tuple[CountedArea, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,6 +85,10 @@ class Tracks(Detections):
         ids = np.asarray(track_ids, np.int64)
         tracks = cls(boxes.xyxy, boxes.scores, boxes.class_ids, boxes.names, track_ids=ids, trails=column)
         return tracks.with_origin(boxes.origin)
+
+    def counted_by(self, events: Sequence[Event], areas: Sequence[CountedArea]) -> Self:
+        """The same tracks, with what happened at lines and zones."""
+        return replace(self, events=tuple(events), areas=tuple(areas)).with_origin(self.origin)
 
     @classmethod
     def empty(cls, names: Sequence[str] = ()) -> Self:
@@ -90,4 +120,5 @@ class Tracks(Detections):
     def scaled(self, scale: float) -> Self:
         """The tracks of the image at another size."""
         trails = [tuple((x * scale, y * scale) for x, y in trail) for trail in self.trails]
-        return self.of(super().scaled(scale), self.track_ids, trails)
+        areas = [replace(each, points=tuple((x * scale, y * scale) for x, y in each.points)) for each in self.areas]
+        return self.of(super().scaled(scale), self.track_ids, trails).counted_by(self.events, areas)

@@ -14,6 +14,7 @@ from ...errors import OutputError, ReaderGone, UsageError
 from .annotated import AnnotatedSink, to_still
 from .base import All, Sink, Target
 from .display import WindowSink
+from .events import EventSink
 from .external import open_external
 from .folders import CropSink, FrameSink, YoloSink
 from .mot import MotSink
@@ -24,6 +25,7 @@ __all__ = [
     "AnnotatedSink",
     "CocoSink",
     "CsvSink",
+    "EventSink",
     "JsonLinesSink",
     "MotSink",
     "ReaderGone",
@@ -41,6 +43,7 @@ def open(
     json: Optional[Target] = None,
     csv: Optional[Target] = None,
     coco: Optional[Target] = None,
+    events: Optional[Target] = None,
     txt: bool = False,
     conf: bool = False,
     crops: bool = False,
@@ -63,7 +66,9 @@ def open(
     existing files; without it they get a number. Raises `UsageError` and `OutputError` before anything is written.
     """
     inputs = [path for source in sources for path in source.paths]
-    targets = [target for target in (out, json, csv, coco, *(target for _, target in external)) if target is not None]
+    targets = [
+        target for target in (out, json, csv, coco, events, *(target for _, target in external)) if target is not None
+    ]
     _check_targets(targets, inputs)
     if coco is not None and str(coco) == "-":
         raise UsageError("COCO results need a file; '-' is for JSON lines or CSV")
@@ -95,6 +100,8 @@ def open(
             opened.append(CsvSink(csv, more=more))
         if coco is not None:
             opened.append(CocoSink(coco, inputs=inputs))
+        if events is not None:
+            opened.append(EventSink(events))
         opened.extend(open_external(name, target) for name, target in external)
     except BaseException:
         All(opened).abort()
