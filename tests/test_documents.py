@@ -142,7 +142,7 @@ def test_the_site_file_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (edgecsp[serve])")
     from edgecsp.serve import site
 
-    (text,) = blocks("toml")
+    text = "\n".join(blocks("toml"))
     urls = {"DOOR_URL": "rtsp://c/s", "MQTT_URL": "mqtt://broker.example/edge"}
     for name in re.findall(r'"env:(\w+)"', text):
         monkeypatch.setenv(name, urls.get(name, "secret"))
@@ -150,7 +150,11 @@ def test_the_site_file_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.
         (tmp_path / name).write_text("0123456789abcdef")
         (tmp_path / name).chmod(0o600)
     (tmp_path / "site.toml").write_text(text)
-    assert [each.name for each in site.load(tmp_path / "site.toml").stream_configs] == ["door", "yard"]
+    config = site.load(tmp_path / "site.toml")
+    assert [(each.name, len(each.lines), len(each.zones)) for each in config.stream_configs] == [
+        ("door", 0, 0), ("yard", 1, 1),
+    ]  # fmt: skip
+    assert config.events_config is not None
 
 
 def test_yaml_of_the_documents_is_yaml() -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from edgecsp.errors import SourceError
 from edgecsp.media import sinks, sources
+from edgecsp.media.sources.packets import RecentPackets
 from edgecsp.types import Detections
 from support.repository import TESTS
 
@@ -58,10 +59,12 @@ def told(error: BaseException) -> str:
 def test_a_camera_is_read_and_recorded(server: Any, tmp_path: Path) -> None:
     _, url = server
     frames: List[Any] = []
+    packets = RecentPackets(10.0)
     with sources.open(url) as source, sinks.open(out=tmp_path, json=tmp_path / "x.jsonl") as sink:
         assert (source.live, source.frames) == (True, None)
         assert source.name == url.replace(f"{USER}:{PASSWORD}@", "")
         begun = time.monotonic()
+        source.on_packet = packets.add
         for frame in source:
             sink.write(frame, Detections.empty())
             frames.append(frame)
@@ -71,6 +74,10 @@ def test_a_camera_is_read_and_recorded(server: Any, tmp_path: Path) -> None:
     assert took < 5, "40 frames at 30 a second"
     assert {f.hw for f in frames} == {(240, 320)}
     assert {f.stream.kind for f in frames} == {"live"}
+    # A clip of its packets, whose parameters are not as those of an mp4.
+    seconds = packets.write(tmp_path / "clip.mp4", frames[10].pts_s, frames[30].pts_s)
+    with sources.open(str(tmp_path / "clip.mp4")) as clip:
+        assert len(list(clip)) == pytest.approx(30 * seconds, abs=1) and not clip.problems
     steps = np.diff([f.pts_s for f in frames])
     assert np.median(steps) == pytest.approx(1 / 30, abs=0.005)
     assert any((a.image != b.image).any() for a, b in zip(frames, frames[1:])), "the ball moves"

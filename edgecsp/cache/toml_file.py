@@ -50,17 +50,19 @@ def line_of(text: str, key: Key) -> Optional[int]:
     """Find the line of a key, else of its table, counted from 1; None for neither (an inline table)."""
     *table, name = (*key, "") if key and isinstance(key[-1], int) else (*key,) if key else ("",)
     here: Tuple[Union[str, int], ...] = ()
-    indices: Dict[str, int] = {}
+    indices: Dict[Tuple[Union[str, int], ...], int] = {}
     header: Optional[int] = None
     for number, line in enumerate(text.splitlines(), 1):
-        opened = re.match(r"\s*(\[\[?)\s*\"?([\w-]+)\"?\s*\]", line)
+        opened = re.match(r"\s*(\[\[?)((?:\s*\"?[\w-]+\"?\s*\.)*)\s*\"?([\w-]+)\"?\s*\]", line)
         if opened:
-            label = opened[2]
+            here = ()
+            for label in re.findall(r"[\w-]+", opened[2]):  # [[streams.lines]] is of the latest [[streams]]
+                here += (label,)
+                here += (indices[here],) if here in indices else ()
+            here += (opened[3],)
             if opened[1] == "[[":
-                indices[label] = indices.get(label, -1) + 1
-                here = (label, indices[label])
-            else:
-                here = (label,)
+                indices[here] = indices.get(here, -1) + 1
+                here += (indices[here],)
             if here == tuple(table) or (not table and here[:1] == (name,)):
                 header = header or number
             continue

@@ -20,8 +20,12 @@ from .render import streams as render_streams
 
 if TYPE_CHECKING:
     from ..pipeline import Detector
+    from ..serve.event_store import EventStore
+    from ..serve.events import Bus
     from ..serve.live import StreamState
     from ..serve.mqtt import Broker
+    from ..serve.recorder import Recorder
+    from ..serve.site import EventsConfig
     from ..serve.webhooks import Hook
 
 ENDS_WITHIN_S = 1.6
@@ -69,6 +73,7 @@ def run(
     broker: Optional[Broker] = None,
     mqtt_every_s: float = 1.0,
     hooks: Sequence[Hook] = (),
+    events_config: Optional[EventsConfig] = None,
 ) -> None:
     """Serve until Ctrl-C; then exit with the signal's code.
 
@@ -98,15 +103,21 @@ def run(
             announce(pool.detector)
             engine_info = engine_facts(pool.detector)
             metrics = Metrics(pool, stream_states, bus, facts={key: str(value) for key, value in engine_info.items()})
+            store = _open_store(events_config)
+            closers.append(store.close)
             server = serve.Server(
-                pool, stream_states, bus, metrics, listener=listener, token=place.token, facts=engine_info
-            )
+                pool, stream_states, bus, metrics, listener=listener, token=place.token, facts=engine_info,
+                event_store=store,
+            )  # fmt: skip
             server.start()
             closers.append(server.close)
             gc.freeze()  # exclude existing objects from garbage collection, which stops all threads
             closers.append(render_streams.log_states(bus))
             closers.extend(_tellers(metrics, broker, mqtt_every_s, hooks, stream_states, bus, pool.model.labels))
-            streams = Streams(stream_states, pool, bus, loop=loop)
+            recorder = _open_recorder(store, bus, events_config)
+            recorder.start()
+            closers.append(lambda: recorder.close(ENDS_WITHIN_S))
+            streams = Streams(stream_states, pool, bus, loop=loop, recorder=recorder)
             streams.start()
             closers.append(lambda: streams.close(ENDS_WITHIN_S))
             _announce(server.url, place, stream_states)
@@ -117,6 +128,23 @@ def run(
         listener.close()  # after the server's loop has ended
     inform("stopped")
     raise typer.Exit(128 + stop.signal)
+
+
+def _open_store(config: Optional[EventsConfig]) -> EventStore:
+    """Open the events of the site's folder, or of this run alone."""
+    from ..serve.event_store import EventStore
+
+    if config is None:
+        return EventStore()
+    return EventStore(config.folder, max_mb=config.max_mb, max_days=config.max_days)
+
+
+def _open_recorder(store: EventStore, bus: Bus, config: Optional[EventsConfig]) -> Recorder:
+    from ..serve.recorder import Recorder
+
+    if config is None:
+        return Recorder(store, bus)
+    return Recorder(store, bus, before_s=config.before_s, after_s=config.after_s, clips=config.clips)
 
 
 def engine_facts(detector: Detector) -> Dict[str, Any]:

@@ -50,6 +50,7 @@ def _serve(site: ServerConfig) -> None:
     _serving.run(
         _serving.Place(site.host, site.port, site.token), site.options, lambda detector: site.views(detector.model),
         queue=site["queue"], loop=site["loop"], broker=site.broker, mqtt_every_s=site.mqtt_every_s, hooks=site.hooks,
+        events_config=site.events_config,
     )  # fmt: skip
 
 
@@ -58,9 +59,12 @@ def _check_model(site: ServerConfig) -> None:
     _serving.require()
     from .. import backends, pipeline
     from ..backends import tuning
+    from ..serve import event_store
 
     model, options = pipeline.resolve_model(site.options), site.options
     site.views(model)
+    if site.events_config is not None:
+        event_store.check_folder(site.events_config.folder)
     selection = tuning.choose(
         model, options.engine, device=options.device, threads=options.threads, precision=options.precision
     )

@@ -20,6 +20,7 @@ from .body import Limits
 from .guard import check_token, is_loopback
 
 if TYPE_CHECKING:
+    from .event_store import EventStore
     from .events import Bus
     from .inference_pool import InferencePool
     from .live import StreamState
@@ -60,8 +61,9 @@ class Server:
     """The HTTP server: a thread with the event loop. Start it, then close it, or use it as a context manager.
 
     `listener` is a socket of `bind` [default: one at 127.0.0.1 and any free port]. Without a `token` only requests to
-    this machine's own names are answered. `facts` (engine, device, precision, threads) are shown on the page. Closing
-    the server also closes the bus, which ends its HTTP listeners.
+    this machine's own names are answered. `facts` (engine, device, precision, threads) are shown on the page.
+    `event_store` has the events of lines and zones [default: an empty one]. Closing the server also closes the bus,
+    which ends its HTTP listeners.
     """
 
     def __init__(
@@ -75,17 +77,22 @@ class Server:
         token: Optional[str] = None,
         facts: Optional[Mapping[str, Any]] = None,
         limits: Optional[Limits] = None,
+        event_store: Optional[EventStore] = None,
     ) -> None:
         import uvicorn
 
         from . import app
         from ._http_protocol import protocol
         from .app_state import AppState
+        from .event_store import EventStore
 
         limits = limits or Limits()
         self._listener = listener or bind("127.0.0.1", 0)
         self._address = self._listener.getsockname()[:2]
-        self._app_state = AppState(pool, views, bus, metrics, facts or {}, limits)
+        self._own_store = EventStore() if event_store is None else None
+        event_store = event_store or self._own_store
+        assert event_store is not None
+        self._app_state = AppState(pool, views, bus, metrics, facts or {}, limits, event_store)
         config = uvicorn.Config(
             app.build(self._app_state, token), http=protocol(limits, needs_key=token is not None), ws="none",
             loop="asyncio", lifespan="on",
@@ -144,6 +151,8 @@ class Server:
         if self._thread is not None:
             self._thread.join(PATIENCE_S)
         self._listener.close()
+        if self._own_store is not None:
+            self._own_store.close()
 
     def __enter__(self) -> Server:
         return self.start()

@@ -19,11 +19,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ..errors import EdgecspError, HTTPRequestError
-from . import _json, detect, events, openapi, request_options, v2
+from . import _json, area_routes, detect, events, openapi, request_options, v2
 from .app_state import AppState, MjpegBroadcaster
 from .body import Receive, Scope, Send, read
 from .guard import App, Guard
 from .live import StreamState
+from .schema import parse_text
+from .schemas import EVENT_TYPE
 
 PAGE = Path(__file__).resolve().parent / "page"
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -65,8 +67,8 @@ async def asset(request: Any) -> Response:
 
 async def openapi_json(request: Any) -> Response:
     """GET /openapi.json."""
-    app_state = _app_state(request)
-    return app_state.respond(openapi.document(app_state.model.name, list(app_state.views), _files()))
+    app_state, origin = _app_state(request), str(request.base_url).rstrip("/")
+    return app_state.respond(openapi.document(app_state.model.name, list(app_state.views), _files(), origin))
 
 
 async def state(request: Any) -> Response:
@@ -82,13 +84,15 @@ async def streams(request: Any) -> Response:
 
 async def stream(request: Any) -> Response:
     """GET /api/streams/{name}."""
-    app_state, view = _app_state(request), _view(request)
+    app_state = _app_state(request)
+    view = app_state.find_view(request)
     return app_state.respond(app_state.stream_to_dict(view))
 
 
 async def change(request: Any) -> Response:
     """PUT /api/streams/{name}: set thresholds and filters from the next frame on; null resets to the default."""
-    app_state, view = _app_state(request), _view(request)
+    app_state = _app_state(request)
+    view = app_state.find_view(request)
     try:
         settings = _json.parse(await read(request.receive, CHANGE_BYTES), CHANGE_BYTES)
     except ValueError as error:
@@ -99,13 +103,15 @@ async def change(request: Any) -> Response:
 
 async def latest_image(request: Any) -> Response:
     """GET /api/streams/{name}/picture.jpg: the newest frame with its boxes, or the reason why there is none."""
-    number, data = await _app_state(request).encode_jpeg(_view(request))
+    app_state = _app_state(request)
+    number, data = await app_state.encode_jpeg(app_state.find_view(request))
     return Response(data, media_type="image/jpeg", headers={"X-Number": str(number)})
 
 
 async def video(request: Any) -> Response:
     """GET /api/streams/{name}/video: endless MJPEG for a browser's img element."""
-    app_state, view = _app_state(request), _view(request)
+    app_state = _app_state(request)
+    view = app_state.find_view(request)
     return _ViewerResponse(app_state, _frames(app_state, view), f"multipart/x-mixed-replace; boundary={FRAME.decode()}")
 
 
@@ -127,10 +133,14 @@ async def _frames(app_state: AppState, view: StreamState) -> AsyncIterator[bytes
 
 
 async def listen(request: Any) -> Response:
-    """GET /events: detections and state changes as server-sent events."""
+    """GET /events: detections, state changes and events of lines and zones as server-sent events."""
     app_state = _app_state(request)
     after = request.headers.get("last-event-id", "")
-    event_stream = events.sse(app_state.bus, after=int(after) if after.isdecimal() and len(after) < 18 else None)
+    event_stream = events.sse(
+        app_state.bus,
+        after=int(after) if after.isdecimal() and len(after) < 18 else None,
+        event_type=parse_text(EVENT_TYPE, "type", request.query_params.get("type", "")),
+    )
     return _ViewerResponse(app_state, event_stream, "text/event-stream")
 
 
@@ -158,14 +168,6 @@ async def metrics(request: Any) -> Response:
 def _app_state(request: Any) -> AppState:
     app_state: AppState = request.app.state.edgecsp
     return app_state
-
-
-def _view(request: Any) -> StreamState:
-    views, name = _app_state(request).views, request.path_params["name"]
-    if name not in views:
-        known = f"; available: {', '.join(views)}" if views else "; this server has no streams"
-        raise HTTPRequestError(404, f"no stream named {name[:60]!r}{known}")
-    return views[name]
 
 
 # -- the application -----------------------------------------------------------------------------------------------
@@ -204,6 +206,10 @@ def routes() -> List[Route]:
         get("/openapi.json", openapi_json), get("/api/streams", streams), get("/api/streams/{name}", stream),
         Route("/api/streams/{name}", change, methods=["PUT"]),
         get("/api/streams/{name}/picture.jpg", latest_image), get("/api/streams/{name}/video", video),
+        get("/api/streams/{name}/areas", area_routes.stream_areas),
+        Route("/api/streams/{name}/areas", area_routes.change_areas, methods=["PUT"]),
+        get("/api/events", area_routes.list_events), get("/api/events/{id}/snapshot.jpg", area_routes.snapshot),
+        get("/api/events/{id}/clip.mp4", area_routes.clip),
         get("/events", listen), get("/metrics", metrics),
         get("/v2", v2.server), get("/v2/health/live", v2.live), get("/v2/health/ready", v2.ready),
         *(get(named + more, v2.model) for more in ("", "/versions/{version}")),

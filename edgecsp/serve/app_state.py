@@ -20,6 +20,7 @@ from ..media import draw
 from ..options import Thresholds
 from . import tensors
 from .body import Limits
+from .event_store import EventStore
 from .events import Bus
 from .inference_context import InferenceContext
 from .inference_pool import InferencePool
@@ -43,6 +44,7 @@ class AppState:
         metrics: Metrics,
         facts: Mapping[str, Any],
         limits: Limits,
+        event_store: EventStore,
     ) -> None:
         self.pool = pool
         self.views = {view.name: view for view in views}
@@ -50,6 +52,7 @@ class AppState:
         self.metrics = metrics
         self.facts = dict(facts)
         self.limits = limits
+        self.event_store = event_store
         self.model = pool.model
         self.signature = tensors.Signature(self.model)
         self.broadcasters: Dict[str, MjpegBroadcaster] = {}
@@ -62,6 +65,14 @@ class AppState:
     def settings(self) -> Thresholds:
         """Default thresholds for requests that set none."""
         return self.pool.detector.settings
+
+    def find_view(self, request: Any) -> StreamState:
+        """The stream that a request's path names. Raises `HTTPRequestError`."""
+        name = request.path_params["name"]
+        if name not in self.views:
+            known = f"; available: {', '.join(self.views)}" if self.views else "; this server has no streams"
+            raise HTTPRequestError(404, f"no stream named {name[:60]!r}{known}")
+        return self.views[name]
 
     @property
     def healthy(self) -> bool:

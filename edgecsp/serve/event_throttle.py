@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Callable, Dict, Iterator, Optional
+from typing import Callable, Dict, Iterator, Optional, Tuple
 from typing import Counter as CounterOf
 
 from .events import Event, Subscription
@@ -22,7 +22,8 @@ class EventThrottle:
     """Iterate over the events that report a change, until the subscription is closed.
 
     An event of detections passes if its counts by label differ from the last reported ones of its stream, at most one
-    in `every_s` seconds; in between the newest one waits. Changes of state pass at once.
+    in `every_s` seconds; in between the newest one waits. Changes of state pass at once, and so does what happens at a
+    line or in a zone, unless the same kind of it did less than `every_s` before: that is dropped, but counted.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class EventThrottle:
         self._reported: Dict[str, CounterOf[str]] = {}
         self._at: Dict[str, float] = {}
         self._pending: Dict[str, Event] = {}
+        self._area_at: Dict[Tuple[str, str, str, Optional[str]], float] = {}
 
     def __iter__(self) -> Iterator[Event]:
         while True:
@@ -51,7 +53,9 @@ class EventThrottle:
 
     def _accept(self, event: Event) -> Iterator[Event]:
         stream = event["stream"]
-        if event["type"] == "state":
+        if event["type"] == "area":
+            yield from self._accept_area(event)
+        elif event["type"] == "state":
             pending = self._pending.pop(stream, None)
             if pending is not None:
                 yield pending
@@ -63,6 +67,13 @@ class EventThrottle:
             yield self._report(event)
         else:
             self._pending[stream] = event
+
+    def _accept_area(self, event: Event) -> Iterator[Event]:
+        one = event["event"]
+        key, now = (one["stream"], one["area"], one["kind"], one["direction"]), self._clock()
+        if now - self._area_at.get(key, -self._every_s) >= self._every_s:
+            self._area_at[key] = now
+            yield event
 
     def _due(self) -> Iterator[Event]:
         now = self._clock()

@@ -1,7 +1,8 @@
-"""Event bus: detections and state changes, in one order, for any number of listeners at their own pace.
+"""Event bus: detections, states, and events of lines and zones, in one order, for listeners at their own pace.
 
-An event is a JSON object: `id` (grows, also from one start to the next), `type` ("detections" or "state"), `stream`
-(its name), `time` (UTC), and either the fields of `edgecsp run --json` or `state` and `reason`.
+An event is a JSON object: `id` (grows, also from one start to the next), `type` ("detections", "state" or
+"area"), `stream` (its name), `time` (UTC), and either the fields of `edgecsp run --json`, `state` and `reason`, or
+`event` (what happened at a line or in a zone).
 """
 
 from __future__ import annotations
@@ -34,15 +35,25 @@ def state(stream: str, new_state: str, reason: str) -> Event:
     return {"type": "state", "stream": stream, "time": now(), "state": new_state, "reason": reason}
 
 
+def area(event: Event) -> Event:
+    """Create the event of what happened at a line or in a zone, an object of the `EventStore`."""
+    return {"type": "area", "stream": event["stream"], "time": event["time"], "event": event}
+
+
 class Subscription:
     """Event queue of one listener: at most `limit` events wait, then the oldest is dropped and counted in `lost`.
+
+    It gets events of `event_type` alone; None: of all types.
 
     Iterate over it, or `take` one; `close` ends the iteration from any thread.
     """
 
-    def __init__(self, bus: Bus, limit: int, woken: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, bus: Bus, limit: int, woken: Callable[[], None] = lambda: None, event_type: Optional[str] = None
+    ) -> None:
         self._bus = bus
         self._woken = woken
+        self._event_type = event_type
         self._waiting: Deque[Event] = deque(maxlen=limit)
         self._ready = threading.Condition()
         self.lost = 0
@@ -50,6 +61,8 @@ class Subscription:
 
     def put(self, event: Event) -> None:
         """Queue an event; never blocks."""
+        if self._event_type not in (None, event["type"]):
+            return
         with self._ready:
             self.lost += len(self._waiting) == self._waiting.maxlen
             self._waiting.append(event)
@@ -110,13 +123,18 @@ class Bus:
                 listener.put(numbered)
 
     def subscribe(
-        self, limit: int = LIMIT, *, after: Optional[int] = None, woken: Callable[[], None] = lambda: None
+        self,
+        limit: int = LIMIT,
+        *,
+        after: Optional[int] = None,
+        woken: Callable[[], None] = lambda: None,
+        event_type: Optional[str] = None,
     ) -> Subscription:
-        """Subscribe from now on, or from the event after id `after` as far as it is kept.
+        """Subscribe to events of one type or all, from now on or from the event after id `after` as far as it is kept.
 
         `woken` is called, in any thread, when there is something to take. It must not block or raise.
         """
-        listener = Subscription(self, limit, woken)
+        listener = Subscription(self, limit, woken, event_type)
         with self._lock:
             for event in self._recent:
                 if after is not None and event["id"] > after:
@@ -147,7 +165,12 @@ class Bus:
 
 
 async def sse(
-    bus: Bus, *, after: Optional[int] = None, limit: int = LIMIT, heartbeat_s: float = HEARTBEAT_S
+    bus: Bus,
+    *,
+    after: Optional[int] = None,
+    limit: int = LIMIT,
+    heartbeat_s: float = HEARTBEAT_S,
+    event_type: Optional[str] = None,
 ) -> AsyncIterator[str]:
     """Stream events as `text/event-stream`: id, event and data; an event "lost" counts those a slow client missed.
 
@@ -160,7 +183,7 @@ async def sse(
         with suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(ready.set)
 
-    with bus.subscribe(limit, after=after, woken=woken) as events:
+    with bus.subscribe(limit, after=after, woken=woken, event_type=event_type) as events:
         lost = 0
         yield ": events of edgecsp\nretry: 3000\n\n"
         while True:

@@ -29,8 +29,8 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 BY_FIELD = "/v1/vision/"  # its clients can send a key only in a form field; see `detect`
 # Only the page's own scripts and styles, nothing from other servers, no framing.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
 UNFRAMED = (b"content-security-policy", b"frame-ancestors 'none'")  # nor may responses that are not pages

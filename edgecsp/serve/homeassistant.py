@@ -82,20 +82,7 @@ def messages(
     ({"state", "counts": {label: n}}). `ids` are those of the server.
     """
     node = ids.node(stream)
-    state_topic = f"{prefix}/{stream}/state"
-    ours = {"topic": f"{prefix}/availability"}
-    common = {
-        "state_topic": state_topic,
-        "availability": [ours],
-        "device": {
-            "identifiers": [node],
-            "name": title,
-            "manufacturer": PROJECT,
-            "model": "stream",
-            "sw_version": __version__,
-        },
-        "origin": {"name": PROJECT, "sw_version": __version__},
-    }
+    common = common_fields(prefix, stream, title, node)
     yield (
         f"{discovery}/binary_sensor/{node}/signal/config",
         {
@@ -107,15 +94,11 @@ def messages(
             "value_template": "{{ 'ON' if value_json.state == 'live' else 'OFF' }}",
         },
     )
-    # A count of 0 from a dead camera would be wrong: while the stream is not live its sensors are unavailable.
-    live = {"topic": state_topic, "value_template": "{{ 'online' if value_json.state == 'live' else 'offline' }}"}
     for label in labels:
         yield (
             f"{discovery}/sensor/{node}/{ids.label(label)}/config",
             {
-                **common,
-                "availability": [ours, live],
-                "availability_mode": "all",
+                **while_live(common),
                 "name": label or "no name",
                 "unique_id": ids.sensor(stream, label),
                 "state_class": "measurement",
@@ -123,6 +106,34 @@ def messages(
                 "value_template": f"{{{{ value_json.counts.get({json.dumps(label, ensure_ascii=False)}, 0) }}}}",
             },
         )
+
+
+def area_name(name: str) -> str:
+    """The part of a topic and id for a line or zone: its name, or that with a digest where it has other signs."""
+    return name if name == slug(name) else _with_digest(name, set())
+
+
+def common_fields(prefix: str, stream: str, title: str, node: str) -> Dict[str, Any]:
+    """Fields of all entities of a stream: topics, device and origin."""
+    return {
+        "state_topic": f"{prefix}/{stream}/state",
+        "availability": [{"topic": f"{prefix}/availability"}],
+        "device": {
+            "identifiers": [node],
+            "name": title,
+            "manufacturer": PROJECT,
+            "model": "stream",
+            "sw_version": __version__,
+        },
+        "origin": {"name": PROJECT, "sw_version": __version__},
+    }
+
+
+def while_live(common: Dict[str, Any]) -> Dict[str, Any]:
+    """The fields of an entity that is unavailable while its stream is not live: 0 of a dead camera would be wrong."""
+    template = "{{ 'online' if value_json.state == 'live' else 'offline' }}"
+    live = {"topic": common["state_topic"], "value_template": template}
+    return {**common, "availability": [*common["availability"], live], "availability_mode": "all"}
 
 
 def slug(text: str) -> str:

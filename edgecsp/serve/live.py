@@ -14,6 +14,7 @@ from ..options import Thresholds, thresholds_to_dict
 from ..types import Frame, Result
 from . import _render
 from .address import redact_source, short_name
+from .areas import StreamAreas
 
 STATES = ("connecting", "live", "no signal", "ended", "failed")
 WINDOW_S = 3.0  # window for the frame rate and the mean latency
@@ -49,10 +50,11 @@ class StreamState:
     """The state of one stream: the latest snapshot, its connection state, its counters. Thread-safe.
 
     `name` is unique and valid in a path, `title` is for people, `source` is the URI without its login (`uri`, which
-    has it, is for opening the stream). `settings` may be assigned: they apply from the next frame on. `frames` counts
-    processed frames, `dropped` those that were not processed because a newer one came, `label_counts` detections by
-    label, `reconnects` how often the source was reopened. `observe` is called with the seconds of each encoding,
-    `on_state_change` with each new state and its reason.
+    has it, is for opening the stream). `settings` may be assigned: they apply from the next frame on. `areas` are the
+    lines and zones of a stream that is tracked, None for another. `frames` counts processed frames, `dropped` those
+    that were not processed because a newer one came, `label_counts` detections by label, `reconnects` how often the
+    source was reopened. `observe` is called with the seconds of each encoding, `on_state_change` with each new state
+    and its reason.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class StreamState:
         *,
         title: str = "",
         settings: Optional[Thresholds] = None,
+        areas: Optional[StreamAreas] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
@@ -71,6 +74,7 @@ class StreamState:
         self.source = redact_source(uri)
         self.title = title or short_name(uri)
         self.settings = settings or Thresholds()
+        self.areas = areas
         self.frames = self.dropped = self.reconnects = 0
         self.label_counts: CounterOf[str] = Counter()
         self.observe: Callable[[str, float], None] = lambda stage, seconds: None
@@ -154,6 +158,12 @@ class StreamState:
     def reason(self) -> str:
         """Why the stream is not live, for people; "" when it is."""
         return self._reason
+
+    @property
+    def wh(self) -> Optional[Tuple[int, int]]:
+        """Width and height of the latest frame, None before the first."""
+        height, width = self._hw
+        return (width, height) if self.frames else None
 
     @property
     def number(self) -> int:
@@ -251,5 +261,8 @@ class StreamState:
             "reconnects": self.reconnects,
             "width": hw[1],
             "height": hw[0],
+            "track": self.areas is not None,
+            "editable": self.areas is not None and self.areas.is_editable,
+            "areas": None if self.areas is None else self.areas.counts(),
             **thresholds_to_dict(settings),
         }

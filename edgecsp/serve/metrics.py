@@ -86,6 +86,7 @@ class Metrics:
     def collect(self) -> Iterator[Any]:
         """Yield the current metrics to prometheus-client, but for those of the process and the stages."""
         yield from self._of_streams()
+        yield from self._of_areas()
         yield from self._of_engine()
         yield from self._of_senders()
         yield self._of_errors()
@@ -110,6 +111,31 @@ class Metrics:
         yield _gauge("stream_frames_per_second", "Frames per second, over the last three seconds", ["stream"], fps)
         late = [((view.name,), ms / 1000) for view in views for ms in [view.latency_ms] if ms is not None]
         yield _gauge("stream_latency_seconds", "Mean time from a frame's arrival to its result", ["stream"], late)
+
+    def _of_areas(self) -> Iterator[Any]:
+        counts = {view.name: view.areas.counts() for view in self._views if view.areas is not None}
+        crossings = [
+            ((stream, line, label, direction), number)
+            for stream, both in counts.items()
+            for line, ways in both["lines"].items()
+            for direction, labels in ways.items()
+            for label, number in labels.items()
+        ]
+        names = ["stream", "area", "label", "direction"]
+        yield _counter("line_crossings", "Objects that crossed a line", names, crossings)
+        for key, name, words, make in (
+            ("entered", "zone_entries", "Objects that entered a zone", _counter),
+            ("left", "zone_exits", "Objects that left a zone", _counter),
+            ("time_s", "zone_seconds", "Seconds that objects were in a zone, summed", _counter),
+            ("inside", "zone_objects", "Objects in a zone", _gauge),
+        ):
+            rows = [
+                ((stream, zone, label), number)
+                for stream, both in counts.items()
+                for zone, values in both["zones"].items()
+                for label, number in values[key].items()
+            ]
+            yield make(name, words, ["stream", "area", "label"], rows)
 
     def _of_engine(self) -> Iterator[Any]:
         pool = self._pool

@@ -1,8 +1,9 @@
 """Send detections to an MQTT broker: at least once, in order, and also those of the time it was unreachable.
 
     PREFIX/availability      "online", or "offline" after a disconnect (retained; the broker sends it as our will)
-    PREFIX/STREAM/state      {"state", "reason", "counts": {label: n}, "time"}: the latest (retained)
+    PREFIX/STREAM/state      {"state", "reason", "counts": {label: n}, "time", "areas"}: the latest (retained)
     PREFIX/STREAM/events     changes, as in `/events`; `id` identifies duplicates
+    PREFIX/STREAM/areas/AREA/KIND    what happened at a line or in a zone, as in `/api/events`
 
 A message leaves the spool on disk only when the broker has acknowledged it.
 """
@@ -23,7 +24,7 @@ from ..errors import EngineUnavailable, OutputError, UsageError
 from ..system import install
 from ..system.clock import now
 from ..zoo import store
-from . import homeassistant, unexpected
+from . import homeassistant, homeassistant_areas, unexpected
 from ._mqtt_connection import FAREWELL_S, TIMEOUT_S, MqttConnection
 from ._mqtt_connection import Broker as Broker
 from .address import redact_source, split
@@ -108,6 +109,10 @@ class Mqtt:
             name: self._selected_labels(view) for name, view in self._views.items()
         }
         self._announced: Set[str] = set()
+        self._topics: Dict[str, Set[str]] = {}
+        self._every_s = every_s
+        self._area_counts: Dict[str, object] = {}
+        self._areas_at: Dict[str, float] = {}
         self._events = bus.subscribe(LIMIT * 4)
         self._throttle = EventThrottle(self._events, every_s)
         self._threads: List[threading.Thread] = []
@@ -143,16 +148,22 @@ class Mqtt:
             stream = event["stream"]
             if stream not in self._views:
                 continue
+            if event["type"] == "area":
+                self._put(area_topic(self.target.prefix, event["event"]), event["event"])
+                continue
             with self._lock:
                 label_counts = dict(counts(event)) if event["type"] == "detections" else {}
                 self._counts[stream] = label_counts
                 self._seen_labels[stream].update(label_counts)
                 self._changed.add(stream)
-            try:
-                self.spool.put(f"{self.target.prefix}/{stream}/events", _json(event))
-            except OutputError as error:
-                self._say(str(error))
-            self.wake.set()
+            self._put(f"{self.target.prefix}/{stream}/events", event)
+
+    def _put(self, topic: str, payload: Event) -> None:
+        try:
+            self.spool.put(topic, _json(payload))
+        except OutputError as error:
+            self._say(str(error))
+        self.wake.set()
 
     # -- the broker ---------------------------------------------------------------------------------------------
 
@@ -194,20 +205,54 @@ class Mqtt:
         """Take the retained messages that changed, by topic, in the order to be sent."""
         messages: Dict[str, bytes] = {}
         with self._lock:
+            self._look_at_areas()
             for name in sorted(self._changed) if self.target.discovery else ():
-                title, labels = self._views[name].title, sorted(self._seen_labels[name])
-                for topic, payload in homeassistant.messages(
-                    self.target.discovery, self.target.prefix, name, title, labels, self._ids
-                ):
-                    if topic not in self._announced:
-                        self._announced.add(topic)
-                        messages[topic] = _json(payload)
+                messages.update(self._take_discovery(name))
             for name in sorted(self._changed):
                 view, label_counts = self._views[name], self._counts[name]
                 payload = {"state": view.state, "reason": view.reason, "counts": label_counts, "time": now()}
+                if view.areas is not None:
+                    payload["areas"] = view.areas.counts()
                 messages[f"{self.target.prefix}/{name}/state"] = _json(payload)
             self._changed.clear()
         return messages
+
+    def _look_at_areas(self) -> None:
+        """Note the streams whose counts of lines and zones changed, each at most once in `every_s`."""
+        for name, view in self._views.items():
+            if view.areas is None or time.monotonic() - self._areas_at.get(name, -self._every_s) < self._every_s:
+                continue
+            area_counts = _without_seconds(view.areas.counts())
+            if area_counts != self._area_counts.get(name):
+                self._area_counts[name], self._areas_at[name] = area_counts, time.monotonic()
+                self._changed.add(name)
+
+    def _take_discovery(self, name: str) -> Dict[str, bytes]:
+        """Take the entities of a stream that were not announced yet, and empty messages for those that are gone."""
+        view, discovery, prefix = self._views[name], self.target.discovery, self.target.prefix
+        labels = sorted(self._seen_labels[name])
+        entities = dict(homeassistant.messages(discovery, prefix, name, view.title, labels, self._ids))
+        if view.areas is not None:
+            entities.update(homeassistant_areas.messages(discovery, prefix, view.title, view.areas, self._ids))
+        gone = self._topics.get(name, set()) - entities.keys()
+        fresh = {topic: _json(payload) for topic, payload in entities.items() if topic not in self._announced}
+        self._topics[name] = set(entities)
+        self._announced = (self._announced | fresh.keys()) - gone
+        return {**fresh, **dict.fromkeys(gone, b"")}
+
+
+def area_topic(prefix: str, event: Event) -> str:
+    """Topic of what happened at a line or in a zone."""
+    return f"{prefix}/{event['stream']}/areas/{event['area']}/{event['kind']}"
+
+
+def _without_seconds(area_counts: Event) -> Event:
+    """The counts without the seconds in zones, which change with each frame."""
+    zones = {
+        name: {key: value for key, value in zone.items() if key != "time_s"}
+        for name, zone in area_counts["zones"].items()
+    }
+    return {"lines": area_counts["lines"], "zones": zones}
 
 
 def spool_path(target: Broker) -> Path:

@@ -19,6 +19,7 @@ _MEANING = {
     408: "The body did not arrive in time",
     413: "The body or the image is too large",
     415: "The content type is not supported",
+    416: "The range lies behind the end",
     429: "Too many connections from this address without a valid token",
     431: "The header or its Cookie is too large",
     500: "Unexpected error; the server's log has the traceback",
@@ -35,9 +36,14 @@ def statuses(operation: Operation) -> Dict[int, str]:
     return {code: _MEANING[code] for code in sorted({*operation.refusals, *_ANYWHERE, *of_all, *of_body})}
 
 
-def document(model: str, streams: Sequence[str] = (), files: Sequence[str] = ()) -> Dict[str, Any]:
-    """Build the OpenAPI document; `model`, `streams` and `files` (of the page) are the existing names."""
-    names = {"model": [model], "version": ["1"], "name": list(streams), "file": list(files)}
+def document(
+    model: str, streams: Sequence[str] = (), files: Sequence[str] = (), origin: str = "http://localhost:8080"
+) -> Dict[str, Any]:
+    """Build the OpenAPI document; `model`, `streams` and `files` (of the page) are the existing names.
+
+    `origin` is the server's address as its caller reaches it.
+    """
+    names = {"model": [model], "version": ["1"], "name": list(streams), "file": list(files), "id": []}
     paths: Dict[str, Dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _describe(operation, names)
@@ -47,9 +53,9 @@ def document(model: str, streams: Sequence[str] = (), files: Sequence[str] = ())
             "title": "edgecsp",
             "version": __version__,
             "description": f"Object detection in images and streams with {model}. Example: "
-            "`curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' http://localhost:8080/v1/detect`",
+            f"`curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg' {origin}/v1/detect`",
         },
-        "tags": [{"name": name} for name in ("detect", "streams", "kserve", "server", "page")],
+        "tags": [{"name": name} for name in ("detect", "streams", "areas", "kserve", "server", "page")],
         "paths": paths,
         "components": {
             "schemas": {shape.name: shape_schema(shape, OPENAPI) for shape in declared_shapes()},

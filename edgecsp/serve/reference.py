@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping, Sequence
 
+from .channels import CHANNELS
 from .openapi import declared_shapes, statuses
 from .schema import Declared, Field, Shape, components
-from .schemas import CHANNELS, OPERATIONS, Operation
+from .schemas import OPERATIONS, Operation
 from .site_keys import KEYS, LISTS, ConfigKey
 
 HEAD = """# The server's API

@@ -209,8 +209,10 @@ def to_schema(declared: Declared, dialect: Dialect) -> Dict[str, Any]:
     if isinstance(declared, Shape):
         return {"$ref": dialect.reference + declared.name} if declared.name else shape_schema(declared, dialect)
     schema = _kind_schema(declared, dialect)
-    if "$ref" in schema:
-        return schema  # what stands beside a reference is ignored
+    if "$ref" in schema:  # what stands beside a reference is ignored
+        if not declared.nullable:
+            return schema
+        return {"anyOf": [schema, {"type": "null"}]} if dialect.null_is_type else {"allOf": [schema], "nullable": True}
     if declared.description:
         schema["description"] = declared.description
     if declared.pattern:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .. import backends
 from ..options.uses import list_used_options
+from .area_schemas import LINE_FIELDS, REQUIRED, ZONE_FIELDS
+from .event_store import AFTER_S, BEFORE_S, MAX_DAYS, MAX_MB
 from .schema import JSON_SCHEMA, Field, to_schema
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
@@ -39,6 +41,11 @@ def _declare(use: str, **changes: Any) -> Dict[str, ConfigKey]:
     return keys
 
 
+def _declare_areas(fields: Mapping[str, Field]) -> Dict[str, ConfigKey]:
+    """Make keys of the fields of a line or zone."""
+    return {name: ConfigKey(**vars(each), is_required=name in REQUIRED) for name, each in fields.items()}
+
+
 _EVERY = ConfigKey("number", "minimum seconds between two messages about a stream", 0.05, 3600, default=1.0)
 
 KEYS: Dict[str, Dict[str, ConfigKey]] = {
@@ -60,6 +67,24 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
             "text", "camera number, rtsp:// or other URL, or video file; env:NAME or file:PATH", is_required=True
         ),
         **_declare("stream", default=None),
+        "track": ConfigKey("flag", "give objects ids and count them; default: true with lines, zones or editable"),
+        "editable": ConfigKey(
+            "flag",
+            "lines and zones may be changed on the page; saved in SITE.areas.json, which then wins",
+            default=False,
+        ),
+    },
+    "streams.lines": _declare_areas(LINE_FIELDS),
+    "streams.zones": _declare_areas(ZONE_FIELDS),
+    "events": {
+        "folder": ConfigKey("text", "folder for snapshots and clips; made if it is missing", is_required=True),
+        "clips": ConfigKey(
+            "flag", "an mp4 beside each snapshot, of sources in H.264, H.265, AV1 or VP9 read by FFmpeg", default=True
+        ),
+        "before_s": ConfigKey("number", "seconds of a clip before its event", 0, 60, default=BEFORE_S),
+        "after_s": ConfigKey("number", "seconds of a clip after its event", 0, 60, default=AFTER_S),
+        "max_mb": ConfigKey("number", "above so many MB the oldest events are removed", 1, 10_000_000, default=MAX_MB),
+        "max_days": ConfigKey("number", "older events are removed", 0.01, 36500, default=MAX_DAYS),
     },
     "mqtt": {
         "url": ConfigKey(
@@ -77,28 +102,32 @@ KEYS: Dict[str, Dict[str, ConfigKey]] = {
         "streams": ConfigKey("texts", "names of the streams to send; default: all"),
     },
 }
-LISTS = ("streams", "webhooks")
+LISTS = ("streams", "streams.lines", "streams.zones", "webhooks")
+
+
+def inner_tables(name: str) -> Dict[str, str]:
+    """The tables inside of a table, "" for the file, by their key."""
+    return {each.rpartition(".")[2]: each for each in KEYS if each and each.rpartition(".")[0] == name}
 
 
 def schema() -> Dict[str, Any]:
     """Build the JSON schema of the site file (draft 2020-12), for editors and other programs."""
-    result = _table_schema("")
-    for name in KEYS:
-        if name:
-            table = _table_schema(name)
-            result["properties"][name] = {"type": "array", "items": table} if name in LISTS else table
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A site of edgecsp", **result}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A site of edgecsp", **_table_schema(""),
+    }  # fmt: skip
 
 
 def _table_schema(name: str) -> Dict[str, Any]:
     keys = KEYS[name]
-    result: Dict[str, Any] = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {key: _key_schema(what) for key, what in keys.items()},
-    }
+    properties = {key: _key_schema(what) for key, what in keys.items()}
+    for key, inner in inner_tables(name).items():
+        table = _table_schema(inner)
+        properties[key] = {"type": "array", "items": table} if inner in LISTS else table
     required = [key for key, what in keys.items() if what.is_required]
-    return {**result, "required": required} if required else result
+    return {
+        "type": "object", "additionalProperties": False, "properties": properties,
+        **({"required": required} if required else {}),
+    }  # fmt: skip
 
 
 def _key_schema(what: ConfigKey) -> Dict[str, Any]:

@@ -1,6 +1,7 @@
 """Threads that read the streams: each source is opened, read and reopened on its own, whatever happens to the others.
 
-    source -> newest frame (`media.scheduler`) -> pool.detect -> StreamState, and the bus
+    source -> newest frame (`media.scheduler`) -> pool.detect (-> Tracker -> StreamAreas) -> StreamState, and the bus
+                                                                      |-> Recorder
 
 A video file simulates a camera: it is read at its own rate and restarted at its end.
 """
@@ -18,12 +19,14 @@ from ..media import scheduler, sources
 from ..media.sources import schemes
 from ..options import Thresholds
 from ..system import cpu
-from ..types import Array, Frame, Result
+from ..types import Array, Frame, Model, Result
 from . import events, unexpected
 from ._paced import Paced
 from .address import redact_source
 from .live import StreamState
+from .recorder import Recorder
 from .retry import Backoff
+from .tracking import StreamTracking
 
 STALE_S = 5.0  # an older image is no longer shown as live
 STEADY_S = 10.0  # after so long a live time the backoff is reset
@@ -32,6 +35,11 @@ PATIENCE_S = 20.0  # longer than the timeouts of a network source
 
 class Detects(Protocol):
     """The part of an inference pool that streams use."""
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        ...
 
     def detect(self, image: Array, settings: Thresholds) -> Result:
         """Detect objects in an image; blocks."""
@@ -64,7 +72,8 @@ class Streams:
     """The threads that read the streams; `start` them, and always `close` them.
 
     `loop` restarts videos at their end. A stream without a frame for `stale_s` seconds gets the state "no signal".
-    State changes are published on the bus. `backoff` creates the waits between retries, `open_source` the sources.
+    State changes are published on the bus, events of lines and zones by the `recorder`. `backoff` creates the waits
+    between retries, `open_source` the sources.
     """
 
     def __init__(
@@ -77,14 +86,19 @@ class Streams:
         stale_s: float = STALE_S,
         backoff: Callable[[], Backoff] = Backoff,
         open_source: Callable[[str], sources.Source] = sources.open,
+        recorder: Optional[Recorder] = None,
     ) -> None:
         self.views = list(views)
         self._stale_s = stale_s
         self._stop = threading.Event()
         decoders = max(1, cpu.threads() // max(1, len(self.views)))
         self._feeds = [
-            _Feed(view, pool, bus, self._stop, loop, backoff(), open_source, decoders) for view in self.views
-        ]
+            _Feed(
+                view, pool, bus, self._stop, loop, backoff(), open_source, decoders,
+                None if view.areas is None else StreamTracking(view.areas, pool.model, recorder),
+            )
+            for view in self.views
+        ]  # fmt: skip
         self._threads: List[threading.Thread] = []
 
     def start(self) -> None:
@@ -137,6 +151,7 @@ class _Feed:
     _backoff: Backoff
     _open: Callable[[str], sources.Source]
     _decoders: int
+    _tracking: Optional[StreamTracking] = None
     _paced: Optional[Paced] = None
     _opened: int = 0
     _had_something: bool = False
@@ -191,6 +206,8 @@ class _Feed:
         self._opened += 1
         self.view.reconnects += source.live and self._opened > 1
         source.threads = self._decoders
+        if self._tracking is not None:
+            self._tracking.begin(source)
         paced = self._paced = Paced(source, self._stop)
         why = ""
         last: List[int] = [-1]
@@ -214,7 +231,8 @@ class _Feed:
         paced = self._paced
         came = paced.pop_arrival(frame.index) if paced else time.monotonic()
         try:
-            return _Outcome(came, self._pool.detect(frame.image, self.view.settings))
+            settings = self.view.settings if self._tracking is None else self._tracking.lower(self.view.settings)
+            return _Outcome(came, self._pool.detect(frame.image, settings))
         except EdgecspError as error:
             why = str(error)
         except BaseException as error:  # noqa: BLE001 - shown on the page; the next frame may work
@@ -228,10 +246,13 @@ class _Feed:
         if last[0] >= 0:
             self.view.dropped += max(0, frame.index - last[0] - 1)
         last[0] = frame.index
-        if outcome.result is None:
+        result = outcome.result
+        if result is None:
             return
-        self.view.publish(frame, outcome.result, (time.monotonic() - outcome.came) * 1000)
+        if self._tracking is not None:
+            result = self._tracking.update(frame, result)
+        self.view.publish(frame, result, (time.monotonic() - outcome.came) * 1000)
         # Of consecutive empty results only the first is published.
-        if len(outcome.result) or self._had_something:
-            self._bus.publish(events.detections(self.view.name, frame, outcome.result))
-        self._had_something = len(outcome.result) > 0
+        if len(result) or self._had_something:
+            self._bus.publish(events.detections(self.view.name, frame, result))
+        self._had_something = len(result) > 0

@@ -2,7 +2,7 @@
 
     POST URL
     Content-Type: application/json
-    X-Edgecsp-Event: detections                 or state
+    X-Edgecsp-Event: detections                 or state, or area
     X-Edgecsp-Delivery: 1763733600123           the event's id, which identifies duplicates
     X-Edgecsp-Signature-256: sha256=...         HMAC of the body with the secret (RFC 2104), in hex
 

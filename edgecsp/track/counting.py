@@ -75,6 +75,15 @@ class AreaCounter:
             counts.is_exceeded = False
         self._forget()
 
+    def take_over(self, earlier: AreaCounter) -> None:
+        """Go on with what another counter counted for lines and zones that are the same."""
+        for area, line in enumerate(self.lines):
+            if line in earlier.lines:
+                self._crossed[area] = earlier._crossed[earlier.lines.index(line)]
+        for z, zone in enumerate(self.zones):
+            if zone in earlier.zones:
+                self._zone_counts[z] = earlier._zone_counts[earlier.zones.index(zone)]
+
     # -- counting --------------------------------------------------------------------------------------------------
 
     def update(self, tracks: Tracks, pts_s: float, wh: Tuple[int, int]) -> List[Event]:

@@ -84,6 +84,10 @@ class Tracker:
         """The score from which a box may continue a track."""
         return self.conf * self.settings.low
 
+    def restart(self) -> None:
+        """Forget all tracks, because the stream was interrupted; ids go on."""
+        self._forget()
+
     def _forget(self) -> None:
         nothing = np.zeros(0)
         self._motion = Motion.begin(np.zeros((0, 4)))

@@ -280,6 +280,16 @@ def test_server_sent_events_have_id_event_and_data() -> None:
     assert bus.listeners == 0, "who has left is forgotten"
 
 
+def test_server_sent_events_of_one_type() -> None:
+    bus = events.Bus()
+    for kind in ("detections", "area", "detections", "area"):
+        bus.publish({"type": kind, "stream": "cam1"})
+    first = bus._recent[0]["id"]
+    _, one, two, heartbeat = blocks(bus, 4, after=first - 1, event_type="area", limit=2, heartbeat_s=0.05)
+    assert f"id: {first + 1}\nevent: area\n" in one and f"id: {first + 3}\nevent: area\n" in two
+    assert heartbeat.startswith(":"), "the others do not take its room"
+
+
 def test_server_sent_events_come_from_other_threads_and_end_with_the_bus() -> None:
     bus = events.Bus()
 

@@ -28,6 +28,7 @@ from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
 from edgecsp.serve.spool import Spool
 from edgecsp.system import install
+from support import crossing
 from support.ports import free_port
 from support.repository import REPO
 from support.waiting import eventually
@@ -203,6 +204,31 @@ def _check_discovery(listener: Listener) -> None:
     assert [each["topic"] for each in sensor["availability"]] == ["home/box/availability", "home/box/door/state"]
     away = jinja2.Template(sensor["availability"][1]["value_template"]).render(value_json={"state": "no signal"})
     assert away == "offline", "a dead camera counts nothing, which is not to count 0"
+
+
+def test_a_broker_is_told_what_happens_at_a_line(broker: Mosquitto, tmp_path: Path) -> None:
+    """Each kind of each line or zone on a topic of its own; entities of removed ones are taken back."""
+    listener, bus = Listener(broker.port), events.Bus()
+    watched = StreamState("0", "door", areas=crossing.areas(save=lambda *_: None))
+    watched.publish(frame(), detections(1), 1.0)
+    sender = mqtt.Mqtt(mqtt.broker(broker.url()), [watched], bus, every_s=0.0, spool=Spool(tmp_path / "x.db"))
+    sender.start()
+    event = {**crossing.event(), "snapshot": None, "clip": None}
+    bus.publish(events.area(event))
+    (message,) = eventually(lambda: listener.on("home/box/door/areas/gate/cross"))
+    assert json.loads(message.payload) == event and not message.retain
+    trigger = "homeassistant/device_automation/home_box_door_areas/gate_cross_in/config"
+    (announced,) = eventually(lambda: listener.on(trigger))
+    assert TOPIC.fullmatch(trigger) and json.loads(announced.payload)["topic"] == message.topic
+    assert watched.areas is not None
+    watched.areas.replace([], [crossing.YARD])
+    eventually(lambda: [bytes(each.payload) for each in listener.on(trigger)][-1] == b"")
+    late = Listener(broker.port)
+    eventually(lambda: late.on("home/box/door/state"))
+    assert json.loads(late.on("home/box/door/state")[-1].payload)["areas"]["lines"] == {}
+    assert not late.on(trigger) and late.on(trigger.replace("gate_cross_in", "yard_enter"))
+    for each in (listener, late, sender):
+        each.close()
 
 
 def test_a_broker_that_is_killed_misses_nothing(broker: Mosquitto, tmp_path: Path, log_lines: List[str]) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WITHIN_S = 60.0
@@ -63,6 +63,38 @@ class Page:
         thrown = [str(event["exceptionDetails"]) for event in self.received("Runtime.exceptionThrown")]
         return logged + spoken + thrown
 
+    # -- what a person does
+
+    def press(self, key: str, times: int = 1) -> None:
+        """Press a key, by its name in KeyboardEvent.key."""
+        code = {"Tab": 9, "Enter": 13, "Escape": 27, "Delete": 46, " ": 32}.get(key, 0)
+        text = {"text": {"Enter": "\r"}.get(key, key)} if key == "Enter" or len(key) == 1 else {}
+        for _ in range(times):
+            self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
+            self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    def drag(self, *places: Tuple[float, float]) -> None:
+        """Press the mouse at the first place, move it over the others, release it at the last."""
+        (x, y), (end_x, end_y) = places[0], places[-1]
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, button="left", clickCount=1)
+        for x, y in places[1:]:
+            self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, button="left", buttons=1)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=end_x, y=end_y, button="left", clickCount=1)
+
+    def touch(self, *places: Tuple[float, float]) -> None:
+        """The same with a finger; one place is a tap."""
+        for number, (x, y) in enumerate(places):
+            kind = "touchMove" if number else "touchStart"
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def resize(self, width: int, touch: bool = False) -> None:
+        """Another width of the window; `touch`: of a device with a touch screen."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
+
     def _next(self) -> Dict[str, Any]:
         end = time.monotonic() + WITHIN_S
         while b"\0" not in self._rest:
@@ -105,9 +137,7 @@ def opened(place: Union[Path, str], profile: Path, width: int = 1200, dark: bool
         if isinstance(place, Path):
             none = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
             page.call("Network.emulateNetworkConditions", **none)
-        page.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
-        )
+        page.resize(width)
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         page.call("Emulation.setEmulatedMedia", features=features)
         page.call("Page.navigate", url=place.as_uri() if isinstance(place, Path) else place)

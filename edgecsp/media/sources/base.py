@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
 from typing import Counter as CounterOf
-from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ...errors import SourceError, UsageError
 from ...system.redaction import redact as redact
@@ -16,14 +16,16 @@ class Source:
 
     `name` is safe to show: a path, or a URL without credentials. `live` sources drop frames for a slow reader; others
     never do. `frames` is the expected number after the stride, None when unknown. `moving` is true for videos and live
-    streams, false for images; `threads` bounds the decoder's threads [default: its own choice]. `paths` are the local
-    files that are read. `problems` counts recoverable problems by a text for people. Iterating raises `SourceError`
+    streams, false for images; `threads` bounds the decoder's threads [default: its own choice]. `on_packet` may be set
+    to get the packets of PyAV before they are decoded, from sources that have them. `paths` are the local files that
+    are read. `problems` counts recoverable problems by a text for people. Iterating raises `SourceError`
     when the source ends before its expected end.
     """
 
     live = False
     moving = False
     threads: Optional[int] = None
+    on_packet: Optional[Callable[[Any], None]] = None
 
     def __init__(self, name: str, *, stride: int = 1, paths: Sequence[str] = ()) -> None:
         if stride < 1:

@@ -94,7 +94,7 @@ class NetworkSource(Source):
         with container:
             decoded = video.frames(
                 container, self._stream, self.problems, self.stride, lambda: self.closed, self._timeout_s, self.threads,
-                reopen=self._open,
+                reopen=self._open, on_packet=self.on_packet,
             )  # fmt: skip
             try:
                 for frame in decoded:

@@ -58,7 +58,7 @@ class Video(Source):
             stream = self._stream = describe(container, self.name, "video", self.stride)
             yield from frames(
                 container, stream, self.problems, self.stride, lambda: self.closed, threads=self.threads,
-                path=self.name, reopen=lambda: open_video(self.name),
+                path=self.name, reopen=lambda: open_video(self.name), on_packet=self.on_packet,
             )  # fmt: skip
 
 
@@ -159,13 +159,14 @@ def frames(
     path: Optional[str] = None,
     reopen: Optional[Callable[[], Any]] = None,
     begin_s: float = -math.inf,
+    on_packet: Optional[Callable[[Any], None]] = None,
 ) -> Iterator[Frame]:
     """Decode an open container: every `stride`-th frame as (H, W, 3) uint8 BGR, upright, pts in seconds.
 
     Undecodable frames are counted in `problems`. Raises PyAV's error when a live stream fails, and `SourceError` when
     no frame comes for `patience_s`. `path` is the file, if it is one; `reopen` opens the container again, to find out
     which of several videos was damaged. After a seek, frames before `begin_s` may refer to frames that were not read,
-    which is not counted as damage.
+    which is not counted as damage. `on_packet` is called with each packet of the video before it is decoded.
     """
     video = track(container, stream.name)
     # Frame threads delay by one frame each, which adds latency to a live stream.
@@ -178,7 +179,7 @@ def frames(
     watch = Watch(video.codec_context)
     try:
         with watch:
-            decoded = _decode(container, video, stream, problems, stopped, patience_s, progress, watch)
+            decoded = _decode(container, video, stream, problems, stopped, patience_s, progress, watch, on_packet)
             for index, decoded_frame in enumerate(decoded):
                 pts_s = decoded_frame.time
                 if pts_s is None and stream.fps:
@@ -318,7 +319,7 @@ def _recount(container: Any, name: str) -> int:
 
 def _decode(
     container: Any, video: Any, stream: Stream, problems: Problems, stopped: Callable[[], bool], patience_s: float,
-    progress: _Progress, watch: Watch,
+    progress: _Progress, watch: Watch, on_packet: Optional[Callable[[Any], None]],
 ) -> Iterator[Any]:  # fmt: skip
     import av
 
@@ -333,6 +334,8 @@ def _decode(
                 problems[f"{stream.name}: damaged packets"] += 1
                 if cut_off:
                     continue
+            if on_packet is not None:
+                on_packet(packet)
             try:
                 with watch.decoding():
                     decoded = packet.decode()

@@ -1,4 +1,5 @@
 // A stream's card: its live view, its figures, its plot and its filters.
+import { Areas } from "./areas.js";
 import { plot } from "./plot.js";
 
 const WAIT_MS = 150;
@@ -9,13 +10,16 @@ export class Card {
     this.address = `/api/streams/${encodeURIComponent(stream.name)}`;
     this.model = model;
     this.image = this.find("img");
-    this.form = this.find("form");
+    this.form = this.find(".filters form");
     this.playing = false;
     this.broken = 0;
+    this.all = false;
     this.pending = 0;
     this.last = stream;
     this.find("h2").textContent = stream.title;
     this.find(".source").textContent = stream.source === stream.title ? "" : stream.source;
+    this.find(".api code").textContent = stream.name;
+    this.find(".api a").href = this.address;
     this.node.setAttribute("aria-label", stream.title);
     this.image.alt = `Live view of ${stream.title} with detected objects boxed`;
     this.image.addEventListener("error", () => this.again());
@@ -24,6 +28,11 @@ export class Card {
       event.currentTarget.setAttribute("aria-pressed", String(large));
       event.currentTarget.querySelector(".unseen").textContent = large ? "Make smaller" : "Enlarge";
       if (large) this.node.scrollIntoView({ block: "nearest" });
+    });
+    this.areas = new Areas(this.node, this.address, model.labels);
+    this.find(".more").addEventListener("click", () => {
+      this.all = !this.all;
+      this.now = plot(this.node, this.last.plot, this.model, this.all);
     });
     this.controls();
   }
@@ -61,13 +70,22 @@ export class Card {
   show(stream, model) {
     this.last = stream;
     this.node.dataset.state = stream.state;
-    this.find(".state").textContent = stream.reason && stream.state !== "live" ? `${stream.state}: ${stream.reason}` : stream.state;
+    this.find(".state").textContent = stream.state;
+    this.setReason(stream.state === "live" ? "" : stream.reason);
     this.find(".view").style.aspectRatio = stream.width && stream.height ? `${stream.width} / ${stream.height}` : "";
     this.find(".fps").textContent = stream.state === "live" ? stream.fps.toFixed(1) : "\u2013";
     this.find(".latency").textContent = stream.latency_ms === null ? "\u2013" : stream.latency_ms.toFixed(stream.latency_ms < 10 ? 1 : 0);
     this.find(".dropped").textContent = stream.dropped.toLocaleString("en");
-    this.now = plot(this.node, stream.plot, model);
+    this.now = plot(this.node, stream.plot, model, this.all);
+    this.areas.show(stream);
     this.settle();
+  }
+
+  // The image has no room for it. Unchanged text is left alone: screen readers would read it again.
+  setReason(text) {
+    const note = this.find(".reason");
+    if (note.textContent !== text) note.textContent = text;
+    note.hidden = !text;
   }
 
   summary() {
@@ -145,10 +163,10 @@ export class Card {
         method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(change),
       });
       const result = await answer.json();
-      this.find(".wrong").textContent = answer.ok ? "" : result.error;
+      this.find(".filters .wrong").textContent = answer.ok ? "" : result.error;
       if (answer.ok) this.last = { ...this.last, ...result };
     } catch {
-      this.find(".wrong").textContent = "The server did not respond; the settings are unchanged.";
+      this.find(".filters .wrong").textContent = "The server did not respond; the settings are unchanged.";
     }
     if (this.pending === mine) { this.pending = 0; this.settle(); }
   }

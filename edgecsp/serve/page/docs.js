@@ -1,10 +1,5 @@
 // Renders /openapi.json; nothing is loaded from other servers.
-const element = (name, kind, ...inside) => {
-  const node = document.createElement(name);
-  if (kind) node.className = kind;
-  node.append(...inside);
-  return node;
-};
+import { element } from "./dom.js";
 
 const answer = await fetch("/openapi.json");
 const api = await answer.json();

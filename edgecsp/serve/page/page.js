@@ -1,5 +1,7 @@
 // The page: polls the state once a second and updates each stream's card.
 import { Card } from "./card.js";
+import { element } from "./dom.js";
+import { follow, playing } from "./events.js";
 import { trial } from "./trial.js";
 
 const EVERY_MS = 1000, HIDDEN_MS = 10000, SPEAK_MS = 10000;
@@ -20,13 +22,6 @@ lights.addEventListener("click", () => {
   draw();
 });
 
-function element(name, text, kind) {
-  const node = document.createElement(name);
-  node.textContent = text;
-  if (kind) node.className = kind;
-  return node;
-}
-
 function facts() {
   const { model, engine, device, precision, threads, healthy, waiting } = state;
   const rows = [["model", `${model.name}, ${model.width}\u00d7${model.height}`, ""]];
@@ -39,11 +34,7 @@ function facts() {
   const content = JSON.stringify(rows);
   if (list.dataset.content === content) return;
   list.dataset.content = content;
-  list.replaceChildren(...rows.map(([name, value, kind]) => {
-    const row = document.createElement("div");
-    row.append(element("dt", name), element("dd", value, kind));
-    return row;
-  }));
+  list.replaceChildren(...rows.map(([name, value, kind]) => element("div", "", element("dt", "", name), element("dd", kind, value))));
 }
 
 function draw() {
@@ -64,6 +55,7 @@ function draw() {
     cards.get(stream.name).show(stream, state.model);
   }
   wall.classList.toggle("only", names.length === 1);
+  follow(state.streams);
   document.getElementById("none").hidden = names.length > 0;
   document.title = names.length ? `edgecsp: ${names.length === 1 ? state.streams[0].title : `${names.length} streams`}` : "edgecsp";
   speak();
@@ -81,7 +73,8 @@ function speak() {
 }
 
 function updateViews() {
-  const moving = !document.hidden && !down;
+  // A clip has the connections to itself; the streams are behind it.
+  const moving = !document.hidden && !down && !playing();
   const live = [...cards.values()];
   live.forEach((card, at) => card.play(moving && at < MOVING));
   return moving ? live.slice(MOVING) : [];

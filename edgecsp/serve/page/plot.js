@@ -1,6 +1,8 @@
 // Objects in view by class over time: one line per class, newest at the right, as SVG.
+import { svgElement } from "./dom.js";
+
 const WIDTH = 600, HEIGHT = 110, MOST = 5;
-const SPACE = "http://www.w3.org/2000/svg";
+const SPANS_S = [30, 60, 120, 300, 600];
 
 export function tint(model, label) {
   const at = model.labels.indexOf(label);
@@ -22,40 +24,57 @@ function mixed(colour, to, share) {
   return `rgb(${parts(colour).map(value => Math.round(value + (to - value) * share)).join(" ")})`;
 }
 
-function svgElement(name, attributes) {
-  const node = document.createElementNS(SPACE, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
-}
-
-// Draw into the card; returns what is in view now: [{label, count}].
-export function plot(card, { counts, frames }, model) {
-  const svg = card.querySelector(".plot svg");
+// Draw into the card; returns what is in view now: [{label, count}]. `all` draws every class, not only the first five.
+export function plot(card, { counts, frames, step_s: step }, model, all) {
+  const svg = card.querySelector(".plot svg"), steps = Math.min(frames.length, covered(frames, step));
   const rows = Object.entries(counts).map(([label, values]) => ({ label, values, sum: values.reduce((a, b) => a + b, 0) }))
-    .filter(row => row.sum > 0).sort((a, b) => b.sum - a.sum);
-  const visible = rows.slice(0, MOST);
-  const top = Math.max(1, ...visible.flatMap(row => row.values));
-  const steps = frames.length, x = at => (at / Math.max(1, steps - 1)) * WIDTH, y = value => HEIGHT - (value / top) * (HEIGHT - 8);
-  const away = gaps(frames).map(([from, to]) => svgElement("rect", { class: "away", x: x(from), y: 0, width: x(to) - x(from), height: HEIGHT }));
+    .filter(row => row.sum > 0).sort((a, b) => b.sum - a.sum).map(row => ({ ...row, values: row.values.slice(-steps) }));
+  const visible = all ? rows : rows.slice(0, MOST);
+  const top = ceiling(Math.max(0, ...visible.flatMap(row => row.values)));
+  const recent = frames.slice(-steps);
+  // A value is the mean of the step that ends at its place.
+  const x = at => ((at + 1) / steps) * WIDTH, y = value => HEIGHT - (value / top) * (HEIGHT - 8);
+  const away = gaps(recent).map(([from, to]) => svgElement("rect", { class: "away", x: x(from - 1), y: 0, width: x(to) - x(from - 1), height: HEIGHT }));
   const lines = [1, 0.5].map(share => svgElement("line", { x1: 0, x2: WIDTH, y1: y(top * share), y2: y(top * share) }));
   const base = svgElement("line", { class: "base", x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT });
-  const spans = runs(frames);
+  const spans = runs(recent);
   const paths = visible.slice().reverse().flatMap(row => {
     const colour = tint(model, row.label);
-    const points = ([from, to]) => row.values.slice(from, to + 1).map((value, at) => `${x(from + at).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
-    const area = spans.map(run => `M${x(run[0]).toFixed(1)} ${HEIGHT}L${points(run)}L${x(run[1]).toFixed(1)} ${HEIGHT}Z`).join("");
-    // A run of one is a point, which a line with round ends shows.
-    const line = spans.map(run => `M${points(run)}${run[0] === run[1] ? "h.01" : ""}`).join("");
+    // A run begins where its first step begins, so that a run of one step is a line as well.
+    const points = ([from, to]) => [[x(from - 1), row.values[from]], ...row.values.slice(from, to + 1).map((value, at) => [x(from + at), value])]
+      .map(([across, value]) => `${across.toFixed(1)} ${y(value).toFixed(1)}`).join("L");
+    const area = spans.map(run => `M${x(run[0] - 1).toFixed(1)} ${HEIGHT}L${points(run)}L${x(run[1]).toFixed(1)} ${HEIGHT}Z`).join("");
+    const line = spans.map(run => `M${points(run)}`).join("");
     return [svgElement("path", { class: "area", d: area, fill: colour }), svgElement("path", { class: "line", d: line, stroke: colour })];
   });
   svg.replaceChildren(...away, ...lines, base, ...paths);
-  card.querySelector(".most").textContent = visible.length ? `max ${number(top)}` : "";
+  const span = words(steps * step);
+  card.querySelector(".since").textContent = `${span} ago`;
+  card.querySelector(".axis").replaceChildren(...[top, top / 2, 0].map(value => Object.assign(document.createElement("span"), { textContent: number(value) })));
+  card.querySelector(".span").textContent = span;
   svg.setAttribute("aria-label", visible.length
-    ? `Objects in view over the last 10 minutes: ${visible.map(row => `${row.label}, at most ${number(Math.max(...row.values))}`).join("; ")}`
-    : "No objects in view over the last 10 minutes");
-  legend(card.querySelector(".legend"), visible, rows.length - visible.length, model);
+    ? `Objects in view over the last ${span}: ${visible.map(row => `${row.label}, at most ${number(Math.max(...row.values))}`).join("; ")}`
+    : `No objects in view over the last ${span}`);
+  legend(card, visible, rows.length - MOST, all, model);
   return rows.map(row => ({ label: row.label, count: Math.round(row.values[steps - 1]) })).filter(each => each.count > 0);
 }
+
+// How many of the newest steps to draw: the shortest of some spans that has all frames, so that a new stream's plot is not empty.
+function covered(frames, step) {
+  const first = frames.findIndex(count => count > 0), used = first < 0 ? 0 : frames.length - first;
+  return SPANS_S.map(seconds => Math.round(seconds / step)).find(steps => steps >= used) ?? frames.length;
+}
+
+// The top of the axis: a number that halves to a label worth reading.
+function ceiling(value) {
+  let unit = 1;
+  for (;;) {
+    for (const factor of [1, 2, 4, 6, 8]) if (factor * unit >= value) return factor * unit;
+    unit *= 10;
+  }
+}
+
+function words(seconds) { return seconds < 60 ? `${seconds} s` : `${Math.round(seconds / 60)} min`; }
 
 // The spans of steps with frames, [first, last]; the newest step is incomplete.
 function runs(frames) {
@@ -69,34 +88,32 @@ function runs(frames) {
   return spans;
 }
 
-// The spans without frames.
+// The spans of steps without frames; the newest is incomplete and may still get some.
 function gaps(frames) {
   const spans = [];
   let end = 0;
   for (const [from, to] of runs(frames)) {
-    if (from > end) spans.push([end, from]);
-    end = to;
+    if (from > end) spans.push([end, from - 1]);
+    end = to + 1;
   }
-  if (end < frames.length - 2 || !spans.length && !end) spans.push([end, frames.length - 1]);
+  if (end < frames.length - 1) spans.push([end, frames.length - 1]);
   return spans;
 }
 
 function number(value) { return value >= 10 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1); }
 
-function legend(list, rows, more, model) {
-  const entries = rows.map(({ label, values }) => {
+function legend(card, rows, more, all, model) {
+  card.querySelector(".legend").replaceChildren(...rows.map(({ label, values }) => {
     const entry = document.createElement("li"), mark = svgElement("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" });
     const count = document.createElement("b");
     mark.append(svgElement("rect", { width: 10, height: 10, rx: 3, fill: tint(model, label) }));
     count.textContent = number(values[values.length - 1]);
     entry.append(mark, `${label} `, count);
     return entry;
-  });
-  if (more > 0 || !rows.length) {
-    const entry = document.createElement("li");
-    entry.className = "none";
-    entry.textContent = rows.length ? `and ${more} more` : "No objects yet.";
-    entries.push(entry);
-  }
-  list.replaceChildren(...entries);
+  }));
+  const button = card.querySelector(".more");
+  button.hidden = more <= 0;
+  button.textContent = all ? "show fewer" : `and ${more} more`;
+  button.setAttribute("aria-expanded", String(all));
+  card.querySelector(".meaning").textContent = rows.length ? "Mean number in view over the last 10 seconds:" : "No objects yet.";
 }
