@@ -6,6 +6,7 @@
 # make bench-peers   other people's programs beside it, each in an environment of its own and at its own defaults
 #                    (EQUAL=1: the same precision and threads for all; MODEL_ONLY=1: the network alone)
 # make bench-train   edgecsp train beside ultralytics' YOLO11n, MINUTES=30 of training each on DATA=bccd
+# make docs    build the documentation into site/, strictly (docs-serve: show it at http://127.0.0.1:8000 and rebuild what changes)
 # make check-image   build docker/cpu.Dockerfile for this machine and run it (root, buildah, debootstrap; some minutes);
 #                    check-arm64: for arm64, under qemu (slow); check-tx2: the TX2's, without NVIDIA's packages;
 #                    test-tx2: the tests with exactly its versions
@@ -22,7 +23,7 @@ SPREAD = -n 2 --dist loadfile
 PYTHON38 ?= $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: coverage check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 test-exporters test-train bench bench-peers bench-train clean
+.PHONY: docs docs-serve coverage check-image check-arm64 check-tx2 test-tx2 demo check test test-main test-38 test-exporters test-train bench bench-peers bench-train clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -139,7 +140,8 @@ test-exporters: $(VENV)/ready .venv-exporters/ready
 	EDGECSP_EXPORTERS_PYTHON=$${EDGECSP_EXPORTERS_PYTHON:-$(CURDIR)/.venv-exporters/bin/python} \
 	$(BIN)/python -m pytest -m exporters tests/exporters
 
-test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready .venv-schemathesis/ready
+test-main: $(VENV)/ready .venv-opencv4/ready .venv-trtrtx/ready .venv-schemathesis/ready .venv-docs/ready
+	EDGECSP_MKDOCS=$${EDGECSP_MKDOCS:-$(CURDIR)/.venv-docs/bin/mkdocs} \
 	EDGECSP_SCHEMATHESIS=$${EDGECSP_SCHEMATHESIS:-$(CURDIR)/.venv-schemathesis/bin/schemathesis} \
 	EDGECSP_OPENCV4_PYTHON=$${EDGECSP_OPENCV4_PYTHON:-$(CURDIR)/.venv-opencv4/bin/python} \
 	EDGECSP_TRTRTX_PYTHON=$${EDGECSP_TRTRTX_PYTHON:-$(CURDIR)/.venv-trtrtx/bin/python} \
@@ -173,6 +175,18 @@ test-train: .venv-train/ready
 	COVERAGE_FILE=.coverage.train .venv-train/bin/python -m pytest -q $(SPREAD) $(COVER) tests/train tests/calib \
 		tests/bench/test_table5_accuracy.py tests/bench/test_peers_train.py
 
+# The site's generator and its packages, which nothing else needs; `strict` in mkdocs.yml makes its warnings errors.
+.venv-docs/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $@
+
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
+
+docs-serve: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs serve
+
 check-image:
 	docker/check-build cpu
 
@@ -195,4 +209,4 @@ test-tx2: .venv-tx2/ready
 	.venv-tx2/bin/python -m pytest -q $(SPREAD) -m "not slow" tests/unit tests/contract tests/properties tests/golden tests/test_run.py tests/test_readme.py
 
 clean:
-	rm -rf .venv .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-exporters .venv-peers-* .coverage* build dist demo runs
+	rm -rf .venv .venv-docs site .venv38 .venv-tx2 .venv-opencv4 .venv-trtrtx .venv-schemathesis .venv-exporters .venv-peers-* .coverage* build dist demo runs

@@ -1,8 +1,8 @@
-"""The README's tables of measured figures, written from the files they were measured into.
+"""Tables of measured figures in the README and the site's pages, written from the files they were measured into.
 
     python -m benchmarks.readme [--check]       write them; or only say whether they are as they should be (exit code 1)
 
-A table stands between two lines of the README, of which the first names its file in `benchmarks/results`:
+A table stands between two lines of a document, of which the first names its file in `benchmarks/results`:
 
     <!-- bench NAME.json -->      a report of: edgecsp bench --json
     <!-- peers NAME.json -->      of: make bench-peers (python -m benchmarks.peers --json)
@@ -21,6 +21,7 @@ from . import command_line
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"
+DOCUMENTS = tuple(REPO / path for path in ("README.md", "docs/comparison.md", "docs/tutorials/table5.md"))
 MARKED = re.compile(r"^<!-- (bench|peers) (\S+\.json) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -145,15 +146,16 @@ def _line(cells: Sequence[str]) -> str:
 def main() -> int:
     """Parse, write or compare."""
     args = command_line.parser(__doc__, check=False).parse_args()
-    place = REPO / "README.md"
-    before = place.read_text("utf-8")
-    after = filled(before)
-    if args.check:
-        if after != before:
-            print("README.md's tables are not what benchmarks/results say; type: python -m benchmarks.readme")
-        return int(after != before)
-    place.write_text(after, "utf-8")
-    return 0
+    is_old = False
+    for place in DOCUMENTS:
+        before = place.read_text("utf-8")
+        after = filled(before)
+        if args.check and after != before:
+            is_old = True
+            print(f"{place.name}'s tables are not what benchmarks/results say; type: python -m benchmarks.readme")
+        elif after != before:
+            place.write_text(after, "utf-8")
+    return int(is_old)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import List, Optional
 
 import pytest
 
 from support import exports, labelled, media
-from support.documents import blocks
+from support.documents import blocks, lacking_extra, shortened
 from support.repository import REPO, child_environment
 from support.tiny import Tiny
 
@@ -51,28 +50,9 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
 
-def shortened(command: str) -> str:
-    """A measurement that takes minutes, in seconds and on one engine; anything else as it is."""
-    words = command.split("#")[0].strip()
-    if words.startswith("edgecsp tune") and not words.startswith(("edgecsp tune list", "edgecsp tune forget")):
-        return f"{words} --seconds 4 --engine ort"
-    if words.startswith("edgecsp bench") and not words.startswith("edgecsp bench compare"):
-        return f"{words} --duration 0.05 --rounds 1 --engine ort"
-    return command
-
-
 def lacking(done: subprocess.CompletedProcess[str]) -> Optional[str]:
     """The extra that a command asked for, where that extra's packages really are not all here."""
-    asked = re.search(r"type: pip install .*\[(\w+)\]", done.stderr)
-    if done.returncode != 6 or asked is None:
-        return None
-    lists = re.findall(r"^(\w+) = \[(.*?)\]", (REPO / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    for package in re.findall(r'"([\w-]+)', dict(lists)[asked[1]]):
-        try:
-            metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return asked[1]
-    return None
+    return lacking_extra(done.stderr) if done.returncode == 6 else None
 
 
 @pytest.mark.slow

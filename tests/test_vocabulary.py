@@ -108,7 +108,7 @@ def test_texts_are_in_the_words_of_the_field(place: str) -> None:
 
 DOCUMENTS = [
     path
-    for pattern in ("*.md", "docs/*.md", "docs/decisions/*.md", "edgecsp/**/*.md", "calib/*.md", "docker/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "edgecsp/**/*.md", "calib/*.md", "docker/*.md")
     for path in sorted(REPO.glob(pattern))
     if path.name not in ("glossary.md", "CHANGELOG.md")
 ]

@@ -29,7 +29,7 @@ from .tape import pair as _pair
 
 __all__ = ["ACTIVATIONS", "MAX_ELEMENTS", "MAX_LAYERS", "MAX_SIDE", "MAX_WEIGHTS", "Layer", "Net", "Tensor"]
 
-ACTIVATIONS = ("linear", "leaky", "relu", "relu6", "mish", "swish", "logistic", "tanh")
+ACTIVATIONS = ("linear", "leaky", "relu", "relu6", "mish", "swish", "logistic", "tanh", "ramp")
 
 
 class Net(Tape):
@@ -125,9 +125,11 @@ class Net(Tape):
     # -- layers that do not ----------------------------------------------------------------------------
 
     def act(self, x: Tensor, kind: str) -> Tensor:
-        """An activation; "linear" adds no layer."""
+        """An activation; "linear" adds no layer, "ramp" (darknet's before its leaky) those of max(x, 0) + x / 10."""
         if kind == "linear":
             return x
+        if kind == "ramp":
+            return self.shortcut(self.act(x, "relu"), self.scale(x, 0.1))
         if kind not in ACTIVATIONS:
             raise BadModel(f"activation {kind!r} is not one of {', '.join(ACTIVATIONS)}")
         return self._add("act", [x], x[1:], kind=kind)

@@ -38,6 +38,7 @@ _NAMED_SEGMENT = re.compile(
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _STREAM_KEY = re.compile(r"[a-z0-9]{4}(?:-[a-z0-9]{4}){3,}", re.IGNORECASE)
 _HEX = re.compile(r"(?=.*\d)(?=.*[a-f])[0-9a-f]{16,}", re.IGNORECASE)
+_COMMIT, _COMMIT_HOSTS = re.compile(r"[0-9a-f]{40}"), ("github.com", "raw.githubusercontent.com")
 _BOT = re.compile(r"bot\d+:.+")
 _BREAK = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[A-Z][A-Z])(?=[a-z])")
 _LEAST_SECRET = 16
@@ -47,7 +48,8 @@ def redact(url: str, *, in_path: bool = True) -> str:
     """A URL without user and password, and with *** for the values of parameters like password=, accessKey=, sig=.
 
     `in_path`: *** also for what looks like a key among the path's segments: a UUID, long hex, long mixed letters and
-    digits, a stream key, whatever follows /token/. A last segment with an extension is a file's name and stays.
+    digits, a stream key, whatever follows /token/. A last segment with an extension is a file's name and stays, and so
+    does the commit in a URL of GitHub.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -105,7 +107,8 @@ def _without_keys(rest: str) -> str:
     for number, segment in enumerate(segments):
         is_file = number == len(segments) - 1 and bool(re.search(r"\.[A-Za-z]\w{1,4}$", segment))
         follows = number > 0 and bool(_NAMED_SEGMENT.fullmatch(segments[number - 1]))
-        is_key = bool(segment) and not is_file and "=" not in segment and (follows or is_random(segment))
+        is_public = is_file or (host in _COMMIT_HOSTS and bool(_COMMIT.fullmatch(segment)))
+        is_key = bool(segment) and not is_public and "=" not in segment and (follows or is_random(segment))
         redacted.append("***" if is_key else segment)
     return "/".join(redacted) + rest[end:]
 

@@ -24,11 +24,10 @@ def contains(corners: Sequence[Point], points: Array) -> Array:
 
 def distance(edges: Array, points: Array) -> Array:
     """Distance in pixels of points (N, 2) from the nearest of some edges (E, 2, 2): (N,), infinite without edges."""
-    begin, along = edges[:, 0], edges[:, 1] - edges[:, 0]
-    from_begin = points[:, None] - begin
-    share = (from_begin * along).sum(2) / (along**2).sum(1)
-    nearest = from_begin - np.clip(share, 0, 1)[:, :, None] * along
-    squared = (nearest**2).sum(2)
+    (x0, y0), (x, y) = edges[:, 0].T, (edges[:, 1] - edges[:, 0]).T
+    off_x, off_y = points[:, :1] - x0, points[:, 1:] - y0
+    share = np.minimum(np.maximum((off_x * x + off_y * y) / (x**2 + y**2), 0), 1)
+    squared = (off_x - share * x) ** 2 + (off_y - share * y) ** 2
     distances: Array = np.sqrt(squared.min(1, initial=np.inf))
     return distances
 

@@ -93,7 +93,8 @@ class Sides:
         areas = (*lines, *zones)
         self._caps = np.array([each.cap for each in self._geometry]).reshape(-1, 1)
         self._settle_s = np.array([each.settle_s for each in areas]).reshape(-1, 1)
-        self._anchors = np.array([ANCHORS.index(each.anchor) for each in areas], int)
+        self._kinds = [kind for kind in ANCHORS if kind in {each.anchor for each in areas}]
+        self._anchors = np.array([self._kinds.index(each.anchor) for each in areas], int)
         # An object that appears in a zone enters it; one that appears beside a line has crossed nothing.
         self._first = np.array([0] * len(lines) + [-1] * len(zones), np.int8).reshape(-1, 1)
         self._row_of: Dict[int, int] = {}
@@ -101,15 +102,18 @@ class Sides:
         self._turned_s = np.zeros((len(areas), 0))  # since when it is on the other side, NaN where it is not
         self._distances = np.zeros((len(areas), 0))
         self._is_within = np.zeros((len(areas), 0), bool)  # whether it last crossed between the line's ends
-        self._places = np.zeros((len(ANCHORS), 0), complex)  # x + iy of each anchor
-        self._speeds = np.zeros((len(ANCHORS), 0), complex)  # pixels a second, NaN where not known
+        self._places = np.zeros((len(self._kinds), 0), complex)  # x + iy of each anchor
+        self._speeds = np.zeros((len(self._kinds), 0), complex)  # pixels a second, NaN where not known
         self.updated_s = np.zeros(0)
 
     def update(self, track_ids: Array, xyxy: Array, pts_s: float) -> Changes:
         """Move tracks to where they are now: ids (M,), boxes (M, 4) in image pixels."""
         x0, y0, x1, y1 = np.asarray(xyxy, np.float64).T
         size = np.sqrt(np.maximum((x1 - x0) * (y1 - y0), 1.0))
-        places = np.array(((x0 + x1) / 2 + 1j * y1, (x0 + x1) / 2 + 0.5j * (y0 + y1)))
+        y = {"bottom": y1, "center": (y0 + y1) / 2}
+        places = np.zeros((len(self._kinds), len(size)), complex)
+        for k, kind in enumerate(self._kinds):
+            places[k] = (x0 + x1) / 2 + 1j * y[kind]
         distances = np.zeros((len(self._geometry), len(size)))
         for area, (each, kind) in enumerate(zip(self._geometry, self._anchors)):
             distances[area] = each.distances(_points(places[kind]))
@@ -147,12 +151,12 @@ class Sides:
             is_zone = np.repeat(np.arange(areas) >= len(self._lines), number).reshape(areas, number)
             self._is_within = np.append(self._is_within, is_zone, 1)
             self._places = np.append(self._places, places[:, new], 1)
-            self._speeds = np.append(self._speeds, np.full((len(ANCHORS), number), np.nan), 1)
+            self._speeds = np.append(self._speeds, np.full((len(self._kinds), number), np.nan), 1)
             self.updated_s = np.append(self.updated_s, np.full(number, pts_s))
         return np.array([self._row_of[track_id] for track_id in ids], int)
 
     def _step(self, rows: Array, places: Array, size: Array, pts_s: float) -> Array:
-        """Update the speeds; return whether each anchor's step is farther than its motion explains, (2, M)."""
+        """Update the speeds; return whether each anchor's step is farther than its motion explains, (K, M)."""
         elapsed = pts_s - self.updated_s[rows]
         step, speed = places - self._places[:, rows], self._speeds[:, rows]
         is_known = speed == speed

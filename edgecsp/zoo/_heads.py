@@ -7,6 +7,7 @@ from typing import Callable, ClassVar, Protocol, Sequence, Tuple
 
 from ..errors import UsageError
 from ..graph.layers import Net, Tensor
+from ..processing.heads.ssd import Ssd
 from ..types import Classes, Detections
 from ._blocks import Taps, alternate
 
@@ -58,6 +59,28 @@ class Detect:
             new_coords=self.new_coords,
             mask=mask,
         )
+
+
+@dataclass
+class MultiBox:
+    """Ends a branch with a raw head of SSD: a 1x1 convolution with bias. Called once a head.
+
+    `priors` are the default boxes of each head in pixels of a square input of `size`; they grow with the input.
+    """
+
+    net: Net
+    classes: int
+    priors: Sequence[Sequence[Wh]]
+    size: int
+    result: ClassVar = Detections
+    published_classes: ClassVar = 80  # COCO's
+
+    def __call__(self, x: Tensor) -> None:
+        net, place = self.net, len(self.net.heads)
+        across, down = net.input.w / self.size, net.input.h / self.size
+        priors = tuple((w * across, h * down) for w, h in self.priors[place])
+        x = net.conv(x, len(priors) * (5 + self.classes), 1, bn=False, act="linear")
+        net.head(x, Ssd(f"head{place}", self.classes, max(1, round(net.input.w / x.w)), priors))
 
 
 @dataclass

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..graph.anchors import A6, A9
 from ..graph.layers import Net
 from ..types import Input, Result
-from ._heads import Classify, Detect, Output, Wh
+from ._heads import Classify, Detect, MultiBox, Output, Wh
 
 PUBLIC_DOMAIN = "darknet's: public domain; the weights carry no notice of their own"
 """What can be said of the licence of weights that darknet's authors put beside their code."""
@@ -111,11 +111,12 @@ class Entry:
     `size` is the default input side. `provenance` is "published" (layers from the authors' own cfg or code) or
     "reconstructed" (no cfg was ever published: layers chosen so that every related row's cost is met);
     `forced` names what the tables leave no choice about, `fitted` what they do. `anchors` is the whole list,
-    `masks` which of them each head has. A detector of two stages has none but a `second`, which lays the graph
-    that judges one of its `rois` proposals. Neither: a classifier. `resize` is OpenCV's stretch, the way the
-    paper's CPU column was timed and the cheapest there is; darknet's own is `run --resize darknet`. `labels` when
-    they are not COCO's or ImageNet's; `start` names a model with
-    weights of the same backbone, with which training begins; `shipped` are weights that come with the package
+    `masks` which of them each head has. An SSD has `priors` in their place, the default boxes of each head at `size`.
+    A detector of two stages has none but a `second`, which lays the graph that judges one of its `rois` proposals.
+    None of these: a classifier. `least` is the smallest side that the layers take. `resize` is OpenCV's stretch, the
+    way the paper's CPU column was timed and the cheapest there is; darknet's own is `run --resize darknet`. `labels`
+    when they are not COCO's or ImageNet's; `start` names a model with weights of the same backbone, with which
+    training begins; `shipped` are weights that come with the package
     (`_packed`), `trained` how weights were made that are edgecsp's own.
     """
 
@@ -132,6 +133,7 @@ class Entry:
     masks: Tuple[Tuple[int, ...], ...] = ()
     scale_xy: Tuple[float, ...] = ()
     new_coords: bool = False
+    priors: Tuple[Tuple[Wh, ...], ...] = ()
     second: Optional[Callable[[int], Net]] = None
     rois: int = 0
     start: str = ""
@@ -147,6 +149,7 @@ class Entry:
     bundled: Optional[Path] = None
     trained: Optional[Trained] = None
     stride: int = 32
+    least: int = 0
 
     @property
     def task(self) -> str:
@@ -159,7 +162,9 @@ class Entry:
         return self._end.result
 
     @property
-    def _end(self) -> Type[Union[Classify, Detect]]:
+    def _end(self) -> Type[Union[Classify, Detect, MultiBox]]:
+        if self.priors:
+            return MultiBox
         return Detect if self.anchors or self.second else Classify
 
     @property
@@ -187,10 +192,10 @@ class Entry:
         `classes`, `anchors`, `masks` and `scale_xy` replace the published ones. Raises `UsageError`.
         """
         hw = hw or (self.size, self.size)
-        if any(side < self.stride or side % self.stride for side in hw):
-            raise UsageError(
-                f"{self.name} cannot take images of {hw[1]}x{hw[0]}: both sides must be multiples of {self.stride}"
-            )
+        if any(side < max(self.stride, self.least) or side % self.stride for side in hw):
+            least = f" from {self.least} on" if self.least else ""
+            sides = f"multiples of {self.stride}{least}"
+            raise UsageError(f"{self.name} cannot take images of {hw[1]}x{hw[0]}: both sides must be {sides}")
         classes = self.classes if classes is None else classes
         if classes < 1:
             raise UsageError(f"{self.name} with {classes} classes: at least 1")
@@ -208,6 +213,8 @@ class Entry:
     ) -> Output:
         if not self.anchors and (anchors or masks):
             raise UsageError(f"{self.name} has no YOLO heads: anchors cannot be given")
+        if self.priors:
+            return MultiBox(net, classes, self.priors, self.size)
         if self._end is Classify:
             return Classify(net, classes)
         masks = self.masks if masks is None else masks

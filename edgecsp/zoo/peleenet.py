@@ -23,16 +23,17 @@ def stem(net: Net, act: str = "leaky") -> Tensor:
     return net.conv(net.concat(pool(net, x), branch), 32, 1, act=act)
 
 
-def peleenet(net: Net, act: str = "leaky", *, squeeze: int = 0) -> Taps:
+def peleenet(net: Net, act: str = "leaky", *, squeeze: int = 0, average: bool = False) -> Taps:
     """PeleeNet; the first three stages are pooled. Maps of 256, 512 and 704 channels.
 
-    `squeeze` is the inner width of a squeeze and excitation on what each layer adds, 0 for none.
+    `squeeze` is the inner width of a squeeze and excitation on what each layer adds, 0 for none; with `average` the
+    pools between the stages are the authors' own.
     """
     x = stem(net, act)
     taps: List[Tensor] = []
     for layers, inter in zip(LAYER_COUNTS, INTER):
         if taps:
-            x = pool(net, x)
+            x = net.avgpool(x, 2, 2) if average else pool(net, x)
         x = two_way(net, x, layers, inter, act=act, gate=_gate(net, squeeze, act))
         x = net.conv(x, x.c, 1, act=act)
         taps.append(x)

@@ -130,10 +130,11 @@ def test_peers_are_a_table_a_model_the_fastest_first(tmp_path: Path) -> None:
     assert "theirs: not here" in rows
 
 
-def test_the_readme_is_what_the_results_say() -> None:
-    text = (REPO / "README.md").read_text("utf-8")
-    assert readme.filled(text) == text, "type: python -m benchmarks.readme"
-    named = {found.group(2) for found in readme.MARKED.finditer(text)}
+def test_the_documents_are_what_the_results_say() -> None:
+    texts = [place.read_text("utf-8") for place in readme.DOCUMENTS]
+    assert [readme.filled(text) for text in texts] == texts, "type: python -m benchmarks.readme"
+    assert all(readme.MARKED.search(text) for text in texts)
+    named = {found.group(2) for text in texts for found in readme.MARKED.finditer(text)}
     assert named == {place.name for place in readme.RESULTS.glob("*.json")}, (
         "every result is shown, and every table has one"
     )

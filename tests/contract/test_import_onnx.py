@@ -55,7 +55,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("not a model\n" * 9)
     before = sorted(path.name for path in tmp_path.iterdir())
     for code, words, said in (
-        (3, ["import", "v10.onnx"], "edgecsp import v10.onnx --names FILE or --classes N"),
+        (3, ["import", "v10.onnx"], "edgecsp import v10.onnx --names FILE or --num-classes N"),
         (3, ["run", "x.jpg", "--model", "v10.onnx"], ""),
         (3, ["import", "seg.onnx"], "segmentation masks"),
         (3, ["import", "text.onnx"], "is not an ONNX file"),

@@ -1,6 +1,8 @@
 """The importer against OpenCV 4's own darknet reader, for the layers that both know.
 
-Of the layers that it knows, [crop] breaks its reading of the weights, and a [shortcut] of two sizes is an error there.
+It adds 1e-6 to a variance where darknet adds 1e-5: in deep networks that is up to 3e-4 of the heads' scale, and nothing
+is left of it (2e-6) where all variances are large. Of the layers that it knows, [crop] breaks its reading of the
+weights, and a [shortcut] of two sizes is an error there.
 OpenCV 5 has dropped that reader: EDGECSP_OPENCV4_PYTHON names an interpreter that has OpenCV 4 and numpy.
 """
 

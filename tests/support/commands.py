@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import pytest
 
+from benchmarks.reference import list_commands as list_commands
 from support.repository import REPO, child_environment
 
 
@@ -28,15 +29,6 @@ def check(done: subprocess.CompletedProcess[str], code: int = 0) -> subprocess.C
     """Require an exit code, and no stack trace."""
     assert done.returncode == code and "Traceback" not in done.stderr, (done.returncode, done.stderr)
     return done
-
-
-def list_commands(group: Any, path: Tuple[str, ...] = ()) -> Iterator[Tuple[str, Any]]:
-    """Every command of a click group, with its name: of a group in it "models list"."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from list_commands(command, (*path, name))
-        else:
-            yield " ".join((*path, name)), command
 
 
 def invoke(capsys: pytest.CaptureFixture[str], *words: str) -> Tuple[int, str, str]:

@@ -15,7 +15,7 @@ from edgecsp.importers import darknet
 from edgecsp.types import Model
 from support import oracle
 
-ACTIVATIONS = ("linear", "leaky", "relu", "relu6", "mish", "swish", "silu", "logistic", "tanh")
+ACTIVATIONS = ("linear", "leaky", "relu", "relu6", "mish", "swish", "silu", "logistic", "tanh", "ramp")
 
 
 @dataclass

@@ -98,6 +98,8 @@ def activate(x: np.ndarray, kind: str) -> np.ndarray:
             return x / (1 + np.exp(-x))
         if kind == "tanh":
             return np.tanh(x)
+        if kind == "ramp":
+            return x * (x > 0) + 0.1 * x
         if kind == "mish":
             return x * np.tanh(np.logaddexp(0, x))
     raise KeyError(kind)

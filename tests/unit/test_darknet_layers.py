@@ -251,6 +251,14 @@ def test_a_small_face_detector_is_the_oracles(tmp_path: Path) -> None:
 # -- numbers and limits ------------------------------------------------------------------------------------------
 
 
+def test_the_ramp_of_old_cfgs_is_the_oracles(tmp_path: Path) -> None:
+    """strided.cfg, and the first alexnet.cfg: above 0 it is 1.1 x."""
+    ramp = CONV.replace("linear", "ramp")
+    imported, batch, (wanted,) = load(NET + ramp + ramp.replace("filters=8", "filters=6") + "[avgpool]\n", tmp_path)
+    (got,) = run(imported.model, batch)
+    assert_close(got[0].reshape(wanted.shape), wanted)
+
+
 def test_white_space_inside_a_list_is_dropped_as_darknet_drops_it() -> None:
     made = built(GAUSSIAN.replace("anchors=10,20", "anchors = 1 0 ,\t2 0, "))
     assert made.net.heads[0][1].anchors_wh == ((10, 20),)

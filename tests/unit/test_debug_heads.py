@@ -12,7 +12,7 @@ from edgecsp import importers
 from edgecsp.errors import BadModel, SourceError
 from edgecsp.importers import onnx as recognise
 from support.commands import edgecsp
-from support.exports import cells, planted
+from support.exports import HW, cells, planted
 
 
 def tied(tmp_path: Path) -> Path:
@@ -70,3 +70,32 @@ def test_as_a_user_types_it(tmp_path: Path) -> None:
     assert "Traceback" not in ran.stderr
     ran = edgecsp("import", "x.cfg", "x.weights", "--debug-heads", "out.png", cwd=tmp_path, code=2)
     assert "--debug-heads is only for" in ran.stderr
+
+
+def raw(tmp_path: Path) -> Path:
+    """Two raw heads of three anchors and two classes with one box, which anchors make large or small."""
+    maps = {f"o{stride}": np.full((1, 21, HW[0] // stride, HW[1] // stride), -20, np.float32) for stride in (16, 32)}
+    maps["o16"][0, :7, 2, 3] = (0, 0, 0, 0, 9, 9, -20)
+    path = tmp_path / "x.onnx"
+    path.write_bytes(planted(maps))
+    return path
+
+
+def test_heads_without_anchors_show_what_each_published_list_would_find(tmp_path: Path) -> None:
+    path = raw(tmp_path)
+    with pytest.raises(BadModel) as caught:
+        importers.import_foreign(path)
+    text = str(caught.value)
+    assert "--anchors W,H,W,H,... (finest head first) or one of yolov3-tiny, yolov4-tiny" in text
+    assert "as darknet of 2 classes with --anchors yolov3-tiny: class0 1.00 at 44 26 68 54" in text
+    options = recognise.ImportOptions(debug_heads=tmp_path / "out.png")
+    with pytest.raises(BadModel, match=r"--anchors yolov4-tiny: class0 .*out\.png shows both"):
+        importers.import_foreign(path, options)
+    assert cv2.imread(str(tmp_path / "out.png")).shape == (HW[0], 2 * HW[1] + 8, 3)
+
+
+def test_anchors_that_fit_nothing_are_not_tried_with_others(tmp_path: Path) -> None:
+    options = recognise.ImportOptions(anchors=recognise.parse_anchors("1,2"), debug_heads=tmp_path / "out.png")
+    with pytest.raises(BadModel, match="--anchors that fit 2 heads") as caught:
+        importers.import_foreign(raw(tmp_path), options)
+    assert " as darknet" not in str(caught.value) and not (tmp_path / "out.png").exists()

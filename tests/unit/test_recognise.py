@@ -324,9 +324,9 @@ REFUSED = {
     "segmentation, said": ({"output0": (1, 116, cells())}, {"task": "segment"}, "segmentation masks"),
     "segmentation, seen": ({"output0": (1, 116, cells()), "output1": (1, 32, 24, 32)}, None, "segmentation masks"),
     "pose, said": ({"output0": (1, 56, cells())}, {"task": "pose"}, "poses"),
-    "pose, guessed": ({"output0": (1, 56, cells())}, None, "--kind yolov8 --classes 52"),
+    "pose, guessed": ({"output0": (1, 56, cells())}, None, "--kind yolov8 --num-classes 52"),
     "oriented boxes": ({"output0": (1, 20, cells())}, {"task": "obb"}, "oriented boxes"),
-    "end to end of how many classes": ({"output0": (1, 300, 6)}, None, "--names FILE or --classes N"),
+    "end to end of how many classes": ({"output0": (1, 300, 6)}, None, "--names FILE or --num-classes N"),
     "raw heads, three": (
         {f"o{s}": (1, 255, HW[0] // s, HW[1] // s) for s in (8, 16, 32)},
         None,
@@ -370,7 +370,7 @@ def test_flags_decide(tmp_path: Path) -> None:
     for said, error, words in (
         (recognise.ImportOptions(kind="yolov3000"), UnknownName, "no kind is called"),
         (recognise.ImportOptions(kind="yolov5"), BadModel, "--kind yolov5 is YOLOv5"),
-        (recognise.ImportOptions(classes=0), UsageError, "--classes 0"),
+        (recognise.ImportOptions(classes=0), UsageError, "--num-classes 0"),
         (recognise.ImportOptions(classes=6, labels=("a",)), UsageError, "must agree"),
         (recognise.ImportOptions(classes=9), BadModel, "9 are named"),
     ):

@@ -234,9 +234,11 @@ def test_the_plugins_thresholds_are_the_models(tmp_path: Path) -> None:
 REFUSED = {
     "a plugin that does more": (families.plugin(background_class=0), {}, "EfficientNMS_TRT, a TensorRT plugin"),
     "another plugin": (families.plugin("BatchedNMS_TRT"), {}, "BatchedNMS_TRT, a TensorRT plugin"),
-    "rows of how many classes": (families.flat("output", FLAT), {}, "--names FILE or --classes N"),
+    "rows of how many classes": (families.flat("output", FLAT), {}, "--names FILE or --num-classes N"),
     "rows of seven of nobody": (families.flat("rows", FLAT), EIGHTY, "not a supported export"),
-    "RT-DETR's, without queries that are selected": (families.rtdetr_logits(80, []), {}, "--kind yolos --classes N"),
+    "RT-DETR's, without queries that are selected": (
+        families.rtdetr_logits(80, []), {}, "--kind yolos --num-classes N",
+    ),
     "raw heads without anchors": (families.yolov7_raw(), {}, "--anchors yolov7, yolov5"),
     "PP-YOLOE with and without a mean": (pair("boxes", "turned"), {}, r"--kind ppyoloe\|ppyoloe-plus"),
     "Paddle's rows of three families": (families.paddle(), {"classes": 10}, r"--kind picodet\|ppyoloe\|ppyoloe-plus"),

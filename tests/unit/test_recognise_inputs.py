@@ -85,6 +85,31 @@ def test_a_batch_beyond_reason(tmp_path: Path) -> None:
         )
 
 
+def raw_heads(half: bool) -> bytes:
+    """Two raw YOLO heads behind convolutions alone, which ncnn converts as well."""
+    g, dtype, rng = Graph(), np.float16 if half else np.float32, np.random.default_rng(0)
+    x = g.node("Conv", "images", g.const(rng.normal(0, 0.1, (8, 3, 3, 3)), dtype), strides=[2, 2], pads=[1] * 4)
+    x = g.node("Mul", x, g.node("Sigmoid", x))
+    for stride in (16, 32):
+        kernel = rng.normal(0, 0.3, (21, 8, stride // 2, stride // 2))
+        g.node("Conv", x, g.const(kernel, dtype), strides=[stride // 2] * 2, out=f"o{stride}")
+    shapes = {f"o{stride}": (1, 21, HW[0] // stride, HW[1] // stride) for stride in (16, 32)}
+    return g.save(shapes, dtype=TensorProto.FLOAT16 if half else TensorProto.FLOAT)
+
+
+@pytest.mark.parametrize("engine", ["ort", "openvino", "opencv", "ncnn"])
+def test_raw_heads_of_half_precision_run_on_every_engine(engine: str, tmp_path: Path) -> None:
+    if backends.unavailable_reason(engine):
+        pytest.skip(str(backends.unavailable_reason(engine)))
+    image, found = np.random.default_rng(1).integers(0, 255, (*HW, 3)).astype(np.uint8), []
+    options = recognise.ImportOptions(kind="darknet", anchors=recognise.parse_anchors("yolov4-tiny"))
+    for half in (False, True):
+        model = importers.import_foreign(written(tmp_path, raw_heads(half)), options).model
+        with pipeline.load(model, engine, precision="fp32", conf=0.3) as detector:
+            found.append(detector(image))
+    assert len(found[0]) == len(found[1]) > 50 and np.allclose(found[0].xyxy, found[1].xyxy, atol=0.3)
+
+
 @pytest.mark.parametrize("engine", ["ort", "openvino", "opencv"])
 def test_half_precision_runs_on_every_engine(engine: str, tmp_path: Path) -> None:
     if backends.unavailable_reason(engine):

@@ -15,6 +15,7 @@ from edgecsp.serve import address
 from edgecsp.system.redaction import redact, redact_text
 
 SECRET = "hunter2"
+COMMIT = "0a" * 20
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,8 @@ def test_parameters(scheme: str, name: str) -> None:
         ("https://hooks.slack.com/services/T00000000/B00000000/XyZ1abC2dEf3GhI4jKl5MnO6",
          "https://hooks.slack.com/services/T00000000/B00000000/***"),
         ("https://api.telegram.org/bot123456:ABC-DEF1234ghIkl/send", "https://api.telegram.org/***/send"),
+        (f"https://github.com/a/b/{COMMIT}/x.cfg", f"https://github.com/a/b/{COMMIT}/x.cfg"),
+        (f"https://git.example.com/a/b/{COMMIT}/x.cfg", "https://git.example.com/a/b/***/x.cfg"),
         ("https://cdn/hls/9f8a7b6c5d4e3f2a/index.m3u8", "https://cdn/hls/***/index.m3u8"),
         ("https://cdn/123e4567-e89b-12d3-a456-426614174000/x.m3u8", "https://cdn/***/x.m3u8"),
         ("http://cam/token/short/live", "http://cam/token/***/live"),

@@ -19,6 +19,7 @@ from edgecsp.processing.heads.anchor_free import AnchorFree
 from edgecsp.processing.heads.decoded import Decoded
 from edgecsp.processing.heads.end_to_end import EndToEnd
 from edgecsp.processing.heads.scores import Scores
+from edgecsp.processing.heads.ssd import Ssd
 from edgecsp.processing.heads.two_stage import Raw
 from edgecsp.processing.heads.yolo import Yolo
 from edgecsp.types import Classes, Detections, Geometry, Head, Input, Model, Result
@@ -106,6 +107,7 @@ FITTING = [
     (Decoded("o", 2, channels_first=True), (1, 6, 3), (1, 3, 6)),
     (EndToEnd("o", 2), (1, 3, 6), (1, 3, 7)),
     (Scores("o", 2), (1, 2), (1, 3)),
+    (Ssd("o", 2, 16, ((8.0, 8.0),)), (1, 7, 2, 2), (1, 8, 2, 2)),
 ]
 
 
@@ -118,7 +120,7 @@ def test_a_file_whose_graph_differs_from_its_head_is_refused(head: Head, fits: t
 
 def test_every_kind_has_a_file_and_an_answer() -> None:
     assert sorted(heads.kinds()) == [
-        "anchor-free", "decoded", "end-to-end", "gaussian-yolo", "raw", "region", "scores", "yolo",
+        "anchor-free", "decoded", "end-to-end", "gaussian-yolo", "raw", "region", "scores", "ssd", "yolo",
     ]  # fmt: skip
     for head in (*(head for head, _, _ in FITTING), Raw("o", 2)):
         assert heads.find(head.kind) is type(head)

@@ -81,6 +81,18 @@ def test_a_pulled_model_says_where_it_came_from(publish: Publish, site: web.Site
     assert store.resolve("toy", hw=(96, 64)).input.hw == (96, 64)
 
 
+def test_a_download_says_what_it_is_held_against(publish: Publish, site: web.Site, log_lines: List[str]) -> None:
+    publish(sha256=SHA256, size=len(DATA))
+    pull()
+    assert f"toy.weights, {len(DATA) / 1e6:.1f} MB; its sha256 must be {SHA256}, as published" in log_lines[0]
+    publish()
+    for words in ("no digest of it is known: the sha256 of this first", f"must be {SHA256}, of the first download"):
+        store.remove("toy")
+        log_lines.clear()
+        pull()
+        assert log_lines[0].startswith(f"downloading {site.at('/toy.weights')}; ") and words in log_lines[0]
+
+
 def test_a_second_pull_asks_nobody(publish: Publish, site: web.Site, log_lines: List[str]) -> None:
     publish(sha256=SHA256)
     first = pull()

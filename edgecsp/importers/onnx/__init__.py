@@ -179,6 +179,8 @@ def _show(
             copy = type(proto)()
             copy.CopyFrom(proto)
             candidates.append(readings.Reading(match, make_model(copy, match, outputs)[0], copy))
+    if not candidates:
+        return tie
     image = readings.read_image(options.debug_image, hw)
     described = readings.describe(candidates, filename, image)
     rows = "; ".join(text for text, _ in described)
@@ -187,7 +189,7 @@ def _show(
     if options.debug_heads is None:
         return BadModel(f"{text}, or see them: --debug-heads FILE.png --debug-image IMAGE")
     readings.draw(described, image, options.debug_heads)
-    return BadModel(f"{text}; {options.debug_heads} shows both")
+    return BadModel(f"{text}; {options.debug_heads} shows {'both' if len(described) == 2 else 'them'}")
 
 
 def parse_anchors(text: str) -> AnchorSet:
@@ -248,9 +250,9 @@ def _size(proto: Any, filename: str, stride: Optional[int]) -> Tuple[Tuple[int, 
 def _classes(filename: str, options: ImportOptions, meta: metadata.Props) -> Optional[int]:
     """Return the number of classes by the options or the metadata."""
     if options.labels is not None and options.classes not in (None, len(options.labels)):
-        raise UsageError(f"--classes {options.classes} and {len(options.labels)} names: they must agree")
+        raise UsageError(f"--num-classes {options.classes} and {len(options.labels)} names: they must agree")
     if options.classes is not None and not 0 < options.classes <= metadata.MAX_CLASSES:
-        raise UsageError(f"--classes {options.classes}: from 1 to {metadata.MAX_CLASSES}")
+        raise UsageError(f"--num-classes {options.classes}: from 1 to {metadata.MAX_CLASSES}")
     if options.labels is not None:
         return len(options.labels)
     return options.classes or (len(meta.names) if meta.names is not None else None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Sequence
+from dataclasses import replace
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence
 
 from ...errors import BadModel
+from ...graph.anchors import SETS
 from . import layout
 from .families import KINDS
 from .kinds import HeadGuess, Kind, OutputLayout
@@ -13,10 +15,11 @@ _POSE_FIELDS = 56  # of a YOLOv8 pose model of one class: box, score and 17 keyp
 
 
 class Match(NamedTuple):
-    """A family and the heads that the file would have."""
+    """A family and the heads that the file would have, with the `flags` that say so."""
 
     kind: str
     guess: HeadGuess
+    flags: str = ""
 
     @property
     def classes(self) -> Optional[int]:
@@ -24,19 +27,16 @@ class Match(NamedTuple):
         return self.guess.heads[0].classes if self.guess.heads else None
 
     def __str__(self) -> str:
-        return self.kind + (f" of {self.classes} classes" if self.classes else "")
+        classes = f" of {self.classes} classes" if self.classes else ""
+        return self.kind + classes + (f" with {self.flags}" if self.flags else "")
 
 
 class Tie(BadModel):
-    """Several families fit; `matches` are they, `advice` is what to type."""
+    """Several readings fit, `matches`; `problem` says so, `advice` what to type."""
 
-    def __init__(self, filename: str, listed: str, matches: Sequence[Match]) -> None:
-        kinds = sorted({match.kind for match in matches})
-        flag = f"--kind {'|'.join(kinds)}" if len(kinds) > 1 else "--classes N or --names FILE"
-        each = ", or ".join(map(str, matches))
-        self.matches, self.advice = tuple(matches), f"Say which: edgecsp import {filename} {flag}"
-        self.problem = f"{filename}: {listed} may be {each}"
-        super().__init__(f"{self.problem}. {self.advice}")
+    def __init__(self, problem: str, advice: str, matches: Sequence[Match]) -> None:
+        self.problem, self.advice, self.matches = problem, advice, tuple(matches)
+        super().__init__(f"{problem}. {advice}")
 
 
 def choose(filename: str, proto: Any, output_layout: OutputLayout, kind: Optional[str]) -> Match:
@@ -57,23 +57,36 @@ def choose(filename: str, proto: Any, output_layout: OutputLayout, kind: Optiona
         would = ", ".join(f"{match.classes} ({match.kind})" for match in matches)
         raise BadModel(
             f"{filename}: {listed} would be of {would} classes, and {output_layout.classes} are named; "
-            "say which with --names FILE or --classes N"
+            "say which with --names FILE or --num-classes N"
         )
     match = _resolve(filename, listed, fitting, prefer_known=output_layout.classes is None)
     if match.guess.needs:
-        raise BadModel(
-            f"{filename} looks like {match.kind} ({listed}); type: edgecsp import {filename} {match.guess.needs}"
+        problem, advice = (
+            f"{filename} looks like {match.kind} ({listed})",
+            f"edgecsp import {filename} {match.guess.needs}",
         )
+        published = () if output_layout.anchors else tuple(_with_published_anchors(match.kind, output_layout))
+        raise Tie(problem, f"Type: {advice}", published)
     if match.kind == "yolov8" and match.classes == _POSE_FIELDS - 4 and output_layout.classes is None and kind is None:
         raise BadModel(
             f"{filename}: {listed} is what a YOLOv8 pose model gives (1 class, 17 keypoints), which edgecsp does not "
             f"run; for its boxes: edgecsp import {filename} --boxes-only; if it is a detector of 52 classes: "
-            f"edgecsp import {filename} --kind yolov8 --classes 52"
+            f"edgecsp import {filename} --kind yolov8 --num-classes 52"
         )
     is_end_to_end = match.guess.heads[0].nms_free
     if "NonMaxSuppression" in output_layout.operators and not is_end_to_end:
         raise BadModel(f"{filename} contains NMS (NonMaxSuppression); export it without NMS (nms=False)")
     return match
+
+
+def _with_published_anchors(kind: str, output_layout: OutputLayout) -> Iterator[Match]:
+    """Yield what a kind that needs anchors would be with each published list, equal ones once."""
+    heads = []
+    for name, anchors in SETS.items():
+        for guess in KINDS[kind].find(replace(output_layout, anchors=anchors)):
+            if guess.heads and guess.heads not in heads:
+                heads.append(guess.heads)
+                yield Match(kind, guess, f"--anchors {name}")
 
 
 def _matches(proto: Any, output_layout: OutputLayout, kind: Optional[str]) -> List[Match]:
@@ -113,4 +126,7 @@ def _resolve(filename: str, listed: str, fitting: List[Match], *, prefer_known: 
         fitting = known
     if len(fitting) == 1:
         return fitting[0]
-    raise Tie(filename, listed, fitting)
+    kinds = sorted({match.kind for match in fitting})
+    flag = f"--kind {'|'.join(kinds)}" if len(kinds) > 1 else "--num-classes N or --names FILE"
+    problem = f"{filename}: {listed} may be {', or '.join(map(str, fitting))}"
+    raise Tie(problem, f"Say which: edgecsp import {filename} {flag}", fitting)

@@ -7,7 +7,7 @@ import logging
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 from ... import zoo
 from ...cache import download, files
@@ -86,7 +86,8 @@ def _fetch(name: str, target: Path, patience: Optional[download.Patience], progr
     pin = {} if public.is_pinned else read(pin_path(name))
     digest = public.digest if public.is_pinned else ("sha256", str(pin["sha256"])) if pin else None
     most = HEADER_BYTES + 4 * zoo.net(name).floats
-    LOG.info("downloading %s%s", public.url, f", {public.size / 1e6:.1f} MB" if public.size else "")
+    size = f", {public.size / 1e6:.1f} MB" if public.size else ""
+    LOG.info("downloading %s%s; %s", public.url, size, _expected(public, digest))
     try:
         download.download(
             public.url, target, digest=digest, size=public.size, limit=most, patience=patience, progress=progress
@@ -106,6 +107,14 @@ def _fetch(name: str, target: Path, patience: Optional[download.Patience], progr
     return LocatedWeights(
         "public", public.url, check if digest else "first download, its sha256 is now pinned", public.licence
     )
+
+
+def _expected(public: zoo.PublicWeights, digest: Optional[Tuple[str, str]]) -> str:
+    """Say what a download is held against."""
+    if digest is None:
+        return "no digest of it is known: the sha256 of this first download is kept, and another file is refused later"
+    whose = "as published" if public.is_pinned else "of the first download"
+    return f"its {digest[0]} must be {digest[1]}, {whose}"
 
 
 def _identify(name: str, source: Path) -> LocatedWeights:

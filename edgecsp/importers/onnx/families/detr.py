@@ -66,7 +66,7 @@ def _softmax(layout: OutputLayout) -> Iterator[HeadGuess]:
         if classes < 1:
             continue
         if layout.classes is None and classes != len(COCO_CATEGORIES):
-            yield HeadGuess(needs="--kind yolos --classes N, if the last of its logits is no class")
+            yield HeadGuess(needs="--kind yolos --num-classes N, if the last of its logits is no class")
         else:
             yield _guess(boxes, logits, classes, "Softmax", multi_label=False)
 

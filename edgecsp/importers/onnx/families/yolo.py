@@ -15,7 +15,7 @@ from ..graph import GraphOutput
 from ..kinds import MOST_ROWS, HeadGuess, Kind, OutputLayout
 from ..tail import GraphTail
 
-NEEDS_CLASSES = "--names FILE or --classes N (its rows name a class and not how many there are)"
+NEEDS_CLASSES = "--names FILE or --num-classes N (its rows name a class and not how many there are)"
 
 
 def guess_rows(layout: OutputLayout, name: str, **box: Any) -> HeadGuess:
