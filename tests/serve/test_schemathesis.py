@@ -37,5 +37,5 @@ def test_nothing_it_sends_is_too_much(tiny: Tiny, tmp_path: Path) -> None:
             capture_output=True, text=True, timeout=280, cwd=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-6000:]
-        assert "20 passed" in done.stdout, "all that is not endless was tried"
+        assert "25 passed" in done.stdout, done.stdout[-6000:]
         assert site.pool.healthy and site.pool.restarts == 0
