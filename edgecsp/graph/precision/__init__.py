@@ -16,23 +16,28 @@ output channel, a Q/DQ pair on each side of an activation (onnxruntime computes 
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ...errors import BadModel
 from ...types import Model
 from .. import wire
-from ._choose import choose_ranges
-from .calibration import METHODS, MIN_IMAGES, Ranges, load, measure_ranges
-from .fp16 import to_fp16, to_fp32
-from .int8 import check_quantizable, format_trials, quantize, with_ranges
-from .mixed import QuantizedLayer, list_layers, measure_gains, with_float_layers
-from .passes import (
-    fold_activation_qdq,
-    fold_float_qdq,
-    fold_move_qdq,
-    quantize_after_pools,
-    quantize_biases,
-    to_uint8_activations,
-    to_uint8_input,
-)
+
+if TYPE_CHECKING:
+    from ._choose import choose_ranges
+    from .calibration import METHODS, MIN_IMAGES, Ranges, load, measure_ranges
+    from .fp16 import to_fp16, to_fp32
+    from .int8 import check_quantizable, format_trials, quantize, with_ranges
+    from .mixed import QuantizedLayer, list_layers, measure_gains, with_float_layers
+    from .passes import (
+        fold_activation_qdq,
+        fold_float_qdq,
+        fold_move_qdq,
+        quantize_after_pools,
+        quantize_biases,
+        to_uint8_activations,
+        to_uint8_input,
+    )
 
 __all__ = [
     "METHODS", "MIN_IMAGES", "QuantizedLayer", "Ranges", "check_quantizable", "choose_ranges", "detect_precision",
@@ -41,7 +46,17 @@ __all__ = [
     "to_uint8_activations", "to_uint8_input", "with_float_layers", "with_ranges",
 ]  # fmt: skip
 
+_FILES = ("calibration", "int8", "mixed", "passes", "fp16", "_choose")
 _QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")
+
+
+def __getattr__(name: str) -> Any:
+    # Every start imports this for `detect_precision`, and few need more.
+    for file in _FILES if name in __all__ else ():
+        module = importlib.import_module(f"{__name__}.{file}")
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def detect_precision(model: Model) -> str:
