@@ -10,10 +10,9 @@ import typer
 
 from ..errors import CalibrationError, UsageError
 from ..options import Options
-from . import _images, _json, _options, _progress
+from . import _images, _json, _options, _progress, render
 from ._logging import inform, warn
 from ._print import print
-from .render import ap_budget as curve
 
 if TYPE_CHECKING:
     from ..bench.accuracy import Data
@@ -155,7 +154,7 @@ def _report(
         rows.append(f"{'ranges':11} {save_ranges}")
     if small:
         rows.append(f"{'written':11} {target}")
-    for line in [*(curve.lines(search) if search else ()), *rows]:
+    for line in [*(render.ap_budget.lines(search) if search else ()), *rows]:
         inform(line, prefix=False) if to_stderr else print(line, style="heading" if line.startswith("layers") else "")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import accuracy as accuracy
+    from . import ap_budget as ap_budget
     from . import batch as batch
     from . import bench as bench
     from . import tune as tune
