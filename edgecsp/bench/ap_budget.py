@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from .. import backends, pipeline
+from ..backends import REFERENCE
 from ..errors import UsageError
 from ..graph import precision
 from ..media import sources
@@ -70,7 +71,7 @@ def label_images(model: Model, paths: Sequence[str], threads: int, progress: Pro
     images = tuple(accuracy.LabelledImage(path, i, empty) for i, path in enumerate(dict.fromkeys(paths), 1))
     names = tuple(model.labels)
     data = accuracy.Data("the fp32 model's boxes", "own", names, tuple(range(1, len(names) + 1)), images)
-    with pipeline.load(model, "ort", device="cpu", threads=threads) as detector:
+    with pipeline.load(model, REFERENCE, device="cpu", threads=threads) as detector:
         predictions = accuracy.predict(detector, data, conf=model.conf, progress=progress)
     labelled = []
     for image, detections in zip(predictions.images, predictions.detections):
@@ -119,8 +120,8 @@ def search(
     and the worst counts. Raises `UsageError` for a budget that is none, and what `accuracy.predict` raises.
     """
     check_budget(budget)
-    fp32 = _measure(model, (), ["ort"], "fp32", data, threads, progress)
-    if not fp32.ap50["ort"]:
+    fp32 = _measure(model, (), [REFERENCE], "fp32", data, threads, progress)
+    if not fp32.ap50[REFERENCE]:
         raise UsageError(f"AP of {model.name} in fp32 is 0 on {data.name}, so that there is nothing to lose")
     engines = find_engines()
     layers: List[precision.QuantizedLayer] = []
@@ -132,8 +133,8 @@ def search(
         chosen = tuple(layer.name for layer in layers[:count])
         small = precision.with_float_layers(model, ranges, chosen, keep_heads=keep_heads)
         point = _measure(small, chosen, engines, "int8", data, threads, progress)
-        falls = [fp32.ap["ort"] - each for each in point.ap.values()]
-        falls += [fp32.ap50["ort"] - each for each in point.ap50.values()]
+        falls = [fp32.ap[REFERENCE] - each for each in point.ap.values()]
+        falls += [fp32.ap50[REFERENCE] - each for each in point.ap50.values()]
         known[count] = replace(point, drop=max(falls))
         return known[count].drop <= budget
 

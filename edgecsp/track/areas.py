@@ -33,8 +33,8 @@ class _Area:
     """
 
     name: str
-    points: Tuple[Point, ...]
-    classes: Optional[Tuple[str, ...]] = None
+    points: Sequence[Point]
+    classes: Optional[Sequence[str]] = None
     anchor: str = "bottom"
     cooldown_s: float = 0.0
     settle_s: float = SETTLE_S
@@ -70,13 +70,13 @@ class _Area:
     def to_pixels(self, wh: Tuple[int, int]) -> Tuple[Point, ...]:
         """The points in pixels of an image of this width and height."""
         if not self.is_relative:
-            return self.points
+            return tuple(self.points)
         return tuple((x * wh[0], y * wh[1]) for x, y in self.points)
 
     def to_relative(self, wh: Tuple[int, int]) -> Tuple[Point, ...]:
         """The points in shares of an image of this width and height, to five decimals."""
         if self.is_relative:
-            return self.points
+            return tuple(self.points)
         return tuple((round(x / wh[0], 5), round(y / wh[1], 5)) for x, y in self.points)
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from edgecsp import backends, pipeline, zoo
-from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
 from edgecsp.importers import darknet
 from edgecsp.options import Thresholds
@@ -23,7 +22,7 @@ from support import oracle
 from support.coco import ap50
 from support.real_models import cfg_of
 from support.repository import REPO, child_environment
-from support.zoo_models import distinct
+from support.zoo_models import at_small_size, distinct
 
 ENGINES = [name for name in backends.names() if name != "ort" and not backends.info(name).is_dummy]
 OF_SCALE = 1e-3
@@ -60,7 +59,7 @@ def stages(name: str) -> List[Tuple[Model, Array, List[Array]]]:
     """A model's graphs at a small size, each with a batch and the heads that onnxruntime gives for it."""
     entry = zoo.get(name)
     made = zoo.model(name, Weights(calm=name == "yolov4-csp"))
-    small = onnx_model.reshape(made, hw=(96, 64)) if entry.task == "detect" else made
+    small = at_small_size(made, (96, 64))
     found = []
     for graph in filter(None, (replace(small, second=None), made.second)):
         rows = entry.rois if graph is made.second else 1

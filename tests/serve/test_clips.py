@@ -302,7 +302,7 @@ def test_packets_are_copied_whatever_they_came_in(tmp_path: Path, name: str) -> 
     seconds = packets.write(tmp_path / "clip.mp4", begin_s + 1.0, begin_s + 2.0)
     times = frames_of(tmp_path / "clip.mp4")
     assert times[0] == 0 and 1.0 <= seconds <= 1.5
-    assert len(times) == round(seconds * 30)
+    assert abs(len(times) - seconds * 30) < 1.01  # the last packet of a transport stream may have no duration
     assert packets.write(tmp_path / "later.mp4", begin_s + 50, begin_s + 60) > 0, "the last group, rather than nothing"
 
 

@@ -217,7 +217,7 @@ def test_events_come_and_a_clip_plays(opened: Opened) -> None:
     wait_for(page, f"{video}.currentTime > 0.2 && {video}.videoWidth === 640")
     assert page.value("document.querySelector('#player .wrong').textContent") == ""
     page.press("Escape")
-    assert page.value(f"!document.querySelector('#player').open && !{video}.hasAttribute('src')")
+    wait_for(page, f"!document.querySelector('#player').open && !{video}.hasAttribute('src')")
     kind = "document.querySelector('#events-kind')"
     page.value(f"{kind}.value = 'leave'; {kind}.dispatchEvent(new Event('change'))")
     wait_for(page, "[...document.querySelectorAll('.what')].every(each => each.textContent.includes(' left '))")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Dict, Set, Tuple
 
 from edgecsp import zoo
+from edgecsp.errors import UsageError
+from edgecsp.graph import onnx_model
+from edgecsp.types import Model
 
 # A model, and those whose kinds of layers, together, are all that it has (tests/zoo/test_stand_ins.py).
 STAND_INS: Dict[str, Tuple[str, ...]] = {
@@ -26,6 +29,26 @@ Kind = Tuple[object, ...]
 def distinct() -> Tuple[str, ...]:
     """The models that no others stand for."""
     return tuple(name for name in zoo.names() if name not in STAND_INS)
+
+
+def covering() -> Tuple[str, ...]:
+    """The smallest models that together have every kind of layer."""
+    chosen: Dict[str, Set[Kind]] = {}
+    for name in sorted(distinct(), key=lambda each: zoo.net(each).floats):
+        if not kinds(name) <= set().union(*chosen.values()):
+            chosen[name] = kinds(name)
+    return tuple(chosen)
+
+
+def at_small_size(model: Model, hw: Tuple[int, int]) -> Model:
+    """A detector at another size, whose weights and operators are the same; as it is where its size is fixed."""
+    if model.task != "detect":
+        return model
+    try:
+        return onnx_model.reshape(model, hw=hw)
+    except UsageError as error:
+        assert "its size is fixed" in str(error)
+        return model
 
 
 def kinds(name: str) -> Set[Kind]:

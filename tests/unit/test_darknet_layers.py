@@ -254,7 +254,8 @@ def test_a_small_face_detector_is_the_oracles(tmp_path: Path) -> None:
 def test_the_ramp_of_old_cfgs_is_the_oracles(tmp_path: Path) -> None:
     """strided.cfg, and the first alexnet.cfg: above 0 it is 1.1 x."""
     ramp = CONV.replace("linear", "ramp")
-    imported, batch, (wanted,) = load(NET + ramp + ramp.replace("filters=8", "filters=6") + "[avgpool]\n", tmp_path)
+    text = NET + ramp + ramp + ramp + "share_index=-1\n" + ramp.replace("filters=8", "filters=6") + "[avgpool]\n"
+    imported, batch, (wanted,) = load(text, tmp_path)
     (got,) = run(imported.model, batch)
     assert_close(got[0].reshape(wanted.shape), wanted)
 

@@ -51,8 +51,11 @@ def _shared(build: Build, section: Section) -> Optional[Tensor]:
         return None
     tensor = build.at(section, "share_index", section.integer("share_index", 0))
     layers, index = build.net.layers, tensor.layer
-    while index >= 0 and layers[index].op in ("act", "shared_conv"):
-        index = layers[index].inputs[0] if layers[index].op == "act" else layers[index].attrs["source"]
+    behind = ["act", "shared_conv"]
+    if build.kinds[build.outputs.index(tensor)] == "convolutional":
+        behind.append("add")  # of its ramp
+    while index >= 0 and layers[index].op in behind:
+        index = layers[index].attrs["source"] if layers[index].op == "shared_conv" else layers[index].inputs[0]
     return Tensor(index, *tensor[1:])
 
 
