@@ -110,7 +110,8 @@ def test_a_budget_that_plain_int8_keeps(home: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_budget_that_takes_layers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a budget takes is what keeps it, and the file is that graph."""
-    plain = json.loads(quantize(home, monkeypatch, "--max-ap-drop", "1", "--json", "-").stdout)["curve"][0]["drop"]
+    quantize(home, monkeypatch, "--max-ap-drop", "1", "--json", "plain.json")
+    plain = json.loads((home / "plain.json").read_text())["curve"][0]["drop"]
     monkeypatch.setattr(ap_budget, "MOST", 1.0)
     budget = f"{plain * 0.75:.4f}"
     done = quantize(home, monkeypatch, "--max-ap-drop", budget, "-o", "mixed.onnx", "--json", "mixed.json")
@@ -130,7 +131,7 @@ def test_a_budget_that_cannot_be_kept_exits_with_8_and_writes_no_model(
     monkeypatch.setattr(ap_budget, "MOST", 0.2)  # one layer
     done = quantize(home, monkeypatch, "--max-ap-drop", "0", "-o", "none.onnx", "--json", "none.json")
     assert done.exit_code == 8 and not list(home.glob("none.onnx*"))
-    assert "keeps no AP within --max-ap-drop 0" in done.stderr
+    assert "keeps no AP within --max-ap-drop 0" in done.output
     content: Dict[str, Any] = json.loads((home / "none.json").read_text())
     assert content["written"] is None and content["float_layers"] is None and len(content["curve"]) == 2
 
