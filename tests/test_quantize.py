@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict
 
-import cv2
 import numpy as np
 import pytest
 import typer
@@ -22,7 +21,7 @@ from edgecsp.cli import verify as verify_command
 from edgecsp.errors import EdgecspError, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.types import Classes, Detections
-from support import commands
+from support import commands, media
 from support.tiny import Tiny
 
 
@@ -32,11 +31,8 @@ def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quantize")
     (folder / "calib").mkdir()
     onnx_model.save(tiny.model, folder / "tiny.onnx")
-    rng = np.random.default_rng(0)
-    for index in range(precision.MIN_IMAGES):
-        picture = cv2.resize(rng.integers(0, 256, (7, 9, 3), np.uint8), (72, 56), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / "calib" / f"{index}.png"), picture)
     lines = [f"calib/{index}.png" for index in range(precision.MIN_IMAGES)]
+    media.write_coarse([folder / line for line in lines])
     (folder / "list.txt").write_text("# a hundred\n" + "\n".join(lines) + "\n")
     return folder
 

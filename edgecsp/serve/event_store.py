@@ -21,6 +21,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from ..cache import files
 from ..errors import OutputError
+from ..system import clock
 
 MAX_MB, MAX_DAYS = 1000, 30.0
 BEFORE_S, AFTER_S = 5.0, 5.0  # of a clip
@@ -110,7 +111,7 @@ class EventStore:
         """Remove the oldest events above the bounds, less some bytes."""
         oldest = datetime.now(timezone.utc) - timedelta(days=self._max_days)
         with self._lock:
-            self._remove("time < ?", oldest.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+            self._remove("time < ?", clock.to_text(oldest))
             self._remove("number <= (SELECT max(number) FROM events) - ?", self._most)
             while self._bytes + self._measure_index() + room > self._max_bytes and self._bytes:
                 self._remove("number = (SELECT min(number) FROM events)")

@@ -11,4 +11,13 @@ def now() -> str:
     >>> now()[-1], len(now())
     ('Z', 24)
     """
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return to_text(datetime.now(timezone.utc))
+
+
+def to_text(moment: datetime) -> str:
+    """Write a moment in UTC as `now` does: texts are in the order of their times.
+
+    >>> to_text(datetime(2026, 5, 4, 3, 2, 1, 987654, timezone.utc))
+    '2026-05-04T03:02:01.987Z'
+    """
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

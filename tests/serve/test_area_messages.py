@@ -90,10 +90,10 @@ def test_home_assistant_gets_sensors_and_triggers() -> None:
     )  # fmt: skip
     falls(stream)
     ids = homeassistant.Ids("home", ["door"], LABELS)
-    said = dict(homeassistant_areas.messages("homeassistant", "home", "Front door", stream, ids))
-    sensors = {topic: entity for topic, entity in said.items() if "/sensor/" in topic}
-    triggers = {topic: entity for topic, entity in said.items() if "/device_automation/" in topic}
-    assert len(sensors) + len(triggers) == len(said) and len(sensors) == 6
+    by_topic = dict(homeassistant_areas.messages("homeassistant", "home", "Front door", stream, ids))
+    sensors = {topic: entity for topic, entity in by_topic.items() if "/sensor/" in topic}
+    triggers = {topic: entity for topic, entity in by_topic.items() if "/device_automation/" in topic}
+    assert len(sensors) + len(triggers) == len(by_topic) and len(sensors) == 6
     values = {"state": "live", "areas": stream.counts()}
     shown = {
         entity["name"]: jinja2.Template(entity["value_template"]).render(value_json=values)

@@ -32,6 +32,16 @@ def noise(seed: int, width: int = 160, height: int = 120) -> Any:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
+def write_coarse(paths: Sequence[Path]) -> None:
+    """Write images of coarse noise, 72x56, each another: what int8 is calibrated on where no content is needed."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    for path in paths:
+        image = cv2.resize(rng.integers(0, 256, (7, 9, 3), np.uint8), (72, 56), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(path), image)
+
+
 def video(
     path: Path,
     count: int = 30,

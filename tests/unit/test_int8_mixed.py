@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
-import cv2
 import numpy as np
 import pytest
 from click.testing import Result
@@ -18,6 +17,7 @@ from edgecsp.cli import app
 from edgecsp.errors import EdgecspError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.types import Array
+from support import media
 from support.int8 import off, plainly
 from support.tiny import Tiny
 
@@ -83,10 +83,7 @@ def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("budget")
     (folder / "calib").mkdir()
     onnx_model.save(tiny.model, folder / "tiny.onnx")
-    rng = np.random.default_rng(0)
-    for index in range(precision.MIN_IMAGES):
-        image = cv2.resize(rng.integers(0, 256, (7, 9, 3), np.uint8), (72, 56), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / "calib" / f"{index:03}.png"), image)
+    media.write_coarse([folder / "calib" / f"{index:03}.png" for index in range(precision.MIN_IMAGES)])
     return folder
 
 
