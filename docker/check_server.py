@@ -2,8 +2,8 @@
 
     python3 docker/check_server.py http://127.0.0.1:PORT TOKEN_FILE [--after EVENT_ID] [--browser]
 
-The site that it serves is the one docker/check-build writes: the demo video with a line and zones, an event store, and a
-broker that does not answer. The last line printed is the id of the newest event; `--after` wants that one to be there
+The site that it serves is docker/check-site.toml: the demo video with a line and a zone, an event store, and a broker
+that does not answer. The last line printed is the id of the newest event; `--after` wants that one to be there
 still, and the messages that waited for the broker, after a restart. `--browser` opens the page in Chromium.
 Only the standard library, and tests/support/chromium.py: docker/check-build runs it with whatever Python is there.
 """
@@ -94,7 +94,7 @@ def first_image(server: Server) -> bytes:
 
 
 def check_stored(server: Server, after: str) -> str:
-    """Events are stored and messages wait; with `after`, those of before the restart still are. The newest event's id."""
+    """Events are stored and messages wait; with `after`, those of before the restart, too. The newest event's id."""
     if after:
         status, snapshot = server.ask(f"/api/events/{after}/snapshot.jpg")
         expect(status == 200 and snapshot[:2] == b"\xff\xd8", f"event {after} is gone after the restart: {status}")

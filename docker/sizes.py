@@ -65,7 +65,9 @@ def install(column: str, into: Path) -> None:
     listed = pin["LISTS"][lists[0]]
     # pip compares markers with this machine, not with the one that is asked for: the marker is read here.
     lines = [line for name in lists for line in re.split(r"\n(?=\S)", pin["path"](name).read_text("utf-8"))]
-    wanted = [re.sub(r" ; [^\\]*", " ", line) for line in lines if "platform_machine" not in line or f"'{machine}'" in line]
+    wanted = [
+        re.sub(r" ; [^\\]*", " ", line) for line in lines if "platform_machine" not in line or f"'{machine}'" in line
+    ]
     requirements = into.parent / "requirements.txt"
     requirements.write_text("\n".join(wanted), "utf-8")
     places = [word for tag in pin["platforms"](machine, listed.glibc) for word in ("--platform", tag)]

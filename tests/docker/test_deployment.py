@@ -115,9 +115,9 @@ def test_the_daemonset_asks_and_mounts_what_there_is(tmp_path: Path, monkeypatch
     _, config, daemon = load_yaml(DOCKER / "kubernetes" / "daemonset.yaml")
     pod = daemon["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == set(
-        ALIVE
-    )
+    assert {
+        container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+    } == set(ALIVE)
     assert pod["securityContext"]["runAsUser"] == 10001 and container["securityContext"]["readOnlyRootFilesystem"]
     volumes = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes

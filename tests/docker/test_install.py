@@ -110,13 +110,18 @@ def test_it_installs_starts_waits_and_prints_the_address(device: Device, tmp_pat
     mode, owner, settings = files["etc/edgecsp/edgecsp.env"]
     assert (mode, owner) == (0o600, 0)
     assert "IMAGE=edgecsp:loaded\nPORT=8181\nMEMORY=6g\nDOCKER_ARGS=--runtime nvidia" in settings
-    assert 'engine = "trt"' in files["etc/edgecsp/site.toml"][2] and 'token = "file:token"' in files["etc/edgecsp/site.toml"][2]
+    assert (
+        'engine = "trt"' in files["etc/edgecsp/site.toml"][2]
+        and 'token = "file:token"' in files["etc/edgecsp/site.toml"][2]
+    )
     assert files["etc/systemd/system/edgecsp.service"][2] == (REPO / "docker" / "edgecsp.service").read_text()
     assert files["var/local/edgecsp"][:2] == (0o750, 10001)
     assert device.calls("systemctl") == ["daemon-reload", "enable edgecsp.service", "restart edgecsp.service"]
     docker = device.calls("docker")
     assert docker[0] == f"load --input {image}"
-    assert docker.index(next(call for call in docker if " up check " in call)) < docker.index("exec edgecsp edgecsp-health")
+    assert docker.index(next(call for call in docker if " up check " in call)) < docker.index(
+        "exec edgecsp edgecsp-health"
+    )
     assert docker.count("exec edgecsp edgecsp-health") == 3
     assert ":8181/" in text.splitlines()[-1]
     assert not [name for name in files if "site.toml." in name or "token." in name]
