@@ -1,8 +1,8 @@
 """What each Python package costs in an image, and why it is in: docker/packages.json and the table of docker/README.md.
 
-    python3 docker/sizes.py hold COLUMN SITE_PACKAGES      # a built image's: fails where a package has outgrown its budget
-    python3 docker/sizes.py record COLUMN [SITE_PACKAGES]  # write what was measured; without a folder the image's list is
-                                                           # installed by pip for its machine into a temporary one
+    python3 docker/sizes.py hold COLUMN SITE_PACKAGES      # fails where a package of a built image is over its budget
+    python3 docker/sizes.py record COLUMN [SITE_PACKAGES]  # writes what was measured; without a folder, pip installs
+                                                           # the image's lists for its machine into a temporary one
     python3 docker/sizes.py table                          # write the table of the README
 
 A package's budget is what was recorded, and GROWTH of it, and a megabyte; bytecode does not count. Only the standard
@@ -72,9 +72,9 @@ def install(column: str, into: Path) -> None:
     requirements.write_text("\n".join(wanted), "utf-8")
     places = [word for tag in pin["platforms"](machine, listed.glibc) for word in ("--platform", tag)]
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes",
-         "--no-compile", "--only-binary", ":all:", "--python-version", listed.python, *places, "--target", str(into),
-         "--requirement", str(requirements)],
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+         "--require-hashes", "--no-compile", "--only-binary", ":all:", "--python-version", listed.python, *places,
+         "--target", str(into), "--requirement", str(requirements)],
         check=True,
     )  # fmt: skip
     strip = {"x86_64": "strip", "aarch64": "aarch64-linux-gnu-strip"}[machine] if lists[0] == "cpu" else ""

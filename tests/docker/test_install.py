@@ -1,4 +1,4 @@
-"""docker/install.sh: --dry-run changes nothing; below a folder it does the whole, twice over, with a docker of the test's."""
+"""docker/install.sh: --dry-run changes nothing; below a folder it does the whole, twice, with the test's own docker."""
 
 from __future__ import annotations
 
