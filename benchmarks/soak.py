@@ -28,7 +28,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -161,7 +161,10 @@ class _Subjects:
         for port in (self._up_port, self._serve_port):
             _await_port(port)
         jpegs = [cv2.imencode(".jpg", cv2.imread(str(each)))[1].tobytes() for each in image_paths()[: args.callers]]
-        work = [(self._look, ()), *((self._call, (jpegs[at % len(jpegs)],)) for at in range(args.callers))]
+        work: List[Tuple[Callable[..., None], Tuple[Any, ...]]] = [
+            (self._look, ()),
+            *((self._call, (jpegs[at % len(jpegs)],)) for at in range(args.callers)),
+        ]
         if rtsp_port:
             work.append((self._disturb, (rtsp_port,)))
         self._threads = [threading.Thread(target=each, args=taken) for each, taken in work]

@@ -58,7 +58,7 @@ class RecentPackets:
             self._untimed = bytes(packet) if packet.is_keyframe and not self._groups else b""
             return
         if self._untimed:
-            pts = packet.pts - 2 * (packet.duration or 1)  # room for a B-frame that is shown before this one
+            pts = packet.pts - 4 * (packet.duration or 1)  # room for three B-frames that are shown before this one
             dts = min(pts, pts if packet.dts is None else packet.dts) - REORDERED
             self._add(_Packet(self._untimed, pts, dts, packet.duration or 0, True))
             self._untimed = b""
