@@ -16,7 +16,8 @@ from typing import Any, Dict, Iterator, List, Set
 import pytest
 
 from benchmarks import reference, site_hooks
-from edgecsp.errors import EngineUnavailable
+from edgecsp import errors
+from edgecsp.errors import EdgecspError, EngineUnavailable
 from support import chromium
 from support.commands import invoke
 from support.documents import lacking_extra, shortened
@@ -259,6 +260,9 @@ def test_every_page_is_in_the_site_and_loads_nothing_from_elsewhere(site: Path) 
         path.name: loads.findall(path.read_text("utf-8")) for path in site.rglob("*.html") if path.name != "404.html"
     }
     assert len(found) > 100 and [each for each in found.items() if each[1]] == []
+    troubleshooting = (site / "troubleshooting.html").read_text("utf-8")
+    anchors = {each.docs for each in vars(errors).values() if isinstance(each, type) and issubclass(each, EdgecspError)}
+    assert len(anchors) > 5 and all(f'id="{anchor}"' in troubleshooting for anchor in anchors if anchor)
     reference = (site / "reference/python.html").read_text("utf-8")
     assert "&gt;&gt;&gt; " in reference and "<blockquote>" not in reference, "examples of docstrings are code"
 
