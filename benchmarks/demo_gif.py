@@ -22,14 +22,14 @@ def annotated_frames(video: Path, stride: int, count: int) -> List[Any]:
     """Run the bundled model over a video; return every `stride`th frame with its boxes, (H, W, 3) uint8 BGR."""
     import edgecsp
 
-    shown: List[Any] = []
+    frames: List[Any] = []
     with edgecsp.load("codes", engine="ort") as detector:
         for frame, result in detector.stream(str(video)):
             if frame.index % stride == 0:
-                shown.append(result.plot())
-            if len(shown) == count:
+                frames.append(result.plot())
+            if len(frames) == count:
                 break
-    return shown
+    return frames
 
 
 def write(out: Path, frames: List[Any], width: int, colors: int, frame_ms: int) -> None:

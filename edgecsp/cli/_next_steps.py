@@ -1,4 +1,4 @@
-"""What to try next on this machine, by what `edgecsp doctor` found."""
+"""Commands to try next on this machine, by what `edgecsp doctor` found."""
 
 from __future__ import annotations
 

@@ -189,8 +189,8 @@ def _show(
     if options.debug_heads is None:
         return BadModel(f"{text}, or see them: --debug-heads FILE.png --debug-image IMAGE", docs="model-not-recognised")
     readings.draw(described, image, options.debug_heads)
-    shown = f"{text}; {options.debug_heads} shows {'both' if len(described) == 2 else 'them'}"
-    return BadModel(shown, docs="model-not-recognised")
+    message = f"{text}; {options.debug_heads} shows {'both' if len(described) == 2 else 'them'}"
+    return BadModel(message, docs="model-not-recognised")
 
 
 def parse_anchors(text: str) -> AnchorSet:
