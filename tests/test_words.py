@@ -50,7 +50,7 @@ SPELLED = {
 RULES = [(re.compile(rf"\b(?:{each})\b", re.IGNORECASE), better) for each, better in AVOIDED.items()]
 RULES += [(re.compile(rf"\b(?:{each})\b"), name) for name, each in SPELLED.items()]
 FOLDERS = ("start", "how-to", "tutorials", "explanation", "reference")
-OF_FOLDERS = ("calib", "docker", "edgecsp", "edgecsp/zoo")
+OF_FOLDERS = ("calib", "edgecsp", "edgecsp/zoo")
 PATTERNS = [
     "*.md",
     "docs/*.md",
