@@ -47,13 +47,13 @@ def list_next_steps(report: Mapping[str, Any], machine: Machine) -> List[Dict[st
     """List at most two commands to try next, the most useful first, with the reason for each."""
     rows = {row["engine"]: row for row in report["engines"]}
     if report["auto"]["engine"] is None:
-        command = backends.install_command("openvino" if cpu.is_x86() else "ort")
+        command = backends.install_command(_first_choice("cpu"))
         return [_step(command, "no engine runs here yet; docs: troubleshooting#engine-not-available")]
     return list(_offers(report, rows, machine))[:MOST]
 
 
 def _offers(report: Mapping[str, Any], rows: Mapping[str, Any], machine: Machine) -> Iterator[Dict[str, str]]:
-    yield from _for_nvidia(machine, runs_trt=bool(rows.get("trt", {}).get("runs")))
+    yield from _for_nvidia(machine, rows)
     for row in report["faster"]:
         yield _step(row["install"], f"{row['engine']} would be about {row['times']:.1f} times as fast on this CPU")
     if machine.cameras:
@@ -69,19 +69,31 @@ def _offers(report: Mapping[str, Any], rows: Mapping[str, Any], machine: Machine
     yield _step("edgecsp serve", "a page and an API")
 
 
-def _for_nvidia(machine: Machine, *, runs_trt: bool) -> Iterator[Dict[str, str]]:
+def _for_nvidia(machine: Machine, rows: Mapping[str, Any]) -> Iterator[Dict[str, str]]:
     if machine.jetson is None and not machine.has_nvidia:
         return
+    engine = _first_choice("cuda")
     board = next((name for name in JETSON_BOARDS if machine.jetson and name in machine.jetson), None)
     recipe = JETSON_BOARDS[board] if board else "x86-cuda"
-    if runs_trt:
+    if rows[engine]["runs"]:
         yield _step(f"edgecsp build codes --recipe {recipe}", f"a TensorRT plan for this {machine.jetson or 'GPU'}")
     elif board:
         command = f"docker build -f docker/{recipe}.Dockerfile -t edgecsp:{recipe} ."
         yield _step(command, f"an image with TensorRT for this {machine.jetson}, in a checkout")
     else:
-        command = backends.install_command("trt")
+        command = backends.install_command(engine)
         yield _step(command, "an NVIDIA GPU is here and no engine uses it; docs: troubleshooting#cuda-not-seen")
+
+
+def _first_choice(device: str) -> str:
+    """Return the engine that "auto" would take on a device if all were installed."""
+    offered = [backends.info(name) for name in backends.names(with_dummies=False)]
+    able = [
+        (each.auto_rank, each.name)
+        for each in offered
+        if each.auto_rank is not None and device in each.devices and (cpu.is_x86() or not each.auto_x86_only)
+    ]
+    return min(able)[1]
 
 
 def _step(command: str, why: str) -> Dict[str, str]:
