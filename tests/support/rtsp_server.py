@@ -1,6 +1,6 @@
 """A real RTSP server with a login, for the tests of RTSP; run by the system's Python, which has GStreamer.
 
-Prints its port, then serves a moving test image at 30 frames per second until it is killed.
+Prints its port, then serves until it is killed: a moving test image at 30 frames per second, or an mp4 with H.264.
 """
 
 import sys
@@ -15,11 +15,12 @@ LAUNCH = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1 ! "
     "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 pt=96 )"
 )
+VIDEO = '( filesrc location="{}" ! qtdemux ! rtph264pay name=pay0 pt=96 )'
 
 
-def main(user: str, password: str, port: str = "0") -> None:
+def main(user: str, password: str, port: str = "0", video: str = "") -> None:
     Gst.init(None)
-    for element in ("videotestsrc", "x264enc", "rtph264pay"):
+    for element in ("videotestsrc", "x264enc", "qtdemux", "rtph264pay"):
         if Gst.ElementFactory.find(element) is None:
             sys.exit(f"GStreamer has no {element}")
     auth = GstRtspServer.RTSPAuth()
@@ -27,7 +28,7 @@ def main(user: str, password: str, port: str = "0") -> None:
     token.set_string("media.factory.role", "viewer")
     auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(LAUNCH)
+    factory.set_launch(VIDEO.format(video) if video else LAUNCH)
     factory.set_shared(True)
     factory.add_role_from_structure(_may_watch())
     server = GstRtspServer.RTSPServer()
