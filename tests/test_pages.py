@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks import reference, site_hooks
 from edgecsp.errors import EngineUnavailable
-from support import chromium
+from support import chromium, messages
 from support.commands import invoke
 from support.documents import lacking_extra, shortened
 from support.pages import blocks_of, commands_of, lay_desk, list_pages
@@ -100,7 +100,7 @@ def test_blocks_are_run_or_read(page: str) -> None:
             done = subprocess.run([bash, "-n"], input=block.text, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, done.stderr
         elif block.language == "json":
-            assert json.loads(block.text)["schema"] == "edgecsp/1"
+            messages.check(json.loads(block.text))
 
 
 def test_extras_of_the_pages_exist() -> None:
@@ -139,8 +139,12 @@ def test_site_files_of_the_pages_are_ones(desk: Path, monkeypatch: pytest.Monkey
 
 def test_yaml_of_the_pages_is_yaml() -> None:
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (edgecsp[val])")
-    blocks = [block.text for page in PAGES for block in blocks_of(page) if block.language == "yaml"]
-    assert len(blocks) == 1 and yaml.safe_load(blocks[0])["detectors"]["edgecsp"]["type"] == "deepstack"
+    blocks = [yaml.safe_load(block.text) for page in PAGES for block in blocks_of(page) if block.language == "yaml"]
+    assert len(blocks) == 2 and blocks[0]["detectors"]["edgecsp"]["type"] == "deepstack"
+    triggers = blocks[1]["triggers"]
+    site = (DOCS / "tutorials/home-assistant.md").read_text("utf-8")
+    (prefix,) = re.findall(r"mqtt://[\w.:@]+/([\w/]+)", site)[:1]
+    assert triggers[0]["topic"] == f"{prefix}/door/areas/yard/enter" and 'name = "yard"' in site
 
 
 # -- what is generated, and what a page must list ------------------------------------------------------------------
