@@ -17,9 +17,10 @@ import pytest
 
 from benchmarks import reference, site_hooks
 from edgecsp.errors import EngineUnavailable
-from support import chromium, messages
+from support import chromium
 from support.commands import invoke
 from support.documents import lacking_extra, shortened
+from support.messages import check as check_message
 from support.pages import blocks_of, commands_of, lay_desk, list_pages
 from support.repository import REPO, child_environment
 from support.tiny import Tiny
@@ -27,8 +28,9 @@ from support.tiny import Tiny
 DOCS = REPO / "docs"
 PAGES = list_pages()
 RUN = ("sh", "python")
-# Languages whose blocks are run or read here; a block of bash is not run: a camera, a server that does not end, an
-# installation, a training (tests/train/test_pages_train.py runs those), a download, or a second machine.
+# Languages whose blocks are run or read here; a block of bash is not run: a camera, a server that does not end (those of
+# the tutorials: tests/serve/test_tutorials.py), an installation, a training (tests/train/test_pages_train.py), a
+# download, or a second machine.
 LANGUAGES = {"sh", "python", "bash", "toml", "json", "yaml", "text"}
 SECRETS = {"DOOR_URL": "rtsp://camera/stream", "MQTT_URL": "mqtt://broker/home", "MQTT_PASSWORD": "secret"}
 
@@ -100,7 +102,7 @@ def test_blocks_are_run_or_read(page: str) -> None:
             done = subprocess.run([bash, "-n"], input=block.text, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, done.stderr
         elif block.language == "json":
-            messages.check(json.loads(block.text))
+            check_message(json.loads(block.text))
 
 
 def test_extras_of_the_pages_exist() -> None:
