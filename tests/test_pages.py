@@ -28,8 +28,8 @@ from support.tiny import Tiny
 DOCS = REPO / "docs"
 PAGES = list_pages()
 RUN = ("sh", "python")
-# Languages whose blocks are run or read here; a block of bash is not run: a camera, a server that does not end (those of
-# the tutorials: tests/serve/test_tutorials.py), an installation, a training (tests/train/test_pages_train.py), a
+# Languages whose blocks are run or read here; a block of bash is not run: a camera, a server that does not end (those
+# of the tutorials: tests/serve/test_tutorials.py), an installation, a training (tests/train/test_pages_train.py), a
 # download, or a second machine.
 LANGUAGES = {"sh", "python", "bash", "toml", "json", "yaml", "text"}
 SECRETS = {"DOOR_URL": "rtsp://camera/stream", "MQTT_URL": "mqtt://broker/home", "MQTT_PASSWORD": "secret"}
