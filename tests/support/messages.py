@@ -1,4 +1,4 @@
-"""Which declaration of the server an object is of: a message, an event, a result."""
+"""The server's declaration that an object is of: a message, an event, a result."""
 
 from __future__ import annotations
 

@@ -115,9 +115,9 @@ class Listener:
 
     def frames(self, topic: str = "home/box/door/events") -> List[int]:
         """The frames of the events that came, each the first time that it came."""
-        seen: Dict[int, int] = {}
+        frames: Dict[int, int] = {}
         for message in self.on(topic):
-            said = json.loads(message.payload)
-            seen.setdefault(said["id"], said.get("frame", -1))
-        assert list(seen) == sorted(seen), "by their ids they are in order"
-        return list(seen.values())
+            event = json.loads(message.payload)
+            frames.setdefault(event["id"], event.get("frame", -1))
+        assert list(frames) == sorted(frames), "by their ids they are in order"
+        return list(frames.values())
