@@ -43,10 +43,10 @@ class PlanFigures:
                 "--precision fp16"
             )
         falls = {"AP": (self.float_ap, self.ap), "AP50": (self.float_ap50, self.ap50)}
-        for name, (wanted, found) in falls.items():
-            if max_ap_drop is not None and wanted is not None and found is not None and wanted - found > max_ap_drop:
+        for name, (before, after) in falls.items():
+            if max_ap_drop is not None and before is not None and after is not None and before - after > max_ap_drop:
                 return (
-                    f"its {name} falls by {wanted - found:.4f}, from {wanted:.4f} to {found:.4f}: more than "
+                    f"its {name} falls by {before - after:.4f}, from {before:.4f} to {after:.4f}: more than "
                     f"--max-ap-drop {max_ap_drop:g}"
                 )
         return ""
@@ -76,11 +76,11 @@ def measure_ap(
     """
     plain = precision.to_float(model) if precision.detect_precision(model) == "int8" else model
     with pipeline.Detector(plain, backends.open(plain, backends.REFERENCE)) as reference:
-        wanted = accuracy.score(accuracy.predict(reference, data, progress=progress)).averages
-    if not wanted["AP50"]:
+        before = accuracy.score(accuracy.predict(reference, data, progress=progress)).averages
+    if not before["AP50"]:
         raise UsageError(f"AP of {model.name} in float is 0 on {data.name}, so that there is nothing to lose")
-    found = accuracy.score(accuracy.predict(detector, data, progress=progress)).averages
+    after = accuracy.score(accuracy.predict(detector, data, progress=progress)).averages
     return {
-        "ap": found["AP"] or 0.0, "ap50": found["AP50"] or 0.0, "float_ap": wanted["AP"] or 0.0,
-        "float_ap50": wanted["AP50"] or 0.0,
+        "ap": after["AP"] or 0.0, "ap50": after["AP50"] or 0.0, "float_ap": before["AP"] or 0.0,
+        "float_ap50": before["AP50"] or 0.0,
     }  # fmt: skip

@@ -66,7 +66,7 @@ def command(
         return
     data = _read_labels(fitted, max_ap_drop, images)
     with _json.JsonOutput(json) as output:
-        built = _build(fitted, target, _Wanted(images, data, max_ap_drop, compare_fp16, trust_plan, allow_fp32))
+        built = _build(fitted, target, _Limits(images, data, max_ap_drop, compare_fp16, trust_plan, allow_fp32))
         fault = built.figures.find_fault(max_ap_drop)
         output.write(built.to_dict(fitted, fault))
     used = built.recipe
@@ -111,7 +111,7 @@ def _read_labels(model: Model, max_ap_drop: Optional[float], images: Optional[Li
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _Limits:
     """What a plan is held against, and what is allowed."""
 
     images: Optional[List[str]]
@@ -148,31 +148,31 @@ class _Built:
         }  # fmt: skip
 
 
-def _build(model: Model, recipe: Recipe, wanted: _Wanted) -> _Built:
+def _build(model: Model, recipe: Recipe, limits: _Limits) -> _Built:
     """Build, load, compare and report; a refused plan does not stay in the cache."""
     from ..bench import verify
     from .render import comparison
 
     with _progress.bar(f"building {model.name}", unit="wait"):
-        detector, sessions = _open_plans(model, recipe, wanted.trust)
+        detector, sessions = _open_plans(model, recipe, limits.trust)
     with detector:
         with _progress.bar("comparing", unit="wait"):
-            images = [image.path for image in wanted.data.images[: _images.MOST]] if wanted.data else wanted.images
+            images = [image.path for image in limits.data.images[: _images.MOST]] if limits.data else limits.images
             result = verify.compare_plan(model, detector, _images.read_sample(images), recipe.batch)
         fault = comparison.find_fault(result)
-        figures = _measure(model, recipe, wanted, detector, sessions, fault)
+        figures = _measure(model, recipe, limits, detector, sessions, fault)
         _report(recipe, sessions, comparison.format_comparison(result, is_synthetic=not images), figures)
     built = _Built(recipe, sessions, result, figures)
-    if fault or figures.find_fault(wanted.max_ap_drop):
+    if fault or figures.find_fault(limits.max_ap_drop):
         for session in sessions:  # must not be used from the cache
             session.forget()
     if not fault:
         return built
-    if recipe.precision != "fp16" or not wanted.allow_fp32:
+    if recipe.precision != "fp16" or not limits.allow_fp32:
         more = "" if recipe.precision != "fp16" else ". To build in fp32 instead: --allow-fp32"
         raise BuildFailed(f"the {recipe.precision} plan of {model.name} does not work: {fault}{more}")
     warn(f"the fp16 plan does not work ({fault}); building it in fp32, as allowed")
-    return _build(model, replace(recipe, precision="fp32"), replace(wanted, allow_fp32=False))
+    return _build(model, replace(recipe, precision="fp32"), replace(limits, allow_fp32=False))
 
 
 def _report(recipe: Recipe, sessions: List[trt.TrtSession], compared: str, figures: PlanFigures) -> None:
@@ -194,7 +194,7 @@ def _report(recipe: Recipe, sessions: List[trt.TrtSession], compared: str, figur
 
 
 def _measure(
-    model: Model, recipe: Recipe, wanted: _Wanted, detector: Detector, sessions: List[trt.TrtSession], fault: str
+    model: Model, recipe: Recipe, limits: _Limits, detector: Detector, sessions: List[trt.TrtSession], fault: str
 ) -> PlanFigures:
     """Measure a plan that works: AP on labelled images, and the speed of int8 just built beside fp16's."""
     from ..bench import plan_gate
@@ -203,13 +203,13 @@ def _measure(
     figures = plan_gate.PlanFigures()
     if fault:
         return figures
-    if wanted.data:
-        with _progress.bar("AP", 2 * len(wanted.data.images)) as progress:
-            figures = replace(figures, **plan_gate.measure_ap(model, detector, wanted.data, progress))
-    if recipe.precision == "int8" and wanted.compare_fp16 and sessions[0].plan.is_new:
+    if limits.data:
+        with _progress.bar("AP", 2 * len(limits.data.images)) as progress:
+            figures = replace(figures, **plan_gate.measure_ap(model, detector, limits.data, progress))
+    if recipe.precision == "int8" and limits.compare_fp16 and sessions[0].plan.is_new:
         with _progress.bar("building in fp16, to compare", unit="wait"):
             plain = precision.to_float(model)
-            other, (fp16,) = _open_plans(plain, replace(recipe, precision="fp16"), wanted.trust)
+            other, (fp16,) = _open_plans(plain, replace(recipe, precision="fp16"), limits.trust)
         with other, _progress.bar("timing", unit="wait"):
             ms, fp16_ms = plan_gate.time_plans(sessions[0], fp16, model, recipe.batch)
             fp16.forget()  # of rounded weights: nobody's model

@@ -27,9 +27,9 @@ def find_activations(graph: Any) -> Dict[str, Activation]:
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    outputs = {value.name for value in graph.output}
-    found = {name: _activation(name, nodes, readers) for name, nodes in readers.items() if name not in outputs}
-    return {name: each for name, each in found.items() if each is not identity}
+    heads = {value.name for value in graph.output}
+    activations = {name: _activation(name, nodes, readers) for name, nodes in readers.items() if name not in heads}
+    return {name: each for name, each in activations.items() if each is not identity}
 
 
 def _activation(name: str, nodes: List[Any], readers: Dict[str, List[Any]]) -> Activation:
@@ -51,11 +51,13 @@ def _activation(name: str, nodes: List[Any], readers: Dict[str, List[Any]]) -> A
 
 
 def _swish(values: Array) -> Array:
-    return values / (1 + np.exp(-np.clip(values, -60, 60)))
+    gated: Array = values / (1 + np.exp(-np.clip(values, -60, 60)))
+    return gated
 
 
 def _mish(values: Array) -> Array:
-    return values * np.tanh(np.logaddexp(0, values))
+    gated: Array = values * np.tanh(np.logaddexp(0, values))
+    return gated
 
 
 def find_range(
@@ -72,11 +74,11 @@ def find_range(
     values, weights = values[weights > 0], weights[weights > 0].astype(np.float64)
     width = top / bins / 2
     slopes = (activation(values + width) - activation(values - width)) / (2 * width)
-    seen, squares = activation(values), np.square(values)
+    outputs, squares = activation(values), np.square(values)
 
     def cost(low: float, high: float) -> float:
         rounding = np.minimum(((high - low) / STEPS) ** 2 / 12, squares) * slopes**2
-        clipped = np.square(seen - activation(np.clip(values, low, high)))
+        clipped = np.square(outputs - activation(np.clip(values, low, high)))
         return float(np.where((values >= low) & (values <= high), rounding, clipped) @ weights)
 
     low, high = min(0.0, ends[0]), max(0.0, ends[1])

@@ -47,7 +47,8 @@ def _multiply(node: Any, rows: List[Array]) -> Array:
     if rows[1].size > 1:
         shape[axis] = -1
     scale, zero = (each.reshape(shape if each.size > 1 else ()) for each in (rows[1], [*rows, np.zeros(1)][2]))
-    return ((rows[0].astype(np.float32) - zero.astype(np.float32)) * scale).astype(np.float32)
+    floats: Array = (rows[0].astype(np.float32) - zero.astype(np.float32)) * scale.astype(np.float32)
+    return floats
 
 
 def list_steps(model: Model) -> Dict[str, float]:
