@@ -16,15 +16,14 @@ from support.int8 import off, plainly, without_notes
 from support.tiny import Tiny
 
 
-def batches() -> Iterator[Array]:
-    rng = np.random.default_rng(1)
-    for _ in range(precision.MIN_IMAGES):
-        yield rng.random((1, 3, 64, 64), np.float32)
+def noise() -> Iterator[Array]:
+    rng = np.random.default_rng(7)
+    return (rng.random((1, 3, 64, 64), np.float32) for _ in range(precision.MIN_IMAGES))
 
 
 @pytest.fixture(scope="module")
 def int8(tiny: Tiny) -> Model:
-    return precision.quantize(tiny.model, batches(), "mse", threads=1)
+    return precision.quantize(tiny.model, noise(), "mse", threads=1)
 
 
 def quantizers(model: Model) -> List[Any]:
