@@ -167,7 +167,7 @@ endif
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check \
-		-e '.[calib,val,openvino]' torch==2.13.0 'pytest>=8.3' 'pytest-xdist>=3.6' 'pytest-cov>=7' 'hypothesis>=6.100' build
+		-e '.[calib,val,openvino,serve]' torch==2.13.0 'pytest>=8.3' 'pytest-xdist>=3.6' 'pytest-cov>=7' 'hypothesis>=6.100' 'nbclient>=0.10' 'ipykernel>=6.29' build
 	touch $@
 
 test-train: .venv-train/ready

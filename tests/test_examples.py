@@ -8,6 +8,7 @@ import importlib.util
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,10 @@ import pytest
 
 import edgecsp
 from support import labelled, media, served
+from support.mosquitto import PASSWORD, USER, Listener, Mosquitto
 from support.repository import REPO, child_environment
+from support.rtsp import RtspServer
+from support.waiting import eventually
 
 EXAMPLES = REPO / "examples"
 FRAMES = 6
@@ -52,9 +56,10 @@ def run(script: str, *words: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_example_has_a_test_and_a_row() -> None:
     here = {path.name for path in EXAMPLES.glob("*.py")}
-    tested = set(re.findall(r'"(\w+\.py)"', Path(__file__).read_text("utf-8")))
+    tests = (Path(__file__), REPO / "tests" / "train" / "test_examples_train.py")
+    tested = {name for path in tests for name in re.findall(r'"((?!test_)\w+\.py)"', path.read_text("utf-8"))}
     page = (REPO / "docs" / "how-to" / "examples.md").read_text("utf-8")
-    assert here == tested == set(re.findall(r"^\| `(\w+\.py)`", page, re.MULTILINE)) and len(here) >= 8
+    assert here == tested == set(re.findall(r"^\| `(\w+\.py)`", page, re.MULTILINE)) and len(here) >= 10
     for path in EXAMPLES.glob("*.py"):
         text = path.read_text("utf-8")
         assert ast.get_docstring(ast.parse(text)) and len(text.splitlines()) <= 45, f"{path.name} is not short"
@@ -122,3 +127,26 @@ def test_batch_on_ray(desk: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest
         "batch_on_ray.py", "photos", "rows", "--engine", "ort", monkeypatch=monkeypatch
     )  # --ray: tests/batch/test_ray.py
     assert "2 frames: {'qr': 2, 'barcode': 2}" in capfd.readouterr().out
+
+
+def test_rtsp_to_mqtt(desk: Path) -> None:
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (edgecsp[serve])")
+    video = str(REPO / "benchmarks" / "codes.mp4")
+    with Mosquitto(desk) as broker, RtspServer(video) as camera, Listener(broker.port) as listener:
+        command: List[Any] = [sys.executable, EXAMPLES / "rtsp_to_mqtt.py", camera.url, "--port", broker.port]
+        command += ["--broker", "127.0.0.1", "--username", USER, "--password", PASSWORD, "--topic", "home/door"]
+        process = subprocess.Popen([*map(str, command)], cwd=desk, env=child_environment(), stderr=subprocess.PIPE)
+        try:
+            eventually(lambda: b'{"qr": 1, "barcode": 1}' in listener.payloads("home/door/counts"), 30)
+            assert listener.payloads("home/door/availability") == [b"online"]
+            camera.kill()
+            camera.start()  # the same port: it is opened again
+            seen = len(listener.payloads("home/door/counts"))
+            eventually(lambda: len(listener.payloads("home/door/counts")) > seen, 30)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.communicate()
+        assert process.returncode == 0 and not said, said
+        eventually(lambda: listener.payloads("home/door/availability") == [b"online", b"offline"])

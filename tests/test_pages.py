@@ -21,6 +21,7 @@ from edgecsp.errors import EdgecspError, EngineUnavailable
 from support import chromium
 from support.commands import invoke
 from support.documents import lacking_extra, shortened
+from support.messages import check as check_message
 from support.pages import blocks_of, commands_of, lay_desk, list_pages
 from support.repository import REPO, child_environment
 from support.tiny import Tiny
@@ -28,8 +29,9 @@ from support.tiny import Tiny
 DOCS = REPO / "docs"
 PAGES = list_pages()
 RUN = ("sh", "python")
-# Languages whose blocks are run or read here; a block of bash is not run: a camera, a server that does not end, an
-# installation, a training (tests/train/test_pages_train.py runs those), a download, or a second machine.
+# Languages whose blocks are run or read here; a block of bash is not run: a camera, a server that does not end (those
+# of the tutorials: tests/serve/test_tutorials.py), an installation, a training (tests/train/test_pages_train.py), a
+# download, or a second machine.
 LANGUAGES = {"sh", "python", "bash", "toml", "json", "yaml", "text"}
 SECRETS = {"DOOR_URL": "rtsp://camera/stream", "MQTT_URL": "mqtt://broker/home", "MQTT_PASSWORD": "secret"}
 
@@ -101,7 +103,7 @@ def test_blocks_are_run_or_read(page: str) -> None:
             done = subprocess.run([bash, "-n"], input=block.text, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, done.stderr
         elif block.language == "json":
-            assert json.loads(block.text)["schema"] == "edgecsp/1"
+            check_message(json.loads(block.text))
 
 
 def test_extras_of_the_pages_exist() -> None:
@@ -140,8 +142,12 @@ def test_site_files_of_the_pages_are_ones(desk: Path, monkeypatch: pytest.Monkey
 
 def test_yaml_of_the_pages_is_yaml() -> None:
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (edgecsp[val])")
-    blocks = [block.text for page in PAGES for block in blocks_of(page) if block.language == "yaml"]
-    assert len(blocks) == 1 and yaml.safe_load(blocks[0])["detectors"]["edgecsp"]["type"] == "deepstack"
+    blocks = [yaml.safe_load(block.text) for page in PAGES for block in blocks_of(page) if block.language == "yaml"]
+    assert len(blocks) == 2 and blocks[0]["detectors"]["edgecsp"]["type"] == "deepstack"
+    triggers = blocks[1]["triggers"]
+    site = (DOCS / "tutorials/home-assistant.md").read_text("utf-8")
+    (prefix,) = re.findall(r"mqtt://[\w.:@]+/([\w/]+)", site)[:1]
+    assert triggers[0]["topic"] == f"{prefix}/door/areas/yard/enter" and 'name = "yard"' in site
 
 
 # -- what is generated, and what a page must list ------------------------------------------------------------------

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
-import subprocess
 import time
-from typing import Any, Iterator, List
+from typing import Iterator, List
 
 import pytest
 
@@ -15,58 +13,21 @@ from edgecsp.media import sources
 from edgecsp.serve import events, streams
 from edgecsp.serve.live import StreamState
 from edgecsp.serve.retry import Backoff
-from support.repository import TESTS
+from support.rtsp import PASSWORD, USER, RtspServer
 from support.waiting import eventually
 from support.watching import Finds, handles, threads
 
-SERVER = TESTS / "support" / "rtsp_server.py"
-USER, PASSWORD = "watcher", "hunter2"
 KILLS = 20
 
 
-class Server:
-    """The server's process, at the same port each time it is started."""
-
-    def __init__(self) -> None:
-        self.port = "0"
-        self.process: Any = None
-
-    def start(self) -> None:
-        env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "G_DEBUG": ""}
-        words = ["/usr/bin/python3", str(SERVER), USER, PASSWORD, self.port]
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-        port = self.process.stdout.readline().strip()
-        if not port:
-            reason = (self.process.stderr.read().strip().splitlines() or ["it ended"])[-1]
-            self.kill()
-            pytest.skip(f"no RTSP server here ({reason}); Debian: see tests/test_rtsp.py")
-        self.port = port
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
-
-    @property
-    def url(self) -> str:
-        return f"rtsp://{USER}:{PASSWORD}@127.0.0.1:{self.port}/live"
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    if not os.path.exists("/usr/bin/python3"):
-        pytest.skip("no /usr/bin/python3 to run the RTSP server")
-    made = Server()
-    made.start()
-    try:
+def server() -> Iterator[RtspServer]:
+    with RtspServer() as made:
         yield made
-    finally:
-        made.kill()
 
 
 @pytest.mark.slow
-def test_killed_20_times_it_comes_back_20_times(server: Server) -> None:
+def test_killed_20_times_it_comes_back_20_times(server: RtspServer) -> None:
     before = threads(), handles()
     view, bus, counts = StreamState(server.url, "door"), events.Bus(), []  # type: ignore[var-annotated]
     reasons: List[str] = []
@@ -95,7 +56,7 @@ def test_killed_20_times_it_comes_back_20_times(server: Server) -> None:
     assert USER not in everything
 
 
-def test_a_server_that_falls_silent_is_left_and_asked_again(server: Server) -> None:
+def test_a_server_that_falls_silent_is_left_and_asked_again(server: RtspServer) -> None:
     """A cable that is pulled: nothing is said any more, and no connection ends."""
     before = threads(), handles()
     view, bus = StreamState(server.url, "door"), events.Bus()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
 from support.pages import blocks_of, commands_of
+from support.ports import await_port, free_port
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
@@ -29,7 +32,7 @@ def test_every_command_runs(page: str, folder: str, tmp_path: Path) -> None:
     ran = []
     for block in blocks_of(page):
         for command in commands_of(block) if block.language == "bash" else ():
-            if command.startswith("edgecsp serve"):  # it does not end; the model that it takes is run
+            if command.startswith(("edgecsp serve", "edgecsp up")):  # they do not end: see below
                 continue
             shown = command.replace("--epochs 100", "").replace("--epochs 200", "")
             words: Any = [sys.executable, "-m", *shlex.split(shown + (QUICK if "edgecsp train" in shown else ""))]
@@ -37,3 +40,28 @@ def test_every_command_runs(page: str, folder: str, tmp_path: Path) -> None:
             assert done.returncode == 0, f"{command}: {done.stderr}"
             ran.append(command.split()[1])
     assert {"train", "val"} <= set(ran) and (tmp_path / "runs/train/1/best.onnx").is_file()
+    serve = [
+        command for block in blocks_of(page) for command in commands_of(block) if command.startswith("edgecsp serve")
+    ]
+    assert len(serve) == 1
+    check_service(serve[0], tmp_path, env)
+
+
+def check_service(command: str, folder: Path, env: Dict[str, str]) -> None:
+    """Require that the trained model's server has a page, and boxes for an image that is posted to it."""
+    pytest.importorskip("starlette", reason="the server did not run: starlette is not installed (extra serve)")
+    port = free_port()
+    image = (folder / "photos" / "0.png").read_bytes()
+    words = [sys.executable, "-m", *shlex.split(command), "--port", str(port), "--quiet"]
+    with subprocess.Popen(words, cwd=folder, env=env, stderr=subprocess.DEVNULL) as process:
+        try:
+            await_port(port, process)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+                assert b"Try an image" in answer.read()
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/detect?conf=0.001", image, {"Content-Type": "image/png"}
+            )
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                assert {each["label"] for each in json.load(answer)["detections"]} <= {"square", "disc"}
+        finally:
+            process.terminate()
