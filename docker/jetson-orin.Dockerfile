@@ -4,7 +4,7 @@
 #   BASE   CUDA 12 and TensorRT with its binding for Python 3.10, arm64; JetPack's own holds CUDA's compiler, too
 #   CUDA_BASE   what pycuda is compiled on, when BASE has no CUDA headers [default: BASE]
 # The stages up to `core` take nothing of NVIDIA's.
-ARG BASE=nvcr.io/nvidia/l4t-jetpack:r36.4.0
+ARG BASE=nvcr.io/nvidia/l4t-jetpack:r36.4.0@sha256:34ccf0f3b63c6da9eee45f2e79de9bf7fdf3beda9abfd72bbf285ae9d40bb673
 ARG CUDA_BASE=${BASE}
 
 FROM ${BASE} AS python
@@ -29,15 +29,13 @@ COPY . /src
 RUN /tools/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels /src
 
 FROM tools AS packages
-COPY docker/requirements-orin.txt /tmp/
+COPY docker/requirements-orin.txt docker/slim /tmp/
 COPY --from=wheel /wheels /wheels
-# What no Python imports goes.
 RUN python3 -m venv --without-pip /opt/edgecsp \
     && set -- /tools/bin/python -m pip --python /opt/edgecsp/bin/python install --no-cache-dir \
-    && "$@" --require-hashes --only-binary :all: -r /tmp/requirements-orin.txt \
+    && "$@" --require-hashes --no-deps --only-binary :all: -r /tmp/requirements-orin.txt \
     && "$@" --no-index --no-deps /wheels/*.whl \
-    && find /opt/edgecsp -type d -name tests -prune -exec rm -rf {} + \
-    && rm -rf /opt/edgecsp/lib/python3*/site-packages/onnx/backend/test
+    && /tmp/slim /opt/edgecsp/lib/python3*/site-packages
 
 # Everything but the packages.
 FROM python AS runtime
@@ -64,11 +62,12 @@ ENV PATH=/opt/edgecsp/bin:$PATH \
     OPENBLAS_CORETYPE=ARMV8 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=all
+COPY docker/health /usr/local/bin/edgecsp-health
 USER 10001
 # Models, plans and their key; all else may be read-only.
 VOLUME /var/lib/edgecsp
 WORKDIR /data
-HEALTHCHECK --interval=5m --timeout=120s --start-period=120s CMD ["edgecsp", "doctor"]
+HEALTHCHECK --interval=5m --timeout=120s --start-period=120s CMD ["edgecsp-health"]
 ENTRYPOINT ["edgecsp"]
 CMD ["doctor"]
 
@@ -88,7 +87,7 @@ RUN printf 'CUDA_ROOT = "/usr/local/cuda"\nCUDA_ENABLE_CURAND = False\n' > /etc/
     && python3 -m venv /tools \
     && set -- /tools/bin/python -m pip \
     && "$@" install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements-tools.txt \
-    && "$@" install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements-orin.txt \
+    && "$@" install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r /tmp/requirements-orin.txt \
     && "$@" wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes \
         --only-binary :all: --no-binary pycuda --wheel-dir /wheels -r /tmp/requirements-orin-cuda.txt
 

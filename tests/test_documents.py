@@ -42,7 +42,6 @@ COVERED = {
     ("CONTRIBUTING.md", "toml"): "built by tests/contract/test_engine_packages.py",
     ("docs/logging.md", "python"): "run by tests/test_logging.py",
     ("docs/fleets.md", "toml"): "read by tests/serve/test_fleets.py",
-    ("docs/fleets.md", "dockerfile"): "read by tests/serve/test_fleets.py",
     ("docs/fleets.md", "yaml"): "read below, its metrics by tests/serve/test_fleets.py",
     ("docs/fleets.md", "sh"): "needs docker",
     ("docker/README.md", "sh"): "needs docker and a board; docker/check-build builds and runs the images",

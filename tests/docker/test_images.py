@@ -27,6 +27,7 @@ DOCKER = Path(__file__).resolve().parents[2] / "docker"
 FILES = sorted(DOCKER.glob("*.Dockerfile"))
 PIN: Dict[str, Any] = runpy.run_path(str(DOCKER / "pin.py"))
 LISTS = PIN["LISTS"]
+SIZES: Dict[str, Any] = runpy.run_path(str(DOCKER / "sizes.py"))
 
 
 class Pin(NamedTuple):
@@ -98,13 +99,60 @@ def test_what_every_image_promises(file: Path) -> None:
         known.add(stage)
     assert text.count("\nFROM ") == len(stages)
     assert text.index("ARG BASE=") < text.index("FROM ")
-    assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == ["10001"]
-    assert re.search(r'^HEALTHCHECK .* CMD \["edgecsp", "doctor"\]$', text, re.MULTILINE)
+    # The stage for the Raspberry Pi installs packages, as root, and gives that up again.
+    users = ["10001", "0", "10001"] if file.name == "cpu.Dockerfile" else ["10001"]
+    assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == users
+    assert re.search(r'^HEALTHCHECK .* CMD \["edgecsp-health"\]$', text, re.MULTILINE)
+    assert "COPY docker/health /usr/local/bin/edgecsp-health\n" in text
     assert 'org.opencontainers.image.licenses="Apache-2.0"' in text
     for command in re.split(r"&&|\n(?=[A-Z])", text.replace("\\\n", " ")):
         if " -r /tmp/requirements-" in command:
             assert "--require-hashes" in command
             assert "--only-binary :all:" in command
+            # The lists are whole; ncnn's own requirements are left out.
+            assert "--no-deps" in command or "requirements-tools" in command
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_comes_from_elsewhere_is_named_by_its_digest(file: Path) -> None:
+    """Bases by digest, sources by commit, keys of package servers by fingerprint."""
+    text = file.read_text("utf-8")
+    (base,) = re.findall(r"^ARG BASE=(\S+)$", text, re.MULTILINE)
+    if file.name == "jetson-tx2.Dockerfile":
+        assert "@" not in base  # its digest was not at hand: once it is, this line goes
+    else:
+        assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", base)
+    if "git" in text and "fetch" in text:
+        assert re.search(r"^ARG TENSORRT_TREE=[0-9a-f]{40}$", text, re.MULTILINE)
+        assert "git clone" not in text
+    servers = re.findall(r"^ARG (\w+)_APT=https://", text, re.MULTILINE)
+    keys = re.findall(r"^ARG (\w+)_KEY=[0-9A-F]{40}$", text, re.MULTILINE)
+    assert len(servers) == len(keys) == text.count("curl -fsSL")
+
+
+@pytest.mark.parametrize("name", ["jetson-tx2", "cpu"])
+def test_another_key_of_a_package_server_is_refused(name: str, tmp_path: Path) -> None:
+    gpg = shutil.which("gpg")
+    if gpg is None:
+        pytest.skip("no gpg here; Debian: gpg")
+    env = {**os.environ, "GNUPGHOME": str(tmp_path)}
+    tmp_path.chmod(0o700)
+    words = ["--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "somebody@example.org", "ed25519"]
+    subprocess.run([gpg, *words], env=env, check=True, capture_output=True)
+    listed = subprocess.run([gpg, "--with-colons", "--list-keys"], env=env, check=True, capture_output=True, text=True)
+    fingerprint = re.findall(r"^fpr:+(\w+):", listed.stdout, re.MULTILINE)[0]
+    key = subprocess.run([gpg, "--armor", "--export"], env=env, check=True, capture_output=True).stdout
+    (tmp_path / "key.asc").write_bytes(key)
+    text = (DOCKER / f"{name}.Dockerfile").read_text("utf-8").replace("\\\n", " ")
+    found = re.search(r"gpg --batch --with-colons .*? fi ", text)
+    assert found is not None
+    script = re.sub(r"--import /\S+", f"--import {tmp_path}/key.asc", found[0]).replace("/tmp/keys", f"{tmp_path}/keys")
+    variable = re.findall(r"\$\{(\w+_KEY)\}", script)[0]
+    codes = {
+        wanted: subprocess.run(["sh", "-c", script], env={**env, variable: wanted}, capture_output=True).returncode
+        for wanted in (fingerprint, "3C6D1FF3100C8C3ABB0869C0E6543461A9996195", "")
+    }
+    assert list(codes.values()) == [0, 1, 1]
 
 
 @pytest.mark.parametrize("name", sorted(LISTS))
@@ -175,6 +223,50 @@ def test_the_boxes_of_the_film_are_checked(tmp_path: Path) -> None:
         command = [sys.executable, str(DOCKER / "check_boxes.py"), str(true), str(tmp_path / name)]
         codes[name] = subprocess.run(command, capture_output=True).returncode
     assert codes == {"true": 0, "none": 8, "moved": 8, "short": 1}
+
+
+@pytest.mark.parametrize("name", ["cpu", "tx2", "jp5", "orin"])
+def test_every_image_can_serve_and_run_batches_without_ray(name: str) -> None:
+    have = {pin.name: pin for pin in pins(name)}
+    assert {"starlette", "uvicorn", "httptools", "prometheus-client", "paho-mqtt", "pyarrow", "fsspec"} <= set(have)
+    assert "ray" not in have
+    assert have["ncnn"].machines == ("aarch64",)
+    assert all(pin.machines == ("x86_64",) for pin in pins("openvino"))
+
+
+def test_every_package_of_an_image_has_a_budget_and_a_reason() -> None:
+    """After a change of the lists: python docker/sizes.py record COLUMN, then: python docker/sizes.py table."""
+    known = json.loads(SIZES["PACKAGES"].read_text("utf-8"))
+    assert [name for name, entry in known.items() if not entry["why"]] == []
+    for column, (lists, machine) in SIZES["COLUMNS"].items():
+        wanted = {canonicalize_name(pin.name) for name in lists for pin in pins(name) if machine in pin.machines}
+        assert wanted == {name for name, entry in known.items() if column in entry["mb"]} - {"edgecsp"}, column
+    page = (DOCKER / "README.md").read_text("utf-8")
+    assert f"{SIZES['START']}\n\n{SIZES['table']()}\n\n{SIZES['END']}" in page, "type: python docker/sizes.py table"
+
+
+def test_a_package_that_has_grown_or_is_new_is_refused(tmp_path: Path) -> None:
+    for name, size in (("numpy", 1000), ("surprise", 2000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").write_bytes(b"x" * size)
+        (tmp_path / f"{name}-1.0.dist-info").mkdir()
+        (tmp_path / f"{name}-1.0.dist-info" / "RECORD").write_text(f"{name}/a.py,,\n")
+    sizes = SIZES["measure"](tmp_path)
+    assert sorted(sizes) == ["numpy", "surprise"] and sizes["numpy"] == pytest.approx(0.001, abs=0.0002)
+    (wrong,) = SIZES["hold"]("tx2", sizes)
+    assert "surprise" in wrong and "why is it in" in wrong
+    assert "numpy takes 500.0 MB" in SIZES["hold"]("tx2", {"numpy": 500.0})[0]
+    (tmp_path / "stray.py").write_text("")
+    with pytest.raises(SystemExit, match="stray"):
+        SIZES["measure"](tmp_path)
+
+
+def test_the_health_check_knows_a_server() -> None:
+    is_server = runpy.run_path(str(DOCKER / "health"))["is_server"]
+    assert is_server(b"/opt/edgecsp/bin/python3\0/opt/edgecsp/bin/edgecsp\0up\0/etc/edgecsp/site.toml\0")
+    assert is_server(b"/sbin/docker-init\0--\0edgecsp\0serve\0rtsp://c/s\0")
+    assert not is_server(b"/opt/edgecsp/bin/python3\0/opt/edgecsp/bin/edgecsp\0run\0up\0")
+    assert not is_server(b"sh\0")
 
 
 def test_the_service_is_one_that_systemd_takes() -> None:

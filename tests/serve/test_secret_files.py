@@ -68,7 +68,10 @@ def test_a_key_of_another_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_service_keeps_its_environment_to_itself() -> None:
-    page = (REPO / "docker" / "README.md").read_text("utf-8")
-    lines = [line for line in page.splitlines() if "edgecsp.env /etc/edgecsp.env" in line]
-    assert lines
-    assert all("install -m 600" in line for line in lines)
+    """tests/docker/test_install.py holds the modes of what it really writes."""
+    script = (REPO / "docker" / "install.sh").read_text("utf-8")
+    lines = [line for line in script.splitlines() if re.search(r'write "\$etc/(edgecsp\.env|token)"', line)]
+    assert len(lines) == 3
+    assert all('" 600 ' in line for line in lines)
+    unit = (REPO / "docker" / "edgecsp.service").read_text("utf-8")
+    assert "EnvironmentFile=/etc/edgecsp/edgecsp.env" in unit and "--env-file /etc/edgecsp/edgecsp.env" in unit

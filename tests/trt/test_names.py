@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import textwrap
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from support import bindings
 from support.names import Walk
+from support.repository import REPO
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,35 @@ def test_each_version_is_driven_its_own_way() -> None:
     assert all(v3 in later and v2 not in later for later in (both, new, typed))
     flag = ("trt.BuilderFlag", "FP16")
     assert all(flag in version for version in (old, both, new)) and flag not in typed
+
+
+def test_the_jetpack_page_has_the_versions_that_are_looked_at() -> None:
+    page = (REPO / "docs" / "reference" / "jetpack.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in page.splitlines() if line.startswith("| ")]
+    drives = [row for row in rows if len(row) == 6 and row[0] != "TensorRT"]
+    versions = {version: row for row in drives for version in re.findall(r"`([\d.]+)`", row[1])}
+    assert set(versions) == {*bindings.table()} - {"pycuda"}
+    for version, row in versions.items():
+        assert version.startswith(tuple(row[0].split(", "))), f"{version} is no {row[0]}"
+        names = needed(version)
+        assert (("trt.BuilderFlag", "FP16") in names) == ("BuilderFlag.FP16" in row[2]), version
+        kind, name = row[3].strip("`").split(".")
+        assert (f"trt.{kind}", name) in names, version
+        assert ("trt.IExecutionContext", row[4].strip("`")) in names, version
+    boards = {(row[0], row[1]): row for row in rows if len(row) == 8 and row[0] != "board"}
+    known = [version for row in drives for version in row[0].split(", ")]
+    expected = {("TX2", "4.6"): "8.2", ("Xavier", "5.1"): "8.5", ("Orin", "5.1"): "8.5", ("Orin", "6"): "10.3"}
+    assert {key: row[4] for key, row in boards.items() if key[0] != "PC with a GPU"} == expected
+    for row in boards.values():
+        assert all(each.strip().startswith(tuple(known)) for each in row[4].split(",")), row
+        image, recipe = row[6].strip("`"), row[7].strip("`")
+        if image:
+            file = (REPO / "docker" / f"{image}.Dockerfile").read_text("utf-8")
+            assert f"TensorRT {row[4]}" in file and f"CUDA {row[3]}" in file, image
+        if recipe:
+            said = (REPO / "engines" / f"{recipe}.toml").read_text("utf-8")
+            (wanted,) = re.findall(r'^tensorrt = "(.*?)"', said, re.MULTILINE) or [row[4]]
+            assert wanted == row[4], recipe
 
 
 def walk_of(source: str, tmp_path: Path, version: str = "10.3.0") -> Walk:
