@@ -84,7 +84,7 @@ def track(name: str, fps: float, frames: Sequence[SceneFrame], boxes_of: Boxes) 
     rows = []
     for frame in frames:
         boxes = boxes_of(frame)
-        tracks = tracker.update(boxes, frame.pts_s)
+        tracks = tracker.update(boxes, frame.pts_s, frame.hw)
         columns = zip(boxes.xyxy.tolist(), boxes.scores.tolist(), boxes.class_ids.tolist())
         rows.append({
             "truth": [[int(i), *box] for i, box in zip(frame.ids, frame.xyxy.tolist())],
@@ -162,7 +162,9 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         ratios = [row["track_fps"] / row["run_fps"] for row in rows]
         middle = {name: stats.median([row[name] for row in rows]) for name in rows[0]}
         print(", ".join(f"{name} {value:.2f}" for name, value in middle.items()))
+        cpu = stats.median([row["run_cpu_ms"] / row["track_cpu_ms"] for row in rows])
         print(f"run --track has {stats.median(ratios):.3f} of run's frames per second at {args.objects} objects")
+        print(f"by CPU time a frame, which does not depend on what else runs: {cpu:.3f}")
     elif not args.peer_python:
         print("name a Python with supervision<=0.25 and motmetrics: --peer-python, or EDGECSP_TRACK_PYTHON")
         return 2
