@@ -242,8 +242,8 @@ def _streams(args: argparse.Namespace) -> Dict[str, Any]:
                     row[f"{name}_cpu_ms"] = row[f"{name}_cpu"] / row[f"{name}_fps"] * 1e3
                 rows[tracks].append(row)
     print(
-        f"{args.model} on {args.engine}, {args.streams} times codes.mp4 at its own rate, {args.viewers} viewers: medians "
-        f"of {args.rounds} rounds"
+        f"{args.model} on {args.engine}, {args.streams} times codes.mp4 at its own rate, {args.viewers} viewers: "
+        f"medians of {args.rounds} rounds"
     )
     middle = {
         f"tracks_{tracks}": {key: stats.median([row[key] for row in of]) for key in of[0]}

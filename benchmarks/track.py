@@ -8,7 +8,7 @@ Scenes have known truth (`track_scenes`): the demo video, with its true boxes an
 and 5 fps, with missing boxes, objects hidden for a second, dropped frames, a camera that shakes. IDF1 and identity
 switches are motmetrics', which the other Python has, with supervision up to 0.25. An object that was away for more
 than 2 s is another one. Exit code 1 where a bar is missed: IDF1 0.95 with true boxes of the demo video, 0.85 with
-those of `codes`, one switch in 100 track-seconds of all.
+those of `codes`, in each of its scenes; one switch in 100 track-seconds of all.
 
 `--cost`: frames per second of `run` with and without tracks, in turns. The network runs on the demo video, and its
 boxes are replaced by those of so many objects, so that both have the same work.
@@ -39,7 +39,7 @@ from .track_scenes import DEMO_FPS, SceneFrame, demo, wander
 PEER = Path(__file__).parent / "peers" / "track_supervision.py"
 VIDEO = Path(__file__).with_name("codes.mp4")
 CONF = 0.25
-BARS = {"true boxes": 0.95, "codes' boxes": 0.85}  # IDF1 on the demo video as it is
+BARS = {"true boxes": 0.95, "codes' boxes": 0.85}  # IDF1 on the demo video
 SWITCHES = 1.0  # in 100 track-seconds, over all scenes
 Boxes = Callable[[SceneFrame], Detections]
 
@@ -114,9 +114,9 @@ def missed(rows: Sequence[Dict[str, Any]]) -> List[str]:
     """The bars that were missed."""
     problems = []
     for what, least in BARS.items():
-        row = next(row for row in rows if row["scene"] == f"demo, {what}, {DEMO_FPS} fps")
-        if row["ours"]["idf1"] < least:
-            problems.append(f"{row['scene']}: IDF1 {row['ours']['idf1']:.3f}, wanted {least}")
+        for row in rows:
+            if row["scene"].startswith(f"demo, {what},") and row["ours"]["idf1"] < least:
+                problems.append(f"{row['scene']}: IDF1 {row['ours']['idf1']:.3f}, wanted {least}")
     switches = sum(row["ours"]["num_switches"] for row in rows)
     seconds = sum(row["track_seconds"] for row in rows)
     if switches > SWITCHES * seconds / 100:
