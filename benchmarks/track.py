@@ -112,11 +112,13 @@ def compare(python: str, engine: str) -> List[Dict[str, Any]]:
 
 def missed(rows: Sequence[Dict[str, Any]]) -> List[str]:
     """The bars that were missed."""
-    problems = []
+    problems: List[str] = []
     for what, least in BARS.items():
-        for row in rows:
-            if row["scene"].startswith(f"demo, {what},") and row["ours"]["idf1"] < least:
-                problems.append(f"{row['scene']}: IDF1 {row['ours']['idf1']:.3f}, wanted {least}")
+        problems += [
+            f"{row['scene']}: IDF1 {row['ours']['idf1']:.3f}, wanted {least}"
+            for row in rows
+            if row["scene"].startswith(f"demo, {what},") and row["ours"]["idf1"] < least
+        ]
     switches = sum(row["ours"]["num_switches"] for row in rows)
     seconds = sum(row["track_seconds"] for row in rows)
     if switches > SWITCHES * seconds / 100:
