@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from edgecsp.errors import BuildFailed, SourceError, UsageError  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
 from edgecsp.train.model import Layout  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
-from edgecsp.zoo import codes  # noqa: E402
+from edgecsp.zoo import bundled  # noqa: E402
 from edgecsp.zoo._packed import PackedWeights, record_of  # noqa: E402
 
 MODEL = "cspdensenetb-ref-prn"
@@ -36,7 +37,7 @@ def run(tmp_path_factory):
 
 def test_a_run_on_scenes_is_baked(run, tmp_path):
     out = tmp_path / "codes.npz"
-    bake.from_run(run, out, 6)
+    bake.from_run(run, out, partial(bake.on_scenes, count=6))
     record = record_of(out)
     assert record["labels"] == list(CLASSES) and record["imgsz"] == 96 and record["scenes"].startswith("12, digest ")
     assert "begun with the weights of codes" in record["trained"] and record["licence"] == "Apache-2.0"
@@ -50,9 +51,9 @@ def test_a_run_on_scenes_is_baked(run, tmp_path):
 
 
 def test_the_zoos_entry_of_what_was_baked_has_the_runs_heads(run, tmp_path):
-    bake.from_run(run, tmp_path / "codes.npz", 2)
+    bake.from_run(run, tmp_path / "codes.npz", partial(bake.on_scenes, count=2))
     layout = Layout.from_dict(json.loads((run / "run.json").read_text())["layout"])
-    made, theirs = codes.entry(tmp_path / "codes.npz"), layout.net()
+    made, theirs = bundled.entry(tmp_path / "codes.npz"), layout.net()
     ours = made.net()
     assert made.size == 96 and ours.heads == theirs.heads
     assert [head.scale_xy for _, head in ours.heads] == [2.0, 2.0]
@@ -68,7 +69,7 @@ def test_the_shipped_weights_survive_a_trip_through_torch(tmp_path):
     assert [head.anchors_wh for head in model.heads] == [entry.anchors[3:], entry.anchors[:3]]
     pictures = np.random.default_rng(2).random((1, 3, entry.size, entry.size), np.float32)
     assert bake.furthest(model, network, pictures) < bake.CLOSE
-    with np.load(tmp_path / "codes.npz") as mine, np.load(bake.SHIPPED) as shipped:
+    with np.load(tmp_path / "codes.npz") as mine, np.load(bake.SHIPPED / "codes.npz") as shipped:
         assert np.array_equal(mine["kernels"], shipped["kernels"]) and np.array_equal(mine["rest"], shipped["rest"])
 
 
@@ -83,5 +84,5 @@ def test_what_is_no_run_of_codes_is_refused(run, tmp_path, monkeypatch):
         bake.read_run(tmp_path)
     monkeypatch.setattr(bake, "furthest", lambda *_: float("nan"))
     with pytest.raises(BuildFailed, match="differ from the trained net's by nan"):
-        bake.from_run(run, tmp_path / "codes.npz", 2)
+        bake.from_run(run, tmp_path / "codes.npz", partial(bake.on_scenes, count=2))
     assert not (tmp_path / "codes.npz").exists()
