@@ -90,7 +90,7 @@ def read_run(run: Path, name: str = CODES) -> Tuple[Dict[str, Any], Layout, Netw
             "calib/README.md has the command"
         ) from None
     if name == CODES and layout.labels != CLASSES:
-        raise UsageError(f"{run} learned {', '.join(layout.labels[:6])}; codes are {', '.join(CLASSES)}. --name")
+        raise UsageError(f"{run} learned {', '.join(layout.labels[:6])}; codes are {', '.join(CLASSES)}")
     network = Network(layout.net())
     network.load_state_dict(average)
     return {**began, "best": best}, layout, network

@@ -27,6 +27,7 @@ from edgecsp.errors import EdgecspError
 from edgecsp.processing import nms, preprocess
 from edgecsp.processing.cells import cell_boxes, read_cells
 from edgecsp.processing.decode import logit, sigmoid
+from edgecsp.processing.heads.yolo import Yolo
 from edgecsp.train.network import Network, yolo_heads
 from edgecsp.types import Detections, Model
 
@@ -64,7 +65,7 @@ class Judged(NamedTuple):
         return scores
 
     def recall(self, scores: np.ndarray, conf: float) -> float:
-        """The share of symbols that are found at a threshold."""
+        """The share of symbols that are detected at a threshold."""
         return float((scores[self.right] >= conf).sum() / self.objects.sum())
 
     def threshold(self, scores: np.ndarray, recall: float) -> float:
@@ -116,7 +117,7 @@ def hard_count(count: int) -> int:
     return count * 3 // 8
 
 
-class Found(NamedTuple):
+class SceneDetections(NamedTuple):
     """Detections in scenes, and the logits (objectness, class) of all of them, in order."""
 
     predictions: accuracy.Predictions
@@ -134,7 +135,7 @@ class Found(NamedTuple):
         return test.taken_for(shifted, test.MATRIX).get(CLASSES[test.MATRIX], 0.0)
 
 
-def look(model: Model, first: int, count: int) -> Found:
+def look(model: Model, first: int, count: int) -> SceneDetections:
     """Run a model on `count` scenes."""
     import onnxruntime
 
@@ -149,13 +150,14 @@ def look(model: Model, first: int, count: int) -> Found:
         detections = replace(detections, xyxy=detections.xyxy * np.tile(sides, 2))
         predictions.add(test.labelled(image, boxes, ids, i), detections)
         logits.append(raw)
-    return Found(predictions, np.concatenate(logits))
+    return SceneDetections(predictions, np.concatenate(logits))
 
 
 def find(model: Model, outputs: Sequence[np.ndarray]) -> Tuple[Detections, np.ndarray]:
     """Decode raw heads: the detections after NMS in network pixels, and the logits (objectness, class) of each."""
     floor = logit(LOW)
-    near = [read_cells(head, out, model.input.hw, floor) for head, out in zip(model.heads, outputs)]
+    heads = [head for head in model.heads if isinstance(head, Yolo)]
+    near = [read_cells(head, out, model.input.hw, floor) for head, out in zip(heads, outputs)]
     rows, places = (np.concatenate(each) for each in zip(*near))
     row, class_ids = np.nonzero(rows[:, 5:] > floor)
     logits = np.column_stack([rows[row, 4], rows[row, 5 + class_ids]])
@@ -163,12 +165,13 @@ def find(model: Model, outputs: Sequence[np.ndarray]) -> Tuple[Detections, np.nd
     candidates = nms.Candidates(cell_boxes(rows[row, :4], places[row]), scores, class_ids.astype(np.int32))
     stay = nms.keep(candidates, model.iou)
     stay = stay[scores[stay] > LOW]
-    return Detections(*(each[stay] for each in candidates), CLASSES), logits[stay]
+    xyxy, ids = candidates.xyxy[stay], candidates.class_ids[stay]
+    return Detections(xyxy, scores[stay], ids, CLASSES), logits[stay]
 
 
-def judge(found: Found) -> Judged:
+def judge(detected: SceneDetections) -> Judged:
     """Match detections with the symbols of their class."""
-    predictions, logits = found
+    predictions, logits = detected
     right, wrong, alarm, ids, objects = [], [], [], [], []
     for image, detections in zip(predictions.images, predictions.detections):
         on = match_boxes(image.boxes, detections, test.SAME).of_detections
@@ -179,11 +182,12 @@ def judge(found: Found) -> Judged:
         alarm.append(np.full(len(hit), not len(image.boxes)))
         ids.append(detections.class_ids)
         objects.append(image.boxes.class_ids[~image.boxes.crowd])
+    hits, wrongs, alarms = (np.concatenate(each) for each in (right, wrong, alarm))
+    counts = np.bincount(np.concatenate(objects), minlength=len(CLASSES))
+    empty = sum(not len(image.boxes) for image in predictions.images)
     return Judged(
-        *logits.T, np.concatenate(ids), np.concatenate(right), np.concatenate(wrong), np.concatenate(alarm),
-        np.bincount(np.concatenate(objects), minlength=len(CLASSES)),
-        len(predictions.images), sum(not len(image.boxes) for image in predictions.images),
-    )  # fmt: skip
+        logits[:, 0], logits[:, 1], np.concatenate(ids), hits, wrongs, alarms, counts, len(predictions.images), empty
+    )
 
 
 def shift(network: Network, classes: np.ndarray, objectness: float) -> None:
