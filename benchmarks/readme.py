@@ -6,6 +6,7 @@ A table stands between two lines of a document, of which the first names its fil
 
     <!-- bench NAME.json -->      a report of: edgecsp bench --json
     <!-- peers NAME.json -->      of: make bench-peers (python -m benchmarks.peers --json)
+    <!-- means NAME.json -->      the same report: the means over its models alone
     <!-- end -->
 """
 
@@ -22,16 +23,16 @@ from . import command_line
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"
 DOCUMENTS = tuple(REPO / path for path in ("README.md", "docs/comparison.md", "docs/tutorials/table5.md"))
-MARKED = re.compile(r"^<!-- (bench|peers) (\S+\.json) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+MARKED = re.compile(r"^<!-- (bench|peers|means) (\S+\.json) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 
 def filled(text: str, results: Path = RESULTS) -> str:
-    """A README with its tables as the files in `results` say."""
+    """A document with its tables as the files in `results` say."""
 
     def table(match: re.Match[str]) -> str:
         kind, name = match.group(1), match.group(2)
         report = json.loads((results / name).read_text("utf-8"))
-        text = {"bench": bench, "peers": peers}[kind](report)
+        text = {"bench": bench, "peers": peers, "means": means}[kind](report)
         return f"<!-- {kind} {name} -->\n{text}<!-- end -->"
 
     return MARKED.sub(table, text)
@@ -65,15 +66,9 @@ def bench(report: Dict[str, Any]) -> str:
 
 def peers(report: Dict[str, Any]) -> str:
     """A row a peer, best first, a table a model."""
-    machine, lines = report["machine"], []
-    how = f"{report['threads']} threads" if report["threads"] else "everyone at its own defaults"
-    isa = f" ({', '.join(machine['isa'])})" if machine.get("isa") else ""
-    lines += [f"{machine['name']}{isa}, {how}, score {report['conf']}, NMS {report['iou']}.", ""]
+    lines = [_conditions(report), ""]
     if report.get("means"):
-        lines += _begun(["geometric mean of times over the models below", "times", "models"])
-        for name, mean in sorted(report["means"].items(), key=lambda each: each[1]["times"]):
-            lines.append(_line([name, f"{mean['times']:.2f}", str(len(mean["models"]))]))
-        lines.append("")
+        lines += [*_means(report, "geometric mean of times over the models below"), ""]
     for model in dict.fromkeys(row["model"] for row in report["rows"]):
         rows = [row for row in report["rows"] if row["model"] == model]
         name = f"{model} ({rows[0]['about']}), 1280x720 in, boxes out"
@@ -84,6 +79,27 @@ def peers(report: Dict[str, Any]) -> str:
             lines.append(_line([row["peer"], row["version"], *figures]))
         lines += ["", *(f"{row['peer']}: {row['reason']}" for row in rows if not row["ms"])]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def means(report: Dict[str, Any]) -> str:
+    """A row a peer, best first: the mean of its times over all models."""
+    models = ", ".join(dict.fromkeys(row["model"] for row in report["rows"]))
+    table = _means(report, f"geometric mean of the times over {models}")
+    return "\n".join([_conditions(report), "", *table]) + "\n"
+
+
+def _conditions(report: Dict[str, Any]) -> str:
+    machine = report["machine"]
+    how = f"{report['threads']} threads" if report["threads"] else "everyone at its own defaults"
+    isa = f" ({', '.join(machine['isa'])})" if machine.get("isa") else ""
+    return f"{machine['name']}{isa}, {how}, score {report['conf']}, NMS {report['iou']}."
+
+
+def _means(report: Dict[str, Any], title: str) -> List[str]:
+    lines = _begun([title, "times", "models"])
+    for name, mean in sorted(report["means"].items(), key=lambda each: each[1]["times"]):
+        lines.append(_line([name, f"{mean['times']:.2f}", str(len(mean["models"]))]))
+    return lines
 
 
 def _about(report: Dict[str, Any]) -> str:

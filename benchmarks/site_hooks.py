@@ -18,6 +18,7 @@ ADDED = {
     "CODE_OF_CONDUCT.md": "repository/conduct.md",
     "CONTRIBUTING.md": "repository/contributing.md",
     "SECURITY.md": "repository/security.md",
+    "benchmarks/results/demo.gif": "repository/demo.gif",
     "benchmarks/results/demo.jpg": "repository/demo.jpg",
     "benchmarks/results/serve.jpg": "repository/serve.jpg",
     "calib/README.md": "repository/calib.md",

@@ -22,7 +22,8 @@
 Beside them: 0 all done, 4 partly done, 8 a limit that was set is passed; 129, 130 and 143 are 128 plus the number of
 the signal that ended it (SIGHUP, Ctrl-C, SIGTERM), whatever else went wrong on the way out.
 
-A message says what was asked, what was found, and what to type next. Anything that is not an
+A message says what was asked, what was found, and what to type next; `docs` names the heading of
+docs/troubleshooting.md that says more, which the command line prints below it. Anything that is not an
 `EdgecspError` is a bug of ours and may show its traceback.
 """
 
@@ -37,6 +38,12 @@ class EdgecspError(Exception):
 
     exit_code = 1
     silent = False  # True: nobody is left to read a message
+    docs = ""  # the anchor of a heading of docs/troubleshooting.md
+
+    def __init__(self, *args: object, docs: str = "") -> None:
+        super().__init__(*args)
+        if docs:
+            self.docs = docs
 
 
 class UsageError(EdgecspError):
@@ -79,6 +86,8 @@ class BadModel(EdgecspError):
 class BadWeights(BadModel):
     """A weights file that does not fit its cfg."""
 
+    docs = "weights-do-not-fit"
+
 
 class OutputError(EdgecspError):
     """A result that cannot be written."""
@@ -103,18 +112,21 @@ class BuildFailed(EdgecspError):
     """The engine refused the model."""
 
     exit_code = 6
+    docs = "engine-refuses-the-model"
 
 
 class CalibrationError(EdgecspError):
     """int8 ranges are missing or do not fit the model."""
 
     exit_code = 6
+    docs = "int8-ranges"
 
 
 class IntegrityError(EdgecspError):
     """A file is not the one it claims to be."""
 
     exit_code = 7
+    docs = "file-changed"
 
 
 class Stopped(EdgecspError):
@@ -131,6 +143,8 @@ class EngineFailed(EdgecspError):
 
 class SessionHung(EngineFailed):
     """A call of the engine has not come back."""
+
+    docs = "engine-hangs"
 
 
 class HTTPRequestError(EdgecspError):

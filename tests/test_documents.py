@@ -34,9 +34,10 @@ PAGES = {f"docs/{page}" for page in list_pages()}  # their blocks: tests/test_pa
 COVERED = {
     ("README.md", "sh"): "run by tests/test_readme.py",
     ("README.md", "python"): "run by tests/test_readme.py, its types checked by tests/test_wheel_types.py",
-    ("README.md", "bash"): "training run by tests/train/test_readme_train.py; the server does not end by itself",
-    ("README.md", "toml"): "read below",
-    ("README.md", "json"): "compared below",
+    (
+        "README.md",
+        "bash",
+    ): "training as in docs/reference/train.md, tested by tests/train; the server does not end by itself",
     ("CONTRIBUTING.md", "python"): "built and tested by tests/contract/test_engine_packages.py",
     ("CONTRIBUTING.md", "toml"): "built by tests/contract/test_engine_packages.py",
     ("docs/logging.md", "python"): "run by tests/test_logging.py",
@@ -147,11 +148,11 @@ def test_blocks_of_shell_are_shell(document: str, language: str) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_the_site_file_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_site_file_with_everything_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (edgecsp[serve])")
     from edgecsp.serve import site
 
-    text = "\n".join(blocks("toml"))
+    (text,) = blocks("toml", "docs/how-to/serve.md")
     urls = {"DOOR_URL": "rtsp://c/s", "MQTT_URL": "mqtt://broker.example/edge"}
     for name in re.findall(r'"env:(\w+)"', text):
         monkeypatch.setenv(name, urls.get(name, "secret"))
@@ -172,8 +173,8 @@ def test_yaml_of_the_documents_is_yaml() -> None:
     assert keys == [["scrape_configs"], ["groups"]]
 
 
-def test_the_json_line_of_the_readme_is_what_run_writes(tmp_path: Path) -> None:
-    (line,) = blocks("json")
+def test_the_json_line_of_the_reference_is_what_run_writes(tmp_path: Path) -> None:
+    (line,) = blocks("json", "docs/reference/json.md")
     wanted = json.loads(line)
     (tmp_path / "a.jpg").write_bytes(media.jpeg(media.scene(0)))
     done = edgecsp("run", tmp_path / "a.jpg", "--conf", "0.0001", "--engine", "ort", "--json", "-", "-q", code=0)

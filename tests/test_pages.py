@@ -16,7 +16,8 @@ from typing import Any, Dict, Iterator, List, Set
 import pytest
 
 from benchmarks import reference, site_hooks
-from edgecsp.errors import EngineUnavailable
+from edgecsp import errors
+from edgecsp.errors import EdgecspError, EngineUnavailable
 from support import chromium
 from support.commands import invoke
 from support.documents import lacking_extra, shortened
@@ -259,6 +260,9 @@ def test_every_page_is_in_the_site_and_loads_nothing_from_elsewhere(site: Path) 
         path.name: loads.findall(path.read_text("utf-8")) for path in site.rglob("*.html") if path.name != "404.html"
     }
     assert len(found) > 100 and [each for each in found.items() if each[1]] == []
+    troubleshooting = (site / "troubleshooting.html").read_text("utf-8")
+    anchors = {each.docs for each in vars(errors).values() if isinstance(each, type) and issubclass(each, EdgecspError)}
+    assert len(anchors) > 5 and all(f'id="{anchor}"' in troubleshooting for anchor in anchors if anchor)
     reference = (site / "reference/python.html").read_text("utf-8")
     assert "&gt;&gt;&gt; " in reference and "<blockquote>" not in reference, "examples of docstrings are code"
 
@@ -278,3 +282,30 @@ def test_pages_open_without_a_network(site: Path, tmp_path: Path, page: str, wid
             " : setTimeout(look, 50); look(); setTimeout(() => done(false), 15000); })"
         )
         assert opened.complaints() == []
+
+
+# The search is tried above, on two pages; here it would read its index a hundred times.
+WITHOUT_SEARCH = """
+class Idle extends EventTarget { postMessage() {} terminate() {} }
+Object.defineProperty(window, 'Worker', {get: () => Idle, set: () => {}});
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed (Debian: chromium)")
+def test_all_pages_fit_a_phone_in_the_dark_without_a_network(site: Path, tmp_path: Path) -> None:
+    pages = sorted(path for path in site.rglob("*.html") if path.name != "404.html")  # its links begin at the host
+    assert len(pages) > 100
+    wrong = []
+    with chromium.opened(site / "index.html", tmp_path / "profile", 390, dark=True) as opened:
+        opened.call("Page.addScriptToEvaluateOnNewDocument", source=WITHOUT_SEARCH)
+        for path in pages:
+            opened.events.clear()
+            opened.call("Page.navigate", url=path.as_uri())
+            opened.until("Page.loadEventFired")
+            width = opened.value("document.documentElement.scrollWidth")
+            scheme = opened.value("document.body.dataset.mdColorScheme")
+            complaints = opened.complaints()
+            if width > 390 or scheme != "slate" or complaints:
+                wrong.append((path.relative_to(site).as_posix(), width, scheme, complaints))
+    assert wrong == []

@@ -1,13 +1,17 @@
-"""The README's commands and its Python, run as they stand there, on files of the names it uses."""
+"""The README's commands and its Python, run as they stand there; what a reader and a package index see of it."""
 
 from __future__ import annotations
 
+import email
+import importlib.util
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from types import ModuleType
 from typing import List, Optional
 
 import pytest
@@ -109,3 +113,78 @@ def test_the_make_targets_of_the_readme_exist() -> None:
     named = {line.split()[1] for block in blocks("sh") for line in block.splitlines() if line.startswith("make ")}
     assert named >= {"demo", "test"}
     assert named <= targets
+
+
+def test_commands_that_do_not_end_or_train_are_those_of_a_page_that_is_tested() -> None:
+    training = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("edgecsp train")]
+    tested = {line.split("#")[0].strip() for line in "".join(blocks("bash", "docs/reference/train.md")).splitlines()}
+    assert training and set(training) <= tested
+
+
+# -- what a reader and a package index see --------------------------------------------------------------------------
+
+TEXT = (REPO / "README.md").read_text("utf-8")
+
+
+def test_it_can_be_read_in_one_go() -> None:
+    assert len(TEXT.splitlines()) <= 170
+    assert len(TEXT.split()) <= 1400
+    (moving,) = re.findall(r"^!\[.+\]\((\S+\.gif)\)$", TEXT, re.MULTILINE)
+    assert (REPO / moving).stat().st_size <= 600_000
+
+
+def test_setting_up_comes_first() -> None:
+    first = re.search(r"^```sh\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    assert first is not None and [line.split()[1] for line in first[1].splitlines()] == ["demo", "test"]
+    assert TEXT.index(first[0]) < 700, "behind the two sentences that say what it is"
+
+
+def test_its_speed_is_a_result_file_s() -> None:
+    from benchmarks import readme
+
+    assert [found[1] for found in readme.MARKED.finditer(TEXT)] == ["means"]
+    prose = re.sub(r"^```.*?^```", "", readme.MARKED.sub("", TEXT), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"\d+(?:\.\d+)? ?(?:ms|fps|times|%)|frames per second", prose) == [], "a figure that no file has"
+
+
+def load_hook() -> ModuleType:
+    pytest.importorskip("hatchling", reason="hatchling, which builds the package, is not installed")
+    spec = importlib.util.spec_from_file_location("hatch_build", REPO / "hatch_build.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_package_index_shows_all_of_it() -> None:
+    markdown = pytest.importorskip("readme_renderer.markdown", reason="readme-renderer is not installed")
+    shown = load_hook().make_absolute(TEXT)
+    html = markdown.render(shown)
+    assert html is not None
+    for mark, tag in ((r"^## ", "<h2"), (r"^```\w", "<pre"), (r"^\|---", "<table")):
+        assert html.count(tag) == len(re.findall(mark, TEXT, re.MULTILINE)), tag
+    assert "&lt;!--" not in html and ".gif" not in html
+    targets = re.findall(r"(?:href|src)=\"([^\"]*)\"", html)
+    assert [each for each in targets if not each.startswith(("https://", "#"))] == []
+    words = set(re.findall(r"\w{4,}", re.sub(r"!\[.*?\]\(.*?\)|\]\(.*?\)|<!--.*?-->", "", TEXT)))
+    assert len(words - set(re.findall(r"\w{4,}", html)) - {"benchmarks", "demo_gif"}) < 15, "no text is lost"
+
+
+def test_with_an_address_links_are_absolute() -> None:
+    make_absolute = load_hook().make_absolute
+    text = "![a](b/c.gif)\n\n*A caption.*\n\n[d](e.md) [f](https://example.org/g) [h](#i)\n"
+    assert make_absolute(text, "https://example.org/x/") == (
+        "![a](https://example.org/x/raw/main/b/c.gif)\n\n*A caption.*\n\n"
+        "[d](https://example.org/x/blob/main/e.md) [f](https://example.org/g) [h](#i)\n"
+    )
+    assert make_absolute(text) == "d [f](https://example.org/g) [h](#i)\n"
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_text_of_the_index(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        message = email.message_from_bytes(archive.read(name))
+    assert message["Description-Content-Type"] == "text/markdown"
+    payload = message.get_payload()
+    assert isinstance(payload, str) and payload.strip() == load_hook().make_absolute(TEXT).strip()

@@ -1,4 +1,4 @@
-"""What a type checker sees of the installed wheel: the README's Python, and the public names."""
+"""What a type checker sees of the installed wheel: the Python of the README and its page, and the public names."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ WRONG = "import edgecsp\nedgecsp.load(wieghts='random')\nedgecsp.load()('a.jpg')
 def test_a_type_checker_knows_the_public_names(wheel: Path, tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed")
     installed = wheels.install(wheel, tmp_path)
-    (snippet,) = blocks("python")
-    (tmp_path / "right.py").write_text(snippet + PUBLIC)
+    snippets = blocks("python") + blocks("python", "docs/how-to/python.md")
+    assert len(snippets) == 2
+    (tmp_path / "right.py").write_text("".join(snippets) + PUBLIC)
     (tmp_path / "wrong.py").write_text(WRONG)
     options = (
         "--strict",

@@ -2,7 +2,7 @@
 
     with_ultralytics.py --make FILE.onnx IMAGES.npy HEIGHT WIDTH BOXES CONF IOU      export yolov8n, for OpenVINO too
 
-No weights of theirs are at hand, so they are random, seeded, and the bias of the classes is moved until BOXES boxes
+No weights of theirs are available, so they are random, seeded, and the bias of the classes is moved until BOXES boxes
 are found in the images: what stands behind the network then has as much work as behind the one it is compared with.
 """
 

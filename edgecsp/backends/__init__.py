@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import replace
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import BuildFailed, EngineUnavailable, UnknownName, UsageError
 from ..options.choices import PRECISIONS, REQUESTED_PRECISIONS
@@ -106,7 +106,7 @@ def require(engine: str, device: str = "auto") -> None:
     """Raise `EngineUnavailable` unless the engine runs on the device."""
     why = unavailable_reason(engine, device)
     if why:
-        raise EngineUnavailable(f"engine {engine!r} {why}")
+        raise EngineUnavailable(f"engine {engine!r} {why}", docs=_docs_of(device, info(engine).devices))
 
 
 def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] = None) -> AutoChoice:
@@ -132,7 +132,13 @@ def choose(engine: str = "auto", device: str = "auto", precision: Optional[str] 
             passed.append((each, lacks))
     near = [f"\n  {other.name} {reason}" for other, reason in passed if device in other.devices]
     target = f"device {device!r}" + (f" in {precision}" if precision else "")
-    raise EngineUnavailable(f"no installed engine runs on {target}; see: edgecsp doctor" + "".join(near))
+    message = f"no installed engine runs on {target}; see: edgecsp doctor"
+    raise EngineUnavailable(message + "".join(near), docs=_docs_of(device))
+
+
+def _docs_of(device: str, devices: Sequence[str] = ()) -> str:
+    is_cuda = device in ("cuda", "tensorrt") or tuple(devices) == ("cuda",)
+    return "cuda-not-seen" if is_cuda else "engine-not-available"
 
 
 def choose_for(

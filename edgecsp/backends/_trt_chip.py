@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Chips whose arithmetic on four int8 at a time (DP4A) is missing. Source: CUDA C++ Programming Guide, arithmetic
 # instructions by compute capability: it came with 6.1, and 6.2 (the Jetson TX2's) went without.
+CUDA_DOCS = "cuda-not-seen"
 WITHOUT_INT8 = ("5.0", "5.2", "5.3", "6.0", "6.2")
 
 
@@ -61,11 +62,13 @@ def _device() -> cuda.Device:
     try:
         import pycuda.driver as cuda
     except ImportError as error:
-        raise EngineUnavailable(f"pycuda cannot load CUDA here ({error}); is an NVIDIA driver installed?") from error
+        reason = f"pycuda cannot load CUDA here ({error}); is an NVIDIA driver installed?"
+        raise EngineUnavailable(reason, docs=CUDA_DOCS) from error
     try:
         cuda.init()
         if not cuda.Device.count():
-            raise EngineUnavailable("CUDA sees no device here; see: nvidia-smi, and CUDA_VISIBLE_DEVICES")
+            reason = "CUDA sees no device here; see: nvidia-smi, and CUDA_VISIBLE_DEVICES"
+            raise EngineUnavailable(reason, docs=CUDA_DOCS)
         return cuda.Device(0)
     except cuda.Error as error:
-        raise EngineUnavailable(f"CUDA has no device here: {error}") from error
+        raise EngineUnavailable(f"CUDA has no device here: {error}", docs=CUDA_DOCS) from error

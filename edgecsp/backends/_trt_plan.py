@@ -134,7 +134,8 @@ def preflight(recipe: Recipe, graph_bytes: int) -> None:
     if free is not None and needed > free.available + free.swap:
         raise BuildFailed(
             f"recipe {recipe.name} needs {needed >> 20} MB at least, {recipe.workspace_mb} MB of it as workspace, and "
-            f"{free}: the kernel would kill the build half way. {_memory_hint(recipe)}"
+            f"{free}: the kernel would kill the build half way. {_memory_hint(recipe)}",
+            docs="out-of-memory",
         )
 
 

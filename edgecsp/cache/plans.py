@@ -152,7 +152,8 @@ def _load(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes]
     if not trust:
         raise IntegrityError(
             f"{place} is refused: {why}. A plan is code that the engine runs. Delete it and it is built anew; or, if "
-            "you know where it comes from, say so once: edgecsp build MODEL --recipe RECIPE --trust-plan"
+            "you know where it comes from, say so once: edgecsp build MODEL --recipe RECIPE --trust-plan",
+            docs="engine-plan-file-is-not-compatible",
         )
     _sign(place, facts, data)
     return data

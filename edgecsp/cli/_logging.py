@@ -127,8 +127,10 @@ def forget_warnings() -> None:
 
 
 def fail(error: BaseException) -> None:
-    """Print the error that ended the command; lines of its message that are indented stay lines."""
-    LOG.error("%s", _INDENT.join(map(printable, str(error).split(_INDENT))))
+    """Print the error that ended the command, and where the documents say more; indented lines of it stay lines."""
+    docs = getattr(error, "docs", "")
+    lines = [*str(error).split(_INDENT), *([f"docs: troubleshooting#{docs}"] if docs else [])]
+    LOG.error("%s", _INDENT.join(map(printable, lines)))
 
 
 def is_json() -> bool:

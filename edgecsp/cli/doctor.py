@@ -1,4 +1,4 @@
-"""`edgecsp doctor`: show what is installed, which engines work, and how to fix the others."""
+"""`edgecsp doctor`: show what is installed, which engines work, how to fix the others, and what to try next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_ENGINE = 6
 
 
 def command(json: Optional[str] = _json.OPTION) -> None:
-    """Show what is installed, which engines work here, and how to fix the others.
+    """Show what is installed, which engines work here, how to fix the others, and what to try next.
 
     Exit code 0 if an engine works, 6 if none does: suitable for a container's health check.
     """
@@ -27,17 +27,20 @@ def command(json: Optional[str] = _json.OPTION) -> None:
         engines.show(report["engines"], report["auto"])
         for line in engines.faster_lines(report["faster"]):
             print(line)
+        for step in report["next"]:
+            print(f"{'next':10} {step['command']}: {step['why']}", style="good")
     if not any(row["runs"] and row["real"] for row in report["engines"]):
         raise typer.Exit(NO_ENGINE)
 
 
 def examine() -> Dict[str, Any]:
-    """Collect versions, CPU, memory, engines and the automatic choice."""
+    """Collect versions, CPU, memory, engines, the automatic choice and what to try next."""
     from .. import __version__
     from ..system import cpu, memory, versions
+    from . import _next_steps
 
     free, auto = memory.free(), engines.auto()
-    return {
+    report: Dict[str, Any] = {
         "edgecsp": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -52,6 +55,8 @@ def examine() -> Dict[str, Any]:
         "auto": auto,
         "faster": engines.faster(auto),
     }
+    report["next"] = _next_steps.list_next_steps(report, _next_steps.inspect_machine())
+    return report
 
 
 def _format_machine(report: Dict[str, Any]) -> Any:

@@ -50,7 +50,7 @@ def call(target: str, request: Mapping[str, Any], *, doing: str, hint: str = "")
             child.kill()
             child.wait()
     if message is None and code < 0:
-        raise BuildFailed(describe_death(doing, -code, kills, hint))
+        raise BuildFailed(describe_death(doing, -code, kills, hint), docs="out-of-memory" if code == -9 else "")
     if message is None:
         raise RuntimeError(f"{doing}: the process ended with code {code}; its traceback is above")
     if "error" in message:

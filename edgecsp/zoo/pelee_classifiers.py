@@ -46,7 +46,7 @@ SPARSE = (
 )
 GAMMA = "the share of a stage's channels that passes by"
 FUSION = "which of the two transitions there is (Figure 3)"
-DIGITS = "the table's digits were not at hand; its text says the change in computation alone"
+DIGITS = "the table's digits were not available; its text says the change in computation alone"
 _OVER = "0.48% are CSPPeleeNet's, see there; the squeeze and excitation alone costs the 0.02M that it should"
 _GAMMA_25 = DIGITS + ", 3% less than PeleeNet, which this form does not meet"
 _SPARSE_ROW = PublishedRow("Tables 1, 3", 224, 0.904, 2.39, top1=69.6)

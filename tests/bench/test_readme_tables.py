@@ -138,3 +138,21 @@ def test_the_documents_are_what_the_results_say() -> None:
     assert named == {place.name for place in readme.RESULTS.glob("*.json")}, (
         "every result is shown, and every table has one"
     )
+
+
+def test_means_are_a_table_alone(tmp_path: Path) -> None:
+    report = {
+        **PEERS,
+        "means": {"theirs": {"times": 1.254, "models": ["tiny"]}, "edgecsp": {"times": 1.0, "models": []}},
+    }
+    (tmp_path / "x.json").write_text(json.dumps(report))
+    after = readme.filled("<!-- means x.json -->\n<!-- end -->\n", tmp_path)
+    assert after.splitlines()[1:] == [
+        "A CPU, 2 threads, score 0.25, NMS 0.45.",
+        "",
+        "| geometric mean of the times over tiny | times | models |",
+        "|---|---|---|",
+        "| edgecsp | 1.00 | 0 |",
+        "| theirs | 1.25 | 1 |",
+        "<!-- end -->",
+    ]

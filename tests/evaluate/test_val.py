@@ -209,7 +209,10 @@ def test_ap50_of_a_detector_whatever_its_threshold(home: Path) -> None:
 
 # -- real weights on real pictures ---------------------------------------------------------------------------
 
-REAL = (("yolov3-tiny", 0.5151, 0.5120), ("yolo-fastest-1.1-xl", 0.5513, 0.5532))  # the figures of the README
+REAL = (
+    ("yolov3-tiny", 0.5151, 0.5120),
+    ("yolo-fastest-1.1-xl", 0.5513, 0.5532),
+)  # the figures of docs/explanation/darknet.md
 
 
 def real(name: str, data: Path, folder: Path) -> Path:
@@ -244,7 +247,7 @@ def pycocotools_says_the_same(row: Dict[str, Any], results: Path, annotations: P
     np.testing.assert_allclose(mine, judge.stats, atol=1e-6)
 
 
-def test_coco64_on_onnxruntime_is_what_the_readme_says(test_data: Path, tmp_path: Path, capsys: Any) -> None:
+def test_coco64_on_onnxruntime_is_what_the_documents_say(test_data: Path, tmp_path: Path, capsys: Any) -> None:
     name, as_darknet, _ = REAL[0]
     words = ("-e", "ort", "--save-json", tmp_path / "found.json")
     (row,) = rows(real(name, test_data, tmp_path), test_data, tmp_path, *words)

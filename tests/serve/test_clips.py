@@ -306,6 +306,25 @@ def test_packets_are_copied_whatever_they_came_in(tmp_path: Path, name: str) -> 
     assert packets.write(tmp_path / "later.mp4", begin_s + 50, begin_s + 60) > 0, "the last group, rather than nothing"
 
 
+def test_a_first_keyframe_without_a_time_begins_the_clip(tmp_path: Path) -> None:
+    """FFmpeg's RTSP reader gives none, and a camera's next keyframe may be ten seconds away."""
+    packets, seen = RecentPackets(60.0), []
+
+    def add(packet: Any) -> None:
+        if not seen:
+            packet.pts = packet.dts = None
+        seen.append(packet.is_keyframe and packet.size)
+        packets.add(packet)
+
+    source = sources.open(str(crossing.video(tmp_path / "a.mp4", options={"g": "1000"})))
+    source.on_packet = add
+    for _ in source:
+        pass
+    assert sum(map(bool, seen)) == 1
+    assert packets.write(tmp_path / "clip.mp4", -1e9, 1e9) > 2
+    assert len(frames_of(tmp_path / "clip.mp4")) == crossing.FRAMES
+
+
 def test_h265_has_the_tag_that_all_players_know(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     if "libx265" not in av.codecs_available:

@@ -1,6 +1,8 @@
-"""A real RTSP server with a login, for the tests of RTSP; run by the system's Python, which has GStreamer.
+"""A real RTSP server with a login, for tests and benchmarks of RTSP; run by the system's Python, which has GStreamer.
 
-Prints its port, then serves a moving test image at 30 frames per second until it is killed.
+    rtsp_server.py USER PASSWORD [PORT [FILE.mp4]]
+
+Prints its port, then serves the H.264 file, or a moving test image at 30 frames per second, until it is killed.
 """
 
 import sys
@@ -15,11 +17,14 @@ LAUNCH = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1 ! "
     "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 pt=96 )"
 )
+LAUNCH_FILE = "( filesrc location=%s ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 )"
 
 
-def main(user: str, password: str, port: str = "0") -> None:
+def main(user: str, password: str, port: str = "0", video: str = "") -> None:
     Gst.init(None)
-    for element in ("videotestsrc", "x264enc", "rtph264pay"):
+    for element in (
+        ("filesrc", "qtdemux", "h264parse", "rtph264pay") if video else ("videotestsrc", "x264enc", "rtph264pay")
+    ):
         if Gst.ElementFactory.find(element) is None:
             sys.exit(f"GStreamer has no {element}")
     auth = GstRtspServer.RTSPAuth()
@@ -27,7 +32,7 @@ def main(user: str, password: str, port: str = "0") -> None:
     token.set_string("media.factory.role", "viewer")
     auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(LAUNCH)
+    factory.set_launch(LAUNCH_FILE % video if video else LAUNCH)
     factory.set_shared(True)
     factory.add_role_from_structure(_may_watch())
     server = GstRtspServer.RTSPServer()

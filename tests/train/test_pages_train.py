@@ -21,7 +21,7 @@ QUICK = " --imgsz 64 --batch 4 --workers 0 --epochs 1"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "folder"), [("start/first-model.md", "cards"), ("tutorials/blood-cells.md", "bccd")])
+@pytest.mark.parametrize(("page", "folder"), [("start/first-model.md", "mine"), ("tutorials/blood-cells.md", "bccd")])
 def test_every_command_runs(page: str, folder: str, tmp_path: Path) -> None:
     draw_shapes(tmp_path / folder, 4)
     (tmp_path / "photos").symlink_to(tmp_path / folder / "images" / "val")

@@ -1,4 +1,4 @@
-"""What the README shows of training runs, with few small images."""
+"""What the documents show of training runs, with few small images."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from edgecsp.importers.darknet import weights, writing  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
 
-SECTION = re.search(r"^## Train: .*?(?=^## )", (REPO / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+PAGE = (REPO / "docs" / "reference" / "train.md").read_text("utf-8")
 QUICK = " --epochs 1 --imgsz 64 --batch 4 --workers 0"
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that holds what the README speaks of."""
+    """A folder that holds what the page speaks of."""
     monkeypatch.chdir(tmp_path)
     draw_shapes(tmp_path / "cards", 4)
     (tmp_path / "photos").symlink_to(tmp_path / "cards" / "images" / "val")
@@ -38,13 +38,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_every_command_runs(desk: Path) -> None:
-    assert SECTION is not None
     entry = zoo.get("yolov4-tiny")
     net = entry.net((64, 64))
     (desk / "yolov4-tiny.cfg").write_text(writing.text(net, entry.anchors))
     with (desk / "yolov4-tiny.weights").open("wb") as file:
         weights.write(file, Network(net).start().floats())
-    lines = [line for line in SECTION[0].splitlines() if line.startswith("edgecsp ")]
+    lines = [line for line in PAGE.splitlines() if line.startswith("edgecsp ")]
     assert len(lines) >= 4
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "EDGECSP_HOME": str(desk / "home")}
     for line in lines:
@@ -57,8 +56,7 @@ def test_every_command_runs(desk: Path) -> None:
 
 @pytest.mark.slow
 def test_the_line_of_python_runs(desk: Path) -> None:
-    assert SECTION is not None
-    (line,) = re.findall(r"`(run = edgecsp\.train\(.*?)`", SECTION[0])
+    (line,) = re.findall(r"`(run = edgecsp\.train\(.*?)`", PAGE)
     names = {"edgecsp": edgecsp}
     exec(line.replace("epochs=100", "epochs=1, imgsz=64, batch=4, workers=0"), names)
     assert names["run"].onnx.is_file()

@@ -187,9 +187,10 @@ def _show(
     of = options.debug_image or "noise"
     text = f"{tie.problem}. Of {of}: {rows}. {tie.advice}"
     if options.debug_heads is None:
-        return BadModel(f"{text}, or see them: --debug-heads FILE.png --debug-image IMAGE")
+        return BadModel(f"{text}, or see them: --debug-heads FILE.png --debug-image IMAGE", docs="model-not-recognised")
     readings.draw(described, image, options.debug_heads)
-    return BadModel(f"{text}; {options.debug_heads} shows {'both' if len(described) == 2 else 'them'}")
+    message = f"{text}; {options.debug_heads} shows {'both' if len(described) == 2 else 'them'}"
+    return BadModel(message, docs="model-not-recognised")
 
 
 def parse_anchors(text: str) -> AnchorSet:

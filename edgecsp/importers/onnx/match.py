@@ -48,7 +48,8 @@ def choose(filename: str, proto: Any, output_layout: OutputLayout, kind: Optiona
         known = known if kind is None else f"--kind {kind} is {KINDS[kind].about}"
         raise BadModel(
             f"{filename} is not a supported export ({listed} of a {output_layout.hw[1]}x{output_layout.hw[0]} image). "
-            f"{known}"
+            f"{known}",
+            docs="model-not-recognised",
         )
     fitting = [
         m for m in matches if m.classes is None or output_layout.classes is None or m.classes == output_layout.classes

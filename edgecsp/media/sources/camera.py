@@ -37,7 +37,8 @@ class Camera(Source):
         devices = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
         raise SourceError(
             f"cannot open {self.name}; cameras here: {devices}. Is it connected, free, "
-            "and are you in the group 'video'?"
+            "and are you in the group 'video'?",
+            docs="camera-does-not-open",
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -52,7 +53,10 @@ class Camera(Source):
                     ok = capture.grab()
                 now = time.monotonic()
                 if not ok:
-                    raise SourceError(f"{self.name} stopped after {index + 1} frames; is it still connected?")
+                    raise SourceError(
+                        f"{self.name} stopped after {index + 1} frames; is it still connected?",
+                        docs="camera-does-not-open",
+                    )
                 index += 1
                 begun = now if begun is None else begun
                 if index % self.stride:

@@ -75,7 +75,8 @@ class NetworkSource(Source):
         except (av.error.FFmpegError, UnicodeError, ValueError) as error:
             reason = self._reason(error, begun)
         # Outside of the except block: PyAV's message contains the URL, which exception chaining would show.
-        raise SourceError(f"cannot open {self.name}: {reason}; check the address, the login and the network")
+        reason += "; check the address, the login and the network"
+        raise SourceError(f"cannot open {self.name}: {reason}", docs="rtsp-timeout" if self._rtsp else "")
 
     def _reason(self, error: Exception, begun: float) -> str:
         import av
@@ -106,7 +107,7 @@ class NetworkSource(Source):
             else:
                 if self.closed or not self._endless:
                     return
-        raise SourceError(f"{self.name} failed after {count} frames: {reason}")
+        raise SourceError(f"{self.name} failed after {count} frames: {reason}", docs="rtsp-timeout")
 
     def close(self) -> None:
         """Stop; a container that was never read is closed here."""

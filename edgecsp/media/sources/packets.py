@@ -45,18 +45,30 @@ class RecentPackets:
         self._lock = threading.Lock()
         self._groups: Deque[List[_Packet]] = deque()  # each begins with a keyframe
         self._bytes = 0
+        self._untimed = b""  # a keyframe whose time is told by the packet after it
         self._tick = Fraction(1)
         self._parameters: Any = None
 
     def add(self, packet: Any) -> None:
         """Add the next packet of PyAV as it was demuxed."""
-        if packet.pts is None or not packet.size or (self._parameters is None and not self._begin(packet)):
+        if not packet.size or (self._parameters is None and not self._begin(packet)):
             return
+        if packet.pts is None:
+            # FFmpeg's RTSP reader gives the first keyframe no time, and cameras send the next one seconds later.
+            self._untimed = bytes(packet) if packet.is_keyframe and not self._groups else b""
+            return
+        if self._untimed:
+            pts = packet.pts - 4 * (packet.duration or 1)  # room for three B-frames that are shown before this one
+            dts = min(pts, pts if packet.dts is None else packet.dts) - REORDERED
+            self._add(_Packet(self._untimed, pts, dts, packet.duration or 0, True))
+            self._untimed = b""
         last = self._groups[-1][-1].dts if self._groups else packet.pts - REORDERED
         dts = last + 1 if packet.dts is None else packet.dts  # Matroska leaves the first ones open
-        copied = _Packet(bytes(packet), packet.pts, dts, packet.duration or 0, packet.is_keyframe)
+        self._add(_Packet(bytes(packet), packet.pts, dts, packet.duration or 0, packet.is_keyframe))
+
+    def _add(self, copied: _Packet) -> None:
         with self._lock:
-            if self._groups and dts <= last:  # the clock went back, which no mp4 can
+            if self._groups and copied.dts <= self._groups[-1][-1].dts:  # the clock went back, which no mp4 can
                 self._clear()
             if copied.is_key:
                 self._groups.append([])

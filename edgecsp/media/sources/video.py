@@ -347,7 +347,7 @@ def _decode(
                 # After the yield: time spent by the consumer does not count.
                 last_frame_at = time.monotonic()
         if time.monotonic() - last_frame_at > patience_s:
-            raise SourceError(f"{stream.name} sends data, but no frame for {patience_s:g} s")
+            raise SourceError(f"{stream.name} sends data, but no frame for {patience_s:g} s", docs="rtsp-timeout")
 
 
 def _packets(container: Any, stream: Stream, problems: Problems, progress: _Progress) -> Iterator[Any]:
