@@ -3,7 +3,8 @@
     python -m calib.ranges ranges.json --seeds 0:400
     edgecsp quantize codes --calib ranges.json
 
-The seeds, the scene generator and preprocess are all that the ranges come from; their file says which graph they fit.
+It measures as `edgecsp quantize` does: channels equalised, the method that agrees best with fp32. The seeds, the scene
+generator and preprocess are all that the ranges come from; their file says which graph they fit.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from edgecsp.zoo import store
 from . import TEST_SEEDS
 from .scenes import scene
 
+AUTO = "auto"
+
 
 def batches(model: Model, first: int, last: int) -> Iterator[np.ndarray]:
     """Scenes as a camera would send them, unstretched, prepared for the model."""
@@ -35,16 +38,24 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="codes", help="a name of the zoo or an ONNX file, in fp32")
     parser.add_argument("--seeds", default="0:400", help="FIRST:LAST")
-    parser.add_argument("--method", default=precision.METHODS[0], choices=precision.METHODS)
+    parser.add_argument("--method", default=AUTO, choices=(AUTO, *precision.METHODS), help="auto: the best of them")
+    parser.add_argument("--no-equalize", action="store_true", help="leave the channels of maps in their own ranges")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     first, last = map(int, args.seeds.split(":"))
     if last > TEST_SEEDS:
         raise SystemExit(f"seeds from {TEST_SEEDS} on are for testing; ranges are made from others")
     model = store.resolve(args.model)
-    ranges = precision.measure_ranges(model, batches(model, first, last), args.method, threads=args.threads)
+    scenes, equalized = batches(model, first, last), not args.no_equalize
+    if args.method == AUTO:
+        ranges = precision.choose_ranges(model, scenes, threads=args.threads, equalized=equalized)
+    else:
+        ranges = precision.measure_ranges(model, scenes, args.method, threads=args.threads, equalized=equalized)
     ranges.save(args.out)
-    print(f"{args.out}: {args.method} of {ranges.images} scenes for {model.name}, graph {ranges.model[:12]}")
+    print(
+        f"{args.out}: {ranges.method} of {ranges.images} scenes for {model.name}, {len(ranges.scales)} maps equalised, "
+        f"graph {ranges.model[:12]}"
+    )
 
 
 if __name__ == "__main__":

@@ -94,13 +94,20 @@ def obtain(model: Model, recipe: Recipe, chip: Chip, *, trust: bool = False) -> 
     """
     check(model, recipe, chip)
 
+    notes: Dict[str, Any] = {}
+
     def build() -> bytes:
-        return _build(model, recipe, chip)
+        return _build(model, recipe, chip, notes)
 
-    return plans.get_or_build(plan_facts(model, recipe, chip), build, trust=trust)
+    return plans.get_or_build(plan_facts(model, recipe, chip), build, trust=trust, notes=notes)
 
 
-def _build(model: Model, recipe: Recipe, chip: Chip) -> bytes:
+def _build(model: Model, recipe: Recipe, chip: Chip, notes: Dict[str, Any]) -> bytes:
+    is_int8 = precision.detect_precision(model) == "int8"
+    float_layers = precision.list_float_convolutions(model) if is_int8 else []
+    steps: Dict[str, float] = {}
+    if is_int8 and recipe.dla_core is not None:  # it reads no QuantizeLinear
+        steps, model = precision.list_steps(model), precision.to_float(model)
     strict = _trt_build.strongly_typed() and recipe.precision == "fp16" and precision.detect_precision(model) == "fp32"
     graph = precision.to_fp16(model).onnx if strict else model.onnx
     preflight(recipe, len(graph))
@@ -108,7 +115,7 @@ def _build(model: Model, recipe: Recipe, chip: Chip) -> bytes:
     with tempfile.TemporaryDirectory(prefix="edgecsp-") as folder:
         onnx, plan = Path(folder) / "graph.onnx", Path(folder) / "plan"
         onnx.write_bytes(graph)
-        isolation.call(
+        done = isolation.call(
             f"{_trt_build.__name__}:{_trt_build.serve.__name__}",
             {
                 "onnx": str(onnx),
@@ -116,10 +123,13 @@ def _build(model: Model, recipe: Recipe, chip: Chip) -> bytes:
                 "name": model.name,
                 "options": options(recipe),
                 "timing": str(_timing_cache_path(chip)) if recipe.timing_cache else "",
+                "steps": steps,
+                "float_layers": float_layers,
             },
             doing=f"building the TensorRT plan of {model.name}",
             hint=_memory_hint(recipe),
         )
+        notes["gpu_layers"] = done["gpu_layers"]
         return plan.read_bytes()
 
 

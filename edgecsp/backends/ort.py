@@ -113,8 +113,10 @@ def _graph(model: Model, device: str, precision: str) -> bytes:
 
     if precision == "fp16" and precisions.detect_precision(model) == "fp32":
         return precisions.to_fp16(model).onnx
-    if precision == "int8" and device == "cpu" and cpu.is_x86():
-        return precisions.quantize_biases(precisions.to_uint8_activations(model)).onnx
+    if precision == "int8" and device == "cpu":
+        if cpu.is_x86():
+            return precisions.quantize_biases(precisions.to_uint8_activations(model)).onnx
+        return precisions.to_zero_points(model).onnx
     return model.onnx
 
 

@@ -39,11 +39,12 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan's bytes, its path, and whether it was built just now."""
+    """A plan's bytes, its path, whether it was built just now, and what its build noted."""
 
     data: bytes = field(repr=False)
     path: Path
     is_new: bool
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def folder() -> Path:
@@ -61,28 +62,33 @@ def path(facts: Mapping[str, Any]) -> Path:
     return folder() / f"{facts['engine']}-{hashlib.sha256(_canonical(facts)).hexdigest()[:40]}.plan"
 
 
-def get_or_build(facts: Mapping[str, Any], build: Callable[[], bytes], *, trust: bool = False) -> Plan:
+def get_or_build(
+    facts: Mapping[str, Any], build: Callable[[], bytes], *, trust: bool = False,
+    notes: Optional[Mapping[str, Any]] = None,
+) -> Plan:  # fmt: skip
     """Return the plan of `facts`, building it unless it is cached. Of several processes one builds, the others wait.
 
     `facts` holds all that decides what the plan is, as JSON; `facts["engine"]` begins the file's name. `trust`
-    takes a plan that was not made here, and signs it. Raises `IntegrityError`, `OutputError`, and what `build` raises.
+    takes a plan that was not made here, and signs it. `notes`, as JSON, are what `build` leaves in them; they are kept
+    with the plan. Raises `IntegrityError`, `OutputError`, and what `build` raises.
     """
     place = path(facts)
-    data = _load(place, facts, trust)
-    if data is not None:
+    plan = _load(place, facts, trust)
+    if plan is not None:
         LOG.debug("%s is built already", place)
-        return Plan(data, place, is_new=False)
+        return plan
     with locked(place):
-        data = _load(place, facts, trust)
-        if data is not None:
-            return Plan(data, place, is_new=False)
+        plan = _load(place, facts, trust)
+        if plan is not None:
+            return plan
         files.remove_leftovers(place.parent)
         data = build()
         with files.atomic(place) as file:
             file.write(data)
-        _sign(place, facts, data)
+        noted = _plain(notes or {})
+        _sign(place, facts, data, noted)
     LOG.debug("built %s, %d bytes", place, len(data))
-    return Plan(data, place, is_new=True)
+    return Plan(data, place, True, noted)
 
 
 def get_or_rebuild(facts: Mapping[str, Any], build: Callable[[], bytes], *, most: int = 8) -> bytes:
@@ -132,8 +138,8 @@ def locked(place: Path) -> ContextManager[None]:
     return files.locked(place.with_suffix(".lock"), waiting, mode=0o700)
 
 
-def _load(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes]:
-    """The bytes of a plan that is here and ours; None when there is none, or its writer was stopped half way."""
+def _load(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[Plan]:
+    """A plan that is here and ours; None when there is none, or its writer was stopped half way."""
     try:
         written, data = _sidecar(place).read_bytes(), place.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -141,6 +147,8 @@ def _load(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes]
     except OSError as error:
         raise IntegrityError(f"cannot read {place}: {error.strerror}; delete it, and it is built anew") from error
     sidecar = _read(written)
+    notes = sidecar.get("notes")
+    noted: Mapping[str, Any] = notes if isinstance(notes, dict) else {}
     if sidecar.get("facts") != _plain(facts) and sidecar:
         raise IntegrityError(f"{place} was made for something else than its name says; delete it, it is built anew")
     if sidecar.get("sha256") != hashlib.sha256(data).hexdigest():
@@ -148,23 +156,24 @@ def _load(place: Path, facts: Mapping[str, Any], trust: bool) -> Optional[bytes]
     elif not hmac.compare_digest(str(sidecar.get("tag")), _tag(sidecar)):
         why = "it was built by somebody else, on another machine, or its description has changed"
     else:
-        return data
+        return Plan(data, place, False, noted)
     if not trust:
         raise IntegrityError(
             f"{place} is refused: {why}. A plan is code that the engine runs. Delete it and it is built anew; or, if "
             "you know where it comes from, say so once: edgecsp build MODEL --recipe RECIPE --trust-plan",
             docs="engine-plan-file-is-not-compatible",
         )
-    _sign(place, facts, data)
-    return data
+    _sign(place, facts, data, noted)
+    return Plan(data, place, False, noted)
 
 
-def _sign(place: Path, facts: Mapping[str, Any], data: bytes) -> None:
+def _sign(place: Path, facts: Mapping[str, Any], data: bytes, notes: Mapping[str, Any]) -> None:
     """Write a plan's description beside it, with the tag."""
     sidecar: Dict[str, Any] = {
         "facts": _plain(facts),
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        **({"notes": notes} if notes else {}),
         "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
     with files.atomic(_sidecar(place)) as file:

@@ -28,7 +28,7 @@ DIFFERENT = {
     "--imgsz": (["import", "models import", "train"], "the input size; of a file, and one side where it is square"),
     "--json": (["run"], "a file or - for stdout; JSON Lines, as a stream has no end"),
     "--max-det": (["val"], "maximum number of boxes; COCO counts 100 of each class"),
-    "--max-ap-drop": (["quantize"], "how far AP may fall; there it decides which layers stay in float"),
+    "--max-ap-drop": (["build", "quantize"], "how far AP may fall; the help says what is done then, on which images"),
     "--names": (["models pull"], "a file of labels; only for one's own weights"),
     "--out": (["batch", "demo", "export", "run", "val"], "where results are written; for machines that share it a URI"),
     "--precision": (["bench", "build", "tune", "val"], "a precision; several where compared; a plan's own has no auto"),

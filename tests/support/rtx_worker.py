@@ -46,7 +46,7 @@ for line in sys.stdin:
     request = json.loads(line)
     try:
         graph = Path(request["onnx"]).read_bytes()
-        plan = _trt_build.build(graph, request["name"], request["options"], request["timing"])
+        plan, _ = _trt_build.build(graph, request["name"], request["options"], request["timing"])
         print(json.dumps({"size": len(plan)}), flush=True)
     except EdgecspError as error:
         print(json.dumps({"error": str(error)}), flush=True)

@@ -130,7 +130,8 @@ def test_int8_is_what_the_graph_carries(version: str, play, tiny: Tiny) -> None:
     session = backends.open(model, "trt")
     flags = [step for step in played.steps() if step.startswith("set_flag")]
     # The layers that the graph keeps in float may be computed in fp16; a strongly typed network has no such choice.
-    both = ["set_flag BuilderFlag.INT8", "set_flag BuilderFlag.FP16"]
+    strict = "STRICT_TYPES" if version == "8.2" else "PREFER_PRECISION_CONSTRAINTS"
+    both = [f"set_flag BuilderFlag.{flag}" for flag in ("INT8", "FP16", strict)]
     assert flags == ([] if version.startswith("11") else both)
     assert np.abs(session.run(tiny.batch)[0] - tiny.heads[0]).max() < 0.1 * np.abs(tiny.heads[0]).max()
     session.close()

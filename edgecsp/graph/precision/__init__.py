@@ -10,7 +10,8 @@
 
 The int8 graph is one file for every engine: symmetric int8 with zero points 0 (TensorRT takes no other), weights per
 output channel, a Q/DQ pair on each side of an activation (onnxruntime computes no convolution in int8 otherwise).
-`passes` turns it into what an engine needs, without loss. `equalize` brings the channels of maps to one range first;
+Beside each step the file notes the measured range, of which `passes` makes zero points for CPUs, where they are free.
+It turns the graph into what an engine needs. `equalize` brings the channels of maps to one range first;
 `mixed` keeps layers in float.
 """
 
@@ -26,6 +27,7 @@ from .. import wire
 if TYPE_CHECKING:
     from ._choose import choose_ranges
     from .calibration import METHODS, MIN_IMAGES, Ranges, load, measure_ranges
+    from .float_form import list_float_convolutions, list_steps, to_float
     from .fp16 import to_fp16, to_fp32
     from .int8 import check_quantizable, format_trials, quantize, with_ranges
     from .mixed import QuantizedLayer, list_layers, measure_gains, with_float_layers
@@ -37,16 +39,18 @@ if TYPE_CHECKING:
         quantize_biases,
         to_uint8_activations,
         to_uint8_input,
+        to_zero_points,
     )
 
 __all__ = [
     "METHODS", "MIN_IMAGES", "QuantizedLayer", "Ranges", "check_quantizable", "choose_ranges", "detect_precision",
-    "fold_activation_qdq", "fold_float_qdq", "fold_move_qdq", "format_trials", "list_layers", "load", "measure_gains",
-    "measure_ranges", "quantize", "quantize_after_pools", "quantize_biases", "to_fp16", "to_fp32",
-    "to_uint8_activations", "to_uint8_input", "with_float_layers", "with_ranges",
+    "fold_activation_qdq", "fold_float_qdq", "fold_move_qdq", "format_trials", "list_float_convolutions", "list_layers",
+    "list_steps", "load", "measure_gains", "measure_ranges", "quantize", "quantize_after_pools", "quantize_biases",
+    "to_float", "to_fp16", "to_fp32",
+    "to_uint8_activations", "to_uint8_input", "to_zero_points", "with_float_layers", "with_ranges",
 ]  # fmt: skip
 
-_FILES = ("calibration", "int8", "mixed", "passes", "fp16", "_choose")
+_FILES = ("calibration", "int8", "mixed", "passes", "float_form", "fp16", "_choose")
 _QUANTIZES = (b"QuantizeLinear", b"DequantizeLinear")
 
 

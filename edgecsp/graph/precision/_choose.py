@@ -16,7 +16,7 @@ from ...types import Array, Model
 from . import calibration
 from .calibration import METHODS, Ranges, open_meter
 from .int8 import check_quantizable, with_ranges
-from .passes import quantize_biases, to_uint8_activations
+from .passes import quantize_biases, to_uint8_activations, to_zero_points
 
 LOG = logging.getLogger(__name__)
 EVERY = 8  # of so many images one is held out
@@ -84,8 +84,8 @@ def open_int8(model: Model, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    if cpu.is_x86():  # as the engine does it
-        model = quantize_biases(to_uint8_activations(model))
+    # As the engine does it.
+    model = quantize_biases(to_uint8_activations(model)) if cpu.is_x86() else to_zero_points(model)
     try:
         return ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:

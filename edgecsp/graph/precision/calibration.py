@@ -19,7 +19,7 @@ import numpy as np
 from ...cache import files
 from ...errors import CalibrationError, UnknownName
 from ...types import Array, Model
-from . import _graph, equalize
+from . import _graph, _least_error, equalize
 
 METHODS = ("percentile", "entropy", "minmax", "mse")
 MIN_IMAGES = 100  # images; fewer give the ranges of those images, not of the world
@@ -143,12 +143,15 @@ class RangeMeter:
     """The values of a graph so far: `note` every image in its order, `add` those that ranges are of."""
 
     def __init__(self, model: Model, threads: int, scales: Optional[Dict[str, List[float]]] = None) -> None:
+        from ..onnx_model import parse_graph
+
         self._digest, self._scales = _digest(model), scales or {}
         model = equalize.scale_channels(model, self._scales)
         self._session, self._names = _graph.open_observed(model, threads)
         self._source: str = self._session.get_inputs()[0].name
-        slopes = _negative_slopes(model)
-        self._histograms = {name: _Histogram(slopes.get(name, 1.0)) for name in (self._source, *self._names)}
+        activations = _least_error.find_activations(parse_graph(model).graph)
+        names = (self._source, *self._names)
+        self._histograms = {name: _Histogram(activations.get(name, _least_error.identity)) for name in names}
         self._heads = [head.name for head in model.heads]
         self._inputs, self._count = hashlib.sha256(), 0
 
@@ -182,31 +185,15 @@ class RangeMeter:
         return Ranges(self._digest, method, self._count, self._inputs.hexdigest(), tensors, scales=self._scales)
 
 
-def _negative_slopes(model: Model) -> Dict[str, float]:
-    """By tensor that only activations read: what they leave of its negative values."""
-    from ..onnx_model import parse_graph
-
-    readers: Dict[str, List[float]] = {}
-    for node in parse_graph(model).graph.node:
-        slope = 1.0
-        if node.op_type == "LeakyRelu":
-            slope = next((each.f for each in node.attribute if each.name == "alpha"), 0.01)
-        elif node.op_type == "Relu":
-            slope = 0.0
-        for name in node.input:
-            readers.setdefault(name, []).append(slope)
-    return {name: max(slopes) for name, slopes in readers.items()}
-
-
 class _Histogram:
     """How often each magnitude occurs: `BINS` bins over 0..top, where top doubles as larger values come.
 
     `counts` (2, BINS): of values from 0 on, and of negative ones.
     """
 
-    def __init__(self, slope: float = 1.0) -> None:
+    def __init__(self, activation: _least_error.Activation = _least_error.identity) -> None:
         self.low, self.high = math.inf, -math.inf
-        self.top, self._slope = 0.0, slope
+        self.top, self._activation = 0.0, activation
         self.counts: Array = np.zeros((2, BINS), np.int64)
 
     def add(self, values: Array, name: str) -> None:
@@ -235,19 +222,8 @@ class _Histogram:
         elif method == "entropy":
             limit = _least_loss(counts) * self.top / BINS
         elif method == "mse":
-            limit = _least_error(self.counts[0] + self.counts[1] * self._slope**2) * self.top / BINS
+            return _least_error.find_range(self.counts, self.top, (self.low, self.high), self._activation)
         return max(self.low, -limit), min(self.high, limit)
-
-
-def _least_error(counts: Array) -> int:
-    """How many bins to keep so that rounding and clipping together have the least mean square error."""
-    middles = np.arange(BINS) + 0.5
-    weights = counts.astype(np.float64)
-    limits = np.unique(np.geomspace(BINS / LEVELS, BINS, 100).round())
-    steps = limits / LEVELS
-    rounding = np.minimum(steps[:, None] ** 2 / 12, middles**2)
-    errors = np.where(middles <= limits[:, None], rounding, (middles - limits[:, None]) ** 2) @ weights
-    return int(limits[int(errors.argmin())])
 
 
 def _least_loss(counts: Array) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import UsageError
 from ...types import Array, Model
-from . import _graph, equalize
+from . import _graph, _notes, equalize
 from .calibration import Ranges, measure_ranges
 
 # What is computed in int8. Sigmoid, Tanh, Softplus and products stay in float: mish and swish lose too much.
@@ -67,6 +67,9 @@ def with_ranges(model: Model, ranges: Ranges, *, keep_heads: bool = True, in_flo
     maker.model.topological_sort()  # it appends what it makes; ONNX wants makers before users
     quantized = maker.model.model
     del quantized.graph.value_info[:]
+    for node in quantized.graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[0] in shared:
+            _notes.note_range(node, *shared[node.input[0]])
     origin = {
         **model.origin, "precision": "int8", "calibration": f"{ranges.method}, {ranges.images} pictures",
         "calibration_sha256": ranges.inputs,

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...processing import preprocess
 from ...types import Array, Model
+from . import _notes
 from .int8 import MOVES
 
 _ACTIVATIONS = ("LeakyRelu", "Relu", "Clip", "Sigmoid", "Softplus", "Tanh", "HardSwish", "Mul")
@@ -171,22 +172,46 @@ def _values(graph: Any) -> Dict[str, Array]:
 
 
 def to_uint8_activations(model: Model) -> Model:
-    """An int8 model whose activations are uint8 around 128 instead of int8 around 0: the same numbers.
+    """An int8 model whose activations are uint8 over their measured ranges, with zero points.
 
     The int8 convolutions of an x86 CPU multiply uint8 by int8. onnxruntime and OpenVINO convert on their way:
     onnxruntime not everywhere (yolo-fastest takes 1.4 times as long), OpenVINO not rightly where maps are joined
-    (2026.4: yolov3-tiny's second head is another).
+    (2026.4: yolov3-tiny's second head is another). Without notes of ranges, as in files of 0.1, the zero is 128, and
+    the numbers are the same.
     """
+    return _with_zero_points(model, np.uint8, 128)
+
+
+def to_zero_points(model: Model) -> Model:
+    """An int8 model whose activations are int8 over their measured ranges, with zero points; the same without notes.
+
+    For CPUs whose convolutions multiply int8 by int8. TensorRT takes no zero points.
+    """
+    return _with_zero_points(model, np.int8, 0)
+
+
+def _with_zero_points(model: Model, dtype: Any, middle: int) -> Model:
+    """Activations of a type whose middle is `middle`, over the ranges that are noted."""
     from onnx import numpy_helper
 
     from ..onnx_model import parse_graph, with_graph
 
     proto = parse_graph(model)
     known = {tensor.name: tensor for tensor in proto.graph.initializer}
-    for name in {node.input[2] for node in proto.graph.node if node.op_type == "QuantizeLinear" and node.input[2:]}:
-        zero = numpy_helper.to_array(known[name]) if name in known else np.zeros(0)
-        if zero.dtype == np.int8:
-            known[name].CopyFrom(numpy_helper.from_array((zero.astype(np.int16) + 128).astype(np.uint8), name))
+    nodes = [node for node in proto.graph.node if node.op_type == "QuantizeLinear" and node.input[2:]]
+    for scale_name, zero_name, node in {tuple(node.input[1:]): (*node.input[1:], node) for node in nodes}.values():
+        zero = numpy_helper.to_array(known[zero_name]) if zero_name in known else np.zeros(0)
+        if zero.dtype != np.int8:
+            continue
+        moved, measured = zero.astype(np.int16) + middle, _notes.read_range(node)
+        if measured is not None and scale_name in known:
+            low, high = measured
+            step = np.array((high - low) / 255, np.float32).reshape(zero.shape)
+            moved = np.rint(-low / step).reshape(zero.shape) + (middle - 128)
+            known[scale_name].CopyFrom(numpy_helper.from_array(step, scale_name))
+        elif middle == 0:  # it has its zero
+            continue
+        known[zero_name].CopyFrom(numpy_helper.from_array(moved.astype(dtype), zero_name))
     return with_graph(model, proto)
 
 

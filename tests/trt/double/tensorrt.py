@@ -37,6 +37,10 @@ class DeviceType(metaclass=_Names):
     pass
 
 
+class LayerType(metaclass=_Names):
+    pass
+
+
 class MemoryPoolType(metaclass=_Names):
     pass
 
@@ -88,21 +92,76 @@ class Builder(Played):
             import signal
 
             os.kill(os.getpid(), signal.SIGKILL)
+        if config._calibrator is not None:
+            assert config._calibrator.get_batch(["images"]) is None and config._calibrator.get_batch_size() == 1
+            for line in config._calibrator.read_calibration_cache().decode().splitlines():
+                did(f"calibration {line}")
         return IHostMemory(_MARK + (b"half\n" if config._half else b"full\n") + network._onnx)
 
 
 class INetworkDefinition(Played):
     _onnx = b""
+    _layers: Any = None
+
+    def _all(self) -> List[ILayer]:
+        """One layer a node, and a constant, as the parser makes them."""
+        if self._layers is None:
+            import onnx
+
+            nodes = onnx.load_model_from_string(self._onnx).graph.node
+            self._layers = [ILayer("a constant", "Constant"), *(ILayer(node.name, node.op_type) for node in nodes)]
+        return self._layers
+
+    @property
+    def num_layers(self) -> int:
+        return len(self._all())
+
+    def get_layer(self, index: int) -> ILayer:
+        return self._all()[index]
+
+
+class ILayer(Played):
+    def __init__(self, name: str, kind: str) -> None:
+        self._name, self._kind = name, kind
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "precision":
+            did(f"{self._name}.precision = {value}")
+
+    precision = ""
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def type(self) -> Any:
+        return LayerType.CONSTANT if self._kind == "Constant" else _Value("LayerType.OTHER")
+
+
+class IInt8EntropyCalibrator2(Played):
+    def __init__(self) -> None:
+        self._ready = True
 
 
 class IBuilderConfig(Played):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if not name.startswith("_"):
+        if name == "int8_calibrator":
+            self._calibrator = value
+            assert value._ready, "a subclass of IInt8EntropyCalibrator2 must call its __init__"
+        elif not name.startswith("_"):
             did(f"config.{name} = {value}")
 
     _half = False
+    _calibrator: Any = None
     max_workspace_size = 0
+    int8_calibrator: Any = None
+
+    def can_run_on_DLA(self, layer: ILayer) -> bool:
+        return layer._kind != "Constant" and not (fails("dla") and layer._kind == "Resize")
+
     default_device_type = ""
     DLA_core = -1
 
@@ -276,6 +335,6 @@ class IExecutionContext(Played):
         return True
 
 
-for _name in ("MemoryPoolType", "TensorIOMode"):
+for _name in ("MemoryPoolType", "TensorIOMode", "IInt8EntropyCalibrator2"):
     if _name not in rehearsal.NAMES[__version__][""]:
         del globals()[_name]
