@@ -1,5 +1,6 @@
 """The server under load against its own session: images a second, CPU an image, the slowest answers, memory.
 
+    python -m benchmarks.serve --viewers 10 [--streams 4]
     python -m benchmarks.serve [--model NAME] [--engine NAME] [--threads 2] [--callers 32] [--seconds 5] [--rounds 5]
 
 JPEG images of 640x480 go in, JSON comes out. Three things take turns: `alone` (this many threads in one process
@@ -15,6 +16,8 @@ latency, times callers a place in the engine.
 
 `--viewers 10` measures another thing: a video is watched (`codes.mp4`, at its own rate), and one and so many look at
 its MJPEG and ask for the page's state once a second; CPU of the server with all of them over that with one.
+With `--streams 4` as many videos are watched, whose MJPEGs the viewers share out, without tracks and with them (a line
+and a zone each) in turns: CPU seconds of the server a second and a processed frame.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -50,9 +55,9 @@ MODEL = {"model": pipeline.BUNDLED_MODEL, "weights": str, "engine": "auto"}  # o
 
 def main() -> None:
     """Parse, measure, print."""
-    numbers = {"threads": cpu.threads(), "callers": 32, "seconds": 5.0, "rounds": 5, "viewers": 0}
+    numbers = {"threads": cpu.threads(), "callers": 32, "seconds": 5.0, "rounds": 5, "viewers": 0, "streams": 1}
     args = command_line.parser(__doc__, **MODEL, **numbers, json=Path).parse_args()
-    report = _viewers(args) if args.viewers else _load(args)
+    report = _load(args) if not args.viewers else _viewers(args) if args.streams == 1 else _streams(args)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
 
@@ -222,12 +227,42 @@ def _viewers(args: argparse.Namespace) -> Dict[str, Any]:
     return {"rows": rows, "ratio": stats.median(ratios)}
 
 
-def _watched(server: Served, count: int, seconds: float) -> float:
+def _streams(args: argparse.Namespace) -> Dict[str, Any]:
+    """Watch several videos, with and without tracks, each by a server of its own that runs alone."""
+    rows: Dict[str, List[Dict[str, float]]] = {"off": [], "on": []}
+    for turn in range(args.rounds):
+        for tracks in ("off", "on") if turn % 2 else ("on", "off"):
+            with Served(args, [str(HERE / "codes.mp4")] * args.streams, tracks=tracks == "on") as server:
+                time.sleep(2)
+                row: Dict[str, float] = {}
+                for name, count in (("nobody", 0), ("viewers", args.viewers)):
+                    before, begun = server.processed(), time.monotonic()
+                    row[f"{name}_cpu"] = _watched(server, count, args.seconds, args.streams)
+                    row[f"{name}_fps"] = (server.processed() - before) / (time.monotonic() - begun)
+                    row[f"{name}_cpu_ms"] = row[f"{name}_cpu"] / row[f"{name}_fps"] * 1e3
+                rows[tracks].append(row)
+    print(
+        f"{args.model} on {args.engine}, {args.streams} times codes.mp4 at its own rate, {args.viewers} viewers: "
+        f"medians of {args.rounds} rounds"
+    )
+    middle = {
+        f"tracks_{tracks}": {key: stats.median([row[key] for row in of]) for key in of[0]}
+        for tracks, of in rows.items()
+    }
+    for name, figures in middle.items():
+        print(f"  {name:10s} " + ", ".join(f"{key} {value:.2f}" for key, value in figures.items()))
+    ratios = [on["viewers_cpu_ms"] / off["viewers_cpu_ms"] for on, off in zip(rows["on"], rows["off"])]
+    print(f"  CPU a frame with tracks over without, {args.viewers} viewers: {stats.spread(ratios)}")
+    return {**middle, "ratio": stats.median(ratios), "rows": rows}
+
+
+def _watched(server: Served, count: int, seconds: float, streams: int = 1) -> float:
     """CPU seconds a second of the server while so many look."""
     chooser = selectors.DefaultSelector()
-    for _ in range(count):
+    for number in range(count):
         connection = socket.create_connection(("127.0.0.1", server.port))
-        connection.sendall(b"GET /api/streams/cam1/video HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        path = f"/api/streams/cam{number % streams + 1}/video"
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         chooser.register(connection, selectors.EVENT_READ)
     began, used, bytes_seen, asked_at = time.monotonic(), server.cpu_s(), 0, time.monotonic()
     while time.monotonic() - began < seconds:
@@ -253,20 +288,31 @@ def _watched(server: Served, count: int, seconds: float) -> float:
 
 
 class Served:
-    """`edgecsp serve` in a process of its own."""
+    """`edgecsp serve` in a process of its own; with `tracks` it is `edgecsp up`, with a line and a zone each."""
 
-    def __init__(self, args: argparse.Namespace, sources: Sequence[str], *, token: str = "", log: Any = None) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        sources: Sequence[str],
+        *,
+        token: str = "",
+        log: Any = None,
+        tracks: bool = False,
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         values = {"model": args.model, "engine": args.engine, "threads": args.threads, "weights": args.weights}
         words = [f"--{name}={value}" for name, value in {**values, "port": self.port}.items() if value is not None]
+        self._folder = tempfile.TemporaryDirectory()
+        command = ["serve", *sources, *words, "--quiet"]
+        if tracks:
+            site = Path(self._folder.name, "site.toml")
+            site.write_text(_site(self.port, values, sources), "utf-8")
+            command = ["up", str(site), "--quiet"]
         env = {**os.environ, **({"EDGECSP_TOKEN": token} if token else {})}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgecsp", "serve", *sources, *words, "--quiet"],
-            cwd=HERE.parent,
-            env=env,
-            stderr=log,
+            [sys.executable, "-m", "edgecsp", *command], cwd=HERE.parent, env=env, stderr=log
         )
         end = time.monotonic() + 120
         while True:
@@ -287,6 +333,11 @@ class Served:
         """CPU seconds that the process has used. Linux."""
         return proc.stat(Path(f"/proc/{self._process.pid}")).cpu_s
 
+    def processed(self) -> int:
+        """Frames that it has processed, of all streams."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/state", timeout=10) as answer:
+            return sum(stream["frames"] for stream in json.load(answer)["streams"])
+
     def rss(self) -> int:
         """Bytes of it in memory."""
         return proc.resident(Path(f"/proc/{self._process.pid}"))
@@ -297,6 +348,18 @@ class Served:
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(10)
+        self._folder.cleanup()
+
+
+def _site(port: int, values: Dict[str, Any], sources: Sequence[str]) -> str:
+    """Write a site file with a line across each video and a zone in its middle."""
+    lines = [f'listen = "127.0.0.1:{port}"']
+    lines += [f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None]
+    for number, source in enumerate(sources, 1):
+        lines.append(f'[[streams]]\nname = "cam{number}"\nsource = {json.dumps(source)}')
+        lines.append('[[streams.lines]]\nname = "middle"\npoints = [[0, 0.5], [1, 0.5]]')
+        lines.append('[[streams.zones]]\nname = "yard"\npoints = [[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]]')
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ Scenes have known truth (`track_scenes`): the demo video, with its true boxes an
 and 5 fps, with missing boxes, objects hidden for a second, dropped frames, a camera that shakes. IDF1 and identity
 switches are motmetrics', which the other Python has, with supervision up to 0.25. An object that was away for more
 than 2 s is another one. Exit code 1 where a bar is missed: IDF1 0.95 with true boxes of the demo video, 0.85 with
-those of `codes`, one switch in 100 track-seconds of all.
+those of `codes`, in each of its scenes; one switch in 100 track-seconds of all.
 
 `--cost`: frames per second of `run` with and without tracks, in turns. The network runs on the demo video, and its
 boxes are replaced by those of so many objects, so that both have the same work.
@@ -39,7 +39,7 @@ from .track_scenes import DEMO_FPS, SceneFrame, demo, wander
 PEER = Path(__file__).parent / "peers" / "track_supervision.py"
 VIDEO = Path(__file__).with_name("codes.mp4")
 CONF = 0.25
-BARS = {"true boxes": 0.95, "codes' boxes": 0.85}  # IDF1 on the demo video as it is
+BARS = {"true boxes": 0.95, "codes' boxes": 0.85}  # IDF1 on the demo video
 SWITCHES = 1.0  # in 100 track-seconds, over all scenes
 Boxes = Callable[[SceneFrame], Detections]
 
@@ -84,7 +84,7 @@ def track(name: str, fps: float, frames: Sequence[SceneFrame], boxes_of: Boxes) 
     rows = []
     for frame in frames:
         boxes = boxes_of(frame)
-        tracks = tracker.update(boxes, frame.pts_s)
+        tracks = tracker.update(boxes, frame.pts_s, frame.hw)
         columns = zip(boxes.xyxy.tolist(), boxes.scores.tolist(), boxes.class_ids.tolist())
         rows.append({
             "truth": [[int(i), *box] for i, box in zip(frame.ids, frame.xyxy.tolist())],
@@ -112,11 +112,13 @@ def compare(python: str, engine: str) -> List[Dict[str, Any]]:
 
 def missed(rows: Sequence[Dict[str, Any]]) -> List[str]:
     """The bars that were missed."""
-    problems = []
+    problems: List[str] = []
     for what, least in BARS.items():
-        row = next(row for row in rows if row["scene"] == f"demo, {what}, {DEMO_FPS} fps")
-        if row["ours"]["idf1"] < least:
-            problems.append(f"{row['scene']}: IDF1 {row['ours']['idf1']:.3f}, wanted {least}")
+        problems += [
+            f"{row['scene']}: IDF1 {row['ours']['idf1']:.3f}, wanted {least}"
+            for row in rows
+            if row["scene"].startswith(f"demo, {what},") and row["ours"]["idf1"] < least
+        ]
     switches = sum(row["ours"]["num_switches"] for row in rows)
     seconds = sum(row["track_seconds"] for row in rows)
     if switches > SWITCHES * seconds / 100:
@@ -162,7 +164,9 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         ratios = [row["track_fps"] / row["run_fps"] for row in rows]
         middle = {name: stats.median([row[name] for row in rows]) for name in rows[0]}
         print(", ".join(f"{name} {value:.2f}" for name, value in middle.items()))
+        cpu = stats.median([row["run_cpu_ms"] / row["track_cpu_ms"] for row in rows])
         print(f"run --track has {stats.median(ratios):.3f} of run's frames per second at {args.objects} objects")
+        print(f"by CPU time a frame, which does not depend on what else runs: {cpu:.3f}")
     elif not args.peer_python:
         print("name a Python with supervision<=0.25 and motmetrics: --peer-python, or EDGECSP_TRACK_PYTHON")
         return 2

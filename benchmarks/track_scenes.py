@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple
+from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -14,12 +14,13 @@ AWAY_S = 2.0  # an object that was away for longer is another one: a tracker loo
 
 
 class SceneFrame(NamedTuple):
-    """One frame: its time, the true ids (N,) and boxes (N, 4) xyxy, and the rows of those that a detector sees."""
+    """One frame: its time, the true ids (N,) and boxes (N, 4) xyxy, the rows that a detector sees, its size."""
 
     pts_s: float
     ids: np.ndarray
     xyxy: np.ndarray
     visible: np.ndarray
+    hw: Tuple[int, int]
 
 
 def wander(
@@ -40,7 +41,8 @@ def wander(
     the deviation of the camera, in pixels; `dropped`: the share of frames that are missing.
     """
     rng = np.random.default_rng(seed)
-    limit = np.array((1280, 720))
+    hw = (720, 1280)
+    limit = np.array(hw[::-1])
     place, speed = rng.uniform(100, limit - 100, (count, 2)), rng.normal(0, 36, (count, 2))
     wh = rng.uniform(30, 90, (count, 2))
     hidden_at = rng.uniform(2, max(2.0, seconds - 2), count) if hidden_s else np.full(count, np.inf)
@@ -54,7 +56,8 @@ def wander(
         error = rng.normal(0, noise, (count, 4)) * np.sqrt(wh.prod(1))[:, None]
         xyxy = np.concatenate((moved - wh / 2, moved + wh / 2), 1) + error
         if rng.random() >= dropped:
-            frames.append(SceneFrame(k / fps, np.arange(count), xyxy.astype(np.float32), np.flatnonzero(is_visible)))
+            boxes, visible = xyxy.astype(np.float32), np.flatnonzero(is_visible)
+            frames.append(SceneFrame(k / fps, np.arange(count), boxes, visible, hw))
     return frames
 
 
@@ -74,4 +77,4 @@ def demo(stride: int = 1, *, dropped: float = 0.0, shake: float = 0.0, seed: int
         moved = np.tile(rng.normal(0, 1, 2) * shake, 2)
         if row["frame"] % stride == 0 and rng.random() >= dropped:
             xyxy = np.array([each["xyxy"] for each in row["detections"]], np.float32).reshape(-1, 4) + moved
-            yield SceneFrame(row["frame"] / DEMO_FPS, np.array(ids, int), xyxy, np.arange(len(ids)))
+            yield SceneFrame(row["frame"] / DEMO_FPS, np.array(ids, int), xyxy, np.arange(len(ids)), (480, 640))

@@ -1,18 +1,21 @@
-"""A run of `edgecsp train` -> the zoo's `codes.npz`, the bundled model: `python -m calib.bake RUN`.
+"""A run of `edgecsp train` -> a bundled model of the zoo: `python -m calib.bake RUN [--name everyday]`.
 
 What was packed is read back through the zoo and run beside the torch module before it gets its name: their raw heads
-must agree as far as half-precision kernels allow. RUN also gets `codes.weights`, the same in darknet's format.
+must agree as far as half-precision kernels allow. RUN also gets NAME.weights, the same in darknet's format. `codes` is
+measured on test scenes; another model on photographs (`calib.everyday`), where its threshold is chosen, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
 
 import numpy as np
 import torch
@@ -27,10 +30,13 @@ from edgecsp.train.network import Network, yolo_heads
 from edgecsp.types import Model
 from edgecsp.zoo._packed import PackedWeights, pack
 
-from . import CLASSES, TEST_SEEDS, test
+from . import CLASSES, TEST_SEEDS, everyday, test
 
 CLOSE = 0.05  # of a logit: half-precision kernels through forty layers
-SHIPPED = Path(zoo.__file__).with_name("codes.npz")
+CODES = "codes"
+SHIPPED = Path(zoo.__file__).parent
+Measure = Callable[[Mapping[str, Any], Model], Dict[str, Any]]
+"""Measures a packed model of a run with such a record: facts for the model's own, with its figures as `test`."""
 _TEXT: Dict[str, Any] = {"capture_output": True, "text": True, "check": False}
 
 
@@ -63,15 +69,15 @@ def packed(network: Network, layout: Layout, record: Mapping[str, Any], path: Pa
         pack(file, parts(network), record)
     entry, net = zoo.get(layout.name), layout.net()
     return onnx_model.build(
-        net, PackedWeights(path), name="codes", labels=layout.labels, input=entry.input(net),
+        net, PackedWeights(path), name=path.stem, labels=layout.labels, input=entry.input(net),
         conf=entry.conf, iou=entry.iou,
     )  # fmt: skip
 
 
-def read_run(run: Path) -> Tuple[Dict[str, Any], Layout, Network]:
+def read_run(run: Path, name: str = CODES) -> Tuple[Dict[str, Any], Layout, Network]:
     """A run's record, its layout, and the average network of its best epoch.
 
-    Raises `SourceError` for what is not a run, `UsageError` for a run of another model or of other data.
+    Raises `SourceError` for what is not a run, `UsageError` for a run of `codes` on other data.
     """
     try:
         began = json.loads((run / "run.json").read_text())
@@ -83,20 +89,45 @@ def read_run(run: Path) -> Tuple[Dict[str, Any], Layout, Network]:
             f"{run} is not a run of edgecsp train with a best epoch ({type(error).__name__}: {error}); "
             "calib/README.md has the command"
         ) from None
-    if layout.labels != CLASSES:
+    if name == CODES and layout.labels != CLASSES:
         raise UsageError(f"{run} learned {', '.join(layout.labels[:6])}; codes are {', '.join(CLASSES)}")
     network = Network(layout.net())
     network.load_state_dict(average)
     return {**began, "best": best}, layout, network
 
 
-def from_run(run: Path, out: Path, count: int) -> None:
-    """Pack the best epoch of a run to `out`, with its figures on `count` test scenes.
+def on_scenes(began: Mapping[str, Any], model: Model, *, count: int) -> Dict[str, Any]:
+    """Measure on `count` test scenes."""
+    return {"scenes": _learned(began), "test": {"scenes": count, **test.measure(model, count, precision="fp32")}}
+
+
+def on_photographs(began: Mapping[str, Any], model: Model, *, data: Path, empty: Path) -> Dict[str, Any]:
+    """Measure on photographs (`calib.everyday`), at a threshold that is chosen on them."""
+    figures = everyday.measure(model, data, empty, choose=True, precision="fp32")
+    learned = f"photographs of VOC2012, COCO and Open Images: {_learned(began)}"
+    facts = {"finds": everyday.FINDS, "licence": everyday.LICENCE, "command": began.get("command", "")}
+    return {**facts, "data": learned, "conf": figures["conf"], "test": figures}
+
+
+def _learned(began: Mapping[str, Any]) -> str:
+    return f"{began['data']['train_images']:,}, digest {began['data']['digest']}"
+
+
+def without_folders(record: Mapping[str, Any]) -> Dict[str, Any]:
+    """Shorten absolute paths in a record's texts to their last two parts: it goes where those folders are not."""
+    shortened: Dict[str, Any] = json.loads(
+        re.sub(r'(?<![^\s"])/(?:[^\s/"]+/)*([^\s/"]+/[^\s/"]+)', r"\1", json.dumps(record))
+    )
+    return shortened
+
+
+def from_run(run: Path, out: Path, measure: Measure) -> None:
+    """Pack the best epoch of a run to `out`, which is named as the model, with what `measure` finds.
 
     Raises `BuildFailed` if what comes back is not what was trained.
     """
-    began, layout, network = read_run(run)
-    with files.atomic(run / "codes.weights") as file:
+    began, layout, network = read_run(run, out.stem)
+    with files.atomic(run / f"{out.stem}.weights") as file:
         darknet_weights.write(file, network.floats())
     heads = list(yolo_heads(network.net).values())
     record = {
@@ -108,8 +139,8 @@ def from_run(run: Path, out: Path, count: int) -> None:
         "scale_xy": [head.scale_xy for head in heads],
         "licence": "Apache-2.0",
         "trained": f"epoch {began['best']['epoch']} of {began['settings']['epochs']}, begun with {began['start']}",
-        "scenes": f"{began['data']['train_images']:,}, digest {began['data']['digest']}",
         "settings": began["settings"],
+        **({"balance": began["balance"]} if "balance" in began else {}),
         "versions": began["versions"],
         "commit": _commit(),
     }
@@ -119,8 +150,7 @@ def from_run(run: Path, out: Path, count: int) -> None:
         worst = furthest(model, network, _images(4, layout.side))
         if not worst <= CLOSE:
             raise BuildFailed(f"the packed heads differ from the trained net's by {worst:.2g}; {CLOSE:g} is allowed")
-        figures = test.measure(model, count, precision="fp32")
-        packed(network, layout, {**record, "test": {"scenes": count, **figures}}, path)
+        packed(network, layout, without_folders({**record, **measure(began, model)}), path)
         with files.atomic(out) as target:
             target.write(path.read_bytes())
     print(f"{out}: epoch {began['best']['epoch']}, heads within {worst:.1g} of the trained net's", file=sys.stderr)
@@ -143,11 +173,20 @@ def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m calib.bake", description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("--out", type=Path, default=SHIPPED, help="the file to write [default: the zoo's]")
-    parser.add_argument("--count", type=int, default=1000, help="test scenes that the record's figures are from")
+    parser.add_argument("--name", default=CODES, help=f"what the model is called [default: {CODES}]")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", default=SHIPPED, help="where NAME.npz goes [default: the zoo]"
+    )
+    parser.add_argument("--count", type=int, default=1000, help="test scenes that the figures of codes are from")
+    everyday.add_options(parser, required=False)
     a = parser.parse_args()
+    measure: Measure = partial(on_scenes, count=a.count)
+    if a.name != CODES:
+        if a.data is None or a.empty is None:
+            parser.error(f"--name {a.name}: also --data and --empty, photographs to measure it on")
+        measure = partial(on_photographs, data=a.data, empty=a.empty)
     try:
-        from_run(a.run, a.out, a.count)
+        from_run(a.run, a.out / f"{a.name}.npz", measure)
     except EdgecspError as error:
         parser.error(str(error))
 

@@ -2,7 +2,8 @@
 
 The param file is the one that edgecsp's ncnn engine makes of the graph; the layer that ncnn's darknet2ncnn would put
 behind it (`Yolov3DetectionOutput`) is added by `add_detection`. That layer's score is 1 / (1 + exp(-o) * (1 + exp(-c)))
-of objectness o and class c, which is above the product of the two sigmoids.
+of objectness o and class c, which is above the product of the two sigmoids. It knows no scale_x_y: for a model whose
+heads have one, numpy decodes the raw heads, as for plain onnxruntime.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Dict, List, Sequence
 
 import ncnn
 import numpy as np
+from raw_heads import to_rows
 from serve import Box, read_request, serve
 
 
@@ -36,9 +38,13 @@ if request["threads"]:
 param = Path(request["files"]["param"])
 raw = ncnn.Net()
 raw.load_param(str(param))
-own = param.with_suffix(".detect.param")
-own.write_text(add_detection(param.read_text("utf-8"), raw.output_names(), request))
-net.load_param(str(own))
+heads = raw.output_names()
+is_plain = all(scale == 1 for scale in request["scale_xy"])
+if is_plain:
+    own = param.with_suffix(".detect.param")
+    own.write_text(add_detection(param.read_text("utf-8"), heads, request))
+    param = own
+net.load_param(str(param))
 net.load_model(request["files"]["bin"])
 HEIGHT, WIDTH = request["hw"]
 name = net.input_names()[0]
@@ -51,6 +57,10 @@ def detect(image: Any) -> Any:
     pixels.substract_mean_normalize([], [1 / 255] * 3)
     extractor = net.create_extractor()
     extractor.input(name, pixels)
+    if not is_plain:
+        maps = [np.array(extractor.extract(head)[1])[None] for head in heads]
+        classes, scores, xyxy = to_rows(maps, request, image)
+        return np.column_stack([classes + 1, scores, xyxy / np.array([width, height] * 2)])
     _, rows = extractor.extract("detections")
     return np.zeros((0, 6)) if rows.empty() else np.array(rows).reshape(-1, 6)
 

@@ -60,9 +60,8 @@ def _paint_tracks(tracks: Tracks, canvas: Array) -> None:
     for area in tracks.areas:
         _paint_area(canvas, area)
     colours = [colour(int(i)) for i in tracks.class_ids]
-    for trail, tint in zip(tracks.trails, colours):
-        points = np.array(trail, np.float64).round().astype(np.int32)
-        cv2.polylines(canvas, [points[:, None]], False, tint, line, cv2.LINE_AA)
+    for points, tint in zip(tracks.trail_points(), colours):
+        cv2.polylines(canvas, [points.round().astype(np.int32)[:, None]], False, tint, line, cv2.LINE_AA)
     rows = zip(tracks.labels, tracks.scores, tracks.track_ids)
     texts = [[f"#{i} {name} {score:.2f}", f"#{i} {name}", f"#{i}"] for name, score, i in rows]
     boxes(canvas, tracks.xyxy, texts, colours)

@@ -70,10 +70,15 @@ def best(candidates: Candidates, max_det: int = 300) -> Array:
 
 def overlap(a: Array, b: Array) -> Array:
     """The IoU of every box of `a` (N, 4) with every one of `b` (M, 4), xyxy: (N, M)."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    both = np.prod(np.maximum(0, high - low), axis=2)
-    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (a, b)]
-    shared: Array = both / np.maximum(1e-9, areas[0][:, None] + areas[1][None] - both)
+    return paired_overlap(a[:, None], b[None])
+
+
+def paired_overlap(a: Array, b: Array) -> Array:
+    """The IoU of each box of `a` (..., 4) with the one of `b` (..., 4) in its place, xyxy: (...)."""
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    both = np.prod(np.maximum(0, high - low), axis=-1)
+    areas = [np.prod(each[..., 2:] - each[..., :2], axis=-1) for each in (a, b)]
+    shared: Array = both / np.maximum(1e-9, areas[0] + areas[1] - both)
     return shared
 
 

@@ -37,7 +37,7 @@ class StreamTracking:
     def update(self, frame: Frame, result: Result) -> Tracks:
         """Track the result of the next frame."""
         boxes = result.require_boxes("tracks need boxes; a classifier's result speaks of the whole image")
-        tracks = self._tracker.update(boxes, frame.pts_s or 0.0)
+        tracks = self._tracker.update(boxes, frame.pts_s or 0.0, frame.hw)
         for event in self._areas.update(frame, tracks):
             if self._recorder is not None:
                 self._recorder.record(event.to_dict(), frame, tracks, self._packets)

@@ -40,7 +40,7 @@ class StreamTrackers:
         boxes: Detections = result.require_boxes("tracks need boxes; a classifier's result speaks of the whole image")
         if frame.pts_s is None:
             return boxes[boxes.scores >= self._conf]
-        tracks = self._tracker(frame.stream).update(boxes, frame.pts_s)
+        tracks = self._tracker(frame.stream).update(boxes, frame.pts_s, frame.hw)
         if not self._lines and not self._zones:
             return tracks
         if frame.stream not in self._counters:

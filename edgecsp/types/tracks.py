@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -46,13 +46,20 @@ class CountedArea:
         return f"{self.name}: " + ", ".join(f"{self.total(name)} {name}" for name in names)
 
 
+class TrackPlaces(NamedTuple):
+    """The ids (N,) of the tracks in a frame, and where their centres are: (N, 2) image pixels."""
+
+    ids: Array
+    centres: Array
+
+
 @dataclass(frozen=True, repr=False)
 class Tracks(Detections):
     """Detections of a video's frame with the ids of their tracks; iterate for `TrackedDetection` rows.
 
-    `track_ids` (N,) int64, unique in the stream, from 1 on. `trails` (N,) object: where the centre of each was, as
-    (x, y) in image pixels, oldest first, this frame's last. `events`: what happened at lines and zones in this frame;
-    `areas`: their counts up to it.
+    `track_ids` (N,) int64, unique in the stream, from 1 on. `past`: where tracks of the stream were in the frames up to
+    this one, which `trails` come from. `events`: what happened at lines and zones in this frame; `areas`: their counts
+    up to it.
 
     >>> boxes = Detections(np.float32([(0, 0, 8, 8)]), np.float32([0.9]), np.int32([0]), ("cat",))
     >>> tracks = Tracks.of(boxes, np.array([7]))
@@ -63,28 +70,51 @@ class Tracks(Detections):
     """
 
     row_fields = (*Detections.row_fields, "track_id")
-    columns_by_row = (*Detections.columns_by_row, "track_ids", "trails")
+    columns_by_row = (*Detections.columns_by_row, "track_ids")
     track_ids: Array = field(default_factory=lambda: np.zeros(0, np.int64))
-    trails: Array = field(default_factory=lambda: np.zeros(0, object))
+    past: Tuple[TrackPlaces, ...] = ()
     events: Tuple[Event, ...] = ()
     areas: Tuple[CountedArea, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.track_ids.shape != (len(self),) or self.trails.shape != (len(self),):
-            raise ValueError(
-                f"columns differ: {len(self)} boxes, track_ids {self.track_ids.shape}, trails {self.trails.shape}"
-            )
+        if self.track_ids.shape != (len(self),):
+            raise ValueError(f"columns differ: {len(self)} boxes, track_ids {self.track_ids.shape}")
 
     @classmethod
     def of(cls, boxes: Detections, track_ids: Array, trails: Sequence[Trail] = ()) -> Self:
         """Add ids (N,) to detections; without `trails`, of this frame alone. The origin is that of `boxes`."""
-        column = np.empty(len(boxes), object)
-        for row, trail in enumerate(trails or [(tuple(centre),) for centre in boxes.xywh[:, :2].tolist()]):
-            column[row] = trail  # all at once, numpy would make columns of their points
         ids = np.asarray(track_ids, np.int64)
-        tracks = cls(boxes.xyxy, boxes.scores, boxes.class_ids, boxes.names, track_ids=ids, trails=column)
+        past = []
+        for age in range(max(map(len, trails), default=0), 0, -1):
+            rows = [row for row, trail in enumerate(trails) if len(trail) >= age]
+            past.append(TrackPlaces(ids[rows], np.array([trails[row][-age] for row in rows], np.float64)))
+        return cls.with_past(boxes, ids, tuple(past) or (TrackPlaces(ids, boxes.xywh[:, :2]),))
+
+    @classmethod
+    def with_past(cls, boxes: Detections, track_ids: Array, past: Tuple[TrackPlaces, ...]) -> Self:
+        """Add ids (N,) to detections, and the places of the stream's tracks up to this frame."""
+        tracks = cls(boxes.xyxy, boxes.scores, boxes.class_ids, boxes.names, track_ids=track_ids, past=past)
         return tracks.with_origin(boxes.origin)
+
+    @property
+    def trails(self) -> Array:
+        """The places of each centre up to this frame, as (x, y) in image pixels, oldest first: (N,) object."""
+        column = np.empty(len(self), object)
+        for row, points in enumerate(self.trail_points()):
+            column[row] = tuple(map(tuple, points.tolist()))  # all at once, numpy would make columns of their points
+        return column
+
+    def trail_points(self) -> List[Array]:
+        """The points of each trail as an array, (K, 2) float64. They are gathered anew by each call."""
+        if not self.past:
+            return [np.zeros((0, 2)) for _ in self.track_ids]
+        ids = np.concatenate([each.ids for each in self.past])
+        centres = np.concatenate([each.centres for each in self.past]).astype(np.float64)
+        order = np.argsort(ids, kind="stable")
+        ids, centres = ids[order], centres[order]
+        limits = zip(np.searchsorted(ids, self.track_ids), np.searchsorted(ids, self.track_ids, "right"))
+        return [centres[begin:end] for begin, end in limits]
 
     def counted_by(self, events: Sequence[Event], areas: Sequence[CountedArea]) -> Self:
         """The same tracks, with what happened at lines and zones."""
@@ -119,6 +149,6 @@ class Tracks(Detections):
 
     def scaled(self, scale: float) -> Self:
         """The tracks of the image at another size."""
-        trails = [tuple((x * scale, y * scale) for x, y in trail) for trail in self.trails]
+        past = tuple(TrackPlaces(each.ids, each.centres * scale) for each in self.past)
         areas = [replace(each, points=tuple((x * scale, y * scale) for x, y in each.points)) for each in self.areas]
-        return self.of(super().scaled(scale), self.track_ids, trails).counted_by(self.events, areas)
+        return self.with_past(super().scaled(scale), self.track_ids, past).counted_by(self.events, areas)

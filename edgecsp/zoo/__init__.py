@@ -33,8 +33,8 @@ from ._packed import PackedWeights, record_of
 from ._record import Entry, PublicWeights, PublishedRow, Trained
 
 __all__ = [
-    "GROUP", "Entry", "PublicWeights", "PublishedRow", "Trained", "bundled_weights", "get", "has", "load_bundled",
-    "model", "models", "names", "net", "record", "source_digest",
+    "GROUP", "Entry", "PublicWeights", "PublishedRow", "Trained", "bundled_names", "bundled_weights", "get", "has",
+    "load_bundled", "model", "models", "names", "net", "record", "source_digest",
 ]  # fmt: skip
 LOG = logging.getLogger(__name__)
 GROUP = "edgecsp.models"
@@ -160,10 +160,16 @@ def model(
     return onnx_model.with_second(built, judge)
 
 
+def bundled_names() -> List[str]:
+    """List the models whose weights come with the package."""
+    return [name for name, entry in _entries().items() if entry.bundled]
+
+
 def load_bundled(name: str) -> Model:
     """A model whose weights come with the package. Raises `UnknownName`, and `UsageError` where none do."""
     weights = PackedWeights(_packed_file(name))
-    origin = {key: str(weights.record[key]) for key in ("trained", "scenes", "commit", "licence")}
+    facts = ("trained", "scenes", "data", "commit", "licence")
+    origin = {key: str(weights.record[key]) for key in facts if key in weights.record}
     return model(name, weights, origin={"weights": "in the box", **origin})
 
 

@@ -99,9 +99,10 @@ class Trained:
     @classmethod
     def of_packed(cls, record: Mapping[str, Any]) -> Trained:
         """Read it from the record in a packed file (`_packed`)."""
-        on = f"{record['test']['scenes']:,} unseen scenes"
-        data = f"synthetic scenes: {record['scenes']}"
-        return cls(data, float(record["test"]["ap50"]), on, str(record.get("command", "see calib/README.md")))
+        test = record["test"]
+        on = str(test.get("on") or f"{test['scenes']:,} unseen scenes")
+        data = str(record.get("data") or f"synthetic scenes: {record['scenes']}")
+        return cls(data, float(test["ap50"]), on, str(record.get("command", "see calib/README.md")))
 
 
 @dataclass(frozen=True)

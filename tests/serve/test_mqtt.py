@@ -27,15 +27,13 @@ from edgecsp.serve.retry import Backoff
 from edgecsp.serve.spool import Spool
 from edgecsp.system import install
 from support import crossing
+from support.home_assistant import TOPIC
 from support.mosquitto import PASSWORD, Listener, Mosquitto
 from support.repository import REPO
 from support.waiting import eventually
 from support.watching import LABELS, detections, frame, threads
 
 client = pytest.importorskip("paho.mqtt.client")
-
-# Home Assistant's own: homeassistant/components/mqtt/discovery.py
-TOPIC = re.compile(r"homeassistant/(?P<component>\w+)/(?:(?P<node>[a-zA-Z0-9_-]+)/)?(?P<object>[a-zA-Z0-9_-]+)/config")
 
 
 class Gate(Backoff):

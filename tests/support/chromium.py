@@ -25,20 +25,31 @@ class Page:
         self._out, self._back, self._rest, self._number = out, back, b"", 0
         self.session: Optional[str] = None
         self.events: List[Dict[str, Any]] = []
+        self._answers: Dict[int, Dict[str, Any]] = {}  # that nobody has taken yet
 
     def call(self, method: str, **params: Any) -> Dict[str, Any]:
         """Ask, and wait for the answer."""
+        return self._answer(self._ask(method, params))
+
+    def _ask(self, method: str, params: Dict[str, Any]) -> Tuple[int, str]:
         self._number += 1
         message = {"id": self._number, "method": method, "params": params}
         if self.session:
             message["sessionId"] = self.session
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
+        return self._number, method
+
+    def _answer(self, question: Tuple[int, str]) -> Dict[str, Any]:
+        number, method = question
+        while number not in self._answers:
             answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, f"{method}: {answer['error']}"
-                return answer["result"]
-            self.events.append(answer)
+            if "id" in answer:
+                self._answers[answer["id"]] = answer
+            else:
+                self.events.append(answer)
+        answer = self._answers.pop(number)
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        return answer["result"]
 
     def until(self, method: str) -> None:
         """Wait for an event."""
@@ -66,12 +77,17 @@ class Page:
     # -- what a person does
 
     def press(self, key: str, times: int = 1) -> None:
-        """Press a key, by its name in KeyboardEvent.key."""
+        """Press a key, by its name in KeyboardEvent.key, so many times; the browser takes them in their order.
+
+        They are all sent before the first is waited for: each is answered when the page has had it, which is a frame
+        later, and a page with a video has few frames on a busy machine.
+        """
         code = {"Tab": 9, "Enter": 13, "Escape": 27, "Delete": 46, " ": 32}.get(key, 0)
         text = {"text": {"Enter": "\r"}.get(key, key)} if key == "Enter" or len(key) == 1 else {}
-        for _ in range(times):
-            self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
-            self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+        down = {"type": "keyDown", "key": key, "windowsVirtualKeyCode": code, **text}
+        up = {"type": "keyUp", "key": key, "windowsVirtualKeyCode": code}
+        for question in [self._ask("Input.dispatchKeyEvent", each) for _ in range(times) for each in (down, up)]:
+            self._answer(question)
 
     def drag(self, *places: Tuple[float, float]) -> None:
         """Press the mouse at the first place, move it over the others, release it at the last."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import pytest
@@ -34,9 +34,9 @@ def ids_of(film: Film, tracks: Iterator[Tracks]) -> Iterator[Dict[int, int]]:
         yield {truth[tuple(box)]: int(i) for box, i in zip(each.xyxy.tolist(), each.track_ids)}
 
 
-def follow(film: Film) -> TrackScore:
+def follow(film: Film, hw: Optional[Tuple[int, int]] = None) -> TrackScore:
     tracker = Tracker(0.25)
-    tracks = (tracker.update(detections(xyxy), pts_s) for pts_s, _, xyxy in film)
+    tracks = (tracker.update(detections(xyxy), pts_s, hw) for pts_s, _, xyxy in film)
     return score(ids_of(film, tracks), sum(len(true) for _, true, _ in film))
 
 
@@ -144,12 +144,36 @@ def test_ids_are_in_the_order_of_the_boxes_and_trails_end_where_the_box_is() -> 
     assert tracks.track_ids.tolist() == list(range(1, 13))
 
 
-@pytest.mark.parametrize(("stride", "dropped"), [(1, 0), (2, 0), (4, 0), (1, 0.3)])
-def test_the_demo_film_with_its_true_boxes(stride: int, dropped: float) -> None:
-    """A camera over a table: objects leave and come back; one that enters is not one that left."""
-    film = [(each.pts_s, each.ids, each.xyxy) for each in track_scenes.demo(stride, dropped=dropped)]
-    result = follow(film)
-    assert result.idf1 >= 0.93 + 0.02 * (stride < 4) and result.switches == 0, result
+@pytest.mark.parametrize(("stride", "how"), [(1, {}), (2, {}), (4, {}), (1, {"dropped": 0.3}), (1, {"shake": 15})])
+def test_the_demo_film_with_its_true_boxes(stride: int, how: Dict[str, Any]) -> None:
+    """A camera over a table: objects leave and come back; one that enters is not one that left.
+
+    What is missing is the first box of each of 15 objects, which has no id until the second.
+    """
+    frames = list(track_scenes.demo(stride, **how))
+    result = follow([(each.pts_s, each.ids, each.xyxy.astype(np.float32)) for each in frames], frames[0].hw)
+    assert result.idf1 >= (0.965 if stride == 4 else 0.98) and result.switches == 0, result
+
+
+@pytest.mark.parametrize(("width", "last"), [(640, 2), (1280, 1)])
+def test_one_that_enters_where_another_left_is_another(width: int, last: int) -> None:
+    """It walks out of an image 640 wide; in a wider one it is hidden for as long, and turns, and keeps its id."""
+    tracker, seen = Tracker(0.25), []
+    for k in range(30):
+        x = 520 + 12 * k if k < 9 else 628 - 12 * (k - 22)
+        is_there = k < 9 or k >= 22
+        box = np.float32([(x, 200, min(x + 80, width), 280)] if is_there else np.zeros((0, 4)))
+        seen.append(tracker.update(detections(box), 0.1 * k, (480, width)).track_ids.tolist())
+    assert seen[8] == [1] and seen[-1] == [last]
+
+
+def test_one_of_another_size_is_not_the_one_that_was_lost() -> None:
+    tracker = Tracker(0.25)
+    for k in range(5):
+        tracker.update(detections([(300, 200, 330, 230)]), 0.1 * k)
+    tracker.update(detections(np.zeros((0, 4))), 0.5)
+    seen = [tracker.update(detections([(270, 170, 360, 260)]), 1.9 + 0.1 * k).track_ids.tolist() for k in range(2)]
+    assert seen == [[], [2]]
 
 
 def test_one_that_turns_is_known_by_where_it_was() -> None:

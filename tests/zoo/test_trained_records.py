@@ -25,9 +25,11 @@ MINE = zoo.Trained(
 LINE = "mine/data.yaml: 900 images; AP50 0.812 on 100 images; edgecsp train yolov4-tiny --data mine/data.yaml"
 
 
-def test_the_model_in_the_box_was_trained_by_edgecsp() -> None:
-    trained, record = zoo.get("codes").trained, zoo.record("codes")
-    assert trained is not None and trained.ap50 == record["test"]["ap50"] and record["scenes"] in trained.data
+@pytest.mark.parametrize("name", zoo.bundled_names())
+def test_a_model_in_the_box_was_trained_by_edgecsp(name: str) -> None:
+    trained, record = zoo.get(name).trained, zoo.record(name)
+    assert trained is not None and trained.ap50 == record["test"]["ap50"]
+    assert record.get("data", record.get("scenes")) in trained.data
     assert [name for name in zoo.names() if zoo.get(name).trained and not zoo.get(name).bundled] == []
 
 
@@ -36,6 +38,11 @@ def test_a_packed_record_may_name_its_command() -> None:
     assert zoo.Trained.of_packed(record) == zoo.Trained(
         "synthetic scenes: 9", 0.5, "1,000 unseen scenes", "edgecsp train x --data y"
     )
+
+
+def test_a_packed_record_may_name_its_data_and_what_it_was_measured_on() -> None:
+    record = {"data": "9 photographs", "test": {"on": "3 images", "ap50": 0.5}, "command": "edgecsp train x"}
+    assert zoo.Trained.of_packed(record) == zoo.Trained("9 photographs", 0.5, "3 images", "edgecsp train x")
 
 
 def test_show_names_data_ap50_and_command() -> None:

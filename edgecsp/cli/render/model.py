@@ -186,10 +186,10 @@ def _weights(details: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
     public, here, boxed = details["weights"]["public"], details["weights"]["here"], details["in_the_box"]
     if boxed is not None:
         test = boxed["test"]
-        yield "weights", f"bundled: {boxed['trained']}, {boxed['scenes']}; commit {boxed['commit']}"
+        yield "weights", f"bundled: {boxed['trained']}; commit {boxed['commit']}"
         yield "licence", boxed["licence"]
         yield "classes", ", ".join(boxed["labels"])
-        yield "measured", f"AP50 {test['ap50']:.3f}, AP {test['ap']:.3f} on {test['scenes']:,} unseen scenes"
+        yield "measured", f"AP50 {test['ap50']:.3f}, AP {test['ap']:.3f} on {details['trained']['on']}"
     elif public is None:
         yield "weights", f"no public weights; for timing: edgecsp run SOURCE --model {details['name']} --weights random"
         if not details["proposals"]:

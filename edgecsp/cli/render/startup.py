@@ -45,6 +45,13 @@ def warn_model_if_meaningless(engine: str, model: Model, name: str, *, timed: bo
 
 
 def print_default_model(detector: Detector, name: str) -> None:
-    """Log the classes of the default model when none was given."""
+    """Log the classes of the default model when none was given, and those of the other bundled models."""
+    from ... import zoo
+
     finds = _options.join_names(detector.model.labels)
-    inform(f"no --model given: using {name}, which detects {finds}. {MORE_CLASSES}")
+    others = [
+        f"--model {other} detects {_options.join_names(zoo.get(other).labels)}. "
+        for other in zoo.bundled_names()
+        if other != name
+    ]
+    inform(f"no --model given: using {name}, which detects {finds}. {''.join(others)}{MORE_CLASSES}")
