@@ -68,7 +68,7 @@ def test_a_key_of_another_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_service_keeps_its_environment_to_itself() -> None:
-    """tests/docker/test_install.py holds the modes of what it really writes."""
+    """tests/docker/test_install_script.py holds the modes of what it really writes."""
     script = (REPO / "docker" / "install.sh").read_text("utf-8")
     lines = [line for line in script.splitlines() if re.search(r'write "\$etc/(edgecsp\.env|token)"', line)]
     assert len(lines) == 3
