@@ -5,7 +5,7 @@
 #   TENSORRT_WHEEL   a wheel of TensorRT's binding for Python 3.8, as a path in this checkout; else it is built
 #   L4T_APT, L4T     NVIDIA's packages for this board
 # The stages up to `core` take nothing of NVIDIA's: docker/check-build builds them on a PC.
-# Not by digest: none of this one was at hand. `docker buildx imagetools inspect` prints it.
+# Not by digest: none of this one was available. `docker buildx imagetools inspect` prints it.
 ARG BASE=nvcr.io/nvidia/l4t-tensorrt:r8.2.1-runtime
 
 FROM ${BASE} AS python

@@ -119,7 +119,7 @@ def test_what_comes_from_elsewhere_is_named_by_its_digest(file: Path) -> None:
     text = file.read_text("utf-8")
     (base,) = re.findall(r"^ARG BASE=(\S+)$", text, re.MULTILINE)
     if file.name == "jetson-tx2.Dockerfile":
-        assert "@" not in base  # its digest was not at hand: once it is, this line goes
+        assert "@" not in base  # its digest was not available: once it is, this line goes
     else:
         assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", base)
     if "git" in text and "fetch" in text:

@@ -7,8 +7,11 @@ from typing import List
 import numpy as np
 import onnxruntime as ort
 
+from edgecsp import backends
 from edgecsp.graph import onnx_model
 from edgecsp.types import Array, Model
+
+from .engines import require_engine
 
 
 def plainly(model: Model, batch: Array) -> List[Array]:
@@ -18,6 +21,14 @@ def plainly(model: Model, batch: Array) -> List[Array]:
     options.log_severity_level = 3
     session = ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
     heads: List[Array] = session.run([head.name for head in model.heads], {"images": batch})
+    return heads
+
+
+def run_once(model: Model, engine: str, batch: Array) -> List[Array]:
+    """The heads as an engine computes them in int8; skips the test where the engine does not run."""
+    session = backends.open(model, require_engine(engine), precision="int8", threads=1)
+    heads = session.run(batch)
+    session.close()
     return heads
 
 

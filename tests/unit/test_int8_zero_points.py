@@ -12,7 +12,7 @@ from edgecsp import backends, importers
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import _least_error, calibration
 from edgecsp.types import Array, Model
-from support.int8 import off, plainly, without_notes
+from support.int8 import off, plainly, run_once, without_notes
 from support.tiny import Tiny
 
 
@@ -80,12 +80,7 @@ ENGINES = [name for name in backends.names(with_dummies=False) if "int8" in back
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_engines_compute_zero_points_as_onnx_has_them(engine: str, tiny: Tiny, int8: Model) -> None:
-    lacks = backends.unavailable_reason(engine)
-    if lacks:
-        pytest.skip(f"engine {engine} {lacks}")
-    session = backends.open(int8, engine, precision="int8", threads=1)
-    found = session.run(tiny.batch)
-    session.close()
+    found = run_once(int8, engine, tiny.batch)
     assert off(found, list(tiny.heads)) < 0.01
     assert off(found, plainly(precision.to_uint8_activations(int8), tiny.batch)) < 0.01
 

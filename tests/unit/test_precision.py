@@ -18,7 +18,7 @@ from edgecsp.errors import BadModel, CalibrationError, UnknownName, UsageError
 from edgecsp.graph import onnx_model, precision
 from edgecsp.graph.precision import calibration
 from edgecsp.types import Array, Model
-from support.int8 import off, plainly, without_notes
+from support.int8 import off, plainly, run_once, without_notes
 from support.tiny import Tiny
 
 
@@ -277,12 +277,7 @@ def test_every_form_keeps_the_numbers(tiny: Tiny, int8: Model) -> None:
 def test_engines_compute_int8_as_it_is_written(engine: str, tiny: Tiny, int8: Model) -> None:
     if "int8" not in backends.info(engine).precisions:
         pytest.skip(f"engine {engine} computes in {', '.join(backends.info(engine).precisions)}")
-    lacks = backends.unavailable_reason(engine)
-    if lacks:
-        pytest.skip(f"engine {engine} {lacks}")
-    session = backends.open(int8, engine, precision="int8", threads=1)
-    found = session.run(tiny.batch)
-    session.close()
+    found = run_once(int8, engine, tiny.batch)
     assert off(found, list(tiny.heads)) < 0.02 and off(found, plainly(int8, tiny.batch)) < 0.015
 
 

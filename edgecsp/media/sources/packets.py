@@ -45,7 +45,7 @@ class RecentPackets:
         self._lock = threading.Lock()
         self._groups: Deque[List[_Packet]] = deque()  # each begins with a keyframe
         self._bytes = 0
-        self._untimed = b""  # a keyframe whose time is told by the packet after it
+        self._untimed = b""  # a keyframe that gets its time from the packet after it
         self._tick = Fraction(1)
         self._parameters: Any = None
 
