@@ -23,6 +23,7 @@ from typing import Any, Optional, Tuple
 
 REPO = Path(__file__).resolve().parents[1]
 WITHIN_S = 120.0
+DRAWN = "drawn"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -32,9 +33,11 @@ class Server:
     def __init__(self, url: str, token: str) -> None:
         self.url, self._token = url, token
 
-    def ask(self, path: str, body: Optional[bytes] = None, *, kind: str = "", token: bool = True) -> Tuple[int, bytes]:
+    def ask(
+        self, path: str, body: Optional[bytes] = None, *, kind: str = "", token: bool = True, method: str = ""
+    ) -> Tuple[int, bytes]:
         """The status and the body of an answer; 0 when nobody answers."""
-        request = urllib.request.Request(self.url + path, body)
+        request = urllib.request.Request(self.url + path, body, method=method or None)
         if token:
             request.add_header("Authorization", f"Bearer {self._token}")
         if kind:
@@ -109,6 +112,20 @@ def check_stored(server: Server, after: str) -> str:
     return str(newest[0]["id"])
 
 
+def check_areas(server: Server, after: str) -> None:
+    """A line is drawn, and saved: after the restart it is there, though the site file's folder is read-only."""
+    path = "/api/streams/demo/areas"
+    if not after:
+        line = {"name": DRAWN, "points": [[0.0, 0.5], [1.0, 0.5]]}
+        shown = server.json(path)
+        change = {"lines": [*shown["lines"], line], "zones": shown["zones"]}
+        status, text = server.ask(path, json.dumps(change).encode(), kind="application/json", method="PUT")
+        expect(status == 200, f"PUT {path} answers {status}: {text[:300]!r}")
+    names = [line["name"] for line in server.json(path)["lines"]]
+    expect(DRAWN in names, f"the line that was drawn is gone after the restart; there are {names}")
+    print("a line was drawn" + (" before the restart and is there" if after else ""))
+
+
 def check_page(server: Server, token: str) -> None:
     """The page in a browser: logs in, shows the stream and its moving image, complains of nothing."""
     sys.path.insert(0, str(REPO / "tests"))
@@ -144,6 +161,7 @@ def main() -> None:
     check_detection(server)
     if given.browser:
         check_page(server, token)
+    check_areas(server, given.after)
     print(check_stored(server, given.after))
 
 

@@ -7,6 +7,7 @@
 #                       [default: edgecsp:BOARD, with the names of docker/README.md]
 #   --site FILE         the site file [default: one with the board's own camera]
 #   --port PORT         where it answers on the device [default: 8080]
+#   --env NAME=VALUE    what the site file names env:NAME, such as a camera's URL; may be given again
 #   --wait SECONDS      how long the server may take to be ready [default: 1800; a Jetson builds a plan first]
 #   --dry-run           print each step, change nothing
 #   --root DIR          install below DIR instead of / (tests, images of disks)
@@ -16,7 +17,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-board="" image="" site="" port="" wait_s=1800 dry=false root=""
+board="" image="" site="" port="" wait_s=1800 dry=false root="" values=()
 user=10001  # of the image
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
@@ -25,12 +26,16 @@ wrong() { echo "install.sh: $*; see: install.sh --help" >&2; exit 2; }
 
 while [ $# -gt 0 ]; do
     case "$1" in
-        --image | --site | --port | --wait | --root)
+        --image | --site | --port | --env | --wait | --root)
             [ $# -ge 2 ] || wrong "$1 wants a value"
             case "$1" in
                 --image) image=$2 ;;
                 --site) site=$2 ;;
                 --port) port=$2 ;;
+                --env)
+                    [[ $2 =~ ^[A-Za-z_][A-Za-z0-9_]*=[^[:cntrl:]]*$ ]] || wrong "--env wants NAME=VALUE on one line"
+                    case "$2" in IMAGE=* | PORT=*) wrong "--env ${2%%=*} is said by --image or --port" ;; esac
+                    values+=("$2") ;;
                 --wait) wait_s=$2 ;;
                 --root) root=${2%/} ;;
             esac
@@ -166,25 +171,46 @@ source = "$source"
 END
 fi
 
+# with_value NAME=VALUE: standard input with that line in the place of NAME's, or added.
+with_value() {
+    line=$1 awk 'BEGIN { line = ENVIRON["line"]; name = substr(line, 1, index(line, "=")) }
+        index($0, name) == 1 { if (!done++) print line; next } { print } END { if (!done) print line }'
+}
+
+# with_values: standard input with all that was asked for.
+with_values() {
+    local text each
+    text=$(cat)
+    for each in "IMAGE=$image" ${port:+"PORT=$port"} ${values[@]+"${values[@]}"}; do
+        text=$(with_value "$each" <<<"$text")
+    done
+    printf '%s\n' "$text"
+}
+
+names=${port:+, PORT=$port}
+for each in ${values[@]+"${values[@]}"}; do names+=", ${each%%=*}"; done
 if [ -e "$etc/edgecsp.env" ]; then
-    step "keep the settings in $etc/edgecsp.env, with IMAGE=$image${port:+ and PORT=$port}"
+    step "keep the settings in $etc/edgecsp.env, with IMAGE=$image$names"
     $dry || [ ! -L "$etc/edgecsp.env" ] || fail "$etc/edgecsp.env is a link"
-    wanted=$(sed -e "s|^IMAGE=.*|IMAGE=$image|" -e "${port:+s|^PORT=.*|PORT=$port|}" "$etc/edgecsp.env" 2>/dev/null) ||
-        wanted=""
-    if [ -z "$wanted" ]; then
-        $dry || fail "$etc/edgecsp.env cannot be read"
-    elif [ "$wanted" != "$(cat "$etc/edgecsp.env")" ]; then
-        write "$etc/edgecsp.env" 600 0 <<<"$wanted"
+    if $dry; then
+        :
+    elif [ ! -s "$etc/edgecsp.env" ] || [ ! -r "$etc/edgecsp.env" ]; then
+        fail "$etc/edgecsp.env cannot be read"
+    else
+        wanted=$(with_values <"$etc/edgecsp.env")
+        [ "$wanted" = "$(cat "$etc/edgecsp.env")" ] || write "$etc/edgecsp.env" 600 0 <<<"$wanted"
     fi
 else
-    step "write the settings to $etc/edgecsp.env"
-    write "$etc/edgecsp.env" 600 0 <<END
+    step "write the settings to $etc/edgecsp.env, with IMAGE=$image$names"
+    wanted=$(with_values <<END
 # The service's settings and the site file's env:NAME values, a NAME=VALUE each, without quotes.
 IMAGE=$image
 PORT=${port:-8080}
 MEMORY=$memory
 DOCKER_ARGS=$args
 END
+    )
+    write "$etc/edgecsp.env" 600 0 <<<"$wanted"
 fi
 port=${port:-$(sed -n 's/^PORT=//p' "$etc/edgecsp.env" 2>/dev/null || true)}
 

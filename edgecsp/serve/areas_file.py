@@ -2,12 +2,14 @@
 
     site.toml -> site.areas.json: {"STREAM": {"lines": [...], "zones": [...]}}
 
-For a stream with `editable = true` it goes before the lines and zones of the site file.
+Where the site file's folder cannot be written, as in a container, the file is in the folder of models and plans. For a
+stream with `editable = true` it goes before the lines and zones of the site file.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from ..cache import files
 from ..errors import UsageError
 from ..track import Line, Zone
 from ..types import Model
+from ..zoo import store
 from . import areas
 from .area_schemas import AREAS_CHANGE
 from .schema import Field, find_mismatch
@@ -29,6 +32,8 @@ class AreasFile:
 
     def __init__(self, site: Path) -> None:
         self.path = site.with_name(f"{site.stem}.areas.json")
+        if not self.path.exists() and not os.access(site.parent, os.W_OK):
+            self.path = store.home() / "areas" / self.path.name
         self._lock = threading.Lock()
         self._streams: Dict[str, Any] = {}
         if self.path.exists():

@@ -176,6 +176,25 @@ def test_what_is_wrong_is_named_before_anything_is_touched(device: Device) -> No
 
 
 @needs_root
+def test_values_of_the_site_file_are_kept_replaced_and_never_printed(device: Device) -> None:
+    url = r"rtsp://u:se&cr\et|@10.0.0.2/a?b=c d"
+    text = device.install("cpu", "--env", f"DOOR_URL={url}", "--env", "MEMORY=1g")
+    first = device.files()["etc/edgecsp/edgecsp.env"][2]
+    assert f"\nDOOR_URL={url}\n" in first and "\nMEMORY=1g\n" in first and "MEMORY=2g" not in first
+    assert "DOOR_URL" in text and url not in text
+    assert "DOOR_URL" in device.install("cpu", "--env", "DOOR_URL=0", "--dry-run")
+    assert device.files()["etc/edgecsp/edgecsp.env"][2] == first
+    device.install("cpu", "--env", f"DOOR_URL={url}")
+    assert device.files()["etc/edgecsp/edgecsp.env"][2] == first
+    assert device.calls("systemctl")[-1] == "start edgecsp.service"
+    device.install("cpu", "--env", "DOOR_URL=0")
+    assert device.files()["etc/edgecsp/edgecsp.env"][2] == first.replace(url, "0")
+    assert device.calls("systemctl")[-1] == "restart edgecsp.service"
+    for wrong in ("DOOR_URL", "2=3", "A=b\nIMAGE=c", "IMAGE=edgecsp:other"):
+        assert "--env" in device.install("cpu", "--env", wrong, code=2)
+
+
+@needs_root
 def test_a_server_that_is_never_ready_is_an_error(device: Device) -> None:
     text = device.install("cpu", "--wait", "1", code=1, READY_AT="100000")
     assert "not ready within 1 s (refused); look: journalctl -u edgecsp" in text

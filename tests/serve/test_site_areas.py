@@ -189,6 +189,22 @@ def test_what_is_drawn_is_saved_beside_and_wins(tmp_path: Path) -> None:
     assert yard.areas.lines == (line,)
 
 
+def test_beside_a_site_file_in_a_read_only_folder_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A test's user may be root, who may write into any folder: the file system's answer stands in for a read-only one.
+    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != folder)
+    _, yard, _ = views(folder, WHOLE)
+    yard.areas.replace([Line("new", ((0, 0), (1, 1)))], [])
+    assert [each.name for each in folder.iterdir()] == ["site.toml"]
+    assert (tmp_path / "home" / "areas" / "site.areas.json").is_file()
+    _, yard, _ = views(folder, WHOLE)
+    assert [each.name for each in yard.areas.lines] == ["new"]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
