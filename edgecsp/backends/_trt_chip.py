@@ -11,9 +11,9 @@ from ..errors import EngineUnavailable
 if TYPE_CHECKING:
     import pycuda.driver as cuda
 
+CUDA_DOCS = "cuda-not-seen"  # the heading of the troubleshooting page
 # Chips whose arithmetic on four int8 at a time (DP4A) is missing. Source: CUDA C++ Programming Guide, arithmetic
 # instructions by compute capability: it came with 6.1, and 6.2 (the Jetson TX2's) went without.
-CUDA_DOCS = "cuda-not-seen"
 WITHOUT_INT8 = ("5.0", "5.2", "5.3", "6.0", "6.2")
 
 
