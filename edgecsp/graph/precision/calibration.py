@@ -52,7 +52,7 @@ class Ranges:
     def save(self, path: Union[str, Path]) -> None:
         """Write them as JSON; the file appears whole or not at all. Raises `OutputError`."""
         with files.atomic(path) as file:
-            file.write(json.dumps(self._to_dict(), indent=1).encode())
+            file.write(_format(self._to_dict()).encode())
 
     def _to_dict(self) -> Dict[str, Any]:
         return {
@@ -68,6 +68,18 @@ class Ranges:
                 f"these ranges belong to the graph {self.model[:12]} and {model.name} is {digest[:12]}; measure them "
                 "again: edgecsp quantize MODEL --calib FOLDER --save-ranges FILE"
             )
+
+
+def _format(values: Dict[str, Any]) -> str:
+    """Format as JSON with a line for each value, and for each name of a table."""
+    lines = []
+    for key, value in values.items():
+        text = json.dumps(value)
+        if isinstance(value, dict) and value:
+            rows = [f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in value.items()]
+            text = "{\n" + ",\n".join(rows) + "\n }"
+        lines.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _digest(model: Model) -> str:
