@@ -47,7 +47,7 @@ def command(
 ) -> None:
     """Build a TensorRT plan for this board and compare it with onnxruntime.
 
-    Exits with 8, and keeps no plan, if the plan is slower than fp16's or --max-ap-drop cannot be kept.
+    Exits with 8, and keeps no plan, if the plan is slower than fp16's or loses more AP than allowed.
     """
     from ..backends import recipes
     from ..zoo import store

@@ -58,7 +58,9 @@ class RecentPackets:
             self._untimed = bytes(packet) if packet.is_keyframe and not self._groups else b""
             return
         if self._untimed:
-            pts = packet.pts - 4 * (packet.duration or 1)  # room for three B-frames that are shown before this one
+            # Room for three B-frames that are shown before this one.
+            before = 4 if packet.stream.codec_context.has_b_frames else 1
+            pts = packet.pts - before * (packet.duration or 1)
             dts = min(pts, pts if packet.dts is None else packet.dts) - REORDERED
             self._add(_Packet(self._untimed, pts, dts, packet.duration or 0, True))
             self._untimed = b""
