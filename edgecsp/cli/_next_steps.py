@@ -13,7 +13,12 @@ from ..backends import tuning
 from ..system import cpu, jetson
 
 MOST = 2
-JETSON_BOARDS = {"TX2": "jetson-tx2", "Orin": "jetson-orin"}  # a word of its device tree's model: recipe and image
+# A word of its device tree's model: the recipe, and the image of docker/.
+JETSON_BOARDS = {
+    "TX2": ("jetson-tx2", "jetson-tx2"),
+    "Xavier": ("jetson-xavier", "jetson-jp5"),
+    "Orin": ("jetson-orin", "jetson-orin"),
+}
 
 
 class Machine(NamedTuple):
@@ -74,11 +79,11 @@ def _for_nvidia(machine: Machine, rows: Mapping[str, Any]) -> Iterator[Dict[str,
         return
     engine = _first_choice("cuda")
     board = next((name for name in JETSON_BOARDS if machine.jetson and name in machine.jetson), None)
-    recipe = JETSON_BOARDS[board] if board else "x86-cuda"
+    recipe, image = JETSON_BOARDS[board] if board else ("x86-cuda", "")
     if rows[engine]["runs"]:
         yield _step(f"edgecsp build codes --recipe {recipe}", f"a TensorRT plan for this {machine.jetson or 'GPU'}")
     elif board:
-        command = f"docker build -f docker/{recipe}.Dockerfile -t edgecsp:{recipe} ."
+        command = f"docker build -f docker/{image}.Dockerfile -t edgecsp:{image} ."
         yield _step(command, f"an image with TensorRT for this {machine.jetson}, in a checkout")
     else:
         command = backends.install_command(engine)

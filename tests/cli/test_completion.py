@@ -99,7 +99,7 @@ def test_engines_devices_precisions_and_recipes(folder: Path) -> None:
     assert completed("edgecsp run x -e ort --device ") == ["auto", "cpu", "cuda", "tensorrt"]
     assert completed("edgecsp run x --device cu") == ["cuda"]
     assert completed("edgecsp val codes --precision fp32,i") == ["fp32,int8"]
-    assert completed("edgecsp build codes --recipe jetson-") == ["jetson-orin", "jetson-tx2"]
+    assert completed("edgecsp build codes --recipe jetson-") == ["jetson-orin", "jetson-tx2", "jetson-xavier"]
 
 
 def test_what_other_packages_add(folder: Path) -> None:

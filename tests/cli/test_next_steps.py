@@ -57,20 +57,21 @@ def test_a_pulled_model_is_tuned_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("board", "recipe", "has_image"),
+    ("board", "recipe", "image"),
     [
-        ("NVIDIA Jetson TX2 Developer Kit", "jetson-tx2", True),
-        ("NVIDIA Orin Nano Developer Kit", "jetson-orin", True),
-        ("NVIDIA Jetson Xavier NX", "x86-cuda", False),
+        ("NVIDIA Jetson TX2 Developer Kit", "jetson-tx2", "jetson-tx2"),
+        ("NVIDIA Orin Nano Developer Kit", "jetson-orin", "jetson-orin"),
+        ("NVIDIA Jetson Xavier NX", "jetson-xavier", "jetson-jp5"),
+        ("NVIDIA Jetson Nano", "x86-cuda", ""),
     ],
 )
-def test_a_jetson_gets_its_recipe_or_its_image(board: str, recipe: str, has_image: bool) -> None:
+def test_a_jetson_gets_its_recipe_or_its_image(board: str, recipe: str, image: str) -> None:
     machine = PLAIN._replace(jetson=board, has_nvidia=True)
     assert commands(machine, runs_trt=True)[0] == f"edgecsp build codes --recipe {recipe}"
     assert recipe in recipes.names()
     command = commands(machine)[0]
-    if has_image:
-        assert f"docker/{recipe}.Dockerfile" in command and (REPO / "docker" / f"{recipe}.Dockerfile").is_file()
+    if image:
+        assert f"docker/{image}.Dockerfile" in command and (REPO / "docker" / f"{image}.Dockerfile").is_file()
     else:
         assert command == install.command("trt")
 

@@ -16,13 +16,13 @@ from support.tiny import Tiny
 
 
 def test_the_shipped_ones() -> None:
-    assert recipes.names() == ("jetson-orin", "jetson-tx2", "x86-cuda")
+    assert recipes.names() == ("jetson-orin", "jetson-tx2", "jetson-xavier", "x86-cuda")
     tx2 = recipes.load("jetson-tx2")
     assert (tx2.compute_capability, tx2.precision, tx2.tensorrt, tx2.shared_memory) == (("6.2",), "fp16", "8.2", True)
     assert recipes.load("jetson-orin").compute_capability == ("8.7",)
     assert recipes.load("x86-cuda").precision == "fp32" and not recipes.load("x86-cuda").tf32
-    assert [recipes.for_chip(chip).name for chip in ("6.2", "8.7", "8.6", "9.0")] == [
-        "jetson-tx2", "jetson-orin", "x86-cuda", "x86-cuda",
+    assert [recipes.for_chip(chip).name for chip in ("6.2", "7.2", "8.7", "8.6", "9.0")] == [
+        "jetson-tx2", "jetson-xavier", "jetson-orin", "x86-cuda", "x86-cuda",
     ]  # fmt: skip
 
 
@@ -108,4 +108,4 @@ def test_they_are_in_the_wheel(tmp_path: Path) -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=str(tmp_path), timeout=60)
     lines = said.stdout.splitlines()
     assert lines[0].startswith(str(tmp_path)), said.stderr
-    assert lines[1:] == ["jetson-orin jetson-tx2 x86-cuda", "NVIDIA Jetson TX2"]
+    assert lines[1:] == ["jetson-orin jetson-tx2 jetson-xavier x86-cuda", "NVIDIA Jetson TX2"]
