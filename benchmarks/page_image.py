@@ -1,4 +1,4 @@
-"""The picture of the page in the documents: `edgecsp up` on the demo video, in Chromium.
+"""The image of the page in the documents: `edgecsp up` on the demo video, in Chromium.
 
     python -m benchmarks.page_image [--out FILE.jpg] [--seconds 40]      benchmarks/results/serve.jpg
 

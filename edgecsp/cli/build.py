@@ -30,7 +30,9 @@ LIMIT_PASSED = 8
 @_options.takes("build")
 def command(
     model: str = typer.Argument(..., help="a name (edgecsp models list), or an ONNX file"),
-    recipe: str = typer.Option(..., "--recipe", "-r", help="jetson-tx2, jetson-xavier, jetson-orin, x86-cuda, or a TOML file"),
+    recipe: str = typer.Option(
+        ..., "--recipe", "-r", help="jetson-tx2, jetson-xavier, jetson-orin, x86-cuda, or a TOML file"
+    ),
     options: Options = _options.GROUP,
     workspace: Optional[int] = typer.Option(None, "--workspace", help="workspace limit in MB [default: the recipe's]"),
     images: Optional[List[str]] = typer.Option(None, "--images", help="images to compare on [default: synthetic]"),
