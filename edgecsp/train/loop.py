@@ -65,7 +65,7 @@ def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Ke
     clock = _Clock(trainer, batch)
     pending: List[Tensor] = []
     saved, skipped, first = time.monotonic(), trainer.skipped, not distributed.rank()
-    with _sentences(trainer, keeper):
+    with _sentences(trainer, keeper, stop):
         if distributed.from_first(lambda: keeper.is_due() and not keeper.has_validated()):
             _validate(trainer, keeper, clock)  # it was killed meanwhile
         if distributed.from_first(keeper.is_enough):
@@ -139,7 +139,7 @@ def _saved_on_failure(
 
 
 @contextmanager
-def _sentences(trainer: Trainer, keeper: Keeper) -> Iterator[None]:
+def _sentences(trainer: Trainer, keeper: Keeper, stop: Event) -> Iterator[None]:
     """Turn what torch raises for a lost process or too little memory into an `EdgecspError`."""
     try:
         yield
@@ -154,6 +154,8 @@ def _sentences(trainer: Trainer, keeper: Keeper) -> Iterator[None]:
         # EOFError, ConnectionError: it had announced a batch that nobody holds any more.
         if "DataLoader worker" in message or isinstance(error, (EOFError, ConnectionError)):
             _leave_readers_alone()
+            if stop.is_set():  # SIGTERM for all processes of the run, as `timeout` and systemd send it
+                raise Stopped(f"stopped in step {trainer.step + 1} of {trainer.steps}; {go_on}") from error
             raise SourceError(
                 f"a process that reads images died at step {trainer.step + 1} ({message.split('. ')[0]}), most often "
                 f"for lack of memory; use fewer --workers, and {go_on}"

@@ -153,6 +153,24 @@ def test_a_reader_that_dies(data: Path, tmp_path: Path) -> None:
     assert state(folder)["step"] >= 0
 
 
+def test_a_reader_that_ends_with_the_run(data: Path, tmp_path: Path) -> None:
+    """`timeout` and systemd send SIGTERM to the readers too."""
+    code = (
+        "import multiprocessing, os, subprocess, time\n"
+        "def end():\n"
+        "    os.kill(os.getpid(), 15)\n"
+        "    readers = [str(each.pid) for each in multiprocessing.active_children()]\n"
+        "    subprocess.Popen(['kill', '-TERM', *readers])\n"  # to a parent's own signal torch's readers say goodbye
+        "    time.sleep(20)\n"
+        "at(1, end)\n"
+    )
+    folder = tmp_path / "run"
+    done = toy_run.run(code, "--data", data, *QUICK, "--epochs", 40, "--workers", 1, "--name", folder)
+    assert done.returncode == 143, done.stderr[-2000:]
+    assert re.search(rf"stopped in step \d+ of \d+; add --resume {re.escape(str(folder))} to continue", done.stderr)
+    assert "lack of memory" not in done.stderr and not any(word in done.stderr for word in UGLY)
+
+
 def test_a_stop_saves_and_the_run_goes_on(
     whole: Dict[str, Any], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
