@@ -35,7 +35,10 @@ def command(
     batch: str = typer.Option("16", "--batch", help="batch size; auto: as large as memory allows"),
     options: Dict[str, Any] = _options.GROUP,
     weights: Optional[str] = typer.Option(
-        None, "--weights", help="initial weights: a run's folder, a .weights file, a model with weights, or none"
+        None,
+        "--weights",
+        help="initial weights: a run's folder, a .weights file, a model with weights, or none "
+        "[default: those of codes if the backbone is the same, else none]",
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, or a GPU's number"),
     workers: str = typer.Option("auto", "--workers", help="processes that read and augment images; auto: by the CPU"),

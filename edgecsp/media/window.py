@@ -40,4 +40,4 @@ def check_display() -> None:
     # Qt ends the process without one.
     needs_server = sys.platform not in ("darwin", "win32")
     if needs_server and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise UsageError("there is no display here (DISPLAY is not set); save the image instead")
+        raise UsageError("there is no display here (DISPLAY is not set); write files instead: --out, or Result.save")
