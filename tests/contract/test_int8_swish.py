@@ -23,7 +23,7 @@ from edgecsp.types import Array, Model
 
 pytestmark = pytest.mark.slow
 KEPT = 0.89  # of its boxes at IoU 0.5; of 115, most of them just above the threshold, 104 and 112 were kept
-IN_FLOAT = 2  # the place of the layer that `--max-ap-drop 0.05` keeps in float: its map reaches 160, most of it is near 0
+IN_FLOAT = 2  # place of the layer that `--max-ap-drop 0.05` keeps in float: its map reaches 160 and is mostly near 0
 
 
 @pytest.fixture(scope="module")
