@@ -36,7 +36,7 @@ def command(
     method: Optional[str] = typer.Option(
         None,
         "--method",
-        help="percentile, entropy, minmax or mse; auto: the best of them on the images [default: auto]",
+        help="percentile, entropy, minmax, mse or peak; auto: the best of them on the images [default: auto]",
     ),
     equalize: bool = typer.Option(
         True, "--equalize/--no-equalize", help="bring the channels of each map to one range first, where that is exact"

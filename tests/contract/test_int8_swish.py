@@ -22,7 +22,8 @@ from edgecsp.processing import nms, preprocess
 from edgecsp.types import Array, Model
 
 pytestmark = pytest.mark.slow
-KEPT = 0.85  # of its boxes at IoU 0.5; some 115 boxes, most of them just above the threshold
+KEPT = 0.89  # of its boxes at IoU 0.5; of 115, most of them just above the threshold, 104 and 112 were kept
+IN_FLOAT = 2  # place of the layer that `--max-ap-drop 0.05` keeps in float: its map reaches 160 and is mostly near 0
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,9 @@ def test_most_boxes_of_a_trained_yolov8_are_kept(model: Model, test_data: Path) 
 
     voc = sorted((test_data / "data" / "voc2012_subset").rglob("*.jpg"))
     coco = sorted((test_data / "data" / "coco64" / "images").glob("*.jpg"))
-    ranges = precision.measure_ranges(model, read(voc[5::26][: precision.MIN_IMAGES]), "mse", threads=1)
+    ranges = precision.measure_ranges(model, read(voc[5::26][: precision.MIN_IMAGES]), "peak", threads=1)
     held_out = [*read(voc[::18][:150]), *read(coco[:48])]
-    small = precision.with_ranges(model, ranges)
+    small = precision.with_float_layers(model, ranges, [precision.list_layers(model)[IN_FLOAT].name])
 
     def boxes(name: str, each: Model, kind: str) -> list:
         session = backends.open(each, name, device="cpu", precision=kind, threads=1)

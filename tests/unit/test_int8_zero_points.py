@@ -121,3 +121,15 @@ def test_levels_go_where_an_activation_leaves_something() -> None:
     assert lost(*found["swish"]) < 0.8 * lost(*found["none"])
     grid = [lost(low, high) for low in np.linspace(-20, -2, 12) for high in np.linspace(12, 27, 12)]
     assert lost(*found["swish"]) < 1.05 * min(grid)
+
+
+def test_peak_keeps_the_highest_value_and_gives_up_what_the_activation_takes_away() -> None:
+    rng = np.random.default_rng(2)
+    values = np.append(3 * rng.standard_normal(100_000), [-60, 60]).astype(np.float32)
+    found = {}
+    for name, activation in (("swish", _least_error._swish), ("none", _least_error.identity)):
+        histogram = calibration._Histogram(activation)
+        histogram.add(values, "x")
+        found[name] = histogram.range("peak")
+    assert found["none"] == (-60, 60)  # no activation, nothing to give up
+    assert found["swish"][1] == 60 and -15 < found["swish"][0] < -1

@@ -20,7 +20,7 @@ from .passes import quantize_biases, to_uint8_activations, to_zero_points
 
 LOG = logging.getLogger(__name__)
 EVERY = 8  # of so many images one is held out
-MOST = 16  # held out: three int8 graphs and fp32 run on each, and all are in memory
+MOST = 16  # held out: every method's int8 graph and fp32 run on each, and all are in memory
 MATCH_IOU = 0.5  # IoU from which a box is the same object's
 
 

@@ -61,12 +61,12 @@ def _mish(values: Array) -> Array:
 
 
 def find_range(
-    counts: Array, top: float, ends: Tuple[float, float], activation: Activation = identity
+    counts: Array, top: float, ends: Tuple[float, float], activation: Activation = identity, *, keep_high: bool = False
 ) -> Tuple[float, float]:
     """Find the lowest and the highest value to represent so that rounding and clipping cost least.
 
     `counts` (2, N): how often each magnitude of 0..top occurs, of values from 0 on and of negative ones; `ends`: the
-    lowest and the highest value there are. Each end in its turn, twice.
+    lowest and the highest value there are. Each end in its turn, twice; with `keep_high` the lowest alone.
     """
     bins = counts.shape[1]
     middles = (np.arange(bins) + 0.5) * (top / bins)
@@ -84,7 +84,7 @@ def find_range(
     low, high = min(0.0, ends[0]), max(0.0, ends[1])
     shares = np.append(np.geomspace(1 / 128, 1, _CANDIDATES), 0)
     for _ in range(2):
-        if ends[1] > 0:
+        if ends[1] > 0 and not keep_high:
             high = min((ends[1] * shares[:-1]).tolist(), key=lambda end: cost(low, end))
         if ends[0] < 0:
             low = min((ends[0] * shares).tolist(), key=lambda end: cost(end, high) if high > end else np.inf)

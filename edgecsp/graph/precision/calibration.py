@@ -21,7 +21,7 @@ from ...errors import CalibrationError, UnknownName
 from ...types import Array, Model
 from . import _graph, _least_error, equalize
 
-METHODS = ("percentile", "entropy", "minmax", "mse")
+METHODS = ("percentile", "entropy", "minmax", "mse", "peak")
 MIN_IMAGES = 100  # images; fewer give the ranges of those images, not of the world
 KIND = "edgecsp ranges 1"
 # The share of magnitudes that a range holds: one value in ten thousand is clipped. Of 99.9 to 99.999 this one moved
@@ -233,8 +233,11 @@ class _Histogram:
             limit = (int(np.searchsorted(counts.cumsum(), target)) + 1) * self.top / BINS
         elif method == "entropy":
             limit = _least_loss(counts) * self.top / BINS
-        elif method == "mse":
-            return _least_error.find_range(self.counts, self.top, (self.low, self.high), self._activation)
+        elif method == "mse" or (method == "peak" and self._activation is not _least_error.identity):
+            # An object's values are the rare high ones: clipped, they take from its score.
+            return _least_error.find_range(
+                self.counts, self.top, (self.low, self.high), self._activation, keep_high=method == "peak"
+            )
         return max(self.low, -limit), min(self.high, limit)
 
 
