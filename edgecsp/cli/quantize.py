@@ -36,7 +36,8 @@ def command(
     method: Optional[str] = typer.Option(
         None,
         "--method",
-        help="percentile, entropy, minmax, mse or peak; auto: the best of them on the images [default: auto]",
+        help="percentile, entropy, minmax, mse or peak; auto: the best on the images, mse where they are close "
+        "[default: auto]",
     ),
     equalize: bool = typer.Option(
         True, "--equalize/--no-equalize", help="bring the channels of each map to one range first, where that is exact"
@@ -235,7 +236,7 @@ def _summary_rows(model: Model, small: Model, ranges: Ranges) -> Iterator[Tuple[
     if ranges.tried:
         yield (
             "method",
-            f"{ranges.method}, the best of {precision.format_trials(ranges.tried)} (agreement with fp32, 1 the best)",
+            f"{ranges.method}, of {precision.format_trials(ranges.tried)} (agreement with fp32, 1 the best)",
         )
     yield "int8", f"{after['int8']} of {before['fp32']} convolutions, {after['fp32']} stay in float"
     sizes = len(model.onnx), len(small.onnx)

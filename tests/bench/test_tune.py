@@ -261,7 +261,7 @@ def test_what_cannot_be_meant(tiny: Tiny, given: Dict[str, Any], error: Any, tol
 
 @pytest.mark.slow
 def test_int8_is_taken_where_ap_allows_it(test_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """yolo-fastest loses 0.01 of AP in int8 on onnxruntime: too much for 0.005, not for 0.2."""
+    """yolo-fastest loses less than 0.02 of AP in int8 on onnxruntime; a model that loses more is refused."""
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
     weights = test_data / "weights" / "yolo-fastest-1.1-xl.weights"
     model = darknet.load(weights.with_suffix(".cfg"), weights).model
@@ -276,16 +276,17 @@ def test_int8_is_taken_where_ap_allows_it(test_data: Path, monkeypatch: pytest.M
     given: Dict[str, Any] = {"seconds": 2, "engines": ("ort",), "precisions": ("int8",), "threads": (1,)}
     found = tune.run(model, "fastest", tune.Tuning(max_ap_drop=0.2, **given), data=data, ranges=ranges)
     (verdict,) = found.report["verdicts"]
-    assert verdict["refused"] is None and 0.005 < verdict["own"] - verdict["ap"] < 0.2
+    assert verdict["refused"] is None and abs(verdict["own"] - verdict["ap"]) < 0.02
     assert "AP is of 64 of the data's 64 images" in found.report["notes"]
     assert {each.precision for each in found.choices.values()} == {"int8"}
     found.save()
     with pipeline.load(model, conf=0.4) as detector:
         assert precision.detect_precision(detector.model) == "int8" and detector.settings.conf == 0.4
-    # The same figures and a lower limit: int8 is no candidate, and there is no other here.
-    refused = _accuracy_gate.apply_limit(_accuracy_gate.Verdict(**{**verdict, "refused": None}), 0.005)
+    # Had it lost 0.03: int8 is no candidate, and there is no other here.
+    lossy = _accuracy_gate.Verdict(**{**verdict, "ap": verdict["own"] - 0.03, "refused": None})
+    refused = _accuracy_gate.apply_limit(lossy, 0.01)
     monkeypatch.setattr(_accuracy_gate, "judge_precisions", lambda *given: [refused])
-    with pytest.raises(BuildFailed, match=r"AP falls by 0.0[0-9]+, from 0.2.* to 0.2.*: more than --max-ap-drop 0.005"):
+    with pytest.raises(BuildFailed, match=r"AP falls by 0.03[0-9]*, from 0.2.* to 0.2.*: more than --max-ap-drop 0.01"):
         tune.run(model, "fastest", tune.Tuning(**given), data=data, ranges=ranges)
 
 

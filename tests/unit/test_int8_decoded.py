@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -145,7 +146,7 @@ EVERY = _choose.EVERY
 def test_the_best_method_is_taken_and_recorded(model: Model, tmp_path: Path) -> None:
     ranges = precision.choose_ranges(model, outliers(), threads=1)
     assert set(ranges.tried) == set(precision.METHODS)
-    assert ranges.tried[ranges.method] == max(ranges.tried.values())
+    assert ranges.tried[ranges.method] >= max(ranges.tried.values()) - _choose.MARGIN
     assert ranges.method != "minmax" and ranges.tried["minmax"] < ranges.tried[ranges.method] - 0.1, ranges.tried
     # The ranges are those of all the pictures by that method, as if it had been asked for.
     plain = precision.measure_ranges(model, outliers(), ranges.method, threads=1, equalized=True)
@@ -154,7 +155,7 @@ def test_the_best_method_is_taken_and_recorded(model: Model, tmp_path: Path) -> 
         assert ranges.tensors[name] == pytest.approx(ends, rel=0.02, abs=0.02), name
     small = precision.with_ranges(model, ranges)
     assert small.origin["calibration"] == f"{ranges.method}, 100 pictures"
-    assert small.origin["calibration_tried"].startswith(f"{ranges.method} 0.")
+    assert f"{ranges.method} 0." in small.origin["calibration_tried"]
     ranges.save(tmp_path / "r.json")
     assert precision.load(tmp_path / "r.json") == ranges
 
@@ -198,7 +199,7 @@ def test_quantize_says_which_it_took(model: Model, tmp_path: Path, monkeypatch: 
 
     said = typed("--calib", "calib", "--save-ranges", "r.json")
     chosen = json.loads(Path("r.json").read_text())["method"]
-    assert f"method      {chosen}, the best of {chosen} 0." in said and "2 of 5 convolutions, 3 stay" in said
+    assert re.search(rf"method      {chosen}, of .*\b{chosen} 0\.", said) and "2 of 5 convolutions, 3 stay" in said
     first = Path("colours-int8.onnx").read_bytes()
     typed("--calib", "r.json", "-o", "again.onnx")
     assert Path("again.onnx").read_bytes() == first
