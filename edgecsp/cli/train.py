@@ -37,8 +37,7 @@ def command(
     weights: Optional[str] = typer.Option(
         None,
         "--weights",
-        help="initial weights: a run's folder, a .weights file, a model with weights, or none "
-        "[default: those of codes if the backbone is the same, else none]",
+        help="initial weights: a run, X.weights, a model or none [default: codes' if the backbone is the same]",
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, or a GPU's number"),
     workers: str = typer.Option("auto", "--workers", help="processes that read and augment images; auto: by the CPU"),
