@@ -18,12 +18,16 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from edgecsp import zoo
+
 from . import command_line
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"
 DOCUMENTS = tuple(REPO / path for path in ("README.md", "docs/comparison.md", "docs/tutorials/table5.md"))
-MARKED = re.compile(r"^<!-- (bench|peers|means) (\S+\.json) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+MARKED = re.compile(
+    r"^<!-- (bench|peers|means|accuracy) (\S+\.json) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL
+)
 
 
 def filled(text: str, results: Path = RESULTS) -> str:
@@ -32,10 +36,25 @@ def filled(text: str, results: Path = RESULTS) -> str:
     def table(match: re.Match[str]) -> str:
         kind, name = match.group(1), match.group(2)
         report = json.loads((results / name).read_text("utf-8"))
-        text = {"bench": bench, "peers": peers, "means": means}[kind](report)
+        text = {"bench": bench, "peers": peers, "means": means, "accuracy": accuracy}[kind](report)
         return f"<!-- {kind} {name} -->\n{text}<!-- end -->"
 
     return MARKED.sub(table, text)
+
+
+def accuracy(report: Dict[str, Any]) -> str:
+    """A row a model that was trained by `benchmarks.table5_accuracy`."""
+    data, settings = report["data"], report["settings"]
+    about = (
+        f"{data['name']}: {data['train_images']} images for training and {data['val_images']} for validation, "
+        f"{data['classes']} classes; {settings['epochs']} epochs in batches of {settings['batch']}, from nothing, on "
+        f"{report['machine']['cpu']}, {settings['threads']} threads."
+    )
+    lines = [about, "", *_begun(["model", "size", "BFLOPs", "AP50", "AP", "minutes"])]
+    for row in report["rows"]:
+        cells = [zoo.get(row["model"]).title, str(row["imgsz"]), f"{row['bflops']:.2f}", f"{row['AP50']:.3f}"]
+        lines.append(_line([*cells, f"{row['AP']:.3f}", f"{row['minutes']:.0f}"]))
+    return "\n".join(lines) + "\n"
 
 
 def bench(report: Dict[str, Any]) -> str:

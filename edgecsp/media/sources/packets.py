@@ -60,7 +60,7 @@ class RecentPackets:
         if self._untimed:
             # Room for three B-frames that are shown before this one.
             before = 4 if packet.stream.codec_context.has_b_frames else 1
-            pts = packet.pts - before * (packet.duration or 1)
+            pts = packet.pts - before * _ticks_of_frame(packet)
             dts = min(pts, pts if packet.dts is None else packet.dts) - REORDERED
             self._add(_Packet(self._untimed, pts, dts, packet.duration or 0, True))
             self._untimed = b""
@@ -131,6 +131,12 @@ class RecentPackets:
             if end <= last < following:
                 return packets[:count]
         return packets
+
+
+def _ticks_of_frame(packet: Any) -> int:
+    """How long a frame is shown; by the stream's rate where the packet does not say, as in PyAV 12."""
+    rate = packet.stream.guessed_rate
+    return packet.duration or (max(1, round(1 / (rate * packet.time_base))) if rate else 1)
 
 
 def _copy_parameters(packet: Any) -> Any:
