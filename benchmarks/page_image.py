@@ -12,7 +12,6 @@ import base64
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,7 +34,7 @@ after_s = 2
 [[streams]]
 name = "table"
 title = "A table of codes"
-source = "{video}"
+source = "codes.mp4"
 editable = true
 
 [[streams.lines]]
@@ -55,20 +54,19 @@ def capture(seconds: float, width: int, height: int) -> bytes:
     """Serve the demo video, open the page, wait; return the page as PNG."""
     sys.path.insert(0, str(REPO / "tests"))
     from support import chromium
+    from support.ports import await_port, free_port
 
     if chromium.PROGRAM is None:
         raise SystemExit("no chromium here (Debian: chromium)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         # A short name: the page shows where a stream comes from.
         (Path(folder) / "codes.mp4").symlink_to(REPO / "benchmarks" / "codes.mp4")
-        (Path(folder) / "site.toml").write_text(SITE.format(port=port, video="codes.mp4"))
+        (Path(folder) / "site.toml").write_text(SITE.format(port=port))
         words = [sys.executable, "-m", "edgecsp", "up", "site.toml", "--quiet"]
         server = subprocess.Popen(words, cwd=folder, env={**os.environ, "PYTHONPATH": str(REPO)})
         try:
-            _await(port)
+            await_port(port, server)
             with chromium.opened(f"http://127.0.0.1:{port}/", Path(folder) / "profile", width) as page:
                 size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
                 page.call("Emulation.setDeviceMetricsOverride", **size)
@@ -77,17 +75,6 @@ def capture(seconds: float, width: int, height: int) -> bytes:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(30)
-
-
-def _await(port: int) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise SystemExit("the server did not start within 60 s")
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ while [ $# -gt 0 ]; do
                 --port) port=$2 ;;
                 --env)
                     [[ $2 =~ ^[A-Za-z_][A-Za-z0-9_]*=[^[:cntrl:]]*$ ]] || wrong "--env wants NAME=VALUE on one line"
-                    case "$2" in IMAGE=* | PORT=*) wrong "--env ${2%%=*} is said by --image or --port" ;; esac
+                    case "$2" in IMAGE=* | PORT=*) wrong "--env ${2%%=*}: use --image or --port" ;; esac
                     values+=("$2") ;;
                 --wait) wait_s=$2 ;;
                 --root) root=${2%/} ;;

@@ -91,8 +91,8 @@ def test_the_jetpack_page_has_the_versions_that_are_looked_at() -> None:
             file = (REPO / "docker" / f"{image}.Dockerfile").read_text("utf-8")
             assert f"TensorRT {row[4]}" in file and f"CUDA {row[3]}" in file, image
         if recipe:
-            said = (REPO / "engines" / f"{recipe}.toml").read_text("utf-8")
-            (wanted,) = re.findall(r'^tensorrt = "(.*?)"', said, re.MULTILINE) or [row[4]]
+            text = (REPO / "engines" / f"{recipe}.toml").read_text("utf-8")
+            (wanted,) = re.findall(r'^tensorrt = "(.*?)"', text, re.MULTILINE) or [row[4]]
             assert wanted == row[4], recipe
 
 
