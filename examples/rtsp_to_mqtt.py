@@ -40,3 +40,4 @@ try:
 except KeyboardInterrupt:
     client.publish(f"{args.topic}/availability", "offline", retain=True).wait_for_publish(5)
     client.disconnect()
+    client.loop_stop()  # the broker has the goodbye then; without one it sends the last will, too
