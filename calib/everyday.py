@@ -25,7 +25,7 @@ from edgecsp.zoo import store
 FALSE_ALARMS = 0.3  # an image
 FINDS = "people and pets"
 LICENCE = (
-    "Apache-2.0; learned from photographs of VOC2012, COCO and Open Images, which stay under their owners' terms "
+    "Apache-2.0; learned from photographs of VOC2012 and COCO, which stay under their owners' terms "
     "(Flickr's, Creative Commons; VOC2012 grants no licence), and from boxes of yolo-fastest-1.1-xl, whose weights "
     "carry no notice"
 )

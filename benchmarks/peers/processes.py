@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from edgecsp import backends
+from edgecsp.system.isolation import die_with_parent
 
 from .subjects import CONF, IOU, REPO, Subject
 
@@ -154,7 +155,7 @@ def opened(able: Sequence[Peer], subject: Subject) -> Iterator[List[Process]]:
 
 
 def start(command: Sequence[str], errors: Any) -> subprocess.Popen[str]:
-    """A child whose errors are kept in the file `said`; edgecsp's own find the checkout."""
+    """A child whose errors are kept in the file `errors`; edgecsp's own find the checkout. It ends with its parent."""
     env = {**os.environ, "PYTHONPATH": str(REPO)} if command[0] == sys.executable else {**os.environ, "PYTHONPATH": ""}
     return subprocess.Popen(
         command,
@@ -164,6 +165,7 @@ def start(command: Sequence[str], errors: Any) -> subprocess.Popen[str]:
         text=True,
         cwd=tempfile.gettempdir(),
         env=env,
+        preexec_fn=die_with_parent,  # a training would go on for hours beside the next measurement
     )
 
 

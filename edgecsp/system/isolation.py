@@ -175,6 +175,11 @@ def leave_signals_to_parent() -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):  # the parent may have blocked it: `without_sigint`
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
+    die_with_parent()
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however it ends; on Linux."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "prctl"):

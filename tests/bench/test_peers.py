@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
@@ -15,6 +16,8 @@ from benchmarks.peers.subjects import Subject
 from edgecsp import backends, zoo
 from edgecsp.graph import onnx_model
 from edgecsp.graph.export import RandomWeights
+from support.repository import REPO, child_environment
+from support.waiting import eventually
 
 
 @pytest.mark.slow
@@ -155,3 +158,24 @@ def test_the_package_imports_no_peer() -> None:
     for path in Path(edgecsp.__file__).parent.rglob("*.py"):
         text = path.read_text("utf-8")
         assert not any(f"import {name}" in text for name in ("ultralytics", "model_api", "benchmarks")), path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends the child")
+def test_a_measured_process_ends_with_a_killed_benchmark(tmp_path: Path) -> None:
+    number = tmp_path / "pid"
+    code = f"""
+import subprocess, sys
+from pathlib import Path
+from benchmarks.peers.processes import start
+child = start([sys.executable, "-c", "import time; time.sleep(600)"], subprocess.DEVNULL)
+Path({str(number)!r}).write_text(str(child.pid))
+child.wait()
+"""
+    benchmark = subprocess.Popen([sys.executable, "-c", code], cwd=REPO, env=child_environment())
+    try:
+        pid = int(eventually(lambda: number.is_file() and number.read_text()))
+    finally:
+        benchmark.kill()
+        benchmark.wait()
+    state = Path(f"/proc/{pid}/stat")
+    eventually(lambda: not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z")

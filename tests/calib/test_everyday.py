@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is not installed")
 
 import edgecsp
-from calib import everyday
+from calib import everyday, photographs
 from edgecsp.bench import accuracy
 from edgecsp.errors import UsageError
 from edgecsp.types import Detections
@@ -65,3 +65,29 @@ def test_false_alarms_count_on_images_that_hold_none_of_the_classes(tmp_path: Pa
         everywhere = accuracy.Data("x", "x", ("marker",), (1,), data.images[:1])
         with pytest.raises(UsageError, match="every image holds one of"):
             everyday.find_alarms(detector, everywhere, 0.5)
+
+
+def test_the_photographs_are_those_with_people_and_pets_and_background(tmp_path: Path) -> None:
+    for split, names in (("train", ("000000000007", "000000000008", "2008_000007")), ("val", ("x",))):
+        for kind in ("images", "labels"):
+            (tmp_path / "mine" / kind / split).mkdir(parents=True)
+        for name in names:
+            cv2.imwrite(str(tmp_path / "mine" / "images" / split / f"{name}.png"), np.zeros((40, 60, 3), np.uint8))
+            text = "1 0.5 0.5 0.25 0.5\n0 0.5 0.5 1 1\n" if name != "000000000008" else "0 0.5 0.5 1 1\n"
+            (tmp_path / "mine" / "labels" / split / f"{name}.txt").write_text(text)
+    (tmp_path / "mine" / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [chair, dog]\n")
+    (tmp_path / "judged").mkdir()
+    cv2.imwrite(str(tmp_path / "judged" / "000000000007.jpg"), np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "judged" / "000000000007.txt").write_text("")
+    (tmp_path / "judged" / "data.yaml").write_text("val: .\nnames: [chair, dog]\n")
+
+    line = photographs.lay(tmp_path / "out", [tmp_path / "mine"], tmp_path / "judged")
+    assert line.endswith("2 images to learn from, 1 for validation")
+    learn = accuracy.read(tmp_path / "out", split="train")
+    assert learn.names == photographs.CLASSES
+    boxes = {Path(row.path).stem: row.with_size((40, 60)).boxes for row in learn.images}
+    assert set(boxes) == {"mine_000000000008", "mine_2008_000007"} and not len(boxes["mine_000000000008"])
+    assert boxes["mine_2008_000007"].class_ids.tolist() == [photographs.CLASSES.index("dog")]
+    assert np.allclose(boxes["mine_2008_000007"].xywh, [(22.5, 10, 15, 20)], atol=1e-3)
+    with pytest.raises(UsageError, match="out exists; name a new folder"):
+        photographs.lay(tmp_path / "out", [tmp_path / "mine"])
