@@ -42,6 +42,13 @@ class Network(nn.Module):
         head_layers = {x.layer for x, _ in net.heads}
         consumers = [source for layer in net.layers for source in layer.inputs]
         self._alone = {source for source in consumers if consumers.count(source) == 1}
+        # A leaky ReLU rises throughout, so the largest value is the same one before and after it: where a pool alone
+        # reads it, it is computed behind the pool, of a quarter of the values.
+        self._behind_pool = {
+            layer.inputs[0]
+            for layer in net.layers
+            if layer.op == "maxpool" and layer.inputs[0] in self._alone and _is_leaky(net.layers[layer.inputs[0]])
+        }
         last = {source: i for i, layer in enumerate(net.layers) for source in layer.inputs}
         for source, i in last.items():
             if source not in head_layers and source >= 0:
@@ -54,8 +61,12 @@ class Network(nn.Module):
             inputs = [maps[j] for j in layer.inputs]
             if layer.op == "conv":
                 maps[i] = self.convolutions[str(i)](*inputs)
+            elif i in self._behind_pool:
+                maps[i] = inputs[0]
             else:
                 maps[i] = _run(layer, inputs, layer.inputs[0] in self._alone)
+                if layer.inputs[0] in self._behind_pool:
+                    maps[i] = _activated(maps[i], "leaky", True)
             for j in self._last.get(i, ()):
                 del maps[j]
         return [maps[x.layer] for x, _ in self.net.heads]
@@ -126,7 +137,7 @@ def _run(layer: Layer, inputs: List[Tensor], alone: bool) -> Tensor:
     if layer.op in ("maxpool", "avgpool"):
         return _pooled(layer, x)
     if layer.op == "concat":
-        return torch.cat(inputs, 1)
+        return _concat(inputs)
     if layer.op == "slice":
         return x[:, a["start"] : a["stop"] : a["step"]]
     if layer.op == "add":
@@ -143,6 +154,35 @@ def _run(layer: Layer, inputs: List[Tensor], alone: bool) -> Tensor:
         return x * a["factor"]
     assert layer.op == "identity", f"the trainer does not know the layer {layer.op}"
     return x
+
+
+def _is_leaky(layer: Layer) -> bool:
+    return layer.op == "act" and layer.attrs["kind"] == "leaky"
+
+
+def _concat(maps: List[Tensor]) -> Tensor:
+    """Concatenate (N, C, H, W) maps along C."""
+    if maps[0].device.type == "cpu" and torch.is_grad_enabled():
+        joined: Tensor = _Concatenation.apply(*maps)
+        return joined
+    return torch.cat(maps, 1)
+
+
+class _Concatenation(torch.autograd.Function):
+    """A concatenation whose gradients are copies, not views, of the parts.
+
+    What follows reads a part's gradient two or three times, and a view of a few channels of many several times slower.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *maps: Tensor) -> Tensor:
+        ctx.channels = [each.shape[1] for each in maps]
+        return torch.cat(maps, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tuple[Tensor, ...]:
+        parts = gradient.split(ctx.channels, 1)
+        return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
 
 
 def _activated(x: Tensor, kind: str, alone: bool) -> Tensor:

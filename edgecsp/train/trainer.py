@@ -61,7 +61,8 @@ class Trainer:
         self.average = Network(net).to(device, memory_format=torch.channels_last)
         self.average.load_state_dict(self.network.state_dict())
         self.loss = Loss(list(yolo_heads(net).values()), settings.assigner, settings.smooth)
-        self.optimiser = torch.optim.AdamW(_groups(self.network, settings.decay), settings.lr)
+        # One call for all tensors: a step of the hundreds of small ones waits for every thread several times.
+        self.optimiser = torch.optim.AdamW(_groups(self.network, settings.decay), settings.lr, fused=True)
         self.distillation: Optional[Distillation] = None
         self.step = 0
         self.frozen: FrozenSet[str] = frozenset()

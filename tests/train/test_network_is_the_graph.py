@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train
 
 from edgecsp import zoo  # noqa: E402
 from edgecsp.graph.export import RandomWeights, to_bytes  # noqa: E402
+from edgecsp.train import network as networks  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
 
 
@@ -27,3 +28,25 @@ def test_the_network_is_the_exported_net(name: str) -> None:
     for a, b in zip(mine, session.run(None, {"images": x})):
         assert a.shape == b.shape
         assert np.abs(a.numpy() - b).max() < 1e-3 * max(1.0, np.abs(b).max())
+
+
+@pytest.mark.parametrize("name", ["cspdensenetb-ref-prn", "csppeleenet-ref-prn", "yolov3-tiny"])
+def test_gradients_are_those_of_the_layers_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Concatenation and pooling are reordered for speed; torch's own, in the graph's order, are the oracle."""
+    torch.manual_seed(0)
+    net = zoo.net(name, (64, 64))
+    fast = Network(net).start().to(memory_format=torch.channels_last)
+    plain = Network(net).to(memory_format=torch.channels_last)
+    plain.load_state_dict(fast.state_dict())
+    x = torch.rand(2, 3, 64, 64).to(memory_format=torch.channels_last)
+    assert fast._behind_pool
+    outputs = fast(x)
+    sum((out * out).sum() for out in outputs).backward()
+    plain._behind_pool = set()
+    monkeypatch.setattr(networks, "_concat", lambda maps: torch.cat(maps, 1))
+    expected = plain(x)
+    sum((out * out).sum() for out in expected).backward()
+    for a, b in zip(outputs, expected):
+        torch.testing.assert_close(a, b)
+    for mine, theirs in zip(fast.parameters(), plain.parameters()):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-4 * float(theirs.grad.abs().max()))
