@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 from serve import answer, read_request
 
@@ -20,21 +19,7 @@ def learn(request: Dict[str, Any]) -> Dict[str, Any]:
     from edgecsp.train import TrainSettings, train
 
     torch.set_num_threads(request["threads"])
-    steps_ended = begun = time.perf_counter()
-    validations: List[float] = []
-
-    def watch(_: Any) -> None:
-        nonlocal steps_ended
-        steps_ended = time.perf_counter()
-
-    class Epochs(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage().startswith("epoch "):  # a validation has ended
-                validations.append(time.perf_counter() - steps_ended)
-
-    logger = logging.getLogger("edgecsp.train")
-    logger.addHandler(Epochs())
-    logger.setLevel(logging.INFO)
+    begun = time.perf_counter()
     run = train(
         request["model"],
         request["data"],
@@ -43,12 +28,10 @@ def learn(request: Dict[str, Any]) -> Dict[str, Any]:
         out=Path(request["folder"]),
         device="cpu",
         workers=request["workers"],
-        watch=watch,
     )
     return {
         "name": f"edgecsp {edgecsp.__version__}, {request['model']}",
         "images_per_s": run.images_per_s,
-        "val_s": sum(validations) / max(1, len(validations)),
         "minutes": (time.perf_counter() - begun) / 60,
         "own_AP": run.ap or 0.0,
         "own_AP50": run.ap50 or 0.0,

@@ -13,7 +13,7 @@ import sys
 import time
 import types
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 from serve import answer, read_request
 
@@ -62,12 +62,11 @@ def prepare(folder: Path) -> str:
 
 
 class Watch:
-    """The seconds of steps and of validations, by its callbacks."""
+    """The seconds of steps, by its callbacks."""
 
     def __init__(self, threads: int) -> None:
         self.threads, self.steps_s, self.images = threads, 0.0, 0
-        self.validations: List[float] = []
-        self._begun = self._ended = 0.0
+        self._begun = 0.0
 
     def on_train_start(self, _: Any) -> None:
         """Use as many threads as the other side: by itself it takes one less than the machine has."""
@@ -81,15 +80,8 @@ class Watch:
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         """Steps end, a validation begins."""
-        self._ended = time.perf_counter()
-        self.steps_s += self._ended - self._begun
+        self.steps_s += time.perf_counter() - self._begun
         self.images += len(trainer.train_loader.dataset)
-
-    def on_fit_epoch_end(self, _: Any) -> None:
-        """A validation ends; it is said once more at the very end, for the best weights."""
-        if self._ended:
-            self.validations.append(time.perf_counter() - self._ended)
-        self._ended = 0.0
 
 
 def learn(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -101,7 +93,7 @@ def learn(request: Dict[str, Any]) -> Dict[str, Any]:
     nms = prepare(folder)
     watch, begun = Watch(request["threads"]), time.perf_counter()
     model = ultralytics.YOLO("yolo11n.yaml")
-    for name in ("on_train_start", "on_train_epoch_start", "on_train_epoch_end", "on_fit_epoch_end"):
+    for name in ("on_train_start", "on_train_epoch_start", "on_train_epoch_end"):
         model.add_callback(name, getattr(watch, name))
     figures = model.train(
         data=request["data"],
@@ -124,7 +116,6 @@ def learn(request: Dict[str, Any]) -> Dict[str, Any]:
     return {
         "name": f"ultralytics {ultralytics.__version__}, yolo11n{', bf16' if request['amp'] == 'bf16' else ''}{nms}",
         "images_per_s": watch.images / watch.steps_s,
-        "val_s": sum(watch.validations) / max(1, len(watch.validations)),
         "minutes": minutes,
         "own_AP": float(figures.box.map),
         "own_AP50": float(figures.box.map50),
