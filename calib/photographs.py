@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import List, Optional, Sequence, Set
+from typing import List, Optional, Sequence, Set, Tuple
 
 import cv2
 
 from edgecsp.bench import accuracy
-from edgecsp.errors import EdgecspError, UsageError
+from edgecsp.errors import EdgecspError, SourceError, UsageError
 
 CLASSES = ("person", "cat", "dog", "horse", "sheep", "cow")
 
@@ -54,18 +54,21 @@ def _link(source: Path, split: str, out: Path, without: Set[Optional[int]]) -> i
 
 
 def _label_text(row: accuracy.LabelledImage, names: Sequence[str]) -> str:
-    if row.relative:
-        sides, boxes = (1.0, 1.0), row.boxes
-    else:
-        height, width = row.hw or cv2.imread(row.path).shape[:2]
-        sides, boxes = (float(width), float(height)), row.boxes
-    lines = []
+    height, width = (1, 1) if row.relative else row.hw or _size(row.path)
+    boxes, lines = row.boxes, []
     for class_id, (x, y, w, h), crowd in zip(boxes.class_ids.tolist(), boxes.xywh.tolist(), boxes.crowd.tolist()):
         if not crowd:
-            shares = ((x + w / 2) / sides[0], (y + h / 2) / sides[1], w / sides[0], h / sides[1])
+            shares = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
             number = CLASSES.index(names[class_id])
             lines.append(f"{number} " + " ".join(f"{share:.6f}" for share in shares) + "\n")
     return "".join(lines)
+
+
+def _size(path: str) -> Tuple[int, int]:
+    image = cv2.imread(path)
+    if image is None:
+        raise SourceError(f"{path} cannot be read as an image; remove it from its data set, or restore it")
+    return image.shape[0], image.shape[1]
 
 
 def main(words: Optional[List[str]] = None) -> None:
