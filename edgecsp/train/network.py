@@ -40,7 +40,8 @@ class Network(nn.Module):
         )
         self._last: Dict[int, List[int]] = {}  # after which layer a map is no longer needed
         head_layers = {x.layer for x, _ in net.heads}
-        consumers = [source for layer in net.layers for source in layer.inputs]
+        # Not of the image (-1), which is the caller's and no layer's.
+        consumers = [*head_layers, *(source for layer in net.layers for source in layer.inputs if source >= 0)]
         self._alone = {source for source in consumers if consumers.count(source) == 1}
         # A leaky ReLU rises throughout, so the largest value is the same one before and after it: where a pool alone
         # reads it, it is computed behind the pool, of a quarter of the values.

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train
 
 from edgecsp import zoo  # noqa: E402
 from edgecsp.graph.export import RandomWeights, to_bytes  # noqa: E402
+from edgecsp.train import from_cfg  # noqa: E402
 from edgecsp.train import network as networks  # noqa: E402
 from edgecsp.train.network import Network  # noqa: E402
 
@@ -28,6 +29,52 @@ def test_the_network_is_the_exported_net(name: str) -> None:
     for a, b in zip(mine, session.run(None, {"images": x})):
         assert a.shape == b.shape
         assert np.abs(a.numpy() - b).max() < 1e-3 * max(1.0, np.abs(b).max())
+
+
+# A pool reads the image itself, and the last layer is a leaky ReLU.
+POOLS = """[net]
+width=64
+height=64
+channels=3
+
+[maxpool]
+size=2
+stride=2
+
+[convolutional]
+filters=18
+size=1
+activation=linear
+
+[yolo]
+mask=0,1,2
+anchors=4,4,8,8,12,12
+classes=1
+num=3
+
+[route]
+layers=-2
+
+[convolutional]
+filters=18
+size=1
+activation=leaky
+"""
+
+
+def test_a_pool_of_the_image_has_no_activation() -> None:
+    import onnxruntime
+
+    net = from_cfg.entry("pools", POOLS).net()
+    network = Network(net).load(RandomWeights(3)).eval()
+    session = onnxruntime.InferenceSession(to_bytes(net, RandomWeights(3), "pools"), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).random((1, 3, 64, 64), np.float32) - 0.5
+    image = torch.from_numpy(x.copy())
+    with torch.no_grad():
+        mine = network(image)
+    for a, b in zip(mine, session.run(None, {"images": x})):
+        assert np.abs(a.numpy() - b).max() < 1e-4
+    assert np.array_equal(image.numpy(), x)
 
 
 @pytest.mark.parametrize("name", ["cspdensenetb-ref-prn", "csppeleenet-ref-prn", "yolov3-tiny"])
