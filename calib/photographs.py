@@ -17,6 +17,8 @@ import cv2
 from edgecsp.bench import accuracy
 from edgecsp.errors import EdgecspError, SourceError, UsageError
 
+from .shards import labels
+
 CLASSES = ("person", "cat", "dog", "horse", "sheep", "cow")
 
 
@@ -42,26 +44,22 @@ def _link(source: Path, split: str, out: Path, without: Set[Optional[int]]) -> i
     """Link one split of a data set and write its labels; how many images that were."""
     data = accuracy.read(source, split=split)
     data = data.select_classes([name for name in data.names if name in CLASSES])
-    images, labels = (out / kind / split for kind in ("images", "labels"))
-    for folder in (images, labels):
+    images, texts = (out / kind / split for kind in ("images", "labels"))
+    for folder in (images, texts):
         folder.mkdir(parents=True, exist_ok=True)
     rows = [row for row in data.images if coco_number(row.path) not in without]
     for row in rows:
         name = f"{source.name}_{Path(row.path).name}"
         (images / name).symlink_to(Path(row.path).resolve())
-        (labels / name).with_suffix(".txt").write_text(_label_text(row, data.names))
+        (texts / name).with_suffix(".txt").write_text(_label_text(row, data.names))
     return len(rows)
 
 
 def _label_text(row: accuracy.LabelledImage, names: Sequence[str]) -> str:
     height, width = (1, 1) if row.relative else row.hw or _size(row.path)
-    boxes, lines = row.boxes, []
-    for class_id, (x, y, w, h), crowd in zip(boxes.class_ids.tolist(), boxes.xywh.tolist(), boxes.crowd.tolist()):
-        if not crowd:
-            shares = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
-            number = CLASSES.index(names[class_id])
-            lines.append(f"{number} " + " ".join(f"{share:.6f}" for share in shares) + "\n")
-    return "".join(lines)
+    each = ~row.boxes.crowd
+    numbers = [CLASSES.index(names[class_id]) for class_id in row.boxes.class_ids[each]]
+    return labels(row.boxes.xyxy[each], numbers, (width, height))
 
 
 def _size(path: str) -> Tuple[int, int]:

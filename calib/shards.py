@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Iterable, List, NamedTuple, Sequence
+from typing import Iterable, List, NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -86,14 +86,14 @@ def write(shard: Shard) -> int:
         image, xyxy, class_ids = scene(seed, shard.side)
         jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
         (part / f"{seed}.jpg").write_bytes(jpeg.tobytes())
-        (part / f"{seed}.txt").write_text(labels(xyxy, class_ids, shard.side))
+        (part / f"{seed}.txt").write_text(labels(xyxy, class_ids.tolist(), (shard.side, shard.side)))
     part.rename(shard.path)
     return shard.last - shard.first
 
 
-def labels(xyxy: np.ndarray, class_ids: np.ndarray, side: int) -> str:
-    """A YOLO label file: "class cx cy w h" a line, in shares of the sides."""
-    boxes = xyxy.astype(np.float64) / side
+def labels(xyxy: np.ndarray, class_ids: Sequence[int], wh: Tuple[int, int]) -> str:
+    """A YOLO label file: "class cx cy w h" a line, in shares of the image's width and height."""
+    boxes = xyxy.astype(np.float64) / (wh * 2)
     rows = np.concatenate(((boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]), 1)
     return "".join(f"{c} " + " ".join(f"{v:.6f}" for v in row) + "\n" for c, row in zip(class_ids, rows.tolist()))
 
