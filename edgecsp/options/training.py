@@ -16,8 +16,9 @@ class TrainSettings:
     `imgsz` is the side of the network's input in pixels (None: the model's), `epochs` passes over the images, `batch`
     images a step (0: what the memory is enough for), `lr` the highest learning rate, `warmup` steps until it is
     reached, `decay` AdamW's weight decay, `average` the decay of the exponential moving average, `assigner` "dynamic"
-    or "shape" (`loss`), `mosaic` the share of images that are made of four, `scale` by which share images become larger
-    or smaller at most, `multi_scale` whether batches differ in size, `flip` whether images may be mirrored,
+    or "shape" (`loss`), `mosaic` the share of images that are made of four, `mixup` the share that is blended with
+    another image, `scale` by which share images become larger or smaller at most, `multi_scale` whether batches differ
+    in size, `flip` whether images may be mirrored,
     `freeze_bn` whether the statistics of batch-norms stay as the weights bring them (None: where their heads know a
     class of the data), `blend` whether the best weights are mixed with such initial ones where that gives a higher AP,
     `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the
@@ -36,6 +37,9 @@ class TrainSettings:
     smooth: float = option(0.0, least=0, most=1)
     mosaic: float = option(
         0.8, "share of images made of four, 0 to 1; none in the last tenth of the run", least=0, most=1
+    )
+    mixup: float = option(
+        0.0, "share of images blended with another one, 0 to 1; none in the last tenth of the run", least=0, most=1
     )
     scale: float = option(0.5, "images become up to this share larger or smaller, 0 to 1", least=0, most=1)
     flip: bool = option(True)

@@ -1,4 +1,4 @@
-"""Augmentation of labelled images: mosaic, scale, shift, flip, colour.
+"""Augmentation of labelled images: mosaic, mixup, scale, shift, flip, colour.
 
 Every function takes and returns a `Sample` and its own random generator, so that sample k of a run is a function of
 the run's seed and k alone.
@@ -6,7 +6,7 @@ the run's seed and k alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import cv2
@@ -34,11 +34,12 @@ class Sample(NamedTuple):
 class Augment:
     """The strength of the augmentation; each is off at 0.
 
-    `mosaic` and `flip` are probabilities, `scale` and `shift` shares of the side, `hue`, `saturation` and `value`
-    shares of their range.
+    `mosaic`, `mixup` and `flip` are probabilities, `scale` and `shift` shares of the side, `hue`, `saturation` and
+    `value` shares of their range.
     """
 
     mosaic: float = 0.8
+    mixup: float = 0.0
     scale: float = 0.5
     shift: float = 0.1
     flip: float = 0.5
@@ -48,24 +49,38 @@ class Augment:
 
     def without_mosaic(self) -> Augment:
         """The same for the last epochs: single images, hardly scaled."""
-        return Augment(0.0, min(self.scale, 0.3), self.shift, self.flip, self.hue, self.saturation, self.value)
+        return replace(self, mosaic=0.0, mixup=0.0, scale=min(self.scale, 0.3))
 
 
 def sample(
     get: Callable[[int], Sample], index: int, count: int, side: int, how: Augment, rng: np.random.Generator
 ) -> Sample:
     """Image `index` of `count`, augmented, at `side` x `side`; `get` reads one at its own size."""
-    if how.mosaic and rng.random() < how.mosaic:
-        others = [index, *(int(i) for i in rng.integers(0, count, 3))]
-        augmented = _mosaic([get(i) for i in others], side, how, rng)
-    else:
-        augmented = _single(get(index), side, how, rng)
+    augmented = _drawn(get, index, count, side, how, rng)
+    if how.mixup and rng.random() < how.mixup:
+        augmented = _mixed(augmented, _drawn(get, int(rng.integers(count)), count, side, how, rng), rng)
     if how.flip and rng.random() < how.flip:
         boxes = augmented.boxes[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32) + np.array(
             [side, 0, side, 0], np.float32
         )
         augmented = augmented._replace(image=np.ascontiguousarray(augmented.image[:, ::-1]), boxes=boxes)
     return augmented._replace(image=_colour(augmented.image, how, rng))
+
+
+def _drawn(
+    get: Callable[[int], Sample], index: int, count: int, side: int, how: Augment, rng: np.random.Generator
+) -> Sample:
+    if how.mosaic and rng.random() < how.mosaic:
+        others = [index, *(int(i) for i in rng.integers(0, count, 3))]
+        return _mosaic([get(i) for i in others], side, how, rng)
+    return _single(get(index), side, how, rng)
+
+
+def _mixed(one: Sample, other: Sample, rng: np.random.Generator) -> Sample:
+    """Blend two images, about half of each, and keep the boxes of both (Zhang et al. 2018; beta as in YOLOX)."""
+    share = float(rng.beta(8, 8))
+    image = cv2.addWeighted(one.image, share, other.image, 1 - share, 0)
+    return Sample(image, *(np.concatenate(pair) for pair in zip(one[1:], other[1:])))
 
 
 def stretch(one: Sample, side: int) -> Sample:

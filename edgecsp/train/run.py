@@ -247,7 +247,7 @@ class _Run:
     def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
         """All steps that are left, then the export."""
         trainer, settings = self.trainer, self.trainer.settings
-        how = Augment(mosaic=settings.mosaic, scale=settings.scale, flip=0.5 if settings.flip else 0.0)
+        how = Augment(settings.mosaic, settings.mixup, settings.scale, flip=0.5 if settings.flip else 0.0)
         sides = _sides(self.layout, settings.multi_scale)
         among = (distributed.rank(), distributed.size())
         mosaic_until = int(trainer.steps * 0.9)

@@ -12,7 +12,7 @@ from edgecsp.errors import UsageError
 KNOWN = (
     "--data", "--epochs", "--batch", "--imgsz", "--device", "--workers", "--lr", "--seed", "--freeze", "--patience",
     "--resume", "--name", "--classes", "--single-cls", "--cache", "--val-split", "--weights", "--quiet", "--json",
-    "--mosaic", "--scale", "--freeze-bn/--no-freeze-bn", "--distill", "--teacher",
+    "--mosaic", "--mixup", "--scale", "--freeze-bn/--no-freeze-bn", "--distill", "--teacher",
 )  # fmt: skip
 OPTIONS = {
     name: option.default
@@ -34,7 +34,7 @@ def test_what_is_by_default_is_what_the_help_says() -> None:
     assert OPTIONS["--cache"].default is None and "[default: ram if they fit]" in OPTIONS["--cache"].help
 
 
-@pytest.mark.parametrize("name", ["mosaic", "scale"])
+@pytest.mark.parametrize("name", ["mosaic", "mixup", "scale"])
 @pytest.mark.parametrize("value", [-0.1, 1.1])
 def test_shares_are_from_0_to_1(name: str, value: float) -> None:
     from edgecsp.train import TrainSettings

@@ -213,3 +213,31 @@ def test_boxes_follow_the_pixels() -> None:
         stray = cv2.connectedComponentsWithStats(bright * (1 - boxes))[2][1:, cv2.CC_STAT_AREA]
         assert stray.size == 0 or stray.max() < 0.3 * 30 * 40  # what is cut too much is no box
     assert seen > 40
+
+
+def test_mixup_blends_two_images_and_keeps_the_boxes_of_both() -> None:
+    def flat(grey: int, label: int) -> Sample:
+        box = np.array([[8, 8, 40, 40]], np.float32) + 4 * label
+        return Sample(np.full((96, 96, 3), grey, np.uint8), box, np.array([label]), np.ones(1, np.float32))
+
+    parts = (flat(20, 0), flat(220, 1))
+    how = Augment(mosaic=0, mixup=1.0, scale=0, shift=0, flip=0, hue=0, saturation=0, value=0)
+    drawn: List[int] = []
+
+    def get(index: int) -> Sample:
+        drawn.append(index)
+        return parts[index]
+
+    shares = set()
+    for seed in range(20):
+        drawn.clear()
+        made = sample(get, 0, 2, 96, how, np.random.default_rng(seed))
+        assert drawn[0] == 0 and len(drawn) == 2
+        assert made.ids.tolist() == drawn and len(made.confidence) == 2
+        np.testing.assert_array_equal(made.boxes, np.concatenate([parts[i].boxes for i in drawn]))
+        if drawn[1] == 1:
+            assert made.image.min() == made.image.max() and 40 < made.image.min() < 200
+            shares.add(int(made.image.min()))
+    assert len(shares) > 3
+    alone = sample(parts.__getitem__, 1, 2, 96, how.without_mosaic(), np.random.default_rng(0))
+    assert len(alone.boxes) == 1 and alone.image.min() == 220
