@@ -104,7 +104,7 @@ def on_scenes(began: Mapping[str, Any], model: Model, *, count: int) -> Dict[str
 def on_photographs(began: Mapping[str, Any], model: Model, *, data: Path, empty: Path) -> Dict[str, Any]:
     """Measure on photographs (`calib.everyday`), at a threshold that is chosen on them."""
     figures = everyday.measure(model, data, empty, choose=True, precision="fp32")
-    learned = f"photographs of VOC2012 and COCO: {_learned(began)}"
+    learned = f"photographs of VOC2012, COCO and Open Images: {_learned(began)}"
     facts = {"finds": everyday.FINDS, "licence": everyday.LICENCE, "command": began.get("command", "")}
     return {**facts, "data": learned, "conf": figures["conf"], "test": figures}
 

@@ -22,16 +22,17 @@ from edgecsp.train import curves
 from edgecsp.types import Model
 from edgecsp.zoo import store
 
-FALSE_ALARMS = 0.3  # an image
+FALSE_ALARMS = 0.3  # an image without the classes, at most
+WRONG = 0.25  # an image of the validation split, at most, where the threshold is chosen
 FINDS = "people and pets"
 LICENCE = (
-    "Apache-2.0; learned from photographs of VOC2012 and COCO, which stay under their owners' terms "
+    "Apache-2.0; learned from photographs of VOC2012, COCO and Open Images, which stay under their owners' terms "
     "(Flickr's, Creative Commons; VOC2012 grants no licence), and from boxes of yolo-fastest-1.1-xl, whose weights "
     "carry no notice"
 )
 
 
-def choose_threshold(predictions: accuracy.Predictions, limit: float = FALSE_ALARMS) -> float:
+def choose_threshold(predictions: accuracy.Predictions, limit: float = WRONG) -> float:
     """Choose the confidence threshold of the best F1 of those with at most `limit` wrong detections an image."""
     judged = curves.judge(predictions)
     scores = judged.scores
