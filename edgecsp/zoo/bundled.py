@@ -24,7 +24,7 @@ def entry(path: Path) -> Entry:
         title=f"{base.title}, trained to find {record.get('finds', 'codes')}",
         size=int(record.get("imgsz", base.size)),
         rows=(),
-        source=f"the layers of {base.name}; weights: calib/ of this project, {record['licence']}",
+        source=f"the layers of {base.name}; weights: calib/ of this project, {record['licence'].split(';')[0]}",
         anchors=tuple((w, h) for w, h in record["anchors"]),
         masks=tuple(tuple(mask) for mask in record["masks"]),
         scale_xy=tuple(record.get("scale_xy", ())),

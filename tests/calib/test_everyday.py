@@ -13,9 +13,11 @@ pytest.importorskip("faster_coco_eval", reason="faster-coco-eval (extra val) is 
 
 import edgecsp
 from calib import everyday, photographs
+from edgecsp import zoo
 from edgecsp.bench import accuracy
 from edgecsp.errors import UsageError
 from edgecsp.types import Detections
+from edgecsp.zoo import store
 
 
 def predicted(right: list[float], wrong: list[float], images: int = 1) -> accuracy.Predictions:
@@ -91,3 +93,14 @@ def test_the_photographs_are_those_with_people_and_pets_and_background(tmp_path:
     assert np.allclose(boxes["mine_2008_000007"].xywh, [(22.5, 10, 15, 20)], atol=1e-3)
     with pytest.raises(UsageError, match="out exists; name a new folder"):
         photographs.lay(tmp_path / "out", [tmp_path / "mine"])
+
+
+def test_the_bundled_model_is_as_good_as_it_must_be(test_data: Path) -> None:
+    data = test_data / "data"
+    measured = everyday.measure(
+        store.resolve("everyday"), data / "voc2012_subset" / "data.yaml", data / "coco64", precision="fp32"
+    )
+    assert measured["ap50"] >= 0.60 and measured["false_alarms"] <= everyday.FALSE_ALARMS, measured
+    recorded = zoo.record("everyday")["test"]
+    assert measured["ap50"] == pytest.approx(recorded["ap50"], abs=0.002)
+    assert measured["conf"] == recorded["conf"] and measured["images_without"] == recorded["images_without"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,11 @@ def test_codes_is_as_accurate_as_it_must_be() -> None:
     assert test["false_alarms"] <= 0.12 and test["false_alarms_at_recall"] <= 0.12
 
 
+def test_everyday_is_as_accurate_as_it_must_be() -> None:
+    test = zoo.record("everyday")["test"]
+    assert test["ap50"] >= 0.60 and test["false_alarms"] <= 0.3 and test["images_without"] >= 25
+
+
 def test_its_heads_are_what_they_were() -> None:
     """Raw values of a drawn picture, written down when the weights were baked."""
     import onnxruntime
@@ -121,6 +127,21 @@ def test_it_finds_a_marker(tmp_path: Path) -> None:
     x0, y0, x1, y1 = found.xyxy
     common = (min(x1, 390) - max(x0, 250)) * (min(y1, 310) - max(y0, 170))
     assert common / ((x1 - x0) * (y1 - y0) + 140 * 140 - common) > 0.6
+
+
+def test_everyday_finds_a_cat_on_the_first_run(
+    test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
+    image = test_data / "data" / "coco64" / "images" / "000000000307.jpg"
+    command = [sys.executable, "-m", "edgecsp", "run", str(image), "--model", "everyday", "--json", "-", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    (found,) = json.loads(done.stdout)["detections"]
+    assert found["label"] == "dog"
+    x0, y0, x1, y1 = found["xyxy"]
+    common = (min(x1, 578) - max(x0, 406)) * (min(y1, 366) - max(y0, 198))  # COCO: 406, 198, 172 x 168
+    assert common / ((x1 - x0) * (y1 - y0) + 172 * 168 - common) > 0.6
 
 
 def test_run_without_a_model_says_what_it_finds(tmp_path: Path) -> None:
