@@ -1,4 +1,4 @@
-"""`edgecsp demo`: run the bundled model on the video that comes with the package."""
+"""`edgecsp demo`: run `codes` on the video that comes with the package."""
 
 from __future__ import annotations
 

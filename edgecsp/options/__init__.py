@@ -34,7 +34,7 @@ class EngineOptions:
     """A model, and how it is opened on an engine."""
 
     model: Optional[ModelSpec] = option(
-        None, "a name (edgecsp models list), or an ONNX file", short="-m", default_help="codes, the bundled model"
+        None, "a name (edgecsp models list), or an ONNX file", short="-m", default_help="codes"
     )
     engine: str = option("auto", "see: edgecsp engines", short="-e", about="engine that computes the network")
     weights: Optional[str] = option(None, "random: untrained weights, for timing; only for names")
