@@ -46,7 +46,7 @@ STRIDES = {
     **dict.fromkeys(
         ["yolov3-tiny", "yolov3-tiny-prn", "yolov4-tiny", "csppeleenet-ref-prn", "cspdensenet-ref-prn"], (32, 16)
     ),
-    **dict.fromkeys(["cspdensenetb-ref-prn", "codes", "peleenet-prn", "csppeleenet-prn"], (32, 16)),
+    **dict.fromkeys(["cspdensenetb-ref-prn", *zoo.bundled_names(), "peleenet-prn", "csppeleenet-prn"], (32, 16)),
     **dict.fromkeys(["yolov3", "yolov3-spp", "csppeleenet-ref-efm-sam", "cspdensenet-ref-efm-sam"], (32, 16, 8)),
     **dict.fromkeys(["csppeleenet-ref-prn-3l", "peleenet-prn-3l", "csppeleenet-prn-3l"], (32, 16, 8)),
     **dict.fromkeys(["csppeleenet-efm", "csppeleenet-efm-sam", "csppeleenet-efm-spp"], (32, 16, 8)),
