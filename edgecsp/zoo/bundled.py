@@ -31,6 +31,7 @@ def entry(path: Path) -> Entry:
         conf=float(record.get("conf", base.conf)),
         labels=tuple(record["labels"]),
         bundled=path,
+        start=path.stem,
         trained=Trained.of_packed(record),
     )
 

@@ -106,10 +106,11 @@ def shares(name: str, other: str) -> float:
 
 def test_training_begins_with_the_model_in_the_box_where_the_backbone_is_the_same() -> None:
     named = {name for name in zoo.names() if zoo.get(name).start}
-    assert named == {"codes", MODEL, "cspdensenet-ref-prn", "cspdensenet-ref-efm-sam"}
+    assert named == {*zoo.bundled_names(), MODEL, "cspdensenet-ref-prn", "cspdensenet-ref-efm-sam"}
     detectors = [name for name in zoo.names() if zoo.get(name).anchors]
     assert named == {name for name in detectors if shares(name, "codes") > 0.5}
-    assert all(zoo.get(name).start == "codes" for name in named)
+    assert {name: zoo.get(name).start for name in zoo.bundled_names()} == {name: name for name in zoo.bundled_names()}
+    assert all(zoo.get(name).start == "codes" for name in named - {*zoo.bundled_names()})
 
 
 def test_a_run_begins_with_codes_and_opens_as_a_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
