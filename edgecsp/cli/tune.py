@@ -24,9 +24,7 @@ JSON_LIST = "edgecsp-tuned-list/1"
 
 @_options.takes("tune")
 def command(
-    model: Optional[str] = typer.Argument(
-        None, help="a name (edgecsp models list), or an ONNX file [default: codes]"
-    ),
+    model: Optional[str] = typer.Argument(None, help="a name (edgecsp models list), or an ONNX file [default: codes]"),
     data: Optional[Path] = typer.Option(
         None, "--data", "-d", help="labelled images, as for val: allows int8 if the accuracy holds"
     ),

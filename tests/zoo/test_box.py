@@ -129,9 +129,7 @@ def test_it_finds_a_marker(tmp_path: Path) -> None:
     assert common / ((x1 - x0) * (y1 - y0) + 140 * 140 - common) > 0.6
 
 
-def test_everyday_finds_a_dog_offline(
-    test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_everyday_finds_a_dog_offline(test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECSP_HOME", str(tmp_path))
     image = test_data / "data" / "coco64" / "images" / "000000000307.jpg"
     command = [sys.executable, "-m", "edgecsp", "run", str(image), "--model", "everyday", "--json", "-", "-q"]
