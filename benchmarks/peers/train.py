@@ -110,7 +110,7 @@ def compare(
     rows: List[Dict[str, Any]] = []
     common = {
         "threads": args.threads, "workers": args.workers, "imgsz": args.imgsz, "batch": args.batch,
-        "model": args.model, "amp": args.amp,
+        "model": args.model, "amp": args.amp, "progressive": args.progressive,
     }  # fmt: skip
     probe_images = min(images, PROBE_BATCHES * args.batch)
     for who in (THEIRS, OURS):
@@ -198,6 +198,7 @@ def parsed() -> Tuple[argparse.Namespace, argparse.ArgumentParser]:
         keep=(Path, "a folder to keep the runs, their logs and ONNX files in"), json=Path,
     )  # fmt: skip
     parser.add_argument("--amp", choices=("fp32", "bf16"), default="fp32", help="what ultralytics computes in on a CPU")
+    parser.add_argument("--progressive", action="store_true", help="ours begins with smaller images")
     args = parser.parse_args()
     if args.minutes <= 0 or args.seeds < 1:
         parser.error("--minutes is above 0, --seeds at least 1")

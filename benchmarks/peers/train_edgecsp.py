@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 from serve import answer, read_request
 
-SETTINGS = ("epochs", "batch", "imgsz", "seed", "assigner")
+SETTINGS = ("epochs", "batch", "imgsz", "seed", "assigner", "progressive")
 
 
 def learn(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -29,8 +29,9 @@ def learn(request: Dict[str, Any]) -> Dict[str, Any]:
         device="cpu",
         workers=request["workers"],
     )
+    how = ", progressive" if request.get("progressive") else ""
     return {
-        "name": f"edgecsp {edgecsp.__version__}, {request['model']}",
+        "name": f"edgecsp {edgecsp.__version__}, {request['model']}{how}",
         "images_per_s": run.images_per_s,
         "minutes": (time.perf_counter() - begun) / 60,
         "own_AP": run.ap or 0.0,

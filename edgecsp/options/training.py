@@ -18,12 +18,11 @@ class TrainSettings:
     reached, `decay` AdamW's weight decay, `average` the decay of the exponential moving average, `assigner` "dynamic"
     or "shape" (`loss`), `mosaic` the share of images that are made of four, `mixup` the share that is blended with
     another image, `scale` by which share images become larger or smaller at most, `multi_scale` whether batches differ
-    in size, `flip` whether images may be mirrored,
-    `freeze_bn` whether the statistics of batch-norms stay as the weights bring them (None: where their heads know a
-    class of the data), `blend` whether the best weights are mixed with such initial ones where that gives a higher AP,
-    `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the
-    score from which a teacher's box is a label, `distill` the network whose heads are learned from, cell by cell ("":
-    none).
+    in size, `progressive` whether images are smaller in the first part of the run, `flip` whether images may be
+    mirrored, `freeze_bn` whether the statistics of batch-norms stay as the weights bring them (None: where their heads
+    know a class of the data), `blend` whether the best weights are mixed with such initial ones where that gives a
+    higher AP, `patience` epochs without a better AP after which the run ends (0: never), `teacher_conf` the score from
+    which a teacher's box is a label, `distill` the network whose heads are learned from, cell by cell ("": none).
     """
 
     epochs: int = option(100, "number of epochs", least=1)
@@ -44,6 +43,7 @@ class TrainSettings:
     scale: float = option(0.5, "images become up to this share larger or smaller, 0 to 1", least=0, most=1)
     flip: bool = option(True)
     multi_scale: bool = option(False, "batches of several sizes")
+    progressive: bool = option(False, "smaller images in the first part of the run, which then takes half the time")
     freeze: int = option(0, "epochs with frozen initial weights", least=0)
     freeze_bn: Optional[bool] = option(
         None, "keep the batch normalisation statistics of the weights", flag="--freeze-bn/--no-freeze-bn",

@@ -46,8 +46,8 @@ def train(model: Union[str, Path], data: Union[str, Path, Data], **options: Any)
     freeze (0): epochs in which the weights it begins with stay. freeze_bn: whether the statistics of its batch
     normalisation stay throughout [where its heads know a class of the data]. patience (0): epochs without a better AP
     after which it ends; 0 never. seed (0). classes: names of the only classes to learn. single_cls (False): all classes
-    as one. val_split (0.1): share of the images to judge by where the data has no val, 0..1. no_flip, multi_scale
-    (False).
+    as one. val_split (0.1): share of the images to judge by where the data has no val, 0..1. no_flip, multi_scale,
+    progressive (False).
     name: the run's folder, new or empty [the next runs/train/N]. resume: the folder of a run to go on with, under the
     same options. watch: called with a `TrainingProgress` now and then. Beside these, every field of `TrainSettings`.
     What the run says on its way is logged to `logging.getLogger("edgecsp.train")`. `tell`, which was called with those

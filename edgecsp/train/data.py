@@ -213,6 +213,7 @@ def join(samples: Sequence[Union[Tuple[Tensor, Tensor], str]]) -> Union[Tuple[Te
 class Steps:
     """The keys of the batches of steps `first` to `last` - 1: (k, side, mosaic) a sample.
 
+    `side_at` gives the side of a step's images (`sides`), `mosaic_until` is the first step without mosaic and mixup.
     `among` is (rank, size) where several processes share a step: together they see what one with a `batch` of all of
     theirs would.
     """
@@ -222,12 +223,11 @@ class Steps:
         first: int,
         last: int,
         batch: int,
-        sides: Sequence[int],
-        seed: int,
+        side_at: Callable[[int], int],
         mosaic_until: int,
         among: Tuple[int, int] = (0, 1),
     ) -> None:
-        self._range, self._batch, self._sides, self._seed = range(first, last), batch, sides, seed
+        self._range, self._batch, self._side_at = range(first, last), batch, side_at
         self._mosaic_until, (self._rank, self._size) = mosaic_until, among
 
     def __len__(self) -> int:
@@ -235,9 +235,8 @@ class Steps:
 
     def __iter__(self) -> Iterator[List[Tuple[int, int, bool]]]:
         for step in self._range:
-            side = self._sides[int(np.random.default_rng((self._seed, 2, step)).integers(len(self._sides)))]
             begin = (step * self._size + self._rank) * self._batch
-            yield [(begin + i, side, step < self._mosaic_until) for i in range(self._batch)]
+            yield [(begin + i, self._side_at(step), step < self._mosaic_until) for i in range(self._batch)]
 
 
 def batches(samples: Samples, steps: Steps, workers: int) -> Iterator[Tuple[Tensor, Tensor]]:

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Iterator, List, NamedTuple, Protocol, Sequence, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Protocol, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from .trainer import Diverged, Trainer
 LOG = logging.getLogger(__name__)
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 20  # steps
+Work = Callable[[int, int], float]
 
 
 class Pace(NamedTuple):
@@ -55,14 +56,18 @@ class Keeper(Protocol):
         """Whether the run ends before its last step."""
 
 
-def learn(trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event) -> Pace:
+def learn(
+    trainer: Trainer, batches: Iterator[Tuple[Tensor, Tensor]], keeper: Keeper, batch: int, stop: Event, work: Work
+) -> Pace:
     """Do all steps of `batches`, of `batch` images each; return how fast they were.
+
+    `work(first, last)` is what the steps from `first` to before `last` take, in any unit, for the time that is left.
 
     A validation that was due when the run was killed is made first. Raises `Stopped` when `stop` is set, `SourceError`
     for an image that vanished or a reader that died, `UsageError` for a loss that is never finite, `EngineFailed` for
     lack of memory or a lost process, `OutputError`; all say how to continue, from a `last.pt` that is whole.
     """
-    clock = _Clock(trainer, batch)
+    clock = _Clock(trainer, batch, work)
     pending: List[Tensor] = []
     saved, skipped, first = time.monotonic(), trainer.skipped, not distributed.rank()
     with _sentences(trainer, keeper, stop):
@@ -179,8 +184,8 @@ def _leave_readers_alone() -> None:
 class _Clock:
     """Images per second and how much of the time waits for images; validations do not count."""
 
-    def __init__(self, trainer: Trainer, batch: int) -> None:
-        self._trainer, self._batch = trainer, batch
+    def __init__(self, trainer: Trainer, batch: int, work: Work) -> None:
+        self._trainer, self._batch, self._work = trainer, batch, work
         self._begun, self._first = time.monotonic(), trainer.step
         self._requested_at, self._waited = self._begun, 0.0
         self.pause = 0.0
@@ -195,6 +200,6 @@ class _Clock:
         return max(1e-9, time.monotonic() - self._begun - self.pause)
 
     def pace(self) -> Pace:
-        done, left = self._trainer.step - self._first, self._trainer.steps - self._trainer.step
-        took, whole = self._took(), time.monotonic() - self._begun
-        return Pace(done * self._batch / took, self._waited / took, whole / max(1, done) * left)
+        step, took, whole = self._trainer.step, self._took(), time.monotonic() - self._begun
+        left = self._work(step, self._trainer.steps) / max(1, self._work(self._first, step))
+        return Pace((step - self._first) * self._batch / took, self._waited / took, whole * left)

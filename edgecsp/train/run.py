@@ -36,6 +36,7 @@ from .model import Layout, cfg_text, trainable
 from .network import Network
 from .progress import LoggedProgress, TrainingProgress, duration
 from .settings import TrainSettings
+from .sides import Sides
 from .splits import as_one, digest, split
 from .teacher import Teaching
 from .trainer import Trainer, keep_freed_memory
@@ -248,12 +249,15 @@ class _Run:
         """All steps that are left, then the export."""
         trainer, settings = self.trainer, self.trainer.settings
         how = Augment(settings.mosaic, settings.mixup, settings.scale, flip=0.5 if settings.flip else 0.0)
-        sides = _sides(self.layout, settings.multi_scale)
+        sides = Sides(
+            self.layout.side, self.layout.entry.stride, trainer.steps, settings.seed, settings.multi_scale,
+            settings.progressive,
+        )  # fmt: skip
         among = (distributed.rank(), distributed.size())
         mosaic_until = int(trainer.steps * 0.9)
-        keys = Steps(trainer.step, trainer.steps, settings.batch, sides, settings.seed, mosaic_until, among)
+        keys = Steps(trainer.step, trainer.steps, settings.batch, sides.at, mosaic_until, among)
         queue = batches(Samples(images, settings.seed, how), keys, workers)
-        pace = loop.learn(trainer, queue, self, settings.batch * distributed.size(), stop)
+        pace = loop.learn(trainer, queue, self, settings.batch * distributed.size(), stop, sides.pixels)
         return distributed.from_first(lambda: self._finish(pace))
 
     def is_due(self) -> bool:
@@ -386,13 +390,6 @@ class _Run:
 def _some_images(data: Data, count: int = 4) -> List[Array]:
     images = (read_image(row.path) for row in data.images[: 4 * count])
     return [image for image in images if image is not None][:count]
-
-
-def _sides(layout: Layout, multi_scale: bool) -> Tuple[int, ...]:
-    if not multi_scale:
-        return (layout.side,)
-    stride = layout.entry.stride
-    return tuple(max(stride, round(layout.side * share / stride) * stride) for share in (0.8, 0.9, 1.0, 1.0, 1.1))
 
 
 def _format_figure(value: Optional[float]) -> str:

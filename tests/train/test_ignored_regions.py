@@ -98,7 +98,7 @@ def test_crowds_of_the_truth_reach_the_loss(tmp_path: Path) -> None:
     images = Images(crowd_data(tmp_path), 96)
     assert [len(sizes) for sizes in images.sizes] == [1]  # a crowd is no shape for an anchor
     how = Augment(mosaic=0, scale=0, shift=0, flip=0, hue=0, saturation=0, value=0)
-    keys = Steps(0, 1, 1, (96,), 0, 0)
+    keys = Steps(0, 1, 1, lambda step: 96, 0)
     _, targets = next(batches(Samples(images, 0, how), keys, 0))
     assert targets.shape == (2, 7) and targets[:, 6].tolist() == [1.0, 0.0]
     outputs = [torch.zeros((1, 21, n, n)) for n in (3, 6)]

@@ -9,9 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
+import edgecsp  # noqa: E402
 from edgecsp.processing.heads.yolo import Yolo  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
 from edgecsp.train.loss import Loss  # noqa: E402
+from edgecsp.train.sides import Sides  # noqa: E402
 from edgecsp.train.trainer import CLIP, Trainer  # noqa: E402
 from support import toy_zoo  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
@@ -128,3 +130,28 @@ def test_batches_differ_in_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     train("toy", data, settings=settings, weights="none", out=tmp_path / "run", workers=0)
     assert {shape[2] for shape in sizes} == {128, 160, 192} and all(shape[2] == shape[3] for shape in sizes)
     assert all(shape[:2] == (2, 3) for shape in sizes)
+
+
+def test_a_progressive_run_begins_with_smaller_images_and_ends_with_its_own(tmp_path: Path, monkeypatch: Any) -> None:
+    seen: List[int] = []
+    learn = Trainer.learn
+    monkeypatch.setattr(
+        Trainer, "learn", lambda self, images, targets: (seen.append(images.shape[-1]), learn(self, images, targets))[1]
+    )
+    data = draw_shapes(tmp_path / "data", 8)
+    settings = TrainSettings(epochs=5, batch=2, imgsz=160, progressive=True)
+    run = train("toy", data, settings=settings, weights="none", out=tmp_path / "run", workers=0)
+    steps = len(seen)
+    assert seen == [128] * int(0.6 * steps) + [160] * (steps - int(0.6 * steps))
+    assert edgecsp.load(run.onnx, engine="ort").model.input.hw == (160, 160)
+
+
+@pytest.mark.parametrize("multi_scale", [False, True])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_time_that_is_left_counts_the_pixels_of_the_steps(multi_scale: bool, progressive: bool) -> None:
+    sides = Sides(320, 32, 2000, 3, multi_scale, progressive)
+    of_step = [(sides.at(step) / 320) ** 2 for step in range(2000)]
+    for first, last in ((0, 700), (900, 1500), (1300, 2000)):
+        truth = sum(of_step[first:last]) / sum(of_step)
+        assert sides.pixels(first, last) / sides.pixels(0, 2000) == pytest.approx(truth, rel=0.03)
+    assert sides.pixels(700, 700) == 0
