@@ -56,9 +56,9 @@ def sample(
     get: Callable[[int], Sample], index: int, count: int, side: int, how: Augment, rng: np.random.Generator
 ) -> Sample:
     """Image `index` of `count`, augmented, at `side` x `side`; `get` reads one at its own size."""
-    augmented = _drawn(get, index, count, side, how, rng)
+    augmented = _arranged(get, index, count, side, how, rng)
     if how.mixup and rng.random() < how.mixup:
-        augmented = _mixed(augmented, _drawn(get, int(rng.integers(count)), count, side, how, rng), rng)
+        augmented = _mixed(augmented, _arranged(get, int(rng.integers(count)), count, side, how, rng), rng)
     if how.flip and rng.random() < how.flip:
         boxes = augmented.boxes[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32) + np.array(
             [side, 0, side, 0], np.float32
@@ -67,7 +67,7 @@ def sample(
     return augmented._replace(image=_colour(augmented.image, how, rng))
 
 
-def _drawn(
+def _arranged(
     get: Callable[[int], Sample], index: int, count: int, side: int, how: Augment, rng: np.random.Generator
 ) -> Sample:
     if how.mosaic and rng.random() < how.mosaic:

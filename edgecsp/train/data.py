@@ -213,9 +213,9 @@ def join(samples: Sequence[Union[Tuple[Tensor, Tensor], str]]) -> Union[Tuple[Te
 class Steps:
     """The keys of the batches of steps `first` to `last` - 1: (k, side, mosaic) a sample.
 
-    `side_at` gives the side of a step's images (`sides`), `mosaic_until` is the first step without mosaic and mixup.
-    `among` is (rank, size) where several processes share a step: together they see what one with a `batch` of all of
-    theirs would.
+    `side_at` gives the side of a step's images (`image_sizes`), `mosaic_until` is the first step without mosaic and
+    mixup. `among` is (rank, size) where several processes share a step: together they see what one with a `batch` of
+    all of theirs would.
     """
 
     def __init__(

@@ -32,11 +32,11 @@ from .augment import Augment
 from .curves import best_threshold, judge
 from .data import Images, Samples, Steps, batches, read_image, read_images
 from .distill import Distillation
+from .image_sizes import ImageSizes
 from .model import Layout, cfg_text, trainable
 from .network import Network
 from .progress import LoggedProgress, TrainingProgress, duration
 from .settings import TrainSettings
-from .sides import Sides
 from .splits import as_one, digest, split
 from .teacher import Teaching
 from .trainer import Trainer, keep_freed_memory
@@ -249,7 +249,7 @@ class _Run:
         """All steps that are left, then the export."""
         trainer, settings = self.trainer, self.trainer.settings
         how = Augment(settings.mosaic, settings.mixup, settings.scale, flip=0.5 if settings.flip else 0.0)
-        sides = Sides(
+        sides = ImageSizes(
             self.layout.side, self.layout.entry.stride, trainer.steps, settings.seed, settings.multi_scale,
             settings.progressive,
         )  # fmt: skip

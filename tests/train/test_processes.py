@@ -24,9 +24,9 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train
 from edgecsp.errors import UsageError  # noqa: E402
 from edgecsp.train import TrainSettings, distributed  # noqa: E402
 from edgecsp.train.data import Steps  # noqa: E402
+from edgecsp.train.image_sizes import ImageSizes  # noqa: E402
 from edgecsp.train.model import Layout  # noqa: E402
 from edgecsp.train.resources import pick_device  # noqa: E402
-from edgecsp.train.sides import Sides  # noqa: E402
 from edgecsp.train.trainer import Trainer  # noqa: E402
 from support import toy_run, toy_zoo  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
@@ -115,7 +115,7 @@ def test_an_end_of_one_is_the_end_of_all(ends: str, tmp_path: Path) -> None:
 
 
 def test_what_two_see_is_what_one_sees() -> None:
-    sides, ends = Sides(96, 32, 11, seed=5, multi_scale=True, progressive=True), (3, 11)
+    sides, ends = ImageSizes(96, 32, 11, seed=5, multi_scale=True, progressive=True), (3, 11)
     one = list(Steps(*ends, 6, sides.at, 7))
     two = [list(Steps(*ends, 3, sides.at, 7, (rank, 2))) for rank in range(2)]
     assert len({side for batch in one for _, side, _ in batch}) > 1

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train
 import edgecsp  # noqa: E402
 from edgecsp.processing.heads.yolo import Yolo  # noqa: E402
 from edgecsp.train import TrainSettings, train  # noqa: E402
+from edgecsp.train.image_sizes import ImageSizes  # noqa: E402
 from edgecsp.train.loss import Loss  # noqa: E402
-from edgecsp.train.sides import Sides  # noqa: E402
 from edgecsp.train.trainer import CLIP, Trainer  # noqa: E402
 from support import toy_zoo  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
@@ -149,7 +149,7 @@ def test_a_progressive_run_begins_with_smaller_images_and_ends_with_its_own(tmp_
 @pytest.mark.parametrize("multi_scale", [False, True])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_the_time_that_is_left_counts_the_pixels_of_the_steps(multi_scale: bool, progressive: bool) -> None:
-    sides = Sides(320, 32, 2000, 3, multi_scale, progressive)
+    sides = ImageSizes(320, 32, 2000, 3, multi_scale, progressive)
     of_step = [(sides.at(step) / 320) ** 2 for step in range(2000)]
     for first, last in ((0, 700), (900, 1500), (1300, 2000)):
         truth = sum(of_step[first:last]) / sum(of_step)

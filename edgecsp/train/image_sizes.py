@@ -10,7 +10,7 @@ SMALL, SMALL_UNTIL = 0.7, 0.6  # share of the side, and of the steps that have i
 AROUND = (0.8, 0.9, 1.0, 1.0, 1.1)
 
 
-class Sides(NamedTuple):
+class ImageSizes(NamedTuple):
     """The sides of a run's images, in pixels; each is a function of the step and the seed, whatever was resumed.
 
     `side` is that of the network's input, `stride` what every side is a multiple of, `steps` how many the run has.
@@ -33,9 +33,9 @@ class Sides(NamedTuple):
         return self._whole(share)
 
     def pixels(self, first: int, last: int) -> float:
-        """What the steps from `first` to before `last` take, in steps of the network's own input size: by the pixels.
+        """Count the pixels of the steps from `first` to before `last`, in steps of the network's own input size.
 
-        The mean of `multi_scale` is left out; it is that of all steps.
+        The time that steps take is about in proportion. `multi_scale` is left out: its mean is that of all steps.
         """
         small = max(0, min(last, self._small_steps()) - first)
         return (last - first) - small * (1 - (self._whole(SMALL) / self.side) ** 2)
