@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import Any, Dict, Iterator, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 from urllib.parse import unquote, urlsplit
 
 from ...errors import SourceError
@@ -67,11 +69,15 @@ class NetworkSource(Source):
         begun = time.monotonic()
         # FFmpeg's RTSP waits twice: after the first timeout it still returns a packet that it held back.
         wait_s = self._timeout_s / 2 if self._rtsp else self._timeout_s
-        try:
+
+        def connect() -> Any:
             with local_errors():  # the first frames are decoded here, so their errors are not another video's
                 return open_container(
                     self._url, timeout=(self._timeout_s, wait_s), container_options=self._options
                 )  # fmt: skip
+
+        try:
+            return _interruptible(connect)
         except (av.error.FFmpegError, UnicodeError, ValueError) as error:
             reason = self._reason(error, begun)
         # Outside of the except block: PyAV's message contains the URL, which exception chaining would show.
@@ -115,6 +121,34 @@ class NetworkSource(Source):
         container, self._container = self._container, None
         if container is not None:
             container.close()
+
+
+def _interruptible(connect: Callable[[], Any]) -> Any:
+    """Connect so that Ctrl-C ends the wait at once: within FFmpeg's calls a KeyboardInterrupt would be late, and lost.
+
+    A container that is open too late is closed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return connect()  # signals arrive in the main thread alone
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(connect())
+        except BaseException as error:  # noqa: BLE001 (whoever waits gets it)
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="edgecsp-connect", daemon=True).start()
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.add_done_callback(_close_late)
+        raise
+
+
+def _close_late(future: Future[Any]) -> None:
+    if future.exception() is None:
+        future.result().close()
 
 
 def open_url(
