@@ -235,8 +235,9 @@ class Steps:
 
     def __iter__(self) -> Iterator[List[Tuple[int, int, bool]]]:
         for step in self._range:
+            side = self._side_at(step)
             begin = (step * self._size + self._rank) * self._batch
-            yield [(begin + i, self._side_at(step), step < self._mosaic_until) for i in range(self._batch)]
+            yield [(begin + i, side, step < self._mosaic_until) for i in range(self._batch)]
 
 
 def batches(samples: Samples, steps: Steps, workers: int) -> Iterator[Tuple[Tensor, Tensor]]:
