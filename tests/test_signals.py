@@ -237,6 +237,27 @@ with _signals.until_signal() as stop:
 
 
 @linux
+def test_a_signal_after_the_command_and_one_more() -> None:
+    """The second would come in Python's finalization, where no handler is left."""
+    code = """
+import os, signal
+from edgecsp import cli
+class Ended(SystemExit):
+    code = property(lambda self: os.kill(os.getpid(), signal.SIGINT) or 3)
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
+        kill(pid, number)
+last = Last()
+def make_app(first):
+    raise Ended
+cli.make_app = make_app
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@linux
 def test_a_signal_that_a_library_swallows_comes_again() -> None:
     code = """
 import os, signal, time

@@ -121,17 +121,20 @@ def main() -> NoReturn:
     """Run the command line and exit with the command's code (see `edgecsp.errors`)."""
     _completion.prepare()
     _streams.secure()
-    _signals.leave_on_signals()
-    _logging.configure()
     failed: Optional[EdgecspError] = None
     code: object = 0
     try:
-        make_app(_first_word(sys.argv[1:]))(prog_name="edgecsp")
-    except SystemExit as ended:
-        code = ended.code or 0
-    except EdgecspError as error:
-        failed, code = error, error.exit_code
-    _signals.end_on_signals()
+        _signals.leave_on_signals()
+        _logging.configure()
+        try:
+            make_app(_first_word(sys.argv[1:]))(prog_name="edgecsp")
+        except SystemExit as ended:
+            code = ended.code or 0
+        except EdgecspError as error:
+            failed, code = error, error.exit_code
+        _signals.end_on_signals()
+    except SystemExit:  # a signal before or behind the command: Python's own end would leave the next to the system
+        _signals.end_on_signals()
     if _signals.received:
         code = 128 + _signals.received
     if failed is not None and not failed.silent:
