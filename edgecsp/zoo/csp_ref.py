@@ -60,7 +60,7 @@ HEAD = "the PRN heads unchanged"
 STAGES = "stem and stages: widths, layer counts and wiring, chosen to meet the remaining budget"
 FUSION = "EFM: its cost is forced, its wiring is not"
 
-_START: Dict[Stage, str] = {densenet: "codes"}  # has these stages, and trained weights
+_START: Dict[Stage, str] = {densenet: "everyday"}  # has these stages, and weights trained on photographs
 _EFM = "EFM: its cost, three heads, Maxout before every join"
 
 

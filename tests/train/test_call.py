@@ -110,10 +110,10 @@ def test_training_begins_with_the_model_in_the_box_where_the_backbone_is_the_sam
     detectors = [name for name in zoo.names() if zoo.get(name).anchors]
     assert named == {name for name in detectors if shares(name, "codes") > 0.5}
     assert {name: zoo.get(name).start for name in zoo.bundled_names()} == {name: name for name in zoo.bundled_names()}
-    assert all(zoo.get(name).start == "codes" for name in named - {*zoo.bundled_names()})
+    assert all(zoo.get(name).start == "everyday" for name in named - {*zoo.bundled_names()})
 
 
-def test_a_run_begins_with_codes_and_opens_as_a_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_begins_with_everyday_and_opens_as_a_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
     from support.shapes import draw_shapes
 
@@ -122,8 +122,9 @@ def test_a_run_begins_with_codes_and_opens_as_a_detector(tmp_path: Path, monkeyp
     with pytest.warns(DeprecationWarning, match=r"tell= is deprecated .* use logging") as warned:
         run = edgecsp.train(MODEL, data, epochs=1, batch=4, imgsz=64, workers=0, tell=lines.append)
     assert [each.filename for each in warned] == [__file__]
-    assert "begins with the weights of codes (same backbone; --weights none begins anew): 240 of 244 tensors" in lines
-    assert json.loads((run.folder / "run.json").read_text())["start"] == "the weights of codes"
+    begins = "begins with the weights of everyday (same backbone; --weights none begins anew): 240 of 244 tensors"
+    assert begins in lines
+    assert json.loads((run.folder / "run.json").read_text())["start"] == "the weights of everyday"
     assert (run.folder, run.onnx) == (Path("runs/train/1"), Path("runs/train/1/best.onnx")) and run.ap50 is not None
     with run.load(engine="ort", conf=0.001) as detector:
         found = detector(str(next((tmp_path / "shapes" / "images" / "val").iterdir())))

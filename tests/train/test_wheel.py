@@ -26,7 +26,7 @@ def test_an_installed_wheel_trains(wheel: Path, tmp_path: Path) -> None:
     options = ("--epochs", 2, "--batch", 4, "--imgsz", 64, "--workers", 1, "--json", "-")
     done = wheels.run(installed.script, "train", "cspdensenetb-ref-prn", "--data", data, *options, folder=tmp_path)
     figures = json.loads(done.stdout)
-    assert "begins with the weights of codes" in done.stderr and 0 <= figures["AP50"] <= 1
+    assert "begins with the weights of everyday" in done.stderr and 0 <= figures["AP50"] <= 1
     made = {path.name for path in (tmp_path / figures["folder"]).iterdir()}
     assert made >= {"best.onnx", "best.cfg", "best.weights", "last.pt", "run.json", "log.jsonl"}
     shown = tmp_path / "shapes" / "images" / "val"
