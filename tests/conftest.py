@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from pathlib import Path
 from typing import Iterator, List
 
@@ -30,6 +31,8 @@ settings.load_profile("edgecsp")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # or pytest-xdist begins with the files that have many tests
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun with & in a script: children would ignore it as well
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any, List
 
@@ -136,10 +135,7 @@ def test_rtsp_to_mqtt(desk: Path) -> None:
     with Mosquitto(desk) as broker, RtspServer(video) as camera, Listener(broker.port) as listener:
         command: List[Any] = [sys.executable, EXAMPLES / "rtsp_to_mqtt.py", camera.url, "--port", broker.port]
         command += ["--broker", "127.0.0.1", "--username", USER, "--password", PASSWORD, "--topic", "home/door"]
-        process = subprocess.Popen(
-            [*map(str, command)], cwd=desk, env=child_environment(), stderr=subprocess.PIPE,
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # what a script starts with & ignores it
-        )  # fmt: skip
+        process = subprocess.Popen([*map(str, command)], cwd=desk, env=child_environment(), stderr=subprocess.PIPE)
         try:
             eventually(lambda: b'{"qr": 1, "barcode": 1}' in listener.payloads("home/door/counts"), 30)
             assert listener.payloads("home/door/availability") == [b"online"]
