@@ -37,7 +37,7 @@ def command(
     weights: Optional[str] = typer.Option(
         None,
         "--weights",
-        help="initial weights: a run, X.weights, a model or none [default: codes' if the backbone is the same]",
+        help="initial weights: a run, X.weights, a model or none [default: the zoo's for that backbone, if any]",
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, or a GPU's number"),
     workers: str = typer.Option("auto", "--workers", help="processes that read and augment images; auto: by the CPU"),
