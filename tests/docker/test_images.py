@@ -245,6 +245,13 @@ def test_every_package_of_an_image_has_a_budget_and_a_reason() -> None:
     assert f"{SIZES['START']}\n\n{SIZES['table']()}\n\n{SIZES['END']}" in page, "type: python docker/sizes.py table"
 
 
+def test_the_program_is_within_its_budget() -> None:
+    """What the image's check finds at the end of CI, found here without an image: a model more in the package."""
+    files = [path for path in (DOCKER.parent / "edgecsp").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    assert SIZES["hold"]("cpu amd64", {"edgecsp": size}) == [], "python docker/sizes.py record 'cpu amd64'"
+
+
 def test_a_package_that_has_grown_or_is_new_is_refused(tmp_path: Path) -> None:
     for name, size in (("numpy", 1000), ("surprise", 2000)):
         (tmp_path / name).mkdir()
