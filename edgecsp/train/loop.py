@@ -20,7 +20,7 @@ from .trainer import Diverged, Trainer
 
 LOG = logging.getLogger(__name__)
 SAVE_EVERY_S = 60.0
-LOG_EVERY = 20  # steps
+LOG_EVERY, LOG_EVERY_S = 20, 10.0  # steps, seconds: whichever comes first
 Work = Callable[[int, int], float]
 
 
@@ -69,7 +69,8 @@ def learn(
     """
     clock = _Clock(trainer, batch, work)
     pending: List[Tensor] = []
-    saved, skipped, first = time.monotonic(), trainer.skipped, not distributed.rank()
+    skipped, first = trainer.skipped, not distributed.rank()
+    saved = logged = time.monotonic()
     with _sentences(trainer, keeper, stop):
         if distributed.from_first(lambda: keeper.is_due() and not keeper.has_validated()):
             _validate(trainer, keeper, clock)  # it was killed meanwhile
@@ -85,10 +86,12 @@ def learn(
                 text = "step %d is skipped: its loss or gradient is not finite (%d so far)"
                 LOG.warning(text, trainer.step, skipped)
             due = keeper.is_due()
-            if pending and (len(pending) >= LOG_EVERY or due):
+            is_time = len(pending) >= LOG_EVERY or time.monotonic() - logged > LOG_EVERY_S
+            if pending and (is_time or due):
                 if first:
                     keeper.log_step(torch.stack(pending).mean(0).tolist(), clock.pace())
                 pending.clear()
+                logged = time.monotonic()
             if due or time.monotonic() - saved > SAVE_EVERY_S:
                 _save(trainer, keeper)
                 saved = time.monotonic()

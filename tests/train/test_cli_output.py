@@ -17,7 +17,7 @@ pytest.importorskip("faster_coco_eval", reason="COCO's measure (extra train)")
 
 from edgecsp.cli import _logging, app  # noqa: E402
 from edgecsp.cli import train as command  # noqa: E402
-from edgecsp.train import TrainSettings, train  # noqa: E402
+from edgecsp.train import TrainSettings, loop, train  # noqa: E402
 from edgecsp.train import cache as caches  # noqa: E402
 
 MODEL = "cspdensenetb-ref-prn"
@@ -70,6 +70,20 @@ def test_a_log_has_a_line_a_validation_and_the_page_is_named(data: Path, tmp_pat
     assert all("waited" in row for row in log if "loss" in row)
     again = run("--data", data, "--resume", folder, *SMALL, "--batch", "auto", "--quiet")
     assert (again.exit_code, again.stdout, again.stderr) == (0, "", ""), "quiet, and with the batch that was picked"
+
+
+def test_slow_steps_are_logged_before_there_are_twenty(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large network on a small CPU takes a minute a step: the first figures do not wait for twenty of them."""
+    quick, steps = TrainSettings(epochs=1, batch=2, imgsz=64, warmup=2), []
+    for name, seconds in (("slow", 0.0), ("quick", 1000.0)):
+        monkeypatch.setattr(loop, "LOG_EVERY_S", seconds)
+        seen: List[int] = []
+        train(MODEL, data, settings=quick, weights="none", out=tmp_path / name, workers=0,
+              watch=lambda at, seen=seen: seen.append(at.step))  # fmt: skip
+        steps.append(seen)
+    assert steps == [[1, 2, 3], [3]]
 
 
 def test_a_cache_changes_nothing_of_what_is_learned(data: Path, tmp_path: Path) -> None:
