@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -113,27 +114,24 @@ def test_the_schema_of_the_site_file_offers_it_to_editors(edgecsp: Edgecsp) -> N
     assert offered[0] == "auto" and {"toy", "ort"} < set(offered)
 
 
-@pytest.mark.slow  # minutes with the last onnx for Python 3.8, whose reference Resize visits each value by itself
-def test_the_engine_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Path) -> None:
+def test_the_engine_of_the_guide_passes_the_tests_of_the_guide_and_is_used(tmp_path: Path) -> None:
     """CONTRIBUTING.md: its engine and its project are built and installed, its test class is run, as they stand."""
     engine, contract = blocks("python", "CONTRIBUTING.md")
     (project,) = blocks("toml", "CONTRIBUTING.md")
     assert len(engine.splitlines()) <= 40, "one screen"
-    site = install_package(tmp_path, project, "edgecsp_onnxref", engine)
-    (tmp_path / "test_onnxref.py").write_text(contract)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-rs",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:randomly",
-        "test_onnxref.py",
-    ]
+    site = install_package(tmp_path, project, "edgecsp_myort", engine)
+    (tmp_path / "test_myort.py").write_text(contract)
+    plugins = ("-p", "no:cacheprovider", "-p", "no:randomly")
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", *plugins, "test_myort.py"]
     env = child_environment(site, EDGECSP_HOME=str(tmp_path / "home"))
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=300)
     assert done.returncode == 0 and " skipped" not in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
     assert int(done.stdout.split(" passed")[0].split()[-1]) >= 16
+
+    cv2.imwrite(str(tmp_path / "street.jpg"), np.full((48, 64, 3), 90, np.uint8))
+    steps = [shlex.split(line, comments=True)[1:] for line in blocks("bash", "docs/how-to/engine.md")[-1].splitlines()]
+    assert [words[0] for words in steps] == ["engines", "run", "verify", "bench"]
+    for words in steps:
+        quick = ("--duration", 0.1, "--rounds", 1) if words[0] == "bench" else ()
+        used = commands.edgecsp(*words, *quick, code=0, cwd=tmp_path, env=env)
+        assert words[0] == "run" or "myort" in used.stdout
