@@ -7,7 +7,7 @@ import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import typer
 
@@ -25,6 +25,7 @@ QUIET_S = 60.0  # without a line in a log
 
 @_options.group({name: each for name, each in list_options(TrainSettings).items() if each.help}, dict)
 def command(
+    context: typer.Context,
     model: str = typer.Argument(..., help="a zoo model with YOLO heads (edgecsp models list), or a darknet .cfg"),
     data: Path = typer.Option(
         ...,
@@ -37,7 +38,7 @@ def command(
     weights: Optional[str] = typer.Option(
         None,
         "--weights",
-        help="initial weights: a run, X.weights, a model or none [default: the zoo's for that backbone, if any]",
+        help="initial weights: a run, X.weights, codes, everyday or none [default: everyday if it fits, else none]",
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, or a GPU's number"),
     workers: str = typer.Option("auto", "--workers", help="processes that read and augment images; auto: by the CPU"),
@@ -65,23 +66,27 @@ def command(
     from ..train.api import check_installed
 
     check_installed()
-    from ..train import train
+    from ..train import folders, train
     from ..train.resources import AUTO, whole
 
     if "," in device:
         raise UsageError(_multi_gpu_message(device))
     if resume is not None and name is not None:
         raise UsageError(f"--resume {resume} resumes in its own folder; remove --name {name}")
-    settings = TrainSettings(batch=0 if batch == AUTO else whole("batch", batch, 1), flip=not no_flip, **options)
+    batch_size = 0 if batch == AUTO else whole("batch", batch, 1)
+    explicit = _typed(context, {"batch": batch_size, "no_flip": not no_flip, **options})
+    if "no_flip" in explicit:
+        explicit["flip"] = explicit.pop("no_flip")
+    class_names = _options.split_words(classes) or []
     to_json = None if _is_other() else json
     with _json.JsonOutput(to_json) as output, _signals.until_signal() as stop, _watch(quiet or _is_other()) as watch:
         run = train(
             model,
             data,
-            settings=settings,
+            settings=folders.settings(resume, explicit),
             weights=weights,
             out=name,
-            classes=[each for word in classes or () for each in word.split(",")],
+            classes=class_names,
             single_class=single_cls,
             val_split=val_split,
             device=device,
@@ -98,8 +103,14 @@ def command(
         # Python's finalization may abort in torch's threads, and torchrun would then end the first process.
         _signals.end(0)
     if not quiet:
-        for line in _summary(run, data).splitlines():
+        for line in _summary(run, data, class_names, single_cls).splitlines():
             inform(line, prefix=False)
+
+
+def _typed(context: typer.Context, values: Dict[str, Any]) -> Dict[str, Any]:
+    """Those of some options that were typed, not left at their defaults."""
+    sources = {name: context.get_parameter_source(name) for name in values}
+    return {name: values[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
 
 
 def _multi_gpu_message(device: str) -> str:
@@ -167,8 +178,15 @@ def _darknet(run: TrainRun) -> str:
     return f"{cfg} and best.weights: the same for darknet\n" if cfg.is_file() else ""
 
 
-def _summary(run: TrainRun, data: Path) -> str:
+def _summary(run: TrainRun, data: Path, classes: Sequence[str], single_class: bool) -> str:
     from ..train.progress import waiting
+
+    onnx = shlex.quote(str(run.onnx))
+    next_steps = [f"edgecsp run IMAGES --model {onnx}"]
+    if run.has_val and not single_class:  # else `val` has no images that were not learned from, or other classes
+        only = f" --classes {shlex.quote(','.join(classes))}" if classes else ""
+        next_steps.append(f"edgecsp val {onnx} --data {shlex.quote(str(data))}{only}")
+    next_steps.append(f"edgecsp quantize {onnx} --calib IMAGES; edgecsp build {onnx}; edgecsp serve --model {onnx}")
 
     best = f"best AP50 {run.ap50:.3f}, AP {run.ap:.3f}" if run.ap is not None and run.ap50 is not None else "no AP"
     same = ", ".join(f"{each.engine} {each.difference:.0e}" for each in run.agreements)
@@ -177,7 +195,5 @@ def _summary(run: TrainRun, data: Path) -> str:
         f"{run.onnx}: difference of the heads to torch, relative to their scale: {same}\n"
         f"{_darknet(run)}"
         f"{run.results}: curves, confusion matrix, worst images\n"
-        f"next: edgecsp run IMAGES --model {run.onnx}\n"
-        f"      edgecsp val {run.onnx} --data {data}\n"
-        f"      edgecsp quantize {run.onnx} --calib IMAGES; edgecsp build {run.onnx}; edgecsp serve --model {run.onnx}"
+        "next: " + "\n      ".join(next_steps)
     )

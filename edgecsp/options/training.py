@@ -11,7 +11,7 @@ from .declaration import list_options, option
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of a run. A resumed run must be given the same, but for `epochs` of a run that has ended.
+    """Settings of a run. A resumed run keeps its own; only `epochs` may change.
 
     `imgsz` is the side of the network's input in pixels (None: the model's), `epochs` passes over the images, `batch`
     images a step (0: what the memory is enough for), `lr` the highest learning rate, `warmup` steps until it is
@@ -50,7 +50,7 @@ class TrainSettings:
         default_help="if they know the classes",
     )  # fmt: skip
     blend: bool = option(
-        True, "mix the result with its initial weights where that is better", flag="--blend/--no-blend",
+        True, "mix the result with initial weights of the same classes where that is better", flag="--blend/--no-blend",
         default_help="if they know the classes",
     )  # fmt: skip
     patience: int = option(0, "stop after so many epochs without a better AP [default: never]", least=0)

@@ -17,7 +17,8 @@ from .settings import TrainSettings
 
 if TYPE_CHECKING:
     from .progress import TrainingProgress
-    from .run import TrainRun, train
+    from .result import TrainRun
+    from .run import train
 
 __all__ = ["TrainingProgress", "TrainRun", "TrainSettings", "train"]
 

@@ -18,7 +18,7 @@ from .settings import TrainSettings
 
 if TYPE_CHECKING:
     from ..bench.accuracy import Data
-    from .run import TrainRun
+    from .result import TrainRun
 
 _ALIASES = {"name": "out", "single_cls": "single_class"}
 
@@ -41,15 +41,16 @@ def train(model: Union[str, Path], data: Union[str, Path, Data], **options: Any)
 
     epochs (100): passes over the images. batch (16): images a step, or "auto". imgsz (the model's): side of the
     network's input in pixels. lr (0.002): highest learning rate. weights: a run's folder, a darknet .weights file, a
-    zoo model with weights, or "none". device ("auto"): auto, cpu, cuda, or a GPU's number. workers ("auto"): processes
-    that read images. cache: "ram", "disk" or "none" [ram where the images fit].
+    bundled model ("codes", "everyday"), or "none". device ("auto"): auto, cpu, cuda, or a GPU's number. workers
+    ("auto"): processes that read images. cache: "ram", "disk" or "none" [ram where the images fit].
     freeze (0): epochs in which the weights it begins with stay. freeze_bn: whether the statistics of its batch
     normalisation stay throughout [where its heads know a class of the data]. patience (0): epochs without a better AP
     after which it ends; 0 never. seed (0). classes: names of the only classes to learn. single_cls (False): all classes
     as one. val_split (0.1): share of the images to judge by where the data has no val, 0..1. no_flip, multi_scale,
     progressive (False).
-    name: the run's folder, new or empty [the next runs/train/N]. resume: the folder of a run to go on with, under the
-    same options. watch: called with a `TrainingProgress` now and then. Beside these, every field of `TrainSettings`.
+    name: the run's folder, new or empty [the next runs/train/N]. resume: the folder of a run to go on with; settings
+    that are not given are its own, and only epochs may be given another value. watch: called with a
+    `TrainingProgress` now and then. Beside these, every field of `TrainSettings`.
     What the run says on its way is logged to `logging.getLogger("edgecsp.train")`. `tell`, which was called with those
     lines, is deprecated.
 
@@ -58,12 +59,12 @@ def train(model: Union[str, Path], data: Union[str, Path, Data], **options: Any)
     `EngineUnavailable` where edgecsp[train] is not installed.
     """
     check_installed()
-    from . import run
+    from . import folders, run
 
     write: Optional[Callable[[str], object]] = options.pop("tell", None)
     settings, others = _sorted(options, set(run.train.__kwdefaults__ or ()) - {"settings"})
     with nullcontext() if write is None else _log_to(write):
-        return run.train(str(model), data, settings=TrainSettings(**settings), **others)
+        return run.train(str(model), data, settings=folders.settings(others.get("resume"), settings), **others)
 
 
 @contextmanager

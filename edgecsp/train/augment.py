@@ -15,6 +15,7 @@ import numpy as np
 from ..types import Array
 
 GREY = (114, 114, 114)
+SMALLEST = 2  # pixels: narrower boxes are no labels
 
 
 class Sample(NamedTuple):
@@ -166,7 +167,7 @@ def _visible(before: Array, after: Array, ignored: Array) -> Array:
     """Boxes of which enough is left to tell what they are; of ignored regions any part counts."""
     old, new = (b[:, 2:] - b[:, :2] for b in (before, after))
     share = new.prod(1) / np.maximum(old.prod(1), 1e-9)
-    visible: Array = (new.min(1) >= 2) & ((share >= 0.25) | ignored)
+    visible: Array = (new.min(1) >= SMALLEST) & ((share >= 0.25) | ignored)
     return visible
 
 

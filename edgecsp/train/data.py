@@ -144,14 +144,18 @@ class _Reading(LoggedProgress):
 def read_images(data: Data, judge: Data, side: int, cache: Optional[str], folder: Path, stop: Event) -> Images:
     """Read the images to learn from, and report what they and the validation images hold.
 
-    The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box, `Stopped` once `stop`
-    is set.
+    The images are kept as `cache.open_store` has it. Raises `UsageError` when they have no box, `SourceError` when no
+    image can be read of one of the two, `Stopped` once `stop` is set.
     """
     store = open_store(cache, len(data.images), int(side * SPARE), folder, distributed.rank(), distributed.local_size())
     images = Images(data, side, store, _Reading("read", len(data.images), stop))
     if not distributed.rank():
         for line in check.check({"train": data, "val": judge}, {"train": images.inspections}, whole=False).lines():
             LOG.info("%s", line)
+    if all(read_image(row.path) is None for row in judge.images):
+        raise SourceError(f"none of the {len(judge.images)} validation images of {judge.name} can be read")
+    if not any(len(row.boxes) for row in judge.images):
+        LOG.warning("no validation image has a box: there is no AP, and the last epoch is the result")
     boxes = sum(map(len, images.sizes))
     if not boxes:
         raise UsageError(f"{data.name} has no box on its {len(images)} images: there is nothing to learn")

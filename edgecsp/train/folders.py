@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Dict, Sequence, Union
+from typing import Any, Dict, Iterator, Mapping, Sequence, Union
 
-from ..errors import SourceError, UsageError
+from ..errors import OutputError, SourceError, UsageError
 from . import cache, distributed
 from .model import Layout
 from .settings import TrainSettings
@@ -17,8 +19,18 @@ from .teacher import Teaching
 def new(out: Union[str, Path, None]) -> Path:
     """The folder that was asked for, else the next runs/train/N.
 
-    It must be new or hold nothing but what a teacher found, and images that a killed run kept. Raises `UsageError`.
+    It must be new or hold nothing but what a teacher found, and images that a killed run kept. Raises `UsageError`,
+    `OutputError` where no folder can be made.
     """
+    try:
+        return _new(out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the run's folder {error.filename}: {error.strerror}; --name FOLDER takes another place"
+        ) from error
+
+
+def _new(out: Union[str, Path, None]) -> Path:
     if out is not None:
         folder = Path(out)
         if folder.exists() and (not folder.is_dir() or any(_counts(each) for each in folder.iterdir())):
@@ -38,6 +50,17 @@ def new(out: Union[str, Path, None]) -> Path:
     raise UsageError(f"{root} is full")
 
 
+@contextmanager
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """Remove a folder that holds nothing yet when its run fails to begin."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it holds something
+            folder.rmdir()
+        raise
+
+
 def _counts(path: Path) -> bool:
     return path.name != FILE and not path.name.startswith(cache.FILE)
 
@@ -51,7 +74,17 @@ def record(folder: Path) -> Dict[str, Any]:
         record: Dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
         raise SourceError(f"{path} is damaged: {error}") from error
+    missing = {"settings", "layout", "data", "versions"} - (set(record) if isinstance(record, dict) else set())
+    if missing:
+        raise SourceError(f"{path} is damaged: it has no {', '.join(sorted(missing))}")
     return record
+
+
+def settings(resume: Union[str, Path, None], explicit: Mapping[str, Any]) -> TrainSettings:
+    """Settings of a new run; of a run to resume, its own where `explicit` has no other."""
+    names = {each.name for each in fields(TrainSettings)}
+    known = record(Path(resume))["settings"] if resume is not None else {}
+    return TrainSettings(**{**{name: value for name, value in known.items() if name in names}, **explicit})
 
 
 def check_same(folder: Path, record: Dict[str, Any], settings: TrainSettings, model: str, teaching: Teaching) -> None:

@@ -67,7 +67,7 @@ def page(record: Row, log: Sequence[Row], details: Row, *, finished: bool) -> st
     style = html.style((Path(__file__).resolve().parent / "results.css").read_text("utf-8"))
     template = (Path(__file__).resolve().parent / "results.html").read_text("utf-8")
     what = f"{record['layout']['model']} on {'/'.join(Path(record['data']['name']).parts[-2:])}"
-    judged = [row for row in log if "AP" in row]
+    judged = [row for row in log if "AP" in row and "blend" not in row]
     learned = [row for row in log if "loss" in row]
     return string.Template(template).substitute(
         style=style,
@@ -106,17 +106,17 @@ def command() -> str:
 
 
 def best_of(judged: Sequence[Row]) -> Row:
-    """The validation with the highest AP, the first of several; {} without one."""
+    """The validation with the highest AP, the first of several, the last where none is above 0; {} without one."""
     best: Row = {}
     for row in judged:
-        if not best or (row["AP"] or 0.0) > (best["AP"] or 0.0):
+        if not (best and best["AP"]) or (row["AP"] or 0.0) > best["AP"]:
             best = row
     return best
 
 
 def _lead(record: Row, log: Sequence[Row], finished: bool) -> str:
     data, epochs, side = record["data"], record["settings"]["epochs"], record["layout"]["imgsz"]
-    done = int(log[-1]["epoch"]) if log else 0
+    done = int(max((row["epoch"] for row in log), default=0))
     state = f"Ended after epoch {done} of {epochs}." if finished else f"Running: epoch {done} of {epochs} is done."
     return (
         f"{state} {data['train_images']} images to learn from, {data['val_images']} for validation, "

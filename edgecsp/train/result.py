@@ -6,18 +6,22 @@ import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 import torch
 
 from .. import backends, importers
+from ..bench.accuracy import Data
 from ..cache import files
 from ..errors import BuildFailed
 from ..importers import darknet
 from ..importers.darknet import weights
+from ..pipeline import Detector, load
 from ..processing import preprocess
 from ..types import Array, Model
+from . import report
+from .data import read_image
 from .network import Network
 
 LOG = logging.getLogger(__name__)
@@ -31,6 +35,34 @@ class Agreement:
 
     engine: str
     difference: float
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """A run that has ended: its folder, the best AP and AP50 on the validation images, 0..1, and their epoch."""
+
+    folder: Path
+    ap: Optional[float]
+    ap50: Optional[float]
+    epoch: int
+    images_per_s: float
+    agreements: Tuple[Agreement, ...] = ()
+    waited: float = 0.0  # share of the time of training in which no image was ready
+    has_val: bool = True  # whether the data's own validation images decided; else some of those to learn from did
+
+    @property
+    def results(self) -> Path:
+        """The page that shows the run."""
+        return self.folder / report.NAME
+
+    @property
+    def onnx(self) -> Path:
+        """The detector."""
+        return self.folder / "best.onnx"
+
+    def load(self, **options: Any) -> Detector:
+        """The detector, opened: the options and the errors are those of `edgecsp.load`."""
+        return load(self.onnx, **options)
 
 
 def save(model: Model, network: Network, cfg: str, images: List[Array], folder: Path) -> Tuple[Agreement, ...]:
@@ -101,3 +133,9 @@ def compare(model: Model, network: Network, images: List[Array], engine: str) ->
     finally:
         session.close()
     return worst
+
+
+def some_images(data: Data, count: int = 4) -> List[Array]:
+    """Read the first images that can be read, to compare engines on."""
+    images = (read_image(row.path) for row in data.images[: 4 * count])
+    return [image for image in images if image is not None][:count]

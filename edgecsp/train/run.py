@@ -10,66 +10,31 @@ been.
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 
-from ..bench.accuracy import Data, Predictions, require
-from ..bench.accuracy.score import Score
-from ..cache import files
-from ..errors import BadModel, UsageError
-from ..pipeline import Detector, load
-from ..types import Array, Input
-from . import blend, checkpoint, distributed, folders, loop, report, resources, result, start
+from ..bench.accuracy import Data, require
+from ..errors import UsageError
 from . import cache as caches
-from .augment import Augment
-from .curves import best_threshold, judge
-from .data import Images, Samples, Steps, batches, read_image, read_images
+from . import distributed, folders, resources, start
+from .data import read_images
 from .distill import Distillation
-from .image_sizes import ImageSizes
+from .keeper import RunKeeper
 from .model import Layout, cfg_text, trainable
-from .network import Network
-from .progress import LoggedProgress, TrainingProgress, duration
+from .progress import TrainingProgress
+from .result import TrainRun
 from .settings import TrainSettings
-from .splits import as_one, digest, split
+from .splits import as_one, split
 from .teacher import Teaching
 from .trainer import Trainer, keep_freed_memory
-from .validation import validate
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainRun:
-    """A run that has ended: its folder, the best AP and AP50 on the validation images, 0..1, and their epoch."""
-
-    folder: Path
-    ap: Optional[float]
-    ap50: Optional[float]
-    epoch: int
-    images_per_s: float
-    agreements: Tuple[result.Agreement, ...] = ()
-    waited: float = 0.0  # share of the time of training in which no image was ready
-
-    @property
-    def results(self) -> Path:
-        """The page that shows the run."""
-        return self.folder / report.NAME
-
-    @property
-    def onnx(self) -> Path:
-        """The detector."""
-        return self.folder / "best.onnx"
-
-    def load(self, **options: Any) -> Detector:
-        """The detector, opened: the options and the errors are those of `edgecsp.load`."""
-        return load(self.onnx, **options)
 
 
 def train(
@@ -112,52 +77,54 @@ def train(
         if distributed.rank():
             watch = lambda progress: None  # noqa: E731
 
-        def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data]:
+        def prepare() -> Tuple[Path, Optional[Dict[str, Any]], Data, Data, bool]:
             existing = folders.record(Path(resume)) if resume is not None else None
             if existing is not None:
                 same = replace(settings, batch=resources.batch_of(settings.batch, existing))
                 folders.check_same(Path(resume or "."), existing, same, model, teaching)
             else:
                 trainable(model, settings.imgsz)  # before data is read and a folder made
-            learn, judge = split(
+            learn, judge, is_own = split(
                 data, val, () if teaching else classes, single_class and not teaching, val_split, settings.seed
             )
             folder = Path(resume) if resume is not None else folders.new(out)
             if teaching:
-                learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, stop)
+                with folders.removed_if_empty(folder):
+                    learn, judge = teaching.apply(learn, judge, classes, settings.teacher_conf, folder, stop)
                 learn, judge = (as_one(learn), as_one(judge)) if single_class else (learn, judge)
-            return folder, existing, learn, judge
+            return folder, existing, learn, judge, is_own
 
-        folder, record, learn, judge = distributed.from_first(prepare)
-        read = partial(read_images, learn, judge, cache=cache, folder=folder, stop=stop)
-        if record is not None:
-            settings = replace(settings, batch=resources.batch_of(settings.batch, record))
-            layout = Layout.from_dict(record["layout"])
-            images = read(layout.side)
-        else:
-            entry = trainable(model, settings.imgsz)
-            side = settings.imgsz or entry.size
-            images = read(side)
-            cfg = cfg_text(model)
-            begin = distributed.from_first(lambda: start.find(weights, entry))
-            layout = distributed.from_first(
-                lambda: replace(start.choose_layout(entry, side, images, learn.names, distilled or begin), cfg=cfg)
-            )
-        if settings.batch == 0:
-            batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
-            settings = replace(settings, batch=batch)
-            LOG.info("--batch auto: %d", batch)
-        settings, each = _steps(settings, len(images))
-        trainer = Trainer(layout, settings, settings.epochs * each, place)
-        trainer.freeze_steps = settings.freeze * each
-        if distilled:
-            trainer.distillation = Distillation(distilled, layout, place)
-        run = _Run(folder, layout, trainer, each, learn, judge, watch)
-        if record is not None:
-            run.resume()
-        else:
-            LOG.info("%s", _begin(trainer, begin, layout, advise=weights is None))
-            distributed.from_first(lambda: run.begin(begin, teaching))
+        folder, record, learn, judge, is_own = distributed.from_first(prepare)
+        with folders.removed_if_empty(folder):
+            read = partial(read_images, learn, judge, cache=cache, folder=folder, stop=stop)
+            if record is not None:
+                settings = replace(settings, batch=resources.batch_of(settings.batch, record))
+                layout = Layout.from_dict(record["layout"])
+                images = read(layout.side)
+            else:
+                entry = trainable(model, settings.imgsz)
+                side = settings.imgsz or entry.size
+                images = read(side)
+                cfg = cfg_text(model)
+                begin = distributed.from_first(lambda: start.find(weights, entry))
+                layout = distributed.from_first(
+                    lambda: replace(start.choose_layout(entry, side, images, learn.names, distilled or begin), cfg=cfg)
+                )
+            if settings.batch == 0:
+                batch = distributed.from_first(lambda: resources.pick_batch(layout.net(), len(images), place))
+                settings = replace(settings, batch=batch)
+                LOG.info("--batch auto: %d", batch)
+            settings, each = _steps(settings, len(images))
+            trainer = Trainer(layout, settings, settings.epochs * each, place)
+            trainer.freeze_steps = settings.freeze * each
+            if distilled:
+                trainer.distillation = Distillation(distilled, layout, place)
+            run = RunKeeper(folder, layout, trainer, each, learn, judge, watch, is_own)
+            if record is not None:
+                run.resume()
+            else:
+                LOG.info("%s", _begin(trainer, begin, layout, advise=weights is None))
+                distributed.from_first(lambda: run.begin(begin, teaching))
         try:
             return run.go(images, resources.pick_workers(workers, place), stop)
         finally:
@@ -187,210 +154,3 @@ def _begin(trainer: Trainer, begin: start.Start, layout: Layout, *, advise: bool
     heads = f", its heads for {len(shared)} of {len(layout.labels)} classes" if shared else ""
     heads += ", with its batch-norms' statistics" if trainer.freezes_statistics else ""
     return f"begins with {begin.name}{advice}: {taken} of {len(trainer.network.state_dict())} tensors{heads}"
-
-
-@dataclass
-class _Run:
-    """A run in its folder."""
-
-    folder: Path
-    layout: Layout
-    trainer: Trainer
-    each: int
-    _learn: Data
-    _judge: Data
-    _watch: Callable[[TrainingProgress], None]
-    _log: List[Dict[str, Any]] = field(default_factory=list)
-    _best: Dict[str, Any] = field(default_factory=dict)
-    _details: Dict[str, Any] = field(default_factory=dict)
-    _last: Optional[TrainingProgress] = None
-
-    def __post_init__(self) -> None:
-        self._spec: Input = self.layout.entry.input(self.layout.net())
-
-    def begin(self, begin: start.Start, teaching: Teaching) -> None:
-        """Write the record, a state to go on from, and the initial weights if the result may be mixed with them."""
-        record = {
-            "schema": "edgecsp-train/1",
-            "settings": asdict(self.trainer.settings),
-            "layout": self.layout.to_dict(),
-            "start": begin.name,
-            "processes": distributed.size(),
-            "teacher": teaching.to_dict(),
-            "data": {
-                "name": self._learn.name,
-                "train_images": len(self._learn.images),
-                "val_images": len(self._judge.images),
-                "digest": digest(self._learn, self._judge),
-                "train_boxes": self._learn.counts,
-            },
-            "versions": report.versions(),
-            "command": report.command(),
-        }
-        with files.atomic(self.folder / "run.json") as file:
-            file.write(json.dumps(record, indent=1).encode())
-        if self.trainer.settings.blend and begin.state and begin.shared(self.layout.labels):
-            checkpoint.write(self.folder / "first.pt", self.trainer.average.state_dict())
-        self.save()
-
-    def resume(self) -> None:
-        """Go on from `last.pt`."""
-        record = folders.record(self.folder)
-        if record["data"]["digest"] != digest(self._learn, self._judge):
-            raise UsageError(f"the data is not what {self.folder} was started with; start a new run from its weights")
-        state = distributed.from_first(lambda: checkpoint.read(self.folder / "last.pt"))
-        self.trainer.load_state(state)
-        self._log, self._best = json.loads(state["log"]), json.loads(state["best"])
-        if self._best and not distributed.rank():
-            self._details = json.loads(checkpoint.read(self.folder / "best.pt").get("details", "{}"))
-        LOG.info("continues after step %d of %d", self.trainer.step, self.trainer.steps)
-
-    def go(self, images: Images, workers: int, stop: Event) -> TrainRun:
-        """All steps that are left, then the export."""
-        trainer, settings = self.trainer, self.trainer.settings
-        how = Augment(settings.mosaic, settings.mixup, settings.scale, flip=0.5 if settings.flip else 0.0)
-        sides = ImageSizes(
-            self.layout.side, self.layout.entry.stride, trainer.steps, settings.seed, settings.multi_scale,
-            settings.progressive,
-        )  # fmt: skip
-        among = (distributed.rank(), distributed.size())
-        mosaic_until = int(trainer.steps * 0.9)
-        keys = Steps(trainer.step, trainer.steps, settings.batch, sides.at, mosaic_until, among)
-        queue = batches(Samples(images, settings.seed, how), keys, workers)
-        pace = loop.learn(trainer, queue, self, settings.batch * distributed.size(), stop, sides.pixels)
-        return distributed.from_first(lambda: self._finish(pace))
-
-    def is_due(self) -> bool:
-        """Whether to validate: some twenty-five times a run, at the ends of epochs."""
-        epoch, rest = divmod(self.trainer.step, self.each)
-        every = max(1, self.trainer.settings.epochs // 25)
-        return self.trainer.step > 0 and (self.trainer.step == self.trainer.steps or (not rest and not epoch % every))
-
-    def has_validated(self) -> bool:
-        """Whether the average's AP after this step is known."""
-        return any("AP50" in row and row["step"] == self.trainer.step for row in self._log[-2:])
-
-    def is_enough(self) -> bool:
-        """Whether the AP has not risen for the epochs of `patience`."""
-        patience = self.trainer.settings.patience
-        enough = bool(patience and self._best and self.trainer.step // self.each - self._best["epoch"] >= patience)
-        if enough:
-            LOG.info("no better AP for %d epochs: stopping", patience)
-        return enough
-
-    def log_step(self, terms: Sequence[float], pace: loop.Pace) -> None:
-        """Log the means of some steps."""
-        trainer, epochs = self.trainer, self.trainer.settings.epochs
-        row = {"step": trainer.step, "epoch": trainer.step / self.each, "lr": trainer.rate(), "loss": sum(terms)}
-        row.update(zip(("box", "objectness", "classes"), terms))
-        rates = {"images_per_s": round(pace.images_per_s, 1), "waited": round(pace.waited, 4)}
-        self._log.append({**{key: round(value, 6) for key, value in row.items()}, **rates})
-        epoch, ap50 = min(epochs, trainer.step // self.each + 1), self._best.get("AP50")
-        rate, waited, left_s = pace
-        self._last = TrainingProgress(
-            epoch, epochs, trainer.step, trainer.steps, row["loss"], rate, waited, ap50, left_s
-        )
-        self._watch(self._last)
-
-    def validate(self) -> None:
-        """The average's AP on the validation images; the best so far is kept beside the last."""
-        predictions, score = self._measure(self.trainer.average)
-        ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
-        epoch = self.trainer.step // self.each
-        self._log.append({"step": self.trainer.step, "epoch": epoch, "AP": ap, "AP50": ap50})
-        at = self._last
-        speed = f", {at.images_per_s:.1f} images/s, {duration(at.left_s)} left" if at else ""
-        loss = f"loss {at.loss:.3f}, " if at else ""
-        figures = f"{loss}AP {_format_figure(ap)}, AP50 {_format_figure(ap50)}{speed}"
-        LOG.info("epoch %d of %d: %s", epoch, self.trainer.settings.epochs, figures)
-        if not self._best or (ap or 0.0) > (self._best["AP"] or 0.0):
-            self._write_best(self.trainer.average, predictions, score, {"epoch": epoch})
-        self._report(finished=False)
-
-    def _measure(self, network: Network) -> Tuple[Predictions, Score]:
-        predictions = Predictions(self._judge)
-        progress = LoggedProgress("validated", len(self._judge.images))
-        return predictions, validate(network, predictions, self._spec, self.trainer.device, progress)
-
-    def _write_best(self, network: Network, predictions: Predictions, score: Score, row: Dict[str, Any]) -> None:
-        judged = judge(predictions)
-        conf, f1 = best_threshold(judged)
-        ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
-        self._best = {**row, "AP": ap, "AP50": ap50, "conf": conf, "F1": round(f1, 4)}
-        self._details = report.details(predictions, judged, score, conf)
-        texts = {"best": json.dumps(self._best), "details": json.dumps(self._details)}
-        checkpoint.write(self.folder / "best.pt", {"average": network.state_dict(), **texts})
-
-    def _blend(self) -> None:
-        """Mix the best weights with the initial ones; the mixture with the highest AP becomes the best, if any does."""
-        first, step = self.folder / "first.pt", self.trainer.step
-        if not first.is_file() or not self._best or any(row["step"] == step and "blend" in row for row in self._log):
-            return
-        state = checkpoint.read(self.folder / "best.pt")
-        before, best = json.loads(state["best"]), None
-        if "blend" in before:  # killed before it wrote `last.pt`
-            self._best = before
-            return
-        initial = checkpoint.read(first)
-        for share in blend.SHARES:
-            network = blend.mix(self.trainer.average, initial, state["average"], share)
-            predictions, score = self._measure(network)
-            ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
-            self._log.append({"step": step, "epoch": before["epoch"], "blend": share, "AP": ap, "AP50": ap50})
-            figures = f"AP {_format_figure(ap)}, AP50 {_format_figure(ap50)}"
-            LOG.info("mixed with %.0f %% of the initial weights: %s", 100 * share, figures)
-            if (ap or 0.0) > ((best[2].averages["AP"] if best else before["AP"]) or 0.0):
-                best = network, predictions, score, share
-        if best:
-            self._write_best(*best[:3], {"epoch": before["epoch"], "blend": best[3]})
-        self.save()
-
-    def _report(self, *, finished: bool) -> None:
-        report.write(self.folder, folders.record(self.folder), self._log, self._details, finished=finished)
-
-    def save(self) -> None:
-        """Write `last.pt` and the log."""
-        state = {**self.trainer.state(), "log": json.dumps(self._log), "best": json.dumps(self._best)}
-        checkpoint.write(self.folder / "last.pt", state)
-        with files.atomic(self.folder / "log.jsonl") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in self._log).encode())
-
-    def _finish(self, pace: loop.Pace) -> TrainRun:
-        self._blend()
-        state = checkpoint.read(self.folder / "best.pt")
-        network = type(self.trainer.average)(self.layout.net())
-        network.load_state_dict(state["average"])
-        best = self._best
-        mixed = f", mixed with {best['blend']:.0%} of the initial weights" if "blend" in best else ""
-        record = folders.record(self.folder)
-        origin = {
-            "weights": "trained by edgecsp",
-            "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}{mixed}",
-            "data": record["data"]["digest"],
-            "AP": _format_figure(best["AP"]),
-            "AP50": _format_figure(best["AP50"]),
-            "settings": json.dumps(record["settings"]),
-            "versions": json.dumps(record["versions"]),
-        }
-        model = self.layout.model(network, best["conf"], origin)
-        images = _some_images(self._judge)
-        agreed = result.save(model, network, self._cfg(), images, self.folder)
-        self._report(finished=True)
-        rate, waited, _ = pace
-        return TrainRun(self.folder, best["AP"], best["AP50"], best["epoch"], rate, agreed, waited)
-
-    def _cfg(self) -> str:
-        try:
-            return self.layout.darknet()
-        except BadModel as error:
-            LOG.warning("no best.cfg: %s", error)
-            return ""
-
-
-def _some_images(data: Data, count: int = 4) -> List[Array]:
-    images = (read_image(row.path) for row in data.images[: 4 * count])
-    return [image for image in images if image is not None][:count]
-
-
-def _format_figure(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:.3f}"

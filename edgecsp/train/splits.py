@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional, Sequence, Tuple, Union
+from typing import NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..bench.accuracy import Data, read
 from ..errors import NoSplit, UsageError
 
+LOG = logging.getLogger(__name__)
+
+
+class Split(NamedTuple):
+    """The images to learn from and those to validate on; `is_own` where the latter are the data's own "val"."""
+
+    learn: Data
+    val: Data
+    is_own: bool
+
 
 def split(
     data: Union[str, Path, Data], val: Optional[Data], classes: Sequence[str], single: bool, share: float, seed: int
-) -> Tuple[Data, Data]:
-    """Split data for learning and validation: without a "val", `share` of the images. Raises `UsageError`."""
+) -> Split:
+    """Split data for learning and validation: without a "val", `share` of the images. Raises `UsageError`.
+
+    Images that are in both are for validation alone.
+    """
     learn = data if isinstance(data, Data) else read(data, split="train")
     if val is None and not isinstance(data, Data):
-        try:
-            val = read(data, split="val")
-        except NoSplit:
-            val = None
-        if val is not None and {row.path for row in val.images} & {row.path for row in learn.images}:
-            val = None
+        with suppress(NoSplit):
+            learn, val = _without_shared(learn, read(data, split="val"))
+    is_own = val is not None
     if val is None:
         if not 0 < share < 1:
             raise UsageError(f"val_split {share:g}: above 0 and below 1, for {learn.name} has no validation images")
@@ -36,13 +48,25 @@ def split(
         chosen = set(np.random.default_rng((seed, 3)).permutation(count)[:val_count].tolist())
         val = replace(learn, images=tuple(row for i, row in enumerate(learn.images) if i in chosen))
         learn = replace(learn, images=tuple(row for i, row in enumerate(learn.images) if i not in chosen))
+        LOG.info("no images are for validation alone: %d of %d are, by --val-split %g", val_count, count, share)
     if classes:
         learn, val = learn.select_classes(classes), val.select_classes(classes)
     if learn.names != val.names:
         raise UsageError(
             f"the classes of train and val differ: {', '.join(learn.names)} against {', '.join(val.names)}"
         )
-    return (as_one(learn), as_one(val)) if single else (learn, val)
+    return Split(as_one(learn), as_one(val), is_own) if single else Split(learn, val, is_own)
+
+
+def _without_shared(learn: Data, val: Data) -> Tuple[Data, Optional[Data]]:
+    """Take images out of `learn` that `val` has too; no `val` where none would be left."""
+    judged = {os.path.realpath(row.path) for row in val.images}
+    rest = tuple(row for row in learn.images if os.path.realpath(row.path) not in judged)
+    if not rest:
+        return learn, None
+    if len(rest) < len(learn.images):
+        LOG.warning("%d images are in train and in val: they are not learned from", len(learn.images) - len(rest))
+    return replace(learn, images=rest), val
 
 
 def as_one(data: Data) -> Data:

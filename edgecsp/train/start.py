@@ -24,8 +24,10 @@ from ..graph.labels import COCO
 from ..graph.layers import Net
 from ..importers.darknet import read_names
 from ..importers.darknet.weights import WeightsFile
+from ..types import Array
 from . import from_cfg
 from .anchors import Anchors, kmeans, shape_iou
+from .augment import SMALLEST
 from .data import Images
 from .model import Layout, cfg_text, masks_of
 from .network import Network, yolo_heads
@@ -99,12 +101,17 @@ def find(requested: Optional[str], entry: Optional[zoo.Entry]) -> Start:
     if path.suffix == ".weights" and entry is not None:
         return _of_darknet(path, entry)
     if requested in zoo.names():
+        if requested not in zoo.bundled_names():
+            raise UsageError(
+                f"--weights {requested}: edgecsp keeps a pulled model as ONNX, which cannot be trained; give its file, "
+                f"--weights {requested}.weights, or a bundled model ({', '.join(zoo.bundled_names())})"
+            )
         net = zoo.net(requested)
         state = Network(net).load(zoo.bundled_weights(requested)).state_dict()
         return Start(f"the weights of {requested}", state, net, zoo.get(requested).labels)
     raise SourceError(
         f"there are no weights at {requested}{suggest_similar(path)}; --weights takes a run's folder, a .weights file, "
-        "the name of a model with weights (edgecsp models list), or none"
+        f"a bundled model ({', '.join(zoo.bundled_names())}), or none"
     )
 
 
@@ -120,7 +127,7 @@ def find_teacher(requested: str) -> Start:
     if not (path.is_dir() or path.suffix == ".pt" or requested in zoo.names()):
         raise SourceError(
             f"--distill {requested}: give X.cfg with X.weights beside it, the folder of "
-            "a run of edgecsp train, or a zoo model with weights (edgecsp models list)"
+            f"a run of edgecsp train, or a bundled model ({', '.join(zoo.bundled_names())})"
         )
     return find(str(path), None)
 
@@ -168,10 +175,29 @@ def _labels_beside(path: Path, classes: int) -> Tuple[str, ...]:
     return labels if len(labels) == classes else ()
 
 
+def _learnable(shares: Array, side: int) -> Array:
+    """Widths and heights in pixels of the boxes that are large enough to be learned, (N, 2).
+
+    `shares` are those of all boxes in shares of the image's sides, (N, 2). Raises `UsageError` where all are too small.
+    """
+    wh = shares * side
+    large = (wh >= SMALLEST).all(1)
+    if large.all():
+        return wh
+    # Nine of ten boxes are large enough there.
+    enough = int(np.ceil(SMALLEST / max(1e-9, float(np.quantile(shares.min(1), 0.1))) / 32)) * 32
+    advice = f"; at --imgsz {enough} nine of ten are larger" if side < enough <= 4096 else ""
+    few = f"{(~large).sum():,} of {len(wh):,} boxes are narrower than {SMALLEST} px"
+    text = f"{few} at an input of {side} px: too small to learn"
+    if not large.any():
+        raise UsageError(f"{text}{advice}")
+    LOG.warning("%s%s", text, advice)
+    return np.asarray(wh[large])
+
+
 def choose_layout(entry: zoo.Entry, side: int, images: Images, names: Tuple[str, ...], begin: Start) -> Layout:
     """Anchors of the heads that training begins with; else from the data, by k-means on the IoU of shapes."""
-    wh = np.concatenate(images.sizes) * side
-    wh = wh[(wh >= 1).all(1)]
+    wh = _learnable(np.concatenate(images.sizes), side)
     masks = masks_of(entry)
     count = sum(map(len, masks))
     fitted = kmeans(wh, count) if len(wh) >= count else tuple(entry.anchors[:count])

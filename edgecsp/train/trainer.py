@@ -162,7 +162,8 @@ class Trainer:
 
     def rate(self) -> float:
         """The learning rate of the next step: a linear warm-up, then half a cosine down to a hundredth."""
-        rise = min(1.0, (self.step + 1) / self.settings.warmup)
+        warmup = max(1, min(self.settings.warmup, self.steps // 3))  # a short run is not all warm-up
+        rise = min(1.0, (self.step + 1) / warmup)
         fall = (1 + math.cos(math.pi * min(1.0, self.step / max(1, self.steps)))) / 2
         return self.settings.lr * rise * (0.01 + 0.99 * fall)
 

@@ -15,6 +15,7 @@ from ..system.progress import NO_PROGRESS, Progress
 from ..types import Array, Detections, Input
 from .data import read_image
 from .network import Network
+from .trainer import has_bfloat16
 
 BATCH = 16
 _MOST = 300  # boxes an image: COCO counts 100 of each class
@@ -48,7 +49,7 @@ def detect(
     heads = [head for _, head in network.net.heads]
     prepared = [preprocess.prepare(image, spec) for _, image in rows]
     x = torch.from_numpy(np.concatenate([batch for batch, _ in prepared])).to(device, memory_format=torch.channels_last)
-    with torch.autocast(device.split(":")[0], torch.bfloat16):
+    with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=has_bfloat16(device)):
         outputs = network(x)
     arrays = [out.float().cpu().contiguous().numpy() for out in outputs]
     for i, ((row, image), (_, geometry)) in enumerate(zip(rows, prepared)):

@@ -136,6 +136,7 @@ BAD = {
     "yaml of text": (text("data.yaml", "images"), "holds no keys"),
     "no names": (text("data.yaml", "val: ."), "has no names"),
     "names with a gap": (text("data.yaml", "val: .\nnames: {0: a, 2: b}"), "class numbers from 0 on"),
+    "names of yaml's yes": (text("data.yaml", "val: .\nnames: [on, off, c]"), "put such names into quotes"),
     "nc": (text("data.yaml", "val: .\nnc: 4\nnames: [a, b, c]"), "has nc: 4 and 3 names"),
     "no split": (text("data.yaml", "train: .\nnames: [a, b, c]"), "has no 'val'; it has train: --split says which"),
     "no folder": (text("data.yaml", "val: pics\nnames: [a, b, c]"), "its val images are not there; looked for"),

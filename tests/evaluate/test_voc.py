@@ -108,7 +108,12 @@ def test_the_lists_of_voc_are_its_parts(tmp_path: Path) -> None:
         assert parts[0].names == parts[1].names == ("dark blue", "green", "red")
         with pytest.raises(NoSplit, match="has no 'test'; it has train, val"):
             accuracy.read(path, split="test")
-    (sets / "val.txt").write_text("b\nz\n")
+    for folder, ending in (("JPEGImages", "*"), ("Annotations", "xml")):
+        for path in list((root / folder).glob(f"b.{ending}")):
+            path.rename(path.with_name(f"b 1{path.suffix}"))
+    (sets / "val.txt").write_text("b 1\n")
+    assert [Path(each.path).stem for each in accuracy.read(root, split="val").images] == ["b 1"], "a name with a space"
+    (sets / "val.txt").write_text("b 1\nz\n")
     with pytest.raises(SourceError, match=r"val\.txt, line 2: there is no image z in .*JPEGImages"):
         accuracy.read(root)
     shutil.copytree(str(root), str(tmp_path / "VOC2007"))

@@ -10,8 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch (extra train)")
 
-from edgecsp.train import TrainSettings  # noqa: E402
-from edgecsp.train import run as runs  # noqa: E402
+from edgecsp.train import TrainSettings, keeper  # noqa: E402
 from edgecsp.train.blend import SHARES, mix  # noqa: E402
 from edgecsp.train.run import train  # noqa: E402
 from support.shapes import draw_shapes  # noqa: E402
@@ -63,8 +62,8 @@ def test_the_best_is_kept(
         score.averages["AP"] = next(answers)
         return score
 
-    real = runs.validate
-    monkeypatch.setattr(runs, "validate", validate)
+    real = keeper.validate
+    monkeypatch.setattr(keeper, "validate", validate)
     run = train(MODEL, data, settings=QUICK, weights=str(first.folder), out=tmp_path / "b", workers=0)
     assert [row["blend"] for row in rows(run.folder)] == list(SHARES)
     assert [row["AP"] for row in rows(run.folder)] == list(scores)

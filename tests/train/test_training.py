@@ -122,6 +122,8 @@ def test_weights_of_another_number_of_classes_begin_a_run(tmp_path: Path, data: 
         find(str(tmp_path), entry)
     with pytest.raises(SourceError, match="there are no weights at"):
         find("nothing.such", entry)
+    with pytest.raises(UsageError, match=r"--weights yolov4-tiny\.weights, or a bundled model \(codes, everyday\)"):
+        find("yolov4-tiny", entry)
 
 
 def test_fine_tuning_keeps_what_the_weights_know_of_the_same_classes(

@@ -75,7 +75,9 @@ def _part(path: Path, part: Path) -> ImageList:
     by_stem = {Path(file).stem: file for file in list_images(_root(path)).files}
     files = []
     for number, line in enumerate(text.read_lines(part), 1):
-        stem = (line.split() or [""])[0]
+        stem = line.strip()
+        if stem not in by_stem:  # VOC's lists of one class have a number behind the name
+            stem = (line.split() or [""])[0]
         if stem and stem not in by_stem:
             raise SourceError(f"{part}, line {number}: there is no image {stem} in {_root(path)}")
         if stem:

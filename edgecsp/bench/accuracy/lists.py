@@ -127,6 +127,8 @@ def _names(path: Path, content: Dict[str, Any]) -> List[str]:
         names = [names[i] for i in range(len(names))]
     if not isinstance(names, list) or not names or not all(isinstance(name, (str, int)) for name in names):
         raise SourceError(f"{path} has no names: a list of the classes, or a dictionary by number")
+    if any(isinstance(name, bool) for name in names):
+        raise SourceError(f"{path}: YAML reads on, off, yes and no as true and false; put such names into quotes")
     if content.get("nc", len(names)) != len(names):
         raise SourceError(f"{path} has nc: {content['nc']} and {len(names)} names")
     return [str(name) for name in names]
