@@ -64,7 +64,7 @@ class UnknownName(UsageError):
         known = sorted(known)
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
         guess = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"no {kind} is called {name!r}.{guess} Known: {', '.join(known)}.")
+        super().__init__(f"no {kind} is called {name!r}.{guess} Known: {', '.join(known) or 'none'}.")
 
 
 class SourceError(EdgecspError):

@@ -61,9 +61,12 @@ class NcnnSession(Session):
 
     @classmethod
     def to_files(cls, model: Model) -> Dict[str, bytes]:
-        """Return ncnn's .param and .bin; the input and the heads have the names of the ONNX graph in the last lines."""
+        """Return ncnn's .param and .bin; the input and the heads have the names of the ONNX graph in the last lines.
+
+        They are named as pnnx names them: OpenVINO's weights are a .bin too, and both may lie in one folder.
+        """
         graph = _convert(model)
-        return {".param": graph.param.encode(), ".bin": graph.weights}
+        return {".ncnn.param": graph.param.encode(), ".ncnn.bin": graph.weights}
 
     def run(self, batch: Array) -> List[Array]:
         """(N, C, h, w) float32, or with `accepts_uint8` (N, h, w, 3) uint8, too -> one array a head."""

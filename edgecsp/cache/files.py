@@ -270,6 +270,15 @@ def refuse_sources(target: Union[str, Path], sources: Iterable[Union[str, Path, 
         raise UsageError(f"writing {target} would replace a source; give -o another name")
 
 
+def check_target(target: Union[str, Path]) -> None:
+    """Raise `OutputError` now where `target` could not be written after long work."""
+    with _failures(target):
+        if Path(target).is_dir():
+            raise OutputError(f"cannot write {target}: it is a folder; give a file name")
+        if Path(target).is_file() or not os.path.lexists(target):  # neither a device nor a pipe
+            PartFile(target).drop()
+
+
 def shorten(name: str, most_bytes: int) -> str:
     """The beginning of a name, cut between two characters to so many bytes of UTF-8."""
     while len(name.encode("utf-8", "surrogateescape")) > most_bytes:

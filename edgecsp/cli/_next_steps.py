@@ -66,7 +66,7 @@ def _offers(report: Mapping[str, Any], rows: Mapping[str, Any], machine: Machine
         device = machine.cameras[0]
         yield _step(f"edgecsp run {device} {output}", f"the codes that the camera {device} sees")
     if not machine.models:
-        yield _step("edgecsp demo", "the bundled model on a video that comes with the package, offline")
+        yield _step("edgecsp demo", "the bundled model codes on a video that comes with the package, offline")
         yield _step("edgecsp models pull yolov4-tiny", "COCO's 80 classes; no model is pulled yet")
     for name in machine.models:
         if name not in machine.tuned:

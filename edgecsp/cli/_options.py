@@ -82,7 +82,10 @@ def _parse(option: Option, value: Any) -> Any:
     if option.kind == "sides":
         value = parse_size(value)
     elif option.kind == "texts":
-        value = split_words(value)
+        words = split_words(value)
+        if value and not words:
+            raise UsageError(f"{option.flags[0]} {','.join(value)!r}: names none; leave the option out for all")
+        value = words
     elif option.kind in ("whole", "number"):
         mismatch = option.mismatch(value)
         if mismatch:

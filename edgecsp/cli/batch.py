@@ -43,7 +43,7 @@ def command(
     """Detect objects in a corpus, on one machine or a Ray cluster; run it again to resume."""
     from .. import batch
 
-    corpus, out = _check_arguments(corpus, out, workers, cpus, segment, group, retries, track)
+    corpus, out = _check_arguments(corpus, out, ray, workers, cpus, segment, group, retries, track)
     batch.arrow()  # before the corpus is listed, which takes minutes for a large one
     _signals.return_large()
     items = batch.read(corpus)
@@ -73,12 +73,14 @@ def command(
 
 
 def _check_arguments(
-    corpus: Optional[str], out: Optional[str], workers: Optional[int], cpus: int, segment: Optional[int],
-    group: Optional[int], retries: int, track: bool,
+    corpus: Optional[str], out: Optional[str], ray: Optional[str], workers: Optional[int], cpus: int,
+    segment: Optional[int], group: Optional[int], retries: int, track: bool,
 ) -> Sequence[str]:  # fmt: skip
     """Check the arguments and return CORPUS and --out; raises `UsageError`."""
     if corpus is None or out is None:
         raise UsageError("edgecsp batch needs a corpus and an output folder: edgecsp batch CORPUS --out DIR")
+    if ray is None and (workers is not None or cpus != 1):
+        raise UsageError("--workers and --cpus are for --ray; without it one process does all, on --threads threads")
     counts = {"--workers": workers, "--cpus": cpus, "--segment": segment, "--group": group}
     for name, count in counts.items():
         if count is not None and count < 1:

@@ -75,12 +75,15 @@ def command(
                     raise bench.BenchStopped
 
             report = bench.run(words, settings, data=data, progress=progress, tick=tick, command=sys.argv)
-        if not quiet:
-            render.bench.report(report, to_stderr=output.is_stdout)
-        output.write(report, indent=None)
+        if not output.is_stdout:
+            output.write(report, indent=None)  # before the table: what reads that may be gone
         if page:
             page.write(bench.html(report))
             page.close()
+        if not quiet:
+            render.bench.report(report, to_stderr=output.is_stdout)
+        if output.is_stdout:
+            output.write(report, indent=None)
         if before:
             render.bench.differences(*bench.compare_reports(before, report), to_stderr=output.is_stdout)
     inform_written([*output.paths, *(page.paths if page else ())])

@@ -48,7 +48,7 @@ def command(
         inform(f"serve it: tritonserver --model-repository={out.absolute()}  (model {served})", prefix=False)
         return
     stem = triton.check_name(name or triton.repository_name(resolved))
-    for path in _write(out, stem, _make_files(resolved, model, format)):
+    for path in _write(out, stem, _make_files(resolved, model, format), model):
         print(f"wrote {path}")
     height, width = resolved.input.hw
     inform(f"its input: {width}x{height}, resized as {resolved.input.resize}; its outputs are raw heads", prefix=False)
@@ -93,10 +93,12 @@ def _make_darknet(resolved: Model, typed: str) -> Dict[str, bytes]:
     return {".cfg": text.encode(), ".weights": floats.getvalue()}
 
 
-def _write(folder: Path, stem: str, contents: Dict[str, bytes]) -> List[Path]:
+def _write(folder: Path, stem: str, contents: Dict[str, bytes], source: str) -> List[Path]:
     from ..cache import files
 
     paths = {folder / f"{stem}{suffix}": data for suffix, data in contents.items()}
+    for path in paths:
+        files.refuse_sources(path, (source,))
     with files.atomic_group(paths):
         pass
     return list(paths)

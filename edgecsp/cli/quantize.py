@@ -71,6 +71,7 @@ def command(
     target = out or Path(f"{source_model.name if not model.endswith('.onnx') else Path(model).stem}-int8.onnx")
     for written in filter(None, (target, save_ranges)):
         files.refuse_sources(written, (model, *calib))
+        files.check_target(written)
     precision.check_quantizable(source_model)
     with _json.JsonOutput(json) as output:
         budget = None

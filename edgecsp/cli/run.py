@@ -126,6 +126,7 @@ def command(
         show=(lambda: stop.set()) if show else None,
         external=external_sinks,
         sources=opened,
+        inputs=[str(each) for each in (options.model, mask, config) if each is not None],
         overwrite=overwrite,
     ) as outputs, _signals.until_signal() as stop, _frame_bars(opened, summary, quiet) as tick:
         write: Callable[[Frame, Result], None] = outputs.write

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -19,6 +20,9 @@ __all__ = [
     "EMPTY", "BoxHead", "Candidates", "boxes", "check_layout", "corners", "drop_invalid",
     "in_pixels", "logit", "read_rows", "select", "sigmoid",
 ]  # fmt: skip
+
+LOG = logging.getLogger(__name__)
+_warned: Set[str] = set()  # models whose heads were no numbers
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class BoxHead(Head):
         """Decode and select the boxes of one image, in network pixels, best first."""
         conf = model.conf if options.conf is None else options.conf
         candidates = self.candidates(model, outputs, conf)
+        if not len(candidates.scores):
+            _warn_of_no_numbers(model, outputs)
         if options.classes is not None:
             selected = np.isin(candidates.class_ids, np.array(options.classes, np.int32))
             candidates = Candidates(*(column[selected] for column in candidates))
@@ -91,6 +97,15 @@ def boxes(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, 
         alike, arrays = zip(*group)
         parts.append(alike[0].decode_alike(alike, arrays, input_hw, conf))
     return parts[0] if len(parts) == 1 else Candidates(*(np.concatenate(columns) for columns in zip(*parts)))
+
+
+def _warn_of_no_numbers(model: Model, outputs: Sequence[Array]) -> None:
+    """Warn once of a model that finds nothing because its heads are no numbers, as where fp16 overflows."""
+    # A sum is not finite where a value is not, and costs a tenth of looking at each.
+    if model.name not in _warned and not all(math.isfinite(float(out.sum(dtype=np.float32))) for out in outputs):
+        _warned.add(model.name)
+        text = "%s gave heads that are no numbers, so it finds nothing: its weights or its precision are at fault"
+        LOG.warning(f"{text}; try --precision fp32", model.name)
 
 
 # -- what decoders share -------------------------------------------------------------------------------------------

@@ -71,9 +71,13 @@ async def receive_image(request: Any) -> UploadedImage:
 
 async def detect(request: Any) -> Any:
     """POST /v1/detect: an image -> the object of one line of `edgecsp run --json`."""
-    app_state, query = request.app.state.edgecsp, request.query_params
-    request_settings = request_options.override(app_state.model, app_state.settings, query)
+    app_state, query = request.app.state.edgecsp, request.query_params.multi_items()
+    request_settings = request_options.override(app_state.model, app_state.settings, request_options.join(query))
     upload = await receive_image(request)
+    fields = [pair for pair in upload.fields.items() if pair[0] in THRESHOLDS]  # programs send others, too
+    if fields:
+        values = request_options.join([*query, *fields])
+        request_settings = request_options.override(app_state.model, app_state.settings, values)
 
     def work(context: InferenceContext) -> bytes:
         image, warnings = context.timed("decode", decode, upload.data, upload.name, app_state.limits.pixels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 from ..errors import HTTPRequestError, UsageError
 from ..options import Thresholds
@@ -26,6 +26,18 @@ def override(model: Model, base: Thresholds, values: Mapping[str, Any]) -> Thres
         if value is not None:
             changes[option.name] = _resolve(model, option, value)
     return replace(base, **changes) if changes else base
+
+
+def join(pairs: Iterable[Tuple[str, str]]) -> Dict[str, str]:
+    """Join the options of a query and a form: each once, but for lists. Raises `HTTPRequestError`, also for others."""
+    values: Dict[str, str] = {}
+    for name, text in pairs:
+        if name not in THRESHOLDS:
+            raise HTTPRequestError(400, f"unknown option {name[:60]!r}; known: {', '.join(THRESHOLDS)}")
+        if name in values and THRESHOLDS[name].kind != "texts":
+            raise HTTPRequestError(400, f"{name} is given twice")
+        values[name] = f"{values[name]},{text}" if name in values else text
+    return values
 
 
 def change(model: Model, base: Thresholds, values: Any) -> Thresholds:

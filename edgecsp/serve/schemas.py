@@ -73,7 +73,7 @@ FILTERS = Shape(
     },
     entry="setting",
 )  # fmt: skip
-IMAGE_FORM = Shape("", "", {"image": Field("bytes", "the image file")}, ("image",))
+IMAGE_FORM = Shape("", "", {**THRESHOLDS, "image": Field("bytes", "the image file")}, ("image",))
 VISION_FORM = Shape(
     "",
     "",

@@ -148,7 +148,7 @@ def parse_zone(text: str) -> Zone:
 def _parse(kind: Type[_Area], text: str, form: str) -> Tuple[str, List[Point], Dict[str, Any]]:
     what = kind.__name__.lower()
     types = {each.name: str(each.type) for each in dataclasses.fields(kind) if each.name not in ("name", "points")}
-    form = f"{form}; behind them KEY=VALUE of {', '.join(types)}"
+    form = f"{form}; behind them OPTION=VALUE of {', '.join(types)}"
     name, _, rest = text.partition(":")
     numbers, values = [], {}
     for word in rest.split(","):

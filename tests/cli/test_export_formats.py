@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgecsp import backends, importers
+from edgecsp.backends import registry
 from edgecsp.errors import BadModel, UnknownName, UsageError
 from edgecsp.importers import darknet
 from edgecsp.types import Array, Model
@@ -69,12 +70,19 @@ def test_openvino(codes: Model, image: Array, tmp_path: Path, capsys: pytest.Cap
     check([results[head.name] for head in codes.heads], heads(codes, image))
 
 
+def test_formats_of_one_model_may_share_a_folder(codes: Model) -> None:
+    engines = [name for name in backends.names() if registry.find(name).writes_files]
+    here = [name for name in engines if backends.unavailable_reason(name, "cpu") is None]
+    suffixes = [suffix for name in here for suffix in registry.find(name).to_files(codes)]
+    assert len(set(suffixes)) == len(suffixes), suffixes
+
+
 def test_ncnn(codes: Model, image: Array, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ncnn = pytest.importorskip("ncnn", reason="ncnn is not installed (edgecsp[ncnn])")
     invoke(capsys, "export", "codes", "--format", "ncnn", "--out", str(tmp_path))
     net = ncnn.Net()
     net.opt.use_fp16_arithmetic = net.opt.use_fp16_storage = net.opt.use_fp16_packed = False
-    assert (net.load_param(str(tmp_path / "codes.param")), net.load_model(str(tmp_path / "codes.bin"))) == (0, 0)
+    assert net.load_param(str(tmp_path / "codes.ncnn.param")) == net.load_model(str(tmp_path / "codes.ncnn.bin")) == 0
     extractor = net.create_extractor()
     extractor.input(net.input_names()[0], ncnn.Mat(np.ascontiguousarray(image[0])))
     results = [np.array(extractor.extract(name)[1]) for name in net.output_names()]

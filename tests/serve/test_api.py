@@ -64,10 +64,21 @@ def test_what_a_request_keeps(site: served.Site, tiny: Tiny, image: np.ndarray) 
     assert {row["label"] for row in found["detections"]} == {label}
 
 
+def test_options_may_be_fields_of_the_form(site: served.Site, tiny: Tiny, image: np.ndarray) -> None:
+    data, labels = served.encoded(image), tiny.model.labels
+    form, headers = served.multipart(conf="0.001", classes=labels[1], note="x", image=data)
+    found = site.ask(f"/v1/detect?classes={labels[0]}&classes={labels[1]}", form, headers=headers).json
+    wanted = expected(tiny, image, conf=0.001, classes=[labels[0], labels[1]])
+    assert found["detections"] == wanted["detections"] and len(found["detections"]) > 1
+    assert site.ask("/v1/detect?conf=0.5", form, headers=headers).json == {"error": "conf is given twice"}
+
+
 @pytest.mark.parametrize(
     ("query", "why"),
     [
         ("conf=x", "conf='x'"),
+        ("confidence=0.4", "unknown option 'confidence'; known: conf, iou, classes"),
+        ("conf=0.4&conf=0.5", "conf is given twice"),
         ("conf=2", "0 to 1"),
         ("iou=nan", "iou='nan'"),
         ("classes=unicorn", "no class of tiny is called 'unicorn'"),

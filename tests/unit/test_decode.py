@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgecsp.errors import BadModel
+from edgecsp.options import Thresholds
 from edgecsp.processing import decode
 from edgecsp.processing.heads.scores import Scores
 from edgecsp.processing.heads.yolo import Yolo
@@ -29,6 +30,15 @@ def test_one_box_by_hand() -> None:
     assert found.scores[0] == pytest.approx(1 / (1 + math.exp(-4)) / (1 + math.exp(-2)), rel=1e-6)
     x, y = (1 + 0.5) * 16, (2 + 0.75) * 16
     assert found.xyxy[0] == pytest.approx([x - 30, y - 20, x + 30, y + 20], rel=1e-6)
+
+
+def test_heads_that_are_no_numbers_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    model = Model("overflown", Input((48, 64)), (HEAD,), ("a", "b"))
+    for value, count in ((-9.0, 0), (np.nan, 1), (np.inf - np.inf, 1)):
+        found = HEAD.detect(model, [np.full((1, 14, 3, 4), value, np.float32)], Thresholds())
+        assert not len(found.scores) and len(caplog.records) == count
+    assert "overflown gave heads that are no numbers, so it finds nothing" in caplog.text
+    assert "--precision fp32" in caplog.text
 
 
 def test_a_box_stands_once_for_every_class_that_passes() -> None:

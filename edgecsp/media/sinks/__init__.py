@@ -53,6 +53,7 @@ def open(
     show: Optional[Callable[[], None]] = None,
     external: Sequence[Tuple[str, str]] = (),
     sources: Sequence[Any] = (),
+    inputs: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Sink:
     """Open all requested sinks as one; without any, annotated copies in a new folder runs/N.
@@ -62,14 +63,17 @@ def open(
     boxes, as they are), and mot/ (tracks). `more` are CSV's columns beside those of boxes. `show` is called when the
     window that it opens is closed.
     `external` are names and targets of sinks that other packages add (see `external`).
-    `sources` are the inputs: their files are never overwritten. With `overwrite`, copies in a folder replace other
+    `sources` are the inputs, `inputs` further files that are read: they are never overwritten, and rows never replace a
+    file that is no text. With `overwrite`, copies in a folder replace other
     existing files; without it they get a number. Raises `UsageError` and `OutputError` before anything is written.
     """
-    inputs = [path for source in sources for path in source.paths]
+    inputs = [*(path for source in sources for path in source.paths), *inputs]
     targets = [
         target for target in (out, json, csv, coco, events, *(target for _, target in external)) if target is not None
     ]
     _check_targets(targets, inputs)
+    for target in (json, csv, coco, events):
+        _refuse_binary(target)
     if coco is not None and str(coco) == "-":
         raise UsageError("COCO results need a file; '-' is for JSON lines or CSV")
     folder_sinks: List[Tuple[str, Callable[..., Sink]]] = [
@@ -119,6 +123,23 @@ def _check_targets(targets: Sequence[Target], inputs: Sequence[str]) -> None:
         if key in read:
             raise UsageError(f"writing {target} would replace a source; give another name")
         used.add(key)
+
+
+def _refuse_binary(target: Optional[Target]) -> None:
+    """Raise `UsageError` for an image, a video or a model whose name was typed where a file of rows is expected."""
+    if target is None or str(target) == "-" or files.descriptor(target) is not None or not Path(target).is_file():
+        return
+    try:
+        with Path(target).open("rb") as file:
+            text = file.read(1024).decode("utf-8")
+    except UnicodeDecodeError as error:
+        is_text = error.start > 1020  # a character may be cut
+    except OSError:
+        return  # the sink says why it cannot be written
+    else:
+        is_text = "\0" not in text
+    if not is_text:
+        raise UsageError(f"{target} is there and is no text; give another name for the rows")
 
 
 def _next_run() -> Path:

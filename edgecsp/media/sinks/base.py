@@ -62,10 +62,19 @@ class All(Sink):
     """Several sinks as one."""
 
     def __init__(self, sinks: List[Sink]) -> None:
-        self.sinks = sinks
+        self.sinks, self._is_empty = sinks, True
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        if kind is not None and issubclass(kind, SourceError) and self._is_empty:
+            self.abort()  # a source without a frame: files of an earlier run are not replaced by empty ones
+        else:
+            super().__exit__(kind, error, trace)
 
     def write(self, frame: Frame, result: Result) -> None:
         """Write to each, in order."""
+        self._is_empty = False
         for sink in self.sinks:
             sink.write(frame, result)
 

@@ -10,9 +10,10 @@ from .base import Source
 
 
 class Span(Source):
-    """The frames of a source from `start_s` on and before `end_s`, seconds of its own clock; images are all frames.
+    """The frames of a source from `start_s` on and before `end_s`, seconds from its first frame; images are all frames.
 
-    Frames before it are decoded and left out. Iterating raises `SourceError` when a video ends before `start_s`.
+    A recording's own clock often begins elsewhere (MPEG-TS, a recorder's segments). Frames before the span are decoded
+    and left out. Iterating raises `SourceError` when no frame of a video is in it.
     """
 
     def __init__(self, source: Source, start_s: Optional[float] = None, end_s: Optional[float] = None) -> None:
@@ -30,15 +31,20 @@ class Span(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         self._source.threads = self.threads
-        is_empty = True
+        is_empty, first_s, last_s = True, None, 0.0
         for frame in self._source:
-            if frame.pts_s is not None and frame.pts_s >= self._end_s:
-                return
-            if frame.pts_s is None or frame.pts_s >= self._start_s:
+            if frame.pts_s is not None:
+                first_s = frame.pts_s if first_s is None else first_s
+                last_s = frame.pts_s - first_s
+                if last_s >= self._end_s:
+                    break
+            if frame.pts_s is None or last_s >= self._start_s:
                 is_empty = False
                 yield frame
             del frame  # or its image is kept until the next one is there
         if is_empty and not self.closed:
+            if last_s >= self._end_s:
+                raise SourceError(f"{self.name} has no frame from {self._start_s:g} s to {self._end_s:g} s")
             raise SourceError(f"{self.name} ends before {self._start_s:g} s; give an earlier start")
 
     def close(self) -> None:
