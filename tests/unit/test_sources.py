@@ -485,6 +485,16 @@ def test_sound_is_no_video(tmp_path: Path) -> None:
         sources.open(str(path))
 
 
+def test_an_index_at_the_end_of_a_file_that_is_sent_whole(tmp_path: Path) -> None:
+    """A server without Range: FFmpeg finds the index behind what it has read past."""
+    path = media.video(tmp_path / "late.mov", 40, size=(320, 240), draw=media.noise)  # .mov: not made for the web
+    assert len(read_all(path)[0]) == 40
+    with media.served(lambda request: media.send(request, path.read_bytes(), "video/quicktime")) as port, pytest.raises(
+        SourceError, match="download it: its server may not send parts of a file"
+    ):
+        read_all(f"http://127.0.0.1:{port}/late.mov")
+
+
 @pytest.mark.parametrize("name", ["x.mp4", "x.m3u8"])
 def test_a_playlist_opens_nothing_on_the_network(tmp_path: Path, clip: Path, name: str) -> None:
     asked = []

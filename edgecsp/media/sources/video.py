@@ -270,7 +270,9 @@ def _note_missing(
     path: Optional[str],
 ) -> None:
     if not frame_count:
-        raise SourceError(f"{stream.name} has no frame that can be decoded ({video.codec_context.name})")
+        is_http = stream.name.startswith(("http://", "https://"))
+        hint = "; download it: its server may not send parts of a file (Range)" if is_http else ""
+        raise SourceError(f"{stream.name} has no frame that can be decoded ({video.codec_context.name}){hint}")
     lost = _lost(container, video, stream, frame_count, progress)
     if lost > 0:
         problems[f"{stream.name}: frames missing, the file is truncated"] += lost
