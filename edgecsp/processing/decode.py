@@ -101,8 +101,12 @@ def boxes(heads: Sequence[Head], outputs: Sequence[Array], input_hw: Tuple[int, 
 
 def _warn_of_no_numbers(model: Model, outputs: Sequence[Array]) -> None:
     """Warn once of a model that finds nothing because its heads are no numbers, as where fp16 overflows."""
-    # A sum is not finite where a value is not, and costs a tenth of looking at each.
-    if model.name not in _warned and not all(math.isfinite(float(out.sum(dtype=np.float32))) for out in outputs):
+    if model.name in _warned:
+        return
+    # A sum is not finite where a value is not, and costs a tenth of looking at each. A score of -inf is meant.
+    with np.errstate(all="ignore"):
+        strange = [out for out in outputs if not math.isfinite(float(out.sum(dtype=np.float32)))]
+    if any(bool((np.isnan(out) | np.isposinf(out)).any()) for out in strange):
         _warned.add(model.name)
         text = "%s gave heads that are no numbers, so it finds nothing: its weights or its precision are at fault"
         LOG.warning(f"{text}; try --precision fp32", model.name)

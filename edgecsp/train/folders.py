@@ -26,7 +26,7 @@ def new(out: Union[str, Path, None]) -> Path:
         return _new(out)
     except OSError as error:
         raise OutputError(
-            f"cannot make the run's folder {error.filename}: {error.strerror}; --name FOLDER takes another place"
+            f"cannot make the run's folder {error.filename or out}: {error.strerror}; --name FOLDER takes another place"
         ) from error
 
 

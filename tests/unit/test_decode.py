@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import List
 
 import numpy as np
@@ -34,9 +35,13 @@ def test_one_box_by_hand() -> None:
 
 def test_heads_that_are_no_numbers_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     model = Model("overflown", Input((48, 64)), (HEAD,), ("a", "b"))
-    for value, count in ((-9.0, 0), (np.nan, 1), (np.inf - np.inf, 1)):
+    for value, count in ((-9.0, 0), (-np.inf, 0), (np.nan, 1), (np.nan, 1)):
         found = HEAD.detect(model, [np.full((1, 14, 3, 4), value, np.float32)], Thresholds())
         assert not len(found.scores) and len(caplog.records) == count
+    mixed = np.full((1, 14, 3, 4), -np.inf, np.float32)
+    mixed[0, 0] = np.inf
+    HEAD.detect(replace(model, name="mixed"), [mixed], Thresholds())
+    assert len(caplog.records) == 2, "one infinity and another make no warning of numpy's"
     assert "overflown gave heads that are no numbers, so it finds nothing" in caplog.text
     assert "--precision fp32" in caplog.text
 
