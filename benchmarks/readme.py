@@ -7,6 +7,8 @@ A table stands between two lines of a document, of which the first names its fil
     <!-- bench NAME.json -->      a report of: edgecsp bench --json
     <!-- peers NAME.json -->      of: make bench-peers (python -m benchmarks.peers --json)
     <!-- means NAME.json -->      the same report: the means over its models alone
+    <!-- accuracy NAME.json -->  of: python -m benchmarks.table5_accuracy --json
+    <!-- training NAME.json -->  of: python -m benchmarks.peers.train --json
     <!-- end -->
 """
 
@@ -16,18 +18,17 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 from edgecsp import zoo
+from edgecsp.bench import paper
 
 from . import command_line
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"
-DOCUMENTS = tuple(REPO / path for path in ("README.md", "docs/comparison.md", "docs/tutorials/table5.md"))
-MARKED = re.compile(
-    r"^<!-- (bench|peers|means|accuracy) (\S+\.json) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL
-)
+PAGES = ("README.md", "docs/comparison.md", "docs/reference/train.md", "docs/tutorials/table5.md")
+DOCUMENTS = tuple(REPO / path for path in PAGES)
 
 
 def filled(text: str, results: Path = RESULTS) -> str:
@@ -36,8 +37,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
     def table(match: re.Match[str]) -> str:
         kind, name = match.group(1), match.group(2)
         report = json.loads((results / name).read_text("utf-8"))
-        text = {"bench": bench, "peers": peers, "means": means, "accuracy": accuracy}[kind](report)
-        return f"<!-- {kind} {name} -->\n{text}<!-- end -->"
+        return f"<!-- {kind} {name} -->\n{TABLES[kind](report)}<!-- end -->"
 
     return MARKED.sub(table, text)
 
@@ -50,11 +50,36 @@ def accuracy(report: Dict[str, Any]) -> str:
         f"{data['classes']} classes; {settings['epochs']} epochs in batches of {settings['batch']}, from nothing, on "
         f"{report['machine']['cpu']}, {settings['threads']} threads."
     )
-    lines = [about, "", *_begun(["model", "size", "BFLOPs", "AP50", "AP", "minutes"])]
-    for row in report["rows"]:
+    printed = {row["model"]: paper.table5()[row["model"]].ap50 or 0.0 for row in report["rows"]}
+    lines = [about, "", *_begun(["model", "size", "BFLOPs", "AP50", "AP", "minutes", "AP50 in the paper (COCO)"])]
+    for row in sorted(report["rows"], key=lambda row: -printed[row["model"]]):
         cells = [zoo.get(row["model"]).title, str(row["imgsz"]), f"{row['bflops']:.2f}", f"{row['AP50']:.3f}"]
-        lines.append(_line([*cells, f"{row['AP']:.3f}", f"{row['minutes']:.0f}"]))
+        lines.append(_line([*cells, f"{row['AP']:.3f}", f"{row['minutes']:.0f}", f"{printed[row['model']]:.1f}"]))
     return "\n".join(lines) + "\n"
+
+
+def training(report: Dict[str, Any]) -> str:
+    """A row a side of `benchmarks.peers.train`, its means over its seeds, and how many times the other's speed."""
+    settings, sides = report["settings"], report["means"]
+    about = (
+        f"{settings['data']}, {settings['minutes']:g} minutes each from nothing: {settings['imgsz']} px, batches of "
+        f"{settings['batch']}, {_count(settings['seeds'], 'seed')}, {settings['threads']} threads, on "
+        f"{report['machine']['name']} ({', '.join(report['machine']['isa'])})."
+    )
+    heads = ["", "epochs", "minutes", "images per second", "times", "images per CPU second", "times", "AP50", "AP"]
+    lines = [about, "", *_begun(heads)]
+    first = next(iter(sides.values()))
+    for who, side in sides.items():
+        cells = [next(row["name"] for row in report["rows"] if row["who"] == who), f"{side['epochs']:.0f}"]
+        cells.append(f"{side['minutes']:.1f}")
+        for key in ("images_per_s", "images_per_cpu_s"):
+            cells += [f"{side[key]:.1f}", f"{side[key] / first[key]:.2f}"]
+        lines.append(_line([*cells, f"{side['AP50']:.3f}", f"{side['AP']:.3f}"]))
+    return "\n".join(lines) + "\n"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def bench(report: Dict[str, Any]) -> str:
@@ -176,6 +201,16 @@ def _begun(heads: Sequence[str]) -> List[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+TABLES: Dict[str, Callable[[Dict[str, Any]], str]] = {
+    "bench": bench,
+    "peers": peers,
+    "means": means,
+    "accuracy": accuracy,
+    "training": training,
+}
+MARKED = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\S+\.json) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 
 def main() -> int:

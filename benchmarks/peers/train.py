@@ -170,6 +170,22 @@ def show(rows: Sequence[Dict[str, Any]], minutes: float) -> None:
     )
 
 
+def report(args: argparse.Namespace, train_images: int, val_images: int, rows: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """The report of --json: figures and settings, no path of this machine."""
+    sides, data = totals(rows), Path(args.data)
+    settings = {key: value for key, value in vars(args).items() if key not in ("venvs", "keep", "json")}
+    return {
+        "schema": "edgecsp-peers-train/1",
+        "machine": dict(cpu.describe()),
+        "settings": {**settings, "data": data.parent.name if data.suffix else data.name},
+        "train_images": train_images,
+        "val_images": val_images,
+        "rows": [{key: value for key, value in row.items() if key != "onnx"} for row in rows],
+        "means": sides,
+        "ratio": ratio(sides),
+    }
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -229,15 +245,7 @@ def main() -> int:
         parser.error(str(error))
     show(rows, args.minutes)
     if args.json:
-        sides = totals(rows)
-        settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
-        report: Dict[str, Any] = {
-            "schema": "edgecsp-peers-train/1",
-            "machine": dict(cpu.describe()),
-            "settings": settings,
-        }
-        report.update(train_images=len(train.images), val_images=len(val.images), rows=rows, means=sides)
-        args.json.write_text(json.dumps({**report, "ratio": ratio(sides)}, indent=1) + "\n")
+        args.json.write_text(json.dumps(report(args, len(train.images), len(val.images), rows), indent=1) + "\n")
     return 0
 
 

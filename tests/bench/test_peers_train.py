@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -163,3 +164,16 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     asked = [sys.executable, "-m", "benchmarks.peers.train", "--venvs", str(tmp_path / "v-")]
     done = subprocess.run(asked, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 2 and "make bench-train makes it" in done.stderr
+
+
+def test_a_report_holds_figures_and_no_place_of_this_machine() -> None:
+    side = dict.fromkeys(("images_per_s", "images_per_cpu_s", "epochs", "minutes", "cpu_s"), 2.0)
+    scores = dict.fromkeys(("AP", "AP50", "own_AP", "own_AP50"), 0.5)
+    rows = [{"who": who, "onnx": "/somewhere/best.onnx", **side, **scores} for who in (train.THEIRS, train.OURS)]
+    args = argparse.Namespace(
+        data="/somewhere/bccd/data.yaml", minutes=5.0, keep=Path("/somewhere"), venvs="/somewhere", json=None
+    )
+    report = train.report(args, 205, 87, rows)
+    assert "/somewhere" not in json.dumps(report) and report["settings"] == {"data": "bccd", "minutes": 5.0}
+    assert report["ratio"] == {"images_per_s": 1.0, "images_per_cpu_s": 1.0, "AP": 0.0, "AP50": 0.0}
+    assert rows[0]["onnx"], "the caller's rows stay"

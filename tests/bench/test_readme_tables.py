@@ -102,6 +102,26 @@ def test_a_table_is_written_from_its_file(tmp_path: Path) -> None:
     assert readme.filled(after, tmp_path) == after
 
 
+TRAINING = {
+    "machine": {"name": "A CPU", "isa": ["NEON"]}, "settings": {
+        "data": "cells", "minutes": 5.0, "imgsz": 320, "batch": 16, "seeds": 2, "threads": 4,
+    },
+    "rows": [{"who": who, "name": name} for who, name in (("theirs", "net 1.0"), ("theirs", "net 1.0"), ("ours", "x"))],
+    "means": {
+        who: dict(zip(("epochs", "minutes", "images_per_s", "images_per_cpu_s", "AP50", "AP"), figures))
+        for who, figures in (("theirs", (22.0, 5.0, 20.0, 8.0, 0.5, 0.3)), ("ours", (55.0, 4.96, 50.0, 26.0, 0.8, 0.4)))
+    },
+}  # fmt: skip
+
+
+def test_training_is_a_row_a_side_with_times_the_first_ones_speed(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(TRAINING))
+    text = readme.filled("<!-- training x.json -->\n<!-- end -->\n", tmp_path)
+    assert "cells, 5 minutes each from nothing: 320 px, batches of 16, 2 seeds, 4 threads, on A CPU (NEON)." in text
+    assert "| net 1.0 | 22 | 5.0 | 20.0 | 1.00 | 8.0 | 1.00 | 0.500 | 0.300 |" in text
+    assert "| x | 55 | 5.0 | 50.0 | 2.50 | 26.0 | 3.25 | 0.800 | 0.400 |" in text
+
+
 PEERS = {
     "machine": {"name": "A CPU"}, "threads": 2, "conf": 0.25, "iou": 0.45,
     "rows": [
