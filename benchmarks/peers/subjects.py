@@ -232,8 +232,8 @@ def _files(
     for kind, each in models.items():
         onnx_model.save(each, files[kind])
     for suffix, data in registry.find("ncnn").to_files(model).items():
-        files[suffix[1:]] = folder / f"{name}{suffix}"
-        files[suffix[1:]].write_bytes(data)
+        path = files[suffix.rpartition(".")[2]] = folder / f"{name}{suffix}"
+        path.write_bytes(data)
     return {kind: str(path) for kind, path in files.items()}
 
 

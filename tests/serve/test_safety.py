@@ -507,7 +507,8 @@ def test_lookers_are_bounded_and_closing_ends_them(tiny: Tiny) -> None:
 def test_nobody_is_served_by_a_name_of_ours_for_elsewhere(site: served.Site) -> None:
     """No request makes the server open anything: every word that looks like a source is just a word."""
     for path in ("/v1/detect?source=file:///etc/passwd", "/v1/detect?url=http://127.0.0.1:9/"):
-        assert site.ask(path, b"http://127.0.0.1:9/x.jpg").status == 415
+        assert site.ask(path, b"http://127.0.0.1:9/x.jpg").status == 400
+    assert site.ask("/v1/detect", b"http://127.0.0.1:9/x.jpg").status == 415
     said = site.ask("/api/streams/door", json.dumps({"source": "rtsp://x"}).encode(), "PUT")
     assert said.status == 400 and "unknown setting 'source'" in said.json["error"]
 

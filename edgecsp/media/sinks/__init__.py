@@ -67,7 +67,8 @@ def open(
     file that is no text. With `overwrite`, copies in a folder replace other
     existing files; without it they get a number. Raises `UsageError` and `OutputError` before anything is written.
     """
-    inputs = [*(path for source in sources for path in source.paths), *inputs]
+    paths = [path for source in sources for path in source.paths]
+    inputs = [*paths, *inputs]
     targets = [
         target for target in (out, json, csv, coco, events, *(target for _, target in external)) if target is not None
     ]
@@ -92,7 +93,7 @@ def open(
         if out is not None:
             annotated = AnnotatedSink(out, inputs=inputs, overwrite=overwrite, is_new_run=is_new_run)
             opened.append(annotated)
-            if annotated.is_file and (len(sources) > 1 or len(inputs) > 1):
+            if annotated.is_file and (len(sources) > 1 or len(paths) > 1):
                 raise UsageError(f"{out} is a single file, but there are several sources; give a folder")
             for name, sink in folder_sinks:
                 if annotated.is_file:
