@@ -49,8 +49,7 @@ def test_killed_20_times_it_comes_back_20_times(server: RtspServer) -> None:
         told = [event for event in iter(heard.take, None) if event["type"] == "state"]
     assert sum(event["state"] == "live" for event in told) == KILLS + 1
     eventually(lambda: threads() == before[0])
-    gc.collect()
-    assert handles() <= before[1]
+    eventually(lambda: gc.collect() >= 0 and handles() <= before[1])
     everything = str(told) + str(reasons) + str(view.to_dict()) + repr(view)
     assert PASSWORD not in everything
     assert USER not in everything
