@@ -67,7 +67,8 @@ def page(record: Row, log: Sequence[Row], details: Row, *, finished: bool) -> st
     style = html.style((Path(__file__).resolve().parent / "results.css").read_text("utf-8"))
     template = (Path(__file__).resolve().parent / "results.html").read_text("utf-8")
     what = f"{record['layout']['model']} on {'/'.join(Path(record['data']['name']).parts[-2:])}"
-    judged = [row for row in log if "AP" in row and "blend" not in row]
+    scored = [row for row in log if "AP" in row]  # those of mixtures with the initial weights, too
+    judged = [row for row in scored if "blend" not in row]
     learned = [row for row in log if "loss" in row]
     return string.Template(template).substitute(
         style=style,
@@ -75,7 +76,7 @@ def page(record: Row, log: Sequence[Row], details: Row, *, finished: bool) -> st
         title=escape(f"edgecsp train: {what}"),
         name=escape(what),
         lead=escape(_lead(record, log, finished)),
-        cards=_cards(record, judged, learned, details),
+        cards=_cards(record, scored, learned, details),
         loss=_loss(learned),
         precision=_average_precision(judged),
         curves=_curves(details),
@@ -128,7 +129,8 @@ def _cards(record: Row, judged: Sequence[Row], learned: Sequence[Row], details: 
     cards = []
     best = best_of(judged)
     if best:
-        where = f"epoch {best['epoch']}, the best AP"
+        mixed = f", mixed with {best['blend']:.0%} of the initial weights" if "blend" in best else ""
+        where = f"epoch {best['epoch']}, the best AP{mixed}"
         cards += [(_figure(best["AP50"]), "AP50", where), (_figure(best["AP"]), "AP at IoU 0.50 to 0.95", where)]
     whole = (details.get("curves") or {}).get("all")
     if whole:

@@ -139,7 +139,7 @@ def test_images_come_in_their_order_whoever_is_fastest(tmp_path: Path) -> None:
 def test_the_report_says_what_val_shares_with_train(tmp_path: Path) -> None:
     root = spoiled.good(tmp_path / "data")
     spoiled.copied(root)
-    learn, judge = split(root, None, (), False, 0.1, 0)
+    learn, judge, _ = split(root, None, (), False, 0.1, 0)
     seen = Images(learn, 64).inspections
     report = accuracy.check.check({"train": learn, "val": judge}, {"train": seen}, whole=False)
     assert [each.kind for each in report.problems] == ["duplicate in two parts"]
@@ -154,5 +154,5 @@ def test_a_name_that_is_not_utf_8_has_a_digest(tmp_path: Path) -> None:
         pytest.skip(f"this file system does not take it: {error}")
     from edgecsp.train.splits import digest
 
-    learn, judge = split(root, None, (), False, 0.1, 0)
+    learn, judge, _ = split(root, None, (), False, 0.1, 0)
     assert len(digest(learn, judge)) == 16

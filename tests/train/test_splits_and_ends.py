@@ -158,8 +158,9 @@ def test_a_run_is_ended_with_fewer_epochs_and_keeps_its_own_settings(
 
 def test_the_page_counts_epochs_and_mixtures_apart() -> None:
     record = {
-        "layout": {"model": MODEL, "imgsz": 64, "labels": ["a"]}, "settings": {"epochs": 3}, "versions": {},
-        "data": {"name": "x", "train_images": 4, "val_images": 2, "train_boxes": {}, "digest": "0"},
+        "layout": {"model": MODEL, "imgsz": 64, "labels": ["a"], "anchors": []},
+        "settings": {"epochs": 3}, "versions": {},
+        "data": {"name": "x", "train_images": 4, "val_images": 2, "train_boxes": [4], "digest": "0"},
     }  # fmt: skip
     log = [{"step": i, "epoch": i, "AP": ap, "AP50": ap} for i, ap in ((1, 0.3), (2, 0.2), (3, 0.1))]
     log.append({"step": 3, "epoch": 1, "blend": 0.5, "AP": 0.4, "AP50": 0.45})
