@@ -51,11 +51,11 @@ def accuracy(report: Dict[str, Any]) -> str:
         f"{report['machine']['cpu']}, {settings['threads']} threads."
     )
     printed = {row["model"]: paper.table5()[row["model"]].ap50 or 0.0 for row in report["rows"]}
-    lines = [about, "", *_begun(["model", "size", "BFLOPs", "AP50", "AP", "minutes", "AP50 in the paper (COCO)"])]
+    rows = []
     for row in sorted(report["rows"], key=lambda row: -printed[row["model"]]):
         cells = [zoo.get(row["model"]).title, str(row["imgsz"]), f"{row['bflops']:.2f}", f"{row['AP50']:.3f}"]
-        lines.append(_line([*cells, f"{row['AP']:.3f}", f"{row['minutes']:.0f}", f"{printed[row['model']]:.1f}"]))
-    return "\n".join(lines) + "\n"
+        rows.append([*cells, f"{row['AP']:.3f}", f"{row['minutes']:.0f}", f"{printed[row['model']]:.1f}"])
+    return _table(about, ["model", "size", "BFLOPs", "AP50", "AP", "minutes", "AP50 in the paper (COCO)"], rows)
 
 
 def training(report: Dict[str, Any]) -> str:
@@ -67,15 +67,14 @@ def training(report: Dict[str, Any]) -> str:
         f"{report['machine']['name']} ({', '.join(report['machine']['isa'])})."
     )
     heads = ["", "epochs", "minutes", "images per second", "times", "images per CPU second", "times", "AP50", "AP"]
-    lines = [about, "", *_begun(heads)]
-    first = next(iter(sides.values()))
+    rows, first = [], next(iter(sides.values()))
     for who, side in sides.items():
         cells = [next(row["name"] for row in report["rows"] if row["who"] == who), f"{side['epochs']:.0f}"]
         cells.append(f"{side['minutes']:.1f}")
         for key in ("images_per_s", "images_per_cpu_s"):
             cells += [f"{side[key]:.1f}", f"{side[key] / first[key]:.2f}"]
-        lines.append(_line([*cells, f"{side['AP50']:.3f}", f"{side['AP']:.3f}"]))
-    return "\n".join(lines) + "\n"
+        rows.append([*cells, f"{side['AP50']:.3f}", f"{side['AP']:.3f}"])
+    return _table(about, heads, rows)
 
 
 def _count(number: int, noun: str) -> str:
@@ -193,6 +192,10 @@ def _ranks(report: Dict[str, Any]) -> List[str]:
         if each["spearman"] is not None
     ]
     return [f"Rank correlation with the paper's speeds: {', '.join(ranks)}."] if ranks else []
+
+
+def _table(about: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join([about, "", *_begun(heads), *map(_line, rows)]) + "\n"
 
 
 def _begun(heads: Sequence[str]) -> List[str]:

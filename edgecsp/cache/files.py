@@ -272,10 +272,9 @@ def refuse_sources(target: Union[str, Path], sources: Iterable[Union[str, Path, 
 
 def check_target(target: Union[str, Path]) -> None:
     """Raise `OutputError` now where `target` could not be written after long work."""
-    with _failures(target):
-        if Path(target).is_dir():
-            raise OutputError(f"cannot write {target}: it is a folder; give a file name")
-        if Path(target).is_file() or not os.path.lexists(target):  # neither a device nor a pipe
+    place = Path(target)
+    if place.is_file() or place.is_dir() or not os.path.lexists(place):  # neither a device nor a pipe
+        with _failures(target):
             PartFile(target).drop()
 
 

@@ -155,10 +155,9 @@ class RunKeeper:
         at = self._last
         speed = f", {at.images_per_s:.1f} images/s, {duration(at.left_s)} left" if at else ""
         loss = f"loss {at.loss:.3f}, " if at else ""
-        figures = f"{loss}AP {_format_figure(ap)}, AP50 {_format_figure(ap50)}{speed}"
+        figures = f"{loss}AP {report.figure(ap)}, AP50 {report.figure(ap50)}{speed}"
         LOG.info("epoch %d of %d: %s", epoch, self.trainer.settings.epochs, figures)
-        # Without an AP above 0 the newest is the best: it has learned longest.
-        if not (self._best and self._best["AP"]) or (ap or 0.0) > self._best["AP"]:
+        if report.is_better(ap, self._best):
             self._write_best(self.trainer.average, predictions, score, {"epoch": epoch})
         self._report(finished=False)
 
@@ -192,7 +191,7 @@ class RunKeeper:
             predictions, score = self._measure(network)
             ap, ap50 = (score.averages[key] for key in ("AP", "AP50"))
             self._log.append({"step": step, "epoch": before["epoch"], "blend": share, "AP": ap, "AP50": ap50})
-            figures = f"AP {_format_figure(ap)}, AP50 {_format_figure(ap50)}"
+            figures = f"AP {report.figure(ap)}, AP50 {report.figure(ap50)}"
             LOG.info("mixed with %.0f %% of the initial weights: %s", 100 * share, figures)
             if (ap or 0.0) > ((best[2].averages["AP"] if best else before["AP"]) or 0.0):
                 best = network, predictions, score, share
@@ -222,8 +221,8 @@ class RunKeeper:
             "weights": "trained by edgecsp",
             "trained": f"epoch {best['epoch']} of {self.trainer.settings.epochs} on {self._learn.name}{mixed}",
             "data": record["data"]["digest"],
-            "AP": _format_figure(best["AP"]),
-            "AP50": _format_figure(best["AP50"]),
+            "AP": report.figure(best["AP"]),
+            "AP50": report.figure(best["AP50"]),
             "settings": json.dumps(record["settings"]),
             "versions": json.dumps(record["versions"]),
         }
@@ -240,7 +239,3 @@ class RunKeeper:
         except BadModel as error:
             LOG.warning("no best.cfg: %s", error)
             return ""
-
-
-def _format_figure(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -15,7 +15,7 @@ import string
 import sys
 from html import escape
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from ..bench.accuracy import Predictions, Score, count_confusions, find_worst
 from ..bench.accuracy.worst import ImageMistakes, draw_comparison
@@ -106,11 +106,16 @@ def command() -> str:
     return shlex.join(["edgecsp", *words])
 
 
+def is_better(ap: Optional[float], best: Row) -> bool:
+    """Tell whether a later AP is the new best. Without one above 0 the newest is: it has learned longest."""
+    return not best.get("AP") or (ap or 0.0) > best["AP"]
+
+
 def best_of(judged: Sequence[Row]) -> Row:
     """The validation with the highest AP, the first of several, the last where none is above 0; {} without one."""
     best: Row = {}
     for row in judged:
-        if not (best and best["AP"]) or (row["AP"] or 0.0) > best["AP"]:
+        if is_better(row["AP"], best):
             best = row
     return best
 
@@ -131,11 +136,11 @@ def _cards(record: Row, judged: Sequence[Row], learned: Sequence[Row], details: 
     if best:
         mixed = f", mixed with {best['blend']:.0%} of the initial weights" if "blend" in best else ""
         where = f"epoch {best['epoch']}, the best AP{mixed}"
-        cards += [(_figure(best["AP50"]), "AP50", where), (_figure(best["AP"]), "AP at IoU 0.50 to 0.95", where)]
+        cards += [(figure(best["AP50"]), "AP50", where), (figure(best["AP"]), "AP at IoU 0.50 to 0.95", where)]
     whole = (details.get("curves") or {}).get("all")
     if whole:
         precision, recall = at(whole, details["conf"])
-        note = f"precision {_figure(precision)}, recall {_figure(recall)}"
+        note = f"precision {figure(precision)}, recall {figure(recall)}"
         cards.append((short(details["conf"]), "confidence threshold of the best F1", note))
     if learned:
         last = learned[-1]
@@ -286,7 +291,7 @@ def _classes(record: Row, details: Row) -> str:
     rows = []
     for row, count, curve in zip(judged, learned, every):
         precision, recall = at(curve, details["conf"]) if curve else (None, None)
-        figures = [_figure(value) for value in (row.get("AP50"), row.get("AP"), precision, recall)]
+        figures = [figure(value) for value in (row.get("AP50"), row.get("AP"), precision, recall)]
         counts = [_count(value) for value in (count, row.get("images"), row.get("boxes"))]
         cells = "".join(tag("td", escape(value)) for value in [*counts, *figures])
         rows.append(tag("tr", tag("th", escape(row["name"]), scope="row"), cells))
@@ -316,7 +321,8 @@ def _none(text: str) -> str:
     return tag("p", escape(text), class_="none")
 
 
-def _figure(value: Any) -> str:
+def figure(value: Any) -> str:
+    """A score with three decimals, or a dash where there is none."""
     return "-" if value is None else f"{value:.3f}"
 
 
